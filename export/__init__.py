@@ -1,0 +1,1 @@
+"""Turn a VGG-16 into one ONNX file; the only package that imports torch."""

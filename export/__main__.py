@@ -1,0 +1,111 @@
+"""The command `python -m export`: one VGG-16 in, one ONNX file out."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from retrieval.errors import LookalikeError
+from retrieval.settings import ASSETS
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return 0, or 1 after printing what went wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        _export(arguments)
+    except LookalikeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    parser.add_argument(
+        "--layer",
+        choices=("fc1", "fc2", "pool5"),
+        default="fc2",
+        help="the layer to cut after (fc2: 4096 numbers, as in the paper)",
+    )
+    parser.add_argument(
+        "--pool", choices=("mean", "gem"), default="mean", help="how pool5 becomes 512 numbers"
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="a state dict in torchvision's names, .pth or .safetensors "
+        "(default: ImageNet's, downloaded by torchvision, 528 MB)",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the .onnx file to write")
+    parser.add_argument("--name", help="what the page calls the model")
+    parser.add_argument(
+        "--side", type=int, default=224, help="pixels a side that the network sees (default 224)"
+    )
+    parser.add_argument(
+        "--fit",
+        choices=("crop", "squash"),
+        default="crop",
+        help="cut the square out of the centre, or press the whole picture into it",
+    )
+    parser.add_argument(
+        "--half", action="store_true", help="store the weights in 16 bits, half the size"
+    )
+    return parser
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    try:
+        # Only here, so that `--help` answers at once and a missing torch gets its sentence.
+        from torchvision.models import VGG16_Weights
+
+        from export.network import STRIDE, build_network
+        from export.onnx_file import write_onnx
+        from export.weights import fetch_weights, read_weights
+    except ImportError as error:
+        raise LookalikeError(
+            f"Exporting needs {error.name}, which is not installed. Install it with: "
+            "pip install -r export/requirements.txt"
+        ) from error
+    from retrieval.images import Preprocessing
+    from retrieval.model import ModelCard
+
+    side = arguments.side
+    if side % STRIDE or not STRIDE <= side <= 1024:
+        raise LookalikeError(f"--side must be a multiple of {STRIDE} up to 1024, not {side}.")
+    if arguments.layer != "pool5" and side != 224:
+        raise LookalikeError(
+            "Fully connected layers need --side 224. For other sides use --layer pool5."
+        )
+    path = arguments.weights or fetch_weights(VGG16_Weights.IMAGENET1K_V1.url)
+    weights = read_weights(path)
+    network = build_network(weights.state, arguments.layer, arguments.pool, arguments.half)
+    pooling = arguments.pool if arguments.layer == "pool5" else ""
+    origin = f"weights of {path.name}" if arguments.weights else "ImageNet"
+    crop = arguments.fit == "crop"
+    card = ModelCard(
+        name=arguments.name or f"VGG-16, {origin}",
+        layer=arguments.layer,
+        pooling=pooling,
+        dimension=network.dimension,
+        weights_sha256=weights.sha256,
+        preprocessing=Preprocessing(
+            side=side,
+            fit=arguments.fit,
+            interpolation="bilinear",
+            resize=side * 256 // 224 if crop else side,
+        ),
+    )
+    stem = "-".join(filter(None, ["vgg16", arguments.layer, pooling]))
+    output = arguments.output or ASSETS / "models" / f"{stem}.onnx"
+    print(f"Writing {card.name}, {card.layer}, {card.dimension} numbers ...", file=sys.stderr)
+    difference = write_onnx(network, card, output, arguments.half)
+    size = output.stat().st_size / 2**20
+    print(f"{output}: {size:.1f} MB, largest difference from torch {difference:.1e} relative")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

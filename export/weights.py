@@ -1,0 +1,84 @@
+"""Weights of a VGG-16: fetched, read from disk, and brought to one form."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.files import sha256_of_file
+
+StateDict = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict in torchvision's names, and the SHA-256 of the file it came from."""
+
+    state: StateDict
+    sha256: str
+
+
+def fetch_weights(url: str, folder: Path | None = None) -> Path:
+    """Download a state dict with a progress bar, unless it is there already; return its path.
+
+    Args:
+        url: the address; the file's name ends in the first digits of its SHA-256, as torchvision's
+            do (`vgg16-397923af.pth`), and they are checked, also of a file found on disk.
+        folder: where to keep it; torch's own cache by default.
+    """
+    folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / url.rsplit("/", 1)[-1]
+    digits = path.stem.rsplit("-", 1)[-1]
+    if not path.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Downloads beside the target, checks the hash and only then moves it into place.
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digits, progress=True)
+        except URLError as error:
+            raise LookalikeError(
+                f"The weights could not be downloaded from {url}: {error.reason}. Connect to the "
+                "internet and try again, or fetch that file on another computer and pass it with "
+                "--weights."
+            ) from error
+        except RuntimeError as error:
+            raise LookalikeError(
+                f"What came from {url} is not what was published (its hash differs). Try again on "
+                "another network."
+            ) from error
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+    if not sha256_of_file(path).startswith(digits):
+        raise LookalikeError(f"{path} is damaged (its hash differs). Delete it and try again.")
+    return path
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a state dict from a `.safetensors` or a `.pth` file; no code in it is ever run."""
+    if not path.is_file():
+        raise LookalikeError(f"There are no weights at {path}. Check the name and try again.")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
+        raise LookalikeError(
+            f"{path.name} is damaged or no state dict. Copy it again from where it came from."
+        ) from error
+    except Exception as error:  # torch.load raises pickle's own errors for whatever it refuses
+        raise LookalikeError(
+            f"{path.name} holds more than plain tensors and was not loaded. Save it with "
+            "torch.save(model.state_dict(), ...) and try again."
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in state.values()
+    ):
+        raise LookalikeError(
+            f"{path.name} is not a state dict. Save it with torch.save(model.state_dict(), ...)."
+        )
+    return Weights(state, sha256_of_file(path))

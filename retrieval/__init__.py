@@ -1,0 +1,1 @@
+"""Find the pictures of a collection that look most like a given one."""

@@ -1,0 +1,240 @@
+"""The command `python -m retrieval`: index, search, evaluate and fit from a terminal."""
+
+import argparse
+import csv
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from retrieval import settings
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder, open_embedder
+from retrieval.errors import LookalikeError
+from retrieval.evaluation import Labelled, as_rows, as_table, evaluate
+from retrieval.features import extract_files
+from retrieval.files import replace_when_done
+from retrieval.images import find_images
+from retrieval.indexing import Bounds, find_changes, index_folder, label_of
+from retrieval.model import OnnxExtractor
+from retrieval.reduction import fit_pca, load_pca, save_pca, to_unit
+from retrieval.search import Searcher
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return 0, or 1 after printing what went wrong."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], None] = arguments.command
+    try:
+        command(arguments)
+    except LookalikeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is kept; run it again to go on.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0  # the reader of the output, `head` say, has seen enough
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m retrieval", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--model",
+        type=Path,
+        default=settings.BUNDLED_MODEL,
+        metavar="FILE",
+        help="an .onnx file made by `python -m export` (default: the bundled one)",
+    )
+    common.add_argument(
+        "--pca", type=Path, metavar="FILE", help="its PCA (default: the one beside it)"
+    )
+    common.add_argument("--cpu", action="store_true", help="leave the GPU alone")
+
+    index = commands.add_parser(
+        "index", parents=[common], help="make a folder searchable, or bring it up to date"
+    )
+    index.add_argument("folder", type=Path)
+    index.add_argument("--name", help="what to call the collection (default: the folder's name)")
+    index.set_defaults(command=_index)
+
+    search = commands.add_parser(
+        "search", parents=[common], help="find the pictures most similar to one"
+    )
+    search.add_argument("picture", type=Path)
+    search.add_argument("-k", type=int, default=settings.RESULTS, help="how many (default 24)")
+    search.add_argument("--name", help="the collection (default: the only one there is)")
+    search.add_argument("--json", action="store_true", help="print JSON")
+    search.set_defaults(command=_search)
+
+    measure = commands.add_parser(
+        "evaluate", parents=[common], help="measure how well classes (subfolders) are found"
+    )
+    measure.add_argument("folder", type=Path)
+    measure.add_argument("--queries", type=Path, help="ask these instead of leaving one out")
+    measure.add_argument("--no-pca", action="store_true", help="rank by the features themselves")
+    measure.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
+    measure.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    measure.set_defaults(command=_evaluate)
+
+    fit = commands.add_parser("fit-pca", parents=[common], help="fit the PCA of a model")
+    fit.add_argument("folder", type=Path, help="pictures of all kinds; thousands are best")
+    fit.add_argument(
+        "--components", type=int, default=settings.PRINCIPAL_COMPONENTS, help="default 256"
+    )
+    fit.add_argument("--whitening", type=float, default=0.0, help="0 (none, default) to 1")
+    fit.set_defaults(command=_fit_pca)
+    return parser
+
+
+def _pca_of(arguments: argparse.Namespace) -> Path:
+    pca: Path | None = arguments.pca
+    return pca or settings.pca_path(arguments.model)
+
+
+def _embedder(arguments: argparse.Namespace) -> Embedder:
+    return open_embedder(arguments.model, _pca_of(arguments), gpu=not arguments.cpu)
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder in which the collection called `name` is kept."""
+    safe = re.sub(r"[^\w-]+", "-", name).strip("-")[:80] or "collection"
+    return settings.COLLECTIONS / safe
+
+
+def _index(arguments: argparse.Namespace) -> None:
+    root: Path = arguments.folder
+    if not root.is_dir():
+        raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
+    name = arguments.name or root.resolve().name
+    embedder = _embedder(arguments)
+    with Collection.create(folder_of(name), name, root, embedder) as collection:
+        if collection.root != root.resolve():
+            raise LookalikeError(
+                f"There is already a collection {name}, of another folder. Choose another --name."
+            )
+        changes = find_changes(collection, root)
+        bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+        bar = tqdm(total=len(changes.to_read), unit="picture", desc=name, file=sys.stderr)
+        with bar:
+            for step in index_folder(collection, root, embedder, changes, bounds=bounds):
+                bar.update(step.done - bar.n)
+        ready, unreadable = collection.count()
+        for folder in changes.unreadable_folders:
+            print(f"The folder {folder} may not be opened; it was passed over.", file=sys.stderr)
+        for path, problem in collection.problems():
+            print(f"{path}: {problem}", file=sys.stderr)
+        print(
+            f"{name}: {ready:,} pictures ready, {unreadable:,} could not be read; "
+            f"{changes.unchanged:,} were known, {len(changes.vanished):,} are gone "
+            f"({embedder.extractor.provider})"
+        )
+
+
+def _search(arguments: argparse.Namespace) -> None:
+    if not 1 <= arguments.k <= 100_000:
+        raise LookalikeError("-k must be at least 1.")
+    with Collection(_existing(arguments.name)) as collection:
+        searcher = Searcher(collection, _embedder(arguments))
+        found = searcher.search_file(arguments.picture, arguments.k, settings.MAX_PIXELS)
+    if arguments.json:
+        rows = [
+            {
+                "path": match.picture.path,
+                "label": match.picture.label,
+                "similarity": round(match.similarity, 6),
+            }
+            for match in found.matches
+        ]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        for match in found.matches:
+            print(f"{match.similarity:.4f}  {match.picture.path}")
+    print(
+        f"{found.compared:,} pictures compared in {found.timings.total:.0f} ms "
+        f"({searcher.embedder.extractor.provider}, exact)",
+        file=sys.stderr,
+    )
+
+
+def _existing(name: str | None) -> Path:
+    if name:
+        return folder_of(name)
+    folders = sorted(settings.COLLECTIONS.glob("*/")) if settings.COLLECTIONS.is_dir() else []
+    if len(folders) != 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise LookalikeError(
+            f"There are several collections ({names}). Choose one with --name."
+            if folders
+            else "There is no collection yet. Make one with: python -m retrieval index FOLDER"
+        )
+    return folders[0]
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
+    reduction = None if arguments.no_pca else load_pca(_pca_of(arguments), extractor.card)
+    embedder = Embedder(extractor, reduction)
+
+    def labelled(folder: Path) -> Labelled:
+        features, read = _features_of(folder, extractor)
+        vectors = reduction.project(features) if reduction else to_unit(features)
+        names = [path.relative_to(folder).as_posix() for path in read]
+        return Labelled(vectors, tuple(label_of(name) for name in names))
+
+    collection = labelled(arguments.folder)
+    queries = labelled(arguments.queries) if arguments.queries else None
+    evaluation = evaluate(collection, queries, embedder.describe())
+    print(as_table(evaluation))
+    rows = as_rows(evaluation)
+    if arguments.csv:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        _write(arguments.csv, text.getvalue())
+    if arguments.json:
+        both = {"protocol": evaluation.protocol, "results": rows}
+        _write(arguments.json, json.dumps(both, indent=1, ensure_ascii=False))
+
+
+def _fit_pca(arguments: argparse.Namespace) -> None:
+    if arguments.components < 1 or not 0 <= arguments.whitening <= 1:
+        raise LookalikeError("--components must be at least 1, and --whitening from 0 to 1.")
+    extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
+    features, _ = _features_of(arguments.folder, extractor)
+    pickled = fit_pca(features, extractor.card, arguments.components, arguments.whitening)
+    path = _pca_of(arguments)
+    save_pca(pickled, path)
+    reduction = load_pca(path, extractor.card)
+    print(f"{path}: {reduction.dimension} components, fitted on {reduction.fitted_on:,} pictures")
+
+
+def _features_of(folder: Path, extractor: OnnxExtractor):  # type: ignore[no-untyped-def]
+    if not folder.is_dir():
+        raise LookalikeError(f"There is no folder {folder}. Check the name and try again.")
+    paths = list(find_images(folder))
+    if not paths:
+        raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
+    features, read, unread = extract_files(
+        paths, extractor, lambda files: tqdm(files, unit="picture", file=sys.stderr)
+    )
+    for path, problem in unread:
+        print(f"{path}: {problem}", file=sys.stderr)
+    return features, read
+
+
+def _write(path: Path, text: str) -> None:
+    with replace_when_done(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

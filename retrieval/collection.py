@@ -1,0 +1,419 @@
+"""A collection on disk: what is known of each picture, its embedding and its thumbnail.
+
+One folder with two SQLite files: `collection.sqlite` for pictures and embeddings, and
+`thumbnails.sqlite` beside it, apart so that opening a collection reads none of them. Embeddings and
+thumbnails belong to a file's content (its SHA-256), so copies share them and a moved file keeps
+them. Every change is one transaction: a kill at any moment leaves the state before or after it.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from retrieval.embedding import Embedder
+from retrieval.errors import BusyError, LookalikeError, explain_os_error
+from retrieval.reduction import Matrix
+
+FORMAT_VERSION = 1
+DATABASE = "collection.sqlite"
+THUMBNAILS = "thumbnails.sqlite"
+BUSY_SECONDS = 10
+
+SCHEMA = """
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE contents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sha256 TEXT NOT NULL UNIQUE,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    taken TEXT,
+    embedding BLOB NOT NULL
+);
+CREATE TABLE pictures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    content INTEGER REFERENCES contents (id),
+    problem TEXT,
+    CHECK ((content IS NULL) <> (problem IS NULL))
+);
+CREATE INDEX pictures_of_content ON pictures (content);
+"""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was computed from the bytes of one file."""
+
+    sha256: str
+    width: int
+    height: int
+    taken: str | None
+    embedding: Matrix  # (k,), unit
+    thumbnail: bytes  # JPEG
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, as it is to be written: with the hash of a content, or the reason for none."""
+
+    path: str  # relative to the pictures' folder, with forward slashes
+    size: int  # bytes
+    modified: int  # nanoseconds since 1970
+    label: str  # the first subfolder, "" outside of any
+    sha256: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """One picture of a collection, as it is shown."""
+
+    id: int
+    path: str
+    label: str
+    size: int
+    width: int
+    height: int
+    taken: str | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """All embeddings of a collection at one revision, row by row."""
+
+    ids: npt.NDArray[np.int64]  # (n,), the pictures' ids
+    vectors: Matrix  # (n, k), unit
+    revision: int
+
+
+class Collection:
+    """An opened collection; safe to use from several threads, and from several processes."""
+
+    def __init__(self, folder: Path, read_only: bool = False) -> None:
+        """Open the collection in `folder`.
+
+        Args:
+            read_only: touch nothing, not even to wait for a lock; for collections that are shipped.
+
+        Raises:
+            LookalikeError: when there is none, or its file is damaged or from a newer program.
+        """
+        self.folder = folder
+        self._mutex = threading.RLock()
+        if not (folder / DATABASE).is_file():
+            raise LookalikeError(
+                f"There is no collection in {folder.name}. Make one with: "
+                "python -m retrieval index FOLDER"
+            )
+        self._database = _connect(folder / DATABASE, read_only)
+        self._thumbnails = _connect(folder / THUMBNAILS, read_only)
+        version = int(self._fact("format_version"))
+        if version > FORMAT_VERSION:
+            raise LookalikeError(
+                f"The collection {self.name} was made by a newer version of this program. "
+                "Update it."
+            )
+
+    @classmethod
+    def create(cls, folder: Path, name: str, root: Path | None, embedder: Embedder) -> "Collection":
+        """Make an empty collection in `folder`, or open the one that is there.
+
+        Args:
+            name: what people call it.
+            root: the folder that its pictures' paths are relative to, searched in place; None when
+                the originals are not kept.
+        """
+        facts = {
+            "format_version": str(FORMAT_VERSION),
+            "name": name,
+            "root": str(root.resolve()) if root else "",
+            "fingerprint": embedder.fingerprint,
+            "embedder": embedder.describe(),
+            "dimension": str(embedder.dimension),
+            "card": json.dumps(embedder.card.to_metadata()),
+            "revision": "0",
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+        with _explained(folder.name), _connection(folder / THUMBNAILS) as database, database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS thumbnails (sha256 TEXT PRIMARY KEY, jpeg BLOB) "
+                "WITHOUT ROWID"
+            )
+        with _explained(folder.name), _connection(folder / DATABASE) as database, database:
+            database.execute("BEGIN IMMEDIATE")
+            tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if not tables:
+                for statement in SCHEMA.split(";\n"):
+                    database.execute(statement)
+                database.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+        return cls(folder)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        with self._mutex:
+            self._database.close()
+            self._thumbnails.close()
+
+    def __enter__(self) -> "Collection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def name(self) -> str:
+        """What people call the collection."""
+        return self._fact("name")
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that paths are relative to; None when the originals are elsewhere."""
+        root = self._fact("root")
+        return Path(root) if root else None
+
+    @property
+    def revision(self) -> int:
+        """A number that grows with every change."""
+        return int(self._fact("revision"))
+
+    def require(self, embedder: Embedder) -> None:
+        """Refuse an embedder whose embeddings cannot be compared with those kept here."""
+        if self._fact("fingerprint") != embedder.fingerprint:
+            raise LookalikeError(
+                f"The collection {self.name} was made with another model or PCA "
+                f"({self._fact('embedder')}), not with {embedder.describe()}. Use that model, or "
+                "index the pictures again under another name."
+            )
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Hold the right to change the collection; the lock ends with the process that holds it.
+
+        Raises:
+            BusyError: when another window or process holds it.
+        """
+        lock = FileLock(self.folder / "building.lock", timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise BusyError(
+                f"Another window or program is already working on {self.name}. Wait until it has "
+                "finished, or close it."
+            ) from error
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def files(self) -> dict[str, tuple[int, int]]:
+        """Return size and time of each file that is known, readable or not, by its path."""
+        rows = self._all("SELECT path, size, modified FROM pictures")
+        return {path: (size, modified) for path, size, modified in rows}
+
+    def known_contents(self) -> set[str]:
+        """Return the SHA-256 of every content whose embedding is kept."""
+        return {sha256 for (sha256,) in self._all("SELECT sha256 FROM contents")}
+
+    def known_among(self, hashes: Iterable[str]) -> set[str]:
+        """Return those of `hashes` whose embedding is kept."""
+        query = "SELECT 1 FROM contents WHERE sha256 = ?"
+        return {sha256 for sha256 in hashes if self._all(query, sha256)}
+
+    def write(
+        self,
+        entries: Sequence[Entry],
+        contents: Sequence[Content] = (),
+        vanished: Iterable[str] = (),
+    ) -> None:
+        """Record files and contents, and forget the files at the paths `vanished`: all or nothing.
+
+        An entry whose path is known takes its place and keeps its id.
+        """
+        for content in contents:
+            if not np.isfinite(content.embedding).all():
+                raise ValueError("an embedding of numbers that are not finite")
+        with self._sentences():
+            # Thumbnails first: one without a picture wastes a little room and nothing else.
+            with self._thumbnails as database:
+                database.executemany(
+                    "INSERT OR REPLACE INTO thumbnails VALUES (?, ?)",
+                    [(content.sha256, content.thumbnail) for content in contents],
+                )
+            with self._database as database:
+                database.execute("BEGIN IMMEDIATE")
+                database.executemany(
+                    "INSERT OR IGNORE INTO contents (sha256, width, height, taken, embedding) "
+                    "VALUES (?, ?, ?, ?, ?)",
+                    [
+                        (c.sha256, c.width, c.height, c.taken, c.embedding.astype("<f4").tobytes())
+                        for c in contents
+                    ],
+                )
+                database.executemany(
+                    "INSERT INTO pictures (path, size, modified, label, content, problem) VALUES "
+                    "(?, ?, ?, ?, (SELECT id FROM contents WHERE sha256 = ?), ?) "
+                    "ON CONFLICT (path) DO UPDATE SET size = excluded.size, "
+                    "modified = excluded.modified, label = excluded.label, "
+                    "content = excluded.content, problem = excluded.problem",
+                    [(e.path, e.size, e.modified, e.label, e.sha256, e.problem) for e in entries],
+                )
+                database.executemany(
+                    "DELETE FROM pictures WHERE path = ?", [(path,) for path in vanished]
+                )
+                database.execute("UPDATE facts SET value = value + 1 WHERE key = 'revision'")
+
+    def prune(self) -> None:
+        """Drop the contents and thumbnails that no picture uses any more."""
+        with self._sentences():
+            with self._database as database:
+                database.execute("BEGIN IMMEDIATE")
+                database.execute(
+                    "DELETE FROM contents WHERE NOT EXISTS "
+                    "(SELECT 1 FROM pictures WHERE content = contents.id)"
+                )
+            unused = {sha for (sha,) in self._thumbnails.execute("SELECT sha256 FROM thumbnails")}
+            unused -= self.known_contents()
+            with self._thumbnails as database:
+                database.executemany(
+                    "DELETE FROM thumbnails WHERE sha256 = ?", [(sha256,) for sha256 in unused]
+                )
+
+    def count(self) -> tuple[int, int]:
+        """Return how many pictures can be searched, and how many files could not be read."""
+        row = self._all("SELECT count(content), count(problem) FROM pictures")[0]
+        return int(row[0]), int(row[1])
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Return path and reason of each file that could not be read, by path."""
+        return self._all(
+            "SELECT path, problem FROM pictures WHERE problem IS NOT NULL ORDER BY path"
+        )
+
+    def embeddings(self) -> Embeddings:
+        """Read all embeddings, ordered by path; the memory they take is theirs alone."""
+        with self._sentences(), self._database as database:
+            database.execute("BEGIN")
+            revision = self.revision
+            n = database.execute("SELECT count(content) FROM pictures").fetchone()[0]
+            dimension = int(self._fact("dimension"))
+            ids = np.empty(n, np.int64)
+            vectors = np.empty((n, dimension), np.float32)
+            rows = database.execute(
+                "SELECT pictures.id, embedding FROM pictures "
+                "JOIN contents ON content = contents.id ORDER BY path"
+            )
+            for i, (id_, blob) in enumerate(rows):
+                ids[i] = id_
+                if len(blob) != 4 * dimension:
+                    raise LookalikeError(_damaged(self.folder.name))
+                vectors[i] = np.frombuffer(blob, "<f4")
+        return Embeddings(ids, vectors, revision)
+
+    def pictures(self, ids: Iterable[int] | None = None) -> list[PictureRecord]:
+        """Return the pictures with these ids, in their order; all of them, by path, for None."""
+        query = (
+            "SELECT pictures.id, path, label, size, width, height, taken, sha256 "
+            "FROM pictures JOIN contents ON content = contents.id "
+        )
+        if ids is None:
+            return [PictureRecord(*row) for row in self._all(query + "ORDER BY path")]
+        query += "WHERE pictures.id = ?"
+        return [PictureRecord(*row) for id_ in ids for row in self._all(query, id_)]
+
+    def embedding(self, id_: int) -> Matrix | None:
+        """Return the embedding `(1, k)` of one picture, or None when it is not here any more."""
+        rows = self._all(
+            "SELECT embedding FROM pictures JOIN contents ON content = contents.id "
+            "WHERE pictures.id = ?",
+            id_,
+        )
+        return np.frombuffer(rows[0][0], "<f4")[None].astype(np.float32) if rows else None
+
+    def thumbnail(self, sha256: str) -> bytes | None:
+        """Return the JPEG of a content, or None when there is none of it."""
+        with self._sentences():
+            row = self._thumbnails.execute(
+                "SELECT jpeg FROM thumbnails WHERE sha256 = ?", (sha256,)
+            ).fetchone()
+        return row[0] if row else None
+
+    def _fact(self, key: str) -> str:
+        rows = self._all("SELECT value FROM facts WHERE key = ?", key)
+        if not rows:
+            raise LookalikeError(_damaged(self.folder.name))
+        return str(rows[0][0])
+
+    def _all(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        with self._sentences():
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        with self._mutex, _explained(self.folder.name):
+            yield
+
+
+def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
+    with _explained(path.parent.name):
+        if read_only:
+            uri = f"{path.resolve().as_uri()}?immutable=1"
+            return sqlite3.connect(uri, uri=True, check_same_thread=False)
+        database = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+        # Readers go on while one writes; a kill loses nothing that was committed.
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        return database
+
+
+@contextmanager
+def _connection(path: Path) -> Iterator[sqlite3.Connection]:
+    database = _connect(path)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn SQLite's errors into sentences."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        reason = str(error)
+        if "full" in reason or "disk I/O" in reason:
+            sentence = "The disk is full. Free some space and try again; what was finished is kept."
+        elif "locked" in reason:
+            sentence = f"Another program is using the collection {name}. Try again in a moment."
+        elif "readonly" in reason or "unable to open" in reason:
+            sentence = f"The collection {name} may not be changed here. Check its permissions."
+        else:
+            sentence = _damaged(name)
+        raise LookalikeError(sentence) from error
+    except sqlite3.DatabaseError as error:
+        raise LookalikeError(_damaged(name)) from error
+
+
+def _damaged(name: str) -> str:
+    return (
+        f"The collection {name} is damaged. Delete its folder and index the pictures again; the "
+        "pictures themselves are untouched."
+    )

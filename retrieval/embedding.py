@@ -1,0 +1,71 @@
+"""From pictures to embeddings: a network and the PCA that was fitted for it, as one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from retrieval.errors import LookalikeError
+from retrieval.images import preprocess
+from retrieval.model import Extractor, ModelCard, OnnxExtractor
+from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """Pictures in, unit vectors out: features -> unit -> PCA -> unit."""
+
+    extractor: Extractor
+    reduction: Reduction | None = None  # None keeps the features as they are, only made unit
+
+    def __post_init__(self) -> None:
+        if self.reduction and len(self.reduction.mean) != self.card.dimension:
+            raise LookalikeError(
+                f"The PCA takes {len(self.reduction.mean)} numbers, and the model gives "
+                f"{self.card.dimension}. Fit one with: python -m retrieval fit-pca FOLDER"
+            )
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model's file says of itself."""
+        return self.extractor.card
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers an embedding has."""
+        return self.reduction.dimension if self.reduction else self.card.dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for embedders whose embeddings can be compared."""
+        pca = self.reduction.fingerprint if self.reduction else "none"
+        return f"{self.card.fingerprint}-{pca}"
+
+    def describe(self) -> str:
+        """Say in one line what the embeddings are, for the protocol beside a figure."""
+        card, how = self.card, self.card.preprocessing
+        layer = f"{card.layer} ({card.pooling})" if card.pooling else card.layer
+        fit = "centre crop" if how.fit == "crop" else "whole picture squashed"
+        pca = "no PCA"
+        if self.reduction:
+            pca = f"PCA {self.reduction.dimension}"
+            if self.reduction.whitening:
+                pca += f", whitening {self.reduction.whitening:g}"
+        return f"{card.name}, {layer}, {how.side}x{how.side}, {fit}, {pca}"
+
+    def embed(self, pictures: npt.NDArray[np.uint8]) -> Matrix:
+        """Map preprocessed pictures `(n, side, side, 3)` to unit embeddings `(n, k)`."""
+        features = self.extractor.extract(pictures)
+        return self.reduction.project(features) if self.reduction else to_unit(features)
+
+    def embed_image(self, image: Image.Image) -> Matrix:
+        """Map one RGB picture of any size to its unit embedding `(1, k)`."""
+        return self.embed(preprocess(image, self.card.preprocessing)[None])
+
+
+def open_embedder(model: Path, pca: Path | None, gpu: bool = True) -> Embedder:
+    """Open a model's file and, unless `pca` is None, the PCA that belongs to it."""
+    extractor = OnnxExtractor(model, gpu=gpu)
+    return Embedder(extractor, load_pca(pca, extractor.card) if pca else None)

@@ -1,0 +1,40 @@
+"""The errors that a person can mend: each message says what happened and then the cure."""
+
+import errno
+from pathlib import Path
+
+
+class LookalikeError(Exception):
+    """Something went wrong that the reader of the message can put right.
+
+    Every other exception is a bug and keeps its traceback.
+    """
+
+
+class PictureError(LookalikeError):
+    """One picture cannot be used; the rest of the run goes on."""
+
+
+class BusyError(LookalikeError):
+    """Another window or process is changing the same collection."""
+
+
+def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
+    """Turn an operating-system error at `path` into a sentence with its cure."""
+    name = Path(path).name or str(path)
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return LookalikeError(
+                f"The disk is full, so {name} could not be written. Free some space and try again; "
+                "what was finished before is kept."
+            )
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return LookalikeError(
+                f"{name} may not be opened or written here. Check its permissions, or choose "
+                "another folder."
+            )
+        case errno.ENOENT:
+            return LookalikeError(f"{name} does not exist. Check the name and try again.")
+        case _:
+            reason = error.strerror or type(error).__name__
+            return LookalikeError(f"{name}: {reason}. Check the disk and try again.")

@@ -1,0 +1,241 @@
+"""Pictures: finding them in a folder, opening them safely, and shaping them for a network."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import pillow_heif
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from retrieval.errors import PictureError
+
+pillow_heif.register_heif_opener()
+
+# We bound the pixels ourselves, before decoding and with a sentence (see `_check_size`).
+Image.MAX_IMAGE_PIXELS = None
+
+# Pillow knows many more formats, some with programs behind them (EPS runs Ghostscript); a stranger
+# may only reach these decoders.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "HEIF", "AVIF")
+SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "tif", "tiff"),
+        *("bmp", "dib", "heic", "heif", "hif", "avif"),
+    )
+)
+READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
+
+SRGB = ImageCms.createProfile("sRGB")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An opened picture, upright and in sRGB; `width` and `height` are those of the file."""
+
+    image: Image.Image  # RGB, perhaps at a reduced scale
+    width: int
+    height: int
+    taken: str | None  # EXIF's date and time, "2024-07-31 18:02:11", in the camera's own clock
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a network wants its pictures; travels inside the model's file.
+
+    With `fit="crop"` the short side becomes `resize` and the centre is cut out, as torchvision's
+    ImageNet transforms do; with `fit="squash"` the whole picture is pressed into the square.
+    """
+
+    side: int  # pixels
+    fit: str  # "crop" or "squash"
+    interpolation: str  # "bilinear" or "bicubic"
+    resize: int  # pixels; the short side before the crop, equal to `side` when squashed
+
+    def __post_init__(self) -> None:
+        if self.fit not in ("crop", "squash"):
+            raise ValueError(f"fit is {self.fit!r}, not 'crop' or 'squash'")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(f"interpolation is {self.interpolation!r}")
+        if not 0 < self.side <= self.resize <= 4096:
+            raise ValueError(f"a side of {self.side} does not fit a resize of {self.resize}")
+
+
+def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield the picture files below `folder`, sorted within each folder.
+
+    Suffixes count in any case; hidden files and folders (`._IMG_1.jpg`, `.thumbnails`) are passed
+    over; a symbolic link counts only when it is a file that lies inside `folder`. Folders that
+    cannot be read are handed to `on_error`.
+    """
+    root = folder.resolve()
+    for parent, folders, names in os.walk(folder, onerror=on_error):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                continue
+            if path.is_file():
+                yield path
+
+
+def open_picture(
+    source: Path | bytes, at_least: int | None = None, max_pixels: int = 200_000_000
+) -> Picture:
+    """Open a picture as upright RGB.
+
+    EXIF rotation is applied, CMYK and wide-gamut colours become sRGB, 16 bits become 8, palettes
+    are resolved, transparency is laid on white, and of an animation the first frame is taken.
+
+    Args:
+        source: a file, or a file's bytes.
+        at_least: how many pixels the short side needs; a picture that is much larger is decoded
+            at a reduced scale that keeps at least this many. None decodes in full.
+        max_pixels: the largest width x height that is decoded.
+
+    Raises:
+        PictureError: with a sentence saying why the file cannot be used.
+    """
+    try:
+        if isinstance(source, bytes):
+            if not source:
+                raise PictureError("The file is empty. Copy it again from where it came from.")
+            return _open(io.BytesIO(source), at_least, max_pixels)
+        if source.stat().st_size == 0:
+            raise PictureError("The file is empty. Copy it again from where it came from.")
+        with source.open("rb") as file:
+            return _open(file, at_least, max_pixels)
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PictureError(
+            f"This is not a picture that can be read. Save it as {READABLE}."
+        ) from error
+    except PermissionError as error:
+        raise PictureError("The file may not be opened. Check its permissions.") from error
+    except FileNotFoundError as error:
+        raise PictureError("The file is not there any more. Look for changes again.") from error
+    except MemoryError as error:
+        raise PictureError("The picture needs too much memory. Make it smaller.") from error
+    # Decoders meet hostile bytes with whatever they trip over: OSError, ValueError, SyntaxError,
+    # struct.error, IndexError ... For the person with the file they all mean the same.
+    except Exception as error:
+        raise PictureError(
+            "The file is damaged or cut short. Copy it again from where it came from, "
+            "or open it in a picture editor and save it anew."
+        ) from error
+
+
+def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
+    with Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise PictureError(
+                f"The picture has {width * height / 1e6:,.0f} megapixels; at most "
+                f"{max_pixels / 1e6:,.0f} can be opened. Save a smaller copy."
+            )
+        if at_least is not None:
+            # JPEG decodes at 1/2, 1/4 or 1/8 scale for a fraction of the time; other formats
+            # ignore this.
+            image.draft(None, (at_least, at_least))
+        exif = image.getexif()
+        image.load()
+        icc = image.info.get("icc_profile")
+        upright = ImageOps.exif_transpose(image)
+        if at_least is not None and (factor := min(upright.size) // (2 * at_least)) > 1:
+            # Averaging over whole blocks first leaves little for the costly resizing that follows.
+            upright = _to_8_bit(upright).reduce(factor)
+        if exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8) and image.format != "HEIF":
+            width, height = height, width
+        return Picture(_to_rgb(upright, icc), width, height, _taken(exif))
+
+
+def _taken(exif: Image.Exif) -> str | None:
+    when = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal) or exif.get(
+        ExifTags.Base.DateTime
+    )
+    if not isinstance(when, str) or len(when) < 19 or when.startswith("0000"):
+        return None
+    return when[:10].replace(":", "-") + when[10:19]
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale greyscale of 16 or 32 bits to 8, and resolve palettes, so that pixels can be averaged.
+
+    Pillow's own conversion clips 16-bit values at 255, which turns such pictures white.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image, dtype=np.float32)
+        top = float(values.max(initial=0))
+        bottom = min(float(values.min(initial=0)), 0.0)
+        if image.mode == "F":
+            white = 1.0 if top <= 1 else max(top, 255.0)
+        else:
+            white = 255.0 if top <= 255 and image.mode == "I" else 65535.0
+        scaled = (values - bottom) * (255 / (max(white, top) - bottom))
+        return Image.fromarray(scaled.round().astype(np.uint8))
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode == "1":
+        return image.convert("L")
+    return image
+
+
+def _to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    image = _to_8_bit(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(canvas, rgba).convert("RGB")
+    if icc and image.mode in ("RGB", "CMYK"):
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            if "sRGB" not in ImageCms.getProfileDescription(profile):
+                converted = ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB")
+                if converted is not None:
+                    return converted
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass  # A broken profile costs a little colour, not the picture.
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def preprocess(image: Image.Image, how: Preprocessing) -> npt.NDArray[np.uint8]:
+    """Shape an RGB picture for a network.
+
+    Returns `(side, side, 3)` uint8. The sizes are rounded as torchvision rounds them: one pixel
+    off moves the whole crop.
+    """
+    filter_ = (
+        Image.Resampling.BICUBIC if how.interpolation == "bicubic" else Image.Resampling.BILINEAR
+    )
+    if how.fit == "squash":
+        return np.asarray(image.resize((how.side, how.side), filter_))
+    width, height = image.size
+    short = min(width, height)
+    width, height = how.resize * width // short, how.resize * height // short
+    left, top = round((width - how.side) / 2), round((height - how.side) / 2)
+    # Only the part under the crop is computed: `box` is in the coordinates of the source.
+    scale_x, scale_y = image.width / width, image.height / height
+    box = (
+        left * scale_x,
+        top * scale_y,
+        (left + how.side) * scale_x,
+        (top + how.side) * scale_y,
+    )
+    return np.asarray(image.resize((how.side, how.side), filter_, box=box))
+
+
+def thumbnail(image: Image.Image, side: int) -> bytes:
+    """Return `image` as a JPEG whose long side is at most `side` pixels."""
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=82, optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,176 @@
+"""What a model's file says of itself, and the ONNX Runtime session that computes its features."""
+
+import ctypes
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.errors import LookalikeError
+from retrieval.images import Preprocessing
+
+FORMAT_VERSION = 1
+PREFIX = "lookalike."
+PROVIDERS = {
+    "TensorrtExecutionProvider": "TensorRT",
+    "CUDAExecutionProvider": "CUDA",
+    "CPUExecutionProvider": "CPU",
+}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the file of a model says of itself; everything downstream reads it from here."""
+
+    name: str  # for people: "VGG-16, ImageNet"
+    layer: str  # "fc1", "fc2" or "pool5"
+    pooling: str  # "mean" or "gem" for pool5, "" for fully connected layers
+    dimension: int  # numbers in one feature
+    weights_sha256: str
+    preprocessing: Preprocessing
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that are equal when features can be compared.
+
+        The same weights stored in another precision keep their fingerprint; another layer,
+        pooling or preprocessing does not.
+        """
+        parts = (self.layer, self.pooling, self.dimension, self.weights_sha256, self.preprocessing)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the card as the key-value strings of an ONNX file's metadata."""
+        how = asdict(self.preprocessing)
+        own = {key: value for key, value in asdict(self).items() if key != "preprocessing"}
+        values = {"format_version": FORMAT_VERSION, **own, **how}
+        return {PREFIX + key: str(value) for key, value in values.items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "ModelCard":
+        """Read the card back.
+
+        Raises:
+            LookalikeError: when the file was not written by `python -m export`, or by a newer one.
+        """
+        try:
+            version = int(metadata[PREFIX + "format_version"])
+            if version > FORMAT_VERSION:
+                raise LookalikeError(
+                    "The model was exported by a newer version of this program. Update it."
+                )
+            return cls(
+                name=metadata[PREFIX + "name"],
+                layer=metadata[PREFIX + "layer"],
+                pooling=metadata[PREFIX + "pooling"],
+                dimension=int(metadata[PREFIX + "dimension"]),
+                weights_sha256=metadata[PREFIX + "weights_sha256"],
+                preprocessing=Preprocessing(
+                    side=int(metadata[PREFIX + "side"]),
+                    fit=metadata[PREFIX + "fit"],
+                    interpolation=metadata[PREFIX + "interpolation"],
+                    resize=int(metadata[PREFIX + "resize"]),
+                ),
+            )
+        except (KeyError, ValueError) as error:
+            raise LookalikeError(
+                "The model's file does not say how it was made. Export it with: python -m export"
+            ) from error
+
+
+class Extractor(Protocol):
+    """Turns preprocessed pictures into features; the one part that tests and engines swap."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def provider(self) -> str:
+        """What computes, in a word: "CPU", "CUDA"."""
+        ...
+
+    def extract(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Map `(n, side, side, 3)` RGB pictures to `(n, dimension)` features."""
+        ...
+
+
+class OnnxExtractor:
+    """The features of a model exported by `python -m export`, computed by ONNX Runtime."""
+
+    def __init__(self, path: Path, threads: int | None = None, gpu: bool = True) -> None:
+        """Open the model at `path`.
+
+        CUDA is used where it really works, else the CPU, quietly; `provider` says which.
+
+        Raises:
+            LookalikeError: when there is no model, or the file is no model of ours.
+        """
+        # Importing takes a quarter of a second, and a page without a model never needs it.
+        import onnxruntime as ort
+
+        if not path.is_file():
+            raise LookalikeError(f"There is no model at {path}. Make one with: python -m export")
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads or available_cpus()
+        try:
+            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise LookalikeError(
+                f"{path.name} is damaged or not a model. Copy it again, or make it anew with: "
+                "python -m export"
+            ) from error
+        self.card = ModelCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        side = self.card.preprocessing.side
+        probe = np.zeros((1, side, side, 3), np.uint8)
+        if gpu and _has_cuda_driver():
+            with suppress(Exception):
+                ort.preload_dlls()
+            # A driver may be there while a library is missing or the card is full: only a session
+            # that has computed something is believed.
+            with suppress(Exception):
+                session = ort.InferenceSession(
+                    path, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"]
+                )
+                session.run(["features"], {"images": probe})
+                self._session = session
+        name = self._session.get_providers()[0]
+        self.provider = PROVIDERS.get(name, name)
+
+    def extract(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Map `(n, side, side, 3)` RGB pictures to `(n, dimension)` features."""
+        features: npt.NDArray[np.float32] = self._run(["features"], pictures)[0]
+        return features
+
+    def extract_with_map(
+        self, pictures: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return the features and the maps `(n, 512, side / 32, side / 32)` they come from."""
+        features, maps = self._run(["features", "feature_map"], pictures)
+        return features, maps
+
+    def _run(self, outputs: list[str], pictures: npt.NDArray[np.uint8]) -> Any:
+        return self._session.run(outputs, {"images": pictures})
+
+
+def available_cpus() -> int:
+    """Return how many processors this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _has_cuda_driver() -> bool:
+    """Ask for NVIDIA's driver itself: asking ONNX Runtime would print red lines where it is not."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return sys.platform != "darwin"

@@ -1,0 +1,178 @@
+"""Principal components: fitted with scikit-learn, kept in a pickle that cannot run code."""
+
+import hashlib
+import io
+import pickle
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.errors import LookalikeError
+from retrieval.files import replace_when_done
+from retrieval.model import ModelCard
+
+Matrix = npt.NDArray[np.float32]
+FORMAT_VERSION = 1
+
+
+def to_unit(vectors: npt.NDArray[Any]) -> Matrix:
+    """Scale the rows of `(n, d)` to length 1; a row of zeros stays zero."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: Matrix = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return unit
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A fitted PCA as the linear map it is: unit features to unit embeddings."""
+
+    mean: Matrix  # (d,)
+    components: Matrix  # (k, d), orthonormal rows, by falling variance
+    scale: Matrix  # (k,), variance to the power of minus half the whitening: ones without it
+    whitening: float  # 0: none, 1: every component has equal weight
+    fitted_on: int  # pictures
+
+    def __post_init__(self) -> None:
+        k, d = self.components.shape
+        if self.mean.shape != (d,) or self.scale.shape != (k,):
+            raise ValueError("mean, components and scale do not belong together")
+        if not all(np.isfinite(part).all() for part in (self.mean, self.components, self.scale)):
+            raise ValueError("a PCA of numbers that are not finite")
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers an embedding has."""
+        return len(self.components)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that are equal when embeddings can be compared."""
+        parts = (self.mean, self.components, self.scale)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+
+    def project(self, features: Matrix) -> Matrix:
+        """Map features `(n, d)` to unit embeddings `(n, k)`: unit, centred, projected, unit."""
+        return to_unit(((to_unit(features) - self.mean) @ self.components.T) * self.scale)
+
+
+def fit_pca(features: Matrix, card: ModelCard, components: int, whitening: float = 0.0) -> bytes:
+    """Fit scikit-learn's PCA on features `(n, d)` and return the pickle to be kept.
+
+    Beside the PCA it holds the model's fingerprint, and a probe vector with its projection, by
+    which a later version of scikit-learn is recognised as agreeing or not.
+
+    Raises:
+        LookalikeError: with fewer than two pictures.
+    """
+    # scikit-learn takes over a second to import, and only fitting needs it.
+    import sklearn
+    from sklearn.decomposition import PCA
+
+    n, d = features.shape
+    if n < 2:
+        raise LookalikeError("A PCA needs at least two pictures. Name a folder with more.")
+    pca = PCA(n_components=min(components, n - 1, d), random_state=0)
+    pca.fit(to_unit(features))
+    probe = to_unit(np.random.default_rng(0).random((1, d)))
+    return pickle.dumps(
+        {
+            "format_version": FORMAT_VERSION,
+            "pca": pca,
+            "whitening": float(whitening),
+            "model": card.name,
+            "model_fingerprint": card.fingerprint,
+            "fitted_on": n,
+            "scikit_learn": sklearn.__version__,
+            "probe": probe,
+            "projected": pca.transform(probe),
+        }
+    )
+
+
+def save_pca(pickled: bytes, path: Path) -> None:
+    """Write what `fit_pca` returned, whole or not at all."""
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(pickled)
+
+
+def load_pca(path: Path, card: ModelCard) -> Reduction:
+    """Read a PCA fitted for the model of `card`.
+
+    Raises:
+        LookalikeError: when the file is missing, damaged, holds anything but a PCA, was fitted for
+            another model, or no longer projects its probe to the stored result.
+    """
+    cure = "Fit one with: python -m retrieval fit-pca FOLDER"
+    if not path.is_file():
+        raise LookalikeError(f"There is no PCA for this model at {path}. {cure}")
+    try:
+        kept = _PcaUnpickler(io.BytesIO(path.read_bytes())).load()
+        for_model = kept["model_fingerprint"]
+        reduction = _from_parts(kept)
+        probe, projected = np.asarray(kept["probe"]), np.asarray(kept["projected"])
+        ours = (probe - reduction.mean) @ reduction.components.T
+        agrees = ours.shape == projected.shape and np.allclose(ours, projected, atol=1e-4)
+    except LookalikeError:
+        raise
+    except Exception as error:  # hostile bytes make an unpickler raise whatever they like
+        raise LookalikeError(f"{path.name} is damaged or not a PCA of ours. {cure}") from error
+    if for_model != card.fingerprint or reduction.mean.shape != (card.dimension,):
+        raise LookalikeError(
+            f"{path.name} was fitted for another model ({kept.get('model')}), not for {card.name}, "
+            f"{card.layer}. {cure}"
+        )
+    if not agrees:
+        raise LookalikeError(
+            f"{path.name} was made by scikit-learn {kept.get('scikit_learn')} and no longer gives "
+            f"the results that it gave there. {cure}"
+        )
+    return reduction
+
+
+def _from_parts(kept: dict[str, Any]) -> Reduction:
+    pca = kept["pca"]
+    if kept["format_version"] != FORMAT_VERSION or not isinstance(pca, _StoredPca):
+        raise LookalikeError("The PCA was written by another version of this program. Fit it anew.")
+    parts = pca.__dict__
+    variance = np.maximum(np.asarray(parts["explained_variance_"], np.float64), 1e-12)
+    whitening = float(kept["whitening"])
+    return Reduction(
+        mean=np.asarray(parts["mean_"], np.float32),
+        components=np.ascontiguousarray(parts["components_"], np.float32),
+        scale=(variance ** (-whitening / 2)).astype(np.float32),
+        whitening=whitening,
+        fitted_on=int(kept["fitted_on"]),
+    )
+
+
+class _StoredPca:
+    """Stands in for scikit-learn's PCA while unpickling: its numbers are read, no code of it runs.
+
+    So the app starts without importing scikit-learn, and a pickle has nothing to call.
+    """
+
+
+class _PcaUnpickler(pickle.Unpickler):
+    """Knows the PCA's class and what NumPy's arrays are pickled with, and nothing else."""
+
+    ALLOWED: Iterable[tuple[str, str]] = frozenset(
+        (f"numpy.{core}.{module}", name)
+        for core in ("core", "_core")
+        for module, name in (
+            ("multiarray", "_reconstruct"),
+            ("multiarray", "scalar"),
+            ("numeric", "_frombuffer"),
+        )
+    ) | {("numpy", "ndarray"), ("numpy", "dtype")}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("sklearn.decomposition._pca", "PCA"):
+            return _StoredPca
+        if (module, name) in self.ALLOWED:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of a PCA")

@@ -1,0 +1,115 @@
+"""Search: a picture or a picture of the collection in, its nearest neighbours out."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.collection import Collection, Embeddings, PictureRecord
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
+from retrieval.images import open_picture
+from retrieval.ranking import rank
+from retrieval.reduction import Matrix
+
+
+@dataclass(frozen=True)
+class Match:
+    """One result: a picture of the collection and its cosine similarity to the query."""
+
+    picture: PictureRecord
+    similarity: float  # -1 to 1
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one search went, in milliseconds."""
+
+    decoding: float
+    features: float
+    ranking: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.decoding + self.features + self.ranking
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to one query."""
+
+    matches: tuple[Match, ...]  # the most similar first
+    compared: int  # pictures that were ranked
+    timings: Timings
+
+
+class Searcher:
+    """A collection held ready for searching; follows the changes that others make to it."""
+
+    def __init__(self, collection: Collection, embedder: Embedder) -> None:
+        collection.require(embedder)
+        self.collection = collection
+        self.embedder = embedder
+        self._lock = threading.Lock()
+        self._embeddings: Embeddings | None = None
+
+    def embeddings(self) -> Embeddings:
+        """Return the collection's embeddings, read anew when it has changed."""
+        with self._lock:
+            held = self._embeddings
+            if held is None or held.revision != self.collection.revision:
+                held = self._embeddings = self.collection.embeddings()
+            return held
+
+    def search_file(self, source: Path | bytes, k: int, max_pixels: int) -> Found:
+        """Find the pictures most similar to a picture file.
+
+        Raises:
+            PictureError: when the file cannot be read.
+        """
+        started = time.perf_counter()
+        needed = 2 * self.embedder.card.preprocessing.resize
+        picture = open_picture(source, needed, max_pixels)
+        decoded = time.perf_counter()
+        query = self.embedder.embed_image(picture.image)
+        extracted = time.perf_counter()
+        return self._find(query, k, (), decoded - started, extracted - decoded)
+
+    def search_vector(self, query: Matrix, k: int) -> Found:
+        """Find the pictures most similar to an embedding `(1, k)`."""
+        return self._find(query, k, (), 0.0, 0.0)
+
+    def search_like(self, id_: int, k: int) -> Found:
+        """Find the pictures most similar to one of the collection, itself left out.
+
+        Raises:
+            LookalikeError: when the picture is not in the collection any more.
+        """
+        query = self.collection.embedding(id_)
+        if query is None:
+            raise LookalikeError("That picture is not in the collection any more. Search again.")
+        return self._find(query, k, (id_,), 0.0, 0.0)
+
+    def _find(
+        self, query: Matrix, k: int, left_out: Sequence[int], decoding: float, features: float
+    ) -> Found:
+        started = time.perf_counter()
+        held = self.embeddings()
+        rows, similarities = rank(query, held.vectors, k + len(left_out))
+        kept = [
+            (int(held.ids[row]), float(similarity))
+            for row, similarity in zip(rows[0], similarities[0], strict=True)
+            if int(held.ids[row]) not in left_out
+        ][:k]
+        records = {record.id: record for record in self.collection.pictures(i for i, _ in kept)}
+        matches = tuple(Match(records[i], s) for i, s in kept if i in records)
+        ranking = time.perf_counter() - started
+        compared = (
+            len(held.ids) - int(np.isin(held.ids, left_out).sum()) if left_out else (len(held.ids))
+        )
+        timings = Timings(decoding * 1000, features * 1000, ranking * 1000)
+        return Found(matches, compared, timings)
