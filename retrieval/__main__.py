@@ -4,7 +4,6 @@ import argparse
 import csv
 import io
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from retrieval.features import extract_files
 from retrieval.files import replace_when_done
 from retrieval.images import find_images
 from retrieval.indexing import Bounds, find_changes, index_folder, label_of
+from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import fit_pca, load_pca, save_pca, to_unit
 from retrieval.search import Searcher
@@ -103,23 +103,11 @@ def _embedder(arguments: argparse.Namespace) -> Embedder:
     return open_embedder(arguments.model, _pca_of(arguments), gpu=not arguments.cpu)
 
 
-def folder_of(name: str) -> Path:
-    """Return the folder in which the collection called `name` is kept."""
-    safe = re.sub(r"[^\w-]+", "-", name).strip("-")[:80] or "collection"
-    return settings.COLLECTIONS / safe
-
-
 def _index(arguments: argparse.Namespace) -> None:
     root: Path = arguments.folder
-    if not root.is_dir():
-        raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
-    name = arguments.name or root.resolve().name
     embedder = _embedder(arguments)
-    with Collection.create(folder_of(name), name, root, embedder) as collection:
-        if collection.root != root.resolve():
-            raise LookalikeError(
-                f"There is already a collection {name}, of another folder. Choose another --name."
-            )
+    with collection_for(settings.COLLECTIONS, root, arguments.name, embedder) as collection:
+        name = collection.name
         changes = find_changes(collection, root)
         bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
         bar = tqdm(total=len(changes.to_read), unit="picture", desc=name, file=sys.stderr)
@@ -141,13 +129,13 @@ def _index(arguments: argparse.Namespace) -> None:
 def _search(arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.k <= 100_000:
         raise LookalikeError("-k must be at least 1.")
-    with Collection(_existing(arguments.name)) as collection:
+    with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         searcher = Searcher(collection, _embedder(arguments))
         found = searcher.search_file(arguments.picture, arguments.k, settings.MAX_PIXELS)
     if arguments.json:
         rows = [
             {
-                "path": match.picture.path,
+                "picture": match.picture.path,
                 "label": match.picture.label,
                 "similarity": round(match.similarity, 6),
             }
@@ -162,20 +150,6 @@ def _search(arguments: argparse.Namespace) -> None:
         f"({searcher.embedder.extractor.provider}, exact)",
         file=sys.stderr,
     )
-
-
-def _existing(name: str | None) -> Path:
-    if name:
-        return folder_of(name)
-    folders = sorted(settings.COLLECTIONS.glob("*/")) if settings.COLLECTIONS.is_dir() else []
-    if len(folders) != 1:
-        names = ", ".join(folder.name for folder in folders)
-        raise LookalikeError(
-            f"There are several collections ({names}). Choose one with --name."
-            if folders
-            else "There is no collection yet. Make one with: python -m retrieval index FOLDER"
-        )
-    return folders[0]
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

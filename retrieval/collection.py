@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,18 +183,25 @@ class Collection:
 
     @property
     def root(self) -> Path | None:
-        """The folder that paths are relative to; None when the originals are elsewhere."""
+        """The folder that paths are relative to; None when the originals are elsewhere.
+
+        A collection that is shipped with its pictures says where they are from its own folder.
+        """
         root = self._fact("root")
-        return Path(root) if root else None
+        return (self.folder / root).resolve() if root else None
 
     @property
     def revision(self) -> int:
         """A number that grows with every change."""
         return int(self._fact("revision"))
 
+    def is_of(self, embedder: Embedder) -> bool:
+        """Whether the embeddings kept here can be compared with those of `embedder`."""
+        return self._fact("fingerprint") == embedder.fingerprint
+
     def require(self, embedder: Embedder) -> None:
         """Refuse an embedder whose embeddings cannot be compared with those kept here."""
-        if self._fact("fingerprint") != embedder.fingerprint:
+        if not self.is_of(embedder):
             raise LookalikeError(
                 f"The collection {self.name} was made with another model or PCA "
                 f"({self._fact('embedder')}), not with {embedder.describe()}. Use that model, or "
@@ -354,6 +361,19 @@ class Collection:
                 "SELECT jpeg FROM thumbnails WHERE sha256 = ?", (sha256,)
             ).fetchone()
         return row[0] if row else None
+
+    def copy_to(self, folder: Path, root: str) -> None:
+        """Write a compact copy into an empty folder, to be shipped and opened read-only.
+
+        Args:
+            root: where the pictures will be, from that folder; "" when they stay behind.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._sentences():
+            for database, name in ((self._database, DATABASE), (self._thumbnails, THUMBNAILS)):
+                database.execute("VACUUM INTO ?", (str(folder / name),))
+        with _explained(folder.name), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
+            copy.execute("UPDATE facts SET value = ? WHERE key = 'root'", (root,))
 
     def _fact(self, key: str) -> str:
         rows = self._all("SELECT value FROM facts WHERE key = ?", key)

@@ -4,15 +4,16 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 import pillow_heif
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from retrieval.errors import PictureError
+from retrieval.errors import PictureError, explain_os_error
 
 pillow_heif.register_heif_opener()
 
@@ -32,6 +33,18 @@ SUFFIXES = frozenset(
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 
 SRGB = ImageCms.createProfile("sRGB")
+
+# What EXIF's orientation asks for (EXIF 2.32, tag 0x0112).
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
 
 
 @dataclass(frozen=True)
@@ -80,10 +93,32 @@ def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None)
             path = Path(parent, name)
             if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            # realpath, since Path.resolve raises on a link to itself.
+            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
                 continue
-            if path.is_file():
-                yield path
+            try:
+                if path.is_file():
+                    yield path
+            except OSError:
+                yield path  # it is there but cannot even be measured; reading it will say why
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """Read a picture's file, unless it is too large to be one.
+
+    Raises:
+        PictureError: when it is larger than `max_bytes`, gone, or may not be opened.
+    """
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise PictureError(
+                f"The file has {size / 2**20:,.0f} MB; at most {max_bytes / 2**20:,.0f} MB can be "
+                "read. Save a smaller copy."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(str(explain_os_error(error, path))) from error
 
 
 def open_picture(
@@ -145,25 +180,35 @@ def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
             # JPEG decodes at 1/2, 1/4 or 1/8 scale for a fraction of the time; other formats
             # ignore this.
             image.draft(None, (at_least, at_least))
-        exif = image.getexif()
+        exif = _exif_of(image)
         image.load()
         icc = image.info.get("icc_profile")
-        upright = ImageOps.exif_transpose(image)
+        # Not ImageOps.exif_transpose: it writes the EXIF anew, and stumbles over what cameras put
+        # there. Pillow has turned a TIFF by now, and pillow-heif HEIC, and they have said so.
+        turn = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
+        upright = image if turn is None else image.transpose(turn)
         if at_least is not None and (factor := min(upright.size) // (2 * at_least)) > 1:
             # Averaging over whole blocks first leaves little for the costly resizing that follows.
             upright = _to_8_bit(upright).reduce(factor)
-        if exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8) and image.format != "HEIF":
+        if turn in SIDEWAYS:
             width, height = height, width
         return Picture(_to_rgb(upright, icc), width, height, _taken(exif))
 
 
+def _exif_of(image: Image.Image) -> Image.Exif:
+    try:
+        return image.getexif()
+    except Exception:  # whatever the bytes make it raise
+        return Image.Exif()  # broken EXIF costs the rotation, not the picture
+
+
 def _taken(exif: Image.Exif) -> str | None:
-    when = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal) or exif.get(
-        ExifTags.Base.DateTime
-    )
-    if not isinstance(when, str) or len(when) < 19 or when.startswith("0000"):
+    try:
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        when = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+        return str(datetime.strptime(str(when)[:19], "%Y:%m:%d %H:%M:%S"))
+    except Exception:  # nothing, blanks, zeros: what cameras without a clock write
         return None
-    return when[:10].replace(":", "-") + when[10:19]
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -172,7 +217,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     Pillow's own conversion clips 16-bit values at 255, which turns such pictures white.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.float32)
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
         top = float(values.max(initial=0))
         bottom = min(float(values.min(initial=0)), 0.0)
         if image.mode == "F":
@@ -182,7 +227,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
         scaled = (values - bottom) * (255 / (max(white, top) - bottom))
         return Image.fromarray(scaled.round().astype(np.uint8))
     if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if "transparency" in image.info else "RGB")
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
     if image.mode == "1":
         return image.convert("L")
     return image
@@ -193,7 +238,7 @@ def _to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(canvas, rgba).convert("RGB")
+        image = Image.alpha_composite(canvas, rgba).convert("RGB")
     if icc and image.mode in ("RGB", "CMYK"):
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from retrieval.collection import Collection, Content, Entry
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
-from retrieval.images import find_images, open_picture, preprocess, thumbnail
+from retrieval.images import find_images, open_picture, preprocess, read_bounded, thumbnail
 from retrieval.model import available_cpus
 
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
@@ -225,12 +225,7 @@ def _prepare(
         size, modified = status.st_size, status.st_mtime_ns
         if _text(str(path)) != str(path):
             raise PictureError("The file's name is not valid text. Rename it.")
-        if size > bounds.bytes:
-            raise PictureError(
-                f"The file has {size / 2**20:,.0f} MB; at most {bounds.bytes / 2**20:,.0f} MB "
-                "can be read. Save a smaller copy."
-            )
-        data = path.read_bytes()
+        data = read_bounded(path, bounds.bytes)
         sha256 = hashlib.sha256(data).hexdigest()
         if not claims.claim(sha256):
             return _Prepared(Entry(name, size, modified, label_of(name), sha256))

@@ -2,11 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from retrieval.collection import Collection, Embeddings, PictureRecord
 from retrieval.embedding import Embedder
@@ -77,11 +74,16 @@ class Searcher:
         decoded = time.perf_counter()
         query = self.embedder.embed_image(picture.image)
         extracted = time.perf_counter()
-        return self._find(query, k, (), decoded - started, extracted - decoded)
+        return self.search_vector(query, k, decoded - started, extracted - decoded)
 
-    def search_vector(self, query: Matrix, k: int) -> Found:
-        """Find the pictures most similar to an embedding `(1, k)`."""
-        return self._find(query, k, (), 0.0, 0.0)
+    def search_vector(
+        self, query: Matrix, k: int, decoding: float = 0.0, features: float = 0.0
+    ) -> Found:
+        """Find the pictures most similar to an embedding `(1, k)`.
+
+        `decoding` and `features` are the seconds that making it took, for the timings.
+        """
+        return self._find(query, k, None, decoding, features)
 
     def search_like(self, id_: int, k: int) -> Found:
         """Find the pictures most similar to one of the collection, itself left out.
@@ -92,24 +94,22 @@ class Searcher:
         query = self.collection.embedding(id_)
         if query is None:
             raise LookalikeError("That picture is not in the collection any more. Search again.")
-        return self._find(query, k, (id_,), 0.0, 0.0)
+        return self._find(query, k, id_, 0.0, 0.0)
 
     def _find(
-        self, query: Matrix, k: int, left_out: Sequence[int], decoding: float, features: float
+        self, query: Matrix, k: int, left_out: int | None, decoding: float, features: float
     ) -> Found:
         started = time.perf_counter()
         held = self.embeddings()
-        rows, similarities = rank(query, held.vectors, k + len(left_out))
+        rows, similarities = rank(query, held.vectors, k + (left_out is not None))
         kept = [
             (int(held.ids[row]), float(similarity))
             for row, similarity in zip(rows[0], similarities[0], strict=True)
-            if int(held.ids[row]) not in left_out
+            if held.ids[row] != left_out
         ][:k]
-        records = {record.id: record for record in self.collection.pictures(i for i, _ in kept)}
-        matches = tuple(Match(records[i], s) for i, s in kept if i in records)
+        records = {record.id: record for record in self.collection.pictures(id_ for id_, _ in kept)}
+        # A picture may have been removed since the embeddings were read.
+        matches = tuple(Match(records[id_], value) for id_, value in kept if id_ in records)
+        compared = len(held.ids) - (left_out is not None)
         ranking = time.perf_counter() - started
-        compared = (
-            len(held.ids) - int(np.isin(held.ids, left_out).sum()) if left_out else (len(held.ids))
-        )
-        timings = Timings(decoding * 1000, features * 1000, ranking * 1000)
-        return Found(matches, compared, timings)
+        return Found(matches, compared, Timings(decoding * 1e3, features * 1e3, ranking * 1e3))

@@ -13,7 +13,7 @@ COLLECTIONS = HOME / "collections"
 
 BUNDLED_MODEL = ASSETS / "models" / "lookalike-vgg16.onnx"
 BUNDLED_PCA = ASSETS / "pca.pkl"
-STARTER = ASSETS / "starter"
+STARTER_COLLECTION = ASSETS / "starter" / "collection"
 
 PRINCIPAL_COMPONENTS = 256
 RESULTS = 24
@@ -25,6 +25,8 @@ MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 300 * 2**20
 MAX_UPLOAD_PIXELS = 100_000_000
 MAX_UPLOAD_BYTES = 50 * 2**20
+# Searches that wait; whoever comes when the queue is full is told to try again.
+MAX_QUEUE = 64
 
 
 def pca_path(model: Path) -> Path:

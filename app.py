@@ -1,0 +1,35 @@
+"""Lookalike: drop in a picture and see the most similar pictures of a collection."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from retrieval.setup import run_in_environment
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Start the app; return when it has ended, with 0, or with 1 after a sentence."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--pictures", type=Path, metavar="FOLDER", help="search this folder, in place"
+    )
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a model of `python -m export`")
+    parser.add_argument("--share", action="store_true", help="make a public link for a week")
+    parser.add_argument("--port", type=int, metavar="N", help="the port (default: the first free)")
+    arguments = parser.parse_args(argv)
+
+    # Only here, so that --help answers at once.
+    from retrieval.errors import LookalikeError
+    from retrieval.pages.server import serve
+
+    try:
+        serve(arguments.pictures, arguments.model, arguments.port, arguments.share)
+    except LookalikeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    run_in_environment("requirements.txt")
+    sys.exit(main())

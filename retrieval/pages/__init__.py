@@ -1,0 +1,1 @@
+"""The pages: Gradio on top of the engine, wiring and nothing else."""

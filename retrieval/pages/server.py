@@ -1,0 +1,180 @@
+"""The server around the pages: its theme, its headers, and the addresses of thumbnails."""
+
+import os
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+# Gradio reads these when it is imported: no statistics leave the machine, and uploads stay in a
+# folder of ours whose name tells nothing.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from retrieval import settings
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
+from retrieval.indexing import Bounds
+from retrieval.library import collection_for
+from retrieval.pages import words
+from retrieval.pages.search_page import SearchPage
+from retrieval.workspace import Workspace
+
+HERE = Path(__file__).resolve().parent
+
+# 'unsafe-eval' and 'unsafe-inline' are what Gradio's own components need. The policy's worth lies
+# in the rest: nothing is loaded from or sent to any other address.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "font-src 'self' data:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+    )
+)
+HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+)
+
+Message = MutableMapping[str, Any]
+Asgi = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+class SecurityHeaders:
+    """Adds our headers to every answer; plain ASGI, so that streams stay streams."""
+
+    def __init__(self, app: Asgi) -> None:
+        self.app = app
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Pass the request on, and the answer back with the headers."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS]
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def build_app(workspace: Workspace, key: str) -> gr.Blocks:
+    """Lay out the app for the collection with this key."""
+    app: gr.Blocks
+    with gr.Blocks(title=words.TITLE, fill_width=True, analytics_enabled=False) as app:
+        gr.HTML(
+            f'<header class="lk-header"><h1>{words.TITLE}</h1><p>{words.TAGLINE}</p></header>',
+            elem_id="header",
+            apply_default_css=False,
+        )
+        SearchPage(workspace, key).build(app)
+    app.queue(max_size=settings.MAX_QUEUE, default_concurrency_limit=2)
+    return app
+
+
+def launch(app: gr.Blocks, workspace: Workspace, port: int | None, share: bool, block: bool) -> str:
+    """Start the server and return the local address; with `block`, return when it has ended."""
+    _, address, _ = app.launch(
+        server_port=port,
+        share=share,
+        prevent_thread_lock=not block,
+        show_error=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        run_history=False,
+        strict_cors=True,
+        footer_links=["api"],
+        max_file_size=settings.MAX_UPLOAD_BYTES,
+        theme=theme(),
+        css=(HERE / "style.css").read_text(encoding="utf-8"),
+        head=f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        app_kwargs={
+            "routes": [thumbnail_route(workspace)],
+            "middleware": [(SecurityHeaders, (), {})],
+        },
+    )
+    return str(address)
+
+
+def thumbnail_route(workspace: Workspace) -> Route:
+    """Serve `thumbnails/KEY/SHA256.jpg`: what a collection keeps, and no file of the disk."""
+
+    def thumbnail(request: Request) -> Response:
+        sha256 = request.path_params["sha256"]
+        try:
+            collection = workspace.searcher(request.path_params["key"]).collection
+            jpeg = collection.thumbnail(sha256) if re.fullmatch("[0-9a-f]{64}", sha256) else None
+        except LookalikeError:
+            jpeg = None
+        if jpeg is None:
+            return Response("There is no such picture.", 404)
+        # The address names the content, so it never changes.
+        forever = {"Cache-Control": "private, max-age=31536000, immutable"}
+        return Response(jpeg, media_type="image/jpeg", headers=forever)
+
+    return Route("/thumbnails/{key}/{sha256}.jpg", thumbnail)
+
+
+def theme() -> gr.themes.Base:
+    """Return the look: system fonts, so that no font is fetched, and quiet surfaces."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    return gr.themes.Soft(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="stone",
+        font=fonts,
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    ).set(block_border_width="1px", block_border_width_dark="1px", block_shadow="none")
+
+
+def serve(pictures: Path | None, model: Path | None, port: int | None, share: bool) -> None:
+    """Run the app until it is stopped.
+
+    Args:
+        pictures: a folder to search, in place; None opens the collection that ships with the app.
+        model: a model of `python -m export`; None takes the bundled one.
+        port: None takes the first free one from 7860.
+        share: make a public link.
+
+    Raises:
+        LookalikeError: when the model or the pictures cannot be used, or the port is taken.
+    """
+    path = model or settings.BUNDLED_MODEL
+    workspace = Workspace(path, settings.pca_path(path))
+    if pictures is None:
+        collection = Collection(settings.STARTER_COLLECTION, read_only=True)
+    else:
+        collection = collection_for(settings.COLLECTIONS, pictures, None, workspace.embedder)
+    key = workspace.serve(collection)
+    if pictures is not None:
+        bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+        workspace.build(key, pictures, bounds)
+    try:
+        launch(build_app(workspace, key), workspace, port, share, block=True)
+    except OSError as error:
+        if "port" not in str(error):
+            raise
+        raise LookalikeError(
+            f"Port {port or 7860} is taken by another program. Choose another with --port."
+        ) from error
+    finally:
+        workspace.stop()
