@@ -1,0 +1,11 @@
+"""The tests of Lookalike; run them with `python -m tests`."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# Before anything imports retrieval.settings, which reads it once: no test touches the collections
+# of this machine. Subprocesses inherit it.
+os.environ["LOOKALIKE_HOME"] = tempfile.mkdtemp(prefix="lookalike-tests-")
+atexit.register(shutil.rmtree, os.environ["LOOKALIKE_HOME"], ignore_errors=True)

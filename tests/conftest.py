@@ -1,0 +1,116 @@
+"""Fixtures that all tests share; nothing here touches the collections of this machine."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from retrieval import settings
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.features import extract_files
+from retrieval.images import Preprocessing
+from retrieval.indexing import find_changes, index_folder
+from retrieval.model import ModelCard, OnnxExtractor
+from retrieval.reduction import fit_pca, save_pca
+from tests.made import mean_colour, need, noise, save_hues
+
+WHEEL = {
+    "cold/azure.png": 210.0,
+    "cold/blue.png": 240.0,
+    "cold/cyan.png": 180.0,
+    "warm/orange.png": 30.0,
+    "warm/red.png": 0.0,
+    "warm/yellow.png": 60.0,
+}
+
+
+@pytest.fixture(autouse=True)
+def collections(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test a folder of its own for collections, and return it."""
+    folder = tmp_path_factory.mktemp("collections")
+    monkeypatch.setattr(settings, "COLLECTIONS", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder with evaluation sets and weights, which lies outside of the repository."""
+    given = os.environ.get("LOOKALIKE_DATA")
+    folder = Path(given) if given else settings.PROJECT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"There are no evaluation data at {folder}. Set LOOKALIKE_DATA to theirs.")
+    return folder
+
+
+@pytest.fixture
+def embedder() -> Embedder:
+    """Mean colours, without a PCA."""
+    return mean_colour()
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    """A folder with three cold and three warm colours, a subfolder each."""
+    return save_hues(tmp_path / "wheel", WHEEL)
+
+
+@pytest.fixture
+def indexed(wheel: Path, embedder: Embedder, tmp_path: Path) -> Iterator[Collection]:
+    """The colour wheel, indexed."""
+    with Collection.create(tmp_path / "collection", "wheel", wheel, embedder) as collection:
+        for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
+            pass
+        yield collection
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real ONNX file of ours in miniature: mean colour of 32x32 pixels, map of a single place."""
+    onnx = need("onnx", "pip install -r export/requirements.txt")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["planes"], ["floats"], to=kinds.FLOAT),
+        helper.make_node("Div", ["floats", "white"], ["pixels"]),
+        helper.make_node(
+            "AveragePool", ["pixels"], ["feature_map"], kernel_shape=[32, 32], strides=[32, 32]
+        ),
+        helper.make_node("Flatten", ["feature_map"], ["features"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mean colour",
+        [helper.make_tensor_value_info("images", kinds.UINT8, ["n", 32, 32, 3])],
+        [
+            helper.make_tensor_value_info("features", kinds.FLOAT, ["n", 3]),
+            helper.make_tensor_value_info("feature_map", kinds.FLOAT, ["n", 3, 1, 1]),
+        ],
+        [helper.make_tensor("white", kinds.FLOAT, [], [255.0])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    card = ModelCard(
+        "tiny", "pool5", "mean", 3, "1" * 64, Preprocessing(32, "squash", "bilinear", 32)
+    )
+    helper.set_model_props(model, card.to_metadata())
+    path = tmp_path_factory.mktemp("models") / "tiny.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def tiny_files(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model in a folder of its own, with the PCA fitted for it beside it."""
+    path = tmp_path / "model" / "tiny.onnx"
+    path.parent.mkdir()
+    shutil.copy(tiny_model, path)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for seed in range(8):
+        noise((40, 30), seed, coarse=2).save(photos / f"{seed}.png")
+    extractor = OnnxExtractor(path, gpu=False)
+    features, _, _ = extract_files(sorted(photos.iterdir()), extractor)
+    save_pca(fit_pca(features, extractor.card, 2), settings.pca_path(path))
+    return path

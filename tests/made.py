@@ -1,0 +1,80 @@
+"""What tests are made of: pictures that a line of code draws, and a network that a reader can do.
+
+Choose colours by hue, not by brightness: blue and navy point the same way, so cosine ties them.
+"""
+
+import colorsys
+import importlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from retrieval.embedding import Embedder
+from retrieval.images import Preprocessing
+from retrieval.model import ModelCard
+
+SQUASH_8 = Preprocessing(side=8, fit="squash", interpolation="bilinear", resize=8)
+
+
+def need(module: str, cure: str) -> Any:
+    """Import a module that only tests and exports use, or skip and say how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        pytest.skip(f"{module} is not installed. Install it with: {cure}")
+
+
+def by_hue(degrees: float, size: tuple[int, int] = (40, 30)) -> Image.Image:
+    """Return a picture of one colour of the colour wheel: 0 red, 120 green, 240 blue."""
+    red, green, blue = colorsys.hsv_to_rgb(degrees / 360, 1, 1)
+    return Image.new("RGB", size, (round(255 * red), round(255 * green), round(255 * blue)))
+
+
+def noise(size: tuple[int, int], seed: int = 0, coarse: int = 12) -> Image.Image:
+    """Return coloured clouds: `coarse` x `coarse` random colours, enlarged to `size`."""
+    colours = np.random.default_rng(seed).integers(0, 256, (coarse, coarse, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
+
+
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return the bytes of a file of that kind: "PNG", "JPEG" ..."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def save_hues(folder: Path, hues: dict[str, float]) -> Path:
+    """Write a PNG for each relative path and hue, and return the folder."""
+    for name, degrees in hues.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        by_hue(degrees).save(path, "PNG")
+    return folder
+
+
+class MeanColour:
+    """An extractor that one can do in the head: the mean of red, green and blue, from 0 to 1."""
+
+    def __init__(self, weights: str = "0" * 64) -> None:
+        self.card = ModelCard("mean colour", "pool5", "mean", 3, weights, SQUASH_8)
+        self.provider = "CPU"
+        self.batches: list[int] = []  # how many pictures each call got
+
+    def extract(self, pictures: np.ndarray) -> np.ndarray:
+        self.batches.append(len(pictures))
+        return pictures.mean(axis=(1, 2), dtype=np.float32) / 255
+
+
+def mean_colour(weights: str = "0" * 64) -> Embedder:
+    """Return an embedder of mean colours, without a PCA."""
+    return Embedder(MeanColour(weights))
+
+
+def extracted(embedder: Embedder) -> int:
+    """Return how many pictures the fake network has been given."""
+    assert isinstance(embedder.extractor, MeanColour)
+    return sum(embedder.extractor.batches)

@@ -1,0 +1,600 @@
+"""Pictures: what is found in a folder, how files of all kinds open, and how they are shaped."""
+
+import io
+import os
+import struct
+import sys
+import tempfile
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from retrieval.errors import PictureError
+from retrieval.images import (
+    Preprocessing,
+    find_images,
+    open_picture,
+    preprocess,
+    thumbnail,
+)
+from tests.made import by_hue, encode, need, noise
+
+IMAGENET = Preprocessing(side=224, fit="crop", interpolation="bilinear", resize=256)
+
+
+def middle(data: bytes, at_least: int | None = None) -> tuple[int, ...]:
+    """Open a file and return the colour in the middle of the picture."""
+    image = open_picture(data, at_least).image
+    assert image.mode == "RGB"
+    return image.getpixel((image.width // 2, image.height // 2))
+
+
+def about(*colour: int) -> object:
+    """Colours that compression may have moved a little."""
+    return pytest.approx(colour, abs=6)
+
+
+# --- finding ---
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def found(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in find_images(folder)]
+
+
+def test_pictures_are_found_in_sorted_order_and_with_suffixes_in_any_case(tmp_path: Path) -> None:
+    touch(tmp_path, "b.JPG", "a.png", "z/2.HeiC", "z/1.webp", "m/n/o.TIFF", "c.avif")
+    assert found(tmp_path) == ["a.png", "b.JPG", "c.avif", "m/n/o.TIFF", "z/1.webp", "z/2.HeiC"]
+
+
+def test_hidden_files_and_folders_and_other_suffixes_are_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "._a.png", ".hidden/b.png", "notes.txt", "png", "c.png.part", "d.svg")
+    assert found(tmp_path) == ["a.png"]
+
+
+def test_a_folder_that_is_called_like_a_picture_is_entered_and_not_taken_for_one(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, "album.jpg/a.png")
+    assert found(tmp_path) == ["album.jpg/a.png"]
+
+
+def link(at: Path, to: Path) -> None:
+    try:
+        at.symlink_to(to, target_is_directory=to.is_dir())
+    except OSError:
+        pytest.skip("This account may not make symbolic links (Windows without developer mode).")
+
+
+def test_symbolic_links_are_followed_only_to_files_inside_of_the_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "outside/secret.png", "pictures/a.png", "pictures/sub/b.png")
+    pictures = tmp_path / "pictures"
+    link(pictures / "in.png", pictures / "a.png")
+    link(pictures / "out.png", tmp_path / "outside" / "secret.png")
+    link(pictures / "folder", tmp_path / "outside")
+    link(pictures / "around", pictures)
+    link(pictures / "broken.png", pictures / "gone.png")
+    link(pictures / "loop.png", pictures / "loop.png")
+    assert found(pictures) == ["a.png", "in.png", "sub/b.png"]
+
+
+def test_a_folder_that_is_itself_a_link_is_searched(tmp_path: Path) -> None:
+    touch(tmp_path, "real/a.png")
+    link(tmp_path / "alias", tmp_path / "real")
+    assert found(tmp_path / "alias") == ["a.png"]
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Iterator[Path]:
+    """A folder, and an account that permissions bind: for root, `nobody` while the test runs."""
+    if sys.platform == "win32":
+        pytest.skip("Windows knows other permissions.")
+    if os.geteuid() != 0:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory() as name:
+        nobody = 65534
+        os.chown(name, nobody, nobody)
+        os.seteuid(nobody)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected", "reported"),
+    [(0o000, ["a.png", "z.png"], ["closed"]), (0o400, ["a.png", "z.png", "closed/b.png"], [])],
+    ids=["cannot be listed", "can be listed but not entered"],
+)
+def test_a_folder_that_may_not_be_read_is_reported_or_its_files_are_and_the_others_are_searched(
+    unprivileged: Path, mode: int, expected: list[str], reported: list[str]
+) -> None:
+    touch(unprivileged, "a.png", "closed/b.png", "z.png")
+    (unprivileged / "closed").chmod(mode)
+    errors: list[OSError] = []
+    try:
+        paths = list(find_images(unprivileged, errors.append))
+        if mode:
+            with pytest.raises(PictureError, match="permissions"):
+                open_picture(unprivileged / "closed" / "b.png")
+    finally:
+        (unprivileged / "closed").chmod(0o700)
+    assert [path.relative_to(unprivileged).as_posix() for path in paths] == expected
+    assert [Path(error.filename).name for error in errors] == reported
+
+
+def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
+    reported: list[OSError] = []
+    assert list(find_images(tmp_path / "gone", reported.append)) == []
+    assert [Path(error.filename).name for error in reported] == ["gone"]
+
+
+# --- opening ---
+
+ORIENTED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
+# Where the red corner of a stored picture, 40 x 20, ends up for each value of EXIF's orientation
+# (EXIF 2.32, tag 0x0112): stored at the top left.
+CORNERS = {
+    1: ("top left", (40, 20)),
+    2: ("top right", (40, 20)),
+    3: ("bottom right", (40, 20)),
+    4: ("bottom left", (40, 20)),
+    5: ("top left", (20, 40)),
+    6: ("top right", (20, 40)),
+    7: ("bottom right", (20, 40)),
+    8: ("bottom left", (20, 40)),
+}
+
+
+def oriented(kind: str, orientation: int, scale: int = 1) -> bytes:
+    image = Image.new("RGB", (40 * scale, 20 * scale), "white")
+    image.paste("red", (0, 0, 10 * scale, 10 * scale))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.info["exif"] = exif.tobytes()  # from here pillow-heif takes HEIF's own rotation
+    return encode(image, kind, exif=image.info["exif"])
+
+
+def red_corner(image: Image.Image) -> str:
+    pixels = np.asarray(image).astype(int)
+    rows, columns = np.nonzero(pixels[..., 0] - pixels[..., 1] > 128)
+    vertical = "top" if rows.mean() < image.height / 2 else "bottom"
+    return f"{vertical} {'left' if columns.mean() < image.width / 2 else 'right'}"
+
+
+@pytest.mark.parametrize("orientation", CORNERS)
+@pytest.mark.parametrize("kind", ORIENTED)
+def test_a_picture_is_turned_as_its_camera_was_held(kind: str, orientation: int) -> None:
+    picture = open_picture(oriented(kind, orientation))
+    assert (red_corner(picture.image), picture.image.size) == CORNERS[orientation]
+    assert (picture.width, picture.height) == CORNERS[orientation][1]
+
+
+@pytest.mark.parametrize("orientation", CORNERS)
+def test_a_picture_at_reduced_scale_is_turned_too(orientation: int) -> None:
+    picture = open_picture(oriented("JPEG", orientation, scale=40), at_least=100)
+    corner, (width, height) = CORNERS[orientation]
+    assert red_corner(picture.image) == corner
+    assert (picture.width, picture.height) == (width * 40, height * 40)
+    assert 100 <= min(picture.image.size) < 20 * 40
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0garbage",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x05" + b"\x87\x69" * 30,
+    ],
+    ids=["no TIFF", "points outside", "nonsense entries"],
+)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_broken_exif_costs_the_rotation_and_not_the_picture(kind: str, exif: bytes) -> None:
+    assert middle(encode(by_hue(120), kind, exif=exif)) == about(0, 255, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2024:07:31 18:02:11", "2024-07-31 18:02:11"),
+        ("2024:07:31 18:02:11\0", "2024-07-31 18:02:11"),
+        ("0000:00:00 00:00:00", None),
+        ("    :  :     :  :  ", None),
+        ("2024:13:45 99:99:99", None),
+        ("last Tuesday, in the evening", None),
+        ("", None),
+    ],
+    ids=["a date", "a date with a zero byte", "zeros", "blanks", "no such day", "words", "empty"],
+)
+def test_the_date_is_the_cameras_or_none(written: str, read: str | None) -> None:
+    exif = Image.Exif()
+    exif[0x0132] = written
+    assert open_picture(encode(by_hue(0), "JPEG", exif=exif)).taken == read
+
+
+def test_the_moment_of_exposure_counts_before_that_of_the_last_change() -> None:
+    exif = Image.Exif()
+    exif[0x0132] = "2024:07:31 18:02:11"
+    exif.get_ifd(0x8769)[0x9003] = "2001:02:03 04:05:06"
+    assert open_picture(encode(by_hue(0), "JPEG", exif=exif)).taken == "2001-02-03 04:05:06"
+
+
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF", "MPO"]
+)
+@pytest.mark.parametrize("at_least", [None, 8], ids=["in full", "reduced"])
+def test_every_kind_of_file_keeps_its_colour(kind: str, at_least: int | None) -> None:
+    assert middle(encode(by_hue(120, (80, 60)), kind), at_least) == about(0, 255, 0)
+
+
+@pytest.mark.parametrize("suffix", ["heic", "avif"])
+def test_a_file_of_a_phone_opens_from_disk_and_shows_what_was_saved(
+    tmp_path: Path, suffix: str
+) -> None:
+    original = noise((120, 90), coarse=3)
+    path = tmp_path / f"photo.{suffix}"
+    original.save(path, quality=95)
+    opened = open_picture(path)
+    assert (opened.width, opened.height) == (120, 90)
+    difference = np.asarray(opened.image).astype(int) - np.asarray(original)
+    assert np.abs(difference).mean() < 4
+
+
+def cmyk() -> bytes:
+    return encode(Image.new("CMYK", (64, 64), (0, 255, 255, 0)), "JPEG")
+
+
+def two_colours(mode: str) -> Image.Image:
+    """Return a picture with a transparent left half, red underneath, and a blue right half."""
+    image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (32, 0, 64, 64))
+    return image.convert(mode)
+
+
+def palette(alpha: bytes | int) -> bytes:
+    """Return a palette picture of 0 red and 1 blue, with the transparency given."""
+    image = Image.new("P", (64, 64), 0)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.paste(1, (32, 0, 64, 64))
+    return encode(image, "PNG", transparency=alpha)
+
+
+def palette_with_alpha() -> bytes:
+    image = Image.new("PA", (64, 64), (0, 0))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.paste((1, 255), (32, 0, 64, 64))
+    return encode(image, "TIFF")
+
+
+def grey_with_alpha() -> bytes:
+    image = Image.new("LA", (64, 64), (0, 0))
+    image.paste((100, 255), (32, 0, 64, 64))
+    return encode(image, "PNG")
+
+
+def colour_as_transparent() -> bytes:
+    return encode(two_colours("RGB"), "PNG", transparency=(255, 0, 0))
+
+
+def one_bit() -> bytes:
+    image = Image.new("1", (64, 64), 1)
+    image.paste(0, (32, 0, 64, 64))
+    return encode(image, "PNG")
+
+
+WHITE, RED, BLUE, BLACK = (255, 255, 255), (255, 0, 0), (0, 0, 255), (0, 0, 0)
+
+
+@pytest.mark.parametrize("at_least", [None, 8], ids=["in full", "reduced"])
+@pytest.mark.parametrize(
+    ("data", "left", "right"),
+    [
+        (cmyk(), RED, RED),
+        (encode(two_colours("RGBA"), "PNG"), WHITE, BLUE),
+        (encode(two_colours("RGBA"), "WEBP", lossless=True), WHITE, BLUE),
+        (palette(0), WHITE, BLUE),
+        (palette(bytes([128, 255])), (255, 127, 127), BLUE),
+        (palette_with_alpha(), WHITE, BLUE),
+        (grey_with_alpha(), WHITE, (100, 100, 100)),
+        (colour_as_transparent(), WHITE, BLUE),
+        (one_bit(), WHITE, BLACK),
+    ],
+    ids=[
+        "CMYK",
+        "alpha",
+        "alpha in WebP",
+        "palette, one colour transparent",
+        "palette, half transparent",
+        "palette and alpha",
+        "grey and alpha",
+        "a colour that means transparent",
+        "one bit",
+    ],
+)
+def test_every_kind_of_pixel_becomes_rgb_on_white(
+    data: bytes, left: tuple[int, ...], right: tuple[int, ...], at_least: int | None
+) -> None:
+    image = open_picture(data, at_least).image
+    middle_row = image.height // 2
+    assert image.mode == "RGB"
+    assert image.getpixel((1, middle_row)) == about(*left)
+    assert image.getpixel((image.width - 2, middle_row)) == about(*right)
+
+
+def ramp(dtype: str, top: float) -> Image.Image:
+    return Image.fromarray(np.tile(np.linspace(0, top, 64), (64, 1)).astype(dtype))
+
+
+@pytest.mark.parametrize("at_least", [None, 8], ids=["in full", "reduced"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(ramp("uint16", 65535), "PNG"),
+        encode(ramp("uint16", 65535), "TIFF"),
+        encode(ramp(">u2", 65535), "TIFF"),
+        encode(ramp("int32", 65535), "TIFF"),
+        encode(ramp("int32", 255), "TIFF"),
+        encode(ramp("float32", 1), "TIFF"),
+        encode(ramp("float32", 255), "TIFF"),
+    ],
+    ids=[
+        "16 bits, PNG",
+        "16 bits, TIFF",
+        "16 bits, big-endian",
+        "32 bits",
+        "32 bits up to 255",
+        "float to 1",
+        "float to 255",
+    ],
+)
+def test_greys_of_more_than_8_bits_keep_their_range(data: bytes, at_least: int | None) -> None:
+    values = np.asarray(open_picture(data, at_least).image)[:, :, 0].astype(int)
+    expected = np.linspace(0, 255, values.shape[1])
+    assert np.abs(values - expected).max() <= 8
+
+
+def test_pixels_that_are_not_a_number_do_not_darken_the_others() -> None:
+    values = np.full((8, 8), 0.5, np.float32)
+    values[0, 0], values[0, 1], values[0, 2] = np.nan, np.inf, -np.inf
+    assert middle(encode(Image.fromarray(values), "TIFF")) == about(127, 127, 127)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF", "TIFF", "MPO"])
+def test_an_animation_shows_its_first_frame(kind: str) -> None:
+    frames = [by_hue(hue, (64, 48)) for hue in (0, 120, 240)]
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert middle(data) == about(255, 0, 0)
+
+
+def swapped_profile() -> bytes:
+    """Return sRGB's ICC profile with red and green exchanged, under another name."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile.replace(b"rXYZ", b"tXYZ").replace(b"gXYZ", b"rXYZ").replace(b"tXYZ", b"gXYZ")
+    return profile.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_an_embedded_colour_profile_is_honoured(mode: str) -> None:
+    data = encode(by_hue(0).convert(mode), "PNG", icc_profile=swapped_profile())
+    assert middle(data) == about(0, 255, 0)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"garbage", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()],
+    ids=["garbage", "for another kind of pixel"],
+)
+def test_a_useless_colour_profile_does_not_cost_the_picture(profile: bytes) -> None:
+    assert middle(encode(by_hue(120), "JPEG", icc_profile=profile)) == about(0, 255, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "empty"),
+        (b"only words in here\n" * 20, "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "not a picture"),
+        (encode(by_hue(0), "EPS"), "not a picture"),
+        (encode(by_hue(0), "PDF"), "not a picture"),
+        (encode(noise((200, 150)), "JPEG")[:2000], "damaged"),
+        (encode(noise((200, 150)), "PNG")[:2000], "damaged"),
+        (encode(noise((200, 150)), "WEBP")[:500], "."),
+        (encode(noise((200, 150)), "HEIF")[:800], "."),
+        (encode(noise((200, 150)), "AVIF")[:800], "."),
+        (encode(by_hue(0), "JPEG")[:20], "."),
+    ],
+    ids=[
+        "empty",
+        "text",
+        "SVG",
+        "EPS",
+        "PDF",
+        "half a JPEG",
+        "half a PNG",
+        "half a WebP",
+        "half a HEIC",
+        "half an AVIF",
+        "the first bytes of a JPEG",
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_a_sentence(
+    tmp_path: Path, data: bytes, sentence: str
+) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    for source in (data, path):
+        with pytest.raises(PictureError, match=sentence):
+            open_picture(source)
+
+
+def test_a_file_that_is_gone_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match="not there"):
+        open_picture(tmp_path / "gone.png")
+
+
+def test_a_file_that_may_not_be_opened_is_refused_with_a_sentence(unprivileged: Path) -> None:
+    path = unprivileged / "closed.png"
+    by_hue(0).save(path)
+    path.chmod(0)
+    with pytest.raises(PictureError, match="permissions"):
+        open_picture(path)
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """Return a PNG of a few bytes whose header names that size; decoding it fails."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(100)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def gif_that_claims(width: int, height: int) -> bytes:
+    data = bytearray(encode(by_hue(0), "GIF"))
+    struct.pack_into("<HH", data, 6, width, height)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [png_that_claims(60_000, 60_000), gif_that_claims(60_000, 60_000)],
+    ids=["PNG", "GIF"],
+)
+def test_a_small_file_that_would_fill_the_memory_is_refused_before_it_is_decoded(
+    data: bytes,
+) -> None:
+    assert len(data) < 10_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(PictureError, match=r"3,600 megapixels; at most 200 .*smaller copy"):
+            open_picture(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_largest_number_of_pixels_is_allowed_and_one_row_more_is_not() -> None:
+    data = encode(by_hue(0, (100, 50)), "PNG")
+    assert open_picture(data, max_pixels=5000).width == 100
+    with pytest.raises(PictureError, match="megapixels"):
+        open_picture(data, max_pixels=4999)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "BMP"])
+def test_decoding_at_a_reduced_scale_hardly_changes_what_the_network_sees(kind: str) -> None:
+    data = encode(noise((3150, 2100), coarse=40), kind, quality=92)
+    reduced = open_picture(data, at_least=2 * IMAGENET.resize)
+    full = open_picture(data)
+    assert 2 * IMAGENET.resize <= min(reduced.image.size) < 2100
+    assert (reduced.width, reduced.height) == (3150, 2100)
+    difference = preprocess(reduced.image, IMAGENET).astype(int) - preprocess(full.image, IMAGENET)
+    assert np.abs(difference).mean() < 1.5
+    assert np.abs(difference).max() <= 8
+
+
+# --- shaping ---
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(640, 427), (427, 640), (1200, 801), (97, 203), (255, 257), (256, 256), (300, 1000), (5, 9)],
+    ids=lambda size: f"{size[0]}x{size[1]}",
+)
+def test_the_crop_is_that_of_torchvision(size: tuple[int, int]) -> None:
+    torchvision = need("torchvision", "pip install -r export/requirements.txt")
+    theirs = torchvision.models.VGG16_Weights.IMAGENET1K_V1.transforms()
+    functional = torchvision.transforms.functional
+    values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(values)
+    # Its steps before it scales to floats, on a picture of pure noise, where a crop that is one
+    # pixel off differs everywhere.
+    resized = functional.resize(image, theirs.resize_size, theirs.interpolation)
+    expected = np.asarray(functional.center_crop(resized, theirs.crop_size)).astype(int)
+    difference = np.abs(preprocess(image, IMAGENET) - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.005
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_squashing_presses_the_whole_picture_into_the_square(interpolation: str) -> None:
+    image = noise((300, 100))
+    how = Preprocessing(64, "squash", interpolation, 64)
+    filter_ = getattr(Image.Resampling, interpolation.upper())
+    assert np.array_equal(preprocess(image, how), np.asarray(image.resize((64, 64), filter_)))
+
+
+def test_a_crop_keeps_the_middle_and_a_squash_keeps_everything() -> None:
+    image = by_hue(0, (300, 100))
+    image.paste(by_hue(240, (100, 100)), (100, 0))
+    crop = preprocess(image, Preprocessing(8, "crop", "bilinear", 8))
+    squash = preprocess(image, Preprocessing(30, "squash", "bilinear", 30))
+    assert (crop[:, 1:-1] == [0, 0, 255]).all()  # the filter mixes the edges
+    assert squash[15, [5, 15, 25]].tolist() == [[255, 0, 0], [0, 0, 255], [255, 0, 0]]
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (1, 1), (3, 2)])
+def test_strips_and_dots_are_shaped_without_enlarging_them_first(size: tuple[int, int]) -> None:
+    tracemalloc.start()
+    try:
+        shaped = preprocess(by_hue(240, size), IMAGENET)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert shaped.shape == (224, 224, 3)
+    assert (shaped == [0, 0, 255]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fit": "stretch"},
+        {"interpolation": "nearest"},
+        {"side": 0},
+        {"side": 300},
+        {"resize": 5000},
+    ],
+    ids=lambda wrong: "-".join(f"{key} {value}" for key, value in wrong.items()),
+)
+def test_a_preprocessing_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    right = {"side": 224, "fit": "crop", "interpolation": "bilinear", "resize": 256}
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+        Preprocessing(**{**right, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1000, 500), (320, 160)),
+        ((500, 1000), (160, 320)),
+        ((20, 10), (20, 10)),
+        ((9000, 1), (320, 1)),
+    ],
+    ids=["wide", "tall", "small", "strip"],
+)
+def test_a_thumbnail_is_a_jpeg_that_keeps_the_shape_and_is_never_enlarged(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    small = Image.open(io.BytesIO(thumbnail(by_hue(60, size), 320)))
+    assert (small.format, small.size) == ("JPEG", expected)
