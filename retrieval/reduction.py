@@ -3,7 +3,7 @@
 import hashlib
 import io
 import pickle
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,23 +156,80 @@ class _StoredPca:
     So the app starts without importing scikit-learn, and a pickle has nothing to call.
     """
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class _StoredType:
+    """Stands in for `numpy.dtype`: plain numbers, nothing else."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.dtype = np.dtype(code)
+        if self.dtype.kind not in "biuf":
+            raise pickle.UnpicklingError(f"an array of {code}")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _StoredArray:
+    """Stands in for `numpy.ndarray` and for the function that pickles make one with.
+
+    NumPy's own would take any bytes for an array of objects, that is of addresses, and so hand a
+    stranger this process's memory.
+    """
+
+    values: npt.NDArray[Any]
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, by_columns, data = state
+        self.fill(data, kind, shape, "F" if by_columns else "C")
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        return np.array(self.values, dtype)
+
+    def fill(self, data: bytes, kind: _StoredType, shape: Any, order: Any = "C") -> None:
+        """Take numbers of that kind from bytes."""
+        self.values = np.frombuffer(data, kind.dtype).reshape(shape, order=order)
+
+
+class _StoredBuffer(_StoredArray):
+    """Stands in for the other function that pickles make an array with (protocol 5)."""
+
+    def __init__(self, data: bytes, kind: _StoredType, shape: Any, order: Any) -> None:
+        self.fill(data, kind, shape, order)
+
+
+class _StoredScalar(_StoredArray):
+    """Stands in for the function that pickles make a single number with."""
+
+    def __init__(self, kind: _StoredType, data: bytes) -> None:
+        self.fill(data, kind, ())
+
 
 class _PcaUnpickler(pickle.Unpickler):
     """Knows the PCA's class and what NumPy's arrays are pickled with, and nothing else."""
 
-    ALLOWED: Iterable[tuple[str, str]] = frozenset(
-        (f"numpy.{core}.{module}", name)
-        for core in ("core", "_core")
-        for module, name in (
-            ("multiarray", "_reconstruct"),
-            ("multiarray", "scalar"),
-            ("numeric", "_frombuffer"),
-        )
-    ) | {("numpy", "ndarray"), ("numpy", "dtype")}
+    STAND_INS: Mapping[tuple[str, str], type] = {
+        ("sklearn.decomposition._pca", "PCA"): _StoredPca,
+        ("numpy", "ndarray"): _StoredArray,
+        ("numpy", "dtype"): _StoredType,
+        # NumPy 1 and NumPy 2.
+        ("numpy.core.multiarray", "_reconstruct"): _StoredArray,
+        ("numpy._core.multiarray", "_reconstruct"): _StoredArray,
+        ("numpy.core.multiarray", "scalar"): _StoredScalar,
+        ("numpy._core.multiarray", "scalar"): _StoredScalar,
+        ("numpy.core.numeric", "_frombuffer"): _StoredBuffer,
+        ("numpy._core.numeric", "_frombuffer"): _StoredBuffer,
+    }
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("sklearn.decomposition._pca", "PCA"):
-            return _StoredPca
-        if (module, name) in self.ALLOWED:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not part of a PCA")
+    def find_class(self, module: str, name: str) -> type:
+        stand_in = self.STAND_INS.get((module, name))
+        if stand_in is None:
+            raise pickle.UnpicklingError(f"{module}.{name} is not part of a PCA")
+        return stand_in
