@@ -24,10 +24,10 @@ def rank(queries: Matrix, vectors: Matrix, k: int) -> tuple[Indices, Matrix]:
     """
     m, n = len(queries), len(vectors)
     k = max(0, min(k, n))
+    if not m or not k:
+        return np.empty((m, k), np.int64), np.empty((m, k), np.float32)
     rows = np.empty((m, 0), np.int64)
     best = np.empty((m, 0), np.float32)
-    if not m or not k:
-        return rows, best
     step = max(k, BLOCK // m)
     for start in range(0, n, step):
         similarities = queries @ vectors[start : start + step].T

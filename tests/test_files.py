@@ -1,0 +1,84 @@
+"""Files are written whole or not at all, and errors of the disk become sentences."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.files import replace_when_done, sha256_of_file
+
+
+def test_a_file_takes_its_place_when_it_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "file.txt"
+    with replace_when_done(path) as temporary:
+        temporary.write_text("all of it")
+        assert not path.exists()
+    assert path.read_text() == "all of it"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+@pytest.mark.parametrize("before", [None, "as it was"], ids=["no file before", "a file before"])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("stop"), KeyboardInterrupt()], ids=["an error", "Ctrl-C"]
+)
+def test_after_an_error_everything_is_as_it_was(
+    tmp_path: Path, before: str | None, error: BaseException
+) -> None:
+    path = tmp_path / "file.txt"
+    if before is not None:
+        path.write_text(before)
+
+    def stop_half_way() -> None:
+        with replace_when_done(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        stop_half_way()
+    assert os.listdir(tmp_path) == ([] if before is None else ["file.txt"])
+    assert before is None or path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, r"disk is full.*file\.txt.*Free some space"),
+        (errno.EACCES, r"file\.txt may not be opened or written.*permissions"),
+        (errno.EROFS, r"file\.txt may not be opened or written.*another folder"),
+        (errno.EIO, r"file\.txt: Input/output error.*Check the disk"),
+    ],
+    ids=["full", "forbidden", "read-only", "broken"],
+)
+def test_a_disk_that_refuses_is_explained_and_leaves_nothing(
+    tmp_path: Path, number: int, sentence: str
+) -> None:
+    with (
+        pytest.raises(LookalikeError, match=sentence),
+        replace_when_done(tmp_path / "file.txt"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with (
+        pytest.raises(LookalikeError, match=r"inside\.txt"),
+        replace_when_done(tmp_path / "file" / "inside.txt"),
+    ):
+        pytest.fail("there is nothing to write to")
+
+
+def test_what_is_missing_is_explained() -> None:
+    sentence = str(explain_os_error(FileNotFoundError(errno.ENOENT, "x"), Path("a", "b.png")))
+    assert sentence == "b.png does not exist. Check the name and try again."
+
+
+@pytest.mark.parametrize("size", [0, 1, 3 * 2**20 + 7], ids=lambda size: f"{size} bytes")
+def test_the_hash_is_sha_256(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(size))
+    assert sha256_of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()

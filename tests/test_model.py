@@ -1,0 +1,136 @@
+"""A model's file: what it says of itself, and what it computes through ONNX Runtime."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.errors import LookalikeError
+from retrieval.images import Preprocessing
+from retrieval.model import ModelCard, OnnxExtractor
+from tests.made import MeanColour, need
+
+CARD = ModelCard(
+    "VGG-16, made up", "pool5", "gem", 512, "c" * 64, Preprocessing(224, "crop", "bilinear", 256)
+)
+
+
+def pictures(n: int, side: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+
+
+def test_a_card_survives_its_metadata() -> None:
+    metadata = CARD.to_metadata()
+    assert all(isinstance(value, str) for value in metadata.values())
+    assert ModelCard.from_metadata(metadata) == CARD
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layer": "fc2"},
+        {"pooling": "mean"},
+        {"dimension": 4096},
+        {"weights_sha256": "d" * 64},
+        {"preprocessing": Preprocessing(128, "crop", "bilinear", 146)},
+        {"preprocessing": Preprocessing(224, "squash", "bilinear", 224)},
+    ],
+    ids=["layer", "pooling", "dimension", "weights", "side", "fit"],
+)
+def test_features_that_cannot_be_compared_have_another_fingerprint(
+    change: dict[str, object],
+) -> None:
+    assert replace(CARD, **change).fingerprint != CARD.fingerprint
+
+
+def test_the_name_for_people_is_no_part_of_the_fingerprint() -> None:
+    assert replace(CARD, name="another").fingerprint == CARD.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("alter", "sentence"),
+    [
+        (lambda kept: kept.clear(), r"does not say how it was made.*python -m export"),
+        (lambda kept: kept.pop("lookalike.layer"), "does not say how it was made"),
+        (lambda kept: kept.update({"lookalike.side": "wide"}), "does not say how it was made"),
+        (lambda kept: kept.update({"lookalike.fit": "stretch"}), "does not say how it was made"),
+        (lambda kept: kept.update({"lookalike.format_version": "99"}), "newer version.*Update it"),
+    ],
+    ids=["none of ours", "no layer", "side in words", "unknown fit", "from the future"],
+)
+def test_metadata_that_are_not_ours_are_refused_with_the_cure(
+    alter: Callable[[dict[str, str]], object], sentence: str
+) -> None:
+    metadata = CARD.to_metadata()
+    alter(metadata)
+    with pytest.raises(LookalikeError, match=sentence):
+        ModelCard.from_metadata(metadata)
+
+
+def test_the_file_of_a_model_is_opened_and_computes(tiny_model: Path) -> None:
+    extractor = OnnxExtractor(tiny_model)
+    features = extractor.extract(pictures(5))
+    assert extractor.provider in ("CPU", "CUDA", "TensorRT")
+    assert (extractor.card.name, extractor.card.dimension) == ("tiny", 3)
+    assert features.dtype == np.float32
+    # The fake network of the other tests is the same mean colour, computed by NumPy.
+    assert features == pytest.approx(MeanColour().extract(pictures(5)), abs=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 33])
+def test_every_batch_size_gives_the_same_features(tiny_model: Path, batch: int) -> None:
+    extractor = OnnxExtractor(tiny_model, threads=1, gpu=False)
+    whole = extractor.extract(pictures(33))
+    parts = [extractor.extract(pictures(33)[i : i + batch]) for i in range(0, 33, batch)]
+    assert np.concatenate(parts) == pytest.approx(whole, abs=1e-6)
+
+
+def test_the_map_comes_with_the_same_features(tiny_model: Path) -> None:
+    extractor = OnnxExtractor(tiny_model, gpu=False)
+    features, maps = extractor.extract_with_map(pictures(4))
+    assert maps.shape == (4, 3, 1, 1)
+    assert np.array_equal(features, extractor.extract(pictures(4)))
+    assert maps[:, :, 0, 0] == pytest.approx(features)
+
+
+def test_without_a_gpu_the_processor_is_named(tiny_model: Path) -> None:
+    assert OnnxExtractor(tiny_model, gpu=False).provider == "CPU"
+
+
+def test_opening_a_model_prints_nothing(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    OnnxExtractor(tiny_model)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_missing_model_is_named_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(LookalikeError, match=r"no model at .*gone\.onnx.*python -m export"):
+        OnnxExtractor(tmp_path / "gone.onnx")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"words " * 99],
+    ids=["empty", "cut short", "text"],
+)
+def test_a_damaged_model_is_refused_with_the_cure(
+    tiny_model: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(damage(tiny_model.read_bytes()))
+    with pytest.raises(LookalikeError, match=r"damaged\.onnx is damaged|does not say how"):
+        OnnxExtractor(path)
+
+
+def test_a_model_that_somebody_else_made_is_refused_with_the_cure(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    onnx = need("onnx", "pip install -r export/requirements.txt")
+    model = onnx.load(tiny_model)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(LookalikeError, match=r"does not say how it was made.*python -m export"):
+        OnnxExtractor(tmp_path / "other.onnx")
