@@ -8,6 +8,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import vgg16, vgg16_bn
 
 from retrieval.errors import LookalikeError
+from retrieval.model import GEM_FLOOR, GEM_POWER
 
 # ImageNet's, of pixels from 0 to 1, as every torchvision network expects them.
 MEAN = (0.485, 0.456, 0.406)
@@ -16,6 +17,7 @@ STD = (0.229, 0.224, 0.225)
 LAYERS = ("fc1", "fc2", "pool5")
 POOLINGS = ("mean", "gem")
 MAP_CHANNELS = 512
+TEXTURE_CUT = 9  # the trunk's modules up to the ReLU of conv2_2, whose statistics are the texture
 STRIDE = 32  # pixels of the picture to one place of the map
 
 
@@ -26,13 +28,8 @@ class GeneralizedMean(nn.Module):
     CNN Image Retrieval with No Human Annotation", Radenovic, Tolias and Chum, 2018.
     """
 
-    def __init__(self, p: float = 3.0, floor: float = 1e-6) -> None:
-        super().__init__()
-        self.p = p
-        self.floor = floor  # keeps the root's slope finite where a channel is silent
-
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        return maps.clamp(min=self.floor).pow(self.p).mean((2, 3)).pow(1 / self.p)
+        return maps.clamp(min=GEM_FLOOR).pow(GEM_POWER).mean((2, 3)).pow(1 / GEM_POWER)
 
 
 class GlobalMean(nn.Module):
@@ -45,13 +42,16 @@ class GlobalMean(nn.Module):
 class FeatureNetwork(nn.Module):
     """A VGG-16 from pixels to the features of one layer.
 
-    `forward` takes `images`, uint8, `(n, s, s, 3)`, RGB, and returns the features `(n, d)` and
-    the map of the last convolution block `(n, 512, s / 32, s / 32)`.
+    `forward` takes `images`, uint8, `(n, s, s, 3)`, RGB, and returns the features `(n, d)`, the
+    map of the last convolution block `(n, 512, s / 32, s / 32)`, and the texture `(n, 256)`: mean
+    and standard deviation of each channel of the second block, as in "Arbitrary Style Transfer in
+    Real-time with Adaptive Instance Normalization", Huang and Belongie, 2017.
     """
 
-    def __init__(self, trunk: nn.Module, head: nn.Module, dimension: int) -> None:
+    def __init__(self, trunk: nn.Sequential, head: nn.Module, dimension: int) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.early = trunk[:TEXTURE_CUT]
+        self.late = trunk[TEXTURE_CUT:]
         self.head = head
         self.dimension = dimension
         self.mean: torch.Tensor
@@ -59,10 +59,13 @@ class FeatureNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).mul(255).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).mul(255).view(1, 3, 1, 1))
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         pixels = images.permute(0, 3, 1, 2).to(torch.float32)
-        maps = self.trunk((pixels - self.mean) / self.std)
-        return self.head(maps), maps
+        early = self.early((pixels - self.mean) / self.std)
+        maps = self.late(early)
+        mean = early.mean((2, 3))
+        deviation = (early - mean[:, :, None, None]).square().mean((2, 3)).sqrt()
+        return self.head(maps), maps, torch.cat([mean, deviation], dim=1)
 
 
 def build_network(

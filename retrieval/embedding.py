@@ -7,10 +7,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from retrieval.colour import describe_colours
 from retrieval.errors import LookalikeError
 from retrieval.images import preprocess
-from retrieval.model import Extractor, ModelCard, OnnxExtractor
+from retrieval.model import TEXTURE_DIMENSION, Extractor, ModelCard, OnnxExtractor
 from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
+
+
+@dataclass(frozen=True)
+class Aspects:
+    """What pictures are compared by, row by row, each a unit vector."""
+
+    subject: Matrix  # (n, k): what they show
+    colour: Matrix  # (n, 245): which colours they have
+    texture: Matrix  # (n, 64): what their surfaces are like; (n, 0) where it is left out
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,7 @@ class Embedder:
 
     extractor: Extractor
     reduction: Reduction | None = None  # None keeps the features as they are, only made unit
+    texture: Reduction | None = None  # of the textures; None leaves them out
 
     def __post_init__(self) -> None:
         if self.reduction and len(self.reduction.mean) != self.card.dimension:
@@ -41,7 +52,8 @@ class Embedder:
     def fingerprint(self) -> str:
         """Equal for embedders whose embeddings can be compared."""
         pca = self.reduction.fingerprint if self.reduction else "none"
-        return f"{self.card.fingerprint}-{pca}"
+        texture = f"-{self.texture.fingerprint}" if self.texture else ""
+        return f"{self.card.fingerprint}-{pca}{texture}"
 
     def describe(self) -> str:
         """Say in one line what the embeddings are, for the protocol beside a figure."""
@@ -60,12 +72,34 @@ class Embedder:
         features = self.extractor.extract(pictures)
         return self.reduction.project(features) if self.reduction else to_unit(features)
 
+    def describe_pictures(self, pictures: npt.NDArray[np.uint8]) -> Aspects:
+        """Map preprocessed pictures to all their vectors, in one run of the network."""
+        if self.texture is None:
+            subject = self.embed(pictures)
+            texture = np.zeros((len(pictures), 0), np.float32)
+        else:
+            features, textures = self.extractor.extract_with_texture(pictures)
+            subject = self.reduction.project(features) if self.reduction else to_unit(features)
+            texture = self.texture.project(textures)
+        return Aspects(subject, describe_colours(pictures), texture)
+
     def embed_image(self, image: Image.Image) -> Matrix:
         """Map one RGB picture of any size to its unit embedding `(1, k)`."""
         return self.embed(preprocess(image, self.card.preprocessing)[None])
 
 
-def open_embedder(model: Path, pca: Path | None, gpu: bool = True) -> Embedder:
-    """Open a model's file and, unless `pca` is None, the PCA that belongs to it."""
+def open_embedder(
+    model: Path, pca: Path | None, gpu: bool = True, texture: Path | None = None
+) -> Embedder:
+    """Open a model's file and, unless they are None, the PCAs of its features and textures.
+
+    There need not be one of the textures; then pictures are not compared by them.
+    """
     extractor = OnnxExtractor(model, gpu=gpu)
-    return Embedder(extractor, load_pca(pca, extractor.card) if pca else None)
+    return Embedder(
+        extractor,
+        load_pca(pca, extractor.card) if pca else None,
+        load_pca(texture, extractor.card, TEXTURE_DIMENSION)
+        if texture and texture.exists()
+        else None,
+    )

@@ -19,11 +19,13 @@ def extract_files(
     extractor: Extractor,
     track: Callable[[Sequence[Path]], Iterator[Path]] = iter,
     batch: int = 8,
+    extract: Callable[[npt.NDArray[np.uint8]], Matrix] | None = None,
 ) -> tuple[Matrix, list[Path], list[tuple[Path, str]]]:
     """Return the features `(n, d)` of the files that can be read, those files, and the others.
 
     Args:
         track: wraps the files to show progress, as tqdm does.
+        extract: what to compute of preprocessed pictures; their features by default.
 
     Raises:
         LookalikeError: when not one of the files can be read.
@@ -54,7 +56,7 @@ def extract_files(
                     read.append(path)
                     pictures.append(result)
             if pictures:
-                features.append(extractor.extract(np.stack(pictures)))
+                features.append((extract or extractor.extract)(np.stack(pictures)))
             chunk, prepared = coming, coming_prepared
     if not read:
         raise LookalikeError("There is no readable picture in that folder. Name another one.")

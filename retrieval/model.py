@@ -18,6 +18,14 @@ from retrieval.images import Preprocessing
 
 FORMAT_VERSION = 1
 PREFIX = "lookalike."
+
+# Generalised mean pooling (GeM), (mean of x^p)^(1/p): what "gem" in a card means. The floor keeps
+# the root's slope finite where a channel is silent.
+GEM_POWER = 3.0
+GEM_FLOOR = 1e-6
+
+TEXTURE_DIMENSION = 256  # numbers in the `texture` output
+
 PROVIDERS = {
     "TensorrtExecutionProvider": "TensorRT",
     "CUDAExecutionProvider": "CUDA",
@@ -100,6 +108,12 @@ class Extractor(Protocol):
         """Map `(n, side, side, 3)` RGB pictures to `(n, dimension)` features."""
         ...
 
+    def extract_with_texture(
+        self, pictures: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return the features, and the texture `(n, t)` from the same run of the network."""
+        ...
+
 
 class OnnxExtractor:
     """The features of a model exported by `python -m export`, computed by ONNX Runtime."""
@@ -148,6 +162,13 @@ class OnnxExtractor:
         """Map `(n, side, side, 3)` RGB pictures to `(n, dimension)` features."""
         features: npt.NDArray[np.float32] = self._run(["features"], pictures)[0]
         return features
+
+    def extract_with_texture(
+        self, pictures: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return the features, and the texture `(n, 256)` from the same run of the network."""
+        features, texture = self._run(["features", "texture"], pictures)
+        return features, texture
 
     def extract_with_map(
         self, pictures: npt.NDArray[np.uint8]

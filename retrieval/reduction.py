@@ -100,8 +100,11 @@ def save_pca(pickled: bytes, path: Path) -> None:
         temporary.write_bytes(pickled)
 
 
-def load_pca(path: Path, card: ModelCard) -> Reduction:
+def load_pca(path: Path, card: ModelCard, dimension: int | None = None) -> Reduction:
     """Read a PCA fitted for the model of `card`.
+
+    Args:
+        dimension: how many numbers it takes; those of a feature by default.
 
     Raises:
         LookalikeError: when the file is missing, damaged, holds anything but a PCA, was fitted for
@@ -121,7 +124,7 @@ def load_pca(path: Path, card: ModelCard) -> Reduction:
         raise
     except Exception as error:  # hostile bytes make an unpickler raise whatever they like
         raise LookalikeError(f"{path.name} is damaged or not a PCA of ours. {cure}") from error
-    if for_model != card.fingerprint or reduction.mean.shape != (card.dimension,):
+    if for_model != card.fingerprint or reduction.mean.shape != (dimension or card.dimension,):
         raise LookalikeError(
             f"{path.name} was fitted for another model ({kept.get('model')}), not for {card.name}, "
             f"{card.layer}. {cure}"

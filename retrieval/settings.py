@@ -16,6 +16,8 @@ BUNDLED_PCA = ASSETS / "pca.pkl"
 STARTER_COLLECTION = ASSETS / "starter" / "collection"
 
 PRINCIPAL_COMPONENTS = 256
+TEXTURE_COMPONENTS = 64
+TEXTURE_WHITENING = 0.5
 RESULTS = 24
 MAX_RESULTS = 200
 
@@ -34,3 +36,8 @@ def pca_path(model: Path) -> Path:
     if model.resolve() == BUNDLED_MODEL:
         return BUNDLED_PCA
     return model.with_suffix(".pca.pkl")
+
+
+def texture_path(pca: Path) -> Path:
+    """Return where the PCA of a model's textures lives: beside that of its features."""
+    return pca.with_suffix(".texture.pkl")

@@ -1,0 +1,64 @@
+"""How sure is a match? Calibrated for each collection from its own pictures, not a fixed cut-off.
+
+What a similarity means differs from collection to collection: in one of faces, strangers reach
+0.8; in one of everything, hardly 0.3. So a similarity is measured against those between pairs of
+the collection drawn at random, nearly all unrelated: by how many of their standard deviations does
+it exceed their middle? Middle and spread are taken from the lower half, which related pairs (one in
+ten, where there are ten kinds) do not reach.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from retrieval.reduction import Matrix
+
+PAIRS = 20_000
+
+
+class Confidence(IntEnum):
+    """How near a match is, in five steps."""
+
+    NONE = 0  # nothing here really matches
+    LOOSE = 1  # loosely related
+    SIMILAR = 2
+    VERY = 3  # very similar
+    SAME = 4  # almost the same picture
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What unrelated pictures of one collection are like."""
+
+    middle: float  # similarity
+    spread: float  # similarity, one standard deviation
+
+    def score(self, similarity: float) -> float:
+        """Return by how many standard deviations a similarity exceeds that of unrelated ones."""
+        return (similarity - self.middle) / self.spread
+
+    def judge(self, similarity: float) -> Confidence:
+        """Say how sure a match of this similarity is."""
+        if similarity >= SAME:
+            return Confidence.SAME
+        score = self.score(similarity)
+        return Confidence(sum(score >= bound for bound in BOUNDS))
+
+
+def calibrate(vectors: Matrix, seed: int = 0) -> Calibration:
+    """Measure the similarities of unrelated pictures among unit embeddings `(n, k)`."""
+    n = len(vectors)
+    if n < 10:
+        # Too few to measure: what the bundled model gives for unrelated pictures of all kinds.
+        return Calibration(0.0, 0.2)
+    generator = np.random.default_rng(seed)
+    a = generator.integers(0, n, PAIRS)
+    b = (a + generator.integers(1, n, PAIRS)) % n
+    similarities = np.einsum("nk,nk->n", vectors[a], vectors[b])
+    low, middle = np.percentile(similarities, [15.87, 50])
+    return Calibration(float(middle), max(float(middle - low), 0.02))
+
+
+SAME = 0.97
+BOUNDS = (1.5, 2.5, 3.5)

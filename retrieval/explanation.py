@@ -1,0 +1,74 @@
+"""Why two pictures match: their similarity, split exactly over the places of one of them.
+
+Everything between the pooled feature map and the similarity is linear but for two divisions by a
+length, which are known once the picture is known. So for a picture with the map x `(c, h, w)`, the
+pooled feature f, the mean m and the rows of `components`, and another with the unit embedding e,
+
+    similarity = < scale * components (f / |f| - m), e > / |scale * components (f / |f| - m)|
+               = < f, back > + rest,         back = components^T (scale * e) / (|f| |...|)
+
+and f is a sum over places: with mean pooling each contributes x / (h w), and with generalised mean
+pooling (mean x^p)^(1/p) splits in proportion to x^p. What comes from subtracting the mean, `rest`,
+belongs to no place and is spread evenly; so the places add up to the similarity itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
+from retrieval.model import GEM_FLOOR, GEM_POWER
+from retrieval.reduction import Matrix
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What each place of a picture adds to its similarity to another one."""
+
+    places: Matrix  # (h, w), summing to `similarity`
+    similarity: float
+
+
+def explain(embedder: Embedder, feature_map: Matrix, other: Matrix) -> Explanation:
+    """Split the similarity between a picture and a unit embedding over the picture's places.
+
+    Args:
+        feature_map: `(c, h, w)`, the map of the picture.
+        other: `(k,)`, the unit embedding of the other picture.
+
+    Raises:
+        LookalikeError: for a model cut after a fully connected layer, which mixes all places.
+    """
+    shares = place_shares(feature_map, embedder.card.pooling)
+    feature = shares.sum(axis=(1, 2))
+    length = float(np.linalg.norm(feature))
+    reduction = embedder.reduction
+    if reduction is None:
+        back, rest, norm = other.astype(np.float64), 0.0, 1.0
+    else:
+        projection = reduction.scale[:, None] * reduction.components
+        projected = projection @ (feature / max(length, 1e-12) - reduction.mean)
+        norm = float(np.linalg.norm(projected))
+        back = projection.T.astype(np.float64) @ other
+        rest = -float(back @ reduction.mean) / max(norm, 1e-12)
+    places = np.einsum("c,chw->hw", back, shares) / max(length * norm, 1e-12)
+    places = places + rest / places.size
+    return Explanation(places.astype(np.float32), float(places.sum()))
+
+
+def place_shares(feature_map: Matrix, pooling: str) -> Matrix:
+    """Split the pooled feature over places: `(c, h, w)` summing to the feature `(c,)` over h, w."""
+    if pooling == "mean":
+        mean: Matrix = feature_map.astype(np.float64) / feature_map[0].size
+        return mean
+    if pooling == "gem":
+        powers = np.maximum(feature_map.astype(np.float64), GEM_FLOOR) ** GEM_POWER
+        totals = powers.sum(axis=(1, 2), keepdims=True)
+        pooled = (totals / feature_map[0].size) ** (1 / GEM_POWER)
+        shares: Matrix = powers / totals * pooled
+        return shares
+    raise LookalikeError(
+        "A fully connected layer mixes all places of the picture, so there is no map of the match. "
+        "Use a model exported with --layer pool5."
+    )

@@ -1,0 +1,64 @@
+"""The command `python -m tests`: sets up everything that the tests need, and runs them.
+
+Arguments go on to pytest: `python -m tests -k ranking`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from retrieval.setup import PROJECT, run_in_environment
+
+# Before the re-start inside the environment, nothing but the standard library may be imported.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def main() -> int:
+    """Get a browser where one can be had, and hand over to pytest."""
+    if find_browser() is None:
+        _install_browser()
+    if find_browser() is None:
+        line = "!" * 88
+        print(
+            f"{line}\nNo Chromium could be had here, so the tests of the page are SKIPPED. Install "
+            f"Chromium and run this again.\n{line}",
+            flush=True,
+        )
+    os.chdir(PROJECT)
+    return subprocess.call([sys.executable, "-m", "pytest", *sys.argv[1:]])
+
+
+def find_browser() -> str | None:
+    """Return a Chromium on this machine: the system's, or the one that Playwright keeps."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if Path(path).exists() else None
+
+
+def _install_browser() -> None:
+    """Try Debian's or Ubuntu's package, which needs root, and else Playwright's own download."""
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if as_root and shutil.which("apt-get"):
+        print("Installing Chromium with apt-get ...", flush=True)
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        }
+        subprocess.call(["apt-get", "update", "-qq"], **quiet)
+        subprocess.call(["apt-get", "install", "-y", "-qq", "chromium"], **quiet)
+        if shutil.which("chromium"):
+            return
+    print("Installing Chromium with Playwright ...", flush=True)
+    subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
+
+
+if __name__ == "__main__":
+    run_in_environment("tests/requirements.txt")
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""A real app in a process of its own, and a real Chromium in front of it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.__main__ import find_browser
+
+PROJECT = Path(__file__).resolve().parent.parent
+# In a container Chromium has no sandbox and no graphics; and it is not to look for updates.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_app(home: Path, *arguments: str) -> Iterator[str]:
+    """Start `app.py` with these arguments; yield its address once it answers."""
+    port = free_port()
+    log = home / "app.log"
+    home.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "app.py"), "--port", str(port), *arguments],
+            cwd=home,  # anywhere but the project: paths must not hang on the working directory
+            env={**os.environ, "LOOKALIKE_HOME": str(home)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(address, timeout=2).close()
+                break
+            except (urllib.error.URLError, OSError):
+                if process.poll() is not None:
+                    raise RuntimeError(f"the app ended: {log.read_text()}") from None
+                time.sleep(0.25)
+        else:
+            raise RuntimeError(f"the app does not answer: {log.read_text()}")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Yield a headless Chromium, or skip where there is none (`python -m tests` says so loudly)."""
+    path = find_browser()
+    if path is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def watch(page: Page, address: str) -> list[str]:
+    """Return a list that fills with what must not happen: script errors and outside requests."""
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
+    page.on(
+        "console",
+        lambda message: wrong.append(message.text) if message.type == "error" else None,
+    )
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((address, "data:", "blob:"))
+            else wrong.append(f"outside request: {request.url}")
+        ),
+    )
+    return wrong

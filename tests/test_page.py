@@ -1,0 +1,245 @@
+"""The page as a visitor meets it: a real app, a real Chromium, a real network."""
+
+import base64
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import open_browser, running_app, watch
+from tests.made import by_hue, encode, noise
+
+WHEEL = {"red": 0, "yellow": 60, "green": 120, "blue": 240}
+PER_COLOUR = 8
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of coloured clouds, a subfolder for each colour, and a file that is no picture."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for colour, hue in WHEEL.items():
+        (folder / colour).mkdir()
+        for seed in range(PER_COLOUR):
+            clouds = Image.blend(by_hue(hue, (120, 90)), noise((120, 90), seed), 0.3)
+            clouds.save(folder / colour / f"{colour} {seed}.jpg")
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an app that searches those pictures."""
+    with running_app(tmp_path_factory.mktemp("home"), "--pictures", str(pictures)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page, opened and filled; no script error and no outside request is let pass."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    wrong = watch(page, address)
+    page.goto(address)
+    expect(page.locator(".lk-grid .lk-tile")).to_have_count(24, timeout=30_000)
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def upload(page: Page, image: Image.Image, name: str = "query.png", kind: str = "PNG") -> None:
+    page.set_input_files(
+        "#query input[type=file]",
+        {"name": name, "mimeType": f"image/{kind.lower()}", "buffer": encode(image, kind)},
+    )
+
+
+def kinds(page: Page) -> list[str]:
+    """Return the labels of the results, after they have come."""
+    expect(page.locator(".lk-score").first).to_be_visible()
+    return page.locator(".lk-tile .lk-kind").all_inner_texts()
+
+
+def send_file(page: Page, event: str, data: bytes, name: str, kind: str, target: str) -> None:
+    """Fire a paste or a drop that carries a file, as the browser would."""
+    page.evaluate(
+        """([event, data, name, type, target]) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name, { type }));
+          const options = { bubbles: true, cancelable: true };
+          const fired = event === "paste"
+            ? new ClipboardEvent("paste", { ...options, clipboardData: transfer })
+            : new DragEvent("drop", { ...options, dataTransfer: transfer });
+          document.querySelector(target).dispatchEvent(fired);
+        }""",
+        [event, base64.b64encode(data).decode(), name, kind, target],
+    )
+
+
+def test_an_uploaded_picture_brings_the_most_similar_first(page: Page) -> None:
+    upload(page, Image.blend(by_hue(240, (300, 200)), noise((300, 200), 99), 0.3))
+    assert kinds(page)[:PER_COLOUR] == ["blue"] * PER_COLOUR
+    expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
+    scores = [int(text.removesuffix(" %")) for text in page.locator(".lk-score").all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+    expect(page.locator(".lk-truth")).to_contain_text("32 pictures")
+    expect(page.locator(".lk-truth")).to_contain_text(re.compile(r"\d+ ms"))
+
+
+def test_clicking_a_result_shows_more_like_it_and_leaves_itself_out(page: Page) -> None:
+    upload(page, by_hue(0))
+    kinds(page)
+    tile = page.locator(".lk-tile", has_text="yellow").first
+    name = tile.locator(".lk-name").inner_text()
+    tile.locator("button").click()
+    expect(page.locator(".lk-head h2")).to_have_text(f"Most similar to {name}")
+    assert kinds(page)[: PER_COLOUR - 1] == ["yellow"] * (PER_COLOUR - 1)
+    assert name not in page.locator(".lk-name").all_inner_texts()
+
+
+def test_an_example_searches_with_one_click(page: Page) -> None:
+    page.locator(".lk-examples button").first.click()
+    expect(page.locator(".lk-score").first).to_be_visible()
+
+
+def test_a_tile_works_from_the_keyboard(page: Page) -> None:
+    page.locator(".lk-tile button").nth(3).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".lk-score").first).to_be_visible()
+
+
+def test_the_number_of_results_can_be_chosen(page: Page) -> None:
+    upload(page, by_hue(120))
+    kinds(page)
+    page.locator("#count label", has_text="12").click()
+    expect(page.locator(".lk-tile")).to_have_count(12)
+    page.locator("#count label", has_text="48").click()
+    expect(page.locator(".lk-tile")).to_have_count(32)
+
+
+def test_show_all_returns_to_the_collection(page: Page) -> None:
+    upload(page, by_hue(120))
+    kinds(page)
+    page.locator(".lk-back").click()
+    expect(page.locator(".lk-head h2")).to_contain_text("A look around")
+    expect(page.locator(".lk-score")).to_have_count(0)
+
+
+def test_a_picture_is_pasted_anywhere_also_over_another(page: Page) -> None:
+    upload(page, by_hue(0))
+    assert kinds(page)[0] == "red"
+    send_file(page, "paste", encode(by_hue(240), "PNG"), "image.png", "image/png", "body")
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("blue")
+
+
+@pytest.mark.parametrize("target", ["#query", "#results"])
+def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for_it(
+    page: Page, target: str
+) -> None:
+    photo = encode(by_hue(120, (256, 192)), "HEIF")
+    send_file(page, "drop", photo, "IMG_2034.HEIC", "", target)
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("green")
+    # Chromium cannot show HEIC: the preview has to be one that it can.
+    width = "document.querySelector('#query .image-frame img')?.naturalWidth > 0"
+    page.wait_for_function(width)
+
+
+def test_a_damaged_file_gets_a_sentence_and_the_results_stay(page: Page) -> None:
+    upload(page, by_hue(0))
+    kinds(page)
+    half = encode(noise((200, 200)), "JPEG")[:900]
+    page.set_input_files(
+        "#query input[type=file]",
+        {
+            "name": "x.jpg",
+            "mimeType": "image/jpeg",
+            "buffer": half,
+        },
+    )
+    toast = page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("damaged or cut short")
+    assert "/" not in toast.inner_text()
+    assert kinds(page)[0] == "red"
+    upload(page, by_hue(240))
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("blue")
+
+
+def test_the_gallery_fits_a_phone_and_dark_mode(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(address)
+    tiles = page.locator(".lk-grid .lk-tile")
+    expect(tiles).to_have_count(24, timeout=30_000)
+    first, second, third = (tiles.nth(i).bounding_box() for i in range(3))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first["y"] == second["y"] < third["y"]  # two columns
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(int(part) for part in re.findall(r"\d+", background)[:3]) < 60
+    context.close()
+
+
+def test_programs_search_by_the_named_endpoint(address: str, tmp_path: Path) -> None:
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
+
+    client = Client(address, verbose=False)
+    by_hue(60).save(tmp_path / "yellow.png")
+    rows = client.predict(handle_file(tmp_path / "yellow.png"), 5, api_name="/search")
+    assert [row["label"] for row in rows] == ["yellow"] * 5
+    assert all(-1 <= row["similarity"] <= 1 for row in rows)
+    jpeg = urllib.request.urlopen(address + rows[0]["thumbnail"]).read()
+    assert jpeg.startswith(b"\xff\xd8")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
+    with pytest.raises(AppError, match=r"not a picture that can be read|damaged"):
+        client.predict(handle_file(tmp_path / "broken.png"), 5, api_name="/search")
+    assert [name for name in client.view_api(return_format="dict")["named_endpoints"]] == [
+        "/search"
+    ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "thumbnails/nothing/" + "0" * 64 + ".jpg",
+        "thumbnails/..%2f..%2fapp.py/" + "0" * 64 + ".jpg",
+        "thumbnails/pictures/..%2f..%2fcollection.sqlite.jpg",
+        "gradio_api/file=/etc/passwd",
+        "gradio_api/file=app.py",
+    ],
+)
+def test_no_file_of_the_server_can_be_read(address: str, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(address + path)
+    assert refused.value.code in (403, 404)
+
+
+def test_every_answer_carries_the_security_headers(address: str) -> None:
+    with urllib.request.urlopen(address) as answer:
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+
+
+def test_without_pictures_the_page_says_so_kindly(browser: Browser, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with running_app(tmp_path / "home", "--pictures", str(empty)) as address:
+        page = browser.new_page()
+        page.goto(address)
+        expect(page.locator(".lk-empty")).to_contain_text("No pictures here yet", timeout=30_000)
+        upload(page, by_hue(0))
+        expect(page.locator(".lk-empty")).to_be_visible()
+        page.close()
