@@ -1,0 +1,327 @@
+"""A collection on disk: what it keeps, whom it refuses, and that nothing breaks it."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.collection import DATABASE, THUMBNAILS, Collection, Content, Entry
+from retrieval.errors import BusyError, LookalikeError
+from tests.made import mean_colour
+
+ODD_NAMES = (
+    'it\'s "quoted".png',
+    "100% {of} [it];--.png",
+    "sub/tab\tand\nnewline.png",
+    "日本/🐈‍⬛ café.png",
+    "a" * 246 + ".png",
+    "back\\slash.png",
+)
+
+
+def content(sha256: str, *embedding: float) -> Content:
+    vector = np.float32(embedding or (1, 0, 0))
+    return Content(sha256, 40, 30, None, vector, b"jpeg of " + sha256.encode())
+
+
+def entry(path: str, sha256: str | None, problem: str | None = None) -> Entry:
+    return Entry(path, 100, 1_700_000_000_000_000_000, path.partition("/")[0], sha256, problem)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Collection:
+    """A new collection without pictures."""
+    return Collection.create(tmp_path / "new", "new ones", tmp_path, mean_colour())
+
+
+def test_what_is_written_is_there_after_opening_it_again(empty: Collection, tmp_path: Path) -> None:
+    empty.write(
+        [entry("b.png", "bb"), entry("a.png", "aa")], [content("aa"), content("bb", 0, 1, 0)]
+    )
+    empty.write([entry("c.png", None, "The file is empty.")])
+    empty.close()
+    with Collection(tmp_path / "new") as again:
+        assert (again.name, again.root) == ("new ones", tmp_path.resolve())
+        assert again.count() == (2, 1)
+        assert [p.path for p in again.pictures()] == ["a.png", "b.png"]
+        assert again.problems() == [("c.png", "The file is empty.")]
+        assert again.embeddings().vectors.tolist() == [[1, 0, 0], [0, 1, 0]]
+        assert again.thumbnail("bb") == b"jpeg of bb"
+        assert again.thumbnail("cc") is None
+
+
+def test_creating_it_again_keeps_what_is_there(empty: Collection, tmp_path: Path) -> None:
+    empty.write([entry("a.png", "aa")], [content("aa")])
+    empty.close()
+    with Collection.create(tmp_path / "new", "another name", None, mean_colour()) as again:
+        assert again.count() == (1, 0)
+        assert again.name == "new ones"
+
+
+def test_ids_and_embeddings_go_together_and_in_the_order_of_the_paths(empty: Collection) -> None:
+    empty.write(
+        [entry("z.png", "zz"), entry("a.png", "aa")], [content("zz", 0, 0, 1), content("aa")]
+    )
+    held = empty.embeddings()
+    paths = [picture.path for picture in empty.pictures(held.ids.tolist())]
+    assert paths == ["a.png", "z.png"]
+    for id_, vector in zip(held.ids.tolist(), held.vectors, strict=True):
+        assert np.array_equal(empty.embedding(id_), vector[None])
+    assert empty.embedding(12345) is None
+
+
+def test_pictures_are_given_in_the_order_asked_for_and_without_those_that_are_gone(
+    empty: Collection,
+) -> None:
+    empty.write([entry("a.png", "aa"), entry("b.png", "aa")], [content("aa")])
+    a, b = (picture.id for picture in empty.pictures())
+    assert [p.path for p in empty.pictures([b, 999, a])] == ["b.png", "a.png"]
+
+
+def test_a_changed_file_keeps_its_id_and_a_file_that_turns_bad_leaves_the_ranking(
+    empty: Collection,
+) -> None:
+    empty.write([entry("a.png", "aa")], [content("aa")])
+    (before,) = empty.pictures()
+    empty.write([entry("a.png", "bb")], [content("bb", 0, 1, 0)])
+    (after,) = empty.pictures()
+    assert (after.id, after.sha256) == (before.id, "bb")
+    empty.write([entry("a.png", None, "damaged")])
+    assert empty.count() == (0, 1)
+    assert len(empty.embeddings().ids) == 0
+
+
+def test_a_picture_that_is_gone_never_lends_its_id_to_another(empty: Collection) -> None:
+    empty.write([entry("a.png", "aa")], [content("aa")])
+    (gone,) = empty.pictures()
+    empty.write([], vanished=["a.png"])
+    empty.write([entry("b.png", "aa")])
+    assert [picture.id for picture in empty.pictures()] != [gone.id]
+
+
+def test_pruning_drops_what_no_picture_uses_and_nothing_else(empty: Collection) -> None:
+    empty.write(
+        [entry("a.png", "aa"), entry("copy.png", "aa"), entry("b.png", "bb")],
+        [content("aa"), content("bb")],
+    )
+    empty.write([], vanished=["a.png", "b.png"])
+    assert empty.known_contents() == {"aa", "bb"}
+    empty.prune()
+    assert empty.known_contents() == {"aa"}
+    assert (empty.thumbnail("aa"), empty.thumbnail("bb")) == (b"jpeg of aa", None)
+    assert [p.path for p in empty.pictures()] == ["copy.png"]
+
+
+def test_every_change_raises_the_revision_also_for_other_connections(
+    empty: Collection, tmp_path: Path
+) -> None:
+    with Collection(tmp_path / "new") as other:
+        before = other.revision
+        empty.write([entry("a.png", "aa")], [content("aa")])
+        assert other.revision > before
+        assert other.embeddings().revision == other.revision
+        assert other.count() == (1, 0)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=lambda name: ascii(name[:12]))
+def test_names_of_any_kind_are_kept_as_they_are(empty: Collection, name: str) -> None:
+    empty.write([entry(name, "aa")], [content("aa")])
+    assert [picture.path for picture in empty.pictures()] == [name]
+    assert list(empty.files()) == [name]
+    empty.write([], vanished=[name])
+    assert empty.files() == {}
+
+
+def test_a_write_that_fails_changes_nothing(empty: Collection) -> None:
+    empty.write([entry("a.png", "aa")], [content("aa")])
+    before = empty.revision
+    neither = Entry("b.png", 1, 1, "", None, None)  # neither a content nor a reason for none
+    with pytest.raises(LookalikeError):
+        empty.write([entry("c.png", "cc"), neither], [content("cc")], vanished=["a.png"])
+    assert list(empty.files()) == ["a.png"]
+    assert empty.known_contents() == {"aa"}
+    assert empty.revision == before
+    empty.write([entry("c.png", "aa")])  # and it is not left in the middle of anything
+    assert len(empty.files()) == 2
+
+
+def test_an_embedding_that_is_not_a_number_is_a_bug_and_not_written(empty: Collection) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        empty.write([entry("a.png", "aa")], [content("aa", np.nan, 0, 0)])
+    assert empty.files() == {}
+
+
+def test_another_model_is_refused_with_both_named_and_the_cure(empty: Collection) -> None:
+    empty.require(mean_colour())
+    with pytest.raises(LookalikeError, match=r"new ones was made with another .*another name"):
+        empty.require(mean_colour(weights="1" * 64))
+
+
+def test_a_folder_without_a_collection_is_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(LookalikeError, match=r"no collection in nothing.*index FOLDER"):
+        Collection(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+
+def damage_header(path: Path) -> None:
+    path.write_bytes(b"this is no database at all" * 100)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def drop_facts(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM facts")
+    database.close()
+
+
+def shorten_embedding(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE contents SET embedding = x'00000000'")
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_header, cut_short, drop_facts, shorten_embedding], ids=lambda f: f.__name__
+)
+def test_a_damaged_collection_is_refused_with_the_cure(
+    empty: Collection, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    empty.write(
+        [entry(f"{i}.png", f"{i}") for i in range(50)], [content(f"{i}") for i in range(50)]
+    )
+    empty.close()
+    damage(tmp_path / "new" / DATABASE)
+
+    def use() -> None:
+        with Collection(tmp_path / "new") as damaged:
+            damaged.embeddings()
+
+    with pytest.raises(LookalikeError, match=r"new is damaged\. Delete its folder"):
+        use()
+
+
+def test_a_collection_from_the_future_is_refused_with_the_cure(
+    empty: Collection, tmp_path: Path
+) -> None:
+    empty.close()
+    database = sqlite3.connect(tmp_path / "new" / DATABASE)
+    with database:
+        database.execute("UPDATE facts SET value = 99 WHERE key = 'format_version'")
+    database.close()
+    with pytest.raises(LookalikeError, match=r"newer version .* Update it"):
+        Collection(tmp_path / "new")
+
+
+def test_only_one_at_a_time_may_build(empty: Collection, tmp_path: Path) -> None:
+    with Collection(tmp_path / "new") as other:
+        with empty.building():
+            with pytest.raises(BusyError, match=r"already working on new ones"), other.building():
+                pytest.fail("both were let in")
+        with other.building():  # and afterwards the next one may
+            pass
+
+
+def test_a_builder_in_another_process_is_respected_until_it_is_killed(
+    empty: Collection, tmp_path: Path
+) -> None:
+    program = (
+        "import sys, time, pathlib; from retrieval.collection import Collection\n"
+        "with Collection(pathlib.Path(sys.argv[1])).building():\n"
+        "    print('building', flush=True); time.sleep(60)"
+    )
+    builder = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "new")], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert builder.stdout is not None
+        assert builder.stdout.readline() == "building\n"
+        with pytest.raises(BusyError), empty.building():
+            pytest.fail("both were let in")
+    finally:
+        builder.kill()
+        builder.communicate()
+    with empty.building():
+        pass
+
+
+def listing(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.iterdir())}
+
+
+def test_opening_it_to_read_only_writes_not_a_byte(empty: Collection, tmp_path: Path) -> None:
+    empty.write([entry("a.png", "aa")], [content("aa")])
+    empty.close()
+    folder = tmp_path / "new"
+    before = listing(folder)
+    with Collection(folder, read_only=True) as shipped:
+        assert shipped.count() == (1, 0)
+        assert shipped.embeddings().vectors.tolist() == [[1, 0, 0]]
+        assert shipped.thumbnail("aa") == b"jpeg of aa"
+        with pytest.raises(LookalikeError, match="may not be changed"):
+            shipped.write([entry("b.png", "aa")])
+        assert listing(folder) == before
+    assert listing(folder) == before
+
+
+def test_a_collection_in_a_folder_with_odd_characters_opens_to_read_only(tmp_path: Path) -> None:
+    folder = tmp_path / "50% off? #1 'é"
+    if sys.platform == "win32":
+        folder = tmp_path / "50% off #1 'é"
+    Collection.create(folder, "odd", None, mean_colour()).close()
+    with Collection(folder, read_only=True) as shipped:
+        assert (shipped.name, shipped.root) == ("odd", None)
+
+
+def test_closing_it_leaves_two_files_and_the_lock(empty: Collection, tmp_path: Path) -> None:
+    with empty.building():
+        empty.write([entry("a.png", "aa")], [content("aa")])
+    empty.close()
+    kept = {DATABASE, THUMBNAILS}
+    assert kept <= set(os.listdir(tmp_path / "new")) <= kept | {"building.lock"}
+
+
+def test_many_threads_read_while_one_writes(empty: Collection) -> None:
+    failures: list[BaseException] = []
+    finished = threading.Event()
+
+    def read() -> None:
+        try:
+            while not finished.is_set():
+                held = empty.embeddings()
+                assert len(empty.pictures(held.ids.tolist())) == len(held.ids)
+                assert empty.thumbnail("0") in (None, b"jpeg of 0")
+        except BaseException as error:
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for i in range(50):
+        empty.write([entry(f"{i}.png", str(i))], [content(str(i))])
+    finished.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert empty.count() == (50, 0)
+
+
+def test_a_kill_between_two_files_of_a_new_collection_does_not_spoil_it(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    # What is left when the program is killed before its first transaction.
+    sqlite3.connect(folder / THUMBNAILS).close()
+    database = sqlite3.connect(folder / DATABASE)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.close()
+    with Collection.create(folder, "new", None, mean_colour()) as collection:
+        collection.write([entry("a.png", "aa")], [content("aa")])
+        assert collection.count() == (1, 0)
