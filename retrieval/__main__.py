@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from retrieval import settings
@@ -21,7 +23,7 @@ from retrieval.images import find_images
 from retrieval.indexing import Bounds, find_changes, index_folder, label_of
 from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
-from retrieval.reduction import fit_pca, load_pca, save_pca, to_unit
+from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca, to_unit
 from retrieval.search import Searcher
 
 
@@ -100,7 +102,10 @@ def _pca_of(arguments: argparse.Namespace) -> Path:
 
 
 def _embedder(arguments: argparse.Namespace) -> Embedder:
-    return open_embedder(arguments.model, _pca_of(arguments), gpu=not arguments.cpu)
+    pca = _pca_of(arguments)
+    return open_embedder(
+        arguments.model, pca, gpu=not arguments.cpu, texture=settings.texture_path(pca)
+    )
 
 
 def _index(arguments: argparse.Namespace) -> None:
@@ -183,22 +188,43 @@ def _fit_pca(arguments: argparse.Namespace) -> None:
     if arguments.components < 1 or not 0 <= arguments.whitening <= 1:
         raise LookalikeError("--components must be at least 1, and --whitening from 0 to 1.")
     extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
-    features, _ = _features_of(arguments.folder, extractor)
-    pickled = fit_pca(features, extractor.card, arguments.components, arguments.whitening)
-    path = _pca_of(arguments)
-    save_pca(pickled, path)
-    reduction = load_pca(path, extractor.card)
+    textures: list[Matrix] = []
+
+    def extract(pictures: npt.NDArray[np.uint8]) -> Matrix:
+        """Keep the textures aside, so that the network runs once for both."""
+        if not extractor.texture_dimension:
+            return extractor.extract(pictures)
+        features, texture = extractor.extract_with_texture(pictures)
+        textures.append(texture)
+        return features
+
+    features, _ = _features_of(arguments.folder, extractor, extract)
+    path, card = _pca_of(arguments), extractor.card
+    save_pca(fit_pca(features, card, arguments.components, arguments.whitening), path)
+    if textures:
+        texture = fit_pca(
+            np.concatenate(textures), card, settings.TEXTURE_COMPONENTS, settings.TEXTURE_WHITENING
+        )
+        save_pca(texture, settings.texture_path(path))
+    reduction = load_pca(path, card)
     print(f"{path}: {reduction.dimension} components, fitted on {reduction.fitted_on:,} pictures")
 
 
-def _features_of(folder: Path, extractor: OnnxExtractor):  # type: ignore[no-untyped-def]
+def _features_of(
+    folder: Path,
+    extractor: OnnxExtractor,
+    extract: Callable[[npt.NDArray[np.uint8]], Matrix] | None = None,
+) -> tuple[Matrix, list[Path]]:
     if not folder.is_dir():
         raise LookalikeError(f"There is no folder {folder}. Check the name and try again.")
     paths = list(find_images(folder))
     if not paths:
         raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
     features, read, unread = extract_files(
-        paths, extractor, lambda files: tqdm(files, unit="picture", file=sys.stderr)
+        paths,
+        extractor,
+        lambda files: tqdm(files, unit="picture", file=sys.stderr),
+        extract=extract,
     )
     for path, problem in unread:
         print(f"{path}: {problem}", file=sys.stderr)

@@ -10,7 +10,7 @@ from PIL import Image
 from retrieval.colour import describe_colours
 from retrieval.errors import LookalikeError
 from retrieval.images import preprocess
-from retrieval.model import TEXTURE_DIMENSION, Extractor, ModelCard, OnnxExtractor
+from retrieval.model import Extractor, ModelCard, OnnxExtractor
 from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
 
 
@@ -99,7 +99,7 @@ def open_embedder(
     return Embedder(
         extractor,
         load_pca(pca, extractor.card) if pca else None,
-        load_pca(texture, extractor.card, TEXTURE_DIMENSION)
+        load_pca(texture, extractor.card, extractor.texture_dimension)
         if texture and texture.exists()
         else None,
     )

@@ -24,8 +24,6 @@ PREFIX = "lookalike."
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
 
-TEXTURE_DIMENSION = 256  # numbers in the `texture` output
-
 PROVIDERS = {
     "TensorrtExecutionProvider": "TensorRT",
     "CUDAExecutionProvider": "CUDA",
@@ -155,6 +153,9 @@ class OnnxExtractor:
                 )
                 session.run(["features"], {"images": probe})
                 self._session = session
+        outputs = {output.name: output.shape for output in self._session.get_outputs()}
+        # Numbers in one texture; 0 for a model that was exported without it.
+        self.texture_dimension = int(outputs["texture"][1]) if "texture" in outputs else 0
         name = self._session.get_providers()[0]
         self.provider = PROVIDERS.get(name, name)
 
@@ -166,7 +167,7 @@ class OnnxExtractor:
     def extract_with_texture(
         self, pictures: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return the features, and the texture `(n, 256)` from the same run of the network."""
+        """Return the features, and the texture `(n, t)` from the same run of the network."""
         features, texture = self._run(["features", "texture"], pictures)
         return features, texture
 

@@ -19,7 +19,12 @@ NAME = "Starter"
 def main() -> None:
     """Index the pictures into a temporary collection, and put a compact copy in its place."""
     pictures = Path(__file__).resolve().parent / "pictures"
-    embedder = open_embedder(settings.BUNDLED_MODEL, settings.BUNDLED_PCA, gpu=False)
+    embedder = open_embedder(
+        settings.BUNDLED_MODEL,
+        settings.BUNDLED_PCA,
+        gpu=False,
+        texture=settings.texture_path(settings.BUNDLED_PCA),
+    )
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary) / "made"
         with Collection.create(made, NAME, pictures, embedder) as collection:
