@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,10 @@ def entry(path: str, sha256: str | None, problem: str | None = None) -> Entry:
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Collection:
+def empty(tmp_path: Path) -> Iterator[Collection]:
     """A new collection without pictures."""
-    return Collection.create(tmp_path / "new", "new ones", tmp_path, mean_colour())
+    with Collection.create(tmp_path / "new", "new ones", tmp_path, mean_colour()) as collection:
+        yield collection
 
 
 def test_what_is_written_is_there_after_opening_it_again(empty: Collection, tmp_path: Path) -> None:
@@ -223,9 +224,9 @@ def test_a_collection_from_the_future_is_refused_with_the_cure(
 
 def test_only_one_at_a_time_may_build(empty: Collection, tmp_path: Path) -> None:
     with Collection(tmp_path / "new") as other:
-        with empty.building():
-            with pytest.raises(BusyError, match=r"already working on new ones"), other.building():
-                pytest.fail("both were let in")
+        first, second = empty.building(), other.building()
+        with first, pytest.raises(BusyError, match="already working on new ones"), second:
+            pytest.fail("both were let in")
         with other.building():  # and afterwards the next one may
             pass
 
