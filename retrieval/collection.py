@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from retrieval.embedding import Embedder
 from retrieval.errors import BusyError, LookalikeError, explain_os_error
-from retrieval.reduction import Matrix
+from retrieval.reduction import Matrix, to_unit
 
 FORMAT_VERSION = 1
 DATABASE = "collection.sqlite"
@@ -35,7 +36,9 @@ CREATE TABLE contents (
     width INTEGER NOT NULL,
     height INTEGER NOT NULL,
     taken TEXT,
-    embedding BLOB NOT NULL
+    embedding BLOB NOT NULL,
+    colour BLOB NOT NULL DEFAULT x'',
+    texture BLOB NOT NULL DEFAULT x''
 );
 CREATE TABLE pictures (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -51,6 +54,16 @@ CREATE INDEX pictures_of_content ON pictures (content);
 """
 
 
+Aspect = Literal["subject", "colour", "texture"]
+# Where each aspect is kept, and how: half precision is plenty for colours and texture, and the
+# subject is kept as it was computed.
+COLUMNS: dict[Aspect, tuple[str, str]] = {
+    "subject": ("embedding", "<f4"),
+    "colour": ("colour", "<f2"),
+    "texture": ("texture", "<f2"),
+}
+
+
 @dataclass(frozen=True)
 class Content:
     """What was computed from the bytes of one file."""
@@ -61,6 +74,8 @@ class Content:
     taken: str | None
     embedding: Matrix  # (k,), unit
     thumbnail: bytes  # JPEG
+    colour: Matrix | None = None  # (c,), unit
+    texture: Matrix | None = None  # (t,), unit
 
 
 @dataclass(frozen=True)
@@ -267,10 +282,15 @@ class Collection:
             with self._database as database:
                 database.execute("BEGIN IMMEDIATE")
                 database.executemany(
-                    "INSERT OR IGNORE INTO contents (sha256, width, height, taken, embedding) "
-                    "VALUES (?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO contents "
+                    "(sha256, width, height, taken, embedding, colour, texture) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [
-                        (c.sha256, c.width, c.height, c.taken, c.embedding.astype("<f4").tobytes())
+                        (
+                            *(c.sha256, c.width, c.height, c.taken),
+                            *(_pack(c.embedding, "subject"), _pack(c.colour, "colour")),
+                            _pack(c.texture, "texture"),
+                        )
                         for c in contents
                     ],
                 )
@@ -314,25 +334,35 @@ class Collection:
             "SELECT path, problem FROM pictures WHERE problem IS NOT NULL ORDER BY path"
         )
 
-    def embeddings(self) -> Embeddings:
-        """Read all embeddings, ordered by path; the memory they take is theirs alone."""
+    def embeddings(self, aspect: Aspect = "subject") -> Embeddings:
+        """Read all vectors of one aspect, ordered by path; the memory they take is theirs alone.
+
+        A picture of which the aspect is not kept has a vector of zeros, which is like nothing.
+        """
+        column, kind = COLUMNS[aspect]
         with self._sentences(), self._database as database:
             database.execute("BEGIN")
             revision = self.revision
-            n = database.execute("SELECT count(content) FROM pictures").fetchone()[0]
-            dimension = int(self._fact("dimension"))
+            n, widest = database.execute(
+                f"SELECT count(*), max(length({column})) FROM pictures "
+                "JOIN contents ON content = contents.id"
+            ).fetchone()
+            width = int(self._fact("dimension")) if aspect == "subject" else 0
+            width = width or (widest or 0) // np.dtype(kind).itemsize
             ids = np.empty(n, np.int64)
-            vectors = np.empty((n, dimension), np.float32)
+            vectors = np.zeros((n, width), np.float32)
             rows = database.execute(
-                "SELECT pictures.id, embedding FROM pictures "
+                f"SELECT pictures.id, {column} FROM pictures "
                 "JOIN contents ON content = contents.id ORDER BY path"
             )
             for i, (id_, blob) in enumerate(rows):
                 ids[i] = id_
-                if len(blob) != 4 * dimension:
+                if len(blob) == width * np.dtype(kind).itemsize:
+                    vectors[i] = np.frombuffer(blob, kind)
+                elif blob or aspect == "subject":
                     raise LookalikeError(_damaged(self.folder.name))
-                vectors[i] = np.frombuffer(blob, "<f4")
-        return Embeddings(ids, vectors, revision)
+        # Half precision leaves lengths a little off 1.
+        return Embeddings(ids, vectors if kind == "<f4" else to_unit(vectors), revision)
 
     def pictures(self, ids: Iterable[int] | None = None) -> list[PictureRecord]:
         """Return the pictures with these ids, in their order; all of them, by path, for None."""
@@ -345,14 +375,15 @@ class Collection:
         query += "WHERE pictures.id = ?"
         return [PictureRecord(*row) for id_ in ids for row in self._all(query, id_)]
 
-    def embedding(self, id_: int) -> Matrix | None:
-        """Return the embedding `(1, k)` of one picture, or None when it is not here any more."""
+    def embedding(self, id_: int, aspect: Aspect = "subject") -> Matrix | None:
+        """Return a unit vector `(1, k)` of one picture, or None when it is not here any more."""
+        column, kind = COLUMNS[aspect]
         rows = self._all(
-            "SELECT embedding FROM pictures JOIN contents ON content = contents.id "
+            f"SELECT {column} FROM pictures JOIN contents ON content = contents.id "
             "WHERE pictures.id = ?",
             id_,
         )
-        return np.frombuffer(rows[0][0], "<f4")[None].astype(np.float32) if rows else None
+        return to_unit(np.frombuffer(rows[0][0], kind)[None]) if rows else None
 
     def thumbnail(self, sha256: str) -> bytes | None:
         """Return the JPEG of a content, or None when there is none of it."""
@@ -430,6 +461,10 @@ def _explained(name: str) -> Iterator[None]:
         raise LookalikeError(sentence) from error
     except sqlite3.DatabaseError as error:
         raise LookalikeError(_damaged(name)) from error
+
+
+def _pack(vector: Matrix | None, aspect: Aspect) -> bytes:
+    return b"" if vector is None else vector.astype(COLUMNS[aspect][1]).tobytes()
 
 
 def _damaged(name: str) -> str:

@@ -182,17 +182,19 @@ def _compute(prepared: list[_Prepared], embedder: Embedder) -> list[Content]:
     fresh = [(item, item.pixels) for item in prepared if item.pixels is not None]
     if not fresh:
         return []
-    embeddings = embedder.embed(np.stack([pixels for _, pixels in fresh]))
+    aspects = embedder.describe_pictures(np.stack([pixels for _, pixels in fresh]))
     return [
         Content(
             item.entry.sha256 or "",
             item.width,
             item.height,
             item.taken,
-            embedding,
+            aspects.subject[row],
             item.thumbnail,
+            aspects.colour[row],
+            aspects.texture[row],
         )
-        for (item, _), embedding in zip(fresh, embeddings, strict=True)
+        for row, (item, _) in enumerate(fresh)
     ]
 
 
