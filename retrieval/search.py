@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class Match:
 
     picture: PictureRecord
     similarity: float  # -1 to 1
+    key: str = ""  # of its collection, as its searcher was called
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,14 @@ class Found:
 class Searcher:
     """A collection held ready for searching; follows the changes that others make to it."""
 
-    def __init__(self, collection: Collection, embedder: Embedder) -> None:
+    def __init__(self, collection: Collection, embedder: Embedder, key: str = "") -> None:
+        """Hold a collection, with a name of the caller's that its matches carry.
+
+        Raises:
+            LookalikeError: when the collection was made with another model or PCA.
+        """
         collection.require(embedder)
+        self.key = key
         self.collection = collection
         self.embedder = embedder
         self._lock = threading.Lock()
@@ -91,10 +99,18 @@ class Searcher:
         Raises:
             LookalikeError: when the picture is not in the collection any more.
         """
-        query = self.collection.embedding(id_)
-        if query is None:
+        return self._find(self.embedding(id_), k, id_, 0.0, 0.0)
+
+    def embedding(self, id_: int) -> Matrix:
+        """Return the embedding `(1, k)` of a picture of the collection.
+
+        Raises:
+            LookalikeError: when it is not in the collection any more.
+        """
+        embedding = self.collection.embedding(id_)
+        if embedding is None:
             raise LookalikeError("That picture is not in the collection any more. Search again.")
-        return self._find(query, k, id_, 0.0, 0.0)
+        return embedding
 
     def _find(
         self, query: Matrix, k: int, left_out: int | None, decoding: float, features: float
@@ -109,7 +125,38 @@ class Searcher:
         ][:k]
         records = {record.id: record for record in self.collection.pictures(id_ for id_, _ in kept)}
         # A picture may have been removed since the embeddings were read.
-        matches = tuple(Match(records[id_], value) for id_, value in kept if id_ in records)
+        matches = tuple(
+            Match(records[id_], value, self.key) for id_, value in kept if id_ in records
+        )
         compared = len(held.ids) - (left_out is not None)
         ranking = time.perf_counter() - started
         return Found(matches, compared, Timings(decoding * 1e3, features * 1e3, ranking * 1e3))
+
+
+def search_together(
+    searchers: Sequence[Searcher],
+    query: Matrix,
+    k: int,
+    left_out: tuple[str, int] | None = None,
+    decoding: float = 0.0,
+    features: float = 0.0,
+) -> Found:
+    """Find the pictures of several collections that are most similar to an embedding `(1, k)`.
+
+    Args:
+        left_out: key and id of a picture that is not to be found, the query itself say.
+        decoding, features: the seconds that making the query took, for the timings.
+    """
+    key, id_ = left_out or ("", None)
+    parts = [
+        searcher._find(query, k, id_ if searcher.key == key else None, 0.0, 0.0)
+        for searcher in searchers
+    ]
+    matches = [match for part in parts for match in part.matches]
+    matches.sort(key=lambda match: -match.similarity)
+    ranking = sum(part.timings.ranking for part in parts)
+    return Found(
+        tuple(matches[:k]),
+        sum(part.compared for part in parts),
+        Timings(decoding * 1e3, features * 1e3, ranking),
+    )

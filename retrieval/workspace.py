@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from retrieval.collection import Collection
+from retrieval.collection import DATABASE, Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step, find_changes, index_folder
@@ -40,6 +40,8 @@ class Workspace:
         self._gpu = gpu
         self._lock = threading.Lock()
         self._searchers: dict[str, Searcher] = {}
+        self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
+        self.refused: dict[str, str] = {}  # why a collection cannot be searched, by its key
         self._buildings: dict[str, Building] = {}
         self._stopping = threading.Event()
         self._builders: list[threading.Thread] = []
@@ -50,30 +52,48 @@ class Workspace:
         with self._lock:
             return open_embedder(self._model, self._pca, self._gpu)
 
-    def serve(self, collection: Collection) -> str:
+    def serve(self, collection: Collection, visitor: str = "") -> str:
         """Make a collection searchable and return the key by which pages name it.
 
-        The key says nothing of where the collection lies.
+        The key says nothing of where the collection lies. With a `visitor` it is theirs alone.
+
+        Raises:
+            LookalikeError: when the collection was made with another model or PCA.
         """
-        searcher = Searcher(collection, self.embedder)
         key = collection.folder.name
+        searcher = Searcher(collection, self.embedder, key)
+        if visitor:
+            self._visitors[key] = visitor
         self._searchers[key] = searcher
         return key
 
-    def keys(self) -> list[str]:
-        """Return the keys of the collections that are served, the first served first."""
-        return list(self._searchers)
+    def open_library(self, library: Path) -> None:
+        """Serve the collections that lie in a folder; `refused` tells of those that do not fit."""
+        for folder in sorted(path.parent for path in library.glob(f"*/{DATABASE}")):
+            if folder.name in self._searchers:
+                continue
+            try:
+                self.serve(Collection(folder))
+            except LookalikeError as error:
+                self.refused[folder.name] = str(error)
 
-    def searcher(self, key: str) -> Searcher:
+    def keys(self, visitor: str = "") -> list[str]:
+        """Return the keys of the collections that a visitor sees, the first served first."""
+        return [key for key in list(self._searchers) if self._is_seen(key, visitor)]
+
+    def searcher(self, key: str, visitor: str = "") -> Searcher:
         """Return the collection with this key, ready to search.
 
         Raises:
-            LookalikeError: when it is not served (any more).
+            LookalikeError: when it is not served (any more), or is another visitor's.
         """
-        try:
-            return self._searchers[key]
-        except KeyError:
-            raise LookalikeError("That collection is not here any more. Reload the page.") from None
+        searcher = self._searchers.get(key)
+        if searcher is None or not self._is_seen(key, visitor):
+            raise LookalikeError("That collection is not here any more. Reload the page.")
+        return searcher
+
+    def _is_seen(self, key: str, visitor: str) -> bool:
+        return self._visitors.get(key, "") in ("", visitor)
 
     def building(self, key: str) -> Building | None:
         """Return how the building of a collection stands; None when it was never started."""

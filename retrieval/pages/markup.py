@@ -9,6 +9,9 @@ from retrieval.pages import words
 from retrieval.search import Found, Match
 from retrieval.workspace import Building
 
+# A picture and the key of its collection.
+Placed = tuple[str, PictureRecord]
+
 
 def thumbnail_address(key: str, picture: PictureRecord) -> str:
     """Return the address of a thumbnail, relative to the page: it tells no path of the server."""
@@ -20,28 +23,28 @@ def percent(similarity: float) -> int:
     return round(100 * max(0.0, min(1.0, similarity)))
 
 
-def results(key: str, matches: Sequence[Match], heading: str, subject: str) -> str:
+def results(matches: Sequence[Match], heading: str, subject: str) -> str:
     """Lay out results, the most similar first, each a button for "more like this"."""
     tiles = "".join(
-        _tile(key, match.picture, position, percent(match.similarity))
+        _tile(match.key, match.picture, position, percent(match.similarity))
         for position, match in enumerate(matches)
     )
     return _grid(heading, subject, tiles, closable=True)
 
 
-def browse(key: str, pictures: Iterable[PictureRecord]) -> str:
-    """Lay out pictures of the collection, to begin with."""
-    tiles = "".join(_tile(key, picture, i, None) for i, picture in enumerate(pictures))
+def browse(pictures: Iterable[Placed]) -> str:
+    """Lay out pictures of the collections, to begin with."""
+    tiles = "".join(_tile(key, picture, i, None) for i, (key, picture) in enumerate(pictures))
     return _grid(words.BROWSE, words.BROWSE_HINT, tiles, closable=False)
 
 
-def examples(key: str, pictures: Iterable[PictureRecord]) -> str:
+def examples(pictures: Iterable[Placed]) -> str:
     """Lay out a few small pictures to try."""
     buttons = "".join(
-        f'<button type="button" class="lk-example" data-id="{picture.id}" '
-        f'aria-label="{escape(_spoken(picture))}">'
+        f'<button type="button" class="lk-example" data-key="{escape(key)}" '
+        f'data-id="{picture.id}" aria-label="{escape(_spoken(picture))}">'
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy"></button>'
-        for picture in pictures
+        for key, picture in pictures
     )
     if not buttons:
         return ""
@@ -146,7 +149,7 @@ def _tile(key: str, picture: PictureRecord, position: int, share: int | None) ->
     )
     return (
         f'<li class="lk-tile" style="--n:{min(position, 24)}"><button type="button" '
-        f'data-id="{picture.id}" aria-label="{escape(spoken)}">'
+        f'data-key="{escape(key)}" data-id="{picture.id}" aria-label="{escape(spoken)}">'
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy" '
         f'width="{picture.width}" height="{picture.height}">'
         f'<span class="lk-more" aria-hidden="true">{escape(words.MORE_LIKE_THIS)}</span>'

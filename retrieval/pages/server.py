@@ -2,9 +2,7 @@
 
 import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
 
 # Gradio reads these when it is imported: no statistics leave the machine, and uploads stay in a
 # folder of ours whose name tells nothing.
@@ -22,6 +20,7 @@ from retrieval.indexing import Bounds
 from retrieval.library import collection_for
 from retrieval.pages import words
 from retrieval.pages.search_page import SearchPage
+from retrieval.pages.sessions import Asgi, Message, Receive, Send, VisitorCookie, visitor_of
 from retrieval.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -47,12 +46,6 @@ HEADERS = (
     (b"referrer-policy", b"same-origin"),
 )
 
-Message = MutableMapping[str, Any]
-Asgi = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
-
 
 class SecurityHeaders:
     """Adds our headers to every answer; plain ASGI, so that streams stay streams."""
@@ -60,12 +53,7 @@ class SecurityHeaders:
     def __init__(self, app: Asgi) -> None:
         self.app = app
 
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass the request on, and the answer back with the headers."""
 
         async def send_with_headers(message: Message) -> None:
@@ -76,8 +64,8 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-def build_app(workspace: Workspace, key: str) -> gr.Blocks:
-    """Lay out the app for the collection with this key."""
+def build_app(workspace: Workspace) -> gr.Blocks:
+    """Lay out the app for the collections of a workspace."""
     app: gr.Blocks
     with gr.Blocks(title=words.TITLE, fill_width=True, analytics_enabled=False) as app:
         gr.HTML(
@@ -85,7 +73,8 @@ def build_app(workspace: Workspace, key: str) -> gr.Blocks:
             elem_id="header",
             apply_default_css=False,
         )
-        SearchPage(workspace, key).build(app)
+        with gr.Tabs(elem_id="tabs"), gr.Tab(words.TAB_SEARCH, id="search") as search_tab:
+            SearchPage(workspace).build(app, search_tab)
     app.queue(max_size=settings.MAX_QUEUE, default_concurrency_limit=2)
     return app
 
@@ -109,7 +98,7 @@ def launch(app: gr.Blocks, workspace: Workspace, port: int | None, share: bool, 
         head=f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
         app_kwargs={
             "routes": [thumbnail_route(workspace)],
-            "middleware": [(SecurityHeaders, (), {})],
+            "middleware": [(SecurityHeaders, (), {}), (VisitorCookie, (), {})],
         },
     )
     return str(address)
@@ -121,7 +110,8 @@ def thumbnail_route(workspace: Workspace) -> Route:
     def thumbnail(request: Request) -> Response:
         sha256 = request.path_params["sha256"]
         try:
-            collection = workspace.searcher(request.path_params["key"]).collection
+            key, visitor = request.path_params["key"], visitor_of(request)
+            collection = workspace.searcher(key, visitor).collection
             jpeg = collection.thumbnail(sha256) if re.fullmatch("[0-9a-f]{64}", sha256) else None
         except LookalikeError:
             jpeg = None
@@ -160,16 +150,17 @@ def serve(pictures: Path | None, model: Path | None, port: int | None, share: bo
     """
     path = model or settings.BUNDLED_MODEL
     workspace = Workspace(path, settings.pca_path(path))
-    if pictures is None:
-        collection = Collection(settings.STARTER_COLLECTION, read_only=True)
-    else:
-        collection = collection_for(settings.COLLECTIONS, pictures, None, workspace.embedder)
-    key = workspace.serve(collection)
+    # The first one served is the one that the page opens with.
     if pictures is not None:
+        embedder = workspace.embedder
+        key = workspace.serve(collection_for(settings.COLLECTIONS, pictures, None, embedder))
         bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
         workspace.build(key, pictures, bounds)
+    workspace.open_library(settings.COLLECTIONS)
+    if pictures is None:
+        workspace.serve(Collection(settings.STARTER_COLLECTION, read_only=True))
     try:
-        launch(build_app(workspace, key), workspace, port, share, block=True)
+        launch(build_app(workspace), workspace, port, share, block=True)
     except OSError as error:
         if "port" not in str(error):
             raise

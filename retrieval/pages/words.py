@@ -3,6 +3,13 @@
 TITLE = "Lookalike"
 TAGLINE = "Drop in a picture and see the ones that look most like it."
 
+TAB_SEARCH = "Search"
+
+COLLECTION = "Collection"
+ALL_COLLECTIONS = "All collections"
+NO_COLLECTION = "There is no such collection. Leave the field empty to search all of them."
+SEVERAL = "{n} collections"
+
 QUERY = "Your picture"
 DROP = "Drop, paste or choose a picture"
 EXAMPLES = "Or try one of these"
