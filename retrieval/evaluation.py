@@ -11,19 +11,18 @@ Definitions, for a query with R relevant pictures (same class) in the collection
 A query without a relevant picture in the collection counts as 0 everywhere.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval.errors import LookalikeError
+from retrieval.rankings import Integers, Rankings, join, rank_blocks
 from retrieval.reduction import Matrix
 
 METRICS = ("P@1", "P@10", "P@20", "hit@10", "mAP")
 RESAMPLES = 2000
-# Similarities ranked at one time, 64 MB of them.
-BLOCK = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,10 @@ class Evaluation:
     classes: tuple[ClassScores, ...]
     protocol: dict[str, str]
     per_query: npt.NDArray[np.float64]  # (queries, metrics), shares from 0 to 1
+    rankings: Rankings
+    asked: tuple[str, ...]  # the class of each query
+    labels: tuple[str, ...]  # the class of each picture of the collection
+    rows: Integers  # (queries,), which row of the pictures asked each query is
 
 
 def evaluate(collection: Labelled, queries: Labelled | None, model: str) -> Evaluation:
@@ -74,43 +77,106 @@ def evaluate(collection: Labelled, queries: Labelled | None, model: str) -> Eval
     Raises:
         LookalikeError: when there is nothing to compare.
     """
-    asked = queries or collection
-    if len(asked.labels) < 1 or len(collection.labels) < (2 if queries is None else 1):
-        raise LookalikeError(
-            "There are too few pictures to evaluate. Name a folder with a subfolder for each class."
-        )
-    if len(set(collection.labels)) < 2:
-        raise LookalikeError(
-            "All pictures have the same class. Put each class into a subfolder of its own."
-        )
-    per_query = measure_queries(collection, asked, leave_one_out=queries is None)
-    classes = []
-    own = 1 if queries is None else 0
-    asked_labels = np.asarray(asked.labels)
-    for label in sorted(set(asked.labels)):
-        members = np.flatnonzero(asked_labels == label)
-        classes.append(
-            ClassScores(
-                label,
-                len(members),
-                collection.labels.count(label) - own,
-                _summarise(per_query[members]),
+    test = SelfTest(collection, queries, model)
+    return test.summarise(list(test.rank()))
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """An evaluation that is run a block of queries at a time, to show progress or to stop.
+
+    Raises:
+        LookalikeError: when there is nothing to compare.
+    """
+
+    collection: Labelled
+    queries: Labelled | None  # None asks the collection itself, each picture left out in turn
+    model: str  # what made the embeddings, for the protocol
+    rows: Integers | None = None  # ask only these rows of the pictures asked
+    notes: Mapping[str, str] = field(default_factory=dict)  # more lines of the protocol
+
+    def __post_init__(self) -> None:
+        needed = 2 if self.queries is None else 1
+        if not self._asked.labels or len(self.collection.labels) < needed:
+            raise LookalikeError(
+                "There are too few pictures to evaluate. Name a folder with a subfolder for each "
+                "class."
             )
+        if len(set(self.collection.labels)) < 2:
+            raise LookalikeError(
+                "All pictures have the same class. Put each class into a subfolder of its own."
+            )
+
+    @property
+    def total(self) -> int:
+        """How many queries are asked."""
+        return len(self._chosen)
+
+    def rank(self) -> Iterator[Rankings]:
+        """Yield the rankings of one block of queries after another."""
+        ours, theirs = _number(self.collection.labels, self._asked.labels)
+        rows = self._chosen
+        own = rows if self.queries is None else None
+        vectors = self.collection.vectors
+        yield from rank_blocks(vectors, ours, self._asked.vectors[rows], theirs[rows], own)
+
+    def summarise(self, parts: Sequence[Rankings]) -> Evaluation:
+        """Measure the rankings of all blocks."""
+        rankings = join(parts)
+        per_query = _metrics(rankings)
+        asked = tuple(self._asked.labels[row] for row in self._chosen)
+        asked_labels = np.asarray(asked)
+        classes = []
+        for label in sorted(set(asked)):
+            members = np.flatnonzero(asked_labels == label)
+            relevant = int(rankings.relevant[members[0]])
+            classes.append(
+                ClassScores(label, len(members), relevant, _summarise(per_query[members]))
+            )
+        return Evaluation(
+            _summarise(per_query),
+            tuple(classes),
+            self._protocol(sum(c.queries for c in classes if c.relevant < 1)),
+            per_query,
+            rankings,
+            asked,
+            self.collection.labels,
+            self._chosen,
         )
-    without = sum(c.queries for c in classes if c.relevant < 1)
-    protocol = {
-        "model": model,
-        "queries": f"{len(asked.labels)} pictures"
-        + (" of the collection itself" if queries is None else ", not in the collection"),
-        "collection": f"{len(collection.labels)} pictures in {len(set(collection.labels))} classes",
-        "query itself": "left out of the ranking (leave one out)" if own else "not in the ranking",
-        "relevant": "same class (subfolder)",
-        "mAP": "average precision over the whole ranking, mean over queries",
-        "intervals": f"95 %, bootstrap over queries, {RESAMPLES} resamples",
-    }
-    if without:
-        protocol["without a relevant picture"] = f"{without} queries, counted as 0"
-    return Evaluation(_summarise(per_query), tuple(classes), protocol, per_query)
+
+    @property
+    def _asked(self) -> Labelled:
+        return self.queries or self.collection
+
+    @property
+    def _chosen(self) -> Integers:
+        return np.arange(len(self._asked.labels)) if self.rows is None else self.rows
+
+    def _protocol(self, without: int) -> dict[str, str]:
+        labels = self.collection.labels
+        own = self.queries is None
+        asked, available = self.total, len(self._asked.labels)
+        queries = f"{asked:,} pictures" if asked == available else f"{asked:,} of {available:,}"
+        queries += (
+            (" of the collection itself" if asked == available else " pictures of the collection")
+            if own
+            else ", not in the collection"
+        )
+        protocol = {
+            "model": self.model,
+            "queries": queries,
+            "collection": f"{len(labels):,} pictures in {len(set(labels)):,} classes",
+            "query itself": "left out of the ranking (leave one out)"
+            if own
+            else "not in the ranking",
+            "relevant": "same class (subfolder)",
+            "similarity": "cosine, exact; equal ones keep the collection's order",
+            "mAP": "average precision over the whole ranking, mean over queries",
+            "intervals": f"95 %, bootstrap over queries, {RESAMPLES:,} resamples",
+        }
+        if without:
+            protocol["without a relevant picture"] = f"{without:,} queries, counted as 0"
+        return {**protocol, **self.notes}
 
 
 def measure_queries(
@@ -121,40 +187,23 @@ def measure_queries(
     With `leave_one_out` the queries are the collection, row by row, and each is left out of its own
     ranking. Equal similarities keep the order of the collection.
     """
-    names, numbers = np.unique(np.asarray(collection.labels + queries.labels), return_inverse=True)
-    ours, theirs = numbers[: len(collection.labels)], numbers[len(collection.labels) :]
-    n = len(ours)
-    totals = np.bincount(ours, minlength=len(names))
-    out = np.zeros((len(theirs), len(METRICS)))
-    step = max(1, BLOCK // n)
-    for start in range(0, len(theirs), step):
-        block = queries.vectors[start : start + step] @ collection.vectors.T
-        if leave_one_out:
-            rows = np.arange(len(block))
-            block[rows, rows + start] = -np.inf
-        # Sorting the negative keeps equal similarities in the order of the collection.
-        order = np.argsort(-block, axis=1, kind="stable")
-        if leave_one_out:
-            order = order[:, :-1]
-        asked = theirs[start : start + step]
-        relevant = ours[order] == asked[:, None]
-        out[start : start + step] = _metrics(relevant, totals[asked] - leave_one_out)
-    return out
+    ours, theirs = _number(collection.labels, queries.labels)
+    own = np.arange(len(theirs)) if leave_one_out else None
+    blocks = rank_blocks(collection.vectors, ours, queries.vectors, theirs, own)
+    return _metrics(join(list(blocks)))
 
 
-def _metrics(
-    relevant: npt.NDArray[np.bool_], totals: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Measure rankings given as relevance, `(m, n)` by falling similarity."""
-    found = np.cumsum(relevant, axis=1, dtype=np.int32)
-    n = relevant.shape[1]
+def _number(ours: Sequence[str], theirs: Sequence[str]) -> tuple[Integers, Integers]:
+    """Number the classes of a collection and of queries alike, from 0."""
+    _, numbers = np.unique(np.asarray([*ours, *theirs]), return_inverse=True)
+    return numbers[: len(ours)], numbers[len(ours) :]
 
-    def at(k: int) -> npt.NDArray[np.int32]:
-        return found[:, min(k, n) - 1]
 
-    precision = found / np.arange(1, n + 1, dtype=np.float32)
-    average = np.where(relevant, precision, 0).sum(axis=1, dtype=np.float64) / np.maximum(totals, 1)
-    return np.stack([at(1), at(10) / 10, at(20) / 20, at(10) > 0, average], axis=1)
+def _metrics(rankings: Rankings) -> npt.NDArray[np.float64]:
+    at = rankings.within
+    return np.stack(
+        [at(1), at(10) / 10, at(20) / 20, at(10) > 0, rankings.average_precision], axis=1
+    )
 
 
 def _summarise(per_query: npt.NDArray[np.float64]) -> dict[str, Score]:

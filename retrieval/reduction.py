@@ -4,7 +4,7 @@ import hashlib
 import io
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 from retrieval.model import ModelCard
+from retrieval.pickles import ARRAYS, ArrayUnpickler
 
 Matrix = npt.NDArray[np.float32]
 FORMAT_VERSION = 1
@@ -36,6 +37,7 @@ class Reduction:
     scale: Matrix  # (k,), variance to the power of minus half the whitening: ones without it
     whitening: float  # 0: none, 1: every component has equal weight
     fitted_on: int  # pictures
+    variance: Matrix | None = None  # (k,), of each component; None when it was not kept
 
     def __post_init__(self) -> None:
         k, d = self.components.shape
@@ -54,6 +56,35 @@ class Reduction:
         """Sixteen hexadecimal digits that are equal when embeddings can be compared."""
         parts = (self.mean, self.components, self.scale)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+
+    def variant(self, components: int | None = None, whitening: float | None = None) -> "Reduction":
+        """Return the same PCA with fewer components, or with another whitening.
+
+        The first components of a PCA are the PCA with fewer, so nothing is fitted anew.
+
+        Raises:
+            LookalikeError: when it has fewer components, or does not know their variances.
+        """
+        k = components or self.dimension
+        if not 1 <= k <= self.dimension:
+            raise LookalikeError(
+                f"The PCA has {self.dimension} components, not {k}. Name at most as many."
+            )
+        scale, amount = self.scale, self.whitening
+        if whitening is not None and whitening != amount:
+            if self.variance is None:
+                raise LookalikeError(
+                    "The PCA keeps no variances, so it cannot whiten. Fit it anew."
+                )
+            scale, amount = _scale(self.variance, whitening), whitening
+        variance = self.variance if self.variance is None else self.variance[:k]
+        return replace(
+            self,
+            components=self.components[:k],
+            scale=scale[:k],
+            whitening=amount,
+            variance=variance,
+        )
 
     def project(self, features: Matrix) -> Matrix:
         """Map features `(n, d)` to unit embeddings `(n, k)`: unit, centred, projected, unit."""
@@ -142,15 +173,21 @@ def _from_parts(kept: dict[str, Any]) -> Reduction:
     if kept["format_version"] != FORMAT_VERSION or not isinstance(pca, _StoredPca):
         raise LookalikeError("The PCA was written by another version of this program. Fit it anew.")
     parts = pca.__dict__
-    variance = np.maximum(np.asarray(parts["explained_variance_"], np.float64), 1e-12)
+    variance = np.asarray(parts["explained_variance_"], np.float32)
     whitening = float(kept["whitening"])
     return Reduction(
         mean=np.asarray(parts["mean_"], np.float32),
         components=np.ascontiguousarray(parts["components_"], np.float32),
-        scale=(variance ** (-whitening / 2)).astype(np.float32),
+        scale=_scale(variance, whitening),
         whitening=whitening,
         fitted_on=int(kept["fitted_on"]),
+        variance=variance,
     )
+
+
+def _scale(variance: Matrix, whitening: float) -> Matrix:
+    scale = np.maximum(variance.astype(np.float64), 1e-12) ** (-whitening / 2)
+    return scale.astype(np.float32)
 
 
 class _StoredPca:
@@ -163,76 +200,10 @@ class _StoredPca:
         self.__dict__.update(state)
 
 
-class _StoredType:
-    """Stands in for `numpy.dtype`: plain numbers, nothing else."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        self.dtype = np.dtype(code)
-        if self.dtype.kind not in "biuf":
-            raise pickle.UnpicklingError(f"an array of {code}")
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
-
-
-class _StoredArray:
-    """Stands in for `numpy.ndarray` and for the function that pickles make one with.
-
-    NumPy's own would take any bytes for an array of objects, that is of addresses, and so hand a
-    stranger this process's memory.
-    """
-
-    values: npt.NDArray[Any]
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, kind, by_columns, data = state
-        self.fill(data, kind, shape, "F" if by_columns else "C")
-
-    def __array__(
-        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
-    ) -> npt.NDArray[Any]:
-        return np.array(self.values, dtype)
-
-    def fill(self, data: bytes, kind: _StoredType, shape: Any, order: Any = "C") -> None:
-        """Take numbers of that kind from bytes."""
-        self.values = np.frombuffer(data, kind.dtype).reshape(shape, order=order)
-
-
-class _StoredBuffer(_StoredArray):
-    """Stands in for the other function that pickles make an array with (protocol 5)."""
-
-    def __init__(self, data: bytes, kind: _StoredType, shape: Any, order: Any) -> None:
-        self.fill(data, kind, shape, order)
-
-
-class _StoredScalar(_StoredArray):
-    """Stands in for the function that pickles make a single number with."""
-
-    def __init__(self, kind: _StoredType, data: bytes) -> None:
-        self.fill(data, kind, ())
-
-
-class _PcaUnpickler(pickle.Unpickler):
+class _PcaUnpickler(ArrayUnpickler):
     """Knows the PCA's class and what NumPy's arrays are pickled with, and nothing else."""
 
     STAND_INS: Mapping[tuple[str, str], type] = {
+        **ARRAYS,
         ("sklearn.decomposition._pca", "PCA"): _StoredPca,
-        ("numpy", "ndarray"): _StoredArray,
-        ("numpy", "dtype"): _StoredType,
-        # NumPy 1 and NumPy 2.
-        ("numpy.core.multiarray", "_reconstruct"): _StoredArray,
-        ("numpy._core.multiarray", "_reconstruct"): _StoredArray,
-        ("numpy.core.multiarray", "scalar"): _StoredScalar,
-        ("numpy._core.multiarray", "scalar"): _StoredScalar,
-        ("numpy.core.numeric", "_frombuffer"): _StoredBuffer,
-        ("numpy._core.numeric", "_frombuffer"): _StoredBuffer,
     }
-
-    def find_class(self, module: str, name: str) -> type:
-        stand_in = self.STAND_INS.get((module, name))
-        if stand_in is None:
-            raise pickle.UnpicklingError(f"{module}.{name} is not part of a PCA")
-        return stand_in

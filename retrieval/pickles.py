@@ -1,0 +1,90 @@
+"""What NumPy's arrays are pickled with, read without running anything that a pickle asks for.
+
+A pickle is a program. The unpicklers of this project look every name up in a table of stand-ins,
+and what is not in it is refused; these are the stand-ins for plain arrays of numbers.
+"""
+
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class StoredType:
+    """Stands in for `numpy.dtype`: plain numbers, nothing else."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.dtype = np.dtype(code)
+        if self.dtype.kind not in "biuf":
+            raise pickle.UnpicklingError(f"an array of {code}")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class StoredArray:
+    """Stands in for `numpy.ndarray` and for the function that pickles make one with.
+
+    NumPy's own would take any bytes for an array of objects, that is of addresses, and so hand a
+    stranger this process's memory.
+    """
+
+    values: npt.NDArray[Any]
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, by_columns, data = state
+        self.fill(data, kind, shape, "F" if by_columns else "C")
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        return np.array(self.values, dtype)
+
+    def fill(self, data: bytes, kind: StoredType, shape: Any, order: Any = "C") -> None:
+        """Take numbers of that kind from bytes."""
+        self.values = np.frombuffer(data, kind.dtype).reshape(shape, order=order)
+
+
+class StoredBuffer(StoredArray):
+    """Stands in for the other function that pickles make an array with (protocol 5)."""
+
+    def __init__(self, data: bytes, kind: StoredType, shape: Any, order: Any) -> None:
+        self.fill(data, kind, shape, order)
+
+
+class StoredScalar(StoredArray):
+    """Stands in for the function that pickles make a single number with."""
+
+    def __init__(self, kind: StoredType, data: bytes) -> None:
+        self.fill(data, kind, ())
+
+
+ARRAYS: Mapping[tuple[str, str], type] = {
+    ("numpy", "ndarray"): StoredArray,
+    ("numpy", "dtype"): StoredType,
+    # NumPy 1 and NumPy 2.
+    ("numpy.core.multiarray", "_reconstruct"): StoredArray,
+    ("numpy._core.multiarray", "_reconstruct"): StoredArray,
+    ("numpy.core.multiarray", "scalar"): StoredScalar,
+    ("numpy._core.multiarray", "scalar"): StoredScalar,
+    ("numpy.core.numeric", "_frombuffer"): StoredBuffer,
+    ("numpy._core.numeric", "_frombuffer"): StoredBuffer,
+}
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Knows what arrays of numbers are pickled with, and nothing else."""
+
+    STAND_INS = ARRAYS
+
+    def find_class(self, module: str, name: str) -> type:
+        """Return the stand-in for a name that a pickle asks for, or refuse it."""
+        stand_in = self.STAND_INS.get((module, name))
+        if stand_in is None:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in this file")
+        return stand_in
