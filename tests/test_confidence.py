@@ -1,0 +1,43 @@
+"""How sure a match is, by what unrelated pictures of the same collection are like."""
+
+import numpy as np
+
+from retrieval.confidence import Calibration, Confidence, calibrate
+from retrieval.reduction import to_unit
+
+
+def kinds(n_kinds: int, each: int, spread: float, seed: int = 0) -> np.ndarray:
+    """Vectors of kinds around random centres in 32 dimensions."""
+    generator = np.random.default_rng(seed)
+    centres = to_unit(generator.normal(size=(n_kinds, 32)))
+    noise = generator.normal(size=(n_kinds, each, 32)) * spread
+    return to_unit((centres[:, None] + noise).reshape(-1, 32))
+
+
+def test_unrelated_pictures_do_not_match_and_related_ones_do() -> None:
+    vectors = kinds(10, 30, 0.08)
+    calibration = calibrate(vectors)
+    related = float(vectors[0] @ vectors[1])
+    unrelated = float(np.median(vectors[0] @ vectors[30:].T))
+    assert calibration.judge(related) >= Confidence.SIMILAR
+    assert calibration.judge(unrelated) == Confidence.NONE
+
+
+def test_one_picture_in_ten_being_related_hardly_moves_the_middle() -> None:
+    generator = np.random.default_rng(3)
+    unrelated = to_unit(generator.normal(size=(300, 32)))
+    assert abs(calibrate(unrelated).middle - calibrate(kinds(10, 30, 0.08)).middle) < 0.05
+
+
+def test_the_same_similarity_means_less_where_all_pictures_are_alike() -> None:
+    varied = calibrate(kinds(20, 20, 0.1))
+    alike = calibrate(to_unit(kinds(20, 20, 0.1) + 2 * np.eye(32, dtype=np.float32)[0]))
+    assert alike.judge(0.85) < varied.judge(0.85)
+
+
+def test_a_picture_itself_is_almost_the_same_in_any_collection() -> None:
+    assert Calibration(0.9, 0.05).judge(1.0) == Confidence.SAME
+
+
+def test_a_handful_of_pictures_is_judged_too() -> None:
+    assert calibrate(np.eye(3, dtype=np.float32)).judge(0.1) == Confidence.NONE

@@ -1,0 +1,91 @@
+"""Why two pictures match: the places add up to the similarity itself."""
+
+import numpy as np
+import pytest
+
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
+from retrieval.explanation import explain, place_shares
+from retrieval.images import Preprocessing
+from retrieval.model import GEM_POWER, ModelCard
+from retrieval.reduction import Reduction, to_unit
+
+CHANNELS, SIDE, COMPONENTS = 16, 4, 6
+
+
+class FromMaps:
+    """An extractor of which only the card is used."""
+
+    provider = "CPU"
+
+    def __init__(self, pooling: str) -> None:
+        how = Preprocessing(128, "squash", "bilinear", 128)
+        layer = "pool5" if pooling else "fc2"
+        self.card = ModelCard("made up", layer, pooling, CHANNELS, "0" * 64, how)
+
+    def extract(self, pictures: np.ndarray) -> np.ndarray:
+        raise AssertionError("not to be called")
+
+    extract_with_texture = extract
+
+
+def made_reduction(whitening: float) -> Reduction:
+    generator = np.random.default_rng(1)
+    rows, _ = np.linalg.qr(generator.normal(size=(CHANNELS, COMPONENTS)))
+    variance = np.geomspace(1, 0.01, COMPONENTS)
+    return Reduction(
+        mean=(generator.random(CHANNELS) / 8).astype(np.float32),
+        components=np.ascontiguousarray(rows.T, np.float32),
+        scale=(variance ** (-whitening / 2)).astype(np.float32),
+        whitening=whitening,
+        fitted_on=100,
+    )
+
+
+def made_maps(n: int) -> np.ndarray:
+    maps = np.random.default_rng(2).normal(size=(n, CHANNELS, SIDE, SIDE))
+    return np.maximum(maps, 0).astype(np.float32)
+
+
+def pool(maps: np.ndarray, pooling: str) -> np.ndarray:
+    if pooling == "mean":
+        return maps.mean((2, 3))
+    return (np.maximum(maps, 1e-6) ** GEM_POWER).mean((2, 3)) ** (1 / GEM_POWER)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "gem"])
+@pytest.mark.parametrize("whitening", [None, 0.0, 0.5], ids=["no PCA", "PCA", "whitened"])
+def test_the_places_add_up_to_the_similarity(pooling: str, whitening: float | None) -> None:
+    reduction = None if whitening is None else made_reduction(whitening)
+    embedder = Embedder(FromMaps(pooling), reduction)
+    maps = made_maps(2)
+    features = pool(maps, pooling)
+    a, b = reduction.project(features) if reduction else to_unit(features)
+    explanation = explain(embedder, maps[0], b)
+    assert explanation.places.shape == (SIDE, SIDE)
+    assert float(explanation.places.sum()) == pytest.approx(float(a @ b), abs=1e-5)
+    assert explanation.similarity == pytest.approx(float(a @ b), abs=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "gem"])
+def test_the_shares_of_the_places_add_up_to_the_feature(pooling: str) -> None:
+    maps = made_maps(1)
+    np.testing.assert_allclose(
+        place_shares(maps[0], pooling).sum((1, 2)), pool(maps, pooling)[0], rtol=1e-5
+    )
+
+
+def test_the_place_that_matches_is_the_warmest() -> None:
+    embedder = Embedder(FromMaps("mean"), None)
+    maps = np.zeros((CHANNELS, SIDE, SIDE), np.float32)
+    maps[3, 0, 1] = 1  # what the other picture has
+    maps[5, 2, 2] = 1  # what it has not
+    other = np.eye(CHANNELS, dtype=np.float32)[3]
+    places = explain(embedder, maps, other).places
+    assert np.unravel_index(places.argmax(), places.shape) == (0, 1)
+    assert places[2, 2] == 0
+
+
+def test_fully_connected_layers_have_no_map_and_say_so() -> None:
+    with pytest.raises(LookalikeError, match="mixes all places"):
+        explain(Embedder(FromMaps(""), None), made_maps(1)[0], np.ones(CHANNELS, np.float32))
