@@ -1,0 +1,443 @@
+"""Indexing: only what is new is computed, and neither bad files nor kills lose anything."""
+
+import os
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval import settings
+from retrieval.collection import DATABASE, THUMBNAILS, Collection
+from retrieval.embedding import Embedder, open_embedder
+from retrieval.errors import BusyError, LookalikeError
+from retrieval.images import open_picture
+from retrieval.indexing import Bounds, Step, find_changes, index_folder, label_of
+from tests.made import by_hue, encode, extracted, mean_colour, noise, save_hues
+
+HUES = {f"{hue:03}.png": float(hue) for hue in range(0, 360, 12)}  # thirty
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with thirty colours."""
+    return save_hues(tmp_path / "photos", HUES)
+
+
+@pytest.fixture
+def collection(tmp_path: Path, photos: Path, embedder: Embedder) -> Iterator[Collection]:
+    """An empty collection of that folder."""
+    with Collection.create(tmp_path / "collection", "photos", photos, embedder) as collection:
+        yield collection
+
+
+def index(collection: Collection, embedder: Embedder, batch: int = 8) -> list[Step]:
+    """Bring a collection up to date with its folder, and return the steps."""
+    root = collection.root
+    assert root is not None
+    changes = find_changes(collection, root)
+    return list(index_folder(collection, root, embedder, changes, batch))
+
+
+def paths(collection: Collection) -> list[str]:
+    return [picture.path for picture in collection.pictures()]
+
+
+def test_all_pictures_of_a_folder_are_indexed(wheel: Path, indexed: Collection) -> None:
+    pictures = indexed.pictures()
+    assert [(p.path, p.label) for p in pictures][:2] == [
+        ("cold/azure.png", "cold"),
+        ("cold/blue.png", "cold"),
+    ]
+    assert {(p.width, p.height) for p in pictures} == {(40, 30)}
+    assert [p.size for p in pictures] == [(wheel / p.path).stat().st_size for p in pictures]
+    red = indexed.embeddings().vectors[paths(indexed).index("warm/red.png")]
+    assert red == pytest.approx([1, 0, 0])
+    assert all(indexed.thumbnail(p.sha256)[:2] == b"\xff\xd8" for p in pictures)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 8, 30, 100])
+def test_the_steps_count_up_to_all_and_the_network_gets_whole_batches(
+    collection: Collection, embedder: Embedder, batch: int
+) -> None:
+    steps = index(collection, embedder, batch)
+    assert steps[0] == Step(0, 30, 0, 0)
+    assert steps[-1] == Step(30, 30, 30, 0)
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert max(embedder.extractor.batches) == min(batch, 30)
+    assert extracted(embedder) == 30
+
+
+def test_what_a_step_counts_is_on_disk(
+    collection: Collection, embedder: Embedder, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "000.png").write_bytes(b"")
+    with Collection(tmp_path / "collection") as other:
+        for step in index_folder(
+            collection, photos, embedder, find_changes(collection, photos), batch=4
+        ):
+            assert other.count() == (step.ready, step.unreadable)
+            assert step.done == step.ready + step.unreadable
+
+
+def test_indexing_again_computes_nothing(collection: Collection, embedder: Embedder) -> None:
+    index(collection, embedder)
+    before = collection.embeddings()
+    assert index(collection, embedder) == [Step(0, 0, 0, 0)]
+    assert extracted(embedder) == 30
+    assert np.array_equal(collection.embeddings().vectors, before.vectors)
+
+
+def test_only_new_and_changed_pictures_are_computed(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    index(collection, embedder)
+    ids = {picture.path: picture.id for picture in collection.pictures()}
+    by_hue(7).save(photos / "new.png")
+    by_hue(200).save(photos / "000.png")
+    changes = find_changes(collection, photos)
+    assert [path.name for path in changes.to_read] == ["000.png", "new.png"]
+    assert (changes.unchanged, changes.vanished) == (29, ())
+    index(collection, embedder)
+    assert extracted(embedder) == 32
+    assert collection.count() == (31, 0)
+    changed = collection.embedding(ids["000.png"])
+    assert changed == pytest.approx(embedder.embed_image(by_hue(200)))
+
+
+def test_a_file_that_was_only_touched_is_read_and_not_computed(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    index(collection, embedder)
+    os.utime(photos / "000.png", (1, 1))
+    steps = index(collection, embedder)
+    assert steps[-1].done == 1
+    assert extracted(embedder) == 30
+    assert find_changes(collection, photos).to_read == ()
+
+
+def test_moved_and_renamed_files_are_not_computed_again(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    index(collection, embedder)
+    (photos / "album").mkdir()
+    (photos / "000.png").rename(photos / "album" / "red.png")
+    (photos / "120.png").rename(photos / "green.png")
+    index(collection, embedder)
+    assert extracted(embedder) == 30
+    assert collection.count() == (30, 0)
+    moved = next(p for p in collection.pictures() if p.path == "album/red.png")
+    assert moved.label == "album"
+    assert collection.embedding(moved.id) == pytest.approx(np.array([[1, 0, 0]]))
+    assert collection.thumbnail(moved.sha256) is not None
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8, 100])
+def test_identical_files_are_computed_once(
+    collection: Collection, embedder: Embedder, photos: Path, batch: int
+) -> None:
+    for name in ("000-copy.png", "000-copy-2.png", "zzz.png", "sub/000.png"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        shutil.copy(photos / "000.png", photos / name)
+    steps = index(collection, embedder, batch)
+    assert steps[-1] == Step(34, 34, 34, 0)
+    assert extracted(embedder) == 30
+    assert len({p.sha256 for p in collection.pictures()}) == 30
+    copies = [p for p in collection.pictures() if p.path.startswith("000") or p.path == "zzz.png"]
+    for copy in copies:
+        assert collection.embedding(copy.id) == pytest.approx(np.array([[1, 0, 0]]))
+
+
+def test_a_folder_of_nothing_but_copies_is_computed_once(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    for path in photos.iterdir():
+        path.write_bytes((photos / "000.png").read_bytes())
+    assert index(collection, embedder)[-1] == Step(30, 30, 30, 0)
+    assert extracted(embedder) == 1
+
+
+def test_bad_files_are_listed_with_reasons_and_stop_nothing(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    (photos / "000.png").write_bytes(b"")
+    (photos / "012.png").write_text("not a picture")
+    (photos / "024.png").write_text("not a picture")  # a bad copy
+    half = (photos / "348.png").read_bytes()
+    (photos / "348.png").write_bytes(half[: len(half) // 2])
+    steps = index(collection, embedder)
+    assert steps[-1] == Step(30, 30, 26, 4)
+    problems = dict(collection.problems())
+    assert list(problems) == ["000.png", "012.png", "024.png", "348.png"]
+    assert "empty" in problems["000.png"]
+    assert problems["012.png"] == problems["024.png"]
+    assert "not a picture" in problems["012.png"]
+    assert "cut short" in problems["348.png"]
+    assert index(collection, embedder) == [Step(0, 0, 0, 0)]  # and they are not tried again
+
+
+def test_a_bad_file_that_was_mended_is_indexed(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    (photos / "000.png").write_bytes(b"")
+    index(collection, embedder)
+    by_hue(0).save(photos / "000.png")
+    index(collection, embedder)
+    assert collection.count() == (30, 0)
+
+
+def test_files_beyond_the_bounds_are_refused_with_the_bound(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    by_hue(0, (200, 100)).save(photos / "wide.png")
+    (photos / "000.png").write_bytes(bytes(3 * 2**20))
+    bounds = Bounds(bytes=2**20, pixels=10_000)
+    changes = find_changes(collection, photos)
+    list(index_folder(collection, photos, embedder, changes, bounds=bounds))
+    problems = dict(collection.problems())
+    assert list(problems) == ["000.png", "wide.png"]
+    assert "3 MB; at most 1 MB" in problems["000.png"]
+    assert "megapixels" in problems["wide.png"]
+
+
+def test_vanished_pictures_are_forgotten_with_what_was_computed_of_them(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    index(collection, embedder)
+    gone = collection.pictures()[0]
+    (photos / gone.path).unlink()
+    changes = find_changes(collection, photos)
+    assert changes.vanished == (gone.path,)
+    index(collection, embedder)
+    assert gone.path not in paths(collection)
+    assert collection.count() == (29, 0)
+    assert gone.sha256 not in collection.known_contents()
+    assert collection.thumbnail(gone.sha256) is None
+
+
+def test_a_folder_that_is_gone_forgets_nothing(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    index(collection, embedder)
+    photos.rename(photos.with_name("elsewhere"))
+    with pytest.raises(LookalikeError, match=r"no folder .*photos"):
+        find_changes(collection, photos)
+    assert collection.count() == (30, 0)
+
+
+def test_a_picture_that_goes_before_its_turn_is_reported_and_then_forgotten(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    changes = find_changes(collection, photos)
+    (photos / "348.png").unlink()
+    *_, last = index_folder(collection, photos, embedder, changes)
+    assert last == Step(30, 30, 29, 1)
+    index(collection, embedder)
+    assert (collection.count(), collection.problems()) == ((29, 0), [])
+
+
+def test_stopping_keeps_what_is_done_and_going_on_computes_only_the_rest(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    steps = index_folder(collection, photos, embedder, find_changes(collection, photos), batch=4)
+    for step in steps:
+        if step.done >= 12:
+            break
+    steps.close()
+    assert collection.count() == (12, 0)
+    assert len(find_changes(collection, photos).to_read) == 18
+    index(collection, embedder)
+    assert collection.count() == (30, 0)
+    assert extracted(embedder) == 30
+
+
+def test_a_network_that_fails_keeps_what_is_done_and_frees_the_collection(
+    collection: Collection, embedder: Embedder, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract, calls = embedder.extractor.extract, []
+
+    def fail_the_third_time(pictures: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        return extract(pictures)
+
+    monkeypatch.setattr(embedder.extractor, "extract", fail_the_third_time)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        index(collection, embedder, batch=4)
+    assert collection.count() == (8, 0)
+    index(collection, embedder)
+    assert collection.count() == (30, 0)
+
+
+def test_two_cannot_index_at_the_same_time(
+    collection: Collection, embedder: Embedder, photos: Path, tmp_path: Path
+) -> None:
+    changes = find_changes(collection, photos)
+    running = index_folder(collection, photos, embedder, changes)
+    next(running)
+    with Collection(tmp_path / "collection") as other, pytest.raises(BusyError, match="photos"):
+        next(index_folder(other, photos, mean_colour(), changes))
+    running.close()
+    assert list(index_folder(collection, photos, embedder, changes))[-1].done == 30
+
+
+def test_another_model_may_not_add_to_a_collection(collection: Collection, photos: Path) -> None:
+    other = mean_colour(weights="1" * 64)
+    with pytest.raises(LookalikeError, match="another model"):
+        next(index_folder(collection, photos, other, find_changes(collection, photos)))
+    assert extracted(other) == 0
+
+
+class Counted(tuple):  # type: ignore[type-arg]
+    """Paths that count how many of them were taken."""
+
+    taken = 0
+
+    def __iter__(self) -> Iterator[Path]:
+        for path in super().__iter__():
+            self.taken += 1
+            yield path
+
+
+def test_reading_runs_only_a_bounded_way_ahead_of_the_network(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    photos = save_hues(tmp_path / "many", {f"{i}.png": i / 2 for i in range(720)})
+    with Collection.create(tmp_path / "of many", "many", photos, embedder) as collection:
+        found = find_changes(collection, photos)
+        to_read = Counted(found.to_read)
+        changes = type(found)(to_read, (), 0, ())
+        ahead = [
+            to_read.taken - step.done
+            for step in index_folder(collection, photos, embedder, changes, batch=8)
+        ]
+    cpus = os.cpu_count() or 1
+    assert to_read.taken == 720
+    assert max(ahead) <= 4 * cpus + 8
+
+
+def test_files_with_odd_names_are_indexed(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    names = ['it\'s "quoted".png', "🐈‍⬛ café.png", "a" * 246 + ".png", "100%;--{}[]#?.png"]
+    if sys.platform == "win32":
+        names = ["it's.png", "🐈‍⬛ café.png", "100%;--{}[]#.png"]
+    else:
+        names += ["tab\tand\nnewline.png", "back\\slash.png"]
+    save_hues(photos, {name: 5.0 + i for i, name in enumerate(names)})
+    index(collection, embedder)
+    assert set(names) <= set(paths(collection))
+    assert collection.problems() == []
+    assert find_changes(collection, photos).to_read == ()
+
+
+def test_a_name_that_is_no_text_is_reported_and_stops_nothing(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("Only Linux allows file names that are no text.")
+    with open(os.fsencode(photos) + b"/\xff\xfe.png", "wb") as file:
+        by_hue(3).save(file, "PNG")
+    index(collection, embedder)
+    problem = "The file's name is not valid text. Rename it."
+    assert collection.problems() == [("\\udcff\\udcfe.png", problem)]
+    assert collection.count() == (30, 1)
+    assert index(collection, embedder) == [Step(0, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [("a.png", ""), ("cats/a.png", "cats"), ("cats/tabby/a.png", "cats")],
+    ids=["outside of any", "in one", "in a deeper one"],
+)
+def test_the_label_is_the_first_folder(path: str, label: str) -> None:
+    assert label_of(path) == label
+
+
+def start_indexing(photos: Path, model: Path, home: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "retrieval", "index", photos, "--model", model, "--cpu"]
+    return subprocess.Popen(
+        command,
+        cwd=settings.PROJECT,
+        env={**os.environ, "LOOKALIKE_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def kill_after(process: "subprocess.Popen[bytes]", pictures: int, seconds: float) -> int:
+    """Kill a run some time after it has reported so many pictures; return what it reported."""
+    assert process.stderr is not None
+    said, reported = b"", -1
+    while reported < pictures and (piece := os.read(process.stderr.fileno(), 4096)):
+        said += piece
+        if counts := re.findall(rb"(\d+)/\d+ \[", said):
+            reported = int(counts[-1])
+    time.sleep(seconds)
+    process.kill()
+    said += process.communicate()[1]
+    return max(int(count) for count in re.findall(rb"(\d+)/\d+ \[", said))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether both files of a collection are sound, and every picture has all that is its own."""
+    found = []
+    for name in (DATABASE, THUMBNAILS):
+        database = sqlite3.connect(folder / name)
+        found += database.execute("PRAGMA integrity_check").fetchall()
+        found += database.execute("PRAGMA foreign_key_check").fetchall()
+        database.close()
+    with Collection(folder) as collection:
+        pictures, held = collection.pictures(), collection.embeddings()
+        lengths = np.linalg.norm(held.vectors, axis=1)
+        return (
+            found == [("ok",), ("ok",)]
+            and [p.id for p in pictures] == held.ids.tolist()
+            and bool(np.allclose(lengths, 1, atol=1e-5))
+            and all((collection.thumbnail(p.sha256) or b"")[:2] == b"\xff\xd8" for p in pictures)
+        )
+
+
+def test_ten_kills_at_random_moments_lose_nothing_that_was_finished(
+    tmp_path: Path, tiny_files: Path
+) -> None:
+    photos = tmp_path / "killed"
+    photos.mkdir()
+    distinct = [encode(noise((1200, 900), seed), "JPEG", quality=90) for seed in range(8)]
+    for i in range(120):
+        # What follows the end of a JPEG makes another file of it, and the same picture.
+        (photos / f"{i:03}.jpg").write_bytes(distinct[i % 8] + bytes(i // 8))
+    folder = tmp_path / "home" / "collections" / "killed"
+    moments = random.Random(20241124)
+    finished, in_the_middle = 0, 0
+    for _ in range(10):
+        process = start_indexing(photos, tiny_files, tmp_path / "home")
+        reported = kill_after(process, moments.choice([0, 0, 8]), moments.uniform(0, 0.1))
+        assert process.returncode != 0
+        assert is_whole(folder)
+        with Collection(folder) as collection:
+            ready, unreadable = collection.count()
+        assert unreadable == 0
+        assert ready >= finished + reported
+        finished = ready
+        in_the_middle += 0 < finished < 120
+    assert in_the_middle >= 3  # or the kills did not fall into the work
+
+    process = start_indexing(photos, tiny_files, tmp_path / "home")
+    process.communicate()
+    assert process.returncode == 0
+    assert is_whole(folder)
+    with Collection(folder) as collection:
+        assert [p.path for p in collection.pictures()] == [f"{i:03}.jpg" for i in range(120)]
+        vectors = collection.embeddings().vectors
+    embedder = open_embedder(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    expected = np.concatenate([embedder.embed_image(open_picture(d).image) for d in distinct])
+    assert vectors == pytest.approx(np.tile(expected, (15, 1)), abs=0.05)
