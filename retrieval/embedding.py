@@ -57,15 +57,7 @@ class Embedder:
 
     def describe(self) -> str:
         """Say in one line what the embeddings are, for the protocol beside a figure."""
-        card, how = self.card, self.card.preprocessing
-        layer = f"{card.layer} ({card.pooling})" if card.pooling else card.layer
-        fit = "centre crop" if how.fit == "crop" else "whole picture squashed"
-        pca = "no PCA"
-        if self.reduction:
-            pca = f"PCA {self.reduction.dimension}"
-            if self.reduction.whitening:
-                pca += f", whitening {self.reduction.whitening:g}"
-        return f"{card.name}, {layer}, {how.side}x{how.side}, {fit}, {pca}"
+        return describe(self.card, self.reduction)
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> Matrix:
         """Map preprocessed pictures `(n, side, side, 3)` to unit embeddings `(n, k)`."""
@@ -86,6 +78,19 @@ class Embedder:
     def embed_image(self, image: Image.Image) -> Matrix:
         """Map one RGB picture of any size to its unit embedding `(1, k)`."""
         return self.embed(preprocess(image, self.card.preprocessing)[None])
+
+
+def describe(card: ModelCard, reduction: Reduction | None) -> str:
+    """Say in one line what made embeddings: model, layer, preprocessing, PCA."""
+    how = card.preprocessing
+    layer = f"{card.layer} ({card.pooling})" if card.pooling else card.layer
+    fit = "centre crop" if how.fit == "crop" else "whole picture squashed"
+    pca = "no PCA"
+    if reduction:
+        pca = f"PCA {reduction.dimension}"
+        if reduction.whitening:
+            pca += f", whitening {reduction.whitening:g}"
+    return f"{card.name}, {layer}, {how.side}x{how.side}, {fit}, {pca}"
 
 
 def open_embedder(

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.images import open_picture, preprocess
-from retrieval.model import Extractor, available_cpus
+from retrieval.model import FeatureExtractor, available_cpus
 from retrieval.reduction import Matrix
 
 
 def extract_files(
     paths: Sequence[Path],
-    extractor: Extractor,
+    extractor: FeatureExtractor,
     track: Callable[[Sequence[Path]], Iterator[Path]] = iter,
     batch: int = 8,
     extract: Callable[[npt.NDArray[np.uint8]], Matrix] | None = None,

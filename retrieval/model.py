@@ -91,8 +91,8 @@ class ModelCard:
             ) from error
 
 
-class Extractor(Protocol):
-    """Turns preprocessed pictures into features; the one part that tests and engines swap."""
+class FeatureExtractor(Protocol):
+    """Turns preprocessed pictures into features: a network, or a baseline to judge it by."""
 
     @property
     def card(self) -> ModelCard: ...
@@ -105,6 +105,10 @@ class Extractor(Protocol):
     def extract(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Map `(n, side, side, 3)` RGB pictures to `(n, dimension)` features."""
         ...
+
+
+class Extractor(FeatureExtractor, Protocol):
+    """What the app needs of a network; the one part that tests and engines swap."""
 
     def extract_with_texture(
         self, pictures: npt.NDArray[np.uint8]

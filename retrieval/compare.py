@@ -1,0 +1,140 @@
+"""Two settings on the same queries: the difference of each metric, and whether it is chance."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.errors import LookalikeError
+from retrieval.evaluation import METRICS, RESAMPLES, Evaluation, bootstrap
+from retrieval.reduction import Matrix, Reduction, to_unit
+
+CURE = "Write it like: pca=off, components=64, whitening=0.5, model=FILE, or several with commas."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is different from the model and PCA that are in use; nothing by default."""
+
+    pca: bool = True
+    components: int | None = None  # fewer than the PCA has
+    whitening: float | None = None  # 0 (none) to 1
+    model: Path | None = None  # another network, or another layer of the same one
+
+    @classmethod
+    def parse(cls, text: str) -> "Setting":
+        """Read a setting as it is written on the command line: `components=64,whitening=0.5`.
+
+        Raises:
+            LookalikeError: when it says anything else.
+        """
+        pca, components, whitening, model = True, None, None, None
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, _, value = part.partition("=")
+            try:
+                match name.strip().lower():
+                    case "pca" if value in ("on", "off"):
+                        pca = value == "on"
+                    case "components":
+                        components = int(value)
+                    case "whitening":
+                        whitening = float(value)
+                    case "model" if value:
+                        model = Path(value)
+                    case _:
+                        raise ValueError
+            except ValueError:
+                raise LookalikeError(f"The setting {part} cannot be read. {CURE}") from None
+        if not text.strip() or (components is not None and components < 1):
+            raise LookalikeError(f"The setting {text!r} cannot be used. {CURE}")
+        if whitening is not None and not 0 <= whitening <= 1:
+            raise LookalikeError("The whitening goes from 0 (none) to 1.")
+        if not pca and (components or whitening):
+            raise LookalikeError("Without a PCA there are no components and no whitening to set.")
+        return cls(pca, components, whitening, model)
+
+    def reduce(self, reduction: Reduction | None) -> Reduction | None:
+        """Return the PCA as the setting wants it; None for none.
+
+        Raises:
+            LookalikeError: when it wants what there is not.
+        """
+        if not self.pca:
+            return None
+        if reduction is None:
+            if self.components or self.whitening:
+                raise LookalikeError(
+                    "There is no PCA to change. Fit one with: python -m retrieval fit-pca FOLDER"
+                )
+            return None
+        return reduction.variant(self.components, self.whitening)
+
+
+def embed(features: Matrix, reduction: Reduction | None) -> Matrix:
+    """Map features `(n, d)` to unit embeddings, with or without a PCA."""
+    return reduction.project(features) if reduction else to_unit(features)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better the second setting is, in percentage points, with a 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def is_more_than_chance(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two evaluations of the same queries."""
+
+    first: Evaluation
+    second: Evaluation
+    differences: dict[str, Difference]  # second minus first, for each metric
+
+
+def compare(first: Evaluation, second: Evaluation) -> Comparison:
+    """Compare two evaluations by a paired bootstrap over their queries.
+
+    The same queries are drawn for both, so that what makes a query hard for either cancels out
+    (Efron and Tibshirani 1993, ch. 8; Sakai 2006, "Evaluating evaluation metrics based on the
+    bootstrap").
+
+    Raises:
+        ValueError: when the queries are not the same.
+    """
+    if first.asked != second.asked or not np.array_equal(first.rows, second.rows):
+        raise ValueError("two evaluations of different queries")
+    gain = 100 * (second.per_query - first.per_query)
+    low, high = bootstrap(gain)
+    means = gain.mean(axis=0)
+    differences = {
+        metric: Difference(float(means[i]), float(low[i]), float(high[i]))
+        for i, metric in enumerate(METRICS)
+    }
+    return Comparison(first, second, differences)
+
+
+def as_table(comparison: Comparison) -> str:
+    """Lay a comparison out for a terminal."""
+    first, second = comparison.first, comparison.second
+    lines = [
+        f"A: {first.protocol['model']}",
+        f"B: {second.protocol['model']}",
+        "",
+        f"{'':8}{'A':>7}{'B':>7}{'B - A':>8}   95 % interval",
+    ]
+    for metric in METRICS:
+        gap = comparison.differences[metric]
+        verdict = "more than chance" if gap.is_more_than_chance else "may be chance"
+        lines.append(
+            f"{metric:8}{first.overall[metric].mean:7.1f}{second.overall[metric].mean:7.1f}"
+            f"{gap.mean:+8.1f}   {gap.low:+.1f} to {gap.high:+.1f}, {verdict}"
+        )
+    lines += ["", f"difference: paired bootstrap over the queries, {RESAMPLES:,} resamples"]
+    return "\n".join(lines)

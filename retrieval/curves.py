@@ -1,0 +1,104 @@
+"""What an evaluation's rankings look like: curves over depth, confusion, the worst of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.evaluation import Evaluation
+from retrieval.rankings import NEAREST, RECALL_LEVELS, Integers
+
+Shares = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DepthCurve:
+    """The means over all queries against the number of results that one looks at, in percent."""
+
+    depths: Integers  # (k,)
+    precision: Shares  # (k,), results that are relevant
+    hit: Shares  # (k,), queries with at least one relevant result
+    recall: Shares  # (k,), relevant pictures that are among the results
+
+    def at(self, k: int) -> tuple[float, float, float]:
+        """Return precision, hit rate and recall of the first `k` results, or of all there are."""
+        i = int(np.searchsorted(self.depths, k))
+        i = min(i, len(self.depths) - 1)
+        return float(self.precision[i]), float(self.hit[i]), float(self.recall[i])
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What the first results of each class's queries are, in percent."""
+
+    labels: tuple[str, ...]  # of the columns: every class of the collection
+    asked: tuple[str, ...]  # of the rows: every class that was asked
+    shares: Shares  # (asked, labels); a row sums to 100
+    depth: int  # how many results were looked at
+
+
+@dataclass(frozen=True)
+class WorstQuery:
+    """A query whose ranking is among the worst."""
+
+    row: int  # of the pictures asked
+    label: str
+    nearest: tuple[int, ...]  # rows of the collection, the most similar first
+    relevant: int  # how many of these are relevant
+    average_precision: float  # from 0 to 1
+
+
+def depth_curve(evaluation: Evaluation) -> DepthCurve:
+    """Average precision, hits and recall over the queries, at each depth that was kept."""
+    rankings = evaluation.rankings
+    found = rankings.found.astype(np.float64)
+    totals = np.maximum(rankings.relevant, 1)[:, None]
+    return DepthCurve(
+        rankings.depths,
+        100 * (found / rankings.depths).mean(axis=0),
+        100 * (found > 0).mean(axis=0),
+        100 * (found / totals).mean(axis=0),
+    )
+
+
+def precision_at_recall(evaluation: Evaluation) -> tuple[Shares, Shares]:
+    """Return the eleven recall levels and the mean interpolated precision there, in percent.
+
+    The eleven-point curve of Manning, Raghavan and Schuetze 2008, ch. 8.4.
+    """
+    precision = evaluation.rankings.interpolated.mean(axis=0, dtype=np.float64)
+    return 100 * RECALL_LEVELS, 100 * precision
+
+
+def confusion(evaluation: Evaluation) -> Confusion:
+    """Count which classes the first ten results of each class's queries belong to."""
+    labels, ours = np.unique(np.asarray(evaluation.labels), return_inverse=True)
+    asked, theirs = np.unique(np.asarray(evaluation.asked), return_inverse=True)
+    nearest = evaluation.rankings.nearest
+    queries, places = np.nonzero(nearest >= 0)
+    counts = np.zeros((len(asked), len(labels)))
+    np.add.at(counts, (theirs[queries], ours[nearest[queries, places]]), 1)
+    shares = 100 * counts / counts.sum(axis=1, keepdims=True)
+    depth = int((nearest[0] >= 0).sum())
+    return Confusion(tuple(labels.tolist()), tuple(asked.tolist()), shares, depth)
+
+
+def worst_queries(evaluation: Evaluation, n: int) -> list[WorstQuery]:
+    """Return the `n` queries with the lowest average precision, the worst first.
+
+    Queries without any relevant picture are passed over: no ranking could serve them.
+    """
+    rankings = evaluation.rankings
+    possible = np.flatnonzero(rankings.relevant > 0)
+    order = possible[np.argsort(rankings.average_precision[possible], kind="stable")]
+    hits = rankings.within(NEAREST)
+    return [
+        WorstQuery(
+            int(evaluation.rows[i]),
+            evaluation.asked[i],
+            tuple(int(row) for row in rankings.nearest[i] if row >= 0),
+            int(hits[i]),
+            float(rankings.average_precision[i]),
+        )
+        for i in order[:n]
+    ]
