@@ -19,14 +19,15 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from retrieval.database import connect, connection, damaged, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import BusyError, LookalikeError, explain_os_error
+from retrieval.query import Filters
 from retrieval.reduction import Matrix, to_unit
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DATABASE = "collection.sqlite"
 THUMBNAILS = "thumbnails.sqlite"
-BUSY_SECONDS = 10
 
 SCHEMA = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -48,11 +49,20 @@ CREATE TABLE pictures (
     label TEXT NOT NULL,
     content INTEGER REFERENCES contents (id),
     problem TEXT,
+    details TEXT NOT NULL DEFAULT '',
     CHECK ((content IS NULL) <> (problem IS NULL))
 );
+CREATE TABLE excluded (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX pictures_of_content ON pictures (content);
 """
 
+
+# A tenth longer on one side still looks square.
+SHAPE_CONDITIONS = {
+    "landscape": "width > 1.1 * height",
+    "portrait": "height > 1.1 * width",
+    "square": "width <= 1.1 * height AND height <= 1.1 * width",
+}
 
 Aspect = Literal["subject", "colour", "texture"]
 # Where each aspect is kept, and how: half precision is plenty for colours and texture, and the
@@ -85,9 +95,10 @@ class Entry:
     path: str  # relative to the pictures' folder, with forward slashes
     size: int  # bytes
     modified: int  # nanoseconds since 1970
-    label: str  # the first subfolder, "" outside of any
+    label: str  # the first subfolder, or what a CSV says; "" for none
     sha256: str | None
     problem: str | None = None
+    details: str = ""  # what a CSV says beside the label, as a JSON object; "" for nothing
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,20 @@ class PictureRecord:
     height: int
     taken: str | None
     sha256: str
+    details: str = ""
+
+    @property
+    def captions(self) -> dict[str, str]:
+        """What a CSV beside the pictures says of this one, by column."""
+        return json.loads(self.details) if self.details else {}
+
+
+@dataclass(frozen=True)
+class Move:
+    """A file that is known by another path: only the path changes."""
+
+    old: str
+    new: Entry  # its sha256 is not used
 
 
 @dataclass(frozen=True)
@@ -132,14 +157,18 @@ class Collection:
                 f"There is no collection in {folder.name}. Make one with: "
                 "python -m retrieval index FOLDER"
             )
-        self._database = _connect(folder / DATABASE, read_only)
-        self._thumbnails = _connect(folder / THUMBNAILS, read_only)
+        self._database = connect(folder / DATABASE, read_only)
+        self._thumbnails = connect(folder / THUMBNAILS, read_only)
         version = int(self._fact("format_version"))
         if version > FORMAT_VERSION:
             raise LookalikeError(
                 f"The collection {self.name} was made by a newer version of this program. "
                 "Update it."
             )
+        if version < FORMAT_VERSION and not read_only:
+            self._upgrade()
+        columns = {row[1] for row in self._all("PRAGMA table_info(pictures)")}
+        self._details = "details" if "details" in columns else "''"
 
     @classmethod
     def create(cls, folder: Path, name: str, root: Path | None, embedder: Embedder) -> "Collection":
@@ -153,7 +182,7 @@ class Collection:
         facts = {
             "format_version": str(FORMAT_VERSION),
             "name": name,
-            "root": str(root.resolve()) if root else "",
+            "root": _root_fact(root, folder) if root else "",
             "fingerprint": embedder.fingerprint,
             "embedder": embedder.describe(),
             "dimension": str(embedder.dimension),
@@ -164,13 +193,13 @@ class Collection:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, folder) from error
-        with _explained(folder.name), _connection(folder / THUMBNAILS) as database, database:
+        with explained(folder.name), connection(folder / THUMBNAILS) as database, database:
             database.execute("BEGIN IMMEDIATE")
             database.execute(
                 "CREATE TABLE IF NOT EXISTS thumbnails (sha256 TEXT PRIMARY KEY, jpeg BLOB) "
                 "WITHOUT ROWID"
             )
-        with _explained(folder.name), _connection(folder / DATABASE) as database, database:
+        with explained(folder.name), connection(folder / DATABASE) as database, database:
             database.execute("BEGIN IMMEDIATE")
             tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if not tables:
@@ -206,6 +235,22 @@ class Collection:
         return (self.folder / root).resolve() if root else None
 
     @property
+    def keeps_originals(self) -> bool:
+        """Whether the photos themselves lie in the collection's own folder."""
+        root = self._fact("root")
+        return bool(root) and not Path(root).is_absolute()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether building was begun and has not come to its end."""
+        return bool(self._fact("unfinished", ""))
+
+    @property
+    def embedder(self) -> str:
+        """What made the embeddings, in words."""
+        return self._fact("embedder")
+
+    @property
     def revision(self) -> int:
         """A number that grows with every change."""
         return int(self._fact("revision"))
@@ -222,6 +267,15 @@ class Collection:
                 f"({self._fact('embedder')}), not with {embedder.describe()}. Use that model, or "
                 "index the pictures again under another name."
             )
+
+    def rename(self, name: str) -> None:
+        """Change what people call the collection."""
+        self._set_facts(name=name)
+
+    def mark_unfinished(self, unfinished: bool) -> None:
+        """Remember, also over a kill, whether there is something left to build."""
+        if self.unfinished != unfinished:
+            self._set_facts(unfinished="1" if unfinished else "")
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -264,10 +318,11 @@ class Collection:
         entries: Sequence[Entry],
         contents: Sequence[Content] = (),
         vanished: Iterable[str] = (),
+        moved: Iterable[Move] = (),
     ) -> None:
         """Record files and contents, and forget the files at the paths `vanished`: all or nothing.
 
-        An entry whose path is known takes its place and keeps its id.
+        An entry whose path is known takes its place and keeps its id; so does a file that moved.
         """
         for content in contents:
             if not np.isfinite(content.embedding).all():
@@ -295,12 +350,24 @@ class Collection:
                     ],
                 )
                 database.executemany(
-                    "INSERT INTO pictures (path, size, modified, label, content, problem) VALUES "
-                    "(?, ?, ?, ?, (SELECT id FROM contents WHERE sha256 = ?), ?) "
+                    "UPDATE OR REPLACE pictures SET path = ?, size = ?, modified = ?, label = ?, "
+                    "details = ? WHERE path = ?",
+                    [
+                        (m.new.path, m.new.size, m.new.modified, m.new.label, m.new.details, m.old)
+                        for m in moved
+                    ],
+                )
+                database.executemany(
+                    "INSERT INTO pictures (path, size, modified, label, details, content, problem) "
+                    "VALUES (?, ?, ?, ?, ?, (SELECT id FROM contents WHERE sha256 = ?), ?) "
                     "ON CONFLICT (path) DO UPDATE SET size = excluded.size, "
                     "modified = excluded.modified, label = excluded.label, "
-                    "content = excluded.content, problem = excluded.problem",
-                    [(e.path, e.size, e.modified, e.label, e.sha256, e.problem) for e in entries],
+                    "details = excluded.details, content = excluded.content, "
+                    "problem = excluded.problem",
+                    [
+                        (e.path, e.size, e.modified, e.label, e.details, e.sha256, e.problem)
+                        for e in entries
+                    ],
                 )
                 database.executemany(
                     "DELETE FROM pictures WHERE path = ?", [(path,) for path in vanished]
@@ -322,6 +389,39 @@ class Collection:
                 database.executemany(
                     "DELETE FROM thumbnails WHERE sha256 = ?", [(sha256,) for sha256 in unused]
                 )
+
+    def caption(self, captions: Iterable[tuple[str, str, str]]) -> None:
+        """Set path by path the label and the details of pictures, all or nothing."""
+        rows = [(label, details, path) for path, label, details in captions]
+        if not rows:
+            return
+        with self._sentences(), self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("UPDATE pictures SET label = ?, details = ? WHERE path = ?", rows)
+            database.execute("UPDATE facts SET value = value + 1 WHERE key = 'revision'")
+
+    def captions(self) -> dict[str, tuple[str, str]]:
+        """Return label and details of each file by its path."""
+        rows = self._all(f"SELECT path, label, {self._details} FROM pictures")
+        return {path: (label, details) for path, label, details in rows}
+
+    def exclude(self, paths: Iterable[str]) -> None:
+        """Take pictures out, and keep those paths out when the folder is read again."""
+        rows = [(path,) for path in paths]
+        with self._sentences(), self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
+            database.executemany("DELETE FROM pictures WHERE path = ?", rows)
+            database.execute("UPDATE facts SET value = value + 1 WHERE key = 'revision'")
+
+    def readmit(self, paths: Iterable[str]) -> None:
+        """Let paths in again that were taken out; reading the folder brings them back."""
+        with self._sentences(), self._database as database:
+            database.executemany("DELETE FROM excluded WHERE path = ?", [(path,) for path in paths])
+
+    def excluded(self) -> set[str]:
+        """Return the paths that were taken out."""
+        return {path for (path,) in self._all("SELECT path FROM excluded")}
 
     def count(self) -> tuple[int, int]:
         """Return how many pictures can be searched, and how many files could not be read."""
@@ -360,20 +460,49 @@ class Collection:
                 if len(blob) == width * np.dtype(kind).itemsize:
                     vectors[i] = np.frombuffer(blob, kind)
                 elif blob or aspect == "subject":
-                    raise LookalikeError(_damaged(self.folder.name))
+                    raise LookalikeError(damaged(self.folder.name))
         # Half precision leaves lengths a little off 1.
         return Embeddings(ids, vectors if kind == "<f4" else to_unit(vectors), revision)
 
     def pictures(self, ids: Iterable[int] | None = None) -> list[PictureRecord]:
         """Return the pictures with these ids, in their order; all of them, by path, for None."""
         query = (
-            "SELECT pictures.id, path, label, size, width, height, taken, sha256 "
-            "FROM pictures JOIN contents ON content = contents.id "
+            "SELECT pictures.id, path, label, size, width, height, taken, sha256, "
+            f"{self._details} FROM pictures JOIN contents ON content = contents.id "
         )
         if ids is None:
             return [PictureRecord(*row) for row in self._all(query + "ORDER BY path")]
         query += "WHERE pictures.id = ?"
         return [PictureRecord(*row) for id_ in ids for row in self._all(query, id_)]
+
+    def matching(self, filters: Filters) -> list[int]:
+        """Return the ids of the pictures that pass the filters."""
+        terms: list[tuple[str, object]] = []
+        if filters.label:
+            terms.append(("label = ?", filters.label))
+        if filters.megapixels:
+            terms.append(("width * height >= ?", filters.megapixels * 1e6))
+        if filters.since:
+            terms.append(("taken >= ?", filters.since))
+        if filters.until:
+            terms.append(("substr(taken, 1, 10) <= ?", filters.until))
+        conditions = [term for term, _ in terms]
+        if filters.shape:
+            conditions.append(SHAPE_CONDITIONS[filters.shape])
+        rows = self._all(
+            "SELECT pictures.id FROM pictures JOIN contents ON content = contents.id WHERE "
+            + (" AND ".join(conditions) or "1"),
+            *(value for _, value in terms),
+        )
+        return [id_ for (id_,) in rows]
+
+    def labels(self) -> list[str]:
+        """Return the labels that pictures have, in order; "" is none."""
+        rows = self._all(
+            "SELECT DISTINCT label FROM pictures WHERE content IS NOT NULL AND label <> '' "
+            "ORDER BY label"
+        )
+        return [label for (label,) in rows]
 
     def embedding(self, id_: int, aspect: Aspect = "subject") -> Matrix | None:
         """Return a unit vector `(1, k)` of one picture, or None when it is not here any more."""
@@ -403,13 +532,39 @@ class Collection:
         with self._sentences():
             for database, name in ((self._database, DATABASE), (self._thumbnails, THUMBNAILS)):
                 database.execute("VACUUM INTO ?", (str(folder / name),))
-        with _explained(folder.name), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
+        with explained(folder.name), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
             copy.execute("UPDATE facts SET value = ? WHERE key = 'root'", (root,))
 
-    def _fact(self, key: str) -> str:
+    def _upgrade(self) -> None:
+        """Bring a collection of an older version up to this one, in one transaction."""
+        added = (
+            ("contents", "colour", "BLOB NOT NULL DEFAULT x''"),
+            ("contents", "texture", "BLOB NOT NULL DEFAULT x''"),
+            ("pictures", "details", "TEXT NOT NULL DEFAULT ''"),
+        )
+        with self._sentences(), self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            for table, column, kind in added:
+                columns = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+                if column not in columns:
+                    database.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS excluded (path TEXT PRIMARY KEY) WITHOUT ROWID"
+            )
+            database.execute(
+                "UPDATE facts SET value = ? WHERE key = 'format_version'", (str(FORMAT_VERSION),)
+            )
+
+    def _set_facts(self, **facts: str) -> None:
+        with self._sentences(), self._database as database:
+            database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+
+    def _fact(self, key: str, default: str | None = None) -> str:
         rows = self._all("SELECT value FROM facts WHERE key = ?", key)
+        if not rows and default is not None:
+            return default
         if not rows:
-            raise LookalikeError(_damaged(self.folder.name))
+            raise LookalikeError(damaged(self.folder.name))
         return str(rows[0][0])
 
     def _all(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
@@ -418,57 +573,16 @@ class Collection:
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:
-        with self._mutex, _explained(self.folder.name):
+        with self._mutex, explained(self.folder.name):
             yield
-
-
-def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
-    with _explained(path.parent.name):
-        if read_only:
-            uri = f"{path.resolve().as_uri()}?immutable=1"
-            return sqlite3.connect(uri, uri=True, check_same_thread=False)
-        database = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
-        # Readers go on while one writes; a kill loses nothing that was committed.
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        return database
-
-
-@contextmanager
-def _connection(path: Path) -> Iterator[sqlite3.Connection]:
-    database = _connect(path)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn SQLite's errors into sentences."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        reason = str(error)
-        if "full" in reason or "disk I/O" in reason:
-            sentence = "The disk is full. Free some space and try again; what was finished is kept."
-        elif "locked" in reason:
-            sentence = f"Another program is using the collection {name}. Try again in a moment."
-        elif "readonly" in reason or "unable to open" in reason:
-            sentence = f"The collection {name} may not be changed here. Check its permissions."
-        else:
-            sentence = _damaged(name)
-        raise LookalikeError(sentence) from error
-    except sqlite3.DatabaseError as error:
-        raise LookalikeError(_damaged(name)) from error
 
 
 def _pack(vector: Matrix | None, aspect: Aspect) -> bytes:
     return b"" if vector is None else vector.astype(COLUMNS[aspect][1]).tobytes()
 
 
-def _damaged(name: str) -> str:
-    return (
-        f"The collection {name} is damaged. Delete its folder and index the pictures again; the "
-        "pictures themselves are untouched."
-    )
+def _root_fact(root: Path, folder: Path) -> str:
+    """Say where the pictures are; from the collection's folder when they lie in it, so that the
+    whole can be moved."""
+    root, folder = root.resolve(), folder.resolve()
+    return root.relative_to(folder).as_posix() if root.is_relative_to(folder) else str(root)

@@ -1,0 +1,58 @@
+"""SQLite as the collections use it: safe against kills, and its errors in sentences."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from retrieval.errors import LookalikeError
+
+BUSY_SECONDS = 10
+
+
+def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
+    with explained(path.parent.name):
+        if read_only:
+            uri = f"{path.resolve().as_uri()}?immutable=1"
+            return sqlite3.connect(uri, uri=True, check_same_thread=False)
+        database = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+        # Readers go on while one writes; a kill loses nothing that was committed.
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        return database
+
+
+@contextmanager
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    database = connect(path)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn SQLite's errors into sentences."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        reason = str(error)
+        if "full" in reason or "disk I/O" in reason:
+            sentence = "The disk is full. Free some space and try again; what was finished is kept."
+        elif "locked" in reason:
+            sentence = f"Another program is using the collection {name}. Try again in a moment."
+        elif "readonly" in reason or "unable to open" in reason:
+            sentence = f"The collection {name} may not be changed here. Check its permissions."
+        else:
+            sentence = damaged(name)
+        raise LookalikeError(sentence) from error
+    except sqlite3.DatabaseError as error:
+        raise LookalikeError(damaged(name)) from error
+
+
+def damaged(name: str) -> str:
+    return (
+        f"The collection {name} is damaged. Delete its folder and index the pictures again; the "
+        "pictures themselves are untouched."
+    )
