@@ -304,6 +304,14 @@ class Collection:
         rows = self._all("SELECT path, size, modified FROM pictures")
         return {path: (size, modified) for path, size, modified in rows}
 
+    def hashes(self, paths: Iterable[str]) -> list[tuple[str, str]]:
+        """Return path and SHA-256 of those of `paths` whose picture could be read."""
+        query = (
+            "SELECT path, sha256 FROM pictures JOIN contents ON content = contents.id "
+            "WHERE path = ?"
+        )
+        return [row for path in paths for row in self._all(query, path)]
+
     def known_contents(self) -> set[str]:
         """Return the SHA-256 of every content whose embedding is kept."""
         return {sha256 for (sha256,) in self._all("SELECT sha256 FROM contents")}
@@ -496,8 +504,8 @@ class Collection:
         )
         return [id_ for (id_,) in rows]
 
-    def labels(self) -> list[str]:
-        """Return the labels that pictures have, in order; "" is none."""
+    def distinct_labels(self) -> list[str]:
+        """Return the labels that pictures have, in order; none is no label."""
         rows = self._all(
             "SELECT DISTINCT label FROM pictures WHERE content IS NOT NULL AND label <> '' "
             "ORDER BY label"

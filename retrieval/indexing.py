@@ -3,17 +3,19 @@
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.collection import Collection, Content, Entry
+from retrieval.captions import Caption, captioned, read_captions
+from retrieval.collection import Collection, Content, Entry, Move
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
+from retrieval.files import sha256_of_file
 from retrieval.images import find_images, open_picture, preprocess, read_bounded, thumbnail
 from retrieval.model import available_cpus
 
@@ -36,6 +38,20 @@ class Changes:
     vanished: tuple[str, ...]  # known, but no longer there
     unchanged: int
     unreadable_folders: tuple[str, ...]  # their pictures are kept as they are known
+    changed: tuple[str, ...] = ()  # those of `to_read` that are known, with other bytes
+    moved: tuple[Move, ...] = ()  # the same bytes at another path
+    captions: Mapping[str, Caption] = field(default_factory=dict)  # what the CSVs say of all
+    recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
+
+    @property
+    def new(self) -> int:
+        """How many files are there that were not."""
+        return len(self.to_read) - len(self.changed)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to apply."""
+        return bool(self.to_read or self.vanished or self.moved or self.recaptioned)
 
 
 @dataclass(frozen=True)
@@ -76,18 +92,26 @@ class _Claims:
 
 
 def find_changes(collection: Collection, root: Path) -> Changes:
-    """Compare the pictures below `root` with what the collection knows, by size and time."""
+    """Compare the pictures below `root` with what the collection knows, by size and time.
+
+    New files as large as one that vanished are read, and where the bytes are the same as well the
+    file has only moved. Pictures that were taken out of the collection are passed over.
+    """
     if not root.is_dir():
         raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
     known = collection.files()
+    excluded = collection.excluded()
     closed: list[str] = []
 
     def note(error: OSError) -> None:
         closed.append(_relative(Path(str(error.filename)), root))
 
-    to_read, seen = [], set()
+    to_read: dict[str, Path] = {}
+    seen = set()
     for path in find_images(root, note):
         name = _relative(path, root)
+        if name in excluded:
+            continue
         seen.add(name)
         try:
             status = path.stat()
@@ -95,13 +119,59 @@ def find_changes(collection: Collection, root: Path) -> Changes:
                 continue
         except OSError:
             pass  # reading it will say why
-        to_read.append(path)
-    vanished = tuple(
-        name
-        for name in known
+        to_read[name] = path
+    vanished = {
+        name: size
+        for name, (size, _) in known.items()
         if name not in seen and not any(_is_below(name, folder) for folder in closed)
+    }
+    captions = read_captions(root)
+    new = {name: path for name, path in to_read.items() if name not in known}
+    moved = _find_moves(collection, vanished, new, captions)
+    for move in moved:
+        del vanished[move.old], to_read[move.new.path]
+    recaptioned = []
+    for name, now in collection.captions().items():
+        then = captioned(name, label_of(name), captions)
+        if name in seen and then != now:
+            recaptioned.append((name, *then))
+    return Changes(
+        tuple(to_read.values()),
+        tuple(vanished),
+        len(seen) - len(to_read) - len(moved),
+        tuple(closed),
+        tuple(name for name in to_read if name in known),
+        moved,
+        captions,
+        tuple(recaptioned),
     )
-    return Changes(tuple(to_read), vanished, len(seen) - len(to_read), tuple(closed))
+
+
+def _find_moves(
+    collection: Collection,
+    vanished: Mapping[str, int],
+    new: Mapping[str, Path],
+    captions: Mapping[str, Caption],
+) -> tuple[Move, ...]:
+    """Pair vanished files with new ones of the same bytes."""
+    sizes = set(vanished.values())
+    by_content: dict[str, list[str]] = {}
+    for name, sha256 in collection.hashes(vanished):
+        by_content.setdefault(sha256, []).append(name)
+    moved = []
+    for name, path in new.items():
+        try:
+            status = path.stat()
+            if status.st_size not in sizes:
+                continue
+            old_names = by_content.get(sha256_of_file(path))
+        except OSError:
+            continue
+        if old_names:
+            label, details = captioned(name, label_of(name), captions)
+            entry = Entry(name, status.st_size, status.st_mtime_ns, label, None, details=details)
+            moved.append(Move(old_names.pop(0), entry))
+    return tuple(moved)
 
 
 def index_folder(
@@ -124,17 +194,16 @@ def index_folder(
     collection.require(embedder)
     bounds = bounds or Bounds()
     with collection.building():
-        if changes.vanished:
-            collection.write([], vanished=changes.vanished)
+        if changes.vanished or changes.moved:
+            collection.write([], vanished=changes.vanished, moved=changes.moved)
+        collection.caption(changes.recaptioned)
         claims = _Claims(collection.known_contents())
         failed: dict[str, str] = {}  # why a content could not be read, for its copies
         waiting: list[Entry] = []  # copies of a content that another thread is reading
         done = ready = unreadable = 0
         total = len(changes.to_read)
         yield Step(0, total, 0, 0)
-        for prepared in _batches(
-            _prepare_all(changes.to_read, root, embedder, claims, bounds), batch
-        ):
+        for prepared in _batches(_prepare_all(changes, root, embedder, claims, bounds), batch):
             contents = _compute(prepared, embedder)
             computed = {content.sha256 for content in contents}
             entries: list[Entry] = []
@@ -167,14 +236,12 @@ def label_of(path: str) -> str:
 def _settle(entry: Entry, known: set[str], failed: dict[str, str]) -> Entry | None:
     """Return the entry as it can be written now, or None while its content is still being read."""
     if entry.problem is not None:
-        return Entry(entry.path, entry.size, entry.modified, entry.label, None, entry.problem)
+        return replace(entry, sha256=None)
     assert entry.sha256 is not None
     if entry.sha256 in known:
         return entry
     if entry.sha256 in failed:
-        return Entry(
-            entry.path, entry.size, entry.modified, entry.label, None, failed[entry.sha256]
-        )
+        return replace(entry, sha256=None, problem=failed[entry.sha256])
     return None
 
 
@@ -199,15 +266,17 @@ def _compute(prepared: list[_Prepared], embedder: Embedder) -> list[Content]:
 
 
 def _prepare_all(
-    paths: tuple[Path, ...], root: Path, embedder: Embedder, claims: _Claims, bounds: Bounds
+    changes: Changes, root: Path, embedder: Embedder, claims: _Claims, bounds: Bounds
 ) -> Iterator[_Prepared]:
     """Yield the files in order, prepared by threads that run a bounded way ahead."""
     workers = available_cpus()
     pending: deque[Future[_Prepared]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        for path in paths:
-            pending.append(pool.submit(_prepare, path, root, embedder, claims, bounds))
+        for path in changes.to_read:
+            pending.append(
+                pool.submit(_prepare, path, root, embedder, claims, bounds, changes.captions)
+            )
             if len(pending) >= 4 * workers:
                 yield pending.popleft().result()
         while pending:
@@ -217,11 +286,21 @@ def _prepare_all(
 
 
 def _prepare(
-    path: Path, root: Path, embedder: Embedder, claims: _Claims, bounds: Bounds
+    path: Path,
+    root: Path,
+    embedder: Embedder,
+    claims: _Claims,
+    bounds: Bounds,
+    captions: Mapping[str, Caption],
 ) -> _Prepared:
     name = _relative(path, root)
+    label, details = captioned(name, label_of(name), captions)
     size = modified = 0
     sha256: str | None = None
+
+    def entry(problem: str | None = None) -> Entry:
+        return Entry(name, size, modified, label, sha256, problem, details)
+
     try:
         status = path.stat()
         size, modified = status.st_size, status.st_mtime_ns
@@ -230,11 +309,11 @@ def _prepare(
         data = read_bounded(path, bounds.bytes)
         sha256 = hashlib.sha256(data).hexdigest()
         if not claims.claim(sha256):
-            return _Prepared(Entry(name, size, modified, label_of(name), sha256))
+            return _Prepared(entry())
         how = embedder.card.preprocessing
         picture = open_picture(data, max(THUMBNAIL_SIDE, 2 * how.resize), bounds.pixels)
         return _Prepared(
-            Entry(name, size, modified, label_of(name), sha256),
+            entry(),
             preprocess(picture.image, how),
             picture.width,
             picture.height,
@@ -243,7 +322,7 @@ def _prepare(
         )
     except (PictureError, OSError) as error:
         problem = str(error if isinstance(error, PictureError) else explain_os_error(error, path))
-        return _Prepared(Entry(name, size, modified, label_of(name), sha256, problem))
+        return _Prepared(entry(problem))
 
 
 def _batches(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
