@@ -271,10 +271,10 @@ def test_a_sheet_can_be_written_where_no_font_is_installed(
 ) -> None:
     truetype = ImageFont.truetype
 
-    def bundled(font: Any, *arguments: Any) -> Any:
+    def bundled(font: Any, *arguments: Any, **named: Any) -> Any:
         if isinstance(font, str):
             raise OSError("cannot open resource")
-        return truetype(font, *arguments)
+        return truetype(font, *arguments, **named)
 
     monkeypatch.setattr(ImageFont, "truetype", bundled)
     found = [match_named(name) for name in NAMES.values()]
