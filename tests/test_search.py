@@ -1,0 +1,132 @@
+"""Search: a picture in, its nearest neighbours out, and every change of the collection seen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError, PictureError
+from retrieval.indexing import find_changes, index_folder
+from retrieval.search import Found, Searcher
+from tests.made import by_hue, encode, mean_colour
+
+PIXELS = 10_000_000
+
+
+@pytest.fixture
+def searcher(indexed: Collection, embedder: Embedder) -> Iterator[Searcher]:
+    """The colour wheel, ready to search."""
+    return Searcher(indexed, embedder)
+
+
+def paths(found: Found) -> list[str]:
+    return [match.picture.path for match in found.matches]
+
+
+def search_hue(searcher: Searcher, degrees: float, k: int = 3) -> Found:
+    return searcher.search_file(encode(by_hue(degrees), "PNG"), k, PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"),
+    [
+        (0, ["warm/red.png", "warm/orange.png", "warm/yellow.png"]),
+        (250, ["cold/blue.png", "cold/azure.png", "cold/cyan.png"]),
+        (50, ["warm/yellow.png", "warm/orange.png", "warm/red.png"]),
+    ],
+    ids=["red", "violet", "gold"],
+)
+def test_the_nearest_colours_of_the_wheel_come_first(
+    searcher: Searcher, degrees: float, expected: list[str]
+) -> None:
+    found = search_hue(searcher, degrees)
+    assert paths(found) == expected
+    assert found.compared == 6
+
+
+def test_similarities_are_cosines_and_fall(searcher: Searcher) -> None:
+    found = search_hue(searcher, 30, k=6)
+    similarities = [match.similarity for match in found.matches]
+    assert similarities == sorted(similarities, reverse=True)
+    assert similarities[0] == pytest.approx(1, abs=1e-4)
+    # Orange (1, 0.5, 0) and yellow (1, 1, 0): 1.5 / (sqrt(1.25) * sqrt(2)).
+    yellow = next(m for m in found.matches if m.picture.path == "warm/yellow.png")
+    assert yellow.similarity == pytest.approx(0.9487, abs=2e-3)
+
+
+def test_a_file_and_its_bytes_give_the_same_answer(searcher: Searcher, tmp_path: Path) -> None:
+    path = tmp_path / "query.jpg"
+    by_hue(20).save(path)
+    from_file = searcher.search_file(path, 4, PIXELS)
+    from_bytes = searcher.search_file(path.read_bytes(), 4, PIXELS)
+    assert from_file.matches == from_bytes.matches
+
+
+@pytest.mark.parametrize(("k", "given"), [(1, 1), (6, 6), (100, 6)])
+def test_there_are_as_many_results_as_asked_for_and_as_there_are(
+    searcher: Searcher, k: int, given: int
+) -> None:
+    assert len(search_hue(searcher, 10, k).matches) == given
+
+
+def test_more_like_this_leaves_the_picture_itself_out(searcher: Searcher) -> None:
+    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+    found = searcher.search_like(red.id, 2)
+    assert paths(found) == ["warm/orange.png", "warm/yellow.png"]
+    assert found.compared == 5
+    assert len(searcher.search_like(red.id, 100).matches) == 5
+
+
+def test_more_like_this_shows_the_other_copies(
+    searcher: Searcher, wheel: Path, embedder: Embedder
+) -> None:
+    (wheel / "copy.png").write_bytes((wheel / "warm" / "red.png").read_bytes())
+    list(
+        index_folder(searcher.collection, wheel, embedder, find_changes(searcher.collection, wheel))
+    )
+    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+    best = searcher.search_like(red.id, 1).matches[0]
+    assert (best.picture.path, best.similarity) == ("copy.png", pytest.approx(1))
+
+
+def test_more_like_a_picture_that_is_gone_is_refused_with_the_cure(searcher: Searcher) -> None:
+    with pytest.raises(LookalikeError, match=r"not in the collection any more\. Search again"):
+        searcher.search_like(12345, 3)
+
+
+def test_a_query_that_cannot_be_read_is_refused(searcher: Searcher) -> None:
+    with pytest.raises(PictureError, match="not a picture"):
+        searcher.search_file(b"words", 3, PIXELS)
+    with pytest.raises(PictureError, match="megapixels"):
+        searcher.search_file(encode(by_hue(0), "PNG"), 3, max_pixels=100)
+
+
+def test_changes_made_by_another_process_are_seen_by_the_next_search(
+    searcher: Searcher, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    assert paths(search_hue(searcher, 320, k=1)) != ["pink.png"]
+    by_hue(320).save(wheel / "pink.png")
+    (wheel / "warm" / "red.png").unlink()
+    with Collection(tmp_path / "collection") as other:
+        list(index_folder(other, wheel, embedder, find_changes(other, wheel)))
+    assert paths(search_hue(searcher, 320, k=1)) == ["pink.png"]
+    assert "warm/red.png" not in paths(search_hue(searcher, 0, k=100))
+
+
+def test_an_empty_collection_has_no_matches(tmp_path: Path, embedder: Embedder) -> None:
+    with Collection.create(tmp_path / "empty", "empty", None, embedder) as empty:
+        found = search_hue(Searcher(empty, embedder), 0)
+    assert (found.matches, found.compared) == ((), 0)
+
+
+def test_another_model_is_refused(indexed: Collection) -> None:
+    with pytest.raises(LookalikeError, match="another model"):
+        Searcher(indexed, mean_colour(weights="1" * 64))
+
+
+def test_the_timings_add_up(searcher: Searcher) -> None:
+    timings = search_hue(searcher, 0).timings
+    assert min(timings.decoding, timings.features, timings.ranking) > 0
+    assert timings.total == pytest.approx(timings.decoding + timings.features + timings.ranking)
