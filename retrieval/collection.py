@@ -151,6 +151,7 @@ class Collection:
             LookalikeError: when there is none, or its file is damaged or from a newer program.
         """
         self.folder = folder
+        self.read_only = read_only
         self._mutex = threading.RLock()
         if not (folder / DATABASE).is_file():
             raise LookalikeError(

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -181,7 +181,7 @@ def index_folder(
     changes: Changes,
     batch: int = 8,
     bounds: Bounds | None = None,
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Apply `changes`: yield after each batch that is on disk; stop iterating to cancel.
 
     Decoding and resizing run in threads ahead of the network, and a bounded number of pictures is

@@ -2,11 +2,17 @@
 
 import hashlib
 import re
+import secrets
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from retrieval.collection import DATABASE, Collection
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, explain_os_error
+
+TRASH = ".trash"
 
 
 def folder_of(library: Path, name: str) -> Path:
@@ -24,9 +30,13 @@ def find_collection(library: Path, name: str | None) -> Path:
     Raises:
         LookalikeError: when there is none, or several and no name.
     """
+    folders = folders_in(library)
     if name is not None:
+        for folder in folders:
+            with suppress(LookalikeError), Collection(folder) as collection:
+                if collection.name == name:
+                    return folder
         return folder_of(library, name)
-    folders = sorted(path.parent for path in library.glob(f"*/{DATABASE}"))
     if not folders:
         raise LookalikeError(
             "There is no collection yet. Make one with: python -m retrieval index FOLDER"
@@ -35,6 +45,57 @@ def find_collection(library: Path, name: str | None) -> Path:
         names = ", ".join(folder.name for folder in folders)
         raise LookalikeError(f"There are several collections. Choose one with --name: {names}")
     return folders[0]
+
+
+def folders_in(library: Path) -> list[Path]:
+    """Return the folders of the collections in a library, by name."""
+    return sorted(path.parent for path in library.glob(f"*/{DATABASE}"))
+
+
+def new_folder(library: Path, title: str) -> Path:
+    """Return a folder for a new collection called `title` that no other one uses."""
+    first = folder = folder_of(library, title)
+    number = 2
+    while folder.exists():
+        folder = first.with_name(f"{first.name}-{number}")
+        number += 1
+    return folder
+
+
+def discard(folder: Path) -> Path:
+    """Move a collection to the bin beside it, at once or not at all; return where it is now."""
+    trash = folder.parent / TRASH
+    place = trash / f"{time.time():.0f}-{secrets.token_hex(3)}-{folder.name}"
+    try:
+        trash.mkdir(exist_ok=True)
+        folder.rename(place)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    return place
+
+
+def restore(place: Path) -> Path:
+    """Take a collection out of the bin; return its folder, another one if the old one is taken."""
+    name = place.name.split("-", 2)[2]
+    folder = new_folder(place.parent.parent, name)
+    try:
+        place.rename(folder)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    return folder
+
+
+def discarded(library: Path) -> list[Path]:
+    """Return what lies in the bin of a library, the latest first."""
+    return sorted((library / TRASH).glob("*-*-*"), reverse=True)
+
+
+def empty_trash(library: Path, older_than: float) -> None:
+    """Delete for good what was discarded more than so many seconds ago."""
+    for place in discarded(library):
+        when = place.name.split("-", 1)[0]
+        if when.isdigit() and time.time() - int(when) > older_than:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def collection_for(library: Path, root: Path, name: str | None, embedder: Embedder) -> Collection:

@@ -1,34 +1,21 @@
 """What one running app serves: a model, opened once, and the collections searched with it."""
 
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator
 from functools import cached_property
 from pathlib import Path
 
-from retrieval.collection import DATABASE, Collection
+from retrieval.building import Builders
+from retrieval.building import Building as Building
+from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
-from retrieval.indexing import Bounds, Step, find_changes, index_folder
+from retrieval.indexing import Bounds, Changes, Step, find_changes, index_folder
+from retrieval.library import discard, discarded, empty_trash, folders_in, new_folder, restore
 from retrieval.search import Searcher
 
-
-@dataclass(frozen=True)
-class Building:
-    """How a collection that is being built stands."""
-
-    step: Step
-    started: float  # time.monotonic()
-    finished: bool = False
-    problem: str | None = None  # a sentence, when it had to stop
-
-    def seconds_left(self, now: float) -> float | None:
-        """Estimate from the pace so far; None while there is none yet."""
-        if not self.step.done or self.finished:
-            return None
-        return (now - self.started) / self.step.done * (self.step.total - self.step.done)
+ORIGINALS = "originals"  # in a collection's folder: the photos that were handed to it
+UNDO_SECONDS = 24 * 3600
 
 
 class Workspace:
@@ -38,19 +25,20 @@ class Workspace:
         self._model = model
         self._pca = pca
         self._gpu = gpu
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._searchers: dict[str, Searcher] = {}
         self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
+        self._builders = Builders()
+        self.library: Path | None = None
         self.refused: dict[str, str] = {}  # why a collection cannot be searched, by its key
-        self._buildings: dict[str, Building] = {}
-        self._stopping = threading.Event()
-        self._builders: list[threading.Thread] = []
 
     @cached_property
     def embedder(self) -> Embedder:
         """The model and its PCA; opening takes a moment, the first time."""
         with self._lock:
             return open_embedder(self._model, self._pca, self._gpu)
+
+    # Which collections there are.
 
     def serve(self, collection: Collection, visitor: str = "") -> str:
         """Make a collection searchable and return the key by which pages name it.
@@ -62,20 +50,23 @@ class Workspace:
         """
         key = collection.folder.name
         searcher = Searcher(collection, self.embedder, key)
-        if visitor:
-            self._visitors[key] = visitor
-        self._searchers[key] = searcher
+        with self._lock:
+            if visitor:
+                self._visitors[key] = visitor
+            self._searchers[key] = searcher
+            self.refused.pop(key, None)
         return key
 
     def open_library(self, library: Path) -> None:
-        """Serve the collections that lie in a folder; `refused` tells of those that do not fit."""
-        for folder in sorted(path.parent for path in library.glob(f"*/{DATABASE}")):
-            if folder.name in self._searchers:
-                continue
-            try:
-                self.serve(Collection(folder))
-            except LookalikeError as error:
-                self.refused[folder.name] = str(error)
+        """Serve the collections that lie in a folder; `refused` tells of those that do not fit.
+
+        New collections go there as well, and what lies in its bin for long is deleted.
+        """
+        self.library = library
+        empty_trash(library, UNDO_SECONDS)
+        for folder in folders_in(library):
+            if folder.name not in self._searchers:
+                self._open(folder)
 
     def keys(self, visitor: str = "") -> list[str]:
         """Return the keys of the collections that a visitor sees, the first served first."""
@@ -92,52 +83,131 @@ class Workspace:
             raise LookalikeError("That collection is not here any more. Reload the page.")
         return searcher
 
-    def _is_seen(self, key: str, visitor: str) -> bool:
-        return self._visitors.get(key, "") in ("", visitor)
+    def is_private(self, key: str) -> bool:
+        """Whether a collection is seen by one visitor only."""
+        return key in self._visitors
+
+    def may_edit(self, key: str, visitor: str, owner: bool) -> bool:
+        """Whether who asks may change a collection: the owner the public ones, visitors theirs."""
+        if key in self._visitors:
+            return bool(visitor) and self._visitors[key] == visitor
+        searcher = self._searchers.get(key)
+        return owner and (searcher is None or not searcher.collection.read_only)
+
+    # Making and changing them.
+
+    def create(self, name: str, root: Path | None = None) -> str:
+        """Make an empty collection in the library and return its key.
+
+        Args:
+            root: the folder to be searched in place; None for one that is handed its photos.
+        """
+        assert self.library is not None
+        if root is not None:
+            for searcher in self._searchers.values():
+                if searcher.collection.root == root.resolve():
+                    raise LookalikeError(
+                        f"That folder is searched already, as {searcher.collection.name}. Choose "
+                        "another folder, or look for changes there."
+                    )
+        folder = new_folder(self.library, name)
+        originals = folder / ORIGINALS
+        return self.serve(Collection.create(folder, name, root or originals, self.embedder))
+
+    def rename(self, key: str, name: str) -> None:
+        """Change what people call a collection."""
+        name = " ".join(name.split())[:80]
+        if not name:
+            raise LookalikeError("A collection needs a name. Type one.")
+        self._searchers[key].collection.rename(name)
+
+    def delete(self, key: str) -> str:
+        """Put a collection into the bin of its library; return the name of its place there.
+
+        Pictures that are searched in place are not touched.
+        """
+        self._builders.forget(key)
+        with self._lock:
+            searcher = self._searchers.pop(key, None)
+            folder = searcher.collection.folder if searcher else self._refused_folder(key)
+            if searcher:
+                searcher.collection.close()
+            self._visitors.pop(key, None)
+            self.refused.pop(key, None)
+            return discard(folder).name
+
+    def undo(self, place: str) -> str:
+        """Take a collection out of the library's bin; return its key."""
+        assert self.library is not None
+        for found in discarded(self.library):
+            if found.name == place:
+                folder = restore(found)
+                self._open(folder)
+                return folder.name
+        raise LookalikeError("That collection is not in the bin any more.")
+
+    # Building.
 
     def building(self, key: str) -> Building | None:
         """Return how the building of a collection stands; None when it was never started."""
-        return self._buildings.get(key)
+        return self._builders.state(key)
 
-    def build(self, key: str, root: Path, bounds: Bounds) -> None:
+    def look(self, key: str) -> Changes:
+        """Compare a collection with its folder."""
+        collection = self._searchers[key].collection
+        if collection.root is None:
+            raise LookalikeError(
+                f"The photos of {collection.name} are not here, so there is nothing to compare it "
+                "with. Add pictures instead."
+            )
+        return find_changes(collection, collection.root)
+
+    def build(
+        self,
+        key: str,
+        root: Path,
+        bounds: Bounds,
+        changes: Callable[[], Changes] | None = None,
+        afterwards: Callable[[], None] | None = None,
+    ) -> None:
         """Bring a collection up to date with a folder, in the background.
 
         What is done is searchable while the rest goes on. `building` tells how it stands.
+
+        Args:
+            changes: finds what is to be done; None compares the collection with the folder.
+            afterwards: called when all of it is done.
         """
-        step = Step(0, 0, 0, 0)
-        self._buildings[key] = Building(step, time.monotonic())
-        # A daemon, so that closing the app never waits; every batch is a transaction of its own.
-        thread = threading.Thread(
-            target=self._build, args=(key, root, bounds), name=f"build {key}", daemon=True
-        )
-        self._builders.append(thread)
-        thread.start()
+        collection = self._searchers[key].collection
+
+        def work() -> Generator[Step, None, None]:
+            found = changes() if changes else find_changes(collection, root)
+            yield from index_folder(collection, root, self.embedder, found, bounds=bounds)
+            if afterwards:
+                afterwards()
+
+        self._builders.start(key, collection, work)
+
+    def cancel(self, key: str) -> None:
+        """Stop building a collection after the batch at hand; what is done is kept."""
+        self._builders.cancel(key)
 
     def stop(self) -> None:
         """Stop building after the batch at hand, and close the collections."""
-        self._stopping.set()
-        for thread in self._builders:
-            thread.join(timeout=30)
+        self._builders.stop()
         for searcher in self._searchers.values():
             searcher.collection.close()
 
-    def _build(self, key: str, root: Path, bounds: Bounds) -> None:
-        collection = self._searchers[key].collection
-        with self._told_of(key):
-            changes = find_changes(collection, root)
-            for step in index_folder(collection, root, self.embedder, changes, bounds=bounds):
-                self._buildings[key] = replace(self._buildings[key], step=step)
-                if self._stopping.is_set():
-                    break
-
-    @contextmanager
-    def _told_of(self, key: str) -> Iterator[None]:
-        """Tell the page how it ended; nobody else listens to a thread."""
-        problem: str | None = "Something went wrong while reading the pictures. Start again."
+    def _open(self, folder: Path) -> None:
         try:
-            yield
-            problem = None
+            self.serve(Collection(folder))
         except LookalikeError as error:
-            problem = str(error)
-        finally:
-            self._buildings[key] = replace(self._buildings[key], finished=True, problem=problem)
+            self.refused[folder.name] = str(error)
+
+    def _refused_folder(self, key: str) -> Path:
+        if self.library is None or key not in self.refused:
+            raise LookalikeError("That collection is not here any more. Reload the page.")
+        return self.library / key
+
+    def _is_seen(self, key: str, visitor: str) -> bool:
+        return self._visitors.get(key, "") in ("", visitor)

@@ -1,0 +1,133 @@
+"""Building collections in the background: started, watched, cancelled and resumed from pages."""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
+from retrieval.indexing import Step
+
+NOTHING = Step(0, 0, 0, 0)
+Work = Callable[[], Generator[Step, None, None]]
+
+
+@dataclass(frozen=True)
+class Building:
+    """How a collection that is being built stands."""
+
+    step: Step = NOTHING
+    started: float = 0.0  # time.monotonic(), when the first picture was begun
+    ended: float = 0.0  # the same clock; 0 while it goes on
+    waiting: bool = False  # for another collection to be finished
+    cancelled: bool = False
+    problem: str | None = None  # a sentence, when it had to stop
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing goes on any more, for whatever reason."""
+        return self.ended > 0
+
+    def rate(self, now: float) -> float:
+        """Return pictures per second so far."""
+        seconds = (self.ended or now) - self.started
+        return self.step.done / seconds if seconds > 0 else 0.0
+
+    def seconds_left(self, now: float) -> float | None:
+        """Estimate from the pace so far; None while there is none yet."""
+        rate = self.rate(now)
+        if self.finished or not rate:
+            return None
+        return (self.step.total - self.step.done) / rate
+
+
+class Builders:
+    """The threads that build, one collection after the other; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # One at a time: two would share the same processors and both seem slow.
+        self._turn = threading.Semaphore(1)
+        self._states: dict[str, Building] = {}
+        self._cancels: dict[str, threading.Event] = {}
+        self._threads: dict[str, threading.Thread] = {}
+
+    def state(self, key: str) -> Building | None:
+        """Return how the building of a collection stands; None when it was never started."""
+        return self._states.get(key)
+
+    def start(self, key: str, collection: Collection, work: Work) -> None:
+        """Build in the background, unless this collection is being built already.
+
+        Args:
+            work: makes the steps; it is closed after the step at hand when building is cancelled.
+        """
+        with self._lock:
+            state = self._states.get(key)
+            if state is not None and not state.finished:
+                return
+            self._states[key] = Building(waiting=True, started=time.monotonic())
+            self._cancels[key] = threading.Event()
+            # A daemon, so that closing the app never waits; every batch is a transaction.
+            thread = threading.Thread(
+                target=self._run, args=(key, collection, work), name=f"build {key}", daemon=True
+            )
+            self._threads[key] = thread
+        thread.start()
+
+    def cancel(self, key: str, wait: float = 0.0) -> None:
+        """Stop after the batch at hand; what is done is kept.
+
+        Args:
+            wait: seconds to wait for the end of it.
+        """
+        if key in self._cancels:
+            self._cancels[key].set()
+            self._threads[key].join(wait)
+
+    def forget(self, key: str) -> None:
+        """Stop, and remember nothing of it."""
+        self.cancel(key, wait=60)
+        self._states.pop(key, None)
+
+    def stop(self) -> None:
+        """Stop everything after the batch at hand."""
+        for cancel in list(self._cancels.values()):
+            cancel.set()
+        for thread in list(self._threads.values()):
+            thread.join(timeout=30)
+
+    def _run(self, key: str, collection: Collection, work: Work) -> None:
+        cancel = self._cancels[key]
+        while not self._turn.acquire(timeout=0.2):
+            if cancel.is_set():
+                self._tell(key, waiting=False, cancelled=True, ended=time.monotonic())
+                return
+        # Whoever looks at the page learns how it ended; nobody else listens to a thread.
+        problem: str | None = "Something went wrong while reading the pictures. Start again."
+        cancelled = False
+        try:
+            self._tell(key, waiting=False)
+            collection.mark_unfinished(True)
+            steps = work()
+            for step in steps:
+                if not step.done:
+                    self._tell(key, started=time.monotonic())
+                self._tell(key, step=step)
+                if cancel.is_set() and step.done < step.total:
+                    cancelled = True
+                    break
+            steps.close()  # now, not some time later: it holds the lock of the collection
+            if not cancelled:
+                collection.mark_unfinished(False)
+            problem = None
+        except LookalikeError as error:
+            problem = str(error)
+        finally:
+            self._turn.release()
+            self._tell(key, problem=problem, cancelled=cancelled, ended=time.monotonic())
+
+    def _tell(self, key: str, **changes: Any) -> None:
+        self._states[key] = replace(self._states[key], **changes)
