@@ -1,0 +1,111 @@
+"""Who imports whom: torch belongs to the export, Gradio to the pages, and the engine to neither."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from retrieval.settings import PROJECT
+
+ENGINE = sorted((PROJECT / "retrieval").glob("*.py"))
+PAGES = [*sorted((PROJECT / "retrieval" / "pages").rglob("*.py")), PROJECT / "app.py"]
+EXPORT = sorted((PROJECT / "export").glob("*.py"))
+TORCH = {"torch", "torchvision", "onnx", "onnxscript", "safetensors"}
+WEB = {"gradio", "gradio_client", "fastapi", "starlette"}
+OURS = {"retrieval", "export"}
+APP = PROJECT / "requirements.txt"
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def packages(path: Path) -> set[str]:
+    """Return the packages that a file imports beside the standard library."""
+    return {name.partition(".")[0] for name in imported(path)} - set(sys.stdlib_module_names)
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix()
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=name_of)
+def test_the_engine_imports_neither_torch_nor_gradio_nor_the_pages(path: Path) -> None:
+    assert not packages(path) & (TORCH | WEB | {"export"})
+    assert not [name for name in imported(path) if name.startswith("retrieval.pages")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_the_pages_never_import_torch(path: Path) -> None:
+    assert not packages(path) & (TORCH | {"export"})
+
+
+@pytest.mark.parametrize("path", EXPORT, ids=name_of)
+def test_the_export_imports_nothing_of_the_web(path: Path) -> None:
+    assert not packages(path) & WEB
+
+
+def required(path: Path) -> set[str]:
+    """Return the names in a requirements file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    names = [re.match(r"[\w.-]+", line) for line in lines if not line.startswith(("#", "-"))]
+    return {name.group().lower().replace("_", "-") for name in names if name}
+
+
+@pytest.mark.parametrize(
+    ("files", "requirements"),
+    [([*ENGINE, *PAGES], [APP]), (EXPORT, [APP, PROJECT / "export" / "requirements.txt"])],
+    ids=["the app", "the export"],
+)
+def test_everything_that_is_imported_is_required(
+    files: list[Path], requirements: list[Path]
+) -> None:
+    names = set().union(*map(required, requirements))
+    if "gradio" in names:
+        names |= {name.replace("_", "-") for name in WEB}  # Gradio's own, and part of its interface
+    provided_by = packages_distributions()
+    missing = {
+        f"{package} in {name_of(path)}"
+        for path in files
+        for package in packages(path) - OURS
+        if not names & {name.lower().replace("_", "-") for name in provided_by.get(package, ())}
+    }
+    assert missing == set()
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the packages that are loaded after a statement, whoever imported them."""
+    program = f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    return set(run.stdout.split())
+
+
+def test_nothing_that_the_engine_imports_loads_torch_or_gradio() -> None:
+    modules = [f"retrieval.{path.stem}" for path in ENGINE if path.stem != "__init__"]
+    assert not loaded_by(f"import {', '.join(modules)}") & (TORCH | WEB)
+
+
+def test_the_help_of_the_export_needs_no_torch() -> None:
+    assert not loaded_by("import export.__main__") & TORCH
+
+
+def test_opening_a_model_and_its_pca_loads_no_scikit_learn(tiny_files: Path) -> None:
+    paths = f"Path({str(tiny_files)!r}), Path({str(tiny_files.with_suffix('.pca.pkl'))!r})"
+    loaded = loaded_by(
+        "from pathlib import Path; from retrieval.embedding import open_embedder; "
+        f"open_embedder({paths}, gpu=False)"
+    )
+    assert "onnxruntime" in loaded
+    assert not loaded & {"sklearn", "scipy"}
