@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled, as_rows, as_table, evaluate
 from retrieval.features import extract_files
 from retrieval.files import replace_when_done
-from retrieval.images import find_images
+from retrieval.images import find_images, read_bounded
 from retrieval.indexing import Bounds, find_changes, index_folder, label_of
 from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
@@ -31,8 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], None] = arguments.command
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not know every letter
     try:
         command(arguments)
+        sys.stdout.flush()  # a closed pipe is to be noticed here and not at the exit
     except LookalikeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -40,7 +45,9 @@ def main(argv: list[str] | None = None) -> int:
         print("Stopped. What was finished is kept; run it again to go on.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        return 0  # the reader of the output, `head` say, has seen enough
+        # The reader of the output, `head` say, has seen enough. What is left goes nowhere, or else
+        # Python would stumble over it at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -133,10 +140,11 @@ def _index(arguments: argparse.Namespace) -> None:
 
 def _search(arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.k <= 100_000:
-        raise LookalikeError("-k must be at least 1.")
+        raise LookalikeError("-k must be from 1 to 100,000.")
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         searcher = Searcher(collection, _embedder(arguments))
-        found = searcher.search_file(arguments.picture, arguments.k, settings.MAX_PIXELS)
+        picture = read_bounded(arguments.picture, settings.MAX_FILE_BYTES)
+        found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS)
     if arguments.json:
         rows = [
             {
@@ -146,7 +154,7 @@ def _search(arguments: argparse.Namespace) -> None:
             }
             for match in found.matches
         ]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print(json.dumps(rows, indent=1))
     else:
         for match in found.matches:
             print(f"{match.similarity:.4f}  {match.picture.path}")

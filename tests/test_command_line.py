@@ -1,0 +1,285 @@
+"""The command `python -m retrieval`, from a folder of pictures to results and figures."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retrieval import settings
+from retrieval.__main__ import main
+from tests.made import by_hue, save_hues
+
+
+@pytest.fixture
+def options(tiny_files: Path) -> list[str]:
+    """What every command here is told: which model, and to leave the GPU alone."""
+    return ["--model", str(tiny_files), "--cpu"]
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def search_rows(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, object]]:
+    capsys.readouterr()
+    assert run("search", *arguments, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert isinstance(rows, list)
+    return rows
+
+
+def test_a_folder_is_indexed_and_searched(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("index", wheel, *options) == 0
+    assert "wheel: 6 pictures ready, 0 could not be read" in capsys.readouterr().out
+    by_hue(238).save(tmp_path / "query.png")
+    assert run("search", tmp_path / "query.png", "-k", 2, *options) == 0
+    out, err = capsys.readouterr()
+    first, second = out.splitlines()
+    assert first[6:] == "  cold/blue.png"
+    assert 0.9 < float(first[:6]) <= 1
+    assert float(first[:6]) >= float(second[:6])
+    assert "6 pictures compared" in err
+
+
+def test_json_holds_the_same_results_and_nothing_else_is_printed(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("index", wheel, *options)
+    rows = search_rows(capsys, wheel / "warm" / "red.png", *options)
+    assert len(rows) == 6
+    assert rows[0] == {
+        "picture": "warm/red.png",
+        "label": "warm",
+        "similarity": pytest.approx(1, abs=1e-5),
+    }
+
+
+def test_indexing_again_reads_nothing_and_says_so(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("index", wheel, *options)
+    (wheel / "warm" / "red.png").unlink()
+    capsys.readouterr()
+    assert run("index", wheel, *options) == 0
+    assert "5 were known, 1 are gone" in capsys.readouterr().out
+
+
+def test_bad_files_are_named_with_the_reason_and_the_rest_is_indexed(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (wheel / "bad.jpg").write_text("no picture")
+    assert run("index", wheel, *options) == 0
+    out, err = capsys.readouterr()
+    assert "6 pictures ready, 1 could not be read" in out
+    assert "bad.jpg: This is not a picture" in err
+
+
+def test_two_collections_need_a_name_and_are_kept_apart(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    greens = save_hues(tmp_path / "greens", {"a.png": 120.0})
+    run("index", wheel, *options)
+    run("index", greens, "--name", "all greens", *options)
+    query = wheel / "warm" / "red.png"
+    assert run("search", query, *options) == 1
+    assert "several collections" in capsys.readouterr().err
+    rows = search_rows(capsys, query, "--name", "all greens", *options)
+    assert [row["picture"] for row in rows] == ["a.png"]
+
+
+def test_the_name_of_another_folders_collection_is_refused(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = save_hues(tmp_path / "other", {"a.png": 120.0})
+    run("index", wheel, "--name", "mine", *options)
+    assert run("index", other, "--name", "mine", *options) == 1
+    assert "already a collection mine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["index", "{tmp}/gone"], "There is no folder"),
+        (["search", "{tmp}/photos/0.png"], "There is no collection yet"),
+        (["search", "{tmp}/photos/0.png", "--name", "gone"], "There is no collection"),
+        (["search", "{tmp}/photos/0.png", "-k", "0"], "-k must be"),
+        (["search", "{tmp}/photos/0.png", "-k", "1000000"], "-k must be"),
+        (["evaluate", "{tmp}/gone"], "There is no folder"),
+        (["evaluate", "{tmp}/empty"], "There are no pictures"),
+        (["evaluate", "{tmp}/photos"], "same class"),
+        (["fit-pca", "{tmp}/empty"], "There are no pictures"),
+        (["fit-pca", "{tmp}/photos", "--components", "0"], "--components must be at least 1"),
+        (["fit-pca", "{tmp}/photos", "--whitening", "2"], "--whitening from 0 to 1"),
+        (["index", "{tmp}/photos", "--pca", "{tmp}/gone.pkl"], "There is no PCA"),
+        (["index", "{tmp}/photos", "--pca", "{tmp}/photos/0.png"], "damaged or not a PCA"),
+        (["index", "{tmp}/photos", "--model", "{tmp}/gone.onnx"], "There is no model"),
+    ],
+    ids=lambda value: " ".join(value).replace("{tmp}/", "") if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_a_sentence_and_a_status_of_one(
+    options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    told = [argument.format(tmp=tmp_path) for argument in arguments]
+    assert run(told[0], *options, *told[1:]) == 1
+    out, err = capsys.readouterr()
+    assert sentence in err.splitlines()[-1]
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("gone.png", "gone.png does not exist"), ("words.png", "not a picture")],
+    ids=["missing", "text"],
+)
+def test_a_query_that_cannot_be_used_is_explained(
+    wheel: Path,
+    options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    sentence: str,
+) -> None:
+    run("index", wheel, *options)
+    (tmp_path / "words.png").write_text("words")
+    assert run("search", tmp_path / name, *options) == 1
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_collection_of_another_model_is_refused(
+    wheel: Path, options: list[str], tiny_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("index", wheel, *options)
+    # The same model with another PCA cannot be compared either.
+    other = ["--pca", tiny_files.with_name("other.pkl")]
+    assert run("fit-pca", wheel, "--components", 1, *options, *other) == 0
+    assert run("search", wheel / "warm" / "red.png", *options, *other) == 1
+    assert "another model or PCA" in capsys.readouterr().err.splitlines()[-1]
+    assert run("search", wheel / "warm" / "red.png", *options) == 0
+
+
+def test_a_pca_is_fitted_beside_its_model_and_used(
+    tiny_model: Path, wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "fresh.onnx"
+    shutil.copy(tiny_model, model)
+    assert run("fit-pca", wheel, "--components", 2, "--model", model, "--cpu") == 0
+    assert "2 components, fitted on 6 pictures" in capsys.readouterr().out
+    assert settings.pca_path(model).is_file()
+    assert run("index", wheel, "--model", model, "--cpu") == 0
+
+
+def test_an_evaluation_is_printed_and_written_as_csv_and_json(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--csv", tmp_path / "table.csv", "--json", tmp_path / "all.json"]
+    assert run("evaluate", wheel, *options, *files) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split() == ["queries", "P@1", "P@10", "P@20", "hit@10", "mAP"]
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == ["cold", "warm", "all queries"]
+    written = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    assert written["protocol"]["query itself"].startswith("left out")
+    for row, also in zip(rows, written["results"], strict=True):
+        assert float(row["mAP"]) == also["mAP"]
+        assert also["mAP low"] <= also["mAP"] <= also["mAP high"]
+    # Three cold and three warm neighbours on a wheel: nearly everybody's nearest is a friend.
+    assert float(rows[-1]["P@1"]) >= 60
+
+
+def test_separate_queries_are_evaluated_against_the_folder(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queries = save_hues(tmp_path / "queries", {"warm/a.png": 10.0, "cold/b.png": 235.0})
+    assert run("evaluate", wheel, "--queries", queries, "--no-pca", *options) == 0
+    out = capsys.readouterr().out
+    whole = next(line for line in out.splitlines() if line.startswith("all queries"))
+    # P@1 and mAP are perfect; three of ten and three of twenty are relevant.
+    assert whole.split()[2:] == ["2", "100.0", "30.0", "15.0", "100.0", "100.0"]
+    assert "no PCA" in out
+    assert "not in the collection" in out
+
+
+def python_m(*arguments: object, **changes: str) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, **changes}
+    environment.pop("PYTHONUNBUFFERED", None)  # a user's Python writes when it has enough
+    return subprocess.Popen(
+        [sys.executable, "-m", "retrieval", *map(str, arguments)],
+        cwd=settings.PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_names_that_the_terminal_cannot_show_do_not_stop_it(
+    options: list[str], tmp_path: Path
+) -> None:
+    photos = save_hues(tmp_path / "träume", {"🐈.png": 0.0, "bad.png": 9.0})
+    (photos / "bad.png").write_text("words")
+    (photos / "bad.png").rename(photos / "schlecht é.png")
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LOOKALIKE_HOME": str(tmp_path / "home")}
+    index = python_m("index", photos, *options, **ascii_only)
+    out, err = index.communicate()
+    assert index.returncode == 0, err.decode()
+    assert b"schlecht" in err
+    for extra in ([], ["--json"]):
+        search = python_m("search", photos / "🐈.png", *extra, *options, **ascii_only)
+        out, err = search.communicate()
+        assert search.returncode == 0, err.decode()
+        if extra:
+            assert json.loads(out)[0]["picture"] == "🐈.png"
+        else:
+            assert b".png" in out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(options: list[str], tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows has no broken pipes of this kind.")
+    home = {"LOOKALIKE_HOME": str(tmp_path / "home")}
+    photos = save_hues(tmp_path / "some", {"a.png": 0.0, "b.png": 60.0})
+    assert python_m("index", photos, *options, **home).communicate()
+    search = python_m("search", photos / "a.png", *options, **home)
+    assert search.stdout is not None
+    search.stdout.close()  # as `| head -0` does
+    assert search.stderr is not None
+    said = search.stderr.read().decode()
+    search.stderr.close()
+    assert search.wait() == 0
+    assert "Error" not in said
+
+
+@pytest.mark.parametrize("command", [[], ["index"], ["search"], ["evaluate"], ["fit-pca"]])
+def test_help_is_printed_at_once(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: python -m retrieval" in capsys.readouterr().out
+
+
+def test_paths_are_found_from_any_working_folder(
+    wheel: Path,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(wheel.parent)
+    assert run("index", "wheel", *options) == 0
+    monkeypatch.chdir(wheel)
+    assert run("index", ".", *options) == 0
+    assert "6 were known" in capsys.readouterr().out
+    rows = search_rows(capsys, Path("warm", "red.png"), *options)
+    assert rows[0]["picture"] == "warm/red.png"
