@@ -1,0 +1,290 @@
+"""Files on their way from a browser into a collection: received whole, then moved in together."""
+
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.files import sha256_of_file
+from retrieval.images import SUFFIXES
+from retrieval.zips import ZipBounds, free_name, storable, unpack
+
+BUNDLE = ".lookalike"
+SPARE_BYTES = 200 * 2**20  # left free on the disk
+
+
+@dataclass(frozen=True)
+class UploadBounds:
+    """What may be handed over at once."""
+
+    files: int
+    bytes: int
+    file_bytes: int  # of a picture; a zip may have all of `bytes`
+
+    def as_sentence(self) -> str:
+        """Say so to whoever is about to upload."""
+        return (
+            f"Up to {self.files:,} pictures and {_size(self.bytes)} at once, "
+            f"{_size(self.file_bytes)} each."
+        )
+
+
+@dataclass
+class Upload:
+    """Files that one visitor is sending."""
+
+    folder: Path
+    visitor: str
+    bounds: UploadBounds
+    touched: float = field(default_factory=time.monotonic)
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Taken:
+    """What an upload brought into a collection's folder."""
+
+    files: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
+    others: int = 0  # files that are no pictures
+    title: str = ""  # the folder's or zip's name, "" when there was no single one
+
+
+class Uploads:
+    """The uploads under way; safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._uploads: dict[str, Upload] = {}
+        # What a former run left behind was never finished.
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def begin(self, visitor: str, files: int, size: int, bounds: UploadBounds) -> str:
+        """Make room for an upload and return its name, which nobody else can guess.
+
+        Raises:
+            LookalikeError: when it is too much, or the disk has no room for it.
+        """
+        if files > bounds.files:
+            raise LookalikeError(
+                f"These are {files:,} files; at most {bounds.files:,} can be added at once. Add "
+                "them in several goes."
+            )
+        if size > bounds.bytes:
+            raise LookalikeError(
+                f"These are {_size(size)}; at most {_size(bounds.bytes)} can be added at once. Add "
+                "them in several goes."
+            )
+        name = secrets.token_urlsafe(16)
+        folder = self._folder / name
+        try:
+            folder.mkdir(parents=True)
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            raise explain_os_error(error, "The upload") from error
+        if size + SPARE_BYTES > free:
+            folder.rmdir()
+            raise LookalikeError(
+                f"The disk has {_size(free)} left, too little for {_size(size)} of pictures. Free "
+                "some space and try again."
+            )
+        with self._lock:
+            self._uploads[name] = Upload(folder, visitor, bounds)
+        return name
+
+    @contextmanager
+    def receiving(self, name: str, visitor: str, filename: str) -> Iterator["Receiver"]:
+        """Yield what takes the bytes of one file; the file counts when all of them have come.
+
+        Raises:
+            LookalikeError: when there is no such upload, the name is none, or it is too much.
+        """
+        upload = self._find(name, visitor)
+        relative = storable(filename)
+        if relative is None:
+            raise LookalikeError(f"{filename[:80]} is not a name that can be kept. Rename it.")
+        path = upload.folder / "files" / relative
+        part = upload.folder / f"{secrets.token_hex(8)}.part"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                yield Receiver(upload, file.write, _bound_of(path, upload.bounds), relative.name)
+            os.replace(part, free_name(path))
+        except OSError as error:
+            raise explain_os_error(error, relative.name) from error
+        finally:
+            with suppress(FileNotFoundError):
+                part.unlink()
+
+    def bundle(self, name: str, visitor: str) -> Path | None:
+        """Return the packed collection that was uploaded, when it was one."""
+        upload = self._find(name, visitor)
+        return next((upload.folder / "files").glob(f"*{BUNDLE}"), None)
+
+    def take(
+        self, name: str, visitor: str, collection: Collection, folder: Path, strip: bool
+    ) -> Taken:
+        """Unpack the zips of an upload and move all of its pictures into a collection's folder.
+
+        Files that the collection has, under the same path and with the same bytes, are dropped;
+        a path that is taken gets a number.
+
+        Args:
+            folder: where the collection's originals lie.
+            strip: leave out a folder that holds everything, rather than make a label of it.
+        """
+        upload = self._find(name, visitor)
+        staged = upload.folder / "files"
+        taken = Taken()
+        pictures = sorted(_unpacked(upload, staged, taken))
+        tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
+        top = next(iter(tops)) if len(tops) == 1 else ""
+        if top:
+            taken.title = top
+        known = collection.files()
+        try:
+            for relative, source in pictures:
+                if strip and top:
+                    relative = relative.relative_to(top)
+                if taken.files >= upload.bounds.files:
+                    taken.skipped.append(
+                        (str(relative), f"Only {upload.bounds.files:,} pictures fit in here.")
+                    )
+                    continue
+                place = _place(collection, folder, relative, source, known)
+                if place is None:
+                    continue
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, place)
+                taken.files += place.suffix.lower() in SUFFIXES
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+        self.drop(name)
+        return taken
+
+    def drop(self, name: str) -> None:
+        """Forget an upload and what is left of it."""
+        with self._lock:
+            upload = self._uploads.pop(name, None)
+        if upload:
+            shutil.rmtree(upload.folder, ignore_errors=True)
+
+    def sweep(self, older_than: float) -> None:
+        """Drop the uploads that nothing has come for in so many seconds."""
+        now = time.monotonic()
+        for name, upload in list(self._uploads.items()):
+            if now - upload.touched > older_than:
+                self.drop(name)
+
+    def _find(self, name: str, visitor: str) -> Upload:
+        upload = self._uploads.get(name)
+        if upload is None or upload.visitor != visitor:
+            raise LookalikeError("That upload is not here any more. Drop the pictures again.")
+        return upload
+
+
+@dataclass
+class Receiver:
+    """Takes the bytes of one file, no more than are allowed."""
+
+    upload: Upload
+    into: Callable[[bytes], int]
+    most: int
+    name: str
+    received: int = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take some bytes.
+
+        Raises:
+            LookalikeError: when the file or the upload is too large.
+        """
+        if not self.received:
+            self.upload.files += 1
+        self.received += len(chunk)
+        self.upload.bytes += len(chunk)
+        self.upload.touched = time.monotonic()
+        bounds = self.upload.bounds
+        if self.received > self.most:
+            raise LookalikeError(
+                f"{self.name} is larger than {_size(self.most)}. Save a smaller copy."
+            )
+        if self.upload.bytes > bounds.bytes or self.upload.files > bounds.files:
+            raise LookalikeError(f"This is too much at once. {bounds.as_sentence()}")
+        self.into(chunk)
+
+
+def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
+    """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
+    left = upload.bounds.bytes
+    # A picture packs badly, so what comes out is about as much as went in; allow for other kinds.
+    for path in sorted(path for path in staged.rglob("*") if path.is_file()):
+        relative = PurePosixPath(path.relative_to(staged).as_posix())
+        suffix = path.suffix.lower()
+        if suffix == ".zip":
+            inside = upload.folder / f"zip-{secrets.token_hex(6)}"
+            bounds = ZipBounds(
+                file_bytes=upload.bounds.file_bytes, total_bytes=min(4 * left, 40 * 2**30)
+            )
+            try:
+                result = unpack(path, inside, bounds)
+            except LookalikeError as error:
+                taken.skipped.append((path.name, str(error)))
+                continue
+            finally:
+                path.unlink()
+            taken.skipped += [(f"{path.name}: {name}", why) for name, why in result.skipped]
+            taken.others += result.others
+            taken.title = taken.title or path.stem
+            for file in inside.rglob("*"):
+                if file.is_file():
+                    yield PurePosixPath(file.relative_to(inside).as_posix()), file
+        elif suffix in SUFFIXES or suffix == ".csv":
+            yield relative, path
+        else:
+            taken.others += 1
+
+
+def _place(
+    collection: Collection,
+    folder: Path,
+    relative: PurePosixPath,
+    source: Path,
+    known: dict[str, tuple[int, int]],
+) -> Path | None:
+    """Return where a file is to go, None when the collection has it there already."""
+
+    def is_taken(path: Path) -> bool:
+        return path.exists() or path.relative_to(folder).as_posix() in known
+
+    place = folder / relative
+    if is_taken(place) and source.suffix.lower() != ".csv":
+        name = relative.as_posix()
+        here = [sha256 for _, sha256 in collection.hashes([name])]
+        if place.exists() and not here:
+            here = [sha256_of_file(place)]
+        if sha256_of_file(source) in here:
+            return None
+        return free_name(place, is_taken)
+    return place  # a newer table takes the place of the older one
+
+
+def _bound_of(path: Path, bounds: UploadBounds) -> int:
+    return bounds.bytes if path.suffix.lower() in (".zip", BUNDLE) else bounds.file_bytes
+
+
+def _size(bytes_: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if bytes_ < 1024 or unit == "GB":
+            break
+        bytes_ /= 1024
+    return f"{bytes_:,.0f} {unit}" if bytes_ >= 10 or unit == "bytes" else f"{bytes_:,.1f} {unit}"

@@ -1,0 +1,121 @@
+"""Private collections of visitors: theirs alone, bounded, and deleted after some hours."""
+
+import secrets
+import shutil
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
+from retrieval.library import TRASH
+from retrieval.uploads import Uploads
+from retrieval.workspace import ORIGINALS, Workspace
+
+SWEEP_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class VisitorBounds:
+    """What a visitor may keep, and for how long."""
+
+    hours: float
+    pictures: int  # of one visitor, in all
+    collections: int  # of one visitor
+    total: int  # collections of all visitors
+
+
+class Visitors:
+    """Makes and deletes the private collections; safe to use from several threads."""
+
+    def __init__(
+        self, workspace: Workspace, uploads: Uploads, folder: Path, bounds: VisitorBounds
+    ) -> None:
+        self.bounds = bounds
+        self._workspace = workspace
+        self._uploads = uploads
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._ends: dict[str, float] = {}  # time.monotonic() when a collection is deleted
+        self._stopping = threading.Event()
+        # The cookies that told whose they were have ended with the run that made them.
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def create(self, visitor: str, name: str) -> str:
+        """Make an empty private collection and return its key, which nobody else can guess.
+
+        Raises:
+            LookalikeError: when this visitor, or all together, have as many as are allowed.
+        """
+        if not visitor:
+            raise LookalikeError(
+                "Your browser refuses cookies, by which your pictures are kept "
+                "yours. Allow them for this page and try again."
+            )
+        with self._lock:
+            if len(self.keys(visitor)) >= self.bounds.collections:
+                raise LookalikeError(
+                    f"You can keep {self.bounds.collections} collections here at a time. Delete "
+                    "one, then make another."
+                )
+            if len(self._ends) >= self.bounds.total:
+                raise LookalikeError(
+                    "There are as many visitors' collections as fit on this computer. Try again "
+                    "in an hour, or run Lookalike on your own."
+                )
+            folder = self._folder / f"v-{secrets.token_hex(16)}"
+            collection = Collection.create(folder, name, None, self._workspace.embedder)
+            key = self._workspace.serve(collection, visitor)
+            self._ends[key] = time.monotonic() + self.bounds.hours * 3600
+        return key
+
+    def keys(self, visitor: str) -> list[str]:
+        """Return the keys of a visitor's own collections."""
+        keys = self._workspace.keys(visitor)
+        return [key for key in keys if self._workspace.is_private(key)]
+
+    def room(self, visitor: str) -> int:
+        """Return how many more pictures a visitor may add."""
+        searchers = [self._workspace.searcher(key, visitor) for key in self.keys(visitor)]
+        return max(0, self.bounds.pictures - sum(s.collection.count()[0] for s in searchers))
+
+    def originals(self, key: str) -> Path:
+        """Return where a collection's photos wait until they have been read."""
+        return self._folder / key / ORIGINALS
+
+    def drop_originals(self, key: str) -> None:
+        """Delete the photos of a collection; thumbnails and vectors are all that is kept."""
+        shutil.rmtree(self.originals(key), ignore_errors=True)
+
+    def delete(self, key: str) -> None:
+        """Delete a collection for good."""
+        self._ends.pop(key, None)
+        place = self._workspace.delete(key)
+        shutil.rmtree(self._folder / TRASH / place, ignore_errors=True)
+
+    def hours_left(self, key: str) -> float:
+        """Return after how many hours a collection is deleted."""
+        return max(0.0, self._ends.get(key, 0.0) - time.monotonic()) / 3600
+
+    def sweep(self) -> None:
+        """Delete what has had its time."""
+        now = time.monotonic()
+        for key, end in list(self._ends.items()):
+            if now >= end:
+                self.delete(key)
+        self._uploads.sweep(older_than=1800)
+
+    def start(self) -> None:
+        """Sweep from now on, in the background."""
+        threading.Thread(target=self._run, name="sweep visitors", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop sweeping, and delete everything."""
+        self._stopping.set()
+        for key in list(self._ends):
+            self.delete(key)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(SWEEP_SECONDS):
+            self.sweep()

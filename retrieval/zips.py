@@ -1,0 +1,236 @@
+"""Zip files from anybody: what is safe in them is unpacked, the rest is named with its reason."""
+
+import os
+import re
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.images import SUFFIXES
+
+CHUNK = 2**20
+# The table at the end of the file, before it is read into memory: names of 250 characters and
+# what zipfile keeps of each.
+MAX_TABLE_BYTES = 24 * 2**20
+ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lookalike"})
+MAX_NAME_BYTES = 255  # what Linux takes for one part of a path; others take as many characters
+MAX_PATH_BYTES = 3_000
+MAX_DEPTH = 40
+
+
+@dataclass(frozen=True)
+class ZipBounds:
+    """What one zip file may hold at most."""
+
+    entries: int = 50_000
+    file_bytes: int = 300 * 2**20
+    total_bytes: int = 20 * 2**30
+
+
+@dataclass
+class Unpacked:
+    """What came out of a zip file."""
+
+    files: list[PurePosixPath] = field(
+        default_factory=list
+    )  # relative to the folder it was unpacked to
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # entry and sentence
+    others: int = 0  # files that are no pictures
+
+
+class _SkipError(Exception):
+    """One entry is left out, with a sentence."""
+
+
+def unpack(archive: Path, folder: Path, bounds: ZipBounds) -> Unpacked:
+    """Unpack the pictures and CSV files of a zip into an empty folder.
+
+    Raises:
+        LookalikeError: when it is no zip, has too many entries, or the disk is full. Whatever is
+            wrong with a single entry only costs that entry.
+    """
+    result = Unpacked()
+    try:
+        _check_table(archive)
+        with zipfile.ZipFile(archive) as opened:
+            entries = opened.infolist()
+            if len(entries) > bounds.entries:
+                raise LookalikeError(
+                    f"The zip file holds {len(entries):,} files; at most {bounds.entries:,} can be "
+                    "taken at once. Make several smaller ones."
+                )
+            left = bounds.total_bytes
+            for entry in entries:
+                name = _name_of(entry)
+                if entry.is_dir() or _is_hidden(name):
+                    continue
+                try:
+                    relative = _checked(entry, name)
+                    if relative is None:
+                        result.others += 1
+                        continue
+                    left -= _extract(opened, entry, folder / relative, bounds.file_bytes, left)
+                    result.files.append(relative)
+                except _SkipError as reason:
+                    result.skipped.append((name, str(reason)))
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, ValueError, EOFError) as error:
+        raise LookalikeError(
+            f"{archive.name} is damaged or not a zip file. Make it anew and try again."
+        ) from error
+    except NotImplementedError as error:
+        raise LookalikeError(
+            f"{archive.name} is of a kind of zip that cannot be read. Make an ordinary one."
+        ) from error
+    except OSError as error:
+        raise explain_os_error(error, archive) from error
+    return result
+
+
+def storable(name: str) -> PurePosixPath | None:
+    """Return a relative path under which any disk keeps a file of that name; None for none.
+
+    Parts that lead elsewhere (`..`, a drive, the root) make it None. Names that are too long for
+    the disk are cut, in the middle of what people read and before the suffix.
+    """
+    name = name.replace("\\", "/")
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\0" in name:
+        return None
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or len(parts) > MAX_DEPTH or ".." in parts:
+        return None
+    path = PurePosixPath(*(_storable_part(part) for part in parts))
+    return path if len(str(path).encode()) <= MAX_PATH_BYTES else None
+
+
+def free_name(path: Path, is_taken: Callable[[Path], bool] = Path.exists) -> Path:
+    """Return `path`, or one with a number before its suffix when that is taken."""
+    number, free = 2, path
+    while is_taken(free):
+        stem = path.stem.encode()[: MAX_NAME_BYTES - 40].decode("utf-8", "ignore")
+        free = path.with_name(f"{stem} ({number}){path.suffix}")
+        number += 1
+    return free
+
+
+def _storable_part(part: str) -> str:
+    part = part.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no text
+    if os.name == "nt":
+        part = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).rstrip(". ") or "_"
+        if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", part):
+            part = f"_{part}"
+    if len(part.encode()) <= MAX_NAME_BYTES:
+        return part
+    stem, dot, suffix = part.rpartition(".")
+    if not dot or len(suffix) > 8:
+        stem, suffix = part, ""
+    room = MAX_NAME_BYTES - len((dot + suffix).encode()) - 1
+    return stem.encode()[:room].decode("utf-8", "ignore") + "~" + dot + suffix
+
+
+def _check_table(archive: Path) -> None:
+    """Refuse a table of contents that would fill the memory, before zipfile reads all of it."""
+    size = archive.stat().st_size
+    with archive.open("rb") as file:
+        file.seek(max(0, size - 22 - 65_535 - 20 - 56))
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) < at + 22:
+        raise zipfile.BadZipFile
+    table = struct.unpack_from("<L", tail, at + 12)[0]
+    large = tail.rfind(b"PK\6\6", 0, at)
+    if table == 0xFFFFFFFF and large >= 0:
+        table = struct.unpack_from("<Q", tail, large + 40)[0]
+    if table > MAX_TABLE_BYTES:
+        raise LookalikeError(
+            "The zip file holds far too many files to be taken at once. Make several smaller ones."
+        )
+
+
+def _name_of(entry: zipfile.ZipInfo) -> str:
+    """Return the name of an entry; many programs write UTF-8 without saying so."""
+    name = entry.orig_filename
+    if not entry.flag_bits & 0x800:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/")) or (
+        name.startswith("__MACOSX/")
+    )
+
+
+def _checked(entry: zipfile.ZipInfo, name: str) -> PurePosixPath | None:
+    """Return where an entry may go, None when it is no picture."""
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise _SkipError("It is a link to another file. Put the picture itself into the zip.")
+    relative = storable(name)
+    if relative is None:
+        raise _SkipError("Its path leads out of the zip, or is too long. Give it a plain name.")
+    suffix = relative.suffix.lower()
+    if suffix in ARCHIVES:
+        raise _SkipError("A zip inside of a zip is not opened. Unpack it and add it by itself.")
+    if suffix not in SUFFIXES and suffix != ".csv":
+        return None
+    if entry.flag_bits & 0x1:
+        raise _SkipError("It is protected by a password. Make the zip without one.")
+    # Deflate packs 1,032 to 1 at best, and a picture is packed already.
+    if entry.file_size > 1_100 * max(entry.compress_size, 1) + 1_000:
+        raise _SkipError("It claims to grow beyond all measure. It looks like a zip bomb.")
+    return relative
+
+
+def _extract(
+    opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: int, left: int
+) -> int:
+    """Write one entry, and return its bytes."""
+    # No more than the entry claims is ever read, so the claim can be judged instead.
+    if entry.file_size > most:
+        raise _SkipError("The file is too large. Save a smaller copy.")
+    if entry.file_size > left:
+        raise _SkipError("The zip holds more than can be taken at once. Make several smaller ones.")
+    temporary: Path | None = None
+    written = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+        temporary = Path(part)
+        with os.fdopen(handle, "wb") as output:
+            for chunk in _chunks(opened, entry):
+                output.write(chunk)
+                written += len(chunk)
+        os.replace(temporary, free_name(path))
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _SkipError("A file and a folder in the zip have the same name.") from error
+    finally:
+        if temporary:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+    return written
+
+
+def _chunks(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Read an entry in pieces; what is wrong with its bytes only costs the entry."""
+    damaged = "It is damaged inside of the zip. Make the zip anew."
+    try:
+        with opened.open(entry) as packed:
+            while chunk := packed.read(CHUNK):
+                yield chunk
+    except NotImplementedError as error:
+        raise _SkipError(
+            "It is packed in a way that cannot be read. Use another program."
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        raise _SkipError(damaged) from error
+    except OSError as error:
+        if error.errno is None:  # bz2 and lzma say so of broken bytes
+            raise _SkipError(damaged) from error
+        raise

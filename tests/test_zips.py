@@ -1,0 +1,207 @@
+"""Zips: what is good in them comes out, what is wrong costs only itself and gets a sentence."""
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from retrieval.errors import LookalikeError
+from retrieval.zips import ZipBounds, free_name, storable, unpack
+from tests.made import by_hue, encode
+
+PICTURE = encode(by_hue(0), "PNG")
+
+
+def make(path: Path, entries: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, data in entries.items():
+            opened.writestr(name, data)
+    return path
+
+
+def taken(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_pictures_and_tables_come_out_with_their_folders(tmp_path: Path) -> None:
+    entries = {"cats/a.png": PICTURE, "b.JPG": PICTURE, "captions.csv": b"filename,label\n"}
+    result = unpack(make(tmp_path / "x.zip", entries), tmp_path / "out", ZipBounds())
+    assert taken(tmp_path / "out") == entries
+    assert [str(path) for path in result.files] == list(entries)
+    assert result.skipped == []
+
+
+def test_what_is_no_picture_is_counted_and_what_is_hidden_passed_over(tmp_path: Path) -> None:
+    entries = {"readme.txt": b"x", "__MACOSX/a.png": b"x", ".DS_Store": b"x", "a.png": PICTURE}
+    result = unpack(make(tmp_path / "x.zip", entries), tmp_path / "out", ZipBounds())
+    assert list(taken(tmp_path / "out")) == ["a.png"]
+    assert (result.others, result.skipped) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../a.png",
+        "x/../../a.png",
+        "/etc/a.png",
+        "C:/a.png",
+        "c:\\a.png",
+        "..\\a.png",
+        "\\\\s\\a.png",
+    ],
+)
+def test_paths_that_lead_elsewhere_are_skipped(tmp_path: Path, name: str) -> None:
+    archive = make(tmp_path / "x.zip", {name: PICTURE, "good.png": PICTURE})
+    result = unpack(archive, tmp_path / "deep" / "out", ZipBounds())
+    assert list(taken(tmp_path / "deep")) == ["out/good.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "x.zip"]
+    assert "leads out of the zip" in result.skipped[0][1]
+
+
+def test_links_are_skipped(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as opened:
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        opened.writestr(link, "/etc/passwd")
+    result = unpack(tmp_path / "x.zip", tmp_path / "out", ZipBounds())
+    assert taken(tmp_path / "out") == {}
+    assert "is a link" in result.skipped[0][1]
+
+
+def test_zips_inside_and_encrypted_entries_are_skipped(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {"inner.zip": b"PK", "secret.png": PICTURE})
+    raw = bytearray(archive.read_bytes())
+    at = raw.rfind(b"PK\1\2")  # the table's line of the last entry: its flags say "encrypted"
+    raw[at + 8] |= 1
+    archive.write_bytes(raw)
+    result = unpack(archive, tmp_path / "out", ZipBounds())
+    assert taken(tmp_path / "out") == {}
+    reasons = dict(result.skipped)
+    assert "inside of a zip" in reasons["inner.zip"]
+    assert "password" in reasons["secret.png"]
+
+
+def test_a_bomb_is_not_unpacked_whether_honest_or_not(tmp_path: Path) -> None:
+    bounds = ZipBounds(file_bytes=10**6, total_bytes=3 * 10**6)
+    archive = make(tmp_path / "x.zip", {"bomb.png": b"\0" * 5 * 10**6, "good.png": PICTURE})
+    result = unpack(archive, tmp_path / "out", bounds)
+    assert list(taken(tmp_path / "out")) == ["good.png"]
+    assert "too large" in result.skipped[0][1]
+    # The same bomb, claiming to be small: no more than the claim is read.
+    raw = archive.read_bytes().replace(struct.pack("<L", 5 * 10**6), struct.pack("<L", 1_000))
+    archive.write_bytes(raw)
+    result = unpack(archive, tmp_path / "out2", bounds)
+    assert list(taken(tmp_path / "out2")) == ["good.png"]
+    assert "damaged" in result.skipped[0][1]
+
+
+def test_ten_million_to_one_is_refused_by_its_claim(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {"bomb.png": b"\0" * 100_000})
+    raw = archive.read_bytes().replace(struct.pack("<L", 100_000), struct.pack("<L", 2 * 10**9))
+    archive.write_bytes(raw)
+    result = unpack(archive, tmp_path / "out", ZipBounds(file_bytes=2**40, total_bytes=2**40))
+    assert "zip bomb" in result.skipped[0][1]
+
+
+def test_the_sum_of_all_is_bounded(tmp_path: Path) -> None:
+    entries = {f"{n}.png": bytes([n]) * 600 for n in range(5)}
+    result = unpack(
+        make(tmp_path / "x.zip", entries), tmp_path / "out", ZipBounds(total_bytes=1_300)
+    )
+    assert len(result.files) == 2
+    assert len(result.skipped) == 3
+    assert "more than can be taken" in result.skipped[0][1]
+
+
+def test_too_many_entries_are_refused(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {f"{n}.png": b"" for n in range(30)})
+    with pytest.raises(LookalikeError, match=r"30 files; at most 20"):
+        unpack(archive, tmp_path / "out", ZipBounds(entries=20))
+
+
+def test_a_table_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {"a.png": PICTURE})
+    raw = bytearray(archive.read_bytes())
+    struct.pack_into("<L", raw, raw.rfind(b"PK\5\6") + 12, 2**31)
+    archive.write_bytes(raw)
+    with pytest.raises(LookalikeError, match=r"far too many files"):
+        unpack(archive, tmp_path / "out", ZipBounds())
+
+
+def test_a_damaged_entry_costs_only_itself(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {"a.png": b"first" * 400, "b.png": PICTURE})
+    raw = bytearray(archive.read_bytes())
+    raw[40:44] = bytes(b ^ 0xFF for b in raw[40:44])
+    archive.write_bytes(raw)
+    result = unpack(archive, tmp_path / "out", ZipBounds())
+    assert list(taken(tmp_path / "out")) == ["b.png"]
+    assert "damaged inside of the zip" in result.skipped[0][1]
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"not a zip" * 30, b"PK\5\6" + b"\0" * 17])
+def test_what_is_no_zip_gets_a_sentence(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.zip").write_bytes(data)
+    with pytest.raises(LookalikeError, match=r"not a zip file"):
+        unpack(tmp_path / "x.zip", tmp_path / "out", ZipBounds())
+
+
+def test_bytes_changed_anywhere_never_raise_anything_else(tmp_path: Path) -> None:
+    good = make(tmp_path / "x.zip", {"a/b.png": PICTURE, "c.csv": b"filename\n"}).read_bytes()
+    for at in range(len(good)):
+        raw = bytearray(good)
+        raw[at] ^= zlib.crc32(bytes([at % 256])) % 255 + 1
+        (tmp_path / "y.zip").write_bytes(raw)
+        folder = tmp_path / "many" / str(at)
+        try:
+            unpack(tmp_path / "y.zip", folder, ZipBounds())
+        except LookalikeError:
+            continue
+    assert len(list(tmp_path.iterdir())) <= 3  # nothing came out beside the folder
+
+
+def test_names_in_any_script_are_kept_also_when_the_zip_does_not_say_which(tmp_path: Path) -> None:
+    names = ["ünï/日本語 'x' \"y\".png", "emoji 🐈.png", "line\nbreak.png"]
+    archive = make(tmp_path / "x.zip", dict.fromkeys(names, PICTURE))
+    raw = bytearray(archive.read_bytes())
+    for mark in (b"PK\1\2", b"PK\3\4"):
+        at = -1
+        while (at := raw.find(mark, at + 1)) >= 0:
+            raw[at + (9 if mark[2] == 1 else 7)] &= ~0x08  # no longer marked as UTF-8
+    archive.write_bytes(raw)
+    unpack(archive, tmp_path / "out", ZipBounds())
+    assert sorted(taken(tmp_path / "out")) == sorted(names)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "猫", "🐈"])
+def test_names_of_250_characters_fit_the_disk(tmp_path: Path, letter: str) -> None:
+    name = letter * 246 + ".png"
+    archive = make(tmp_path / "x.zip", {name: PICTURE, f"deep/{name}": PICTURE})
+    result = unpack(archive, tmp_path / "out", ZipBounds())
+    assert result.skipped == []
+    assert all(path.endswith(".png") for path in taken(tmp_path / "out"))
+
+
+def test_the_same_name_twice_keeps_both(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {"a.png": b"one", "b.png": b"two"})
+    archive.write_bytes(archive.read_bytes().replace(b"b.png", b"a.png"))
+    unpack(tmp_path / "x.zip", tmp_path / "out", ZipBounds())
+    assert sorted(taken(tmp_path / "out").values()) == [b"one", b"two"]
+
+
+def test_free_names_are_numbered(tmp_path: Path) -> None:
+    assert free_name(tmp_path / "a.png") == tmp_path / "a.png"
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a (2).png").touch()
+    assert free_name(tmp_path / "a.png") == tmp_path / "a (3).png"
+
+
+def test_deep_folders_stay_within_what_disks_take() -> None:
+    assert storable("/".join(["d"] * 30) + "/a.png") is not None
+    assert storable("/".join(["d"] * 60) + "/a.png") is None
+    assert storable("/".join(["d" * 200] * 20)) is None
