@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -250,6 +250,15 @@ class Collection:
     def embedder(self) -> str:
         """What made the embeddings, in words."""
         return self._fact("embedder")
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what the embeddings were made with: hashes of model, preprocessing and PCA."""
+        return {
+            "fingerprint": self._fact("fingerprint"),
+            "embedder": self.embedder,
+            "dimension": int(self._fact("dimension")),
+            "card": json.loads(self._fact("card")),
+        }
 
     @property
     def revision(self) -> int:

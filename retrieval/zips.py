@@ -58,7 +58,7 @@ def unpack(archive: Path, folder: Path, bounds: ZipBounds) -> Unpacked:
     """
     result = Unpacked()
     try:
-        _check_table(archive)
+        check_table(archive)
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
             if len(entries) > bounds.entries:
@@ -134,8 +134,13 @@ def _storable_part(part: str) -> str:
     return stem.encode()[:room].decode("utf-8", "ignore") + "~" + dot + suffix
 
 
-def _check_table(archive: Path) -> None:
-    """Refuse a table of contents that would fill the memory, before zipfile reads all of it."""
+def check_table(archive: Path, most: int = MAX_TABLE_BYTES) -> None:
+    """Refuse a table of contents that would fill the memory, before zipfile reads all of it.
+
+    Raises:
+        LookalikeError: when it has more bytes than `most`.
+        BadZipFile: when there is none.
+    """
     size = archive.stat().st_size
     with archive.open("rb") as file:
         file.seek(max(0, size - 22 - 65_535 - 20 - 56))
@@ -147,7 +152,7 @@ def _check_table(archive: Path) -> None:
     large = tail.rfind(b"PK\6\6", 0, at)
     if table == 0xFFFFFFFF and large >= 0:
         table = struct.unpack_from("<Q", tail, large + 40)[0]
-    if table > MAX_TABLE_BYTES:
+    if table > most:
         raise LookalikeError(
             "The zip file holds far too many files to be taken at once. Make several smaller ones."
         )

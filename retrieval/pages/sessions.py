@@ -1,13 +1,19 @@
 """Who is asking: a visitor, told apart by a cookie, or the owner of the app."""
 
+import hmac
 import secrets
+import threading
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 
 COOKIE = "lookalike"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -48,6 +54,66 @@ def visitor_of(request: Any) -> str:
     """
     inner = request.request if isinstance(request, gr.Request) else request
     return _cookie(inner.headers.get("cookie", "")) if inner else ""
+
+
+class Access:
+    """Knows the owner: whoever sits at this computer, or has given the password.
+
+    On a shared link or a Space everybody comes through a tunnel, so there only the password counts.
+    """
+
+    def __init__(self, password: str | None, public: bool, patience: float = 1.0) -> None:
+        """Args:
+        password: the owner's, None for none.
+        public: whether strangers' requests may look like those of this computer.
+        patience: seconds that a wrong password costs the first time.
+        """
+        self.has_password = bool(password)
+        self.is_public = public
+        self._password = (password or "").encode()
+        self._patience = patience
+        self._wrong = 0
+        self._turn = threading.Lock()
+        self._owners: set[str] = set()
+
+    def is_owner(self, request: Any) -> bool:
+        """Whether a request of Gradio or Starlette comes from the owner."""
+        inner = request.request if isinstance(request, gr.Request) else request
+        if inner is None:
+            return False
+        if visitor_of(inner) in self._owners:
+            return True
+        return not self.is_public and is_of_this_computer(inner)
+
+    def enter(self, request: Any, password: str) -> bool:
+        """Take whoever knows the password for the owner from now on; slow down who does not."""
+        visitor = visitor_of(request)
+        # One after the other, or many wrong ones at once would cost no more than a single one.
+        with self._turn:
+            right = hmac.compare_digest(password.encode(), self._password) and self.has_password
+            if right and visitor:
+                self._wrong = 0
+                self._owners.add(visitor)
+                return True
+            self._wrong += 1
+            time.sleep(min(5.0, self._patience * self._wrong))
+            return False
+
+
+def is_of_this_computer(request: Any) -> bool:
+    """Whether a request of Starlette was made here, and by a page of ours.
+
+    Another site in the same browser could send requests here, or have its name point here: both
+    show in the headers that a browser does not let it change.
+    """
+    host = request.client.host if request.client else ""
+    if host not in LOOPBACK or any(name in request.headers for name in FORWARDED):
+        return False
+    origin = request.headers.get("origin")
+    names = [urlsplit("//" + request.headers.get("host", "")).hostname]
+    if origin:
+        names.append(urlsplit(origin).hostname)
+    return all(name in LOOPBACK for name in names)
 
 
 def _header(scope: Message, name: bytes) -> str:

@@ -1,0 +1,141 @@
+"""The addresses by which files come and go: uploads, the table of problems, packed collections."""
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from retrieval.bundle import pack
+from retrieval.errors import LookalikeError
+from retrieval.pages.sessions import Access, visitor_of
+from retrieval.uploads import UploadBounds, Uploads
+from retrieval.workspace import Workspace
+
+# A header of our own: other sites cannot send it without asking first, and are told no.
+HEADER = "x-lookalike"
+
+
+def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]) -> list[Route]:
+    """Return the routes by which a page hands over files.
+
+    `POST uploads` with `{"files": n, "bytes": n}` answers `{"upload": name}`; then each file is
+    the body of a `POST uploads/NAME`, with its relative path in the header `X-Name`.
+    """
+
+    async def begin(request: Request) -> Response:
+        if HEADER not in request.headers:
+            return _refusal("Reload the page and try again.", 403)
+        try:
+            wanted = json.loads(await _body(request, 10_000))
+            files, size = int(wanted["files"]), int(wanted["bytes"])
+        except (ValueError, KeyError, TypeError):
+            return _refusal("Reload the page and try again.", 400)
+        try:
+            name = await run_in_threadpool(
+                lambda: uploads.begin(visitor_of(request), files, size, bounds_of(request))
+            )
+        except LookalikeError as error:
+            return _refusal(str(error), 413)
+        return JSONResponse({"upload": name})
+
+    async def receive(request: Request) -> Response:
+        if HEADER not in request.headers:
+            return _refusal("Reload the page and try again.", 403)
+        filename = unquote(request.headers.get("x-name", ""))
+        name = request.path_params["name"]
+        try:
+            with uploads.receiving(name, visitor_of(request), filename) as receiver:
+                async for chunk in request.stream():
+                    await run_in_threadpool(receiver.write, chunk)
+        except LookalikeError as error:
+            return _refusal(str(error), 413)
+        except ClientDisconnect:
+            pass  # nobody is left to be told, and the half-sent file is gone
+        return Response(status_code=204)
+
+    return [
+        Route("/uploads", begin, methods=["POST"]),
+        Route("/uploads/{name}", receive, methods=["POST"]),
+    ]
+
+
+def problems_route(workspace: Workspace) -> Route:
+    """Serve `problems/KEY.csv`: the files that could not be read, and why."""
+
+    def problems(request: Request) -> Response:
+        try:
+            key, visitor = request.path_params["key"], visitor_of(request)
+            collection = workspace.searcher(key, visitor).collection
+            text = io.StringIO()
+            writer = csv.writer(text)
+            writer.writerow(["filename", "problem"])
+            writer.writerows((_plain(path), problem) for path, problem in collection.problems())
+        except LookalikeError as error:
+            return Response(str(error), 404)
+        name = f"{collection.name} - could not be read.csv"
+        # The mark at the beginning makes Excel read it as UTF-8.
+        return Response(
+            "\ufeff" + text.getvalue(), media_type="text/csv", headers=_attachment(name)
+        )
+
+    return Route("/problems/{key}.csv", problems)
+
+
+def bundle_route(workspace: Workspace, access: Access) -> Route:
+    """Serve `bundles/KEY.lookalike`, a collection in one file, to whoever may change it."""
+
+    def bundle(request: Request) -> Response:
+        key, visitor = request.path_params["key"], visitor_of(request)
+        folder = tempfile.TemporaryDirectory(prefix="lookalike-")
+        path = Path(folder.name) / "collection.lookalike"
+        try:
+            collection = workspace.searcher(key, visitor).collection
+            if not workspace.may_edit(key, visitor, access.is_owner(request)):
+                raise LookalikeError("Only the owner may download this collection.")
+            pack(collection, path, photos=request.query_params.get("photos") == "1")
+        except LookalikeError as error:
+            folder.cleanup()
+            return Response(str(error), 403)
+        return FileResponse(
+            path,
+            media_type="application/octet-stream",
+            headers=_attachment(f"{collection.name}.lookalike"),
+            background=BackgroundTask(folder.cleanup),
+        )
+
+    return Route("/bundles/{key}.lookalike", bundle)
+
+
+async def _body(request: Request, most: int) -> bytes:
+    body = b""
+    stream: AsyncIterator[bytes] = request.stream()
+    with suppress(ClientDisconnect):
+        async for chunk in stream:
+            body += chunk
+            if len(body) > most:
+                raise ValueError
+    return body
+
+
+def _refusal(sentence: str, status: int) -> Response:
+    return JSONResponse({"error": sentence}, status)
+
+
+def _attachment(name: str) -> dict[str, Any]:
+    return {"content-disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
+
+
+def _plain(cell: str) -> str:
+    """Keep a spreadsheet from taking a file's name for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

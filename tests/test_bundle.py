@@ -1,0 +1,168 @@
+"""Packed collections: they open elsewhere as they were, and what does not fit is refused."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from retrieval.bundle import pack, read_manifest, unpack_bundle
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
+from retrieval.indexing import find_changes, index_folder
+from tests.made import mean_colour
+
+
+@pytest.fixture
+def packed(indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path) -> Path:
+    """The colour wheel in one file, with captions, a copy and a file that cannot be read."""
+    (wheel / "captions.csv").write_text('filename,label,mood\nwarm/red.png,hot,"angry, loud"\n')
+    (wheel / "warm" / "copy of red.png").write_bytes((wheel / "warm/red.png").read_bytes())
+    (wheel / "broken.jpg").write_bytes(b"no")
+    for _ in index_folder(indexed, wheel, embedder, find_changes(indexed, wheel)):
+        pass
+    pack(indexed, tmp_path / "wheel.lookalike")
+    return tmp_path / "wheel.lookalike"
+
+
+def rewritten(path: Path, change: Callable[[str, bytes], bytes | None]) -> Path:
+    """Return a copy of a bundle whose members have gone through `change`."""
+    copy = path.with_name("changed.lookalike")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            data = change(name, old.read(name))
+            if data is not None:
+                new.writestr(name, data)
+    return copy
+
+
+def test_what_is_opened_is_what_was_packed(
+    packed: Path, indexed: Collection, embedder: Embedder, tmp_path: Path
+) -> None:
+    with Collection(unpack_bundle(packed, tmp_path / "library", embedder)) as opened:
+        assert opened.name == "wheel"
+        assert opened.count() == indexed.count() == (7, 1)
+        assert opened.problems() == indexed.problems()
+        assert opened.root is None
+        ours = {picture.path: picture for picture in indexed.pictures()}
+        for picture in opened.pictures():
+            twin = ours[picture.path]
+            assert (picture.sha256, picture.label, picture.captions) == (
+                twin.sha256,
+                twin.label,
+                twin.captions,
+            )
+            assert opened.thumbnail(picture.sha256) == indexed.thumbnail(twin.sha256)
+        for aspect in ("subject", "colour", "texture"):
+            theirs, mine = opened.embeddings(aspect).vectors, indexed.embeddings(aspect).vectors
+            assert theirs == pytest.approx(mine, abs=1e-3)
+        red = next(p for p in opened.pictures() if p.path == "warm/red.png")
+        assert (red.label, red.captions) == ("hot", {"mood": "angry, loud"})
+
+
+def test_the_photos_come_along_only_when_asked_for(
+    packed: Path, indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(packed) as bundle:
+        assert not [name for name in bundle.namelist() if name.startswith("photos/")]
+    pack(indexed, tmp_path / "with.lookalike", photos=True)
+    library = tmp_path / "library"
+    with Collection(unpack_bundle(tmp_path / "with.lookalike", library, embedder)) as opened:
+        assert opened.root is not None
+        for picture in opened.pictures():
+            assert (opened.root / picture.path).read_bytes() == (wheel / picture.path).read_bytes()
+        changes = find_changes(opened, opened.root)
+        assert (changes.to_read, changes.moved) == ((), ())
+
+
+def test_a_second_opening_gets_a_folder_of_its_own(
+    packed: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    library = tmp_path / "library"
+    first = unpack_bundle(packed, library, embedder)
+    second = unpack_bundle(packed, library, embedder, name="again")
+    third = unpack_bundle(packed, library, embedder)
+    assert len({first, second, third}) == 3
+    assert not list(library.glob(".*"))
+
+
+def test_another_model_is_refused_with_the_reason(packed: Path, tmp_path: Path) -> None:
+    with pytest.raises(LookalikeError, match=r"made with another model"):
+        unpack_bundle(packed, tmp_path / "library", mean_colour("1" * 64))
+    assert not list((tmp_path / "library").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"fingerprint": "x"}, "another PCA"),
+        ({"fingerprint": "x", "card": {}}, "another model"),
+        ({"version": 99}, "newer version"),
+        ({"format": "something"}, "not a collection of Lookalike"),
+    ],
+    ids=["pca", "model", "newer", "other"],
+)
+def test_manifests_that_do_not_fit_say_why(
+    packed: Path, embedder: Embedder, tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    def edit(name: str, data: bytes) -> bytes:
+        if name != "manifest.json":
+            return data
+        return json.dumps({**json.loads(data), **change}).encode()
+
+    with pytest.raises(LookalikeError, match=reason):
+        unpack_bundle(rewritten(packed, edit), tmp_path / "library", embedder)
+
+
+@pytest.mark.parametrize("name", ["contents.jsonl", "pictures.jsonl", "subject.f4", "thumbnails/"])
+@pytest.mark.parametrize("harm", ["gone", "empty", "cut", "noise"])
+def test_a_damaged_part_leaves_nothing_behind(
+    packed: Path, embedder: Embedder, tmp_path: Path, name: str, harm: str
+) -> None:
+    def edit(member: str, data: bytes) -> bytes | None:
+        if not member.startswith(name):
+            return data
+        return {"gone": None, "empty": b"", "cut": data[:-5], "noise": b"\xff" * len(data)}[harm]
+
+    library = tmp_path / "library"
+    if (name, harm) in {("pictures.jsonl", "empty"), ("thumbnails/", "cut")}:
+        unpack_bundle(rewritten(packed, edit), library, embedder)  # less of it, but whole
+        return
+    with pytest.raises(LookalikeError, match=r"is damaged"):
+        unpack_bundle(rewritten(packed, edit), library, embedder)
+    assert not list(library.glob("*"))
+
+
+def test_hostile_paths_and_thumbnails_are_harmless(
+    indexed: Collection, embedder: Embedder, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "x.lookalike"
+    pack(indexed, bundle, photos=True)
+
+    def climb(name: str, data: bytes) -> bytes:
+        return data.replace(b"warm/", b"../../") if name == "pictures.jsonl" else data
+
+    folder = unpack_bundle(rewritten(bundle, climb), tmp_path / "library", embedder)
+    assert not list(tmp_path.glob("*.png"))
+    assert len(list((folder / "originals").rglob("*.png"))) == 3
+
+    def script(name: str, data: bytes) -> bytes:
+        return b"<script>" if name.startswith("thumbnails/") else data
+
+    with pytest.raises(LookalikeError, match=r"is damaged"):
+        unpack_bundle(rewritten(bundle, script), tmp_path / "library", embedder)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"PK\5\6" + b"\0" * 18])
+def test_what_is_no_bundle_gets_a_sentence(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.lookalike").write_bytes(data)
+    with pytest.raises(LookalikeError, match=r"damaged"):
+        read_manifest(tmp_path / "x.lookalike")
+
+
+def test_a_manifest_tells_what_is_inside(packed: Path) -> None:
+    manifest = read_manifest(packed)
+    assert (manifest["pictures"], manifest["contents"], manifest["photos"]) == (7, 6, 0)
+    assert manifest["card"]["lookalike.weights_sha256"] == "0" * 64
