@@ -14,6 +14,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from retrieval import settings
+from retrieval.bundle import pack, unpack_bundle
+from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
@@ -93,6 +95,24 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     measure.set_defaults(command=_evaluate)
 
+    check = commands.add_parser("check", help="verify that a collection is whole")
+    check.add_argument("--name", help="the collection (default: the only one there is)")
+    check.add_argument("--repair", action="store_true", help="mend what can be mended")
+    check.set_defaults(command=_check)
+
+    pack_ = commands.add_parser("pack", help="write a collection into one file")
+    pack_.add_argument("file", type=Path, help="where to, ending in .lookalike")
+    pack_.add_argument("--name", help="the collection (default: the only one there is)")
+    pack_.add_argument("--photos", action="store_true", help="with the photos themselves")
+    pack_.set_defaults(command=_pack)
+
+    unpack = commands.add_parser(
+        "unpack", parents=[common], help="open a collection that was packed elsewhere"
+    )
+    unpack.add_argument("file", type=Path)
+    unpack.add_argument("--name", help="what to call it (default: as it was called)")
+    unpack.set_defaults(command=_unpack)
+
     fit = commands.add_parser("fit-pca", parents=[common], help="fit the PCA of a model")
     fit.add_argument("folder", type=Path, help="pictures of all kinds; thousands are best")
     fit.add_argument(
@@ -163,6 +183,36 @@ def _search(arguments: argparse.Namespace) -> None:
         f"({searcher.embedder.extractor.provider}, exact)",
         file=sys.stderr,
     )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    folder = find_collection(settings.COLLECTIONS, arguments.name)
+    findings = check_collection(folder, arguments.repair)
+    for finding in findings:
+        print(finding.sentence, "(mended)" if finding.repaired else "")
+    if not findings:
+        print(f"{folder.name} is whole.")
+    elif all(finding.repaired for finding in findings):
+        print(f"{folder.name} is whole again. Index its folder to read what was lost anew.")
+    else:
+        cure = "" if arguments.repair else " Mend it with: python -m retrieval check --repair"
+        raise LookalikeError(f"{folder.name} is not whole.{cure}")
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
+        pack(collection, arguments.file, arguments.photos)
+        ready, _ = collection.count()
+        size = arguments.file.stat().st_size / 2**20
+        print(f"{arguments.file}: {ready:,} pictures of {collection.name}, {size:,.1f} MB")
+
+
+def _unpack(arguments: argparse.Namespace) -> None:
+    folder = unpack_bundle(
+        arguments.file, settings.COLLECTIONS, _embedder(arguments), arguments.name
+    )
+    with Collection(folder) as collection:
+        print(f"{collection.name}: {collection.count()[0]:,} pictures ready")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

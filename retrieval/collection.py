@@ -540,6 +540,37 @@ class Collection:
             ).fetchone()
         return row[0] if row else None
 
+    def raw_embeddings(self) -> Iterator[tuple[str, bytes]]:
+        """Yield SHA-256 and stored vector of each content, for checking."""
+        with self._sentences():
+            yield from self._database.execute("SELECT sha256, embedding FROM contents")
+
+    def raw_thumbnails(self) -> Iterator[tuple[str, bytes]]:
+        """Yield SHA-256 and JPEG of each thumbnail, for checking."""
+        with self._sentences():
+            yield from self._thumbnails.execute("SELECT sha256, jpeg FROM thumbnails")
+
+    def paths_by_content(self) -> dict[str, list[str]]:
+        """Return the paths of the pictures of each content, by its SHA-256."""
+        paths: dict[str, list[str]] = {}
+        for sha256, path in self._all(
+            "SELECT sha256, path FROM pictures JOIN contents ON content = contents.id ORDER BY path"
+        ):
+            paths.setdefault(sha256, []).append(path)
+        return paths
+
+    def forget_contents(self, hashes: Iterable[str]) -> None:
+        """Forget contents and the pictures that have them: reading the folder brings them back."""
+        rows = [(sha256,) for sha256 in hashes]
+        with self._sentences(), self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany(
+                "DELETE FROM pictures WHERE content = (SELECT id FROM contents WHERE sha256 = ?)",
+                rows,
+            )
+            database.executemany("DELETE FROM contents WHERE sha256 = ?", rows)
+            database.execute("UPDATE facts SET value = value + 1 WHERE key = 'revision'")
+
     def copy_to(self, folder: Path, root: str) -> None:
         """Write a compact copy into an empty folder, to be shipped and opened read-only.
 

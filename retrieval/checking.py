@@ -1,0 +1,122 @@
+"""Checking a collection: is everything in it that should be, and whole; and mending what can be."""
+
+import io
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from retrieval.collection import COLUMNS, DATABASE, THUMBNAILS, Collection
+from retrieval.database import connect
+from retrieval.errors import LookalikeError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a collection."""
+
+    sentence: str
+    repaired: bool = False
+
+
+def check_collection(folder: Path, repair: bool = False) -> list[Finding]:
+    """Verify a collection: both files, every vector, every thumbnail, and what belongs together.
+
+    With `repair`, pictures that have lost something are forgotten, so that building reads just them
+    again, and what nobody uses is dropped. The photos themselves are never touched.
+
+    Raises:
+        LookalikeError: when there is no collection, or its file cannot be read at all.
+    """
+    findings = list(_check_files(folder))
+    if findings:
+        return findings
+    with Collection(folder) as collection:
+        if not repair:
+            return list(_check_contents(collection, False))
+        with collection.building():
+            findings = list(_check_contents(collection, True))
+            if findings:
+                collection.mark_unfinished(True)
+            return findings
+
+
+def _check_files(folder: Path) -> Iterator[Finding]:
+    if not (folder / DATABASE).is_file():
+        raise LookalikeError(f"There is no collection in {folder.name}. Check the name.")
+    if not (folder / THUMBNAILS).is_file():
+        yield Finding(f"{THUMBNAILS} is missing. Index the pictures again.")
+        return
+    for name in (DATABASE, THUMBNAILS):
+        try:
+            with closing(connect(folder / name)) as database:
+                answers = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
+        except (LookalikeError, sqlite3.DatabaseError):
+            answers = ["it is no database any more"]
+        if answers != ["ok"]:
+            yield Finding(
+                f"{name} is damaged ({'; '.join(answers)[:300]}). Delete the collection and index "
+                "the pictures again; the pictures themselves are untouched."
+            )
+
+
+def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
+    lost: dict[str, str] = {}  # why a content has to be computed again, by its SHA-256
+    dimension = int(collection.provenance()["dimension"])
+    for sha256, embedding in collection.raw_embeddings():
+        if why := _wrong_with(embedding, dimension):
+            lost[sha256] = why
+    known = collection.known_contents()
+    kept = set()
+    for sha256, jpeg in collection.raw_thumbnails():
+        kept.add(sha256)
+        if sha256 in known and not _is_jpeg(jpeg):
+            lost[sha256] = "its thumbnail is damaged"
+    for sha256 in known - kept:
+        lost[sha256] = "its thumbnail is missing"
+    paths = collection.paths_by_content()
+    for sha256, why in sorted(lost.items(), key=lambda item: paths.get(item[0], [""])[0]):
+        for path in paths.get(sha256, []):
+            yield Finding(f"{path}: {why}.", repair)
+    if repair and lost:
+        collection.forget_contents(lost)
+        collection.prune()
+    unused = (known - set(paths)) | (kept - known)
+    if unused:
+        if repair:
+            collection.prune()
+        yield Finding(f"{len(unused):,} entries belong to no picture and waste room.", repair)
+    for path, (_, details) in collection.captions().items():
+        try:
+            if details and not isinstance(json.loads(details), dict):
+                raise ValueError
+        except ValueError:
+            if repair:
+                collection.caption([(path, collection.captions()[path][0], "")])
+            yield Finding(f"{path}: its captions cannot be read.", repair)
+
+
+def _wrong_with(embedding: bytes, dimension: int) -> str:
+    """Say what is wrong with a stored vector; "" for nothing."""
+    if len(embedding) != 4 * dimension:
+        return f"its vector has not {dimension} numbers"
+    vector = np.frombuffer(embedding, COLUMNS["subject"][1])
+    if not np.isfinite(vector).all():
+        return "its vector holds what is no number"
+    length = float(np.linalg.norm(vector))
+    # A picture of a single flat colour may have no direction at all.
+    return "" if length == 0 or abs(length - 1) < 1e-3 else "its vector is not of length 1"
+
+
+def _is_jpeg(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return True
