@@ -15,13 +15,19 @@ import numpy.typing as npt
 class StoredType:
     """Stands in for `numpy.dtype`: plain numbers, nothing else."""
 
-    def __init__(self, code: str, *_: object) -> None:
-        self.dtype = np.dtype(code)
+    def __init__(self, code: str | bytes, *_: object) -> None:
+        self.dtype = np.dtype(_text(code))
         if self.dtype.kind not in "biuf":
-            raise pickle.UnpicklingError(f"an array of {code}")
+            raise pickle.UnpicklingError(f"an array of {self.dtype}")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
+        order: Any = _text(state[1])
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+def _text(value: str | bytes) -> str:
+    """Return a text, which in Python 2 was bytes."""
+    return value.decode("ascii") if isinstance(value, bytes) else value
 
 
 class StoredArray:
