@@ -61,7 +61,10 @@ class Embedder:
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> Matrix:
         """Map preprocessed pictures `(n, side, side, 3)` to unit embeddings `(n, k)`."""
-        features = self.extractor.extract(pictures)
+        return self.project(self.extractor.extract(pictures))
+
+    def project(self, features: Matrix) -> Matrix:
+        """Map features `(n, d)` to unit embeddings `(n, k)`."""
         return self.reduction.project(features) if self.reduction else to_unit(features)
 
     def describe_pictures(self, pictures: npt.NDArray[np.uint8]) -> Aspects:
@@ -71,7 +74,7 @@ class Embedder:
             texture = np.zeros((len(pictures), 0), np.float32)
         else:
             features, textures = self.extractor.extract_with_texture(pictures)
-            subject = self.reduction.project(features) if self.reduction else to_unit(features)
+            subject = self.project(features)
             texture = self.texture.project(textures)
         return Aspects(subject, describe_colours(pictures), texture)
 

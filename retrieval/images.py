@@ -251,6 +251,20 @@ def _to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def crop(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:
+    """Return a part of a picture, at least one pixel of it; all of it for None.
+
+    Args:
+        box: left, top, right and bottom as shares of the picture, from 0 to 1.
+    """
+    if box is None:
+        return image
+    width, height = image.size
+    left, top = min(round(box[0] * width), width - 1), min(round(box[1] * height), height - 1)
+    right, bottom = max(round(box[2] * width), left + 1), max(round(box[3] * height), top + 1)
+    return image.crop((left, top, right, bottom))
+
+
 def preprocess(image: Image.Image, how: Preprocessing) -> npt.NDArray[np.uint8]:
     """Shape an RGB picture for a network.
 

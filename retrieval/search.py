@@ -1,26 +1,42 @@
-"""Search: a picture or a picture of the collection in, its nearest neighbours out."""
+"""Search: a query in, its nearest neighbours in one collection or several out, exactly ranked."""
 
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from retrieval.collection import Collection, Embeddings, PictureRecord
-from retrieval.embedding import Embedder
+from retrieval.confidence import Calibration, Confidence, calibrate
+from retrieval.duplicates import fold
+from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
-from retrieval.images import open_picture
-from retrieval.ranking import rank
+from retrieval.images import open_picture, preprocess
+from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, weigh
+from retrieval.ranking import Indices, rank
 from retrieval.reduction import Matrix
+
+# Pictures this similar in subject are shown as copies of one another. Copies of Corel pictures at
+# half the size and with JPEG quality 50 stay above it; two pictures of one class hardly reach it.
+COPY = 0.985
+
+GONE = "That picture is not in the collection any more. Search again."
+
+Placed = tuple[str, int]  # the key of a collection, and the id of a picture in it
 
 
 @dataclass(frozen=True)
 class Match:
-    """One result: a picture of the collection and its cosine similarity to the query."""
+    """One result: a picture of the collection and its similarity to the query."""
 
     picture: PictureRecord
-    similarity: float  # -1 to 1
+    similarity: float  # -1 to 1: a cosine, or the weighted mean of several
     key: str = ""  # of its collection, as its searcher was called
+    confidence: Confidence = Confidence.NONE
+    copies: tuple[PictureRecord, ...] = ()  # near-duplicates that ranked below it
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,24 @@ class Found:
     compared: int  # pictures that were ranked
     timings: Timings
 
+    @property
+    def confidence(self) -> Confidence:
+        """That of the best match."""
+        return max((match.confidence for match in self.matches), default=Confidence.NONE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything about a search but the query itself."""
+
+    k: int = 24
+    weights: Weights = SUBJECT_ONLY
+    filters: Filters = NO_FILTERS
+    left_out: AbstractSet[Placed] = (
+        frozenset()
+    )  # pictures not to be found: those the query is made of
+    folded: bool = False  # near-duplicates in one result
+
 
 class Searcher:
     """A collection held ready for searching; follows the changes that others make to it."""
@@ -60,15 +94,113 @@ class Searcher:
         self.collection = collection
         self.embedder = embedder
         self._lock = threading.Lock()
-        self._embeddings: Embeddings | None = None
+        self._subject: Embeddings | None = None
+        self._joined: Embeddings | None = None  # all aspects side by side, once they are asked for
+        self._calibrations: dict[tuple[int, Weights], Calibration] = {}
 
     def embeddings(self) -> Embeddings:
-        """Return the collection's embeddings, read anew when it has changed."""
+        """Return what the pictures show, as vectors, read anew when the collection has changed."""
         with self._lock:
-            held = self._embeddings
+            held = self._subject
             if held is None or held.revision != self.collection.revision:
-                held = self._embeddings = self.collection.embeddings()
+                held = self._subject = self.collection.embeddings()
+                self._calibrations.clear()
             return held
+
+    def joined(self) -> Embeddings:
+        """Return all aspects side by side, `(n, k + c + t)`."""
+        subject = self.embeddings()
+        with self._lock:
+            held = self._joined
+            if held is None or held.revision != subject.revision:
+                colour = self.collection.embeddings("colour")
+                texture = self.collection.embeddings("texture")
+                if not len(subject.ids) == len(colour.ids) == len(texture.ids):
+                    # Somebody changed it between the reads; the next search sees all of it.
+                    raise LookalikeError("The collection has just changed. Search again.")
+                vectors = np.hstack([subject.vectors, colour.vectors, texture.vectors])
+                held = self._joined = replace(subject, vectors=vectors)
+            return held
+
+    def aspects(self, id_: int) -> Aspects:
+        """Return the vectors of a picture of the collection, one row each.
+
+        Raises:
+            LookalikeError: when it is not in the collection any more.
+        """
+        subject = self.collection.embedding(id_)
+        colour = self.collection.embedding(id_, "colour")
+        texture = self.collection.embedding(id_, "texture")
+        if subject is None or colour is None or texture is None:
+            raise LookalikeError(GONE)
+        return Aspects(subject, colour, texture)
+
+    def record(self, id_: int) -> PictureRecord:
+        """Return what is known of a picture of the collection.
+
+        Raises:
+            LookalikeError: when it is not in the collection any more.
+        """
+        records = self.collection.pictures([id_])
+        if not records:
+            raise LookalikeError(GONE)
+        return records[0]
+
+    def thumbnail(self, record: PictureRecord) -> bytes:
+        """Return the small JPEG of a picture of the collection."""
+        jpeg = self.collection.thumbnail(record.sha256)
+        if jpeg is None:
+            raise LookalikeError(GONE)
+        return jpeg
+
+    def calibration(self, weights: Weights = SUBJECT_ONLY) -> Calibration:
+        """Return what similarities between unrelated pictures of the collection are like."""
+        held = self.embeddings() if weights == SUBJECT_ONLY else self.joined()
+        known = self._calibrations.get((held.revision, weights))
+        if known is None:
+            vectors = held.vectors
+            if weights != SUBJECT_ONLY:
+                vectors = vectors * self._scale(weights)
+            known = self._calibrations[held.revision, weights] = calibrate(vectors)
+        return known
+
+    def find(self, query: Aspects, request: Request) -> list[Match]:
+        """Rank the collection for a query of one row, and return the best of it."""
+        plain = request.weights == SUBJECT_ONLY
+        held = self.embeddings() if plain else self.joined()
+        rows = self._rows(held, request)
+        if not len(rows):
+            return []
+        # Copies may take places of the first k, so a few more are looked at.
+        k = 2 * request.k if request.folded else request.k
+        vectors = held.vectors if len(rows) == len(held.ids) else held.vectors[rows]
+        best, similarities = rank(weigh(query, request.weights), vectors, k)
+        best = rows[best[0]]
+        ids = held.ids[best]
+        groups = [[int(id_)] for id_ in ids]
+        if request.folded:
+            width = self.embedder.dimension
+            groups = fold(ids, held.vectors[best][:, :width], COPY)[: request.k]
+        similarity = dict(zip(map(int, ids), map(float, similarities[0]), strict=True))
+        wanted = [id_ for group in groups for id_ in group]
+        records = {record.id: record for record in self.collection.pictures(wanted)}
+        calibration = self.calibration(request.weights)
+        matches = []
+        for group in groups:
+            # A picture may have been removed since the vectors were read.
+            here = [id_ for id_ in group if id_ in records]
+            if here:
+                value = similarity[here[0]]
+                matches.append(
+                    Match(
+                        records[here[0]],
+                        value,
+                        self.key,
+                        calibration.judge(value),
+                        tuple(records[id_] for id_ in here[1:]),
+                    )
+                )
+        return matches
 
     def search_file(self, source: Path | bytes, k: int, max_pixels: int) -> Found:
         """Find the pictures most similar to a picture file.
@@ -77,21 +209,14 @@ class Searcher:
             PictureError: when the file cannot be read.
         """
         started = time.perf_counter()
-        needed = 2 * self.embedder.card.preprocessing.resize
-        picture = open_picture(source, needed, max_pixels)
+        how = self.embedder.card.preprocessing
+        picture = open_picture(source, 2 * how.resize, max_pixels)
+        pixels = preprocess(picture.image, how)
         decoded = time.perf_counter()
-        query = self.embedder.embed_image(picture.image)
+        query = self.embedder.describe_pictures(pixels[None])
         extracted = time.perf_counter()
-        return self.search_vector(query, k, decoded - started, extracted - decoded)
-
-    def search_vector(
-        self, query: Matrix, k: int, decoding: float = 0.0, features: float = 0.0
-    ) -> Found:
-        """Find the pictures most similar to an embedding `(1, k)`.
-
-        `decoding` and `features` are the seconds that making it took, for the timings.
-        """
-        return self._find(query, k, None, decoding, features)
+        times = (decoded - started, extracted - decoded)
+        return search([self], query, Request(k), *times)
 
     def search_like(self, id_: int, k: int) -> Found:
         """Find the pictures most similar to one of the collection, itself left out.
@@ -99,64 +224,48 @@ class Searcher:
         Raises:
             LookalikeError: when the picture is not in the collection any more.
         """
-        return self._find(self.embedding(id_), k, id_, 0.0, 0.0)
+        return search([self], self.aspects(id_), Request(k, left_out={(self.key, id_)}))
 
-    def embedding(self, id_: int) -> Matrix:
-        """Return the embedding `(1, k)` of a picture of the collection.
+    def _rows(self, held: Embeddings, request: Request) -> Indices:
+        """Return the rows that may be found."""
+        allowed = np.ones(len(held.ids), bool)
+        if not request.filters.empty:
+            ids = np.fromiter(self.collection.matching(request.filters), np.int64)
+            allowed = np.isin(held.ids, ids)
+        for key, id_ in request.left_out:
+            if key == self.key:
+                allowed &= held.ids != id_
+        return np.flatnonzero(allowed)
 
-        Raises:
-            LookalikeError: when it is not in the collection any more.
-        """
-        embedding = self.collection.embedding(id_)
-        if embedding is None:
-            raise LookalikeError("That picture is not in the collection any more. Search again.")
-        return embedding
-
-    def _find(
-        self, query: Matrix, k: int, left_out: int | None, decoding: float, features: float
-    ) -> Found:
-        started = time.perf_counter()
-        held = self.embeddings()
-        rows, similarities = rank(query, held.vectors, k + (left_out is not None))
-        kept = [
-            (int(held.ids[row]), float(similarity))
-            for row, similarity in zip(rows[0], similarities[0], strict=True)
-            if held.ids[row] != left_out
-        ][:k]
-        records = {record.id: record for record in self.collection.pictures(id_ for id_, _ in kept)}
-        # A picture may have been removed since the embeddings were read.
-        matches = tuple(
-            Match(records[id_], value, self.key) for id_, value in kept if id_ in records
-        )
-        compared = len(held.ids) - (left_out is not None)
-        ranking = time.perf_counter() - started
-        return Found(matches, compared, Timings(decoding * 1e3, features * 1e3, ranking * 1e3))
+    def _scale(self, weights: Weights) -> Matrix:
+        """Return the root of each number's weight, so that products of two are weighted means."""
+        width = self.embedder.dimension
+        rest = self.joined().vectors.shape[1] - width
+        texture = self.embedder.texture.dimension if self.embedder.texture else 0
+        parts = [weights.subject] * width
+        parts += [weights.colour] * (rest - texture) + [weights.texture] * texture
+        roots: Matrix = np.sqrt(np.asarray(parts, np.float32) / weights.total)
+        return roots
 
 
-def search_together(
+def search(
     searchers: Sequence[Searcher],
-    query: Matrix,
-    k: int,
-    left_out: tuple[str, int] | None = None,
+    query: Aspects,
+    request: Request,
     decoding: float = 0.0,
     features: float = 0.0,
 ) -> Found:
-    """Find the pictures of several collections that are most similar to an embedding `(1, k)`.
+    """Find the pictures of one or several collections that are most similar to a query.
 
     Args:
-        left_out: key and id of a picture that is not to be found, the query itself say.
         decoding, features: the seconds that making the query took, for the timings.
     """
-    key, id_ = left_out or ("", None)
-    parts = [
-        searcher._find(query, k, id_ if searcher.key == key else None, 0.0, 0.0)
-        for searcher in searchers
-    ]
-    matches = [match for part in parts for match in part.matches]
+    started = time.perf_counter()
+    matches = [match for searcher in searchers for match in searcher.find(query, request)]
+    # Sorting is stable: equal similarities keep the order of the collections.
     matches.sort(key=lambda match: -match.similarity)
-    ranking = sum(part.timings.ranking for part in parts)
-    return Found(
-        tuple(matches[:k]),
-        sum(part.compared for part in parts),
-        Timings(decoding * 1e3, features * 1e3, ranking),
-    )
+    compared = sum(len(searcher.embeddings().ids) for searcher in searchers)
+    compared -= len(request.left_out)
+    ranking = time.perf_counter() - started
+    timings = Timings(decoding * 1e3, features * 1e3, ranking * 1e3)
+    return Found(tuple(matches[: request.k]), compared, timings)

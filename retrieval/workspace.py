@@ -21,10 +21,14 @@ UNDO_SECONDS = 24 * 3600
 class Workspace:
     """The model and the collections of a running app; safe to use from several threads."""
 
-    def __init__(self, model: Path, pca: Path | None, gpu: bool = True) -> None:
+    def __init__(
+        self, model: Path, pca: Path | None, gpu: bool = True, texture: Path | None = None
+    ) -> None:
+        """Serve with the model in a file, and the PCAs of its features and textures."""
         self._model = model
         self._pca = pca
         self._gpu = gpu
+        self._texture = texture
         self._lock = threading.RLock()
         self._searchers: dict[str, Searcher] = {}
         self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
@@ -32,11 +36,16 @@ class Workspace:
         self.library: Path | None = None
         self.refused: dict[str, str] = {}  # why a collection cannot be searched, by its key
 
+    @property
+    def model_path(self) -> Path:
+        """The file of the model."""
+        return self._model
+
     @cached_property
     def embedder(self) -> Embedder:
         """The model and its PCA; opening takes a moment, the first time."""
         with self._lock:
-            return open_embedder(self._model, self._pca, self._gpu)
+            return open_embedder(self._model, self._pca, self._gpu, self._texture)
 
     # Which collections there are.
 

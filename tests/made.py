@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from retrieval.embedding import Embedder
 from retrieval.images import Preprocessing
@@ -25,7 +25,8 @@ def need(module: str, cure: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        pytest.skip(f"{module} is not installed. Install it with: {cure}")
+        reason = f"{module} is not installed. Install it with: {cure}"
+        pytest.skip(reason, allow_module_level=True)
 
 
 def by_hue(degrees: float, size: tuple[int, int] = (40, 30)) -> Image.Image:
@@ -78,3 +79,27 @@ def extracted(embedder: Embedder) -> int:
     """Return how many pictures the fake network has been given."""
     assert isinstance(embedder.extractor, MeanColour)
     return sum(embedder.extractor.batches)
+
+
+KINDS = ("checks", "clouds", "dots", "stripes")
+
+
+def pattern(kind: str, seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """Draw a picture of one of `KINDS`, which a network tells apart; the seed varies the rest."""
+    generator = np.random.default_rng(seed)
+    if kind == "clouds":
+        return noise(size, seed, coarse=int(generator.integers(3, 6)))
+    paper, ink = (tuple(int(c) for c in generator.integers(low, low + 80, 3)) for low in (170, 0))
+    image = Image.new("RGB", size, paper)
+    draw = ImageDraw.Draw(image)
+    step = int(generator.integers(20, 26))
+    for x in range(-step, size[0] + step, step):
+        if kind == "stripes":
+            draw.line([(x, 0), (x + size[1] // 3, size[1])], ink, step // 3)
+            continue
+        for y in range(0, size[1] + step, step):
+            if kind == "dots":
+                draw.ellipse([x, y, x + step * 2 // 3, y + step * 2 // 3], ink)
+            elif (x // step + y // step) % 2:
+                draw.rectangle([x, y, x + step, y + step], ink)
+    return image

@@ -12,21 +12,19 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import open_browser, running_app, watch
-from tests.made import by_hue, encode, noise
+from tests.made import KINDS, encode, pattern
 
-WHEEL = {"red": 0, "yellow": 60, "green": 120, "blue": 240}
-PER_COLOUR = 8
+EACH = 8
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of coloured clouds, a subfolder for each colour, and a file that is no picture."""
+    """A folder of patterns, a subfolder for each kind, and a file that is no picture."""
     folder = tmp_path_factory.mktemp("pictures")
-    for colour, hue in WHEEL.items():
-        (folder / colour).mkdir()
-        for seed in range(PER_COLOUR):
-            clouds = Image.blend(by_hue(hue, (120, 90)), noise((120, 90), seed), 0.3)
-            clouds.save(folder / colour / f"{colour} {seed}.jpg")
+    for kind in KINDS:
+        (folder / kind).mkdir()
+        for seed in range(EACH):
+            pattern(kind, seed).save(folder / kind / f"{kind} {seed}.jpg")
     (folder / "broken.jpg").write_bytes(b"not a picture")
     return folder
 
@@ -51,6 +49,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     wrong = watch(page, address)
     page.goto(address)
     expect(page.locator(".lk-grid .lk-tile")).to_have_count(24, timeout=30_000)
+    expect(page.locator(".lk-progress")).to_have_count(0, timeout=60_000)  # all are ready
     yield page
     page.close()
     assert wrong == []
@@ -87,8 +86,8 @@ def send_file(page: Page, event: str, data: bytes, name: str, kind: str, target:
 
 
 def test_an_uploaded_picture_brings_the_most_similar_first(page: Page) -> None:
-    upload(page, Image.blend(by_hue(240, (300, 200)), noise((300, 200), 99), 0.3))
-    assert kinds(page)[:PER_COLOUR] == ["blue"] * PER_COLOUR
+    upload(page, pattern("dots", 99, (300, 200)))
+    assert kinds(page)[:EACH] == ["dots"] * EACH
     expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
     scores = [int(text.removesuffix(" %")) for text in page.locator(".lk-score").all_inner_texts()]
     assert scores == sorted(scores, reverse=True)
@@ -97,13 +96,13 @@ def test_an_uploaded_picture_brings_the_most_similar_first(page: Page) -> None:
 
 
 def test_clicking_a_result_shows_more_like_it_and_leaves_itself_out(page: Page) -> None:
-    upload(page, by_hue(0))
+    upload(page, pattern("dots", 99))
     kinds(page)
-    tile = page.locator(".lk-tile", has_text="yellow").first
+    tile = page.locator(".lk-tile", has_text="checks").first
     name = tile.locator(".lk-name").inner_text()
-    tile.locator("button").click()
+    tile.locator(".lk-pick").click()
     expect(page.locator(".lk-head h2")).to_have_text(f"Most similar to {name}")
-    assert kinds(page)[: PER_COLOUR - 1] == ["yellow"] * (PER_COLOUR - 1)
+    assert kinds(page)[: EACH - 1] == ["checks"] * (EACH - 1)
     assert name not in page.locator(".lk-name").all_inner_texts()
 
 
@@ -113,22 +112,26 @@ def test_an_example_searches_with_one_click(page: Page) -> None:
 
 
 def test_a_tile_works_from_the_keyboard(page: Page) -> None:
-    page.locator(".lk-tile button").nth(3).focus()
+    page.locator(".lk-pick").nth(3).focus()
     page.keyboard.press("Enter")
     expect(page.locator(".lk-score").first).to_be_visible()
 
 
 def test_the_number_of_results_can_be_chosen(page: Page) -> None:
-    upload(page, by_hue(120))
+    upload(page, pattern("clouds", 99))
     kinds(page)
     page.locator("#count label", has_text="12").click()
     expect(page.locator(".lk-tile")).to_have_count(12)
     page.locator("#count label", has_text="48").click()
-    expect(page.locator(".lk-tile")).to_have_count(32)
+    # All 32 there are, some of them folded into one as copies.
+    page.wait_for_function("document.querySelectorAll('.lk-tile').length > 24")
+    folded = page.locator(".lk-copies").all_inner_texts()
+    copies = sum(int(text.split()[0]) - 1 for text in folded)
+    assert page.locator(".lk-tile").count() + copies == 4 * EACH
 
 
 def test_show_all_returns_to_the_collection(page: Page) -> None:
-    upload(page, by_hue(120))
+    upload(page, pattern("clouds", 99))
     kinds(page)
     page.locator(".lk-back").click()
     expect(page.locator(".lk-head h2")).to_contain_text("A look around")
@@ -136,28 +139,29 @@ def test_show_all_returns_to_the_collection(page: Page) -> None:
 
 
 def test_a_picture_is_pasted_anywhere_also_over_another(page: Page) -> None:
-    upload(page, by_hue(0))
-    assert kinds(page)[0] == "red"
-    send_file(page, "paste", encode(by_hue(240), "PNG"), "image.png", "image/png", "body")
-    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("blue")
+    upload(page, pattern("dots", 99))
+    assert kinds(page)[0] == "dots"
+    pasted = encode(pattern("stripes", 99), "PNG")
+    send_file(page, "paste", pasted, "image.png", "image/png", "body")
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
 
 
 @pytest.mark.parametrize("target", ["#query", "#results"])
 def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for_it(
     page: Page, target: str
 ) -> None:
-    photo = encode(by_hue(120, (256, 192)), "HEIF")
+    photo = encode(pattern("checks", 99, (256, 192)), "HEIF")
     send_file(page, "drop", photo, "IMG_2034.HEIC", "", target)
-    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("green")
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("checks")
     # Chromium cannot show HEIC: the preview has to be one that it can.
     width = "document.querySelector('#query .image-frame img')?.naturalWidth > 0"
     page.wait_for_function(width)
 
 
 def test_a_damaged_file_gets_a_sentence_and_the_results_stay(page: Page) -> None:
-    upload(page, by_hue(0))
+    upload(page, pattern("dots", 99))
     kinds(page)
-    half = encode(noise((200, 200)), "JPEG")[:900]
+    half = encode(pattern("clouds", 1), "JPEG")[:900]
     page.set_input_files(
         "#query input[type=file]",
         {
@@ -169,9 +173,9 @@ def test_a_damaged_file_gets_a_sentence_and_the_results_stay(page: Page) -> None
     toast = page.get_by_test_id("toast-body")
     expect(toast).to_contain_text("damaged or cut short")
     assert "/" not in toast.inner_text()
-    assert kinds(page)[0] == "red"
-    upload(page, by_hue(240))
-    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("blue")
+    assert kinds(page)[0] == "dots"
+    upload(page, pattern("stripes", 99))
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
 
 
 def test_the_gallery_fits_a_phone_and_dark_mode(browser: Browser, address: str) -> None:
@@ -196,9 +200,9 @@ def test_programs_search_by_the_named_endpoint(address: str, tmp_path: Path) -> 
     from gradio_client.exceptions import AppError
 
     client = Client(address, verbose=False)
-    by_hue(60).save(tmp_path / "yellow.png")
-    rows = client.predict(handle_file(tmp_path / "yellow.png"), 5, api_name="/search")
-    assert [row["label"] for row in rows] == ["yellow"] * 5
+    pattern("checks", 99).save(tmp_path / "query.png")
+    rows = client.predict(handle_file(tmp_path / "query.png"), 5, api_name="/search")
+    assert [row["label"] for row in rows] == ["checks"] * 5
     assert all(-1 <= row["similarity"] <= 1 for row in rows)
     jpeg = urllib.request.urlopen(address + rows[0]["thumbnail"]).read()
     assert jpeg.startswith(b"\xff\xd8")
@@ -240,6 +244,6 @@ def test_without_pictures_the_page_says_so_kindly(browser: Browser, tmp_path: Pa
         page = browser.new_page()
         page.goto(address)
         expect(page.locator(".lk-empty")).to_contain_text("No pictures here yet", timeout=30_000)
-        upload(page, by_hue(0))
+        upload(page, pattern("dots", 99))
         expect(page.locator(".lk-empty")).to_be_visible()
         page.close()

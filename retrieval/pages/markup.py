@@ -1,11 +1,16 @@
-"""The HTML of the results: every text in it is escaped, every address is one of our own."""
+"""The HTML of the results: every text in it is escaped, every address is one of our own.
 
-from collections.abc import Iterable, Sequence
+A button tells what it does by `data-do`; `page.js` hands its other data on to the handlers.
+"""
+
+from collections.abc import Iterable
 from html import escape
 from pathlib import PurePosixPath
 
 from retrieval.collection import PictureRecord
+from retrieval.confidence import Confidence
 from retrieval.pages import words
+from retrieval.pages.asking import Asked
 from retrieval.search import Found, Match
 from retrieval.workspace import Building
 
@@ -23,26 +28,53 @@ def percent(similarity: float) -> int:
     return round(100 * max(0.0, min(1.0, similarity)))
 
 
-def results(matches: Sequence[Match], heading: str, subject: str) -> str:
-    """Lay out results, the most similar first, each a button for "more like this"."""
-    tiles = "".join(
-        _tile(match.key, match.picture, position, percent(match.similarity))
-        for position, match in enumerate(matches)
+def name_of(picture: PictureRecord) -> str:
+    """Return the file's name."""
+    return PurePosixPath(picture.path).name
+
+
+def results(found: Found, asked: Asked, address: str) -> str:
+    """Lay out results, the most similar first, with a line where the good matches end."""
+    wanted = sum(part.wanted for part in asked.parts)
+    if wanted > 1:
+        subject = words.LIKE_SEVERAL.format(n=wanted)
+    elif asked.upload and asked.upload.wanted:
+        subject = words.LIKE_YOURS
+    else:
+        subject = words.LIKE_NAMED.format(name=next(p.name for p in asked.parts if p.wanted))
+    tiles: list[str] = []
+    divided = False
+    good = found.confidence >= Confidence.SIMILAR
+    for match in found.matches:
+        if good and not divided and match.confidence < Confidence.SIMILAR:
+            divided = True
+            tiles.append(f'<li class="lk-divider"><span>{escape(words.DIVIDER)}</span></li>')
+        tiles.append(_result(match))
+    notice = ""
+    if found.confidence == Confidence.NONE and found.matches:
+        notice = f'<p class="lk-none" role="status">{escape(words.NOTHING_MATCHES)}</p>'
+    spoken = words.SPOKEN.format(n=len(found.matches), best=words.CONFIDENCE[found.confidence])
+    return (
+        _head(words.RESULTS, subject, closable=True, address=address)
+        + _chips(asked)
+        + notice
+        + f'<p class="lk-sr" role="status">{escape(spoken)}</p>'
+        + f'<ol class="lk-grid" aria-label="{escape(words.RESULTS)}">{"".join(tiles)}</ol>'
     )
-    return _grid(heading, subject, tiles, closable=True)
 
 
-def browse(pictures: Iterable[Placed]) -> str:
+def browse(pictures: Iterable[Placed], address: str) -> str:
     """Lay out pictures of the collections, to begin with."""
-    tiles = "".join(_tile(key, picture, i, None) for i, (key, picture) in enumerate(pictures))
-    return _grid(words.BROWSE, words.BROWSE_HINT, tiles, closable=False)
+    tiles = "".join(_tile(key, picture, "", _spoken(picture)) for key, picture in pictures)
+    head = _head(words.BROWSE, words.BROWSE_HINT, closable=False, address=address)
+    return f'{head}<ol class="lk-grid" aria-label="{escape(words.BROWSE)}">{tiles}</ol>'
 
 
 def examples(pictures: Iterable[Placed]) -> str:
     """Lay out a few small pictures to try."""
     buttons = "".join(
-        f'<button type="button" class="lk-example" data-key="{escape(key)}" '
-        f'data-id="{picture.id}" aria-label="{escape(_spoken(picture))}">'
+        f'<button type="button" {_doing("pick", key, picture)} '
+        f'aria-label="{escape(_spoken(picture))}">'
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy"></button>'
         for key, picture in pictures
     )
@@ -53,9 +85,12 @@ def examples(pictures: Iterable[Placed]) -> str:
     )
 
 
-def empty(body: str) -> str:
+def empty(title: str, body: str, address: str = "") -> str:
     """Say kindly that there is nothing to show."""
-    return f'<div class="lk-empty"><h2>{escape(words.EMPTY_TITLE)}</h2><p>{escape(body)}</p></div>'
+    return (
+        f'<div class="lk-empty" data-address="{escape(address)}"><h2>{escape(title)}</h2>'
+        f"<p>{escape(body)}</p></div>"
+    )
 
 
 def truth(
@@ -80,15 +115,15 @@ def building(state: Building, name: str, now: float) -> str:
     """Say how the building of a collection stands, with a bar while it goes on."""
     step = state.step
     if state.problem:
-        return _notice(state.problem, None)
+        return notice(state.problem, None)
     if state.finished and not step.total:
         return ""  # nothing was new, so there is nothing to tell
     if state.finished:
         text = words.BUILT_UNREADABLE if step.unreadable else words.BUILT
         text = text.format(name=name, new=f"{step.ready:,}", unreadable=f"{step.unreadable:,}")
-        return _notice(text, None)
+        return notice(text, None)
     if not step.total:
-        return _notice(words.BUILDING_SCAN.format(name=name), None)
+        return notice(words.BUILDING_SCAN.format(name=name), None)
     left = state.seconds_left(now)
     text = words.BUILDING.format(
         name=name,
@@ -96,7 +131,7 @@ def building(state: Building, name: str, now: float) -> str:
         total=f"{step.total:,}",
         left="" if left is None else words.BUILDING_LEFT.format(time=duration(left)),
     )
-    return _notice(text, step.done / step.total)
+    return notice(text, step.done / step.total)
 
 
 def duration(seconds: float) -> str:
@@ -110,58 +145,112 @@ def duration(seconds: float) -> str:
     return words.HOURS.format(n=round(seconds / 3600))
 
 
-def _notice(text: str, fraction: float | None) -> str:
+def notice(text: str, fraction: float | None) -> str:
+    """Show one line, and a bar when something is under way."""
     bar = ""
     if fraction is not None:
         whole = round(100 * fraction)
         bar = (
-            f'<span class="lk-progress" role="progressbar" aria-valuenow="{whole}" '
-            f'aria-valuemin="0" aria-valuemax="100"><i style="width:{whole}%"></i></span>'
+            f'<span class="lk-progress" role="progressbar" aria-label="{escape(text)}" '
+            f'aria-valuenow="{whole}" aria-valuemin="0" aria-valuemax="100">'
+            f'<i style="width:{whole}%"></i></span>'
         )
     return f'<div class="lk-notice" role="status">{escape(text)}{bar}</div>'
 
 
-def _grid(heading: str, subject: str, tiles: str, closable: bool) -> str:
+def script_words() -> str:
+    """Hand `page.js` its words."""
+    return (
+        f'<span id="lk-words" hidden data-crop="{escape(words.CROP_HINT)}" '
+        f'data-reset="{escape(words.CROP_RESET)}"></span>'
+    )
+
+
+def _head(heading: str, subject: str, closable: bool, address: str) -> str:
     close = (
-        f'<button type="button" class="lk-back" data-back="1">{escape(words.BACK)}</button>'
+        f'<button type="button" class="lk-back" data-do="back">{escape(words.BACK)}</button>'
         if closable
         else ""
     )
     return (
-        f'<div class="lk-head"><h2>{escape(heading)} <span>{escape(subject)}</span></h2>'
-        f"{close}</div>"
-        f'<ol class="lk-grid">{tiles}</ol>'
+        f'<div class="lk-head" data-address="{escape(address)}">'
+        f"<h2>{escape(heading)} <span>{escape(subject)}</span></h2>{close}</div>"
     )
 
 
-def _tile(key: str, picture: PictureRecord, position: int, share: int | None) -> str:
-    name = PurePosixPath(picture.path).name
-    score, spoken = "", _spoken(picture)
-    if share is not None:
-        score = (
-            f'<span class="lk-bar"><i style="width:{share}%"></i></span>'
-            f'<span class="lk-score">{share} %</span>'
+def _chips(asked: Asked) -> str:
+    """Show what the query is made of, each with a button that takes it away."""
+    chips = []
+    for index, part in enumerate(asked.parts):
+        name = part.name + (f" ({words.CROPPED})" if part.crop else "")
+        text = name if part.wanted else words.CHIP_UNLIKE.format(name=name)
+        chips.append(
+            f'<li class="lk-chip{"" if part.wanted else " lk-unlike"}">'
+            f'<img src="{escape(part.address)}" alt=""><span>{escape(text)}</span>'
+            f'<button type="button" data-do="remove" data-id="{index}" '
+            f'aria-label="{escape(words.CHIP_REMOVE.format(name=name))}">×</button></li>'
         )
-        label = f", {picture.label}" if picture.label else ""
-        spoken = words.TILE.format(name=name, label=label, percent=share)
+    return f'<ul class="lk-chips" aria-label="{escape(words.CHIPS)}">{"".join(chips)}</ul>'
+
+
+def _result(match: Match) -> str:
+    share = percent(match.similarity)
+    sure = words.CONFIDENCE[match.confidence]
+    score = (
+        f'<span class="lk-bar"><i style="width:{share}%"></i></span>'
+        f'<span class="lk-score">{share} %</span><span class="lk-sure">{escape(sure)}</span>'
+    )
+    picture = match.picture
+    name, label = name_of(picture), f", {picture.label}" if picture.label else ""
+    spoken = words.TILE.format(name=name, label=label, percent=share, sure=sure)
+    actions = "".join(
+        f'<button type="button" {_doing(what, match.key, picture)} title="{escape(title)}" '
+        f'aria-label="{escape(f"{title}: {name}")}">{sign}</button>'
+        for what, title, sign in (
+            ("more", words.ADD_MORE, "+"),
+            ("less", words.ADD_LESS, "−"),
+            ("why", words.WHY, "?"),
+        )
+    )
+    copies = ""
+    if match.copies:
+        text = words.COPIES.format(n=len(match.copies) + 1)
+        copies = f'<span class="lk-copies">{escape(text)}</span>'
+    return _tile(match.key, picture, score, spoken, actions, copies)
+
+
+def _tile(
+    key: str,
+    picture: PictureRecord,
+    score: str,
+    spoken: str,
+    actions: str = "",
+    copies: str = "",
+) -> str:
     label = (
         f'<span class="lk-kind">{escape(_pretty(picture.label))}</span>' if picture.label else ""
     )
+    actions = f'<span class="lk-actions">{actions}</span>' if actions else ""
     return (
-        f'<li class="lk-tile" style="--n:{min(position, 24)}"><button type="button" '
-        f'data-key="{escape(key)}" data-id="{picture.id}" aria-label="{escape(spoken)}">'
+        f'<li class="lk-tile"><button type="button" class="lk-pick" '
+        f'{_doing("pick", key, picture)} aria-label="{escape(spoken)}">'
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy" '
         f'width="{picture.width}" height="{picture.height}">'
         f'<span class="lk-more" aria-hidden="true">{escape(words.MORE_LIKE_THIS)}</span>'
-        f'<span class="lk-caption">{score}{label}<span class="lk-name">{escape(name)}</span></span>'
-        "</button></li>"
+        f"{copies}</button>{actions}"
+        f'<div class="lk-caption">{score}<span class="lk-line">{label}'
+        f'<span class="lk-name" title="{escape(picture.path)}">{escape(name_of(picture))}</span>'
+        "</span></div></li>"
     )
 
 
+def _doing(what: str, key: str, picture: PictureRecord) -> str:
+    return f'data-do="{what}" data-key="{escape(key)}" data-id="{picture.id}"'
+
+
 def _spoken(picture: PictureRecord) -> str:
-    name = PurePosixPath(picture.path).name
     label = f", {picture.label}" if picture.label else ""
-    return words.TILE_BROWSE.format(name=name, label=label)
+    return words.TILE_BROWSE.format(name=name_of(picture), label=label)
 
 
 def _pretty(label: str) -> str:

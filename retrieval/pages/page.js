@@ -1,8 +1,11 @@
-// Pictures may be pasted or dropped anywhere on the page: hand them to the upload as if chosen there.
+// What the page does beyond Gradio: paste and drop anywhere, buttons in our own markup, cropping by
+// dragging a box, arrow keys through the results, and the address that reproduces a search.
 (() => {
-  const input = () => document.querySelector("#query input[type=file]");
+  const tell = (what, data) => window.lookalike?.(what, data);
 
+  // --- A picture from anywhere -------------------------------------------------------------------
   const SUFFIXES = /\.(heic|heif|hif|avif|tiff?)$/i;
+  const input = () => document.querySelector("#query input[type=file]");
 
   // Many systems have no type for HEIC, and Gradio refuses what has none: give it one by its name.
   const typed = (file) => {
@@ -25,15 +28,10 @@
     window.scrollTo({ top: 0, behavior: "smooth" });
   };
 
-  // Where the system has no type for HEIC, "image/*" alone would hide iPhone photos in the dialog.
-  document.addEventListener(
-    "click",
-    () => input()?.setAttribute("accept", "image/*,.heic,.heif,.hif,.avif,.tif,.tiff"),
-    true,
-  );
+  const isPicture = (file) => file.type.startsWith("image/") || SUFFIXES.test(file.name);
 
-  const isPicture = (file) =>
-    file.type.startsWith("image/") || SUFFIXES.test(file.name);
+  // Another tab has drops and fields of its own.
+  const searching = () => document.getElementById("query")?.offsetParent != null;
 
   document.addEventListener(
     "change",
@@ -48,12 +46,12 @@
 
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find(isPicture);
-    if (!file) return;
+    if (!file || !searching()) return;
     event.preventDefault();
     give(file);
   });
 
-  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  const carriesFiles = (event) => searching() && event.dataTransfer?.types.includes("Files");
   const mark = (on) => document.documentElement.classList.toggle("lk-dragging", on);
 
   document.addEventListener("dragover", (event) => {
@@ -64,14 +62,211 @@
   document.addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) mark(false);
   });
-  const onDrop = (event) => {
-    mark(false);
-    if (!carriesFiles(event)) return;
-    // Also what falls on the upload itself: on its own it refuses HEIC that has no type.
-    event.preventDefault();
-    event.stopPropagation();
-    const file = [...event.dataTransfer.files].find(isPicture);
-    if (file) give(file);
+  document.addEventListener(
+    "drop",
+    (event) => {
+      mark(false);
+      if (!carriesFiles(event)) return;
+      // Also what falls on the upload itself: on its own it refuses HEIC that has no type.
+      event.preventDefault();
+      event.stopPropagation();
+      const file = [...event.dataTransfer.files].find(isPicture);
+      if (file) give(file);
+    },
+    true,
+  );
+
+  // --- Buttons in our markup ---------------------------------------------------------------------
+  let opener = null; // to which the focus goes back when the dialog is closed
+  const closeDialog = () => {
+    const dialog = document.querySelector(".lk-why");
+    if (!dialog) return;
+    dialog.remove();
+    opener?.focus();
   };
-  document.addEventListener("drop", onDrop, true);
+
+  document.addEventListener("click", (event) => {
+    // Where the system has no type for HEIC, "image/*" alone would hide iPhone photos in the dialog.
+    input()?.setAttribute("accept", "image/*,.heic,.heif,.hif,.avif,.tif,.tiff");
+    const dialog = event.target.closest?.(".lk-why");
+    if (dialog && (event.target === dialog || event.target.closest("[data-close]"))) closeDialog();
+    const button = event.target.closest?.("[data-do]");
+    if (!button) return;
+    const { do: what, key, id } = button.dataset;
+    opener = button;
+    tell(what, { key, id: Number(id) });
+    if (what === "pick") window.scrollTo({ top: 0, behavior: "smooth" });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") closeDialog();
+    const tile = event.target.closest?.(".lk-grid .lk-tile");
+    if (!tile || !event.key.startsWith("Arrow")) return;
+    const picks = [...tile.parentElement.querySelectorAll(".lk-pick")];
+    const at = picks.indexOf(tile.querySelector(".lk-pick"));
+    const top = (pick) => pick.getBoundingClientRect().top;
+    const columns = picks.filter((pick) => top(pick) === top(picks[0])).length;
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
+    const next = picks[at + step[event.key]];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+
+  // --- The address -------------------------------------------------------------------------------
+  let seen = null; // the address of the results that were last looked at
+
+  const follow = () => {
+    const address = document.querySelector("#results [data-address]")?.dataset.address;
+    if (address === undefined || address === seen) return;
+    const first = seen === null;
+    seen = address;
+    if (address === location.search) return;
+    // Gradio's own parameters (the theme, say) are let be as long as nothing has been asked.
+    if (first && !address) return;
+    history[first ? "replaceState" : "pushState"]({}, "", address || location.pathname);
+  };
+
+  window.addEventListener("popstate", () => tell("visit", { query: location.search }));
+
+  // --- Cropping ----------------------------------------------------------------------------------
+  const picture = () => document.querySelector("#query .image-frame img");
+  let box = null; // left, top, right, bottom as shares of the picture
+  let source = "";
+
+  // Where the picture itself lies: it is fitted into its frame, and leaves room beside it.
+  const area = () => {
+    const image = picture();
+    const frame = image.getBoundingClientRect();
+    const scale = Math.min(frame.width / image.naturalWidth, frame.height / image.naturalHeight);
+    const width = image.naturalWidth * scale;
+    const height = image.naturalHeight * scale;
+    const left = frame.left + (frame.width - width) / 2;
+    return { left, top: frame.top + (frame.height - height) / 2, width, height };
+  };
+
+  const draw = () => {
+    const layer = document.getElementById("lk-crop");
+    if (!layer || !picture()?.naturalWidth) return;
+    const room = area();
+    const frame = layer.parentElement.getBoundingClientRect();
+    Object.assign(layer.style, {
+      left: `${room.left - frame.left}px`,
+      top: `${room.top - frame.top}px`,
+      width: `${room.width}px`,
+      height: `${room.height}px`,
+    });
+    const [mark, reset] = layer.children;
+    mark.hidden = reset.hidden = !box;
+    if (!box) return;
+    const [left, top, right, bottom] = box;
+    Object.assign(mark.style, {
+      left: `${100 * left}%`,
+      top: `${100 * top}%`,
+      width: `${100 * (right - left)}%`,
+      height: `${100 * (bottom - top)}%`,
+    });
+  };
+
+  const setBox = (next, send) => {
+    box = next;
+    draw();
+    if (send) tell("crop", { box });
+  };
+
+  const words = () => document.getElementById("lk-words")?.dataset ?? {};
+
+  const addLayer = () => {
+    const image = picture();
+    const layer = document.getElementById("lk-crop");
+    if (!image || !searching()) {
+      layer?.remove();
+      source = "";
+      box = null;
+      return;
+    }
+    if (image.src !== source) {
+      source = image.src;
+      box = null;
+      image.addEventListener("load", draw, { once: true });
+    }
+    if (layer) return draw();
+    const fresh = document.createElement("div");
+    fresh.id = "lk-crop";
+    fresh.tabIndex = 0;
+    fresh.setAttribute("role", "group");
+    fresh.setAttribute("aria-label", words().crop ?? "");
+    fresh.title = words().crop ?? "";
+    const mark = document.createElement("i");
+    const reset = document.createElement("button");
+    reset.type = "button";
+    reset.textContent = words().reset ?? "";
+    reset.addEventListener("click", (event) => {
+      event.stopPropagation();
+      setBox(null, true);
+    });
+    reset.addEventListener("pointerdown", (event) => event.stopPropagation());
+    fresh.append(mark, reset);
+    image.closest(".image-container").append(fresh);
+
+    let start = null;
+    const at = (event) => {
+      const room = fresh.getBoundingClientRect();
+      const share = (value, from, size) => Math.min(1, Math.max(0, (value - from) / size));
+      return [share(event.clientX, room.left, room.width), share(event.clientY, room.top, room.height)];
+    };
+    fresh.addEventListener("pointerdown", (event) => {
+      start = at(event);
+      fresh.setPointerCapture(event.pointerId);
+      event.preventDefault();
+      fresh.focus({ preventScroll: true });
+    });
+    fresh.addEventListener("pointermove", (event) => {
+      if (!start) return;
+      const [x, y] = at(event);
+      const [a, b] = start;
+      setBox([Math.min(a, x), Math.min(b, y), Math.max(a, x), Math.max(b, y)], false);
+    });
+    fresh.addEventListener("pointerup", () => {
+      if (!start) return;
+      start = null;
+      const small = !box || box[2] - box[0] < 0.05 || box[3] - box[1] < 0.05;
+      if (small) return setBox(null, Boolean(box));
+      setBox(box, true);
+    });
+    // By keyboard: Enter starts with the middle, arrows move it, with Shift they change its size.
+    fresh.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, -0.05], ArrowDown: [0, 0.05] };
+      const keep = (value) => Math.min(1, Math.max(0, value));
+      if (event.key === "Enter" && event.target === fresh) {
+        setBox([0.25, 0.25, 0.75, 0.75], true);
+      } else if (event.key === "Escape" && box) {
+        setBox(null, true);
+      } else if (by[event.key] && box) {
+        const [dx, dy] = by[event.key];
+        const [left, top, right, bottom] = box;
+        const moved = event.shiftKey
+          ? [left, top, keep(Math.max(left + 0.1, right + dx)), keep(Math.max(top + 0.1, bottom + dy))]
+          : [left + dx, top + dy, right + dx, bottom + dy];
+        if (moved.every((share) => share >= -1e-9 && share <= 1 + 1e-9)) setBox(moved.map(keep), true);
+      } else return;
+      event.preventDefault();
+    });
+    draw();
+  };
+
+  // --- Follow what Gradio changes ----------------------------------------------------------------
+  let waiting = false;
+  const look = () => {
+    waiting = false;
+    follow();
+    addLayer();
+    const card = document.querySelector(".lk-why [data-close]");
+    if (card && !card.closest(".lk-why").contains(document.activeElement)) card.focus();
+  };
+  new MutationObserver(() => {
+    if (!waiting) requestAnimationFrame(look);
+    waiting = true;
+  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["src"] });
+  window.addEventListener("resize", draw);
 })();

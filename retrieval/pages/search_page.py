@@ -1,54 +1,61 @@
-"""The search page: a picture in, a gallery out, and "more like this" on each result."""
+"""The search page: a picture in, a gallery out, and everything that can be asked about it."""
 
+import hashlib
+import io
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.images import open_picture, read_bounded
-from retrieval.pages import markup, words
+from retrieval.images import crop, open_picture, preprocess, read_bounded, thumbnail
+from retrieval.pages import details, markup, words
+from retrieval.pages.asking import (
+    Address,
+    Asked,
+    Box,
+    Options,
+    Part,
+    bounded_box,
+    read_address,
+    write_address,
+)
 from retrieval.pages.query_image import QueryImage
+from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import visitor_of
-from retrieval.reduction import Matrix
-from retrieval.search import Found, Searcher, search_together
+from retrieval.query import join_aspects
+from retrieval.search import Found, Match, Placed, Request, Searcher, search
 from retrieval.workspace import Building, Workspace
 
-COUNTS = [12, 24, 48, 96]
 EXAMPLES = 6
 POLL_SECONDS = 1.0
-ALL = ""  # in place of a collection's key
 # What browsers cannot show as it was uploaded; its preview is sent back decoded.
 UNSHOWABLE = frozenset({".heic", ".heif", ".hif", ".tif", ".tiff", ".dib"})
-PREVIEW_SIDE = 640  # pixels
+PREVIEW_SIDE = 640  # pixels; what is kept of an upload, so that a part of it can be cropped
+CHIP_SIDE = 96
 
-# A tile tells which picture it is, and the button above the tiles asks for all of them again.
-PICK = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button');
-  if (!button) return;
-  if (button.dataset.back) trigger('clear');
-  else if (button.dataset.id) {
-    trigger('select', {key: button.dataset.key, id: Number(button.dataset.id)});
-  }
-});
+# `page.js` listens for buttons everywhere on the page; this is its way to the handlers.
+BRIDGE = """
+window.lookalike = (what, data) => {
+  if (what === 'pick') trigger('pick', data);
+  if (what === 'more') trigger('more', data);
+  if (what === 'less') trigger('less', data);
+  if (what === 'why') trigger('why', data);
+  if (what === 'remove') trigger('remove', data);
+  if (what === 'back') trigger('back', data);
+  if (what === 'crop') trigger('crop', data);
+  if (what === 'visit') trigger('visit', data);
+};
 """
 
-
-@dataclass(frozen=True)
-class Query:
-    """What the results on the page are like; kept for the visitor, so that options can change."""
-
-    heading: str
-    vector: Matrix | None = None  # (1, k), of an upload
-    picture: tuple[str, int] | None = None  # key and id of a picture of a collection
+Values = dict[Any, Any]  # what Gradio hands over: a value for each component
+Handler = Callable[[Asked, Options, Any, gr.Request], Asked]
 
 
 class SearchPage:
@@ -59,10 +66,11 @@ class SearchPage:
 
     def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
         """Add the page to the Blocks around it; `tab` is the tab that it lies in."""
-        query = gr.State(None, time_to_live=6 * 3600)
+        self.asked = gr.State(Asked(), time_to_live=6 * 3600)
+        bridge = _html("bridge", js=BRIDGE, value=markup.script_words())
         with gr.Row(elem_id="columns"):
             with gr.Column(elem_id="ask", min_width=280):
-                upload = QueryImage(
+                self.upload = QueryImage(
                     label=words.QUERY,
                     show_label=False,
                     sources=["upload", "webcam", "clipboard"],
@@ -71,52 +79,57 @@ class SearchPage:
                     height=236,
                     buttons=[],
                 )
-                # What it offers hangs on who looks, so it is filled when the page is opened.
-                choice = gr.Dropdown(
-                    [(words.ALL_COLLECTIONS, ALL)],
-                    value=ALL,
-                    label=words.COLLECTION,
-                    elem_id="collection",
-                    visible=False,
-                )
-                examples = _html("examples")
-                count = gr.Radio(COUNTS, value=settings.RESULTS, label=words.COUNT, elem_id="count")
+                self.examples = _html("examples")
+                self.options = SearchOptions()
             with gr.Column(elem_id="answer", min_width=320):
-                status = _html("status")
-                results = _html("results")
-                truth = _html("truth")
+                self.status = _html("status")
+                self.results = _html("results")
+                self.truth = _html("truth")
+        self.why = _html("why")
+        self.timer = gr.Timer(POLL_SECONDS, active=False)
+        self._wire(app, tab, bridge)
+        self._build_api()
 
+    def _wire(self, app: gr.Blocks, tab: gr.Tab, bridge: gr.HTML) -> None:
         # Searching is quick, and a spinner over the gallery would only flicker.
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        answer = [results, truth, query]
-        view = [status, results, examples, truth]
-        timer = gr.Timer(POLL_SECONDS, active=False)
-        arrival = [choice, *view, timer]
-        app.load(self.on_load, None, arrival, **quiet)
-        tab.select(self.on_return, [query, choice], arrival, **quiet)
-        choice.input(self.on_choice, [query, choice, count], [*view, timer, query], **quiet)
-        upload.input(
+        inputs = {self.asked, *self.options.inputs}
+        answer = [self.results, self.truth, self.asked]
+        view = [self.status, *answer, self.examples, self.timer]
+        offer = self.options.choice
+        app.load(self.on_load, None, [*view, *self.options.outputs], **quiet)
+        tab.select(self.on_return, inputs, [*view, offer], **quiet)
+        offer.input(self.on_choice, inputs, view, **quiet)
+        self.timer.tick(self.on_tick, inputs, view, **quiet)
+        self.upload.input(
             self.on_upload,
-            [upload, choice, count],
-            [*answer, upload],
+            {self.upload, *inputs},
+            [*answer, self.upload],
             concurrency_id="model",
             **quiet,
         )
-        upload.clear(self.on_back, choice, answer, **quiet)
-        results.select(self.on_pick, [choice, count], [*answer, upload], **quiet)
-        examples.select(self.on_pick, [choice, count], [*answer, upload], **quiet)
-        results.clear(self.on_back_from_results, choice, [*answer, upload], **quiet)
-        count.input(self.on_count, [query, choice, count], answer, **quiet)
-        timer.tick(self.on_tick, [query, choice], [*view, timer], **quiet)
-        self.choice = choice
-        self._build_api()
+        self.upload.clear(self._asking(lambda *_: Asked()), inputs, answer, **quiet)
+        for event, handler in (
+            (bridge.more, self._add(wanted=True)),
+            (bridge.less, self._add(wanted=False)),
+            (bridge.remove, self._remove),
+            (bridge.crop, self._crop),
+        ):
+            event(self._asking(handler), inputs, answer, **quiet)
+        # These leave the upload behind, so it is taken off the page.
+        for event, handler in ((bridge.pick, self._pick), (bridge.back, lambda *_: Asked())):
+            event(self._asking(handler, emptied=True), inputs, [*answer, self.upload], **quiet)
+        bridge.visit(self.on_visit, inputs, [*view, *self.options.outputs], **quiet)
+        bridge.why(self.on_why, inputs, self.why, concurrency_id="model", **quiet)
+        for changed in self.options.events:
+            changed(self._asking(lambda asked, *_: asked), inputs, answer, **quiet)
 
     def _build_api(self) -> None:
         """Offer `/search` to programs. Hidden components, since their uploads are checked."""
         with gr.Row(visible=False):
             picture = QueryImage(label="picture")
             count = gr.Number(settings.RESULTS, label="count", precision=0)
-            collection = gr.Textbox(ALL, label="collection")
+            collection = gr.Textbox("", label="collection")
             matches = gr.JSON(label="matches")
             gr.Button().click(
                 self.search,
@@ -126,99 +139,77 @@ class SearchPage:
                 concurrency_id="model",
             )
 
-    # The handlers. They return the results, the truth line and the query, in this order.
+    # The handlers of the page. A view is the status, the answer, the examples and the timer; an
+    # answer is the results, the truth line and the query.
 
     def on_load(self, request: gr.Request) -> tuple[Any, ...]:
-        """Show the first collection to whoever has just opened the page."""
+        """Show the first collection, or what the address asks for, to a visitor."""
         keys = self.workspace.keys(visitor_of(request))
-        choice = keys[0] if keys else ALL
-        held = self._held(choice, request)
-        return self._offer(choice, request), *self._view(held), self._timer(held)
+        address = read_address(str(request.query_params))
+        options = address.options
+        if options.choice not in keys and not address.parts:
+            options = replace(options, choice=keys[0] if keys else "")
+        return self._visit(Asked(), replace(address, options=options), request)
 
-    def on_return(
-        self, query: Query | None, choice: str | None, request: gr.Request
-    ) -> tuple[Any, ...]:
+    def on_visit(self, values: Values, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        """Follow the browser's back and forward buttons."""
+        return self._visit(values[self.asked], read_address(str(event.query)), request)
+
+    def on_return(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow what has happened to the collections while another tab was open."""
-        if choice not in self.workspace.keys(visitor_of(request)):
-            choice = ALL
-        return self._offer(choice, request), *self.on_tick(query, choice, request)
+        options = self.options.read(values)
+        if options.choice not in self.workspace.keys(visitor_of(request)):
+            options = replace(options, choice="")
+        offered = self.options.offer(self._held("", request), options.choice)
+        return (*self._view(values[self.asked], options, request), offered)
 
-    def on_choice(
-        self, query: Query | None, choice: str | None, count: int, request: gr.Request
-    ) -> tuple[Any, ...]:
+    def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Turn to another collection, with the same query where there is one."""
-        held = self._held(choice, request)
-        status, browse, examples, truth = self._view(held)
-        try:
-            if query is not None:
-                browse, truth, query = self._show(
-                    held, self._find(held, query, count, request), query
-                )
-        except LookalikeError as error:
-            _warn(error)
-            query = None
-        return status, browse, examples, truth, self._timer(held), query
+        return self._view(values[self.asked], self.options.read(values), request)
 
-    def on_upload(
-        self, path: Path | None, choice: str | None, count: int, request: gr.Request
-    ) -> tuple[Any, ...]:
-        """Search for an uploaded picture, and return what the upload is to show."""
-        if path is None:
-            return (*self.on_back(choice, request), gr.skip())
-        held = self._held(choice, request)
-        try:
-            found, query, preview = self._search_upload(held, path, count)
-        except LookalikeError as error:
-            _warn(error)
-            return (gr.skip(), gr.skip(), gr.skip(), None)
-        return (*self._show(held, found, query), gr.skip() if preview is None else preview)
-
-    def on_pick(
-        self, choice: str | None, count: int, event: gr.EventData, request: gr.Request
-    ) -> tuple[Any, ...]:
-        """Search for more pictures like one of a collection, which becomes the query."""
-        held = self._held(choice, request)
-        try:
-            query = self._query_of_picture(str(event.key), int(event.id), request)
-            found = self._find(held, query, count, request)
-        except LookalikeError as error:
-            _warn(error)
-            return (gr.skip(),) * 4
-        return (*self._show(held, found, query), None)
-
-    def on_count(
-        self, query: Query | None, choice: str | None, count: int, request: gr.Request
-    ) -> tuple[Any, ...]:
-        """Show more or fewer results of the same query."""
-        if query is None:
-            return (gr.skip(),) * 3
-        held = self._held(choice, request)
-        try:
-            return self._show(held, self._find(held, query, count, request), query)
-        except LookalikeError as error:
-            _warn(error)
-            return (gr.skip(),) * 3
-
-    def on_back(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Show the collection again."""
-        held = self._held(choice, request)
-        return self._browse(held), self._truth(held), None
-
-    def on_back_from_results(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Show the collection again, and take the uploaded picture away."""
-        return (*self.on_back(choice, request), None)
-
-    def on_tick(
-        self, query: Query | None, choice: str | None, request: gr.Request
-    ) -> tuple[Any, ...]:
+    def on_tick(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow the building of the collection; the results of a search stay as they are."""
-        held = self._held(choice, request)
+        asked, options = values[self.asked], self.options.read(values)
+        held = self._held(options.choice, request)
         going_on = self._building(held)
         # The first pictures are shown as they come; later ones would only make the page flicker.
         settled = going_on is not None and going_on.step.done > 4 * settings.RESULTS
-        if query is not None or settled:
-            return self._status(held), gr.skip(), gr.skip(), gr.skip(), self._timer(held)
-        return (*self._view(held), self._timer(held))
+        if asked.parts or settled:
+            return self._status(held), *(gr.skip(),) * 4, self._timer(held)
+        return self._view(asked, options, request)
+
+    def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+        """Search for an uploaded picture, and return what the upload is to show."""
+        asked, options = values[self.asked], self.options.read(values)
+        path: Path | None = values[self.upload]
+        if path is None:
+            return (*self._answer(Asked(), options, request), gr.skip())
+        try:
+            part, times = self._read_upload(path)
+        except LookalikeError as error:
+            _warn(error)
+            return gr.skip(), gr.skip(), gr.skip(), None
+        preview = gr.skip()
+        if path.suffix.lower() in UNSHOWABLE:
+            preview = open_picture(part.jpeg).image
+        return (*self._answer(asked.only(part), options, request, times), preview)
+
+    def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
+        """Show what makes a result match the query."""
+        asked: Asked = values[self.asked]
+        part = next((part for part in asked.parts if part.wanted), None)
+        if part is None:
+            return ""
+        try:
+            placed = (str(event.key), int(event.id))
+            searcher = self.workspace.searcher(placed[0], visitor_of(request))
+            record = searcher.record(placed[1])
+            jpegs = [self._pixels(part, request), searcher.thumbnail(record)]
+        except LookalikeError as error:
+            _warn(error)
+            return gr.skip()
+        match = Match(record, 0.0, placed[0])
+        return details.why(self.workspace.embedder, part, jpegs[0], match, jpegs[1])
 
     def search(
         self, picture: Path | None, count: int, collection: str, request: gr.Request
@@ -234,7 +225,8 @@ class SearchPage:
             if collection and collection not in self.workspace.keys(visitor_of(request)):
                 raise LookalikeError(words.NO_COLLECTION)
             held = self._held(collection, request)
-            found, _, _ = self._search_upload(held, picture, count)
+            part, times = self._read_upload(picture)
+            found = search(held, part.aspects, Request(_bounded(count)), *times)
         except LookalikeError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return [
@@ -247,75 +239,166 @@ class SearchPage:
             for match in found.matches
         ]
 
+    # What changes the query. Each takes the present one, and returns the next.
+
+    def _pick(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
+        return asked.only(self._part((str(event.key), int(event.id)), True, request))
+
+    def _add(self, wanted: bool) -> Handler:
+        def add(asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
+            return asked.adding(self._part((str(event.key), int(event.id)), wanted, request))
+
+        return add
+
+    def _remove(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
+        return asked.without(int(event.id))
+
+    def _crop(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
+        upload = asked.upload
+        if upload is None:
+            return asked
+        box = bounded_box(event.box) if event.box else None
+        return asked.adding(self._cropped(upload, box))
+
+    def _asking(self, change: Handler, emptied: bool = False) -> Callable[..., Any]:
+        """Return the event handler that changes the query and answers it."""
+
+        def handle(values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+            asked, options = values[self.asked], self.options.read(values)
+            try:
+                asked = change(asked, options, event, request)
+                answer = self._answer(asked, options, request)
+            except LookalikeError as error:
+                _warn(error)
+                return (gr.skip(),) * (4 if emptied else 3)
+            return (*answer, None) if emptied else answer
+
+        return handle
+
     # What the handlers are made of.
+
+    def _visit(self, asked: Asked, address: Address, request: gr.Request) -> tuple[Any, ...]:
+        options, parts = address.options, []
+        try:
+            for wish in address.parts:
+                if wish.placed:
+                    parts.append(self._part(wish.placed, wish.wanted, request))
+                else:
+                    kept = next((u for u in asked.uploads if u.token == wish.token), None)
+                    if kept is None:
+                        raise LookalikeError(words.NO_UPLOAD)
+                    parts.append(self._cropped(kept, wish.crop))
+        except LookalikeError as error:
+            _warn(error)
+            parts = []
+        asked = replace(asked, parts=tuple(parts))
+        view = self._view(asked, options, request)
+        return (*view, *self.options.show(options, self._held("", request)))
+
+    def _view(self, asked: Asked, options: Options, request: gr.Request) -> tuple[Any, ...]:
+        held = self._held(options.choice, request)
+        try:
+            answer = self._answer(asked, options, request)
+        except LookalikeError as error:
+            _warn(error)
+            answer = self._answer(replace(asked, parts=()), options, request)
+        examples = markup.examples(_sample(held, EXAMPLES))
+        return self._status(held), *answer, examples, self._timer(held)
+
+    def _answer(
+        self,
+        asked: Asked,
+        options: Options,
+        request: gr.Request,
+        times: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[str, str, Asked]:
+        """Search, and return the results, the truth line and the query."""
+        held = self._held(options.choice, request)
+        address = write_address(asked, options)
+        if not asked.parts:
+            return self._browse(held, address), self._truth(held), asked
+        found = self._find(held, asked, options, times)
+        if found.matches:
+            html = markup.results(found, asked, address)
+        elif options.filters.empty:
+            html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
+        else:
+            html = markup.empty(words.NONE_PASS_TITLE, words.NONE_PASS, address)
+        return html, self._truth(held, found), asked
+
+    def _find(
+        self, held: list[Searcher], asked: Asked, options: Options, times: tuple[float, float]
+    ) -> Found:
+        wanted = [part.aspects for part in asked.parts if part.wanted]
+        if not wanted:
+            raise LookalikeError(words.NOTHING_WANTED)
+        if not options.weights.total:
+            raise LookalikeError(words.NOTHING_COUNTS)
+        query = join_aspects(wanted, [part.aspects for part in asked.parts if not part.wanted])
+        request = Request(
+            _bounded(options.count), options.weights, options.filters, asked.placed, folded=True
+        )
+        return search(held, query, request, *times)
+
+    def _read_upload(self, path: Path) -> tuple[Part, tuple[float, float]]:
+        """Open an upload; return it as a part of a query, and the seconds that it took."""
+        started = time.perf_counter()
+        embedder = self.workspace.embedder
+        how = embedder.card.preprocessing
+        data = read_bounded(path, settings.MAX_UPLOAD_BYTES)
+        needed = max(2 * how.resize, PREVIEW_SIDE)
+        image = open_picture(data, needed, settings.MAX_UPLOAD_PIXELS).image
+        pixels = preprocess(image, how)
+        decoded = time.perf_counter()
+        aspects = embedder.describe_pictures(pixels[None])
+        extracted = time.perf_counter()
+        jpeg = thumbnail(image, 2 * PREVIEW_SIDE)
+        chip = details.as_data(thumbnail(image, CHIP_SIDE), "jpeg")
+        token = hashlib.sha256(data).hexdigest()[:12]
+        part = Part(words.QUERY, chip, aspects, token=token, jpeg=jpeg)
+        return part, (decoded - started, extracted - decoded)
+
+    def _cropped(self, upload: Part, box: Box | None) -> Part:
+        """Return an upload of which only a part counts, or the whole again for None."""
+        image = crop(open_picture(upload.jpeg).image, box)
+        embedder = self.workspace.embedder
+        pixels = preprocess(image, embedder.card.preprocessing)
+        chip = details.as_data(thumbnail(image, CHIP_SIDE), "jpeg")
+        aspects = embedder.describe_pictures(pixels[None])
+        return replace(upload, aspects=aspects, address=chip, crop=box)
+
+    def _part(self, placed: Placed, wanted: bool, request: gr.Request) -> Part:
+        """Return a picture of a collection as a part of a query."""
+        key, id_ = placed
+        searcher = self.workspace.searcher(key, visitor_of(request))
+        record = searcher.record(id_)
+        address = markup.thumbnail_address(key, record)
+        return Part(markup.name_of(record), address, searcher.aspects(id_), wanted, placed)
+
+    def _pixels(self, part: Part, request: gr.Request) -> bytes:
+        """Return a part of a query as a JPEG."""
+        if part.placed:
+            key, id_ = part.placed
+            searcher = self.workspace.searcher(key, visitor_of(request))
+            return searcher.thumbnail(searcher.record(id_))
+        if part.crop is None:
+            return part.jpeg
+        buffer = io.BytesIO()
+        crop(open_picture(part.jpeg).image, part.crop).save(buffer, "JPEG", quality=90)
+        return buffer.getvalue()
 
     def _held(self, choice: str | None, request: gr.Request) -> list[Searcher]:
         """Return what is searched: the chosen collection, or all that this visitor sees."""
         visitor = visitor_of(request)
         keys = self.workspace.keys(visitor)
-        return [self.workspace.searcher(key, visitor) for key in keys if choice in (key, ALL, None)]
+        return [self.workspace.searcher(key, visitor) for key in keys if choice in (key, "", None)]
 
-    def _offer(self, choice: str | None, request: gr.Request) -> Any:
-        held = self._held(ALL, request)
-        offered = [(searcher.collection.name, searcher.key) for searcher in held]
-        several = len(held) > 1
-        if several:
-            offered.insert(0, (words.ALL_COLLECTIONS, ALL))
-        if not several:
-            choice = held[0].key if held else None
-        return gr.Dropdown(offered, value=choice, visible=several)
-
-    def _search_upload(
-        self, held: list[Searcher], path: Path, count: int
-    ) -> tuple[Found, Query, Image.Image | None]:
-        """Return what was found, the query, and a preview where the browser cannot make one."""
-        started = time.perf_counter()
-        embedder = self.workspace.embedder
-        data = read_bounded(path, settings.MAX_UPLOAD_BYTES)
-        needed = max(2 * embedder.card.preprocessing.resize, PREVIEW_SIDE)
-        picture = open_picture(data, needed, settings.MAX_UPLOAD_PIXELS)
-        decoded = time.perf_counter()
-        vector = embedder.embed_image(picture.image)
-        extracted = time.perf_counter()
-        found = search_together(
-            held, vector, _bounded(count), None, decoded - started, extracted - decoded
-        )
-        preview = None
-        if path.suffix.lower() in UNSHOWABLE:
-            preview = picture.image.copy()
-            preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        return found, Query(words.LIKE_YOURS, vector=vector), preview
-
-    def _query_of_picture(self, key: str, id_: int, request: gr.Request) -> Query:
-        collection = self.workspace.searcher(key, visitor_of(request)).collection
-        records = collection.pictures([id_])
-        name = PurePosixPath(records[0].path).name if records else ""
-        return Query(words.LIKE_NAMED.format(name=name), picture=(key, id_))
-
-    def _find(self, held: list[Searcher], query: Query, count: int, request: gr.Request) -> Found:
-        vector = query.vector
-        if query.picture is not None:
-            key, id_ = query.picture
-            vector = self.workspace.searcher(key, visitor_of(request)).embedding(id_)
-        assert vector is not None
-        return search_together(held, vector, _bounded(count), query.picture)
-
-    def _show(self, held: list[Searcher], found: Found, query: Query) -> tuple[str, str, Query]:
-        if not found.matches:
-            return markup.empty(words.EMPTY_BODY), self._truth(held, found), query
-        grid = markup.results(found.matches, words.RESULTS, query.heading)
-        return grid, self._truth(held, found), query
-
-    def _view(self, held: list[Searcher]) -> tuple[str, str, str, str]:
-        """Return the status, a look around, the examples and the truth line."""
-        examples = markup.examples(_sample(held, EXAMPLES))
-        return self._status(held), self._browse(held), examples, self._truth(held)
-
-    def _browse(self, held: list[Searcher]) -> str:
+    def _browse(self, held: list[Searcher], address: str) -> str:
         pictures = _sample(held, settings.RESULTS)
         if pictures:
-            return markup.browse(pictures)
-        return markup.empty(words.EMPTY_BUILDING if self._building(held) else words.EMPTY_BODY)
+            return markup.browse(pictures, address)
+        body = words.EMPTY_BUILDING if self._building(held) else words.EMPTY_BODY
+        return markup.empty(words.EMPTY_TITLE, body, address)
 
     def _truth(self, held: list[Searcher], found: Found | None = None) -> str:
         embedder = self.workspace.embedder
@@ -360,9 +443,9 @@ def _warn(error: LookalikeError) -> None:
     gr.Warning(escape(str(error)))
 
 
-def _html(name: str) -> gr.HTML:
-    """Make a place for our own markup; its buttons tell what they are."""
-    return gr.HTML(elem_id=name, js_on_load=PICK, apply_default_css=False)
+def _html(name: str, js: str | None = None, value: str = "") -> gr.HTML:
+    """Make a place for our own markup."""
+    return gr.HTML(value, elem_id=name, js_on_load=js, apply_default_css=False)
 
 
 def _bounded(count: int) -> int:

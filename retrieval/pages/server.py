@@ -149,7 +149,8 @@ def serve(pictures: Path | None, model: Path | None, port: int | None, share: bo
         LookalikeError: when the model or the pictures cannot be used, or the port is taken.
     """
     path = model or settings.BUNDLED_MODEL
-    workspace = Workspace(path, settings.pca_path(path))
+    pca = settings.pca_path(path)
+    workspace = Workspace(path, pca, texture=settings.texture_path(pca))
     # The first one served is the one that the page opens with.
     if pictures is not None:
         embedder = workspace.embedder

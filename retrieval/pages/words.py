@@ -10,20 +10,83 @@ ALL_COLLECTIONS = "All collections"
 NO_COLLECTION = "There is no such collection. Leave the field empty to search all of them."
 SEVERAL = "{n} collections"
 
+# The search page: the question.
 QUERY = "Your picture"
 DROP = "Drop, paste or choose a picture"
+WEB_ADDRESS = "Or a picture's web address"
+WEB_ADDRESS_HINT = "example.org/cat.jpg"
 EXAMPLES = "Or try one of these"
 COUNT = "Results"
+MATCHING = "What should match?"
+PRESET = "Match"
+PRESETS = ("Same thing", "Same colours", "Same texture", "A bit of each")
+SUBJECT = "What it shows"
+COLOUR = "Colours"
+TEXTURE = "Texture"
+FILTERS = "Only some pictures"
+FILTER_LABEL = "Kind"
+FILTER_ANY = "Any"
+FILTER_SHAPE = "Shape"
+SHAPES = ("Landscape", "Portrait", "Square")
+FILTER_MEGAPIXELS = "At least, in megapixels"
+FILTER_SINCE = "Taken since"
+FILTER_UNTIL = "Taken until"
+DATE_HINT = "2024-07-31"
+BAD_DATE = "Write a date as year-month-day, such as 2024-07-31."
+SORT = "Order"
+SORTS = ("Most similar", "Newest", "Oldest", "Name")
+SAVE = "Save these results"
+SAVE_KINDS = ("Pictures (ZIP)", "Table (CSV)", "Sheet (PNG)", "Sheet to print (PDF)")
+NOTHING_TO_SAVE = "There are no results to save yet. Search for something first."
+CROP_HINT = "Drag a box on your picture to search for that part."
+CROP_RESET = "Whole picture"
+CROPPED = "a part of it"
 
+# The search page: the answer.
 BROWSE = "A look around"
 BROWSE_HINT = "Pick any picture to see more like it."
 RESULTS = "Most similar"
 LIKE_YOURS = "to your picture"
 LIKE_NAMED = "to {name}"
+LIKE_SEVERAL = "to {n} pictures together"
 BACK = "Show all"
 MORE_LIKE_THIS = "More like this"
-TILE = "{name}{label}, {percent} % similar. More like this"
+ADD_MORE = "Also like this one"
+ADD_LESS = "Less like this one"
+WHY = "Why this match?"
+CLOSE = "Close"
+COPIES = "{n} copies"
+CHIPS = "What you are looking for"
+CHIP_UNLIKE = "not {name}"
+CHIP_REMOVE = "Take {name} away"
+TILE = "{name}{label}, {percent} % similar, {sure}. More like this"
 TILE_BROWSE = "{name}{label}. More like this"
+SPOKEN = "{n} results. The best one: {best}."
+CONFIDENCE = (
+    "no real match",
+    "loosely related",
+    "similar",
+    "very similar",
+    "almost the same",
+)
+DIVIDER = "Less alike from here on"
+NOTHING_MATCHES = "Nothing here really matches. These come nearest all the same."
+NO_UPLOAD = (
+    "This link was about a picture that only its sender's page has. Ask for the picture, and drop "
+    "it here."
+)
+NOTHING_WANTED = "Choose at least one picture that the results should be like."
+NOTHING_COUNTS = "Turn at least one of the three sliders up."
+
+FACT_LABEL = "Kind"
+FACT_FILE = "File"
+FACT_SIZE = "Size"
+FACT_TAKEN = "Taken"
+WHY_NOTE = (
+    "Warm places are those that make the two alike. Over the {n} places of each picture they add "
+    "up to the similarity in what they show, {percent} %."
+)
+WHY_NOT = "The network in use cannot show where two pictures resemble each other."
 
 EMPTY_TITLE = "No pictures here yet"
 EMPTY_BODY = (
@@ -31,6 +94,8 @@ EMPTY_BODY = (
     "python app.py --pictures FOLDER"
 )
 EMPTY_BUILDING = "The first pictures appear here in a moment."
+NONE_PASS_TITLE = "No picture passes"
+NONE_PASS = 'No picture here has all that you ask for under "Only some pictures". Ask for less.'
 
 TRUTH = "{compared} pictures of {name} compared, exactly · {embedder} · {provider}"
 TRUTH_TIMES = " · {total} ms (opening {decoding}, features {features}, ranking {ranking})"
@@ -46,3 +111,136 @@ MINUTES = "{n} minutes"
 HOURS = "{n} hours"
 
 NO_FILE = "No picture arrived. Send one and try again."
+
+# How good is it?
+TAB_TEST = "How good is it?"
+TEST_LEAD = (
+    "Pictures that are sorted into subfolders can test the search: each one is searched for in "
+    "turn, and a result counts as right when it comes from the same subfolder."
+)
+TEST_START = "Test this collection"
+TEST_STOP = "Stop"
+TEST_EMPTY = "Press the button, and the figures appear here."
+TEST_WAITS = "Getting ready. If another test is running, this one starts after it."
+TESTING = "{done} of {total} pictures searched for{left}"
+TEST_DRAWS = "Drawing the charts ..."
+TEST_LEFT = ", {time} left"
+TEST_STOPPED = "Stopped."
+TEST_DONE = "{n} searches in {seconds} seconds."
+STILL_BUILDING = "unfinished"
+STILL_BUILDING_WHAT = "the collection was still being read; what was ready took part"
+TEST_PROGRESS = "Progress of the test"
+TEST_TITLE = "How good is it on {name}?"
+COMPARE = "Compare with"
+COMPARE_START = "Compare"
+COMPARING = "{done} of {total} pictures seen by the network{left}"
+NO_SETTING = "Choose a setting to compare with."
+FOUND = "What {name} finds"
+FOUND_LEAD = "The ten nearest, the most similar first. Pale ones are not of the class {label}."
+DOWNLOAD_REPORT = "Report (HTML)"
+DOWNLOAD_CSV = "Figures (CSV)"
+DOWNLOAD_PNG = "Charts (PNG)"
+
+# My pictures
+TAB_LIBRARY = "My pictures"
+ADD_TITLE = "Add pictures"
+ADD_DROP = "Drop a folder, pictures or a zip here"
+ADD_FOLDER = "Choose a folder"
+ADD_FILES = "Choose files"
+ADD_LABELS = "Subfolders become labels. A CSV with a column “filename” adds captions."
+ADD_VISITOR = (
+    "Only you see them, in this browser. Small copies are kept for {hours} hours, then everything "
+    "is deleted; the photos themselves are deleted as soon as they have been read."
+)
+ADD_CLOSED = "Your browser refuses cookies, so pictures of your own cannot be kept here."
+FOLDER_LABEL = "Or name a folder on this computer"
+FOLDER_HINT = "/home/me/Pictures"
+FOLDER_INFO = "It is searched in place: nothing in it is copied or changed."
+FOLDER_BUTTON = "Search this folder"
+PASSWORD_TITLE = "Are you the owner?"
+PASSWORD_LABEL = "Password"
+PASSWORD_BUTTON = "Unlock"
+PASSWORD_WRONG = "That is not the password. Try again."
+PASSWORD_RIGHT = "You can change the collections now."
+NO_PASSWORD_HINT = (
+    "These collections belong to the owner. You can search them, and add pictures of your own."
+)
+YOUR_COLLECTIONS = "Collections"
+NO_COLLECTIONS = "No collections yet"
+NO_COLLECTIONS_BODY = "Drop a folder of pictures, and they can be searched in a moment."
+READY = "{n} pictures"
+READY_ONE = "1 picture"
+UNREAD = "{n} could not be read"
+IN_PLACE = "searched in place in the folder {folder}"
+KEPT_HERE = "copies are kept here"
+NOT_HERE = "opened without its photos"
+SHIPPED = "comes with the app"
+PRIVATE = "only you see it, for {time} more"
+LIBRARY_BUILDING = "{done} of {total} pictures read"
+LIBRARY_RATE = " · {rate} a second"
+LIBRARY_LEFT = " · {time} left"
+LIBRARY_SCAN = "Looking through the pictures ..."
+LIBRARY_WAITS = "Waits until another collection is finished ..."
+LIBRARY_READY = "{ready} pictures ready."
+LIBRARY_READY_UNREAD = "{ready} pictures ready, {unread} could not be read."
+LIBRARY_STOPPED = "Stopped before the end; what was read can be searched."
+DO_SEARCH = "Search"
+DO_CANCEL = "Stop"
+DO_RESUME = "Go on"
+DO_ADD = "Add pictures"
+DO_LOOK = "Look for changes"
+DO_PICTURES = "Pictures"
+DO_RENAME = "Rename"
+DO_DOWNLOAD = "Download"
+DO_DELETE = "Delete"
+DO_UNDO = "Undo"
+DO_CLOSE = "Close"
+DO_SAVE = "Save"
+DO_SHOW_PROBLEMS = "Show which"
+DO_CSV = "As a table (CSV)"
+DO_REMOVE = "Take the marked ones out"
+DO_APPLY = "Apply"
+DO_READMIT = "Let them in again"
+DO_MORE = "Next"
+DO_LESS = "Back"
+NAME_LABEL = "Name of the collection"
+DELETED = "{name} was deleted."
+DELETED_HINT = "Your photos are where they were. It can be brought back for a day."
+REMOVED = "{n} pictures were taken out of {name}."
+REMOVED_HINT = "In the folder they stay."
+CHANGES_NONE = "Nothing has changed."
+CHANGES = {
+    "new": "{n} new",
+    "changed": "{n} changed",
+    "moved": "{n} moved",
+    "vanished": "{n} gone",
+    "captions": "{n} with other captions",
+}
+CHANGES_OUT = "{n} pictures that you took out are left out."
+CHANGES_CLOSED = "The folder {name} may not be opened; its pictures stay as they are known."
+AND_MORE = "and {n} more"
+PROBLEM_FILE = "File"
+PROBLEM_WHY = "Why"
+DOWNLOAD_SMALL = "Without the photos"
+DOWNLOAD_SMALL_HINT = "Small copies, captions and what the search needs: quick to send."
+DOWNLOAD_ALL = "With the photos"
+DOWNLOAD_HINT = "One file. Drop it on this page on another computer to open it there."
+TAKEN_NONE = "There was no picture in it that can be read."
+TAKEN_SKIPPED = "{n} files were left out:"
+TAKEN_OTHERS = "{n} other files are no pictures."
+TAKEN_NOTHING_NEW = "All of these pictures are here already."
+OPENED = "{name} is open: {n} pictures."
+REFUSED_TITLE = "cannot be searched with this model"
+OPEN_NOT_YOURS = "Only the owner can open a packed collection here."
+NOT_YOURS = "Only the owner can change that collection."
+PICTURES_PAGE = "{first} to {last} of {total}"
+MARK = "Mark {name}"
+UPLOAD_WORDS = {
+    "sending": "Sending {done} of {total} · {percent} %",
+    "sent": "Sent. Taking a look at them ...",
+    "none": "There is no picture in that. Drop JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF.",
+    "failed": "The connection was lost, and nothing was added. Drop them again.",
+    "stop": "Stop",
+    "stopped": "Stopped. Nothing was added.",
+}
+MY_PICTURES = "My pictures"

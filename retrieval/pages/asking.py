@@ -1,0 +1,192 @@
+"""What a visitor asks for, and how it stands in the page's address.
+
+The address holds everything but the pixels of an upload, so that a link or the back button brings
+the same results. An upload is named in it by a hash, under which the visitor's own page keeps it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, urlencode
+
+from retrieval.embedding import Aspects
+from retrieval.query import NO_FILTERS, SHAPES, SUBJECT_ONLY, Filters, Weights
+from retrieval.search import Placed
+
+KEPT_UPLOADS = 6  # for the back button
+Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of the picture
+
+
+@dataclass(frozen=True)
+class Part:
+    """One picture that a query is made of."""
+
+    name: str
+    address: str  # of its thumbnail
+    aspects: Aspects  # one row each
+    wanted: bool = True  # the results are to be like it; False: unlike it
+    placed: Placed | None = None  # where it lies in a collection; None for an upload
+    token: str = ""  # of an upload
+    jpeg: bytes = b""  # of an upload, at a size that bears cropping
+    crop: Box | None = None  # what of it counts
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to search, beside what for."""
+
+    choice: str = ""  # the key of a collection; "" for all
+    count: int = 24
+    weights: Weights = SUBJECT_ONLY
+    filters: Filters = NO_FILTERS
+
+
+PLAIN = Options()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The query as it stands on one visitor's page."""
+
+    parts: tuple[Part, ...] = ()
+    uploads: tuple[Part, ...] = ()  # the latest first
+
+    @property
+    def placed(self) -> frozenset[Placed]:
+        """Those of its pictures that lie in a collection."""
+        return frozenset(part.placed for part in self.parts if part.placed)
+
+    @property
+    def upload(self) -> Part | None:
+        """The uploaded picture in it, if there is one."""
+        return next((part for part in self.parts if part.token), None)
+
+    def only(self, part: Part) -> "Asked":
+        """Ask for pictures like this one alone."""
+        return replace(self._keeping(part), parts=(part,))
+
+    def adding(self, part: Part) -> "Asked":
+        """Ask for pictures like, or unlike, this one too; it replaces an earlier wish about it."""
+        others = tuple(
+            other
+            for other in self.parts
+            if not (part.placed and other.placed == part.placed)
+            and not (part.token and other.token)
+        )
+        return replace(self._keeping(part), parts=(*others, part))
+
+    def without(self, index: int) -> "Asked":
+        """Take one picture away."""
+        return replace(self, parts=self.parts[:index] + self.parts[index + 1 :])
+
+    def _keeping(self, part: Part) -> "Asked":
+        if not part.token:
+            return self
+        others = [upload for upload in self.uploads if upload.token != part.token]
+        return replace(self, uploads=(part, *others)[:KEPT_UPLOADS])
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One picture that an address names: one of a collection, or an upload."""
+
+    placed: Placed | None = None
+    wanted: bool = True
+    token: str = ""
+    crop: Box | None = None
+
+
+@dataclass(frozen=True)
+class Address:
+    """What an address asks for, before any of it is looked up."""
+
+    parts: tuple[Wish, ...] = ()
+    options: Options = PLAIN
+
+
+def write_address(asked: Asked, options: Options) -> str:
+    """Return the query string, "" or from "?" on, of a query and its options."""
+    pairs: list[tuple[str, str]] = []
+    if options.choice:
+        pairs.append(("in", options.choice))
+    for part in asked.parts:
+        if part.placed:
+            pairs.append(("like" if part.wanted else "unlike", "{}:{}".format(*part.placed)))
+        else:
+            pairs.append(("upload", part.token))
+            if part.crop:
+                pairs.append(("crop", "-".join(f"{share:.3f}" for share in part.crop)))
+    weights, filters = options.weights, options.filters
+    if weights != PLAIN.weights:
+        shares = (weights.subject, weights.colour, weights.texture)
+        pairs.append(("match", "-".join(f"{share:g}" for share in shares)))
+    if options.count != PLAIN.count:
+        pairs.append(("n", str(options.count)))
+    for name, value in (
+        ("label", filters.label),
+        ("shape", filters.shape),
+        ("mp", f"{filters.megapixels:g}" if filters.megapixels else ""),
+        ("since", filters.since),
+        ("until", filters.until),
+    ):
+        if value:
+            pairs.append((name, value))
+    return "?" + urlencode(pairs) if pairs else ""
+
+
+def read_address(query: str) -> Address:
+    """Read a query string back; what is not understood is left out, as one does with a link."""
+    try:
+        pairs = parse_qsl(query.removeprefix("?"), max_num_fields=64)
+    except ValueError:
+        pairs = []
+
+    def first(name: str) -> str:
+        return next((value for key, value in pairs if key == name), "")
+
+    shares = _numbers(first("match"), 3)
+    weights = Weights()
+    if shares and all(0 <= share <= 1 for share in shares) and sum(shares):
+        weights = Weights(*shares)
+    count = _numbers(first("n"), 1)
+    megapixels = _numbers(first("mp"), 1)
+    filters = Filters(
+        label=first("label"),
+        shape=first("shape") if first("shape") in SHAPES else "",
+        megapixels=megapixels[0] if megapixels else 0.0,
+        since=first("since")[:10],
+        until=first("until")[:10],
+    )
+    return Address(
+        parts=_wishes(pairs),
+        options=Options(first("in"), int(count[0]) if count else 24, weights, filters),
+    )
+
+
+def bounded_box(box: Sequence[float]) -> Box | None:
+    """Bring a box that a browser sent into the picture; None when next to nothing is left of it."""
+    left, top, right, bottom = (min(1.0, max(0.0, float(share))) for share in box)
+    if right - left < 0.02 or bottom - top < 0.02:
+        return None
+    return (left, top, right, bottom)
+
+
+def _wishes(pairs: Sequence[tuple[str, str]]) -> tuple[Wish, ...]:
+    """Return the pictures that an address names, in its order, which is that of the chips."""
+    wishes: list[Wish] = []
+    for name, value in pairs:
+        key, _, id_ = value.rpartition(":")
+        if name in ("like", "unlike") and id_.isascii() and id_.isdigit():
+            wishes.append(Wish((key, int(id_)), wanted=name == "like"))
+        elif name == "upload":
+            wishes.append(Wish(token=value))
+        elif name == "crop" and wishes and wishes[-1].token and (box := _numbers(value, 4)):
+            wishes[-1] = replace(wishes[-1], crop=bounded_box(box))
+    return tuple(wishes)
+
+
+def _numbers(text: str, n: int) -> list[float] | None:
+    try:
+        numbers = [float(part) for part in text.split("-")]
+    except ValueError:
+        return None
+    return numbers if len(numbers) == n and all(abs(x) < 1e6 for x in numbers) else None

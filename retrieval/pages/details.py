@@ -1,0 +1,98 @@
+"""Why a result matches: what is known of it, and where the two pictures resemble each other."""
+
+import base64
+import io
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
+from retrieval.explanation import explain
+from retrieval.images import open_picture, preprocess, thumbnail
+from retrieval.model import OnnxExtractor
+from retrieval.pages import words
+from retrieval.pages.asking import Part
+from retrieval.pages.markup import name_of, percent, thumbnail_address
+from retrieval.reduction import Matrix
+from retrieval.search import Match
+
+SHOWN_SIDE = 480  # pixels
+OVERLAY_SIDE = 224
+# From cold to hot, transparent where a place adds nothing.
+WARM = np.array([[255, 190, 60], [235, 60, 40]], np.float32)
+
+
+def why(embedder: Embedder, part: Part, asked_jpeg: bytes, match: Match, found_jpeg: bytes) -> str:
+    """Lay out the two pictures side by side, warm where they resemble each other.
+
+    Args:
+        part: the picture of the query that is explained.
+        asked_jpeg: its pixels.
+        found_jpeg: those of the match.
+    """
+    picture = match.picture
+    facts = [
+        (words.FACT_LABEL, picture.label),
+        (words.FACT_FILE, picture.path),
+        (words.FACT_SIZE, f"{picture.width:,} × {picture.height:,}"),
+        (words.FACT_TAKEN, picture.taken or ""),
+    ]
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value
+    )
+    try:
+        overlays, total = _overlays(embedder, asked_jpeg, found_jpeg)
+        note = words.WHY_NOTE.format(percent=percent(total), n=overlays[0].size)
+    except LookalikeError as error:
+        overlays, note = None, str(error)
+    own = as_data(thumbnail(open_picture(asked_jpeg).image, SHOWN_SIDE), "jpeg")
+    theirs = thumbnail_address(match.key, picture)
+    figures = "".join(
+        f'<figure><div class="lk-heat"><img src="{escape(address)}" alt="">'
+        + (f'<img src="{_heat(overlays[i])}" alt="" class="lk-warm">' if overlays else "")
+        + f"</div><figcaption>{escape(caption)}</figcaption></figure>"
+        for i, (address, caption) in enumerate(((own, part.name), (theirs, name_of(picture))))
+    )
+    return (
+        f'<div class="lk-why" role="dialog" aria-modal="true" aria-label="{escape(words.WHY)}">'
+        f'<div class="lk-card"><div class="lk-head"><h2>{escape(words.WHY)}</h2>'
+        f'<button type="button" class="lk-back" data-close="1">{escape(words.CLOSE)}</button></div>'
+        f'<div class="lk-pair">{figures}</div><p>{escape(note)}</p><dl>{rows}</dl></div></div>'
+    )
+
+
+def _overlays(
+    embedder: Embedder, asked_jpeg: bytes, found_jpeg: bytes
+) -> tuple[tuple[Matrix, Matrix], float]:
+    """Return what each place of either picture adds, and their similarity."""
+    if not isinstance(embedder.extractor, OnnxExtractor):
+        raise LookalikeError(words.WHY_NOT)
+    how = embedder.card.preprocessing
+    needed = 2 * how.resize
+    pixels = np.stack(
+        [preprocess(open_picture(jpeg, needed).image, how) for jpeg in (asked_jpeg, found_jpeg)]
+    )
+    features, maps = embedder.extractor.extract_with_map(pixels)
+    vectors = embedder.project(features)
+    asked = explain(embedder, maps[0], vectors[1])
+    found = explain(embedder, maps[1], vectors[0])
+    return (asked.places, found.places), found.similarity
+
+
+def _heat(places: Matrix) -> str:
+    """Draw the places that add to the similarity as a warm veil, as a data address."""
+    share = np.clip(places, 0, None)
+    share = share / max(float(share.max()), 1e-9)
+    colour = WARM[0] + share[..., None] * (WARM[1] - WARM[0])
+    veil = np.concatenate([colour, 200 * share[..., None] ** 1.5], axis=-1)
+    image = Image.fromarray(veil.round().astype(np.uint8), "RGBA")
+    buffer = io.BytesIO()
+    image.resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return as_data(buffer.getvalue(), "png")
+
+
+def as_data(data: bytes, kind: str) -> str:
+    """Return a picture as an address that holds it: nothing of it lies on the server."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

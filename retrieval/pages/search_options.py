@@ -1,0 +1,161 @@
+"""The options of a search: which collection, how many, what should match, and which pictures."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from retrieval import settings
+from retrieval.pages import words
+from retrieval.pages.asking import Options
+from retrieval.query import SHAPES, Filters, Weights
+from retrieval.search import Searcher
+
+COUNTS = [12, 24, 48, 96]
+# In the order of `words.PRESETS`.
+PRESETS = (
+    Weights(),
+    Weights(subject=0, colour=1),
+    Weights(subject=0, texture=1),
+    Weights(subject=1, colour=0.5, texture=0.5),
+)
+
+
+class SearchOptions:
+    """The controls below the question; `read` tells how they stand, `show` sets them."""
+
+    def __init__(self) -> None:
+        """Lay them out in the column around."""
+        # What it offers hangs on who looks, so it is filled when the page is opened.
+        self.choice = gr.Dropdown(
+            [(words.ALL_COLLECTIONS, "")],
+            value="",
+            label=words.COLLECTION,
+            elem_id="collection",
+            visible=False,
+        )
+        self._count = gr.Radio(COUNTS, value=settings.RESULTS, label=words.COUNT, elem_id="count")
+        with gr.Accordion(words.MATCHING, open=False, elem_id="matching"):
+            self._preset = gr.Radio(
+                list(words.PRESETS), value=words.PRESETS[0], show_label=False, elem_id="preset"
+            )
+            self._subject = _slider(words.SUBJECT, 1.0)
+            self._colour = _slider(words.COLOUR, 0.0)
+            self._texture = _slider(words.TEXTURE, 0.0)
+        with gr.Accordion(words.FILTERS, open=False, elem_id="filters"):
+            anything = (words.FILTER_ANY, "")
+            self._label = gr.Dropdown([anything], value="", label=words.FILTER_LABEL)
+            self._shape = gr.Dropdown(
+                [anything, *zip(words.SHAPES, SHAPES, strict=True)],
+                value="",
+                label=words.FILTER_SHAPE,
+            )
+            self._megapixels = gr.Number(0, label=words.FILTER_MEGAPIXELS, minimum=0, step=1)
+            self._since = gr.Textbox(
+                label=words.FILTER_SINCE, placeholder=words.DATE_HINT, max_length=10
+            )
+            self._until = gr.Textbox(
+                label=words.FILTER_UNTIL, placeholder=words.DATE_HINT, max_length=10
+            )
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        sliders = [self._subject, self._colour, self._texture]
+        self._preset.input(_sliders_of, self._preset, sliders, **quiet)
+        for slider in sliders:
+            slider.release(_preset_of, sliders, self._preset, **quiet)
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The controls that tell how to search."""
+        return [
+            *(self.choice, self._count, self._preset),
+            *(self._subject, self._colour, self._texture),
+            *(self._label, self._shape, self._megapixels, self._since, self._until),
+        ]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The controls in the order in which `show` sets them."""
+        return self.inputs
+
+    @property
+    def events(self) -> list[Callable[..., Any]]:
+        """What asks for a new search, the collection excepted."""
+        sliders = [self._subject, self._colour, self._texture]
+        return [
+            self._count.input,
+            # A preset moves the sliders, and it is the sliders that count.
+            *(slider.change for slider in sliders),
+            *(self._label.input, self._shape.input, self._megapixels.submit),
+            *(self._megapixels.blur, self._since.submit, self._since.blur),
+            *(self._until.submit, self._until.blur),
+        ]
+
+    def read(self, values: dict[Any, Any]) -> Options:
+        """Return the options of an event; what makes no sense is left out."""
+        shares = (values[self._subject], values[self._colour], values[self._texture])
+        shape = values[self._shape]
+        return Options(
+            choice=str(values[self.choice] or ""),
+            count=int(values[self._count] or settings.RESULTS),
+            weights=Weights(*(min(1.0, max(0.0, float(share or 0))) for share in shares)),
+            filters=Filters(
+                label=str(values[self._label] or ""),
+                shape=shape if shape in SHAPES else "",
+                megapixels=max(0.0, float(values[self._megapixels] or 0)),
+                since=_date(values[self._since]),
+                until=_date(values[self._until]),
+            ),
+        )
+
+    def offer(self, held: Sequence[Searcher], choice: str) -> Any:
+        """Return the choice of collections that a visitor sees."""
+        offered = [(searcher.collection.name, searcher.key) for searcher in held]
+        several = len(held) > 1
+        if several:
+            offered.insert(0, (words.ALL_COLLECTIONS, ""))
+        else:
+            choice = held[0].key if held else ""
+        return gr.Dropdown(offered, value=choice, visible=several)
+
+    def show(self, options: Options, held: Sequence[Searcher]) -> tuple[Any, ...]:
+        """Return what the controls are to be, for options that an address asked for."""
+        weights, filters = options.weights, options.filters
+        preset = _preset_of(weights.subject, weights.colour, weights.texture)
+        labels = sorted({label for s in held for label in s.collection.distinct_labels()})
+        kinds = [(words.FILTER_ANY, ""), *((label, label) for label in labels)]
+        return (
+            self.offer(held, options.choice),
+            options.count,
+            preset,
+            weights.subject,
+            weights.colour,
+            weights.texture,
+            gr.Dropdown(kinds, value=filters.label if filters.label in labels else ""),
+            filters.shape,
+            filters.megapixels,
+            filters.since,
+            filters.until,
+        )
+
+
+def _slider(label: str, value: float) -> gr.Slider:
+    return gr.Slider(0, 1, value=value, step=0.1, label=label, buttons=[])
+
+
+def _sliders_of(preset: str) -> tuple[float, float, float]:
+    weights = PRESETS[words.PRESETS.index(preset)]
+    return weights.subject, weights.colour, weights.texture
+
+
+def _preset_of(subject: float, colour: float, texture: float) -> str | None:
+    """Return the preset that the sliders stand at, if it is one."""
+    for name, preset in zip(words.PRESETS, PRESETS, strict=True):
+        if (preset.subject, preset.colour, preset.texture) == (subject, colour, texture):
+            return name
+    return None
+
+
+def _date(text: Any) -> str:
+    """Return a date that can be compared with EXIF's; what is not one filters nothing."""
+    return text if isinstance(text, str) and re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", text) else ""
