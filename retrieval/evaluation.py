@@ -175,7 +175,8 @@ class SelfTest:
             "intervals": f"95 %, bootstrap over queries, {RESAMPLES:,} resamples",
         }
         if without:
-            protocol["without a relevant picture"] = f"{without:,} queries, counted as 0"
+            noun = "query" if without == 1 else "queries"
+            protocol["without a relevant picture"] = f"{without:,} {noun}, counted as 0"
         return {**protocol, **self.notes}
 
 

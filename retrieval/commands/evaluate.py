@@ -1,0 +1,198 @@
+"""The command `evaluate`: how well classes (subfolders) are found, and whether settings differ."""
+
+import argparse
+import csv
+import io
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from retrieval import compare, report, settings
+from retrieval.commands.reading import features_of, write
+from retrieval.compare import Comparison, Setting
+from retrieval.embedding import describe
+from retrieval.errors import LookalikeError, PictureError
+from retrieval.evaluation import Evaluation, Labelled, SelfTest, as_rows, as_table
+from retrieval.features import extract_files
+from retrieval.images import open_picture, thumbnail
+from retrieval.indexing import label_of
+from retrieval.model import OnnxExtractor
+from retrieval.reduction import Matrix, Reduction, load_pca
+
+THUMBNAIL = 160  # pixels, in the report
+
+
+def add(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "evaluate", parents=[common], help="measure how well classes (subfolders) are found"
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--queries", type=Path, help="ask these instead of leaving one out")
+    parser.add_argument("--no-pca", action="store_true", help="rank by the features themselves")
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="SETTING",
+        help="measure this too, on the same queries: pca=off, components=64, whitening=0.5, "
+        "model=FILE (another network or another layer), or several with commas; may be repeated",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write the charts as PNG")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write figures and charts as one HTML file"
+    )
+    parser.set_defaults(command=run)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The pictures of a folder that have a class, and their features."""
+
+    features: Matrix  # (n, d)
+    files: tuple[Path, ...]
+    labels: tuple[str, ...]
+    without: int  # pictures outside of any subfolder
+
+    def embedded(self, reduction: Reduction | None) -> Labelled:
+        """Return the embeddings with their classes."""
+        return Labelled(compare.embed(self.features, reduction), self.labels)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, print, and write what was asked for."""
+    # What is asked is checked before minutes are spent.
+    wanted = [Setting.parse(text) for text in arguments.compare]
+    extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
+    pca = arguments.pca or settings.pca_path(arguments.model)
+    reduction = None if arguments.no_pca else load_pca(pca, extractor.card)
+    for setting in wanted:
+        if setting.model is None:
+            setting.reduce(reduction)
+
+    collection = _read(arguments.folder, extractor)
+    queries = _read(arguments.queries, extractor) if arguments.queries else None
+    without = collection.without + (queries.without if queries else 0)
+    test = SelfTest(
+        collection.embedded(reduction),
+        queries.embedded(reduction) if queries else None,
+        describe(extractor.card, reduction),
+        notes={"left out": f"{without:,} pictures outside of any subfolder"} if without else {},
+    )
+    evaluation = test.summarise(list(test.rank()))
+    print(as_table(evaluation))
+    comparisons = []
+    for setting in wanted:
+        other = _other_test(test, setting, collection, queries, reduction, arguments)
+        comparison = compare.compare(evaluation, other.summarise(list(other.rank())))
+        comparisons.append(comparison)
+        print(f"\n{compare.as_table(comparison)}")
+    _write(arguments, evaluation, comparisons, (queries or collection).files)
+
+
+def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
+    features, files = features_of(folder, extractor)
+    labels = [label_of(path.relative_to(folder).as_posix()) for path in files]
+    rows = [row for row, label in enumerate(labels) if label]
+    if not rows:
+        raise LookalikeError(
+            f"The pictures of {folder} are in no subfolders, so they have no classes. Put each "
+            "class into a subfolder of its own."
+        )
+    return _Read(
+        features[rows],
+        tuple(files[row] for row in rows),
+        tuple(labels[row] for row in rows),
+        len(labels) - len(rows),
+    )
+
+
+def _other_test(
+    test: SelfTest,
+    setting: Setting,
+    collection: _Read,
+    queries: _Read | None,
+    reduction: Reduction | None,
+    arguments: argparse.Namespace,
+) -> SelfTest:
+    """Return the same test by another setting; another model reads the same files anew."""
+    extractor = OnnxExtractor(setting.model or arguments.model, gpu=not arguments.cpu)
+    if setting.model is not None:
+        path = settings.pca_path(setting.model)
+        found = setting.pca and path.exists()
+        reduction = load_pca(path, extractor.card) if found else None
+        collection = _read_again(collection, extractor)
+        queries = _read_again(queries, extractor) if queries else None
+    changed = setting.reduce(reduction)
+    return replace(
+        test,
+        collection=collection.embedded(changed),
+        queries=queries.embedded(changed) if queries else None,
+        model=describe(extractor.card, changed),
+    )
+
+
+def _read_again(read: _Read, extractor: OnnxExtractor) -> _Read:
+    features, files, _ = extract_files(read.files, extractor)
+    if tuple(files) != read.files:
+        raise LookalikeError("Some pictures have changed meanwhile. Run it again.")
+    return replace(read, features=features)
+
+
+def _write(
+    arguments: argparse.Namespace,
+    evaluation: Evaluation,
+    comparisons: list[Comparison],
+    files: tuple[Path, ...],
+) -> None:
+    rows = as_rows(evaluation)
+    if arguments.csv:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        write(arguments.csv, text.getvalue())
+    if arguments.json:
+        everything: dict[str, Any] = {"protocol": evaluation.protocol, "results": rows}
+        if comparisons:
+            everything["comparisons"] = [
+                {
+                    "protocol": one.second.protocol,
+                    "results": as_rows(one.second),
+                    "differences": {
+                        metric: {
+                            "mean": round(gap.mean, 3),
+                            "low": round(gap.low, 3),
+                            "high": round(gap.high, 3),
+                            "more than chance": gap.is_more_than_chance,
+                        }
+                        for metric, gap in one.differences.items()
+                    },
+                }
+                for one in comparisons
+            ]
+        write(arguments.json, json.dumps(everything, indent=1, ensure_ascii=False))
+    name = arguments.folder.resolve().name
+    if arguments.png:
+        # Only here, so that a machine without matplotlib can do all the rest.
+        from retrieval.plots import draw_png
+
+        write(arguments.png, draw_png(f"How good is it on {name}?", evaluation))
+    if arguments.report:
+
+        def show(row: int) -> report.Shown:
+            return report.Shown(_data_uri(files[row]), files[row].name)
+
+        write(arguments.report, report.document(name, evaluation, show, comparisons))
+
+
+def _data_uri(path: Path) -> str:
+    try:
+        image = open_picture(path, THUMBNAIL).image
+    except PictureError:
+        image = None  # it was there a minute ago; the report shows a gap
+    data = thumbnail(image, THUMBNAIL) if image else b""
+    return report.data_uri(data, "image/jpeg")

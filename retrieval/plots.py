@@ -1,0 +1,125 @@
+"""The charts of an evaluation as one PNG, for slides and papers; drawn by matplotlib."""
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+
+from retrieval.curves import confusion, depth_curve, precision_at_recall
+from retrieval.evaluation import METRICS, Evaluation
+
+INK, QUIET, RULE = "#1c1917", "#6b6560", "#e0dcd8"
+TEAL, AMBER, VIOLET = "#0d9488", "#b45309", "#7c3aed"
+MOST_CLASSES = 25
+# 1600 x 1200 pixels: sharp on a slide, and about 150 KB.
+INCHES, DOTS = (10.67, 8.0), 150
+
+
+def draw_png(title: str, evaluation: Evaluation) -> bytes:
+    """Draw accuracy over depth, precision over recall, the classes and their confusion."""
+    # Importing takes most of a second, and only drawing needs it. The figure is made without
+    # pyplot: that keeps a list of open figures, which threads of a server must not share.
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    plain: dict[Any, Any] = {
+        "font.size": 9,
+        "text.color": INK,
+        "text.parse_math": False,  # a dollar sign in a label is no formula
+        "axes.labelcolor": QUIET,
+        "axes.edgecolor": RULE,
+        "xtick.color": QUIET,
+        "ytick.color": QUIET,
+    }
+    buffer = io.BytesIO()
+    with rc_context(plain), warnings.catch_warnings():
+        # The one font that comes along has not every script; what it lacks becomes a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure = Figure(figsize=INCHES, dpi=DOTS, facecolor="white", layout="constrained")
+        FigureCanvasAgg(figure)
+        (depth, recall), (classes, matrix) = figure.subplots(2, 2)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        _draw_depth(depth, evaluation)
+        _draw_recall(recall, evaluation)
+        _draw_classes(classes, evaluation)
+        _draw_confusion(matrix, evaluation)
+        figure.supxlabel(_caption(evaluation), x=0.01, ha="left", fontsize=7.5, color=QUIET)
+        figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _draw_depth(axes: Any, evaluation: Evaluation) -> None:
+    curve = depth_curve(evaluation)
+    axes.plot(curve.depths, curve.hit, color=AMBER, ls="--", label="at least one is right (hit)")
+    axes.plot(curve.depths, curve.precision, color=TEAL, label="share that is right (precision)")
+    axes.plot(curve.depths, curve.recall, color=VIOLET, ls=":", label="share found (recall)")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.legend(frameon=False, fontsize=8)
+    _frame(axes, "Accuracy and the number of results", "results looked at")
+
+
+def _draw_recall(axes: Any, evaluation: Evaluation) -> None:
+    recall, precision = precision_at_recall(evaluation)
+    axes.plot(recall, precision, color=TEAL, marker="o", ms=3.5)
+    _frame(axes, "Precision and recall (interpolated, 11 points)", "recall, %")
+
+
+def _draw_classes(axes: Any, evaluation: Evaluation) -> None:
+    worst = sorted(evaluation.classes, key=lambda one: one.scores["P@10"].mean)[:MOST_CLASSES]
+    values = [one.scores["P@10"] for one in reversed(worst)]
+    means = np.array([score.mean for score in values])
+    spread = np.array([[s.mean - s.low for s in values], [s.high - s.mean for s in values]])
+    places = np.arange(len(values))
+    axes.barh(places, means, color=TEAL, height=0.7, xerr=np.maximum(spread, 0), ecolor=QUIET)
+    axes.set_yticks(places, [_plain(one.label) for one in reversed(worst)])
+    axes.set_xlim(0, 100)
+    axes.set_title("P@10, class by class, %", loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_confusion(axes: Any, evaluation: Evaluation) -> None:
+    found = confusion(evaluation)
+    axes.set_title(f"Classes of the first {found.depth} results, %", loc="left", fontsize=10)
+    if len(found.labels) > MOST_CLASSES or found.asked != found.labels:
+        axes.set_axis_off()
+        axes.text(0, 0.9, f"{len(found.labels):,} classes: see the CSV.", color=QUIET)
+        return
+    axes.imshow(found.shares, cmap="GnBu", vmin=0, vmax=100)
+    names = [_plain(label) for label in found.labels]
+    places = np.arange(len(names))
+    axes.set_xticks(places, names, rotation=45, ha="right")
+    axes.set_yticks(places, names)
+    if len(names) <= 12:
+        for row, column in zip(*np.nonzero(found.shares >= 0.5), strict=True):
+            share = found.shares[row, column]
+            colour = "white" if share > 60 else INK
+            axes.text(
+                column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=colour
+            )
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def _frame(axes: Any, title: str, across: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_ylim(0, 103)
+    axes.set_ylabel("%")
+    axes.set_xlabel(across)
+    axes.grid(color=RULE, lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _caption(evaluation: Evaluation) -> str:
+    figures = ", ".join(f"{metric} {evaluation.overall[metric].mean:.1f}" for metric in METRICS)
+    protocol = evaluation.protocol
+    return (
+        f"{figures}\n{protocol['model']}; {protocol['queries']}; {protocol['collection']}; "
+        f"query itself {protocol['query itself']}"
+    )
+
+
+def _plain(label: str) -> str:
+    return label.replace("_", " ") or "(no class)"

@@ -1,0 +1,234 @@
+"""How good a served collection is: which of its pictures are asked, and other settings for them.
+
+The plain self-test ranks the embeddings that the collection keeps, so it needs no network. Other
+settings need the features before the PCA, which no collection keeps: they are computed anew.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.collection import Collection, PictureRecord
+from retrieval.compare import Comparison, Setting, compare, embed
+from retrieval.embedding import Embedder, describe
+from retrieval.errors import LookalikeError
+from retrieval.evaluation import Labelled, SelfTest
+from retrieval.images import open_picture, preprocess
+from retrieval.model import FeatureExtractor, OnnxExtractor, available_cpus
+from retrieval.rankings import Integers
+from retrieval.reduction import Matrix, Reduction, load_pca
+from retrieval.search import Searcher
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The pictures of a collection that have a class, and their embeddings."""
+
+    pictures: tuple[PictureRecord, ...]  # n of them
+    labelled: Labelled  # (n, k)
+    without: int  # pictures that have no class and take no part
+
+    def spread(self, n: int) -> Integers | None:
+        """Return `n` rows spread evenly over the classes; None when there are no more than that."""
+        if len(self.pictures) <= n:
+            return None
+        by_class = np.argsort(np.asarray(self.labelled.labels), kind="stable")
+        chosen = by_class[np.linspace(0, len(by_class), n, endpoint=False).astype(int)]
+        return np.sort(chosen)
+
+    def notes(self) -> dict[str, str]:
+        """Return what the protocol has to say of pictures that take no part."""
+        if not self.without:
+            return {}
+        return {"left out": f"{self.without:,} pictures without a class"}
+
+
+def read_labels(searcher: Searcher) -> Labels:
+    """Read the classes of a collection: its labels, from subfolders or from a CSV.
+
+    Raises:
+        LookalikeError: when a test of it would say nothing.
+    """
+    held = searcher.embeddings()
+    row_of = {int(id_): row for row, id_ in enumerate(held.ids)}
+    # A picture may have come or gone since the embeddings were read.
+    known = [one for one in searcher.collection.pictures() if one.id in row_of]
+    pictures = tuple(one for one in known if one.label)
+    labels = tuple(one.label for one in pictures)
+    classes = set(labels)
+    if not classes:
+        raise LookalikeError(
+            "The pictures of this collection have no classes, so there is nothing to test them by. "
+            "Put each kind of picture into a subfolder of its own (cats, dogs ...) and let the "
+            "collection look for changes."
+        )
+    if len(classes) == 1:
+        raise LookalikeError(
+            f"All pictures have the same class, {labels[0]}, so every result would be right. "
+            "A test needs at least two classes, a subfolder for each."
+        )
+    if len(classes) == len(labels):
+        raise LookalikeError(
+            "Every class has a single picture, so no picture has another one to find. Give each "
+            "class at least two pictures; ten or more say something."
+        )
+    rows = [row_of[one.id] for one in pictures]
+    return Labels(pictures, Labelled(held.vectors[rows], labels), len(known) - len(pictures))
+
+
+def plan_test(
+    searcher: Searcher, most: int, notes: Mapping[str, str] | None = None
+) -> tuple[Labels, SelfTest]:
+    """Return the pictures of a collection and the test that asks at most `most` of them.
+
+    Args:
+        notes: more lines for the protocol.
+    """
+    labels = read_labels(searcher)
+    model = searcher.embedder.describe()
+    rows = labels.spread(most)
+    return labels, SelfTest(labels.labelled, None, model, rows, {**labels.notes(), **(notes or {})})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a comparison has come."""
+
+    done: int
+    total: int
+
+
+def compare_settings(
+    searcher: Searcher, setting: Setting, pca_path: Callable[[Path], Path], most: int
+) -> Iterator[Progress | Comparison]:
+    """Compare the collection's own setting with another, on at most `most` of its pictures.
+
+    Features are computed anew, for both settings from the same pictures. Yields the progress, and
+    at last the comparison.
+
+    Args:
+        pca_path: says where the PCA of a model lies.
+
+    Raises:
+        LookalikeError: when the setting cannot be had, or a test would say nothing.
+    """
+    labels = read_labels(searcher)
+    rows = labels.spread(most)
+    chosen = range(len(labels.pictures)) if rows is None else rows.tolist()
+    pictures = [labels.pictures[row] for row in chosen]
+    sources, origin = sources_of(searcher.collection, pictures)
+    first = searcher.embedder.extractor
+    second: FeatureExtractor = OnnxExtractor(setting.model) if setting.model else first
+    kept = searcher.embedder.reduction
+    changed = setting.reduce(_reduction_of(setting, second, kept, pca_path))
+    extractors = [first] if second is first else [first, second]
+    features: list[Matrix] = []
+    total = len(sources) * len(extractors)
+    for extractor in extractors:
+        parts: list[Matrix] = []
+        for part in extract_parts(sources, extractor):
+            parts.append(part)
+            done = len(features) * len(sources) + sum(len(one) for one in parts)
+            yield Progress(done, total)
+        features.append(np.concatenate(parts))
+    notes = {**labels.notes(), "features": f"computed anew from {origin}"}
+    if rows is not None:
+        notes["sample"] = f"{len(pictures):,} of {len(labels.pictures):,}, spread over the classes"
+    test = SelfTest(
+        Labelled(embed(features[0], kept), tuple(one.label for one in pictures)),
+        None,
+        describe(first.card, kept),
+        notes=notes,
+    )
+    other = replace(
+        test,
+        collection=Labelled(embed(features[-1], changed), test.collection.labels),
+        model=describe(second.card, changed),
+    )
+    yield compare(test.summarise(list(test.rank())), other.summarise(list(other.rank())))
+
+
+def _reduction_of(
+    setting: Setting,
+    extractor: FeatureExtractor,
+    kept: Reduction | None,
+    pca_path: Callable[[Path], Path],
+) -> Reduction | None:
+    """Return the PCA that belongs to the model of a setting, if there is one."""
+    if setting.model is None:
+        return kept
+    path = pca_path(setting.model)
+    return load_pca(path, extractor.card) if setting.pca and path.exists() else None
+
+
+def sources_of(
+    collection: Collection, pictures: Sequence[PictureRecord]
+) -> tuple[list[Path | bytes], str]:
+    """Return what features can be computed from, and what that is in words.
+
+    The originals, where every one of them is still there, and else the thumbnails for all: a
+    mixture would favour some classes over others.
+
+    Raises:
+        LookalikeError: when a thumbnail is gone as well.
+    """
+    root = collection.root
+    if root is not None:
+        paths: list[Path | bytes] = [root / one.path for one in pictures]
+        if all(isinstance(path, Path) and path.is_file() for path in paths):
+            return paths, "the original pictures"
+    thumbnails: list[Path | bytes] = []
+    for one in pictures:
+        jpeg = collection.thumbnail(one.sha256)
+        if jpeg is None:
+            raise LookalikeError(
+                f"{one.path} has changed meanwhile. Look for changes in the collection and try "
+                "again."
+            )
+        thumbnails.append(jpeg)
+    return thumbnails, "the thumbnails that the collection keeps (the originals are elsewhere)"
+
+
+def extract_parts(sources: Sequence[Path | bytes], extractor: FeatureExtractor) -> Iterator[Matrix]:
+    """Yield the features of a few pictures after the other, `(at most 8, d)` each.
+
+    Raises:
+        PictureError: when one of them cannot be read.
+    """
+    how = extractor.card.preprocessing
+
+    def prepare(source: Path | bytes) -> npt.NDArray[np.uint8]:
+        return preprocess(open_picture(source, 2 * how.resize).image, how)
+
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        for start in range(0, len(sources), BATCH):
+            pictures = list(pool.map(prepare, sources[start : start + BATCH]))
+            yield extractor.extract(np.stack(pictures))
+
+
+def settings_for(embedder: Embedder, models: Sequence[Path]) -> Mapping[str, Setting]:
+    """Return the settings that can be compared with an embedder's own, by what people call them.
+
+    Args:
+        models: files of other models.
+    """
+    found: dict[str, Setting] = {}
+    reduction = embedder.reduction
+    if reduction is not None:
+        found["without the PCA"] = Setting(pca=False)
+        for components in (256, 128, 64, 32):
+            if components < reduction.dimension:
+                found[f"{components} components"] = Setting(components=components)
+        for whitening in (0.0, 0.5, 1.0):
+            if reduction.variance is not None and whitening != reduction.whitening:
+                name = f"whitening {whitening:g}" if whitening else "no whitening"
+                found[name] = Setting(whitening=whitening)
+    for model in models:
+        found[f"model {model.stem}"] = Setting(model=model)
+    return found

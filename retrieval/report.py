@@ -1,0 +1,319 @@
+"""An evaluation as HTML: sections that the page shows too, and one file that needs nothing else."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from retrieval import charts
+from retrieval.compare import Comparison
+from retrieval.curves import (
+    Confusion,
+    WorstQuery,
+    confusion,
+    depth_curve,
+    precision_at_recall,
+    worst_queries,
+)
+from retrieval.evaluation import METRICS, ClassScores, Evaluation
+
+STYLE = Path(__file__).with_name("report.css")
+
+WORST = 12
+# Beyond these a table or a matrix is no longer read; the CSV has them all.
+MOST_ROWS = 30
+MOST_COLUMNS = 16
+
+HINTS = {
+    "P@1": "the first result is right",
+    "P@10": "of the first 10 are right",
+    "P@20": "of the first 20 are right",
+    "hit@10": "at least one of 10 is right",
+    "mAP": "how far up all right ones are",
+}
+RIGHT = "Right means: of the same class as the query."
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a picture is shown: an address or a data URI, and what people call it."""
+
+    source: str
+    name: str
+    id: int | None = None  # makes it a button that tells this number
+
+
+Show = Callable[[int], Shown]
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return bytes as an address that carries them, such as `data:image/jpeg;base64,...`."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def style() -> str:
+    """Return the style sheet of the sections; its colours are variables."""
+    return STYLE.read_text(encoding="utf-8")
+
+
+def document(
+    title: str, evaluation: Evaluation, show: Show | None, comparisons: Sequence[Comparison] = ()
+) -> str:
+    """Return the whole report as one HTML file that loads nothing from anywhere.
+
+    Args:
+        show: shows one of the pictures that were asked, by its row, with a data URI; None leaves
+            the pictures out.
+    """
+    name = escape(title)
+    compared = "".join(compare_section(one) for one in comparisons)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "img-src data:; style-src 'unsafe-inline'\">"
+        f"<title>How good is it? {name}</title><style>{style()}</style></head>"
+        f'<body class="lk-paper"><main class="lk-report"><h1>How good is it? <span>{name}</span>'
+        f"</h1>{sections(evaluation, show)}{compared}</main></body></html>\n"
+    )
+
+
+def sections(evaluation: Evaluation, show: Show | None) -> str:
+    """Return everything that an evaluation has to show, section by section."""
+    worst = "" if show is None else worst_section(worst_queries(evaluation, WORST), show)
+    return (
+        figures(evaluation)
+        + protocol(evaluation)
+        + '<div class="lk-pair">'
+        + depth_section(evaluation)
+        + recall_section(evaluation)
+        + "</div>"
+        + classes_section(evaluation.classes)
+        + confusion_section(confusion(evaluation))
+        + worst
+    )
+
+
+def figures(evaluation: Evaluation) -> str:
+    """Show the five figures side by side, each with its interval and what it means."""
+    cards = "".join(
+        f'<li><span class="lk-metric">{metric}</span>'
+        f'<span class="lk-value">{score.mean:.1f}<small> %</small></span>'
+        f'<span class="lk-interval">{score.low:.1f} to {score.high:.1f}</span>'
+        f'<span class="lk-hint">{HINTS[metric]}</span></li>'
+        for metric, score in ((metric, evaluation.overall[metric]) for metric in METRICS)
+    )
+    return f'<ul class="lk-figures">{cards}</ul><p class="lk-note">{RIGHT}</p>'
+
+
+def protocol(evaluation: Evaluation) -> str:
+    """Say what exactly was measured, and how."""
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
+        for name, value in evaluation.protocol.items()
+    )
+    return (
+        '<section class="lk-section"><h3>How this was measured</h3>'
+        f'<dl class="lk-protocol">{rows}</dl></section>'
+    )
+
+
+def depth_section(evaluation: Evaluation) -> str:
+    """Draw accuracy against the number of results, as the paper does, for each meaning of it."""
+    curve = depth_curve(evaluation)
+    precision, hit, _ = curve.at(10)
+    chart = charts.line_chart(
+        f"Accuracy against the number of results. At 10 results, {precision:.1f} % of them are "
+        f"right, and {hit:.1f} % of the queries have at least one right one.",
+        "results looked at",
+        curve.depths,
+        [
+            charts.Series("at least one is right (hit)", curve.hit, 1),
+            charts.Series("share that is right (precision)", curve.precision, 0),
+            charts.Series("share found of all right ones (recall)", curve.recall, 2),
+        ],
+        logarithmic=True,
+    )
+    return _section(
+        "Accuracy and the number of results",
+        "The same rankings, read in three ways. A paper that prints one number may mean any.",
+        chart,
+    )
+
+
+def recall_section(evaluation: Evaluation) -> str:
+    """Draw precision against recall."""
+    recall, precision = precision_at_recall(evaluation)
+    chart = charts.line_chart(
+        "Precision against recall: "
+        + ", ".join(f"{p:.0f} % at {r:.0f} %" for r, p in zip(recall, precision, strict=True)),
+        "recall, % of all right ones found",
+        recall,
+        [charts.Series("precision", precision, 0)],
+    )
+    return _section(
+        "Precision and recall",
+        "To find this share of all right pictures, this share of what one sees is right "
+        "(interpolated, 11 points).",
+        chart,
+    )
+
+
+def classes_section(classes: Sequence[ClassScores]) -> str:
+    """List the classes, the one that is found worst first."""
+    ordered = sorted(classes, key=lambda one: one.scores["P@10"].mean)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(_name(one.label))}</th><td>{one.queries:,}</td>'
+        f'<td class="lk-wide">{charts.bar(one.scores["P@10"].mean)}</td>'
+        + "".join(f"<td>{one.scores[metric].mean:.1f}</td>" for metric in METRICS)
+        + "</tr>"
+        for one in ordered[:MOST_ROWS]
+    )
+    head = "".join(f'<th scope="col">{metric}</th>' for metric in METRICS)
+    table = (
+        '<div class="lk-scroll"><table class="lk-table"><thead><tr><th scope="col">Class</th>'
+        f'<th scope="col">Queries</th><th scope="col" class="lk-wide">P@10</th>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+    return _section("Class by class", "The hardest first. " + _rest(len(ordered)), table)
+
+
+def confusion_section(found: Confusion) -> str:
+    """Show which classes are taken for which: a matrix, or the largest mistakes of many classes."""
+    lead = (
+        f"What the first {found.depth} results of each class's queries are, in percent. The "
+        "diagonal is right."
+    )
+    if len(found.labels) > MOST_COLUMNS or found.asked != found.labels:
+        return _section("What is taken for what", _largest_lead(found), _largest(found))
+    head = "".join(
+        f'<th scope="col"><span>{escape(_name(label))}</span></th>' for label in found.labels
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{escape(_name(label))}</th>'
+        + "".join(
+            _cell(float(share), row == column) for column, share in enumerate(found.shares[row])
+        )
+        + "</tr>"
+        for row, label in enumerate(found.asked)
+    )
+    table = (
+        '<div class="lk-scroll"><table class="lk-confusion"><thead><tr><td></td>'
+        f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+    return _section("What is taken for what", lead, table)
+
+
+def worst_section(worst: Sequence[WorstQuery], show: Show) -> str:
+    """Show the queries with the worst rankings."""
+    if not worst:
+        return ""
+    tiles = "".join(_tile(one, show(one.row)) for one in worst)
+    return _section(
+        "The hardest queries",
+        "The pictures whose own class is found worst. Often the label is to be doubted, or the "
+        "picture shows two things.",
+        f'<ol class="lk-worst">{tiles}</ol>',
+    )
+
+
+def compare_section(comparison: Comparison) -> str:
+    """Show two settings side by side, with the differences."""
+    first, second = comparison.first, comparison.second
+    rows = "".join(
+        f'<tr><th scope="row">{metric}</th><td>{first.overall[metric].mean:.1f}</td>'
+        f"<td>{second.overall[metric].mean:.1f}</td><td><b>{gap.mean:+.1f}</b></td>"
+        f"<td>{gap.low:+.1f} to {gap.high:+.1f}</td>"
+        f'<td class="lk-word">{"more than chance" if gap.is_more_than_chance else "may be chance"}'
+        "</td></tr>"
+        for metric, gap in ((metric, comparison.differences[metric]) for metric in METRICS)
+    )
+    table = (
+        '<div class="lk-scroll"><table class="lk-table lk-compare"><thead><tr>'
+        '<td></td><th scope="col">A</th><th scope="col">B</th><th scope="col">B less A</th>'
+        '<th scope="col">95 % interval</th><th scope="col" class="lk-word">Is it chance?</th></tr>'
+        f"</thead><tbody>{rows}</tbody></table></div>"
+    )
+    protocol_ = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
+        for name, value in (
+            ("A", first.protocol["model"]),
+            ("B", second.protocol["model"]),
+            *(item for item in second.protocol.items() if item[0] != "model"),
+            ("difference", "paired bootstrap over the same queries"),
+        )
+    )
+    return _section(
+        "Two settings, the same queries",
+        "B less A in percentage points. Where the interval holds zero, the difference may be "
+        "chance.",
+        table + f'<dl class="lk-protocol">{protocol_}</dl>',
+    )
+
+
+def _section(heading: str, lead: str, body: str) -> str:
+    return (
+        f'<section class="lk-section"><h3>{escape(heading)}</h3>'
+        f'<p class="lk-note">{escape(lead)}</p>{body}</section>'
+    )
+
+
+def _cell(share: float, right: bool) -> str:
+    kind = "lk-right" if right else "lk-wrong"
+    text = f"{share:.0f}" if share >= 0.5 else ""
+    return f'<td class="{kind}" style="--share:{share:.0f}%">{text}</td>'
+
+
+def _largest_lead(found: Confusion) -> str:
+    return (
+        f"The most frequent mistakes among the first {found.depth} results, in percent of the "
+        "results of that class's queries."
+    )
+
+
+def _largest(found: Confusion) -> str:
+    """List the largest mistakes, where a matrix would be too large to read."""
+    column = {label: i for i, label in enumerate(found.labels)}
+    mistakes = found.shares.copy()
+    for row, label in enumerate(found.asked):
+        if label in column:
+            mistakes[row, column[label]] = 0
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_COLUMNS]
+    rows = "".join(
+        f'<tr><th scope="row">{escape(_name(found.asked[row]))}</th>'
+        f'<td class="lk-word">{escape(_name(found.labels[place]))}</td>'
+        f'<td class="lk-wide">{charts.bar(float(mistakes[row, place]))}</td>'
+        f"<td>{mistakes[row, place]:.1f}</td></tr>"
+        for row, place in zip(*np.unravel_index(order, mistakes.shape), strict=True)
+        if mistakes[row, place] > 0
+    )
+    return (
+        '<div class="lk-scroll"><table class="lk-table"><thead><tr><th scope="col">Query of</th>'
+        '<th scope="col" class="lk-word">finds</th><th scope="col" class="lk-wide"></th>'
+        f'<th scope="col">%</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _tile(one: WorstQuery, shown: Shown) -> str:
+    found = f"{one.relevant} of {len(one.nearest)} right"
+    inside = (
+        f'<img src="{escape(shown.source)}" alt="" loading="lazy">'
+        f'<span class="lk-under"><b>{escape(_name(one.label))}</b><br>{found}<br>'
+        f"<small>{escape(shown.name)}</small></span>"
+    )
+    if shown.id is None:
+        return f"<li>{inside}</li>"
+    spoken = escape(f"{shown.name}, {_name(one.label)}: {found}. Show what it finds")
+    opening = f'<button type="button" data-id="{shown.id}" aria-label="{spoken}">'
+    return f"<li>{opening}{inside}</button></li>"
+
+
+def _rest(n: int) -> str:
+    return f"{n - MOST_ROWS:,} more classes are in the CSV." if n > MOST_ROWS else ""
+
+
+def _name(label: str) -> str:
+    return label.replace("_", " ") or "(no class)"
