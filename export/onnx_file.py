@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
+import onnxscript  # noqa: F401  (torch needs it to export, and would only say so then)
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
@@ -39,9 +40,10 @@ def fetch_weights(url: str, folder: Path | None = None) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             # Downloads beside the target, checks the hash and only then moves it into place.
             torch.hub.download_url_to_file(url, str(path), hash_prefix=digits, progress=True)
-        except URLError as error:
+        except (URLError, ConnectionError, TimeoutError, HTTPException) as error:
+            reason = getattr(error, "reason", error)
             raise LookalikeError(
-                f"The weights could not be downloaded from {url}: {error.reason}. Connect to the "
+                f"The weights could not be downloaded from {url}: {reason}. Connect to the "
                 "internet and try again, or fetch that file on another computer and pass it with "
                 "--weights."
             ) from error
