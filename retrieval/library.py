@@ -109,6 +109,9 @@ def collection_for(library: Path, root: Path, name: str | None, embedder: Embedd
     """
     if not root.is_dir():
         raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
+    # Python's stand-ins for the bytes of a name that are no text.
+    if re.search("[\udc80-\udcff]", str(root.resolve())):
+        raise LookalikeError("The folder's name is not valid text. Rename it.")
     title = name or root.resolve().name or "pictures"
     folder = folder_of(library, title)
     if name is None and not _fits(folder, root, embedder):

@@ -68,7 +68,10 @@ def indexed(wheel: Path, embedder: Embedder, tmp_path: Path) -> Iterator[Collect
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real ONNX file of ours in miniature: mean colour of 32x32 pixels, map of a single place."""
+    """A real ONNX file of ours in miniature: mean colour of 32x32 pixels, map of a single place.
+
+    Its texture is the largest value of each colour.
+    """
     onnx = need("onnx", "pip install -r export/requirements.txt")
     helper, kinds = onnx.helper, onnx.TensorProto
     nodes = [
@@ -79,6 +82,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "AveragePool", ["pixels"], ["feature_map"], kernel_shape=[32, 32], strides=[32, 32]
         ),
         helper.make_node("Flatten", ["feature_map"], ["features"]),
+        helper.make_node("GlobalMaxPool", ["pixels"], ["brightest"]),
+        helper.make_node("Flatten", ["brightest"], ["texture"]),
     ]
     graph = helper.make_graph(
         nodes,
@@ -87,6 +92,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [
             helper.make_tensor_value_info("features", kinds.FLOAT, ["n", 3]),
             helper.make_tensor_value_info("feature_map", kinds.FLOAT, ["n", 3, 1, 1]),
+            helper.make_tensor_value_info("texture", kinds.FLOAT, ["n", 3]),
         ],
         [helper.make_tensor("white", kinds.FLOAT, [], [255.0])],
     )
@@ -102,7 +108,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_files(tiny_model: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny model in a folder of its own, with the PCA fitted for it beside it."""
+    """A copy of the tiny model in a folder of its own, with the PCAs fitted for it beside it."""
     path = tmp_path / "model" / "tiny.onnx"
     path.parent.mkdir()
     shutil.copy(tiny_model, path)
@@ -111,6 +117,11 @@ def tiny_files(tiny_model: Path, tmp_path: Path) -> Path:
     for seed in range(8):
         noise((40, 30), seed, coarse=2).save(photos / f"{seed}.png")
     extractor = OnnxExtractor(path, gpu=False)
-    features, _, _ = extract_files(sorted(photos.iterdir()), extractor)
-    save_pca(fit_pca(features, extractor.card, 2), settings.pca_path(path))
+    files, pca = sorted(photos.iterdir()), settings.pca_path(path)
+    features, _, _ = extract_files(files, extractor)
+    textures, _, _ = extract_files(
+        files, extractor, extract=lambda pictures: extractor.extract_with_texture(pictures)[1]
+    )
+    save_pca(fit_pca(features, extractor.card, 2), pca)
+    save_pca(fit_pca(textures, extractor.card, 2), settings.texture_path(pca))
     return path

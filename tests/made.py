@@ -69,6 +69,10 @@ class MeanColour:
         self.batches.append(len(pictures))
         return pictures.mean(axis=(1, 2), dtype=np.float32) / 255
 
+    def extract_with_texture(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the largest value of each colour beside the mean, from 0 to 1."""
+        return self.extract(pictures), pictures.max(axis=(1, 2)).astype(np.float32) / 255
+
 
 def mean_colour(weights: str = "0" * 64) -> Embedder:
     """Return an embedder of mean colours, without a PCA."""

@@ -94,6 +94,25 @@ def test_two_collections_need_a_name_and_are_kept_apart(
     assert [row["picture"] for row in rows] == ["a.png"]
 
 
+def test_a_folder_whose_name_is_no_text_is_refused_with_the_cure(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("Only Linux allows file names that are no text.")
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    save_hues(folder, {"a.png": 0.0})
+    assert run("index", folder, *options) == 1
+    assert "name is not valid text. Rename it." in capsys.readouterr().err
+
+
+def test_a_folder_with_an_emoji_for_a_name_is_indexed_and_found(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("index", save_hues(tmp_path / "🐈‍⬛", {"a.png": 0.0}), *options) == 0
+    rows = search_rows(capsys, tmp_path / "🐈‍⬛" / "a.png", "--name", "🐈‍⬛", *options)
+    assert [row["picture"] for row in rows] == ["a.png"]
+
+
 def test_the_name_of_another_folders_collection_is_refused(
     wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

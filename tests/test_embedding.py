@@ -82,6 +82,20 @@ def test_a_model_and_the_pca_beside_it_are_opened_together(tiny_files: Path) -> 
     assert np.linalg.norm(embedder.embed_image(by_hue(10))) == pytest.approx(1, abs=1e-6)
 
 
+def test_all_vectors_of_a_picture_come_from_one_run_of_the_network(tiny_files: Path) -> None:
+    pca = settings.pca_path(tiny_files)
+    embedder = open_embedder(tiny_files, pca, gpu=False, texture=settings.texture_path(pca))
+    pictures = np.stack([np.asarray(noise((32, 32), seed)) for seed in range(4)])
+    aspects = embedder.describe_pictures(pictures)
+    assert np.array_equal(aspects.subject, embedder.embed(pictures))
+    assert (len(aspects.colour), aspects.texture.shape) == (4, (4, 2))
+    for vectors in (aspects.subject, aspects.colour, aspects.texture):
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    plain = open_embedder(tiny_files, pca, gpu=False)
+    assert plain.describe_pictures(pictures).texture.shape == (4, 0)
+    assert plain.fingerprint != embedder.fingerprint
+
+
 def test_a_model_without_its_pca_is_refused_and_with_none_asked_for_is_not(
     tiny_model: Path,
 ) -> None:

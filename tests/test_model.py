@@ -95,6 +95,14 @@ def test_the_map_comes_with_the_same_features(tiny_model: Path) -> None:
     assert maps[:, :, 0, 0] == pytest.approx(features)
 
 
+def test_the_texture_comes_with_the_same_features(tiny_model: Path) -> None:
+    extractor = OnnxExtractor(tiny_model, gpu=False)
+    features, texture = extractor.extract_with_texture(pictures(4))
+    assert extractor.texture_dimension == 3
+    assert np.array_equal(features, extractor.extract(pictures(4)))
+    assert texture == pytest.approx(MeanColour().extract_with_texture(pictures(4))[1])
+
+
 def test_without_a_gpu_the_processor_is_named(tiny_model: Path) -> None:
     assert OnnxExtractor(tiny_model, gpu=False).provider == "CPU"
 
