@@ -10,6 +10,10 @@ ASSETS = PROJECT / "assets"
 # the app was started from, so that starting it elsewhere never hides what one has built.
 HOME = Path(os.environ.get("LOOKALIKE_HOME") or PROJECT / ".lookalike")
 COLLECTIONS = HOME / "collections"
+# What browsers send on its way into a collection, and visitors' own collections; both are emptied
+# at every start.
+UPLOADS = HOME / "uploads"
+VISITORS = HOME / "visitors"
 
 BUNDLED_MODEL = ASSETS / "models" / "lookalike-vgg16.onnx"
 BUNDLED_PCA = ASSETS / "pca.pkl"
@@ -27,8 +31,22 @@ MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 300 * 2**20
 MAX_UPLOAD_PIXELS = 100_000_000
 MAX_UPLOAD_BYTES = 50 * 2**20
+# What the owner may add at once: a whole card of a camera. One can always add more.
+OWNER_PICTURES = 50_000
+OWNER_BYTES = 64 * 2**30
+# What a visitor may add at once and keep in all, for how long, and how many collections there are
+# of all visitors together: 50 of 500 pictures are some 2 GB at worst.
+VISITOR_BYTES = 500 * 2**20
+VISITOR_PICTURES = 500
+VISITOR_COLLECTIONS = 3
+VISITOR_HOURS = 3.0
+VISITORS_COLLECTIONS = 50
 # Searches that wait; whoever comes when the queue is full is told to try again.
 MAX_QUEUE = 64
+# What one self-test on the page may ask for. Queries are spread over the classes; 2,000 put the
+# figures within two points. A comparison runs the network over each of its pictures anew.
+MAX_TEST_QUERIES = 2_000
+MAX_COMPARED = 1_000
 
 
 def pca_path(model: Path) -> Path:

@@ -19,8 +19,21 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for
 from retrieval.pages import words
+from retrieval.pages.evaluate_page import EvaluatePage
+from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.search_page import SearchPage
-from retrieval.pages.sessions import Asgi, Message, Receive, Send, VisitorCookie, visitor_of
+from retrieval.pages.sessions import (
+    Access,
+    Asgi,
+    Message,
+    Receive,
+    Send,
+    VisitorCookie,
+    visitor_of,
+)
+from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
+from retrieval.uploads import Uploads
+from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -64,7 +77,7 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-def build_app(workspace: Workspace) -> gr.Blocks:
+def build_app(workspace: Workspace, library: LibraryPage) -> gr.Blocks:
     """Lay out the app for the collections of a workspace."""
     app: gr.Blocks
     with gr.Blocks(title=words.TITLE, fill_width=True, analytics_enabled=False) as app:
@@ -73,13 +86,26 @@ def build_app(workspace: Workspace) -> gr.Blocks:
             elem_id="header",
             apply_default_css=False,
         )
-        with gr.Tabs(elem_id="tabs"), gr.Tab(words.TAB_SEARCH, id="search") as search_tab:
-            SearchPage(workspace).build(app, search_tab)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab(words.TAB_SEARCH, id="search") as search_tab:
+                search = SearchPage(workspace)
+                search.build(app, search_tab)
+            with gr.Tab(words.TAB_LIBRARY, id="library") as library_tab:
+                library.build(app, tabs, library_tab, search.options.choice)
+            with gr.Tab(words.TAB_TEST, id="test") as test_tab:
+                EvaluatePage(workspace).build(app, test_tab)
     app.queue(max_size=settings.MAX_QUEUE, default_concurrency_limit=2)
     return app
 
 
-def launch(app: gr.Blocks, workspace: Workspace, port: int | None, share: bool, block: bool) -> str:
+def launch(
+    app: gr.Blocks,
+    workspace: Workspace,
+    library: LibraryPage,
+    port: int | None,
+    share: bool,
+    block: bool,
+) -> str:
     """Start the server and return the local address; with `block`, return when it has ended."""
     _, address, _ = app.launch(
         server_port=port,
@@ -94,14 +120,23 @@ def launch(app: gr.Blocks, workspace: Workspace, port: int | None, share: bool, 
         footer_links=["api"],
         max_file_size=settings.MAX_UPLOAD_BYTES,
         theme=theme(),
-        css=(HERE / "style.css").read_text(encoding="utf-8"),
-        head=f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        css="".join(_text(name) for name in ("style.css", "library.css")),
+        head="".join(f"<script>{_text(name)}</script>" for name in ("page.js", "library.js")),
         app_kwargs={
-            "routes": [thumbnail_route(workspace)],
+            "routes": [
+                thumbnail_route(workspace),
+                problems_route(workspace),
+                bundle_route(workspace, library.access),
+                *upload_routes(library.uploads, library.bounds),
+            ],
             "middleware": [(SecurityHeaders, (), {}), (VisitorCookie, (), {})],
         },
     )
     return str(address)
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def thumbnail_route(workspace: Workspace) -> Route:
@@ -136,7 +171,26 @@ def theme() -> gr.themes.Base:
     ).set(block_border_width="1px", block_border_width_dark="1px", block_shadow="none")
 
 
-def serve(pictures: Path | None, model: Path | None, port: int | None, share: bool) -> None:
+def make_library(workspace: Workspace, password: str | None, public: bool) -> LibraryPage:
+    """Return the page of collections, with what visitors may keep of their own."""
+    uploads = Uploads(settings.UPLOADS)
+    bounds = VisitorBounds(
+        settings.VISITOR_HOURS,
+        settings.VISITOR_PICTURES,
+        settings.VISITOR_COLLECTIONS,
+        settings.VISITORS_COLLECTIONS,
+    )
+    visitors = Visitors(workspace, uploads, settings.VISITORS, bounds)
+    return LibraryPage(workspace, uploads, visitors, Access(password, public))
+
+
+def serve(
+    pictures: Path | None,
+    model: Path | None,
+    port: int | None,
+    share: bool,
+    password: str | None = None,
+) -> None:
     """Run the app until it is stopped.
 
     Args:
@@ -144,6 +198,7 @@ def serve(pictures: Path | None, model: Path | None, port: int | None, share: bo
         model: a model of `python -m export`; None takes the bundled one.
         port: None takes the first free one from 7860.
         share: make a public link.
+        password: lets the owner change the collections from anywhere.
 
     Raises:
         LookalikeError: when the model or the pictures cannot be used, or the port is taken.
@@ -160,8 +215,12 @@ def serve(pictures: Path | None, model: Path | None, port: int | None, share: bo
     workspace.open_library(settings.COLLECTIONS)
     if pictures is None:
         workspace.serve(Collection(settings.STARTER_COLLECTION, read_only=True))
+    # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
+    library = make_library(workspace, password, public=share or "SPACE_ID" in os.environ)
+    library.visitors.start()
     try:
-        launch(build_app(workspace), workspace, port, share, block=True)
+        app = build_app(workspace, library)
+        launch(app, workspace, library, port, share, block=True)
     except OSError as error:
         if "port" not in str(error):
             raise
@@ -169,4 +228,5 @@ def serve(pictures: Path | None, model: Path | None, port: int | None, share: bo
             f"Port {port or 7860} is taken by another program. Choose another with --port."
         ) from error
     finally:
+        library.visitors.stop()
         workspace.stop()

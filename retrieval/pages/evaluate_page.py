@@ -1,0 +1,320 @@
+"""The page "How good is it?": a collection is tested with its own pictures, and settings compared.
+
+One test runs at a time for everybody, in blocks, so that it shows how far it is and can be stopped;
+what strangers may ask for is bounded in `settings`.
+"""
+
+import csv
+import io
+import re
+import time
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import gradio as gr
+
+from retrieval import report, settings
+from retrieval.collection import PictureRecord
+from retrieval.compare import Comparison
+from retrieval.errors import LookalikeError
+from retrieval.evaluation import Evaluation, as_rows
+from retrieval.images import open_picture, thumbnail
+from retrieval.pages import markup, words
+from retrieval.pages.sessions import visitor_of
+from retrieval.plots import draw_png
+from retrieval.quality import Labels, compare_settings, plan_test, settings_for
+from retrieval.rankings import NEAREST
+from retrieval.search import Searcher
+from retrieval.workspace import Workspace
+
+STYLE = Path(__file__).with_name("evaluate.css")
+REPORT_THUMBNAIL = 160  # pixels; the report carries its pictures along
+
+# A hard query tells which picture it is.
+PICK = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-id]');
+  if (button) trigger('select', {id: Number(button.dataset.id)});
+});
+"""
+
+
+# What a hard query finds appears below everything else: bring it into view.
+FOLLOW = """
+new MutationObserver(() => {
+  if (element.querySelector('li')) element.scrollIntoView({block: 'nearest', behavior: 'smooth'});
+}).observe(element, {childList: true, subtree: true});
+"""
+
+
+class EvaluatePage:
+    """The page that tests: `build` lays it out and wires the handlers below it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
+        """Add the page to the Blocks around it; `tab` is the tab that it lies in."""
+        look = report.style() + STYLE.read_text(encoding="utf-8")
+        gr.HTML(f"<style>{look}</style>", apply_default_css=False, elem_id="test-style")
+        with gr.Row(elem_id="test"):
+            with gr.Column(elem_id="test-ask", min_width=280):
+                gr.HTML(
+                    f'<p class="lk-lead">{escape(words.TEST_LEAD)}</p>', apply_default_css=False
+                )
+                # What it offers hangs on who looks, so it is filled when the tab is opened.
+                choice = gr.Dropdown(
+                    [], label=words.COLLECTION, visible=False, elem_id="test-collection"
+                )
+                start = gr.Button(
+                    words.TEST_START, variant="primary", interactive=False, elem_id="test-start"
+                )
+                setting = gr.Dropdown(
+                    [], label=words.COMPARE, visible=False, elem_id="test-setting"
+                )
+                against = gr.Button(words.COMPARE_START, visible=False, elem_id="test-compare")
+                stop = gr.Button(words.TEST_STOP, visible=False, elem_id="test-stop")
+            with gr.Column(elem_id="test-answer", min_width=320):
+                status = gr.HTML(elem_id="test-status", apply_default_css=False)
+                downloads = gr.HTML(elem_id="test-downloads", apply_default_css=False)
+                result = gr.HTML(
+                    _empty(words.TEST_EMPTY),
+                    elem_id="test-result",
+                    js_on_load=PICK,
+                    apply_default_css=False,
+                )
+                found = gr.HTML(elem_id="test-found", js_on_load=FOLLOW, apply_default_css=False)
+
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        one_at_a_time: dict[str, Any] = {
+            "concurrency_id": "evaluation",
+            "concurrency_limit": 1,
+            **quiet,
+        }
+        light: dict[str, Any] = {"concurrency_limit": None, **quiet}
+        offered = [choice, setting, start, against]
+        app.load(self.on_load, None, offered, **light)
+        tab.select(self.on_return, [choice, setting], offered, **light)
+        view = [status, result, downloads, found, stop]
+        # The answer to a click comes at once, also while another visitor's test is running.
+        testing = start.click(self.on_wait, None, view, **light).then(
+            self.on_test, choice, view, **one_at_a_time
+        )
+        comparing = against.click(self.on_wait, None, view, **light).then(
+            self.on_compare, [choice, setting], view, **one_at_a_time
+        )
+        stop.click(self.on_stop, None, [status, stop], cancels=[testing, comparing], **light)
+        result.select(self.on_pick, choice, found, **light)
+
+    # The handlers of the choices.
+
+    def on_load(self, request: gr.Request) -> tuple[Any, ...]:
+        """Offer what there is to whoever has just opened the page."""
+        return self.on_return(None, None, request)
+
+    def on_return(
+        self, choice: str | None, setting: str | None, request: gr.Request
+    ) -> tuple[Any, ...]:
+        """Follow what has happened to the collections while another tab was open."""
+        visitor = visitor_of(request)
+        keys = self.workspace.keys(visitor)
+        names = [(self.workspace.searcher(key, visitor).collection.name, key) for key in keys]
+        chosen = choice if choice in keys else (keys[0] if keys else None)
+        offered = list(self._settings())
+        picked = setting if setting in offered else (offered[0] if offered else None)
+        return (
+            gr.Dropdown(names, value=chosen, visible=len(names) > 1),
+            gr.Dropdown(offered, value=picked, visible=bool(offered)),
+            gr.Button(interactive=bool(keys)),
+            gr.Button(visible=bool(offered), interactive=bool(keys)),
+        )
+
+    # The handlers of a run. They return the status, the result, the downloads, what the picked
+    # query finds, and the button that stops.
+
+    def on_wait(self) -> tuple[Any, ...]:
+        """Say that it begins, or that it waits for its turn."""
+        return _notice(words.TEST_WAITS), gr.skip(), "", "", gr.Button(visible=True)
+
+    def on_test(self, choice: str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Test a collection with its own pictures."""
+        try:
+            searcher = self.workspace.searcher(choice or "", visitor_of(request))
+            labels, test = plan_test(searcher, settings.MAX_TEST_QUERIES, self._notes(choice))
+            parts, done, started = [], 0, time.monotonic()
+            for part in test.rank():
+                parts.append(part)
+                done += len(part)
+                yield _going_on(words.TESTING, done, test.total, started)
+            yield _going_on(words.TEST_DRAWS, 1, 1, None)
+            evaluation = test.summarise(parts)
+            yield self._show_test(searcher, labels, evaluation, time.monotonic() - started)
+        except LookalikeError as error:
+            yield _refused(error)
+
+    def on_compare(
+        self, choice: str | None, setting: str | None, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """Compare the collection's own setting with another one."""
+        try:
+            searcher = self.workspace.searcher(choice or "", visitor_of(request))
+            wanted = self._settings().get(setting or "")
+            if wanted is None:
+                raise LookalikeError(words.NO_SETTING)
+            started = time.monotonic()
+            for step in compare_settings(
+                searcher, wanted, settings.pca_path, settings.MAX_COMPARED
+            ):
+                if isinstance(step, Comparison):
+                    yield _show_comparison(searcher.collection.name, step)
+                else:
+                    yield _going_on(words.COMPARING, step.done, step.total, started)
+        except LookalikeError as error:
+            yield _refused(error)
+
+    def on_stop(self) -> tuple[Any, ...]:
+        """Say that the run was stopped; what was shown before stays."""
+        return _notice(words.TEST_STOPPED), gr.Button(visible=False)
+
+    def on_pick(self, choice: str | None, request: gr.Request, event: gr.EventData) -> str:
+        """Show what a hard query finds."""
+        try:
+            searcher = self.workspace.searcher(choice or "", visitor_of(request))
+            query = searcher.collection.pictures([int(event.id)])
+            matches = searcher.search_like(int(event.id), NEAREST).matches
+        except LookalikeError as error:
+            gr.Warning(escape(str(error)))
+            return ""
+        if not query:
+            return ""
+        return _found(choice or "", query[0], [match.picture for match in matches])
+
+    # What the handlers are made of.
+
+    def _notes(self, key: str | None) -> dict[str, str]:
+        building = self.workspace.building(key or "")
+        if building is None or building.finished:
+            return {}
+        return {words.STILL_BUILDING: words.STILL_BUILDING_WHAT}
+
+    def _settings(self) -> dict[str, Any]:
+        own = self.workspace.model_path.resolve()
+        folder = settings.BUNDLED_MODEL.parent
+        others = [path for path in sorted(folder.glob("*.onnx")) if path.resolve() != own]
+        return dict(settings_for(self.workspace.embedder, others))
+
+    def _show_test(
+        self, searcher: Searcher, labels: Labels, evaluation: Evaluation, seconds: float
+    ) -> tuple[Any, ...]:
+        key, collection = searcher.collection.folder.name, searcher.collection
+
+        def on_page(row: int) -> report.Shown:
+            picture = labels.pictures[row]
+            address = markup.thumbnail_address(key, picture)
+            return report.Shown(address, _file_name(picture), picture.id)
+
+        def in_report(row: int) -> report.Shown:
+            picture = labels.pictures[row]
+            jpeg = collection.thumbnail(picture.sha256) or b""
+            if jpeg:
+                jpeg = thumbnail(open_picture(jpeg, REPORT_THUMBNAIL).image, REPORT_THUMBNAIL)
+            return report.Shown(report.data_uri(jpeg, "image/jpeg"), _file_name(picture))
+
+        title = collection.name
+        files = [
+            (words.DOWNLOAD_REPORT, "html", report.document(title, evaluation, in_report).encode()),
+            (words.DOWNLOAD_CSV, "csv", _csv(evaluation)),
+            (words.DOWNLOAD_PNG, "png", draw_png(words.TEST_TITLE.format(name=title), evaluation)),
+        ]
+        body = _report(words.TEST_TITLE.format(name=title), report.sections(evaluation, on_page))
+        done = words.TEST_DONE.format(n=f"{len(evaluation.asked):,}", seconds=f"{seconds:.1f}")
+        return _notice(done), body, _downloads(title, files), "", gr.Button(visible=False)
+
+
+def _show_comparison(name: str, comparison: Comparison) -> tuple[Any, ...]:
+    body = report.compare_section(comparison)
+    whole = report.document(name, comparison.second, None, [comparison])
+    files = [(words.DOWNLOAD_REPORT, "html", whole.encode())]
+    title = words.TEST_TITLE.format(name=name)
+    downloads = _downloads(f"{name} compared", files)
+    return "", _report(title, body), downloads, "", gr.Button(visible=False)
+
+
+def _going_on(text: str, done: int, total: int, started: float | None) -> tuple[Any, ...]:
+    """Say how far it is, and leave the rest of the page as it is."""
+    left = ""
+    if started is not None and done < total:
+        seconds = (time.monotonic() - started) / done * (total - done)
+        left = words.TEST_LEFT.format(time=markup.duration(seconds))
+    said = text.format(done=f"{done:,}", total=f"{total:,}", left=left)
+    return _notice(said, done / total), gr.skip(), gr.skip(), gr.skip(), gr.Button(visible=True)
+
+
+def _refused(error: LookalikeError) -> tuple[Any, ...]:
+    return "", _empty(str(error)), "", "", gr.Button(visible=False)
+
+
+def _notice(text: str, fraction: float | None = None) -> str:
+    bar = ""
+    if fraction is not None:
+        whole = round(100 * fraction)
+        bar = (
+            f'<span class="lk-progress" role="progressbar" aria-valuenow="{whole}" '
+            f'aria-valuemin="0" aria-valuemax="100" aria-label="{escape(words.TEST_PROGRESS)}">'
+            f'<i style="width:{whole}%"></i></span>'
+        )
+    return f'<div class="lk-notice" role="status">{escape(text)}{bar}</div>'
+
+
+def _empty(text: str) -> str:
+    return f'<div class="lk-empty"><p>{escape(text)}</p></div>'
+
+
+def _report(title: str, body: str) -> str:
+    return f'<div class="lk-report"><h2 class="lk-title">{escape(title)}</h2>{body}</div>'
+
+
+def _found(key: str, query: PictureRecord, nearest: Sequence[PictureRecord]) -> str:
+    """Lay out what a query finds, with the wrong ones pale."""
+    tiles = "".join(
+        f'<li class="{"is-right" if one.label == query.label else "is-wrong"}">'
+        f'<img src="{escape(markup.thumbnail_address(key, one))}" alt="" loading="lazy">'
+        f'<span class="lk-under">{rank}. <b>{escape(one.label.replace("_", " "))}</b>'
+        f"<small>{escape(_file_name(one))}</small></span></li>"
+        for rank, one in enumerate(nearest, start=1)
+    )
+    heading = words.FOUND.format(name=_file_name(query))
+    return (
+        '<div class="lk-report"><section class="lk-section" tabindex="-1"><h3>'
+        f'{escape(heading)}</h3><p class="lk-note">'
+        f"{escape(words.FOUND_LEAD.format(label=query.label.replace('_', ' ')))}</p>"
+        f'<ol class="lk-worst">{tiles}</ol></section></div>'
+    )
+
+
+def _downloads(name: str, files: Sequence[tuple[str, str, bytes]]) -> str:
+    """Offer files that the page itself carries: nothing of a visitor stays on the server."""
+    kinds = {"html": "text/html;charset=utf-8", "csv": "text/csv;charset=utf-8", "png": "image/png"}
+    stem = re.sub(r"[^\w-]+", "-", name).strip("-") or "collection"
+    links = "".join(
+        f'<a class="lk-back" download="{escape(stem)}-test.{suffix}" '
+        f'href="{report.data_uri(data, kinds[suffix])}">{escape(text)}</a>'
+        for text, suffix, data in files
+    )
+    return f'<div class="lk-downloads">{links}</div>'
+
+
+def _csv(evaluation: Evaluation) -> bytes:
+    rows = as_rows(evaluation)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    # With the mark of UTF-8, or Excel garbles names in other scripts.
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _file_name(picture: PictureRecord) -> str:
+    return PurePosixPath(picture.path).name
