@@ -1,6 +1,7 @@
 """Lookalike: drop in a picture and see the most similar pictures of a collection."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--model", type=Path, metavar="FILE", help="a model of `python -m export`")
     parser.add_argument("--share", action="store_true", help="make a public link for a week")
+    parser.add_argument(
+        "--password",
+        default=os.environ.get("LOOKALIKE_PASSWORD"),
+        help="lets you change the collections from anywhere (or set LOOKALIKE_PASSWORD)",
+    )
     parser.add_argument("--port", type=int, metavar="N", help="the port (default: the first free)")
     arguments = parser.parse_args(argv)
 
@@ -23,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
     from retrieval.pages.server import serve
 
     try:
-        serve(arguments.pictures, arguments.model, arguments.port, arguments.share)
+        serve(
+            arguments.pictures, arguments.model, arguments.port, arguments.share, arguments.password
+        )
     except LookalikeError as error:
         print(error, file=sys.stderr)
         return 1

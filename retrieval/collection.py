@@ -522,6 +522,24 @@ class Collection:
         )
         return [label for (label,) in rows]
 
+    def page(self, start: int, n: int) -> list[PictureRecord]:
+        """Return up to `n` pictures in the order of their paths, from the one at `start`."""
+        rows = self._all(
+            "SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path LIMIT ? OFFSET ?",
+            n,
+            start,
+        )
+        return self.pictures(id_ for (id_,) in rows)
+
+    def sample(self, n: int) -> list[PictureRecord]:
+        """Return `n` pictures from all over the collection, the same as long as it does not change.
+
+        Reads no vectors, so that a page of many large collections is quick.
+        """
+        total, _ = self.count()
+        n = min(n, total)
+        return [picture for i in range(n) for picture in self.page(i * total // n, 1)]
+
     def embedding(self, id_: int, aspect: Aspect = "subject") -> Matrix | None:
         """Return a unit vector `(1, k)` of one picture, or None when it is not here any more."""
         column, kind = COLUMNS[aspect]

@@ -52,10 +52,10 @@ class Upload:
 class Taken:
     """What an upload brought into a collection's folder."""
 
-    files: int = 0
+    files: int = 0  # pictures
+    tables: int = 0  # CSV files
     skipped: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
     others: int = 0  # files that are no pictures
-    title: str = ""  # the folder's or zip's name, "" when there was no single one
 
 
 class Uploads:
@@ -148,9 +148,8 @@ class Uploads:
         pictures = sorted(_unpacked(upload, staged, taken))
         tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
         top = next(iter(tops)) if len(tops) == 1 else ""
-        if top:
-            taken.title = top
         known = collection.files()
+        names: list[str] = []
         try:
             for relative, source in pictures:
                 if strip and top:
@@ -165,25 +164,40 @@ class Uploads:
                     continue
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, place)
-                taken.files += place.suffix.lower() in SUFFIXES
+                names.append(place.relative_to(folder).as_posix())
+                if place.suffix.lower() in SUFFIXES:
+                    taken.files += 1
+                else:
+                    taken.tables += 1
         except OSError as error:
             raise explain_os_error(error, folder) from error
-        self.drop(name)
+        collection.readmit(names)  # one may have been taken out before
+        self.drop(name, visitor)
         return taken
 
-    def drop(self, name: str) -> None:
+    def title(self, name: str, visitor: str) -> str:
+        """Return what to call these files: after the one folder or zip that they came in."""
+        staged = self._find(name, visitor).folder / "files"
+        tops = list(staged.iterdir()) if staged.is_dir() else []
+        if len(tops) == 1 and (tops[0].is_dir() or tops[0].suffix.lower() == ".zip"):
+            return tops[0].name if tops[0].is_dir() else tops[0].stem
+        return ""
+
+    def drop(self, name: str, visitor: str) -> None:
         """Forget an upload and what is left of it."""
         with self._lock:
-            upload = self._uploads.pop(name, None)
-        if upload:
-            shutil.rmtree(upload.folder, ignore_errors=True)
+            upload = self._uploads.get(name)
+            if upload is None or upload.visitor != visitor:
+                return
+            del self._uploads[name]
+        shutil.rmtree(upload.folder, ignore_errors=True)
 
     def sweep(self, older_than: float) -> None:
         """Drop the uploads that nothing has come for in so many seconds."""
         now = time.monotonic()
         for name, upload in list(self._uploads.items()):
             if now - upload.touched > older_than:
-                self.drop(name)
+                self.drop(name, upload.visitor)
 
     def _find(self, name: str, visitor: str) -> Upload:
         upload = self._uploads.get(name)
@@ -244,7 +258,6 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
                 path.unlink()
             taken.skipped += [(f"{path.name}: {name}", why) for name, why in result.skipped]
             taken.others += result.others
-            taken.title = taken.title or path.stem
             for file in inside.rglob("*"):
                 if file.is_file():
                     yield PurePosixPath(file.relative_to(inside).as_posix()), file

@@ -1,7 +1,10 @@
 """What one running app serves: a model, opened once, and the collections searched with it."""
 
+import os
+import shutil
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from retrieval.library import discard, discarded, empty_trash, folders_in, new_f
 from retrieval.search import Searcher
 
 ORIGINALS = "originals"  # in a collection's folder: the photos that were handed to it
+REMOVED = "removed"  # beside them: those taken out, until the app is started again
 UNDO_SECONDS = 24 * 3600
 
 
@@ -75,7 +79,15 @@ class Workspace:
         empty_trash(library, UNDO_SECONDS)
         for folder in folders_in(library):
             if folder.name not in self._searchers:
-                self._open(folder)
+                self.open_folder(folder)
+
+    def open_folder(self, folder: Path) -> None:
+        """Serve one collection of the library, or tell in `refused` why it does not fit."""
+        shutil.rmtree(folder / REMOVED, ignore_errors=True)
+        try:
+            self.serve(Collection(folder))
+        except LookalikeError as error:
+            self.refused[folder.name] = str(error)
 
     def keys(self, visitor: str = "") -> list[str]:
         """Return the keys of the collections that a visitor sees, the first served first."""
@@ -151,9 +163,31 @@ class Workspace:
         for found in discarded(self.library):
             if found.name == place:
                 folder = restore(found)
-                self._open(folder)
+                self.open_folder(folder)
                 return folder.name
         raise LookalikeError("That collection is not in the bin any more.")
+
+    def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
+        """Take pictures out of a collection; return their paths, by which `let_in` undoes it.
+
+        In a folder that is searched in place the files stay, and are passed over from now on.
+        """
+        collection = self._searchers[key].collection
+        paths = [picture.path for picture in collection.pictures(ids)]
+        collection.exclude(paths)
+        if collection.root is None:
+            collection.prune()  # nothing could bring them back
+        elif collection.keeps_originals:
+            _move_files(paths, collection.root, collection.folder / REMOVED)
+        return paths
+
+    def let_in(self, key: str, paths: Iterable[str]) -> None:
+        """Undo `take_out`; building brings the pictures back."""
+        collection = self._searchers[key].collection
+        paths = list(paths)
+        if collection.keeps_originals and collection.root is not None:
+            _move_files(paths, collection.folder / REMOVED, collection.root)
+        collection.readmit(paths)
 
     # Building.
 
@@ -207,12 +241,6 @@ class Workspace:
         for searcher in self._searchers.values():
             searcher.collection.close()
 
-    def _open(self, folder: Path) -> None:
-        try:
-            self.serve(Collection(folder))
-        except LookalikeError as error:
-            self.refused[folder.name] = str(error)
-
     def _refused_folder(self, key: str) -> Path:
         if self.library is None or key not in self.refused:
             raise LookalikeError("That collection is not here any more. Reload the page.")
@@ -220,3 +248,11 @@ class Workspace:
 
     def _is_seen(self, key: str, visitor: str) -> bool:
         return self._visitors.get(key, "") in ("", visitor)
+
+
+def _move_files(paths: Iterable[str], source: Path, target: Path) -> None:
+    for path in paths:
+        # A file that is not there any more needs no moving.
+        with suppress(FileNotFoundError):
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source / path, target / path)

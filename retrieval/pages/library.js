@@ -1,0 +1,200 @@
+// The tab "My pictures": files and whole folders dropped or chosen are sent one by one, with their
+// paths, and the buttons of the cards reach their handlers.
+(() => {
+  const SUFFIXES =
+    /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|bmp|dib|hei[cf]|hif|avif|zip|csv|lookalike)$/i;
+  const AT_ONCE = 3;
+  let tell = null; // hands an upload on to the page
+  let sending = null; // what is under way, so that it can be stopped
+  let target = ""; // the collection that chosen files go to; "" makes a new one
+
+  const zone = () => document.getElementById("add-pictures");
+  const isShown = () => zone()?.offsetParent != null;
+  const words = () => JSON.parse(zone().dataset.words);
+  const place = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+  const say = (text, share, stoppable) => {
+    const spot = zone()?.querySelector(".lk-upload");
+    if (!spot) return;
+    spot.replaceChildren();
+    if (!text) return;
+    const line = document.createElement("span");
+    line.textContent = text;
+    spot.append(line);
+    if (stoppable) {
+      const stop = document.createElement("button");
+      stop.type = "button";
+      stop.className = "lk-button lk-link";
+      stop.textContent = words().stop;
+      stop.onclick = () => sending?.abort();
+      spot.append(stop);
+    }
+    if (share === undefined) return;
+    const bar = document.createElement("span");
+    bar.className = "lk-progress";
+    const fill = document.createElement("i");
+    fill.style.width = `${share}%`;
+    bar.append(fill);
+    spot.append(bar);
+  };
+
+  // --- What was dropped --------------------------------------------------------------------------
+  const readAll = async (reader) => {
+    const entries = [];
+    for (;;) {
+      // A browser hands over a hundred at a time.
+      const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+      if (!some.length) return entries;
+      entries.push(...some);
+    }
+  };
+
+  const walk = async (entry, path, found) => {
+    if (entry.name.startsWith(".")) return;
+    if (entry.isDirectory) {
+      for (const child of await readAll(entry.createReader())) {
+        await walk(child, `${path}${entry.name}/`, found);
+      }
+    } else if (SUFFIXES.test(entry.name)) {
+      const file = await new Promise((done, failed) => entry.file(done, failed));
+      found.push({ file, path: path + entry.name });
+    }
+  };
+
+  const dropped = async (transfer) => {
+    // The list is emptied as soon as this handler waits, so the entries are taken first.
+    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    const found = [];
+    if (entries.length) for (const entry of entries) await walk(entry, "", found);
+    else for (const file of transfer.files) found.push({ file, path: file.name });
+    return found;
+  };
+
+  const chosen = (files) =>
+    [...files]
+      .filter((file) => SUFFIXES.test(file.name) && !file.name.startsWith("."))
+      .map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+
+  // --- Sending -----------------------------------------------------------------------------------
+  const post = async (address, options) => {
+    const answer = await fetch(address, { method: "POST", signal: sending.signal, ...options });
+    if (!answer.ok) {
+      const told = await answer.json().catch(() => ({}));
+      throw Object.assign(new Error(told.error ?? ""), { told: Boolean(told.error) });
+    }
+    return answer;
+  };
+
+  const send = async (found, key) => {
+    if (sending || !zone()) return;
+    if (!found.length) return say(words().none);
+    sending = new AbortController();
+    const headers = { "X-Lookalike": "1" };
+    const bytes = found.reduce((sum, { file }) => sum + file.size, 0);
+    let done = 0;
+    let sent = 0;
+    const progress = () => {
+      const percent = Math.floor((100 * sent) / Math.max(1, bytes));
+      const total = found.length.toLocaleString("en");
+      say(
+        place(words().sending, { done: done.toLocaleString("en"), total, percent }),
+        percent,
+        true,
+      );
+    };
+    try {
+      progress();
+      const body = JSON.stringify({ files: found.length, bytes });
+      const { upload } = await (await post("uploads", { headers, body })).json();
+      const waiting = found.values();
+      const one = async () => {
+        for (const { file, path } of waiting) {
+          const name = { ...headers, "X-Name": encodeURIComponent(path) };
+          await post(`uploads/${upload}`, { headers: name, body: file });
+          done += 1;
+          sent += file.size;
+          progress();
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, one));
+      say(words().sent);
+      tell?.("select", { upload, key });
+      setTimeout(() => say(""), 4000);
+    } catch (error) {
+      const stopped = sending.signal.aborted && !error.told;
+      say(error.told ? error.message : stopped ? words().stopped : words().failed);
+      sending.abort(); // the others under way
+    } finally {
+      sending = null;
+    }
+  };
+
+  // --- What people do ----------------------------------------------------------------------------
+  const carriesFiles = (event) => isShown() && event.dataTransfer?.types.includes("Files");
+  const cardOf = (event) => event.target.closest?.("[data-drop]");
+  const mark = (over) => {
+    document.querySelectorAll(".lk-over").forEach((one) => one.classList.remove("lk-over"));
+    over?.classList.add("lk-over");
+  };
+
+  document.addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    mark(cardOf(event) ?? zone());
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) mark(null);
+  });
+  document.addEventListener(
+    "drop",
+    async (event) => {
+      mark(null);
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const key = cardOf(event)?.dataset.drop ?? "";
+      send(await dropped(event.dataTransfer), key);
+    },
+    true,
+  );
+  document.addEventListener("change", (event) => {
+    const input = event.target.closest?.("#add-pictures input[type=file]");
+    if (!input) return;
+    const found = chosen(input.files);
+    input.value = "";
+    send(found, target);
+  });
+
+  const pick = (kind, key) => {
+    target = key;
+    zone()?.querySelector(`[data-pick=${kind}]`).click();
+  };
+
+  // Called by each of our two pieces of markup when it appears.
+  window.lookalikeLibrary = (element, trigger) => {
+    if (element.closest("#library-drop")) tell = trigger;
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-act]");
+      if (!button) return;
+      const { act, key, start } = button.dataset;
+      if (act === "folder" || act === "files") return pick(act, "");
+      if (act === "add") return pick("files", key);
+      const marked = button.closest(".lk-card")?.querySelectorAll(".lk-marks input:checked") ?? [];
+      const ids = [...marked].map((box) => Number(box.value));
+      trigger("select", { act, key, start: Number(start ?? 0), ids });
+    });
+    element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const { act, key } = event.target.dataset;
+      trigger("select", { act, key, value: event.target.elements.value.value });
+    });
+    // A field that has just opened is ready to be typed in.
+    new MutationObserver(() => {
+      const field = element.querySelector("[data-focus]:not([data-focused])");
+      if (!field) return;
+      field.dataset.focused = "1";
+      field.focus();
+      field.select();
+    }).observe(element, { childList: true, subtree: true });
+  };
+})();

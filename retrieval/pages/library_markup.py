@@ -1,0 +1,316 @@
+"""The HTML of the tab "My pictures": cards of collections, and what opens inside of them.
+
+Every text is escaped and every address is one of our own. A button tells what it does by
+`data-act`; `library.js` hands its other data on to the handlers.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path, PurePosixPath
+
+from retrieval.building import Building
+from retrieval.collection import Collection, PictureRecord
+from retrieval.indexing import Changes
+from retrieval.pages import words
+from retrieval.pages.markup import duration, thumbnail_address
+from retrieval.uploads import UploadBounds
+
+LISTED = 200  # names in one list
+PER_PAGE = 60
+
+
+@dataclass(frozen=True)
+class Card:
+    """What one card shows."""
+
+    key: str
+    collection: Collection
+    state: Building | None
+    editable: bool
+    hours_left: float | None = None  # of a private collection
+
+
+def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
+    """Lay out the place where pictures are dropped; with `hours` it is a visitor's."""
+    about = escape(bounds.as_sentence())
+    if hours is not None:
+        about += " " + escape(words.ADD_VISITOR.format(hours=f"{hours:g}"))
+    return (
+        f'<h2 class="lk-title">{escape(words.ADD_TITLE)}</h2>'
+        '<div class="lk-drop" id="add-pictures" data-words="'
+        f'{escape(json.dumps(words.UPLOAD_WORDS))}">'
+        f"<p><strong>{escape(words.ADD_DROP)}</strong></p>"
+        f'<div class="lk-row">{_button("folder", words.ADD_FOLDER)}'
+        f"{_button('files', words.ADD_FILES)}</div>"
+        '<input type="file" class="lk-hidden" data-pick="folder" webkitdirectory multiple '
+        f'tabindex="-1" aria-label="{escape(words.ADD_FOLDER)}">'
+        '<input type="file" class="lk-hidden" data-pick="files" multiple accept="image/*,.heic,'
+        '.heif,.hif,.avif,.tif,.tiff,.zip,.csv,.lookalike" tabindex="-1" '
+        f'aria-label="{escape(words.ADD_FILES)}">'
+        '<div class="lk-upload" role="status" aria-live="polite"></div></div>'
+        f'<p class="lk-hint">{about} {escape(words.ADD_LABELS)}</p>'
+    )
+
+
+def library(notices: Iterable[str], cards: Sequence[str], hint: str) -> str:
+    """Lay out the collections, with what there is to say above them."""
+    title = f'<h2 class="lk-title">{escape(words.YOUR_COLLECTIONS)}</h2>'
+    text = f'<p class="lk-hint">{escape(hint)}</p>' if hint else ""
+    if not cards:
+        body = (
+            f'<div class="lk-empty"><h2>{escape(words.NO_COLLECTIONS)}</h2>'
+            f"<p>{escape(words.NO_COLLECTIONS_BODY)}</p></div>"
+        )
+    else:
+        body = f'<ul class="lk-cards">{"".join(cards)}</ul>'
+    return title + text + "".join(notices) + body
+
+
+def card(shown: Card, now: float, opened: str) -> str:
+    """Lay out one collection; `opened` is what lies open in it."""
+    collection, state, key = shown.collection, shown.state, shown.key
+    going_on = state is not None and not state.finished
+    buttons = _button("search", words.DO_SEARCH, key, "lk-main")
+    if shown.editable:
+        if not going_on:
+            buttons += _button("add", words.DO_ADD, key)
+            if collection.root is not None:
+                buttons += _button("look", words.DO_LOOK, key)
+        buttons += _button("pictures", words.DO_PICTURES, key)
+        buttons += _button("rename", words.DO_RENAME, key)
+        buttons += _button("download", words.DO_DOWNLOAD, key)
+        buttons += _button("delete", words.DO_DELETE, key)
+    images = "".join(
+        f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
+        for picture in collection.sample(4)
+    )
+    drop = f' data-drop="{escape(key)}"' if shown.editable else ""
+    return (
+        f'<li class="lk-card"{drop}><div class="lk-mosaic" aria-hidden="true">{images}</div>'
+        f'<div class="lk-about"><h3>{escape(collection.name)}</h3>'
+        f'<p class="lk-meta">{escape(_meta(shown))}</p>{_status(shown, now)}'
+        f'<div class="lk-row">{buttons}</div></div>{opened}</li>'
+    )
+
+
+def refused_card(key: str, sentence: str, editable: bool) -> str:
+    """Lay out a collection that cannot be opened, with the reason."""
+    button = _button("delete", words.DO_DELETE, key) if editable else ""
+    return (
+        f'<li class="lk-card lk-refused"><div class="lk-about"><h3>{escape(key)}</h3>'
+        f'<p class="lk-meta">{escape(sentence)}</p><div class="lk-row">{button}</div></div></li>'
+    )
+
+
+def notice(
+    text: str, hint: str = "", button: str = "", items: Sequence[tuple[str, str]] = ()
+) -> str:
+    """Say something above the collections, with a button that answers it."""
+    small = f" <span>{escape(hint)}</span>" if hint else ""
+    listed = _table(items) if items else ""
+    return (
+        f'<div class="lk-notice lk-say" role="status"><div>{escape(text)}{small}</div>{button}'
+        f"{listed}</div>"
+    )
+
+
+def undo_button(place: str) -> str:
+    """Return the button that brings a deleted collection back."""
+    return _button("undo", words.DO_UNDO, place)
+
+
+def readmit_button(key: str) -> str:
+    """Return the button that brings back the pictures that were taken out last."""
+    return _button("unremove", words.DO_UNDO, key)
+
+
+def rename_form(key: str, name: str) -> str:
+    """Lay out the field for another name."""
+    return _open_part(
+        f'<form class="lk-row" data-act="name" data-key="{escape(key)}">'
+        f'<label class="lk-field"><span>{escape(words.NAME_LABEL)}</span>'
+        f'<input name="value" maxlength="80" value="{escape(name)}" data-focus></label>'
+        f'<button class="lk-button lk-main">{escape(words.DO_SAVE)}</button>'
+        f"{_button('close', words.DO_CLOSE)}</form>"
+    )
+
+
+def download(key: str, has_photos: bool) -> str:
+    """Offer the collection as one file."""
+    address = f"bundles/{escape(key)}.lookalike"
+    links = (
+        f'<a class="lk-button lk-main" href="{address}" download>{escape(words.DOWNLOAD_SMALL)}</a>'
+    )
+    if has_photos:
+        links += (
+            f'<a class="lk-button" href="{address}?photos=1" download>'
+            f"{escape(words.DOWNLOAD_ALL)}</a>"
+        )
+    return _open_part(
+        f'<p class="lk-hint">{escape(words.DOWNLOAD_HINT)} {escape(words.DOWNLOAD_SMALL_HINT)}</p>'
+        f'<div class="lk-row">{links}{_button("close", words.DO_CLOSE)}</div>'
+    )
+
+
+def problems(key: str, rows: Sequence[tuple[str, str]]) -> str:
+    """List the files that could not be read, and why."""
+    where = f'class="lk-button" href="problems/{escape(key)}.csv" download'
+    link = f"<a {where}>{escape(words.DO_CSV)}</a>"
+    return _open_part(
+        _table(rows) + f'<div class="lk-row">{link}{_button("close", words.DO_CLOSE)}</div>'
+    )
+
+
+def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
+    """Show what differs in the folder, before any of it is applied."""
+    known = set(found.changed)
+    relative = [
+        path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        for path in found.to_read
+    ]
+    groups: dict[str, list[str]] = {
+        "new": [name for name in relative if name not in known],
+        "changed": list(found.changed),
+        "moved": [f"{move.old} → {move.new.path}" for move in found.moved],
+        "vanished": list(found.vanished),
+        "captions": [path for path, _, _ in found.recaptioned],
+    }
+    parts = "".join(
+        f"<details><summary>{escape(words.CHANGES[kind].format(n=f'{len(items):,}'))}</summary>"
+        f"{_names(items)}</details>"
+        for kind, items in groups.items()
+        if items
+    )
+    if not parts:
+        parts = f"<p>{escape(words.CHANGES_NONE)}</p>"
+    for folder in found.unreadable_folders:
+        parts += f'<p class="lk-hint">{escape(words.CHANGES_CLOSED.format(name=folder))}</p>'
+    buttons = _button("apply", words.DO_APPLY, key, "lk-main") if found.any else ""
+    if excluded:
+        parts += f'<p class="lk-hint">{escape(words.CHANGES_OUT.format(n=f"{excluded:,}"))}</p>'
+        buttons += _button("readmit", words.DO_READMIT, key)
+    return _open_part(
+        f'{parts}<div class="lk-row">{buttons}{_button("close", words.DO_CLOSE)}</div>'
+    )
+
+
+def pictures(key: str, page: Sequence[PictureRecord], start: int, total: int) -> str:
+    """Lay out one page of the pictures, each with a mark to take it out."""
+    tiles = "".join(
+        f'<li><label title="{escape(picture.path)}"><input type="checkbox" value="{picture.id}" '
+        f'aria-label="{escape(words.MARK.format(name=picture.path))}">'
+        f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
+        f"<span>{escape(PurePosixPath(picture.path).name)}</span></label></li>"
+        for picture in page
+    )
+    where = words.PICTURES_PAGE.format(
+        first=f"{min(start + 1, total):,}", last=f"{start + len(page):,}", total=f"{total:,}"
+    )
+    buttons = _button("remove", words.DO_REMOVE, key, "lk-main")
+    if start:
+        buttons += _button("page", words.DO_LESS, key, start=max(0, start - PER_PAGE))
+    if start + len(page) < total:
+        buttons += _button("page", words.DO_MORE, key, start=start + PER_PAGE)
+    return _open_part(
+        f'<ul class="lk-marks">{tiles}</ul><div class="lk-row">{buttons}'
+        f'{_button("close", words.DO_CLOSE)}<span class="lk-hint">{escape(where)}</span></div>'
+    )
+
+
+def _meta(shown: Card) -> str:
+    collection = shown.collection
+    ready, unread = collection.count()
+    parts = [words.READY_ONE if ready == 1 else words.READY.format(n=f"{ready:,}")]
+    if unread:
+        parts.append(words.UNREAD.format(n=f"{unread:,}"))
+    root = collection.root
+    if shown.hours_left is not None:
+        parts.append(words.PRIVATE.format(time=duration(3600 * shown.hours_left)))
+    elif collection.read_only:
+        parts.append(words.SHIPPED)
+    elif shown.editable and collection.keeps_originals:
+        parts.append(words.KEPT_HERE)
+    elif shown.editable and root is not None:
+        parts.append(words.IN_PLACE.format(folder=root.name))
+    elif shown.editable:
+        parts.append(words.NOT_HERE)
+    return " · ".join(parts)
+
+
+def _status(shown: Card, now: float) -> str:
+    """Say how building stands, with the button that fits."""
+    state, collection, key = shown.state, shown.collection, shown.key
+    ready, unread = collection.count()
+    show = _button("problems", words.DO_SHOW_PROBLEMS, key, "lk-link") if unread else ""
+    if state is None or (state.finished and not state.step.total and not state.problem):
+        if collection.read_only or not collection.unfinished:
+            return f'<p class="lk-state">{show}</p>' if show and shown.editable else ""
+        resume = _button("resume", words.DO_RESUME, key, "lk-link") if shown.editable else ""
+        return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
+    if not state.finished:
+        stop = _button("cancel", words.DO_CANCEL, key, "lk-link") if shown.editable else ""
+        text, bar = _progress(state, now)
+        return f'<div class="lk-state" role="status">{escape(text)} {stop}{bar}</div>'
+    resume = _button("resume", words.DO_RESUME, key, "lk-link") if shown.editable else ""
+    if state.problem:
+        return f'<p class="lk-state lk-bad" role="alert">{escape(state.problem)} {resume}</p>'
+    if state.cancelled:
+        return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
+    text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY
+    text = text.format(ready=f"{ready:,}", unread=f"{unread:,}")
+    return f'<p class="lk-state lk-good" role="status">{escape(text)} {show}</p>'
+
+
+def _progress(state: Building, now: float) -> tuple[str, str]:
+    step = state.step
+    if state.waiting:
+        return words.LIBRARY_WAITS, ""
+    if not step.total:
+        return words.LIBRARY_SCAN, ""
+    text = words.LIBRARY_BUILDING.format(done=f"{step.done:,}", total=f"{step.total:,}")
+    rate, left = state.rate(now), state.seconds_left(now)
+    if rate:
+        text += words.LIBRARY_RATE.format(rate=f"{rate:.1f}")
+    if left is not None:
+        text += words.LIBRARY_LEFT.format(time=duration(left))
+    whole = round(100 * step.done / step.total)
+    return text, (
+        f'<span class="lk-progress" role="progressbar" aria-label="{escape(text)}" '
+        f'aria-valuenow="{whole}" aria-valuemin="0" aria-valuemax="100">'
+        f'<i style="width:{whole}%"></i></span>'
+    )
+
+
+def _open_part(inner: str) -> str:
+    return f'<div class="lk-open">{inner}</div>'
+
+
+def _button(act: str, text: str, key: str = "", kind: str = "", start: int | None = None) -> str:
+    more = "" if start is None else f' data-start="{start}"'
+    return (
+        f'<button type="button" class="lk-button {kind}" data-act="{act}" '
+        f'data-key="{escape(key)}"{more}>{escape(text)}</button>'
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(name)}</li>" for name in names[:LISTED])
+    if len(names) > LISTED:
+        items += f"<li>{escape(words.AND_MORE.format(n=f'{len(names) - LISTED:,}'))}</li>"
+    return f"<ul>{items}</ul>"
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    body = "".join(
+        f"<tr><td>{escape(name)}</td><td>{escape(why)}</td></tr>" for name, why in rows[:LISTED]
+    )
+    if len(rows) > LISTED:
+        more = words.AND_MORE.format(n=f"{len(rows) - LISTED:,}")
+        body += f'<tr><td colspan="2">{escape(more)}</td></tr>'
+    return (
+        f'<div class="lk-scroll"><table class="lk-table"><thead><tr>'
+        f"<th>{escape(words.PROBLEM_FILE)}</th><th>{escape(words.PROBLEM_WHY)}</th></tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )

@@ -1,0 +1,431 @@
+"""The tab "My pictures": collections made, watched, changed, packed and deleted from the page."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from retrieval import settings
+from retrieval.bundle import unpack_bundle
+from retrieval.errors import LookalikeError
+from retrieval.indexing import Bounds, Changes, find_changes
+from retrieval.pages import library_markup as markup
+from retrieval.pages import words
+from retrieval.pages.sessions import Access, visitor_of
+from retrieval.uploads import Taken, UploadBounds, Uploads
+from retrieval.visitors import Visitors
+from retrieval.workspace import ORIGINALS, Workspace
+
+POLL_SECONDS = 1.0
+BRIDGE = "window.lookalikeLibrary?.(element, trigger);"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What lies open on a visitor's page."""
+
+    key: str = ""  # of the card
+    view: str = ""  # what is open in it
+    start: int = 0  # the first picture of the page shown
+    changes: Changes | None = None
+    notice: str = ""  # HTML above the collections
+    removed: tuple[str, ...] = ()  # paths that were taken out last
+
+
+class LibraryPage:
+    """The page of collections: `build` lays it out and wires the handlers below it."""
+
+    def __init__(
+        self, workspace: Workspace, uploads: Uploads, visitors: Visitors, access: Access
+    ) -> None:
+        self.workspace = workspace
+        self.uploads = uploads
+        self.visitors = visitors
+        self.access = access
+
+    def build(self, app: gr.Blocks, tabs: gr.Tabs, tab: gr.Tab, choice: gr.Dropdown) -> None:
+        """Add the page to the tab; `choice` is where the search page keeps the collection."""
+        opened = gr.State(Opened(), time_to_live=6 * 3600)
+        with gr.Row(elem_id="library"):
+            with gr.Column(elem_id="library-add", min_width=280):
+                add = _html("library-drop")
+                # Whose page it is shows only in the request, so these wait to be shown.
+                with gr.Column(visible=False, elem_classes="lk-quiet") as by_name:
+                    folder = gr.Textbox(
+                        label=words.FOLDER_LABEL,
+                        info=words.FOLDER_INFO,
+                        placeholder=words.FOLDER_HINT,
+                        elem_id="library-folder",
+                    )
+                    go = gr.Button(words.FOLDER_BUTTON, size="sm", elem_id="library-go")
+                with gr.Column(visible=False, elem_classes="lk-quiet") as gate:
+                    password = gr.Textbox(
+                        label=words.PASSWORD_LABEL,
+                        info=words.PASSWORD_TITLE,
+                        type="password",
+                        elem_id="library-password",
+                    )
+                    unlock = gr.Button(words.PASSWORD_BUTTON, size="sm")
+            with gr.Column(elem_id="library-list", min_width=320):
+                listing = _html("library-cards")
+        timer = gr.Timer(POLL_SECONDS, active=False)
+
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        view = [listing, opened, timer]
+        whole = [add, by_name, gate, *view]
+        app.load(self.on_load, opened, whole, **quiet)
+        tab.select(self.on_return, opened, view, **quiet)
+        timer.tick(self.on_tick, opened, view, **quiet)
+        listing.select(self.on_act, opened, [*view, tabs, choice], **quiet)
+        add.select(self.on_upload, opened, view, **quiet)
+        for event in (go.click, folder.submit):
+            event(self.on_folder, [opened, folder], [*view, folder], **quiet)
+        for event in (unlock.click, password.submit):
+            event(self.on_password, [opened, password], [*whole, password], **quiet)
+
+    # The handlers. They return the cards, what is open, and whether to look again in a second.
+
+    def on_load(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+        """Show who has just opened the page what is theirs to do."""
+        owner = self.access.is_owner(request)
+        hours = None if owner else self.visitors.bounds.hours
+        zone = markup.drop_zone(self.bounds(request), hours)
+        here = owner and not self.access.is_public
+        asks = self.access.has_password and not owner
+        return (
+            zone,
+            gr.Column(visible=here),
+            gr.Column(visible=asks),
+            *self._view(opened, request),
+        )
+
+    def on_return(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+        """Follow what has happened while another tab was open."""
+        return self._view(opened, request)
+
+    def on_tick(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+        """Follow what is being built; what somebody is filling in stays as it is."""
+        if opened.view in ("rename", "pictures"):
+            return gr.skip(), gr.skip(), gr.skip()
+        return self._view(opened, request)
+
+    def on_act(self, opened: Opened, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        """Do what a button of a card says."""
+        key, act = str(event.key or ""), str(event.act)
+        acts: dict[str, Callable[..., Opened]] = {
+            "cancel": self._cancel,
+            "resume": self._resume,
+            "look": self._look,
+            "apply": self._apply,
+            "readmit": self._readmit,
+            "pictures": self._open,
+            "page": self._open_page,
+            "problems": self._open,
+            "rename": self._open,
+            "download": self._open,
+            "name": self._name,
+            "remove": self._remove,
+            "unremove": self._unremove,
+            "delete": self._delete,
+        }
+        try:
+            if act == "search":
+                return self._search(key, opened, request)
+            if act == "close":
+                opened = Opened(notice=opened.notice)
+            elif act == "undo":
+                opened = self._undo(key, request)
+            elif act in acts:
+                if not self.workspace.may_edit(
+                    key, visitor_of(request), self.access.is_owner(request)
+                ):
+                    raise LookalikeError(words.NOT_YOURS)
+                opened = acts[act](opened, key, event, request)
+        except LookalikeError as error:
+            _warn(error)
+        return *self._view(opened, request), gr.skip(), gr.skip()
+
+    def on_upload(
+        self, opened: Opened, event: gr.EventData, request: gr.Request
+    ) -> tuple[Any, ...]:
+        """Take what has been sent into a new collection, or into the one it was dropped on."""
+        name, key = str(event.upload), str(event.key or "")
+        visitor, owner = visitor_of(request), self.access.is_owner(request)
+        try:
+            bundle = self.uploads.bundle(name, visitor)
+            if bundle is not None:
+                opened = self._open_bundle(bundle, owner)
+            elif key:
+                if not self.workspace.may_edit(key, visitor, owner):
+                    raise LookalikeError(words.NOT_YOURS)
+                taken = self._take(name, key, visitor, strip=False)
+                opened = self._settle(key, taken, request)
+            else:
+                opened = self._make(name, visitor, owner, request)
+        except LookalikeError as error:
+            _warn(error)
+        finally:
+            self.uploads.drop(name, visitor)
+        return self._view(opened, request)
+
+    def on_folder(self, opened: Opened, folder: str, request: gr.Request) -> tuple[Any, ...]:
+        """Search a folder of this computer in place."""
+        emptied: Any = gr.skip()
+        try:
+            if not self.access.is_owner(request) or self.access.is_public:
+                raise LookalikeError(words.NOT_YOURS)
+            root = Path(folder.strip().strip("\"'")).expanduser()
+            if not folder.strip() or not root.is_dir():
+                raise LookalikeError(
+                    f"There is no folder {folder.strip()[:200]}. Copy its path from the file "
+                    "manager, and try again."
+                )
+            key = self.workspace.create(root.resolve().name or words.MY_PICTURES, root)
+            self._build(key, request)
+            opened, emptied = Opened(), ""
+        except LookalikeError as error:
+            _warn(error)
+        return *self._view(opened, request), emptied
+
+    def on_password(self, opened: Opened, password: str, request: gr.Request) -> tuple[Any, ...]:
+        """Let the owner in."""
+        if self.access.enter(request, password):
+            gr.Info(words.PASSWORD_RIGHT)
+        else:
+            gr.Warning(words.PASSWORD_WRONG)
+        return *self.on_load(opened, request), ""
+
+    def bounds(self, request: Any) -> UploadBounds:
+        """Return what whoever asks may hand over at once."""
+        if self.access.is_owner(request):
+            return UploadBounds(
+                settings.OWNER_PICTURES, settings.OWNER_BYTES, settings.MAX_FILE_BYTES
+            )
+        room = self.visitors.room(visitor_of(request))
+        return UploadBounds(room, settings.VISITOR_BYTES, settings.MAX_UPLOAD_BYTES)
+
+    # What the buttons do. Each returns what lies open afterwards.
+
+    def _search(self, key: str, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+        visitor = visitor_of(request)
+        held = [self.workspace.searcher(k, visitor) for k in self.workspace.keys(visitor)]
+        offered = [(searcher.collection.name, searcher.key) for searcher in held]
+        if len(held) > 1:
+            offered.insert(0, (words.ALL_COLLECTIONS, ""))
+        choice = gr.Dropdown(offered, value=key, visible=len(held) > 1)
+        return *self._view(opened, request), gr.Tabs(selected="search"), choice
+
+    def _cancel(self, opened: Opened, key: str, *_: Any) -> Opened:
+        self.workspace.cancel(key)
+        return opened
+
+    def _resume(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
+        self._build(key, request)
+        return Opened()
+
+    def _look(self, opened: Opened, key: str, *_: Any) -> Opened:
+        return Opened(key, "changes", changes=self.workspace.look(key))
+
+    def _apply(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
+        if opened.key == key and opened.changes is not None:
+            self._build(key, request, opened.changes)
+        return Opened()
+
+    def _readmit(self, opened: Opened, key: str, *_: Any) -> Opened:
+        collection = self.workspace.searcher(key).collection
+        self.workspace.let_in(key, collection.excluded())
+        return self._look(opened, key)
+
+    def _open(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
+        # The same button closes what it has opened.
+        view = str(event.act)
+        return Opened() if (opened.key, opened.view) == (key, view) else Opened(key, view)
+
+    def _open_page(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
+        return Opened(key, "pictures", max(0, int(event.start)), notice=opened.notice)
+
+    def _name(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
+        self.workspace.rename(key, str(event.value))
+        return Opened()
+
+    def _remove(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
+        ids = [int(id_) for id_ in list(event.ids)[: markup.PER_PAGE]]
+        if not ids:
+            return opened
+        paths = self.workspace.take_out(key, ids)
+        collection = self.workspace.searcher(key, visitor_of(request)).collection
+        in_place = collection.root is not None and not collection.keeps_originals
+        notice = markup.notice(
+            words.REMOVED.format(n=f"{len(paths):,}", name=collection.name),
+            words.REMOVED_HINT if in_place else "",
+            markup.readmit_button(key) if collection.root is not None else "",
+        )
+        return replace(opened, notice=notice, removed=tuple(paths))
+
+    def _unremove(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
+        self.workspace.let_in(key, opened.removed)
+        self._build(key, request)
+        return Opened()
+
+    def _delete(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
+        if self.workspace.is_private(key):
+            self.visitors.delete(key)
+            return Opened()
+        refused = key in self.workspace.refused
+        name = key if refused else self.workspace.searcher(key).collection.name
+        place = self.workspace.delete(key)
+        button = markup.undo_button(place)
+        return Opened(
+            notice=markup.notice(words.DELETED.format(name=name), words.DELETED_HINT, button)
+        )
+
+    def _undo(self, place: str, request: gr.Request) -> Opened:
+        if not self.access.is_owner(request):
+            raise LookalikeError(words.NOT_YOURS)
+        self.workspace.undo(place)
+        return Opened()
+
+    # Making collections.
+
+    def _make(self, name: str, visitor: str, owner: bool, request: gr.Request) -> Opened:
+        title = self.uploads.title(name, visitor) or words.MY_PICTURES
+        key = self.workspace.create(title) if owner else self.visitors.create(visitor, title)
+        try:
+            taken = self._take(name, key, visitor, strip=True)
+        except LookalikeError:
+            self._discard(key)
+            raise
+        if not taken.files:
+            self._discard(key)
+            return Opened(notice=_told(words.TAKEN_NONE, taken))
+        return self._settle(key, taken, request)
+
+    def _discard(self, key: str) -> None:
+        if self.workspace.is_private(key):
+            self.visitors.delete(key)
+        else:
+            self.workspace.delete(key)
+
+    def _take(self, name: str, key: str, visitor: str, strip: bool) -> Taken:
+        collection = self.workspace.searcher(key, visitor).collection
+        folder = self._originals(key, visitor)
+        return self.uploads.take(name, visitor, collection, folder, strip)
+
+    def _settle(self, key: str, taken: Taken, request: gr.Request) -> Opened:
+        notice = ""
+        if taken.files or taken.tables:
+            self._build(key, request)
+        elif not taken.skipped and not taken.others:
+            notice = _told(words.TAKEN_NOTHING_NEW, taken)
+        else:
+            notice = _told(words.TAKEN_NONE, taken)
+        if taken.files and (taken.skipped or taken.others):
+            notice = _told("", taken)
+        return Opened(notice=notice)
+
+    def _open_bundle(self, bundle: Path, owner: bool) -> Opened:
+        if not owner or self.workspace.library is None:
+            raise LookalikeError(words.OPEN_NOT_YOURS)
+        folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)
+        self.workspace.open_folder(folder)
+        collection = self.workspace.searcher(folder.name).collection
+        text = words.OPENED.format(name=collection.name, n=f"{collection.count()[0]:,}")
+        return Opened(notice=markup.notice(text))
+
+    def _originals(self, key: str, visitor: str) -> Path:
+        collection = self.workspace.searcher(key, visitor).collection
+        if collection.root is not None and not collection.keeps_originals:
+            raise LookalikeError(
+                f"{collection.name} is searched in place. Put the pictures into its folder, then "
+                "look for changes."
+            )
+        return collection.folder / ORIGINALS
+
+    def _build(self, key: str, request: gr.Request, changes: Changes | None = None) -> None:
+        visitor = visitor_of(request)
+        collection = self.workspace.searcher(key, visitor).collection
+        bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+        if collection.root is not None:
+            found = None if changes is None else (lambda: changes)
+            self.workspace.build(key, collection.root, bounds, found)
+            return
+        # The photos that are known are not here, which does not mean that they have vanished.
+        originals = collection.folder / ORIGINALS
+
+        def only_added() -> Changes:
+            if not originals.is_dir():
+                return Changes((), (), 0, ())
+            return replace(find_changes(collection, originals), vanished=(), recaptioned=())
+
+        if self.workspace.is_private(key):
+            bounds = Bounds(settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_PIXELS)
+            afterwards = lambda: self.visitors.drop_originals(key)  # noqa: E731
+            self.workspace.build(key, originals, bounds, only_added, afterwards)
+        else:
+            self.workspace.build(key, originals, bounds, only_added)
+
+    # What is shown.
+
+    def _view(self, opened: Opened, request: gr.Request) -> tuple[str, Opened, gr.Timer]:
+        visitor, owner = visitor_of(request), self.access.is_owner(request)
+        now = time.monotonic()
+        cards, going_on = [], False
+        for key in self.workspace.keys(visitor):
+            try:
+                searcher = self.workspace.searcher(key, visitor)
+                state = self.workspace.building(key)
+                going_on = going_on or (state is not None and not state.finished)
+                private = self.workspace.is_private(key)
+                hours = self.visitors.hours_left(key) if private else None
+                editable = self.workspace.may_edit(key, visitor, owner)
+                card = markup.Card(key, searcher.collection, state, editable, hours)
+                inside = self._inside(opened, card) if opened.key == key and editable else ""
+                cards.append(markup.card(card, now, inside))
+            except LookalikeError as error:  # damaged, or deleted at this very moment
+                if key in self.workspace.keys(visitor):
+                    cards.append(markup.refused_card(key, str(error), owner))
+        if owner:
+            for key, sentence in sorted(self.workspace.refused.items()):
+                cards.append(markup.refused_card(key, sentence, True))
+        hint = "" if owner else words.NO_PASSWORD_HINT
+        notices = [opened.notice] if opened.notice else []
+        return markup.library(notices, cards, hint), opened, gr.Timer(active=going_on)
+
+    def _inside(self, opened: Opened, card: markup.Card) -> str:
+        collection, key = card.collection, card.key
+        if opened.view == "rename":
+            return markup.rename_form(key, collection.name)
+        if opened.view == "problems":
+            return markup.problems(key, collection.problems())
+        if opened.view == "download":
+            return markup.download(key, collection.root is not None)
+        if opened.view == "pictures":
+            page = collection.page(opened.start, markup.PER_PAGE)
+            return markup.pictures(key, page, opened.start, collection.count()[0])
+        if opened.view == "changes" and opened.changes is not None and collection.root is not None:
+            excluded = len(collection.excluded())
+            return markup.changes(key, opened.changes, excluded, collection.root)
+        return ""
+
+
+def _told(text: str, taken: Taken) -> str:
+    """Say what was left out of an upload."""
+    parts = [text] if text else []
+    if taken.others:
+        parts.append(words.TAKEN_OTHERS.format(n=f"{taken.others:,}"))
+    if taken.skipped:
+        parts.append(words.TAKEN_SKIPPED.format(n=f"{len(taken.skipped):,}"))
+    return markup.notice(" ".join(parts), items=taken.skipped)
+
+
+def _warn(error: LookalikeError) -> None:
+    """Show a sentence in a corner of the page; it may quote a file's name, and a toast is HTML."""
+    gr.Warning(escape(str(error)))
+
+
+def _html(name: str) -> gr.HTML:
+    return gr.HTML(elem_id=name, js_on_load=BRIDGE, apply_default_css=False)
