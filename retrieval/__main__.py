@@ -1,7 +1,6 @@
 """The command `python -m retrieval`: index, search, evaluate and fit from a terminal."""
 
 import argparse
-import csv
 import io
 import json
 import os
@@ -17,16 +16,15 @@ from retrieval import settings
 from retrieval.bundle import pack, unpack_bundle
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
+from retrieval.commands import evaluate, paper
+from retrieval.commands.reading import features_of
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
-from retrieval.evaluation import Labelled, as_rows, as_table, evaluate
-from retrieval.features import extract_files
-from retrieval.files import replace_when_done
-from retrieval.images import find_images, read_bounded
-from retrieval.indexing import Bounds, find_changes, index_folder, label_of
+from retrieval.images import read_bounded
+from retrieval.indexing import Bounds, find_changes, index_folder
 from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
-from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca, to_unit
+from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
 from retrieval.search import Searcher
 
 
@@ -85,15 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--json", action="store_true", help="print JSON")
     search.set_defaults(command=_search)
 
-    measure = commands.add_parser(
-        "evaluate", parents=[common], help="measure how well classes (subfolders) are found"
-    )
-    measure.add_argument("folder", type=Path)
-    measure.add_argument("--queries", type=Path, help="ask these instead of leaving one out")
-    measure.add_argument("--no-pca", action="store_true", help="rank by the features themselves")
-    measure.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
-    measure.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
-    measure.set_defaults(command=_evaluate)
+    evaluate.add(commands, common)
+    paper.add(commands, common)
 
     check = commands.add_parser("check", help="verify that a collection is whole")
     check.add_argument("--name", help="the collection (default: the only one there is)")
@@ -215,33 +206,6 @@ def _unpack(arguments: argparse.Namespace) -> None:
         print(f"{collection.name}: {collection.count()[0]:,} pictures ready")
 
 
-def _evaluate(arguments: argparse.Namespace) -> None:
-    extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
-    reduction = None if arguments.no_pca else load_pca(_pca_of(arguments), extractor.card)
-    embedder = Embedder(extractor, reduction)
-
-    def labelled(folder: Path) -> Labelled:
-        features, read = _features_of(folder, extractor)
-        vectors = reduction.project(features) if reduction else to_unit(features)
-        names = [path.relative_to(folder).as_posix() for path in read]
-        return Labelled(vectors, tuple(label_of(name) for name in names))
-
-    collection = labelled(arguments.folder)
-    queries = labelled(arguments.queries) if arguments.queries else None
-    evaluation = evaluate(collection, queries, embedder.describe())
-    print(as_table(evaluation))
-    rows = as_rows(evaluation)
-    if arguments.csv:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-        _write(arguments.csv, text.getvalue())
-    if arguments.json:
-        both = {"protocol": evaluation.protocol, "results": rows}
-        _write(arguments.json, json.dumps(both, indent=1, ensure_ascii=False))
-
-
 def _fit_pca(arguments: argparse.Namespace) -> None:
     if arguments.components < 1 or not 0 <= arguments.whitening <= 1:
         raise LookalikeError("--components must be at least 1, and --whitening from 0 to 1.")
@@ -256,7 +220,7 @@ def _fit_pca(arguments: argparse.Namespace) -> None:
         textures.append(texture)
         return features
 
-    features, _ = _features_of(arguments.folder, extractor, extract)
+    features, _ = features_of(arguments.folder, extractor, extract)
     path, card = _pca_of(arguments), extractor.card
     save_pca(fit_pca(features, card, arguments.components, arguments.whitening), path)
     if textures:
@@ -266,32 +230,6 @@ def _fit_pca(arguments: argparse.Namespace) -> None:
         save_pca(texture, settings.texture_path(path))
     reduction = load_pca(path, card)
     print(f"{path}: {reduction.dimension} components, fitted on {reduction.fitted_on:,} pictures")
-
-
-def _features_of(
-    folder: Path,
-    extractor: OnnxExtractor,
-    extract: Callable[[npt.NDArray[np.uint8]], Matrix] | None = None,
-) -> tuple[Matrix, list[Path]]:
-    if not folder.is_dir():
-        raise LookalikeError(f"There is no folder {folder}. Check the name and try again.")
-    paths = list(find_images(folder))
-    if not paths:
-        raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
-    features, read, unread = extract_files(
-        paths,
-        extractor,
-        lambda files: tqdm(files, unit="picture", file=sys.stderr),
-        extract=extract,
-    )
-    for path, problem in unread:
-        print(f"{path}: {problem}", file=sys.stderr)
-    return features, read
-
-
-def _write(path: Path, text: str) -> None:
-    with replace_when_done(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def line_chart(
         for v in ticks
     )
     legend = "".join(
-        f'<span><svg viewBox="0 0 22 8" aria-hidden="true"><path class="lk-line lk-s{one.style}" '
+        f'<span><svg viewBox="0 0 22 8" aria-hidden="true"><path class="lk-curve lk-s{one.style}" '
         f'd="M1 4H21"/></svg>{escape(one.name)}</span>'
         for one in series
     )
@@ -80,7 +80,7 @@ def _line(series: Series, places: Numbers, x: Callable[[float], float]) -> str:
         f"{x(float(place)):.1f} {_y(float(value)):.1f}"
         for place, value in zip(places, series.values, strict=True)
     ]
-    return f'<path class="lk-line lk-s{series.style}" d="M{"L".join(points)}"/>'
+    return f'<path class="lk-curve lk-s{series.style}" d="M{"L".join(points)}"/>'
 
 
 def _hints(

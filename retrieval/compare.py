@@ -134,7 +134,7 @@ def as_table(comparison: Comparison) -> str:
         verdict = "more than chance" if gap.is_more_than_chance else "may be chance"
         lines.append(
             f"{metric:8}{first.overall[metric].mean:7.1f}{second.overall[metric].mean:7.1f}"
-            f"{gap.mean:+8.1f}   {gap.low:+.1f} to {gap.high:+.1f}, {verdict}"
+            f"{gap.mean:+8.2f}   {gap.low:+.2f} to {gap.high:+.2f}, {verdict}"
         )
     lines += ["", f"difference: paired bootstrap over the queries, {RESAMPLES:,} resamples"]
     return "\n".join(lines)

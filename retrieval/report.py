@@ -87,7 +87,7 @@ def sections(evaluation: Evaluation, show: Show | None) -> str:
     return (
         figures(evaluation)
         + protocol(evaluation)
-        + '<div class="lk-pair">'
+        + '<div class="lk-duo">'
         + depth_section(evaluation)
         + recall_section(evaluation)
         + "</div>"
@@ -225,8 +225,8 @@ def compare_section(comparison: Comparison) -> str:
     first, second = comparison.first, comparison.second
     rows = "".join(
         f'<tr><th scope="row">{metric}</th><td>{first.overall[metric].mean:.1f}</td>'
-        f"<td>{second.overall[metric].mean:.1f}</td><td><b>{gap.mean:+.1f}</b></td>"
-        f"<td>{gap.low:+.1f} to {gap.high:+.1f}</td>"
+        f"<td>{second.overall[metric].mean:.1f}</td><td><b>{_signed(gap.mean)}</b></td>"
+        f"<td>{_signed(gap.low)} to {_signed(gap.high)}</td>"
         f'<td class="lk-word">{"more than chance" if gap.is_more_than_chance else "may be chance"}'
         "</td></tr>"
         for metric, gap in ((metric, comparison.differences[metric]) for metric in METRICS)
@@ -309,6 +309,11 @@ def _tile(one: WorstQuery, shown: Shown) -> str:
     spoken = escape(f"{shown.name}, {_name(one.label)}: {found}. Show what it finds")
     opening = f'<button type="button" data-id="{shown.id}" aria-label="{spoken}">'
     return f"<li>{opening}{inside}</button></li>"
+
+
+def _signed(points: float) -> str:
+    """Write a difference with its sign, and zero without one."""
+    return f"{points + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _rest(n: int) -> str:

@@ -62,6 +62,15 @@ class _Read:
         return Labelled(compare.embed(self.features, reduction), self.labels)
 
 
+@dataclass(frozen=True)
+class _Used:
+    """What the settings to compare with are a change of."""
+
+    extractor: OnnxExtractor
+    reduction: Reduction | None
+    gpu: bool
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
     # What is asked is checked before minutes are spent.
@@ -86,7 +95,9 @@ def run(arguments: argparse.Namespace) -> None:
     print(as_table(evaluation))
     comparisons = []
     for setting in wanted:
-        other = _other_test(test, setting, collection, queries, reduction, arguments)
+        other = _other_test(
+            test, setting, collection, queries, _Used(extractor, reduction, not arguments.cpu)
+        )
         comparison = compare.compare(evaluation, other.summarise(list(other.rank())))
         comparisons.append(comparison)
         print(f"\n{compare.as_table(comparison)}")
@@ -115,12 +126,12 @@ def _other_test(
     setting: Setting,
     collection: _Read,
     queries: _Read | None,
-    reduction: Reduction | None,
-    arguments: argparse.Namespace,
+    used: _Used,
 ) -> SelfTest:
     """Return the same test by another setting; another model reads the same files anew."""
-    extractor = OnnxExtractor(setting.model or arguments.model, gpu=not arguments.cpu)
+    extractor, reduction = used.extractor, used.reduction
     if setting.model is not None:
+        extractor = OnnxExtractor(setting.model, gpu=used.gpu)
         path = settings.pca_path(setting.model)
         found = setting.pca and path.exists()
         reduction = load_pca(path, extractor.card) if found else None
