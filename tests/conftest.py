@@ -27,6 +27,14 @@ WHEEL = {
 }
 
 
+# Minutes of real networks come after seconds of everything else.
+SLOW = ("test_page.py", "test_export.py", "test_bundled.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name in SLOW and 1 + SLOW.index(item.path.name))
+
+
 @pytest.fixture(autouse=True)
 def collections(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give each test a folder of its own for collections, and return it."""
