@@ -39,7 +39,8 @@ CREATE TABLE contents (
     taken TEXT,
     embedding BLOB NOT NULL,
     colour BLOB NOT NULL DEFAULT x'',
-    texture BLOB NOT NULL DEFAULT x''
+    texture BLOB NOT NULL DEFAULT x'',
+    sketch BLOB NOT NULL DEFAULT x''
 );
 CREATE TABLE pictures (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -64,13 +65,14 @@ SHAPE_CONDITIONS = {
     "square": "width <= 1.1 * height AND height <= 1.1 * width",
 }
 
-Aspect = Literal["subject", "colour", "texture"]
+Aspect = Literal["subject", "colour", "texture", "sketch"]
 # Where each aspect is kept, and how: half precision is plenty for colours and texture, and the
 # subject is kept as it was computed.
 COLUMNS: dict[Aspect, tuple[str, str]] = {
     "subject": ("embedding", "<f4"),
     "colour": ("colour", "<f2"),
     "texture": ("texture", "<f2"),
+    "sketch": ("sketch", "<f2"),
 }
 
 
@@ -86,6 +88,7 @@ class Content:
     thumbnail: bytes  # JPEG
     colour: Matrix | None = None  # (c,), unit
     texture: Matrix | None = None  # (t,), unit
+    sketch: Matrix | None = None  # (s,), unit, by which copies are known
 
 
 @dataclass(frozen=True)
@@ -356,13 +359,13 @@ class Collection:
                 database.execute("BEGIN IMMEDIATE")
                 database.executemany(
                     "INSERT OR IGNORE INTO contents "
-                    "(sha256, width, height, taken, embedding, colour, texture) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "(sha256, width, height, taken, embedding, colour, texture, sketch) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     [
                         (
                             *(c.sha256, c.width, c.height, c.taken),
                             *(_pack(c.embedding, "subject"), _pack(c.colour, "colour")),
-                            _pack(c.texture, "texture"),
+                            *(_pack(c.texture, "texture"), _pack(c.sketch, "sketch")),
                         )
                         for c in contents
                     ],
@@ -539,6 +542,20 @@ class Collection:
         total, _ = self.count()
         n = min(n, total)
         return [picture for i in range(n) for picture in self.page(i * total // n, 1)]
+
+    def vectors_of(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
+        """Return unit vectors `(n, k)` of these pictures; zeros where the aspect is not kept."""
+        column, kind = COLUMNS[aspect]
+        query = (
+            f"SELECT {column} FROM pictures JOIN contents ON content = contents.id "
+            "WHERE pictures.id = ?"
+        )
+        blobs = [blob for id_ in ids for (blob,) in self._all(query, id_) or [(b"",)]]
+        rows = [np.frombuffer(blob, kind) for blob in blobs]
+        vectors = np.zeros((len(rows), max(map(len, rows), default=0)), np.float32)
+        for vector, row in zip(vectors, rows, strict=True):
+            vector[: len(row)] = row
+        return to_unit(vectors)
 
     def embedding(self, id_: int, aspect: Aspect = "subject") -> Matrix | None:
         """Return a unit vector `(1, k)` of one picture, or None when it is not here any more."""

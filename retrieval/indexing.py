@@ -18,6 +18,7 @@ from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.files import sha256_of_file
 from retrieval.images import find_images, open_picture, preprocess, read_bounded, thumbnail
 from retrieval.model import available_cpus
+from retrieval.sketch import describe_layout
 
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
 
@@ -249,7 +250,8 @@ def _compute(prepared: list[_Prepared], embedder: Embedder) -> list[Content]:
     fresh = [(item, item.pixels) for item in prepared if item.pixels is not None]
     if not fresh:
         return []
-    aspects = embedder.describe_pictures(np.stack([pixels for _, pixels in fresh]))
+    stacked = np.stack([pixels for _, pixels in fresh])
+    aspects, sketches = embedder.describe_pictures(stacked), describe_layout(stacked)
     return [
         Content(
             item.entry.sha256 or "",
@@ -260,6 +262,7 @@ def _compute(prepared: list[_Prepared], embedder: Embedder) -> list[Content]:
             item.thumbnail,
             aspects.colour[row],
             aspects.texture[row],
+            sketches[row],
         )
         for row, (item, _) in enumerate(fresh)
     ]

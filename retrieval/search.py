@@ -18,10 +18,7 @@ from retrieval.images import open_picture, preprocess
 from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, weigh
 from retrieval.ranking import Indices, rank
 from retrieval.reduction import Matrix
-
-# Pictures this similar in subject are shown as copies of one another. Copies of Corel pictures at
-# half the size and with JPEG quality 50 stay above it; two pictures of one class hardly reach it.
-COPY = 0.985
+from retrieval.sketch import COPY
 
 GONE = "That picture is not in the collection any more. Search again."
 
@@ -179,8 +176,8 @@ class Searcher:
         ids = held.ids[best]
         groups = [[int(id_)] for id_ in ids]
         if request.folded:
-            width = self.embedder.dimension
-            groups = fold(ids, held.vectors[best][:, :width], COPY)[: request.k]
+            sketches = self.collection.vectors_of([int(id_) for id_ in ids], "sketch")
+            groups = fold(ids, sketches, COPY)[: request.k]
         similarity = dict(zip(map(int, ids), map(float, similarities[0]), strict=True))
         wanted = [id_ for group in groups for id_ in group]
         records = {record.id: record for record in self.collection.pictures(wanted)}
