@@ -167,6 +167,14 @@ class Workspace:
                 return folder.name
         raise LookalikeError("That collection is not in the bin any more.")
 
+    def bin(self) -> list[tuple[str, str]]:
+        """Return place and name of each collection that `undo` can bring back, the latest first."""
+        found = []
+        for place in discarded(self.library) if self.library else []:
+            with suppress(LookalikeError), Collection(place, read_only=True) as collection:
+                found.append((place.name, collection.name))
+        return found
+
     def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
         """Take pictures out of a collection; return their paths, by which `let_in` undoes it.
 

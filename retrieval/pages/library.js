@@ -179,7 +179,7 @@
       const { act, key, start } = button.dataset;
       if (act === "folder" || act === "files") return pick(act, "");
       if (act === "add") return pick("files", key);
-      const marked = button.closest(".lk-card")?.querySelectorAll(".lk-marks input:checked") ?? [];
+      const marked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
       const ids = [...marked].map((box) => Number(box.value));
       trigger("select", { act, key, start: Number(start ?? 0), ids });
     });

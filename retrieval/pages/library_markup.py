@@ -54,8 +54,14 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
     )
 
 
-def library(notices: Iterable[str], cards: Sequence[str], hint: str) -> str:
-    """Lay out the collections, with what there is to say above them."""
+def library(
+    notices: Iterable[str], cards: Sequence[str], hint: str, bin_: Sequence[tuple[str, str]] = ()
+) -> str:
+    """Lay out the collections, with what there is to say above them, and what was deleted below.
+
+    Args:
+        bin_: place and name of each collection that can be brought back.
+    """
     title = f'<h2 class="lk-title">{escape(words.YOUR_COLLECTIONS)}</h2>'
     text = f'<p class="lk-hint">{escape(hint)}</p>' if hint else ""
     if not cards:
@@ -65,7 +71,12 @@ def library(notices: Iterable[str], cards: Sequence[str], hint: str) -> str:
         )
     else:
         body = f'<ul class="lk-cards">{"".join(cards)}</ul>'
-    return title + text + "".join(notices) + body
+    deleted = "".join(
+        f'<div class="lk-row">{escape(words.DELETED.format(name=name))} {undo_button(place)}</div>'
+        for place, name in bin_
+    )
+    below = f'<div class="lk-bin">{deleted}</div>' if deleted else ""
+    return title + text + "".join(notices) + body + below
 
 
 def card(shown: Card, now: float, opened: str) -> str:
@@ -75,7 +86,8 @@ def card(shown: Card, now: float, opened: str) -> str:
     buttons = _button("search", words.DO_SEARCH, key, "lk-main")
     if shown.editable:
         if not going_on:
-            buttons += _button("add", words.DO_ADD, key)
+            if collection.root is None or collection.keeps_originals:
+                buttons += _button("add", words.DO_ADD, key)
             if collection.root is not None:
                 buttons += _button("look", words.DO_LOOK, key)
         buttons += _button("pictures", words.DO_PICTURES, key)
@@ -88,7 +100,7 @@ def card(shown: Card, now: float, opened: str) -> str:
     )
     drop = f' data-drop="{escape(key)}"' if shown.editable else ""
     return (
-        f'<li class="lk-card"{drop}><div class="lk-mosaic" aria-hidden="true">{images}</div>'
+        f'<li class="lk-collection"{drop}><div class="lk-mosaic" aria-hidden="true">{images}</div>'
         f'<div class="lk-about"><h3>{escape(collection.name)}</h3>'
         f'<p class="lk-meta">{escape(_meta(shown))}</p>{_status(shown, now)}'
         f'<div class="lk-row">{buttons}</div></div>{opened}</li>'
@@ -99,7 +111,7 @@ def refused_card(key: str, sentence: str, editable: bool) -> str:
     """Lay out a collection that cannot be opened, with the reason."""
     button = _button("delete", words.DO_DELETE, key) if editable else ""
     return (
-        f'<li class="lk-card lk-refused"><div class="lk-about"><h3>{escape(key)}</h3>'
+        f'<li class="lk-collection lk-refused"><div class="lk-about"><h3>{escape(key)}</h3>'
         f'<p class="lk-meta">{escape(sentence)}</p><div class="lk-row">{button}</div></div></li>'
     )
 
@@ -196,7 +208,7 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     )
 
 
-def pictures(key: str, page: Sequence[PictureRecord], start: int, total: int) -> str:
+def pictures(key: str, page: Sequence[PictureRecord], start: int, total: int, notice: str) -> str:
     """Lay out one page of the pictures, each with a mark to take it out."""
     tiles = "".join(
         f'<li><label title="{escape(picture.path)}"><input type="checkbox" value="{picture.id}" '
@@ -214,7 +226,7 @@ def pictures(key: str, page: Sequence[PictureRecord], start: int, total: int) ->
     if start + len(page) < total:
         buttons += _button("page", words.DO_MORE, key, start=start + PER_PAGE)
     return _open_part(
-        f'<ul class="lk-marks">{tiles}</ul><div class="lk-row">{buttons}'
+        f'{notice}<ul class="lk-marks">{tiles}</ul><div class="lk-row">{buttons}'
         f'{_button("close", words.DO_CLOSE)}<span class="lk-hint">{escape(where)}</span></div>'
     )
 
@@ -223,7 +235,8 @@ def _meta(shown: Card) -> str:
     collection = shown.collection
     ready, unread = collection.count()
     parts = [words.READY_ONE if ready == 1 else words.READY.format(n=f"{ready:,}")]
-    if unread:
+    done = shown.state is not None and shown.state.ended and not shown.state.cancelled
+    if unread and not done:  # else the line below says so
         parts.append(words.UNREAD.format(n=f"{unread:,}"))
     root = collection.root
     if shown.hours_left is not None:

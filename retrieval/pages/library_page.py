@@ -34,6 +34,7 @@ class Opened:
     changes: Changes | None = None
     notice: str = ""  # HTML above the collections
     removed: tuple[str, ...] = ()  # paths that were taken out last
+    deleted: str = ""  # the place in the bin that the notice is about
 
 
 class LibraryPage:
@@ -280,7 +281,8 @@ class LibraryPage:
         place = self.workspace.delete(key)
         button = markup.undo_button(place)
         return Opened(
-            notice=markup.notice(words.DELETED.format(name=name), words.DELETED_HINT, button)
+            notice=markup.notice(words.DELETED.format(name=name), words.DELETED_HINT, button),
+            deleted=place,
         )
 
     def _undo(self, place: str, request: gr.Request) -> Opened:
@@ -392,8 +394,10 @@ class LibraryPage:
             for key, sentence in sorted(self.workspace.refused.items()):
                 cards.append(markup.refused_card(key, sentence, True))
         hint = "" if owner else words.NO_PASSWORD_HINT
-        notices = [opened.notice] if opened.notice else []
-        return markup.library(notices, cards, hint), opened, gr.Timer(active=going_on)
+        notices = [opened.notice] if opened.notice and opened.view != "pictures" else []
+        bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
+        listing = markup.library(notices, cards, hint, bin_)
+        return listing, opened, gr.Timer(active=going_on)
 
     def _inside(self, opened: Opened, card: markup.Card) -> str:
         collection, key = card.collection, card.key
@@ -405,7 +409,8 @@ class LibraryPage:
             return markup.download(key, collection.root is not None)
         if opened.view == "pictures":
             page = collection.page(opened.start, markup.PER_PAGE)
-            return markup.pictures(key, page, opened.start, collection.count()[0])
+            total = collection.count()[0]
+            return markup.pictures(key, page, opened.start, total, opened.notice)
         if opened.view == "changes" and opened.changes is not None and collection.root is not None:
             excluded = len(collection.excluded())
             return markup.changes(key, opened.changes, excluded, collection.root)
