@@ -103,7 +103,7 @@ def card(shown: Card, now: float, opened: str) -> str:
         f'<li class="lk-collection"{drop}><div class="lk-mosaic" aria-hidden="true">{images}</div>'
         f'<div class="lk-about"><h3>{escape(collection.name)}</h3>'
         f'<p class="lk-meta">{escape(_meta(shown))}</p>{_status(shown, now)}'
-        f'<div class="lk-row">{buttons}</div></div>{opened}</li>'
+        f'</div><div class="lk-row">{buttons}</div>{opened}</li>'
     )
 
 
@@ -112,7 +112,7 @@ def refused_card(key: str, sentence: str, editable: bool) -> str:
     button = _button("delete", words.DO_DELETE, key) if editable else ""
     return (
         f'<li class="lk-collection lk-refused"><div class="lk-about"><h3>{escape(key)}</h3>'
-        f'<p class="lk-meta">{escape(sentence)}</p><div class="lk-row">{button}</div></div></li>'
+        f'<p class="lk-meta">{escape(sentence)}</p></div><div class="lk-row">{button}</div></li>'
     )
 
 
