@@ -35,6 +35,19 @@ class DataSet:
     collection: Pictures
     queries: Pictures | None  # None leaves one out
     printed: float  # what the paper's Table 1 prints, in percent
+    whole: tuple[int, int]  # queries and pictures of the collection, when nothing is missing
+
+    def shortfall(self) -> str | None:
+        """Say what is missing of the data set; None when it is whole."""
+        n = len(self.collection.labels)
+        asked = n if self.queries is None else len(self.queries.labels)
+        if (asked, n) == self.whole:
+            return None
+        return (
+            f"These are not all of {self.name}: {asked:,} queries against {n:,} pictures, where "
+            f"the whole has {self.whole[0]:,} against {self.whole[1]:,}. The figures are not those "
+            "of the whole: the fewer pictures, the fewer chances of a hit."
+        )
 
 
 @dataclass(frozen=True)
@@ -47,12 +60,12 @@ class System:
 
 def corel(pictures: Pictures) -> DataSet:
     """Return Corel-1k (Wang et al. 2001): every picture is asked, and left out of its ranking."""
-    return DataSet("Corel-1k", pictures, None, 99.8)
+    return DataSet("Corel-1k", pictures, None, 99.8, (1_000, 1_000))
 
 
 def cifar10(split: Split) -> DataSet:
     """Return CIFAR-10: the test pictures are asked, the training pictures are the collection."""
-    return DataSet("CIFAR-10", split.collection, split.queries, 98.26)
+    return DataSet("CIFAR-10", split.collection, split.queries, 98.26, (10_000, 50_000))
 
 
 def measure(data: DataSet, system: System, track: Track = iter) -> list[Evaluation]:
@@ -88,23 +101,32 @@ def as_table(data: DataSet, evaluations: Sequence[Evaluation], missing: Sequence
     """
     best = evaluations[0]
     names = [one.protocol["model"] for one in evaluations]
-    width = max(len(name) for name in [*names, "the paper, Table 1"])
+    title, less = "the paper, Table 1", "the first, less the paper's"
+    low, high = "95 % of the first, from", "95 % of the first, to"
+    width = max(len(name) for name in (*names, title, less, low, high))
+
+    def row(name: str, values: Sequence[float], form: str = "8.1f") -> str:
+        return f"{name:{width}}" + "".join(f"{value:{form}}" for value in values)
+
+    def of(one: Evaluation) -> list[float]:
+        return [one.overall[metric].mean for metric in METRICS]
+
     lines = [
         data.name,
         f"{'':{width}}" + "".join(f"{metric:>8}" for metric in METRICS),
-        f"{'the paper, Table 1':{width}}"
-        + f"{data.printed:8.2f}  (one number, of which of these it does not say)",
+        f"{row(title, [data.printed], '8.2f')}  (one number; which of these, it does not say)",
+        *(row(name, of(one)) for name, one in zip(names, evaluations, strict=True)),
+        row(less, [value - data.printed for value in of(best)], "+8.1f"),
+        row(low, [best.overall[metric].low for metric in METRICS]),
+        row(high, [best.overall[metric].high for metric in METRICS]),
+        *missing,
+        "",
     ]
-    for name, one in zip(names, evaluations, strict=True):
-        scores = "".join(f"{one.overall[metric].mean:8.1f}" for metric in METRICS)
-        lines.append(f"{name:{width}}{scores}")
-    for label, end in (("95 % of the first, from", "low"), ("95 % of the first, to", "high")):
-        ends = "".join(f"{getattr(best.overall[metric], end):8.1f}" for metric in METRICS)
-        lines.append(f"{label:{width}}{ends}")
-    lines += missing
+    shortfall = data.shortfall()
+    if shortfall:
+        lines.append(shortfall)
     nearest = min(METRICS, key=lambda metric: abs(best.overall[metric].mean - data.printed))
     lines += [
-        "",
         f"Nearest to the paper's {data.printed:.2f} among the first system's figures: {nearest}.",
         *(f"{key}: {value}" for key, value in best.protocol.items() if key != "model"),
     ]
