@@ -99,7 +99,10 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     file has only moved. Pictures that were taken out of the collection are passed over.
     """
     if not root.is_dir():
-        raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
+        # Visitors read this too, and are not to learn where it lies.
+        raise LookalikeError(
+            f"There is no folder {root.name} any more. If it is on another disk, connect that disk."
+        )
     known = collection.files()
     excluded = collection.excluded()
     closed: list[str] = []

@@ -116,7 +116,7 @@ def building(state: Building, name: str, now: float) -> str:
     step = state.step
     if state.problem:
         return notice(state.problem, None)
-    if state.finished and not step.total:
+    if state.finished and (state.cancelled or not step.total):
         return ""  # nothing was new, so there is nothing to tell
     if state.finished:
         text = words.BUILT_UNREADABLE if step.unreadable else words.BUILT
