@@ -65,7 +65,7 @@ def test_separate_queries_rank_the_whole_collection() -> None:
     assert column(evaluation.per_query, "P@1") == [1, 1, 0]
     assert column(evaluation.per_query, "hit@10") == [1, 1, 0]
     assert evaluation.overall["mAP"].mean == pytest.approx(100 * (5 / 6 + 5 / 6) / 3)
-    assert "1 queries, counted as 0" in evaluation.protocol["without a relevant picture"]
+    assert "1 query, counted as 0" in evaluation.protocol["without a relevant picture"]
 
 
 def cosines(collection: Labelled, queries: Labelled, i: int, leave_one_out: bool) -> tuple:
