@@ -5,7 +5,7 @@ An ordinary zip, stored unpacked since pictures pack no further:
     manifest.json      what it is: name, counts, model, PCA, preprocessing
     contents.jsonl     a line for each content: its SHA-256, width, height, time taken
     pictures.jsonl     a line for each file: path, label, captions, and its content or problem
-    subject.f4, colour.f2, texture.f2    the vectors, a row for each line of contents.jsonl
+    subject.f4, colour.f2 ...    the vectors, a row for each line of contents.jsonl
     thumbnails/SHA256.jpg
     photos/SHA256.jpg  the photos themselves, only when asked for
 
@@ -146,6 +146,7 @@ def _read_into(
                         _thumbnail(bundle, hashes[row]),
                         vectors["colour"][row],
                         vectors["texture"][row],
+                        vectors["sketch"][row],
                     )
                 )
             collection.write([], batch)

@@ -25,7 +25,7 @@ from retrieval.errors import BusyError, LookalikeError, explain_os_error
 from retrieval.query import Filters
 from retrieval.reduction import Matrix, to_unit
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 DATABASE = "collection.sqlite"
 THUMBNAILS = "thumbnails.sqlite"
 
@@ -624,6 +624,7 @@ class Collection:
         added = (
             ("contents", "colour", "BLOB NOT NULL DEFAULT x''"),
             ("contents", "texture", "BLOB NOT NULL DEFAULT x''"),
+            ("contents", "sketch", "BLOB NOT NULL DEFAULT x''"),
             ("pictures", "details", "TEXT NOT NULL DEFAULT ''"),
         )
         with self._sentences(), self._database as database:
