@@ -441,6 +441,25 @@ def test_what_cannot_be_read_is_refused_with_a_sentence(
             open_picture(source)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF"])
+@pytest.mark.filterwarnings("ignore")  # decoders complain of what they find
+def test_damaged_bytes_give_a_picture_or_a_sentence_and_nothing_else(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = encode(noise((60, 40)), kind, exif=exif)
+    generator = np.random.default_rng(7)
+    refused = 0
+    for _ in range(60):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        places = generator.integers(0, min(len(damaged), 400), 12)
+        damaged[places] = generator.integers(0, 256, len(places))
+        try:
+            assert open_picture(damaged.tobytes(), max_pixels=10**6).image.mode == "RGB"
+        except PictureError:
+            refused += 1
+    assert refused > 0
+
+
 def test_a_file_that_is_gone_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="not there"):
         open_picture(tmp_path / "gone.png")
