@@ -96,14 +96,16 @@ def pattern(kind: str, seed: int, size: tuple[int, int] = (160, 120)) -> Image.I
     paper, ink = (tuple(int(c) for c in generator.integers(low, low + 80, 3)) for low in (170, 0))
     image = Image.new("RGB", size, paper)
     draw = ImageDraw.Draw(image)
-    step = int(generator.integers(20, 26))
-    for x in range(-step, size[0] + step, step):
+    step = int(generator.integers(17, 29))
+    # Where it begins varies, or two of the same step would be copies of each other.
+    left, top = (int(start) for start in generator.integers(-2 * step, -step, 2))
+    for x in range(left, size[0] + step, step):
         if kind == "stripes":
             draw.line([(x, 0), (x + size[1] // 3, size[1])], ink, step // 3)
             continue
-        for y in range(0, size[1] + step, step):
+        for y in range(top, size[1] + step, step):
             if kind == "dots":
                 draw.ellipse([x, y, x + step * 2 // 3, y + step * 2 // 3], ink)
-            elif (x // step + y // step) % 2:
+            elif ((x - left) // step + (y - top) // step) % 2:
                 draw.rectangle([x, y, x + step, y + step], ink)
     return image

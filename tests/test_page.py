@@ -123,11 +123,106 @@ def test_the_number_of_results_can_be_chosen(page: Page) -> None:
     page.locator("#count label", has_text="12").click()
     expect(page.locator(".lk-tile")).to_have_count(12)
     page.locator("#count label", has_text="48").click()
-    # All 32 there are, some of them folded into one as copies.
-    page.wait_for_function("document.querySelectorAll('.lk-tile').length > 24")
-    folded = page.locator(".lk-copies").all_inner_texts()
-    copies = sum(int(text.split()[0]) - 1 for text in folded)
-    assert page.locator(".lk-tile").count() + copies == 4 * EACH
+    expect(page.locator(".lk-tile")).to_have_count(4 * EACH)  # all there are
+
+
+def test_a_box_on_the_query_searches_for_that_part_until_it_is_reset(page: Page) -> None:
+    both = Image.new("RGB", (320, 120))
+    both.paste(pattern("dots", 99), (0, 0))
+    both.paste(pattern("stripes", 99), (160, 0))
+    upload(page, both)
+    kinds(page)
+    layer = page.locator("#lk-crop")
+    room = layer.bounding_box()
+    assert room is not None
+    page.mouse.move(room["x"] + 0.52 * room["width"], room["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(room["x"] + room["width"] - 2, room["y"] + room["height"] - 2, steps=4)
+    page.mouse.up()
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
+    expect(page.locator(".lk-chip")).to_contain_text("a part of it")
+    layer.get_by_role("button").click()
+    expect(page.locator(".lk-chip")).to_have_text(re.compile(r"^Your picture\W*$"))
+
+
+def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**crop=0.250-0.250-0.750-0.750*")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**crop=0.300-0.250-0.800-0.750*")
+    page.keyboard.press("Escape")
+    expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
+
+
+def tile_button(page: Page, index: int, what: str) -> None:
+    tile = page.locator(".lk-tile").nth(index)
+    tile.hover()
+    tile.locator(f"[data-do={what}]").click()
+
+
+def test_more_and_less_make_a_query_of_several_pictures(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    tile_button(page, 0, "more")
+    expect(page.locator(".lk-chip")).to_have_count(2)
+    expect(page.locator(".lk-head h2")).to_have_text("Most similar to 2 pictures together")
+    tile_button(page, 10, "less")
+    expect(page.locator(".lk-chip.lk-unlike")).to_have_count(1)
+    page.locator(".lk-chip button").first.click()
+    expect(page.locator(".lk-chip")).to_have_count(2)
+
+
+def test_a_link_and_the_back_button_bring_the_same_results(browser: Browser, page: Page) -> None:
+    page.locator(".lk-pick").nth(2).click()
+    kinds(page)
+    first, names = page.url, page.locator(".lk-name").all_inner_texts()
+    tile_button(page, 1, "more")
+    expect(page.locator(".lk-chip")).to_have_count(2)
+    assert page.url != first
+    page.go_back()
+    expect(page.locator(".lk-chip")).to_have_count(1)
+    assert page.locator(".lk-name").all_inner_texts() == names
+    other = browser.new_page()
+    other.goto(first)
+    expect(other.locator(".lk-chip")).to_have_count(1, timeout=20_000)
+    assert other.locator(".lk-name").all_inner_texts() == names
+    other.close()
+
+
+def test_what_should_match_can_be_chosen(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.get_by_role("button", name="What should match?").click()
+    page.locator("#preset label", has_text="Same colours").click()
+    page.wait_for_url("**match=0-1-0*", timeout=15_000)
+    expect(page.locator(".lk-score").first).to_be_visible()
+
+
+def test_why_a_result_matches_is_shown_and_closed_by_escape(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    tile_button(page, 0, "why")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("add up to the similarity")
+    expect(dialog.locator(".lk-warm")).to_have_count(2)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_arrow_keys_walk_through_the_results(page: Page) -> None:
+    page.locator(".lk-pick").first.focus()
+    page.keyboard.press("ArrowRight")
+    second = page.locator(".lk-pick").nth(1)
+    expect(second).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    box, below = second.bounding_box(), page.locator(":focus").bounding_box()
+    assert box is not None
+    assert below is not None
+    assert below["x"] == box["x"]
+    assert below["y"] > box["y"]
 
 
 def test_show_all_returns_to_the_collection(page: Page) -> None:
@@ -204,8 +299,8 @@ def test_programs_search_by_the_named_endpoint(address: str, tmp_path: Path) -> 
     rows = client.predict(handle_file(tmp_path / "query.png"), 5, api_name="/search")
     assert [row["label"] for row in rows] == ["checks"] * 5
     assert all(-1 <= row["similarity"] <= 1 for row in rows)
-    jpeg = urllib.request.urlopen(address + rows[0]["thumbnail"]).read()
-    assert jpeg.startswith(b"\xff\xd8")
+    with urllib.request.urlopen(address + rows[0]["thumbnail"]) as answer:
+        assert answer.read(2) == b"\xff\xd8"
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
     with pytest.raises(AppError, match=r"not a picture that can be read|damaged"):
         client.predict(handle_file(tmp_path / "broken.png"), 5, api_name="/search")
@@ -227,7 +322,8 @@ def test_programs_search_by_the_named_endpoint(address: str, tmp_path: Path) -> 
 def test_no_file_of_the_server_can_be_read(address: str, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(address + path)
-    assert refused.value.code in (403, 404)
+    with refused.value as answer:
+        assert answer.code in (403, 404)
 
 
 def test_every_answer_carries_the_security_headers(address: str) -> None:
