@@ -46,7 +46,7 @@ class Labels:
         """Return what the protocol has to say of pictures that take no part."""
         if not self.without:
             return {}
-        return {"left out": f"{self.without:,} pictures without a class"}
+        return {"left out": f"{self.without:,} without a class"}
 
 
 def read_labels(searcher: Searcher) -> Labels:

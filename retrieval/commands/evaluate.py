@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
         collection.embedded(reduction),
         queries.embedded(reduction) if queries else None,
         describe(extractor.card, reduction),
-        notes={"left out": f"{without:,} pictures outside of any subfolder"} if without else {},
+        notes={"left out": f"{without:,} outside of any subfolder"} if without else {},
     )
     evaluation = test.summarise(list(test.rank()))
     print(as_table(evaluation))

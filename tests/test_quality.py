@@ -1,0 +1,156 @@
+"""The self-test of a served collection, and other settings on its pictures."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval import settings
+from retrieval.collection import Collection
+from retrieval.compare import Comparison, Setting
+from retrieval.embedding import Embedder, open_embedder
+from retrieval.errors import LookalikeError
+from retrieval.indexing import find_changes, index_folder
+from retrieval.quality import (
+    Progress,
+    compare_settings,
+    plan_test,
+    read_labels,
+    settings_for,
+)
+from retrieval.search import Searcher
+from tests.made import mean_colour, save_hues
+
+HUES = {
+    f"{kind}/{i}.png": hue + 4 * i for kind, hue in (("red", 0), ("blue", 220)) for i in range(6)
+}
+
+
+def served(folder: Path, hues: dict[str, float], embedder: Embedder | None = None) -> Searcher:
+    """Index pictures of these hues."""
+    root = save_hues(folder / "pictures", hues)
+    embedder = embedder or mean_colour()
+    collection = Collection.create(folder / "collection", "hues", root, embedder)
+    for _ in index_folder(collection, root, embedder, find_changes(collection, root)):
+        pass
+    return Searcher(collection, embedder)
+
+
+def run(searcher: Searcher, setting: Setting, most: int = 100) -> tuple[list[Progress], Comparison]:
+    *steps, last = compare_settings(searcher, setting, settings.pca_path, most)
+    assert isinstance(last, Comparison)
+    assert all(isinstance(step, Progress) for step in steps)
+    return [step for step in steps if isinstance(step, Progress)], last
+
+
+def test_colours_that_lie_apart_are_found_without_a_mistake(tmp_path: Path) -> None:
+    labels, test = plan_test(served(tmp_path, HUES), 100)
+    found = test.summarise(list(test.rank()))
+    assert found.overall["P@1"].mean == 100
+    assert found.overall["mAP"].mean == 100
+    assert [one.label for one in labels.pictures] == list(labels.labelled.labels)
+    assert found.protocol["model"] == mean_colour().describe()
+
+
+def test_the_embeddings_belong_to_their_pictures(tmp_path: Path) -> None:
+    searcher = served(tmp_path, HUES)
+    labels = read_labels(searcher)
+    for picture, vector in zip(labels.pictures, labels.labelled.vectors, strict=True):
+        assert searcher.collection.embedding(picture.id) == pytest.approx(vector[None])
+
+
+def test_of_too_many_pictures_some_of_each_class_are_asked_of_all(tmp_path: Path) -> None:
+    _, test = plan_test(served(tmp_path, HUES), 4)
+    found = test.summarise(list(test.rank()))
+    assert sorted(found.asked) == ["blue", "blue", "red", "red"]
+    assert found.protocol["queries"] == "4 of 12 pictures of the collection"
+    assert found.protocol["collection"] == "12 pictures in 2 classes"
+
+
+def test_pictures_without_a_class_take_no_part_and_are_named(tmp_path: Path) -> None:
+    labels, test = plan_test(served(tmp_path, {**HUES, "stray.png": 120}), 100)
+    assert labels.without == 1
+    found = test.summarise(list(test.rank()))
+    assert found.protocol["left out"] == "1 without a class"
+    assert found.protocol["collection"] == "12 pictures in 2 classes"
+
+
+@pytest.mark.parametrize(
+    ("hues", "sentence"),
+    [
+        ({"a.png": 0, "b.png": 90}, "have no classes"),
+        ({"red/a.png": 0, "red/b.png": 5}, "same class, red"),
+        ({"red/a.png": 0, "blue/b.png": 220}, "a single picture"),
+    ],
+    ids=["no labels", "one class", "one picture each"],
+)
+def test_what_a_test_would_say_nothing_of_gets_a_kind_sentence(
+    tmp_path: Path, hues: dict[str, float], sentence: str
+) -> None:
+    with pytest.raises(LookalikeError, match=sentence):
+        plan_test(served(tmp_path, hues), 100)
+
+
+@pytest.fixture
+def with_pca(tiny_files: Path, tmp_path: Path) -> Searcher:
+    embedder = open_embedder(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    return served(tmp_path / "served", HUES, embedder)
+
+
+def test_settings_are_compared_on_features_computed_anew(with_pca: Searcher) -> None:
+    steps, found = run(with_pca, Setting(pca=False))
+    assert (steps[-1].done, steps[-1].total) == (12, 12)
+    assert found.first.protocol["model"].endswith("PCA 2")
+    assert found.second.protocol["model"].endswith("no PCA")
+    assert found.second.protocol["features"] == "computed anew from the original pictures"
+    # Anew, but the same: so is what the collection's own setting gives.
+    _, test = plan_test(with_pca, 100)
+    kept = test.summarise(list(test.rank()))
+    assert found.first.per_query == pytest.approx(kept.per_query)
+
+
+def test_where_the_originals_are_gone_the_thumbnails_serve_and_the_protocol_says_so(
+    with_pca: Searcher, tmp_path: Path
+) -> None:
+    (tmp_path / "served" / "pictures" / "red" / "3.png").unlink()
+    _, found = run(with_pca, Setting(components=1))
+    assert "thumbnails" in found.second.protocol["features"]
+    assert found.second.protocol["collection"] == "12 pictures in 2 classes"
+    assert found.second.protocol["model"].endswith("PCA 1")
+
+
+def test_a_comparison_is_bounded_and_says_of_how_many(with_pca: Searcher) -> None:
+    steps, found = run(with_pca, Setting(whitening=1), most=6)
+    assert steps[-1].total == 6
+    assert found.second.protocol["sample"] == "6 of 12, spread over the classes"
+    assert found.first.asked.count("red") == 3
+
+
+def test_another_model_is_run_over_the_same_pictures(
+    with_pca: Searcher, tiny_files: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.onnx"
+    shutil.copy(tiny_files, other)
+    steps, found = run(with_pca, Setting(model=other))
+    assert steps[-1].total == 24
+    assert found.second.protocol["model"].endswith("no PCA")  # it has none of its own
+
+
+def test_only_what_can_be_had_is_offered(with_pca: Searcher) -> None:
+    reduction = with_pca.embedder.reduction
+    assert reduction is not None
+    offered = settings_for(with_pca.embedder, [Path("models/big.onnx")])
+    assert offered["without the PCA"] == Setting(pca=False)
+    assert offered["whitening 1"] == Setting(whitening=1)
+    assert offered["model big"] == Setting(model=Path("models/big.onnx"))
+    assert "64 components" not in offered
+    wide = replace(
+        reduction,
+        components=np.eye(100, 3, dtype=np.float32),
+        scale=np.ones(100, np.float32),
+        variance=np.ones(100, np.float32),
+    )
+    assert "64 components" in settings_for(replace(with_pca.embedder, reduction=wide), [])
+    assert settings_for(mean_colour(), []) == {}

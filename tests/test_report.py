@@ -1,0 +1,156 @@
+"""The report: one file that loads nothing, with every figure, and no text taken for markup."""
+
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from retrieval import charts, report
+from retrieval.compare import compare
+from retrieval.evaluation import METRICS, Evaluation, Labelled, evaluate
+from retrieval.plots import draw_png
+from retrieval.reduction import to_unit
+from tests.made import by_hue, encode
+
+HOSTILE = '<script>alert("x")</script>'
+VOID = {"meta", "img", "br", "path", "line", "rect"}
+
+
+def noise(classes: list[str], each: int = 12, seed: int = 0) -> Labelled:
+    generator = np.random.default_rng(seed)
+    centres = np.eye(len(classes)).repeat(each, axis=0)
+    vectors = to_unit(centres + 0.4 * generator.standard_normal(centres.shape))
+    return Labelled(vectors, tuple(label for label in classes for _ in range(each)))
+
+
+def measured(*classes: str, seed: int = 0) -> Evaluation:
+    return evaluate(noise(list(classes), seed=seed), None, "noise, no PCA")
+
+
+def show(row: int) -> report.Shown:
+    jpeg = encode(by_hue(10.0 * row), "JPEG")
+    return report.Shown(report.data_uri(jpeg, "image/jpeg"), f"{row} {HOSTILE}.jpg")
+
+
+class Checked(HTMLParser):
+    """Reads a page; notes its addresses and text, and that every tag is closed in turn."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return measured("cats", "dogs", HOSTILE)
+
+
+def test_the_report_is_one_file_that_loads_nothing(evaluation: Evaluation) -> None:
+    page = report.document("my photos", evaluation, show)
+    found = Checked(page)
+    assert found.addresses
+    assert all(address.startswith("data:image/jpeg;base64,") for address in found.addresses)
+    assert "url(" not in page
+    assert "script" not in found.tags
+    assert "link" not in found.tags
+
+
+def test_the_report_shows_every_figure_with_its_interval_and_the_protocol(
+    evaluation: Evaluation,
+) -> None:
+    text = Checked(report.document("my photos", evaluation, None)).text
+    for metric in METRICS:
+        score = evaluation.overall[metric]
+        assert metric in text
+        assert f"{score.mean:.1f}" in text
+        assert f"{score.low:.1f} to {score.high:.1f}" in text
+    for name, value in evaluation.protocol.items():
+        assert name in text
+        assert value in text
+
+
+def test_names_are_text_and_never_markup(evaluation: Evaluation) -> None:
+    comparison = compare(evaluation, evaluation)
+    page = report.document(HOSTILE, evaluation, show, [comparison])
+    assert HOSTILE not in page
+    assert HOSTILE in Checked(page).text
+
+
+def test_a_comparison_says_what_is_more_than_chance() -> None:
+    first, second = measured("a", "b", "c"), measured("a", "b", "c", seed=1)
+    second.per_query[:] = 0
+    text = Checked(report.compare_section(compare(first, second))).text
+    assert "more than chance" in text
+    assert "\N{MINUS SIGN}" in text
+
+
+def test_few_classes_get_a_matrix_and_many_get_the_largest_mistakes() -> None:
+    few = report.sections(measured("a", "b", "c"), None)
+    many = report.sections(measured(*(f"kind {i}" for i in range(40))), None)
+    assert "lk-confusion" in few
+    assert "lk-confusion" not in many
+    assert "10 more classes are in the CSV." in many
+    assert "The most frequent mistakes" in many
+    Checked(many)
+
+
+def test_a_hard_query_is_a_button_only_where_it_can_be_clicked(evaluation: Evaluation) -> None:
+    plain = report.sections(evaluation, show)
+    clickable = report.sections(evaluation, lambda row: report.Shown("x.jpg", "x", id=row + 100))
+    assert "<button" not in plain
+    ids = re.findall(r'data-id="(\d+)"', clickable)
+    assert len(ids) == report.WORST
+    assert min(int(id_) for id_ in ids) >= 100
+
+
+def test_a_chart_says_in_words_what_it_shows_and_carries_its_numbers() -> None:
+    series = charts.Series("share", np.array([100.0, 50.0, 25.0]), 0)
+    drawn = charts.line_chart("It falls.", "results", np.array([1, 10, 100]), [series], True)
+    Checked(drawn)
+    assert 'role="img" aria-label="It falls."' in drawn
+    assert "10: share 50.0 %" in drawn
+    path = drawn.split("lk-ticks")[1].split('d="M')[1].split('"')[0]
+    points = [tuple(map(float, point.split())) for point in path.split("L")]
+    # On a logarithmic axis 1, 10 and 100 stand equally far apart; 50 % is half way up.
+    assert points[1][0] - points[0][0] == pytest.approx(points[2][0] - points[1][0], abs=0.2)
+    assert points[0][1] == charts.TOP
+    assert points[1][1] == (charts.TOP + charts.HEIGHT - charts.BOTTOM) / 2
+
+
+def test_a_collection_of_two_pictures_can_be_drawn() -> None:
+    tiny = evaluate(Labelled(np.eye(2, dtype=np.float32), ("a", "b")), None, "two")
+    Checked(report.document("two", tiny, None))
+    assert draw_png("two", tiny).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [["cats", "dogs"], [f"kind {i}" for i in range(30)], ["$a_b$", "猫", "\\frac{x", ""]],
+    ids=["few", "many", "odd names"],
+)
+def test_the_charts_are_drawn_as_a_png(classes: list[str]) -> None:
+    png = draw_png("How good is it on $5 and 猫?", measured(*classes))
+    image = Image.open(io.BytesIO(png))
+    assert image.size == (1600, 1200)
+    assert len(image.convert("RGB").getcolors(1_000_000) or []) > 50
