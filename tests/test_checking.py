@@ -78,7 +78,7 @@ def test_a_file_full_of_noise_is_said_to_be_damaged(folder: Path, file: str) -> 
 
 def test_a_torn_page_is_found(folder: Path) -> None:
     data = bytearray((folder / DATABASE).read_bytes())
-    data[4096:4300] = b"\xa5" * 204
+    data[16384:16588] = b"\xa5" * 204
     (folder / DATABASE).write_bytes(data)
     assert "damaged" in check_collection(folder)[0].sentence
 
