@@ -1,0 +1,89 @@
+"""Captions: a CSV beside the pictures gives labels and details, whoever wrote it."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from retrieval.captions import Caption, caption_key, captioned, parse_captions, read_captions
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.indexing import find_changes, index_folder
+
+
+def parsed(text: str) -> dict[str, Caption]:
+    return dict(parse_captions(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename,label,mood\na.png,red,angry\n",
+        "filename;label;mood\r\na.png;red;angry\r\n",
+        "filename\tlabel\tmood\na.png\tred\tangry",
+        " Filename , LABEL ,Mood\na.png, red , angry \n",
+        'label,mood,filename\n"red","angry","./a.png"\n',
+    ],
+    ids=["comma", "semicolon", "tab", "spaces", "order"],
+)
+def test_tables_of_any_program_are_read(text: str) -> None:
+    assert parsed(text) == {"a.png": Caption("red", '{"mood": "angry"}')}
+
+
+def test_quotes_commas_and_newlines_stay_in_their_cell() -> None:
+    caption = parsed('filename,note\n"a ""x"", b.png","one,\ntwo"\n')['a "x", b.png']
+    assert caption == Caption(None, '{"note": "one,\\ntwo"}')
+
+
+@pytest.mark.parametrize(
+    "text", ["", "name,label\na.png,red\n", "filename\n\n,\n", "filename,label\n../a.png,red\n"]
+)
+def test_what_is_not_meant_for_us_says_nothing(text: str) -> None:
+    assert parsed(text) == {}
+
+
+def test_file_names_are_relative_to_the_table(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "all.csv").write_text("filename,label\nin/a.png,tom\n", encoding="utf-8")
+    (tmp_path / ".hidden.csv").write_text("filename,label\nb.png,no\n", encoding="utf-8")
+    assert list(read_captions(tmp_path)) == ["cats/in/a.png"]
+
+
+def test_excels_bytes_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("\ufefffilename,label\nä.png,grün\n".encode())
+    (tmp_path / "b.csv").write_bytes("filename;label\nb.png;grün\n".encode("cp1252"))
+    captions = read_captions(tmp_path)
+    assert [captions[name].label for name in ("ä.png", "b.png")] == ["grün", "grün"]
+
+
+def test_accents_match_however_they_are_written() -> None:
+    captions = {caption_key("ü.png"): Caption("x", "")}
+    assert captioned(unicodedata.normalize("NFD", "ü.png"), "", captions) == ("x", "")
+
+
+def test_labels_of_a_table_take_the_place_of_the_folders_and_go_with_it(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    def update() -> None:
+        for _ in index_folder(indexed, wheel, embedder, find_changes(indexed, wheel)):
+            pass
+
+    table = wheel / "captions.csv"
+    table.write_text("filename,label,year\nwarm/red.png,hot,2024\ncold/blue.png,,2023\n")
+    changes = find_changes(indexed, wheel)
+    assert [path for path, _, _ in changes.recaptioned] == ["cold/blue.png", "warm/red.png"]
+    assert changes.to_read == ()
+    update()
+    pictures = {picture.path: picture for picture in indexed.pictures()}
+    assert (pictures["warm/red.png"].label, pictures["warm/red.png"].captions) == (
+        "hot",
+        {"year": "2024"},
+    )
+    assert (pictures["cold/blue.png"].label, pictures["cold/blue.png"].captions) == (
+        "cold",
+        {"year": "2023"},
+    )
+    assert not find_changes(indexed, wheel).any
+    table.unlink()
+    update()
+    assert {picture.label for picture in indexed.pictures()} == {"cold", "warm"}

@@ -1,0 +1,88 @@
+"""Looking for changes: what is new, changed, moved and gone, before any of it is applied."""
+
+import os
+from pathlib import Path
+
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.indexing import Changes, find_changes, index_folder
+from tests.made import by_hue, extracted
+
+
+def apply(collection: Collection, root: Path, embedder: Embedder) -> Changes:
+    changes = find_changes(collection, root)
+    for _ in index_folder(collection, root, embedder, changes):
+        pass
+    return changes
+
+
+def test_each_kind_of_change_is_told_apart(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    ids = {picture.path: picture.id for picture in indexed.pictures()}
+    before = extracted(embedder)
+    by_hue(300).save(wheel / "new.png")
+    by_hue(90).save(wheel / "warm/red.png")
+    (wheel / "cold/blue.png").rename(wheel / "warm/navy.png")
+    (wheel / "cold/cyan.png").unlink()
+    changes = apply(indexed, wheel, embedder)
+    assert changes.new == 1
+    assert changes.changed == ("warm/red.png",)
+    assert [(move.old, move.new.path) for move in changes.moved] == [
+        ("cold/blue.png", "warm/navy.png")
+    ]
+    assert changes.vanished == ("cold/cyan.png",)
+    assert changes.unchanged == 3
+    pictures = {picture.path: picture for picture in indexed.pictures()}
+    assert pictures["warm/navy.png"].id == ids["cold/blue.png"]  # links to it go on working
+    assert pictures["warm/navy.png"].label == "warm"
+    assert extracted(embedder) == before + 2  # the new and the changed one
+    assert not find_changes(indexed, wheel).any
+
+
+def test_copies_that_move_are_paired_once_each(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    (wheel / "cold/twin.png").write_bytes((wheel / "cold/blue.png").read_bytes())
+    apply(indexed, wheel, embedder)
+    (wheel / "cold").rename(wheel / "moved")
+    changes = apply(indexed, wheel, embedder)
+    assert len(changes.moved) == 4
+    assert (changes.to_read, changes.vanished) == ((), ())
+    assert {picture.label for picture in indexed.pictures()} == {"moved", "warm"}
+
+
+def test_a_touched_file_is_read_and_not_extracted(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    before = extracted(embedder)
+    os.utime(wheel / "warm/red.png", (1, 1))
+    assert apply(indexed, wheel, embedder).changed == ("warm/red.png",)
+    assert extracted(embedder) == before
+
+
+def test_two_files_that_change_places_keep_their_own_vectors(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    red, blue = wheel / "warm/red.png", wheel / "cold/blue.png"
+    red_bytes, blue_bytes = red.read_bytes(), blue.read_bytes()
+    red.write_bytes(blue_bytes + b"1")
+    blue.write_bytes(red_bytes + b"22")
+    apply(indexed, wheel, embedder)
+    pictures = {picture.path: picture for picture in indexed.pictures()}
+    vector = indexed.embedding(pictures["warm/red.png"].id)
+    assert vector is not None
+    assert vector.argmax() == 2  # blue
+
+
+def test_pictures_that_were_taken_out_stay_out_until_they_are_let_in(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    indexed.exclude(["warm/red.png"])
+    assert indexed.count() == (5, 0)
+    changes = apply(indexed, wheel, embedder)
+    assert not changes.any
+    assert indexed.count() == (5, 0)
+    indexed.readmit(["warm/red.png"])
+    apply(indexed, wheel, embedder)
+    assert indexed.count() == (6, 0)

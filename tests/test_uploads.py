@@ -1,0 +1,182 @@
+"""Uploads: files arrive whole and within bounds, and move into a collection together."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
+from retrieval.uploads import UploadBounds, Uploads
+from tests.made import by_hue, encode, mean_colour
+
+BOUNDS = UploadBounds(files=5, bytes=100_000, file_bytes=20_000)
+PICTURE = encode(by_hue(0), "PNG")
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Uploads:
+    return Uploads(tmp_path / "uploads")
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Collection:
+    return Collection.create(tmp_path / "collection", "new", None, mean_colour())
+
+
+def send(uploads: Uploads, files: dict[str, bytes], bounds: UploadBounds = BOUNDS) -> str:
+    name = uploads.begin("me", len(files), sum(map(len, files.values())), bounds)
+    for filename, data in files.items():
+        with uploads.receiving(name, "me", filename) as receiver:
+            for start in range(0, len(data), 1_000):
+                receiver.write(data[start : start + 1_000])
+    return name
+
+
+def zipped(files: dict[str, bytes], path: Path) -> bytes:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path.read_bytes()
+
+
+def taken(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+
+
+def test_a_dropped_folder_keeps_its_subfolders_and_gives_its_name(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    files = {"Trip/sea/a.png": PICTURE, "Trip/b.png": PICTURE, "Trip/notes.txt": b"x"}
+    name = send(uploads, files)
+    assert uploads.title(name, "me") == "Trip"
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
+    assert taken(tmp_path / "originals") == ["b.png", "sea/a.png"]
+    assert (result.files, result.others, result.skipped) == (2, 1, [])
+    with pytest.raises(LookalikeError, match=r"not here any more"):
+        uploads.title(name, "me")
+
+
+def test_added_to_a_collection_the_folder_stays_as_a_label(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    name = send(uploads, {"cats/a.png": PICTURE})
+    uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
+    assert taken(tmp_path / "originals") == ["cats/a.png"]
+
+
+def test_zips_are_unpacked_and_what_is_wrong_in_them_named(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    data = zipped({"x/a.png": PICTURE, "../b.png": PICTURE, "x/c.txt": b""}, tmp_path / "trip.zip")
+    name = send(uploads, {"trip.zip": data, "bad.zip": b"no"})
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
+    assert taken(tmp_path / "originals") == ["a.png"]
+    assert [entry for entry, _ in result.skipped] == ["bad.zip", "trip.zip: ../b.png"]
+    assert result.others == 1
+
+
+def test_a_name_that_is_taken_gets_a_number_and_the_same_file_is_dropped(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    folder = tmp_path / "originals"
+    other = encode(by_hue(120), "PNG")
+    for data in (PICTURE, other, PICTURE):
+        uploads.take(send(uploads, {"a.png": data}), "me", collection, folder, strip=True)
+    assert taken(folder) == ["a (2).png", "a.png"]
+    assert (folder / "a.png").read_bytes() == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "sentence"),
+    [(6, 1, "at most 5"), (1, 200_000, "at most 98 KB"), (1, 2**62, "at most 98 KB")],
+)
+def test_too_much_is_refused_before_it_is_sent(
+    uploads: Uploads, files: int, size: int, sentence: str
+) -> None:
+    with pytest.raises(LookalikeError, match=sentence):
+        uploads.begin("me", files, size, BOUNDS)
+
+
+def test_a_disk_without_room_is_said_to_be_so(uploads: Uploads) -> None:
+    with pytest.raises(LookalikeError, match=r"The disk has .* left"):
+        uploads.begin("me", 1, 2**60, UploadBounds(1, 2**61, 2**61))
+
+
+def test_more_than_was_said_is_stopped_on_the_way(uploads: Uploads) -> None:
+    name = uploads.begin("me", 1, 1, BOUNDS)
+    with (
+        uploads.receiving(name, "me", "a.png") as receiver,
+        pytest.raises(LookalikeError, match=r"a\.png is larger than 20 KB"),
+    ):
+        receiver.write(bytes(30_000))
+    for number in range(5):
+        with uploads.receiving(name, "me", f"{number}.png") as receiver:
+            if number == 4:
+                with pytest.raises(LookalikeError, match=r"too much at once"):
+                    receiver.write(b"x")
+            else:
+                receiver.write(b"x")
+
+
+def test_a_file_that_breaks_off_does_not_count(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    name = uploads.begin("me", 1, 1, BOUNDS)
+
+    def hang_up() -> None:
+        with uploads.receiving(name, "me", "a.png") as receiver:
+            receiver.write(b"half")
+            raise ConnectionError
+
+    with pytest.raises(LookalikeError):
+        hang_up()
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
+    assert result.files == 0
+
+
+@pytest.mark.parametrize("filename", ["../a.png", "/a.png", "", "C:\\a.png", "a\0.png"])
+def test_names_that_lead_elsewhere_are_refused(
+    uploads: Uploads, tmp_path: Path, filename: str
+) -> None:
+    name = uploads.begin("me", 1, 1, BOUNDS)
+    with (
+        pytest.raises(LookalikeError, match=r"not a name"),
+        uploads.receiving(name, "me", filename),
+    ):
+        pytest.fail("it was let in")
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_nobody_reaches_the_upload_of_another(uploads: Uploads, collection: Collection) -> None:
+    name = send(uploads, {"a.png": PICTURE})
+    for act in (
+        lambda: uploads.receiving(name, "you", "a.png").__enter__(),
+        lambda: uploads.bundle(name, "you"),
+        lambda: uploads.take(name, "you", collection, Path("x"), True),
+    ):
+        with pytest.raises(LookalikeError, match=r"not here any more"):
+            act()
+    uploads.drop(name, "you")
+    assert uploads.title(name, "me") == ""  # it is still there
+
+
+def test_only_the_first_pictures_are_taken_when_a_zip_holds_more(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    pictures = {f"{n}.png": encode(by_hue(30 * n), "PNG") for n in range(8)}
+    name = send(uploads, {"many.zip": zipped(pictures, tmp_path / "x.zip")})
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
+    assert result.files == 5
+    assert [why for _, why in result.skipped] == ["Only 5 pictures fit in here."] * 3
+
+
+def test_uploads_that_nobody_finishes_are_dropped(uploads: Uploads, tmp_path: Path) -> None:
+    send(uploads, {"a.png": PICTURE})
+    uploads.sweep(older_than=100)
+    assert list((tmp_path / "uploads").iterdir())
+    uploads.sweep(older_than=-1)
+    assert not list((tmp_path / "uploads").iterdir())
+    send(uploads, {"a.png": PICTURE})
+    Uploads(tmp_path / "uploads")  # the app is started again
+    assert not (tmp_path / "uploads").exists()
