@@ -110,13 +110,13 @@ class SearchOptions:
 
     def offer(self, held: Sequence[Searcher], choice: str) -> Any:
         """Return the choice of collections that a visitor sees."""
-        offered = [(searcher.collection.name, searcher.key) for searcher in held]
-        several = len(held) > 1
-        if several:
-            offered.insert(0, (words.ALL_COLLECTIONS, ""))
-        else:
-            choice = held[0].key if held else ""
-        return gr.Dropdown(offered, value=choice, visible=several)
+        # "All" is among them even where nothing shows: a page that is still loading sends it, and
+        # Gradio refuses what it has not offered.
+        offered = [(words.ALL_COLLECTIONS, "")]
+        offered += [(searcher.collection.name, searcher.key) for searcher in held]
+        if len(held) == 1:
+            choice = held[0].key
+        return gr.Dropdown(offered, value=choice, visible=len(held) > 1)
 
     def show(self, options: Options, held: Sequence[Searcher]) -> tuple[Any, ...]:
         """Return what the controls are to be, for options that an address asked for."""

@@ -388,10 +388,14 @@ class SearchPage:
         return buffer.getvalue()
 
     def _held(self, choice: str | None, request: gr.Request) -> list[Searcher]:
-        """Return what is searched: the chosen collection, or all that this visitor sees."""
+        """Return what is searched: the chosen collection, or all that this visitor sees.
+
+        One that has been deleted meanwhile, in another window, counts as none chosen.
+        """
         visitor = visitor_of(request)
         keys = self.workspace.keys(visitor)
-        return [self.workspace.searcher(key, visitor) for key in keys if choice in (key, "", None)]
+        chosen = [choice] if choice in keys else keys
+        return [self.workspace.searcher(key, visitor) for key in chosen if key]
 
     def _browse(self, held: list[Searcher], address: str) -> str:
         pictures = _sample(held, settings.RESULTS)
