@@ -422,7 +422,7 @@ def test_a_server_that_sends_a_byte_at_a_time_is_too_slow_as_a_whole(
             visit.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n")
         if where == "body":
             visit.wfile.write(b"Content-Length: 1000\r\n\r\n")
-        for _ in range(40):
+        for _ in range(200):
             visit.wfile.write(b"a")
             time.sleep(0.05)
 
@@ -430,21 +430,21 @@ def test_a_server_that_sends_a_byte_at_a_time_is_too_slow_as_a_whole(
     started = time.monotonic()
     with pytest.raises(LookalikeError, match="takes too long"):
         fetch(website.address(), timeout=0.3)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 5
 
 
 def test_a_name_that_takes_too_long_to_look_up_does_not_hold_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def getaddrinfo(*_: object, **__: object) -> list[Any]:
-        time.sleep(1)
+        time.sleep(5)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     started = time.monotonic()
     with pytest.raises(LookalikeError, match="takes too long"):
         fetch("http://pictures.test/cat.png", timeout=0.2)
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 4
 
 
 def test_a_website_that_is_down_gets_a_sentence() -> None:
