@@ -1,0 +1,98 @@
+"""Who is asking: the owner at this computer or with the password, and visitors by their cookie."""
+
+import time
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from retrieval.pages.sessions import Access, VisitorCookie, is_of_this_computer, visitor_of
+
+NAME = "a" * 32
+
+
+def request(client: str = "127.0.0.1", **headers: str) -> Request:
+    headers = {"host": "127.0.0.1:7860", **headers}
+    raw = [(key.replace("_", "-").encode(), value.encode()) for key, value in headers.items()]
+    return Request({"type": "http", "headers": raw, "client": (client, 5), "path": "/"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (request(), True),
+        (request(host="localhost:7860"), True),
+        (request(client="::1", host="[::1]:7860"), True),
+        (request(origin="http://localhost:7860"), True),
+        (request(client="192.168.1.7"), False),
+        (request(host="evil.example"), False),
+        (request(origin="https://evil.example"), False),
+        (request(origin="null"), False),
+        (request(x_forwarded_for="8.8.8.8"), False),
+        (request(forwarded="for=8.8.8.8"), False),
+    ],
+    ids=[
+        "local",
+        "name",
+        "six",
+        "origin",
+        "lan",
+        "rebinding",
+        "foreign",
+        "null",
+        "proxy",
+        "forwarded",
+    ],
+)
+def test_only_a_page_of_this_computer_is_the_owners(asked: Request, expected: bool) -> None:
+    assert is_of_this_computer(asked) is expected
+    assert Access(None, public=False).is_owner(asked) is expected
+    assert not Access(None, public=True).is_owner(asked)
+
+
+def test_the_password_lets_in_one_browser_and_a_wrong_one_costs_time() -> None:
+    access = Access("secret", public=True, patience=0.05)
+    mine, theirs = request(cookie=f"lookalike={NAME}"), request(cookie=f"lookalike={'b' * 32}")
+    started = time.perf_counter()
+    for wrong in ("", "Secret", "secret ", "ü"):
+        assert not access.enter(mine, wrong)
+    assert time.perf_counter() - started > 0.4  # 1 + 2 + 3 + 4 times the patience
+    assert not access.is_owner(mine)
+    assert access.enter(mine, "secret")
+    assert access.is_owner(mine)
+    assert not access.is_owner(theirs)
+
+
+def test_without_a_password_nobody_gets_in_by_an_empty_one() -> None:
+    access = Access(None, public=True, patience=0)
+    assert not access.enter(request(cookie=f"lookalike={NAME}"), "")
+
+
+def test_without_a_cookie_the_password_lets_nobody_in() -> None:
+    access = Access("secret", public=True, patience=0)
+    assert not access.enter(request(), "secret")
+    assert not access.is_owner(request())
+
+
+@pytest.mark.parametrize("cookie", ["", "lookalike=short", "other=x", "lookalike", "=;;,"])
+def test_what_is_no_cookie_of_ours_is_no_visitor(cookie: str) -> None:
+    assert visitor_of(request(cookie=cookie)) == ""
+
+
+@pytest.fixture
+def client() -> Any:
+    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("page"))])
+    return TestClient(VisitorCookie(app), base_url="https://space.example")  # type: ignore[arg-type]
+
+
+def test_each_browser_gets_a_name_of_its_own_and_keeps_it(client: TestClient) -> None:
+    first = client.get("/").headers["set-cookie"]
+    assert "HttpOnly" in first
+    assert "SameSite=None; Secure; Partitioned" in first
+    assert "set-cookie" not in client.get("/").headers
+    client.cookies.clear()
+    assert client.get("/").headers["set-cookie"] != first

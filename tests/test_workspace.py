@@ -1,0 +1,289 @@
+"""The collections of a running app: made, built in the background, renamed, deleted, brought back."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from retrieval import settings
+from retrieval.building import Builders, Building
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
+from retrieval.indexing import Bounds, Step
+from retrieval.library import discarded, empty_trash, find_collection, folder_of
+from retrieval.workspace import Workspace
+from tests.made import by_hue, mean_colour
+
+
+@pytest.fixture
+def workspace(tiny_files: Path, collections: Path) -> Iterator[Workspace]:
+    workspace = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    workspace.open_library(collections)
+    yield workspace
+    workspace.stop()
+
+
+def wait_for(done: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.01)
+
+
+def build(workspace: Workspace, key: str, root: Path) -> Building:
+    workspace.build(key, root, Bounds())
+    return finished(workspace, key)
+
+
+def finished(workspace: Workspace, key: str) -> Building:
+    def state() -> Building:
+        found = workspace.building(key)
+        assert found is not None
+        return found
+
+    wait_for(lambda: state().finished)
+    return state()
+
+
+def test_a_folder_is_searched_in_place_and_found_again_by_the_next_run(
+    workspace: Workspace, wheel: Path, tiny_files: Path, collections: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    assert build(workspace, key, wheel).problem is None
+    workspace.rename(key, "  The   wheel ")
+    workspace.stop()
+    again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    again.open_library(collections)
+    collection = again.searcher(key).collection
+    assert (collection.name, collection.count()) == ("The wheel", (6, 0))
+    assert not collection.unfinished
+    assert find_collection(collections, "The wheel") == collection.folder
+    again.stop()
+
+
+def test_the_same_folder_is_not_taken_twice(workspace: Workspace, wheel: Path) -> None:
+    workspace.create("wheel", wheel)
+    with pytest.raises(LookalikeError, match=r"searched already, as wheel"):
+        workspace.create("again", wheel)
+
+
+def test_two_collections_of_one_name_get_folders_of_their_own(workspace: Workspace) -> None:
+    assert workspace.create("trip") != workspace.create("trip")
+
+
+@pytest.mark.parametrize("name", ["", "   ", "\n"])
+def test_a_collection_needs_a_name(workspace: Workspace, name: str) -> None:
+    with pytest.raises(LookalikeError, match=r"needs a name"):
+        workspace.rename(workspace.create("trip"), name)
+
+
+def test_deleting_is_undone_with_everything(workspace: Workspace, wheel: Path) -> None:
+    key = workspace.create("wheel", wheel)
+    build(workspace, key, wheel)
+    place = workspace.delete(key)
+    assert workspace.keys() == []
+    assert workspace.bin() == [(place, "wheel")]
+    with pytest.raises(LookalikeError, match=r"not here any more"):
+        workspace.searcher(key)
+    assert workspace.undo(place) == key
+    assert workspace.searcher(key).collection.count() == (6, 0)
+    with pytest.raises(LookalikeError, match=r"not in the bin"):
+        workspace.undo(place)
+    assert len(list(wheel.rglob("*.png"))) == 6  # the pictures were never touched
+
+
+def test_what_was_deleted_comes_back_beside_a_new_one_of_that_name(workspace: Workspace) -> None:
+    place = workspace.delete(workspace.create("trip"))
+    workspace.create("trip")
+    assert workspace.undo(place) == "trip-2"
+
+
+def test_the_bin_is_emptied_after_a_day(workspace: Workspace, collections: Path) -> None:
+    workspace.delete(workspace.create("trip"))
+    empty_trash(collections, older_than=3600)
+    assert len(discarded(collections)) == 1
+    empty_trash(collections, older_than=-2)
+    assert discarded(collections) == []
+
+
+def test_a_collection_of_another_model_or_in_ruins_is_told_and_the_rest_served(
+    workspace: Workspace, collections: Path, tmp_path: Path
+) -> None:
+    Collection.create(folder_of(collections, "other"), "other", None, mean_colour()).close()
+    (collections / "ruins").mkdir()
+    (collections / "ruins" / "collection.sqlite").write_bytes(b"noise" * 1_000)
+    (collections / "ruins" / "thumbnails.sqlite").write_bytes(b"")
+    key = workspace.create("good")
+    workspace.open_library(collections)
+    assert workspace.keys() == [key]
+    assert "another model" in workspace.refused["other"]
+    assert "is damaged" in workspace.refused["ruins"]
+    workspace.delete("ruins")
+    assert "ruins" not in workspace.refused
+
+
+def test_pictures_are_taken_out_and_let_in_again(
+    workspace: Workspace, wheel: Path, tmp_path: Path
+) -> None:
+    key = workspace.create("kept")
+    collection = workspace.searcher(key).collection
+    assert collection.root is not None
+    assert collection.keeps_originals
+    wheel.rename(collection.root)
+    build(workspace, key, collection.root)
+    red = next(picture for picture in collection.pictures() if picture.path == "warm/red.png")
+    assert workspace.take_out(key, [red.id]) == ["warm/red.png"]
+    assert not (collection.root / "warm/red.png").exists()
+    build(workspace, key, collection.root)
+    assert collection.count() == (5, 0)
+    workspace.let_in(key, ["warm/red.png"])
+    build(workspace, key, collection.root)
+    assert collection.count() == (6, 0)
+
+
+def test_a_folder_that_is_gone_gets_a_sentence_without_its_place(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    wheel.rename(wheel.with_name("elsewhere"))
+    problem = build(workspace, key, wheel).problem
+    assert problem is not None
+    assert "no folder wheel" in problem
+    assert str(wheel.parent) not in problem
+
+
+def test_two_apps_do_not_build_the_same_collection_at_once(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    with (
+        Collection(workspace.searcher(key).collection.folder) as other,
+        other.building(),
+    ):
+        assert "already working on wheel" in (build(workspace, key, wheel).problem or "")
+    assert build(workspace, key, wheel).problem is None
+
+
+def test_private_collections_are_seen_and_changed_by_their_visitor_alone(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "v-1"
+    key = workspace.serve(Collection.create(folder, "mine", None, workspace.embedder), "me")
+    public = workspace.create("public")
+    assert workspace.keys("me") == [key, public]
+    assert workspace.keys("you") == workspace.keys() == [public]
+    for visitor in ("you", ""):
+        with pytest.raises(LookalikeError, match=r"not here any more"):
+            workspace.searcher(key, visitor)
+        assert not workspace.may_edit(key, visitor, owner=True)
+    assert workspace.may_edit(key, "me", owner=False)
+    assert workspace.may_edit(public, "", owner=True)
+    assert not workspace.may_edit(public, "me", owner=False)
+
+
+class Work:
+    """Steps that wait until the test lets them go."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.gates = [threading.Event() for _ in range(total)]
+        self.closed = False
+
+    def __call__(self) -> Generator[Step, None, None]:
+        try:
+            yield Step(0, self.total, 0, 0)
+            for i, gate in enumerate(self.gates):
+                assert gate.wait(20)
+                yield Step(i + 1, self.total, i + 1, 0)
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Iterator[Collection]:
+    with Collection.create(tmp_path / "c", "c", None, mean_colour()) as collection:
+        yield collection
+
+
+def test_cancelling_stops_after_the_batch_at_hand_and_is_remembered(
+    collection: Collection,
+) -> None:
+    builders, work = Builders(), Work(3)
+    builders.start("c", collection, work)
+    work.gates[0].set()
+    wait_for(lambda: builders.state("c").step.done == 1)  # type: ignore[union-attr]
+    builders.cancel("c")
+    work.gates[1].set()
+    wait_for(lambda: builders.state("c").finished)  # type: ignore[union-attr]
+    state = builders.state("c")
+    assert state is not None
+    assert (state.cancelled, state.step.done, state.problem) == (True, 2, None)
+    assert work.closed
+    assert collection.unfinished
+    again = Work(1)
+    again.gates[0].set()
+    builders.start("c", collection, again)
+    wait_for(lambda: builders.state("c").finished)  # type: ignore[union-attr]
+    assert not collection.unfinished
+
+
+def test_one_is_built_after_the_other_and_the_same_only_once(
+    collection: Collection, tmp_path: Path
+) -> None:
+    builders, first, second = Builders(), Work(1), Work(1)
+    builders.start("a", collection, first)
+    builders.start("a", collection, second)  # ignored: it is under way
+    with Collection.create(tmp_path / "d", "d", None, mean_colour()) as other:
+        builders.start("b", other, second)
+        wait_for(lambda: builders.state("a").step.total)  # type: ignore[union-attr]
+        assert builders.state("b").waiting  # type: ignore[union-attr]
+        builders.cancel("b")
+        wait_for(lambda: builders.state("b").cancelled)  # type: ignore[union-attr]
+        first.gates[0].set()
+        wait_for(lambda: builders.state("a").finished)  # type: ignore[union-attr]
+        builders.start("b", other, second)
+        second.gates[0].set()
+        wait_for(lambda: builders.state("b").finished)  # type: ignore[union-attr]
+        assert builders.state("b").step.done == 1  # type: ignore[union-attr]
+        builders.stop()
+
+
+def test_pace_and_time_left_come_from_what_was_done() -> None:
+    state = Building(Step(20, 50, 20, 0), started=100.0)
+    assert state.rate(110.0) == pytest.approx(2.0)
+    assert state.seconds_left(110.0) == pytest.approx(15.0)
+    assert Building(Step(0, 50, 0, 0), started=100.0).seconds_left(110.0) is None
+
+
+def test_older_collections_are_brought_up_to_date(
+    workspace: Workspace, wheel: Path, collections: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    build(workspace, key, wheel)
+    workspace.stop()
+    with sqlite3.connect(collections / key / "collection.sqlite") as database:
+        database.execute("DROP TABLE excluded")
+        database.execute("ALTER TABLE pictures DROP COLUMN details")
+        database.execute("UPDATE facts SET value = '1' WHERE key = 'format_version'")
+    database.close()
+    with Collection(collections / key, read_only=True) as old:
+        assert old.pictures()[0].captions == {}
+    with Collection(collections / key) as collection:
+        assert collection.excluded() == set()
+        assert collection.count() == (6, 0)
+
+
+def test_a_new_picture_is_searchable_while_the_rest_is_read(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    for number in range(40):
+        by_hue(9 * number, (400, 300)).save(wheel / f"{number}.png")
+    workspace.build(key, wheel, Bounds())
+    searcher = workspace.searcher(key)
+    wait_for(lambda: len(searcher.embeddings().ids) > 0)
+    assert finished(workspace, key).step.done == 46
+    assert len(searcher.embeddings().ids) == 46
