@@ -1,4 +1,4 @@
-"""The collections of a running app: made, built in the background, renamed, deleted, brought back."""
+"""The collections of a running app: made, built, renamed, deleted and brought back."""
 
 import sqlite3
 import threading
