@@ -1,0 +1,157 @@
+"""The page "How good is it?" as a visitor meets it: a real app, a real Chromium, a real network."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import open_browser, running_app, watch
+from tests.made import KINDS, pattern
+
+EACH = 6
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an app that searches patterns, a subfolder for each kind."""
+    folder = tmp_path_factory.mktemp("patterns")
+    for kind in KINDS:
+        (folder / kind).mkdir()
+        for seed in range(EACH):
+            pattern(kind, seed).save(folder / kind / f"{kind} {seed}.jpg")
+    with running_app(tmp_path_factory.mktemp("home"), "--pictures", str(folder)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The tab, opened, with all pictures ready; script errors and outside requests fail."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    wrong = watch(page, address)
+    page.goto(address)
+    expect(page.locator("#results .lk-tile")).to_have_count(len(KINDS) * EACH, timeout=60_000)
+    open_tab(page)
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def open_tab(page: Page) -> None:
+    page.get_by_role("tab", name="How good is it?").click()
+    expect(page.locator("#test-start")).to_be_enabled(timeout=30_000)
+
+
+def run_test(page: Page) -> None:
+    page.locator("#test-start").click()
+    expect(page.locator("#test-result .lk-figures li")).to_have_count(5, timeout=60_000)
+
+
+def test_one_button_brings_the_figures_the_charts_and_how_they_were_measured(page: Page) -> None:
+    run_test(page)
+    cards = page.locator(".lk-figures li")
+    assert cards.locator(".lk-metric").all_inner_texts() == ["P@1", "P@10", "P@20", "hit@10", "mAP"]
+    assert re.fullmatch(r"\d+\.\d to \d+\.\d", cards.first.locator(".lk-interval").inner_text())
+    protocol = page.locator("#test-result .lk-protocol").inner_text()
+    assert "24 pictures of the collection itself" in protocol
+    assert "leave one out" in protocol
+    assert "PCA 256" in protocol
+    expect(page.locator("#test-result svg.lk-chart")).to_have_count(2)
+    assert page.locator(".lk-confusion tbody th").all_inner_texts() == sorted(KINDS)
+    expect(page.locator("#test-stop")).to_be_hidden()
+
+
+def test_a_hard_query_shows_what_it_finds(page: Page) -> None:
+    run_test(page)
+    page.locator("#test-result .lk-worst button").first.click()
+    found = page.locator("#test-found li")
+    expect(found).to_have_count(10)
+    expect(page.locator("#test-found h3")).to_contain_text("What ")
+    expect(found.first).to_be_in_viewport()
+    kind = page.locator("#test-result .lk-worst b").first.inner_text()
+    for tile in found.all():
+        right = tile.locator("b").inner_text() == kind
+        assert ("is-right" if right else "is-wrong") in (tile.get_attribute("class") or "")
+
+
+def test_figures_charts_and_report_can_be_downloaded(
+    page: Page, browser: Browser, tmp_path: Path
+) -> None:
+    run_test(page)
+    files = {}
+    for link in page.locator("#test-downloads a").all():
+        with page.expect_download() as download:
+            link.click()
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        files[path.suffix] = path
+    rows = list(csv.DictReader(files[".csv"].read_text("utf-8-sig").splitlines()))
+    assert [row["class"] for row in rows] == [*sorted(KINDS), "all queries"]
+    assert files[".png"].read_bytes().startswith(b"\x89PNG")
+    # The report on its own, opened from the disk, shows everything and asks nobody for anything.
+    alone = browser.new_page()
+    wrong = watch(alone, "file://")
+    alone.goto(files[".html"].as_uri())
+    expect(alone.locator(".lk-figures li")).to_have_count(5)
+    loaded = "[...document.images].every((image) => image.naturalWidth > 0)"
+    alone.evaluate("document.querySelectorAll('img').forEach((one) => one.loading = 'eager')")
+    alone.wait_for_function(loaded)
+    assert "script" not in files[".html"].read_text("utf-8")
+    alone.close()
+    assert wrong == []
+
+
+def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
+    page.locator("#test-compare").click()
+    expect(page.locator("#test-result .lk-compare tbody tr")).to_have_count(5, timeout=60_000)
+    text = page.locator("#test-result").inner_text()
+    assert "no PCA" in text
+    assert "computed anew from the original pictures" in text
+    assert re.search("may be chance|more than chance", text)
+
+
+def test_a_run_can_be_stopped(page: Page) -> None:
+    page.locator("#test-compare").click()
+    page.locator("#test-stop").click()
+    expect(page.locator("#test-status")).to_contain_text("Stopped.")
+    expect(page.locator("#test-stop")).to_be_hidden()
+    page.wait_for_timeout(1500)
+    expect(page.locator("#test-status")).to_contain_text("Stopped.")
+    expect(page.locator("#test-result .lk-compare")).to_have_count(0)
+    run_test(page)  # and the next one is not held up by it
+
+
+def test_it_fits_a_phone_and_dark_mode(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(address)
+    open_tab(page)
+    run_test(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    ink = page.locator(".lk-value").first.evaluate("(one) => getComputedStyle(one).color")
+    assert min(int(part) for part in re.findall(r"\d+", ink)[:3]) > 180
+    context.close()
+
+
+def test_pictures_without_classes_get_a_kind_sentence(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for seed in range(3):
+        pattern("dots", seed).save(folder / f"{seed}.jpg")
+    with running_app(tmp_path / "home", "--pictures", str(folder)) as address:
+        page = browser.new_page()
+        page.goto(address)
+        expect(page.locator("#results .lk-tile")).to_have_count(3, timeout=60_000)
+        open_tab(page)
+        page.locator("#test-start").click()
+        expect(page.locator("#test-result")).to_contain_text("have no classes", timeout=30_000)
+        expect(page.locator("#test-status")).to_be_hidden()
+        page.close()
