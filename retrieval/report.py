@@ -103,7 +103,7 @@ def figures(evaluation: Evaluation) -> str:
         f'<li><span class="lk-metric">{metric}</span>'
         f'<span class="lk-value">{score.mean:.1f}<small> %</small></span>'
         f'<span class="lk-interval">{score.low:.1f} to {score.high:.1f}</span>'
-        f'<span class="lk-hint">{HINTS[metric]}</span></li>'
+        f'<span class="lk-meaning">{HINTS[metric]}</span></li>'
         for metric, score in ((metric, evaluation.overall[metric]) for metric in METRICS)
     )
     return f'<ul class="lk-figures">{cards}</ul><p class="lk-note">{RIGHT}</p>'
@@ -174,7 +174,7 @@ def classes_section(classes: Sequence[ClassScores]) -> str:
     )
     head = "".join(f'<th scope="col">{metric}</th>' for metric in METRICS)
     table = (
-        '<div class="lk-scroll"><table class="lk-table"><thead><tr><th scope="col">Class</th>'
+        '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Class</th>'
         f'<th scope="col">Queries</th><th scope="col" class="lk-wide">P@10</th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
@@ -232,7 +232,7 @@ def compare_section(comparison: Comparison) -> str:
         for metric, gap in ((metric, comparison.differences[metric]) for metric in METRICS)
     )
     table = (
-        '<div class="lk-scroll"><table class="lk-table lk-compare"><thead><tr>'
+        '<div class="lk-scroll"><table class="lk-scores lk-compare"><thead><tr>'
         '<td></td><th scope="col">A</th><th scope="col">B</th><th scope="col">B less A</th>'
         '<th scope="col">95 % interval</th><th scope="col" class="lk-word">Is it chance?</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
@@ -291,7 +291,7 @@ def _largest(found: Confusion) -> str:
         if mistakes[row, place] > 0
     )
     return (
-        '<div class="lk-scroll"><table class="lk-table"><thead><tr><th scope="col">Query of</th>'
+        '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Query of</th>'
         '<th scope="col" class="lk-word">finds</th><th scope="col" class="lk-wide"></th>'
         f'<th scope="col">%</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )

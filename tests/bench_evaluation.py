@@ -1,0 +1,45 @@
+"""How long 10,000 queries against 50,000 pictures take, and how much memory.
+
+    python -m tests.bench_evaluation
+
+CIFAR-10's size, with made vectors of 256 numbers in ten clouds; issue 7 allows a minute and 2 GB.
+"""
+
+import resource
+import sys
+import time
+
+import numpy as np
+
+from retrieval.evaluation import METRICS, Labelled, SelfTest
+from retrieval.reduction import to_unit
+
+
+def main() -> int:
+    """Measure, print, and return 0 when both bounds are kept."""
+    collection, queries = clouds(50_000, 0), clouds(10_000, 1)
+    started, busy = time.perf_counter(), time.process_time()
+    test = SelfTest(collection, queries, "made vectors")
+    evaluation = test.summarise(list(test.rank()))
+    seconds, busy = time.perf_counter() - started, time.process_time() - busy
+    # Kilobytes on Linux, bytes on macOS.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    megabytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
+    figures = ", ".join(f"{metric} {evaluation.overall[metric].mean:.1f}" for metric in METRICS)
+    print(
+        f"{seconds:.1f} s ({busy:.1f} s of processor time), {megabytes:,.0f} MB at most; {figures}"
+    )
+    return 0 if seconds < 60 and megabytes < 2048 else 1
+
+
+def clouds(n: int, seed: int) -> Labelled:
+    """Return `n` vectors around ten directions that are hard to tell apart."""
+    centres = np.random.default_rng(9).standard_normal((10, 256), dtype=np.float32)
+    generator = np.random.default_rng(seed)
+    classes = generator.integers(0, 10, n)
+    noise = generator.standard_normal((n, 256), dtype=np.float32)
+    return Labelled(to_unit(centres[classes] + 5 * noise), tuple(str(c) for c in classes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
