@@ -169,7 +169,7 @@ class SelfTest:
             "query itself": "left out of the ranking (leave one out)"
             if own
             else "not in the ranking",
-            "relevant": "same class (subfolder)",
+            "relevant": "same class (subfolder, or label in the CSV)",
             "similarity": "cosine, exact; equal ones keep the collection's order",
             "mAP": "average precision over the whole ranking, mean over queries",
             "intervals": f"95 %, bootstrap over queries, {RESAMPLES:,} resamples",

@@ -38,7 +38,7 @@ def test_evaluate_writes_what_was_asked_for(
     assert main([*arguments, "--compare", "pca=off", "--compare", "components=1"]) == 0
     printed = capsys.readouterr().out
     assert "all queries       15    100.0" in printed
-    assert "left out: 1 outside of any subfolder" in printed
+    assert "left out: 1 without a class" in printed
     assert printed.count("paired bootstrap") == 2
     assert outputs["csv"].read_text().splitlines()[0].startswith("class,queries,P@1,P@1 low")
     kept = json.loads(outputs["json"].read_text())
@@ -49,6 +49,16 @@ def test_evaluate_writes_what_was_asked_for(
     assert page.count("data:image/jpeg;base64,") == 12
     assert page.count("Two settings, the same queries") == 2
     assert str(tmp_path) not in page
+
+
+def test_evaluate_takes_the_classes_that_a_csv_names(
+    tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_hues(tmp_path / "flat", {f"{hue}.png": hue for hue in (0, 4, 8, 200, 204, 208)})
+    rows = [f"{hue}.png,{'warm' if hue < 100 else 'cold'}" for hue in (0, 4, 8, 200, 204, 208)]
+    (folder / "labels.csv").write_text("\n".join(["filename,label", *rows]))
+    assert main(["evaluate", str(folder), "--model", str(tiny_files)]) == 0
+    assert "all queries        6    100.0" in capsys.readouterr().out
 
 
 def test_evaluate_with_queries_shows_them_and_not_the_collection(

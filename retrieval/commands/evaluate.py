@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval import compare, report, settings
+from retrieval.captions import captioned, read_captions
 from retrieval.commands.reading import features_of, write
 from retrieval.compare import Comparison, Setting
 from retrieval.embedding import describe
@@ -55,7 +56,7 @@ class _Read:
     features: Matrix  # (n, d)
     files: tuple[Path, ...]
     labels: tuple[str, ...]
-    without: int  # pictures outside of any subfolder
+    without: int  # pictures that have none
 
     def embedded(self, reduction: Reduction | None) -> Labelled:
         """Return the embeddings with their classes."""
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
         collection.embedded(reduction),
         queries.embedded(reduction) if queries else None,
         describe(extractor.card, reduction),
-        notes={"left out": f"{without:,} outside of any subfolder"} if without else {},
+        notes={"left out": f"{without:,} without a class"} if without else {},
     )
     evaluation = test.summarise(list(test.rank()))
     print(as_table(evaluation))
@@ -106,12 +107,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
     features, files = features_of(folder, extractor)
-    labels = [label_of(path.relative_to(folder).as_posix()) for path in files]
+    captions = read_captions(folder)
+    names = [path.relative_to(folder).as_posix() for path in files]
+    labels = [captioned(name, label_of(name), captions)[0] for name in names]
     rows = [row for row, label in enumerate(labels) if label]
     if not rows:
         raise LookalikeError(
             f"The pictures of {folder} are in no subfolders, so they have no classes. Put each "
-            "class into a subfolder of its own."
+            "class into a subfolder of its own, or name them in a CSV beside them: filename,label"
         )
     return _Read(
         features[rows],
