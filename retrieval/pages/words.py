@@ -115,8 +115,8 @@ NO_FILE = "No picture arrived. Send one and try again."
 # How good is it?
 TAB_TEST = "How good is it?"
 TEST_LEAD = (
-    "Pictures that are sorted into subfolders can test the search: each one is searched for in "
-    "turn, and a result counts as right when it comes from the same subfolder."
+    "Pictures that are sorted into subfolders, or labelled in a CSV, can test the search: each one "
+    "is searched for in turn, and a result counts as right when it is of the same class."
 )
 TEST_START = "Test this collection"
 TEST_STOP = "Stop"
