@@ -109,7 +109,7 @@ def arguments() -> argparse.Namespace:
         help="only these pictures (default: 1 to --count)",
     )
     parser.add_argument("--count", type=int, default=15, help="pictures of each kind")
-    parser.add_argument("--samples", type=int, default=64, help="Cycles samples")
+    parser.add_argument("--samples", type=int, default=48, help="Cycles samples")
     parser.add_argument("--size", type=dimensions, default=(512, 384), help="such as 512x384")
     parser.add_argument("--output", type=Path, default=PICTURES, help="folder for the pictures")
     parser.add_argument("--missing", action="store_true", help="render only the absent files")

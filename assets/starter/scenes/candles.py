@@ -1,4 +1,4 @@
-"""Candles burning on a table, from a single pillar to a crowd, with soft lights behind."""
+"""Candles burning on a table, from a pair to a crowd, with soft lights behind."""
 
 import math
 import random
@@ -242,14 +242,15 @@ def build(seed: int) -> None:
         ],
     )
     shapes.box((9, 4.4, 0.2), table, (0, 0.3, -0.2), 0.03)
-    focus, tall = (0.0, 0.0, 0.5), 0.8
+    focus, tall, spots = (0.0, 0.0, 0.5), 0.8, []
     if form == "pillars":
         count = 1 + seed % 9
         radii = sorted((rng.uniform(0.15, 0.27) for _ in range(count)), reverse=True)
         spots = shapes.settle(draw, radii, 0.30 + 0.20 * count, 0.25 + 0.14 * count, 0.025)
         for (x, y), radius in zip(spots, radii, strict=False):
-            tall = rng.uniform(0.35, 0.75) + 0.30 * max(y, 0)
-            pillar(rng, x, y, radius, tall, rng.choice(waxes), fire, soot)
+            high = rng.uniform(0.35, 0.75) + 0.30 * max(y, 0)
+            tall = max(tall, high + 0.1)
+            pillar(rng, x, y, radius, high, rng.choice(waxes), fire, soot)
         focus = (*min(spots, key=lambda spot: spot[1]), 0.5)
     elif form == "tapers":
         brass = materials.metal(
@@ -281,11 +282,14 @@ def build(seed: int) -> None:
     stage.area((2.5, 2.5, 2.2), (0, 0, 0.4), 35, 1.0, glows[0])
     stage.area((-2.5, -1.5, 2.5), (0, 0, 0.4), 16, 2.0, (0.5, 0.65, 1.0))
     turn = rng.uniform(-0.25, 0.25)
-    away = 2.7 + 0.9 * tall + (0.16 * (seed % 9) if form == "pillars" else 0.9)
+    lens = rng.choice((42, 50, 60))
+    away = 2.7 + 0.9 * tall
+    if spots:
+        away = max(away, stage.step_back([(x, y, 0.27) for x, y in spots], lens, margin=1.3))
     stage.camera(
         (away * math.sin(turn), -away * math.cos(turn), rng.uniform(0.55, 1.5)),
         (0, 0, 0.25 + 0.38 * tall),
-        lens=rng.choice((42, 50, 60)),
+        lens=lens,
         fstop=0.11,
         focus=focus,
     )

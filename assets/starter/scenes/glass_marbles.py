@@ -167,13 +167,15 @@ def build(seed: int) -> None:
             radius + drift(ground, seed, x, y),
         )
     lift = math.radians(rng.uniform(14, 46))
-    away = (3.2 if count < 4 else 3.9) + 1.95 * spread
+    lens = rng.choice((45, 55, 65))
+    discs = [(x, y, radius) for (x, y), radius in zip(spots, radii, strict=False)]
+    away = max(3.2 + 1.6 * spread, stage.step_back(discs, lens, lift, 1.25))
     aim = (0, 0, 0.35)
     near = min(spots, key=lambda spot: spot[1] + abs(spot[0]) * 0.5)
     stage.camera(
         (rng.uniform(-0.5, 0.5), -away * math.cos(lift), away * math.sin(lift)),
         aim,
-        lens=rng.choice((45, 55, 65)),
+        lens=lens,
         fstop=rng.choice((0.10, 0.16, 0.24)),
         focus=(*near, 0.5),
     )

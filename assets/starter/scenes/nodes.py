@@ -95,17 +95,17 @@ class Graph:
         offset: float = 0.0,
     ):
         """Give a fractal noise of 0..1 around 0.5; `offset` moves it elsewhere for another seed."""
-        node = self.node(
+        vector = self.coordinates() if vector is None else vector
+        if offset:  # A shift is cheaper than noise in four dimensions.
+            vector = self.vector("ADD", vector, (17.3 * offset, 9.1 * offset, 5.7 * offset))
+        return self.node(
             "TexNoise",
-            noise_dimensions="4D",
             Vector=vector,
             Scale=scale,
-            W=offset,
             Detail=detail,
             Roughness=roughness,
             Distortion=distortion,
-        )
-        return node.outputs[0]
+        ).outputs[0]
 
     def coordinates(self, kind: str = "Object"):
         """Give texture coordinates (Object, Generated, UV), the object's own by default."""

@@ -153,16 +153,23 @@ def outdoors(
     bpy.context.scene.world = world
     graph = Graph(world.node_tree)
     ray = graph.vector("NORMALIZE", graph.coordinates("Generated"))
-    colour = _air(graph, ray)
+    clear = colour = _air(graph, ray)
     if stars:
         colour = _starred(graph, ray, colour, stars)
     if disc:
         colour = _disc(graph, ray, colour, towards, colours, disc)
     if clouds:
         colour = _clouded(graph, ray, colour, towards, colours, clouds, cloud_scale, offset)
-    background = next(node for node in world.node_tree.nodes if node.type == "BACKGROUND")
-    set_input(world.node_tree, background.inputs["Color"], colour)
-    background.inputs["Strength"].default_value = strength
+    seen = next(node for node in world.node_tree.nodes if node.type == "BACKGROUND")
+    felt = graph.node("Background", Color=clear, Strength=strength)
+    set_input(world.node_tree, seen.inputs["Color"], colour)
+    seen.inputs["Strength"].default_value = strength
+    # Light that reaches rough surfaces does without the clouds, whose noise costs time.
+    both = graph.node("MixShader", Fac=graph.node("LightPath").outputs["Is Diffuse Ray"])
+    world.node_tree.links.new(seen.outputs[0], both.inputs[1])
+    world.node_tree.links.new(felt.outputs[0], both.inputs[2])
+    surface = next(node for node in world.node_tree.nodes if node.type == "OUTPUT_WORLD")
+    world.node_tree.links.new(both.outputs[0], surface.inputs["Surface"])
     world.cycles.sampling_method = "MANUAL"
     world.cycles.sample_map_resolution = 256
     data = bpy.data.lights.new("sun", "SUN")
