@@ -32,6 +32,8 @@ SUFFIXES = frozenset(
 )
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 
+THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
+
 SRGB = ImageCms.createProfile("sRGB")
 
 # What EXIF's orientation asks for (EXIF 2.32, tag 0x0112).
@@ -289,6 +291,14 @@ def preprocess(image: Image.Image, how: Preprocessing) -> npt.NDArray[np.uint8]:
         (top + how.side) * scale_y,
     )
     return np.asarray(image.resize((how.side, how.side), filter_, box=box))
+
+
+def scale_for(how: Preprocessing) -> int:
+    """Return how many pixels the short side of a picture needs for a network and a thumbnail.
+
+    Indexing and searching ask for the same, so that a file gives the same features in both.
+    """
+    return max(THUMBNAIL_SIDE, 2 * how.resize)
 
 
 def thumbnail(image: Image.Image, side: int) -> bytes:

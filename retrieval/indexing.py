@@ -16,11 +16,17 @@ from retrieval.collection import Collection, Content, Entry, Move
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.files import sha256_of_file
-from retrieval.images import find_images, open_picture, preprocess, read_bounded, thumbnail
+from retrieval.images import (
+    THUMBNAIL_SIDE,
+    find_images,
+    open_picture,
+    preprocess,
+    read_bounded,
+    scale_for,
+    thumbnail,
+)
 from retrieval.model import available_cpus
 from retrieval.sketch import describe_layout
-
-THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
 
 
 @dataclass(frozen=True)
@@ -317,7 +323,7 @@ def _prepare(
         if not claims.claim(sha256):
             return _Prepared(entry())
         how = embedder.card.preprocessing
-        picture = open_picture(data, max(THUMBNAIL_SIDE, 2 * how.resize), bounds.pixels)
+        picture = open_picture(data, scale_for(how), bounds.pixels)
         return _Prepared(
             entry(),
             preprocess(picture.image, how),

@@ -14,7 +14,7 @@ from retrieval.confidence import Calibration, Confidence, calibrate
 from retrieval.duplicates import fold
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
-from retrieval.images import open_picture, preprocess
+from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, weigh
 from retrieval.ranking import Indices, rank
 from retrieval.reduction import Matrix
@@ -207,7 +207,7 @@ class Searcher:
         """
         started = time.perf_counter()
         how = self.embedder.card.preprocessing
-        picture = open_picture(source, 2 * how.resize, max_pixels)
+        picture = open_picture(source, scale_for(how), max_pixels)
         pixels = preprocess(picture.image, how)
         decoded = time.perf_counter()
         query = self.embedder.describe_pictures(pixels[None])

@@ -41,6 +41,11 @@ VISITOR_PICTURES = 500
 VISITOR_COLLECTIONS = 3
 VISITOR_HOURS = 3.0
 VISITORS_COLLECTIONS = 50
+MAX_SAVED_BYTES = 500 * 2**20  # of pictures in one ZIP of results
+# A picture at a web address is fetched by the server: for the owner always, for the visitors of a
+# public page only when this is switched on, since the request comes from this computer.
+FETCH_FOR_VISITORS = os.environ.get("LOOKALIKE_FETCH") == "1"
+FETCH_SECONDS = 15.0
 # Searches that wait; whoever comes when the queue is full is told to try again.
 MAX_QUEUE = 64
 # What one self-test on the page may ask for. Queries are spread over the classes; 2,000 put the

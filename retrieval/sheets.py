@@ -127,7 +127,7 @@ def save_zip(
         for rank, match in enumerate(matches, start=1):
             picture, collection = match.picture, collections[match.key]
             name = f"{rank:0{digits}} {_safe_name(picture.path)}"
-            if originals and (file := _open_original(collection, picture)):
+            if originals and (file := open_original(collection, picture)):
                 with file:
                     status = os.fstat(file.fileno())
                     if status.st_size <= left:
@@ -146,7 +146,7 @@ def save_zip(
     return Packed(counts["originals"], counts["thumbnails"], counts["left out"])
 
 
-def _open_original(collection: Collection, picture: PictureRecord) -> BinaryIO | None:
+def open_original(collection: Collection, picture: PictureRecord) -> BinaryIO | None:
     """Open the file of a picture, if it is one and lies inside its collection's folder.
 
     A collection may come from somebody else, and say that its pictures lie anywhere.

@@ -17,8 +17,8 @@ from PIL import Image
 from retrieval import settings
 from retrieval.collection import Collection, Content, Entry
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.images import open_picture, preprocess, thumbnail
-from retrieval.indexing import THUMBNAIL_SIDE, find_changes, index_folder
+from retrieval.images import THUMBNAIL_SIDE, open_picture, preprocess, scale_for, thumbnail
+from retrieval.indexing import find_changes, index_folder
 from retrieval.sketch import describe_layout
 from tests.made import noise
 
@@ -63,7 +63,7 @@ def measure_stages(folder: Path, into: Path, embedder: Embedder) -> dict[str, fl
             for path in batch:
                 data = path.read_bytes()
                 hashes.append(hashlib.sha256(data).hexdigest())
-                picture = open_picture(data, max(THUMBNAIL_SIDE, 2 * how.resize))
+                picture = open_picture(data, scale_for(how))
                 spent("decoding")
                 pixels.append(preprocess(picture.image, how))
                 thumbnails.append(thumbnail(picture.image, THUMBNAIL_SIDE))

@@ -6,13 +6,21 @@ the same results. An upload is named in it by a hash, under which the visitor's 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import parse_qsl, urlencode
+
+import numpy as np
+import numpy.typing as npt
 
 from retrieval.embedding import Aspects
 from retrieval.query import NO_FILTERS, SHAPES, SUBJECT_ONLY, Filters, Weights
 from retrieval.search import Placed
 
+NOTHING = Aspects(*(np.zeros((1, 0), np.float32) for _ in range(3)))
 KEPT_UPLOADS = 6  # for the back button
+ORDERS = ("newest", "oldest", "name")
+Cleaning = Literal["auto", "always", "never"]
+CLEANINGS: tuple[Cleaning, ...] = ("auto", "always", "never")
 Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of the picture
 
 
@@ -21,13 +29,15 @@ class Part:
     """One picture that a query is made of."""
 
     name: str
-    address: str  # of its thumbnail
-    aspects: Aspects  # one row each
+    address: str = ""  # of its thumbnail
+    aspects: Aspects = NOTHING  # one row each
     wanted: bool = True  # the results are to be like it; False: unlike it
     placed: Placed | None = None  # where it lies in a collection; None for an upload
     token: str = ""  # of an upload
     jpeg: bytes = b""  # of an upload, at a size that bears cropping
     crop: Box | None = None  # what of it counts
+    pixels: npt.NDArray[np.uint8] | None = None  # (side, side, 3), of an upload, as searched with
+    treated: bytes = b""  # of an upload that was cleaned up: what was searched with, as a JPEG
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,8 @@ class Options:
     count: int = 24
     weights: Weights = SUBJECT_ONLY
     filters: Filters = NO_FILTERS
+    order: str = ""  # of the results; one of ORDERS, "" for the most similar first
+    cleaning: Cleaning = "auto"  # of an upload, before it is searched with
 
 
 PLAIN = Options()
@@ -122,6 +134,8 @@ def write_address(asked: Asked, options: Options) -> str:
     if options.count != PLAIN.count:
         pairs.append(("n", str(options.count)))
     for name, value in (
+        ("order", options.order),
+        ("clean", options.cleaning if options.cleaning != PLAIN.cleaning else ""),
         ("label", filters.label),
         ("shape", filters.shape),
         ("mp", f"{filters.megapixels:g}" if filters.megapixels else ""),
@@ -158,7 +172,14 @@ def read_address(query: str) -> Address:
     )
     return Address(
         parts=_wishes(pairs),
-        options=Options(first("in"), int(count[0]) if count else 24, weights, filters),
+        options=Options(
+            first("in"),
+            int(count[0]) if count else PLAIN.count,
+            weights,
+            filters,
+            first("order") if first("order") in ORDERS else "",
+            next((mode for mode in CLEANINGS if mode == first("clean")), PLAIN.cleaning),
+        ),
     )
 
 

@@ -1,6 +1,5 @@
 """Why a result matches: what is known of it, and where the two pictures resemble each other."""
 
-import base64
 import io
 from html import escape
 
@@ -10,11 +9,12 @@ from PIL import Image
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.explanation import explain
-from retrieval.images import open_picture, preprocess, thumbnail
+from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.pages import words
 from retrieval.pages.asking import Part
 from retrieval.pages.markup import name_of, percent, thumbnail_address
+from retrieval.pages.parts import Pixels, as_data
 from retrieval.reduction import Matrix
 from retrieval.search import Match
 
@@ -24,13 +24,21 @@ OVERLAY_SIDE = 224
 WARM = np.array([[255, 190, 60], [235, 60, 40]], np.float32)
 
 
-def why(embedder: Embedder, part: Part, asked_jpeg: bytes, match: Match, found_jpeg: bytes) -> str:
+def why(
+    embedder: Embedder,
+    part: Part,
+    pixels: Pixels,
+    asked_jpeg: bytes,
+    match: Match,
+    owner: bool,
+) -> str:
     """Lay out the two pictures side by side, warm where they resemble each other.
 
     Args:
         part: the picture of the query that is explained.
-        asked_jpeg: its pixels.
-        found_jpeg: those of the match.
+        pixels: what the network sees of it and of the match, `(2, side, side, 3)`.
+        asked_jpeg: the former as it is shown.
+        owner: whether the match's own file may be opened.
     """
     picture = match.picture
     facts = [
@@ -43,7 +51,7 @@ def why(embedder: Embedder, part: Part, asked_jpeg: bytes, match: Match, found_j
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value
     )
     try:
-        overlays, total = _overlays(embedder, asked_jpeg, found_jpeg)
+        overlays, total = _overlays(embedder, pixels)
         note = words.WHY_NOTE.format(percent=percent(total), n=overlays[0].size)
     except LookalikeError as error:
         overlays, note = None, str(error)
@@ -55,25 +63,26 @@ def why(embedder: Embedder, part: Part, asked_jpeg: bytes, match: Match, found_j
         + f"</div><figcaption>{escape(caption)}</figcaption></figure>"
         for i, (address, caption) in enumerate(((own, part.name), (theirs, name_of(picture))))
     )
+    link = ""
+    if owner:
+        address = f"originals/{match.key}/{picture.id}"
+        link = (
+            f'<p><a href="{escape(address)}" target="_blank" rel="noopener">'
+            f"{escape(words.OPEN_ORIGINAL)}</a></p>"
+        )
     return (
         f'<div class="lk-why" role="dialog" aria-modal="true" aria-label="{escape(words.WHY)}">'
         f'<div class="lk-card"><div class="lk-head"><h2>{escape(words.WHY)}</h2>'
         f'<button type="button" class="lk-back" data-close="1">{escape(words.CLOSE)}</button></div>'
-        f'<div class="lk-pair">{figures}</div><p>{escape(note)}</p><dl>{rows}</dl></div></div>'
+        f'<div class="lk-pair">{figures}</div><p>{escape(note)}</p><dl>{rows}</dl>{link}'
+        "</div></div>"
     )
 
 
-def _overlays(
-    embedder: Embedder, asked_jpeg: bytes, found_jpeg: bytes
-) -> tuple[tuple[Matrix, Matrix], float]:
+def _overlays(embedder: Embedder, pixels: Pixels) -> tuple[tuple[Matrix, Matrix], float]:
     """Return what each place of either picture adds, and their similarity."""
     if not isinstance(embedder.extractor, OnnxExtractor):
         raise LookalikeError(words.WHY_NOT)
-    how = embedder.card.preprocessing
-    needed = 2 * how.resize
-    pixels = np.stack(
-        [preprocess(open_picture(jpeg, needed).image, how) for jpeg in (asked_jpeg, found_jpeg)]
-    )
     features, maps = embedder.extractor.extract_with_map(pixels)
     vectors = embedder.project(features)
     asked = explain(embedder, maps[0], vectors[1])
@@ -91,8 +100,3 @@ def _heat(places: Matrix) -> str:
     buffer = io.BytesIO()
     image.resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BICUBIC).save(buffer, "PNG")
     return as_data(buffer.getvalue(), "png")
-
-
-def as_data(data: bytes, kind: str) -> str:
-    """Return a picture as an address that holds it: nothing of it lies on the server."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -9,8 +9,10 @@ from pathlib import PurePosixPath
 
 from retrieval.collection import PictureRecord
 from retrieval.confidence import Confidence
+from retrieval.images import open_picture, thumbnail
 from retrieval.pages import words
 from retrieval.pages.asking import Asked
+from retrieval.pages.parts import as_data
 from retrieval.search import Found, Match
 from retrieval.workspace import Building
 
@@ -33,8 +35,8 @@ def name_of(picture: PictureRecord) -> str:
     return PurePosixPath(picture.path).name
 
 
-def results(found: Found, asked: Asked, address: str) -> str:
-    """Lay out results, the most similar first, with a line where the good matches end."""
+def results(found: Found, asked: Asked, address: str, ranked: bool = True) -> str:
+    """Lay out results, with a line where the good matches end as long as they are `ranked`."""
     wanted = sum(part.wanted for part in asked.parts)
     if wanted > 1:
         subject = words.LIKE_SEVERAL.format(n=wanted)
@@ -44,7 +46,7 @@ def results(found: Found, asked: Asked, address: str) -> str:
         subject = words.LIKE_NAMED.format(name=next(p.name for p in asked.parts if p.wanted))
     tiles: list[str] = []
     divided = False
-    good = found.confidence >= Confidence.SIMILAR
+    good = found.confidence >= Confidence.SIMILAR and ranked
     for match in found.matches:
         if good and not divided and match.confidence < Confidence.SIMILAR:
             divided = True
@@ -57,6 +59,7 @@ def results(found: Found, asked: Asked, address: str) -> str:
     return (
         _head(words.RESULTS, subject, closable=True, address=address)
         + _chips(asked)
+        + _cleaned(asked)
         + notice
         + f'<p class="lk-sr" role="status">{escape(spoken)}</p>'
         + f'<ol class="lk-grid" aria-label="{escape(words.RESULTS)}">{"".join(tiles)}</ol>'
@@ -191,6 +194,19 @@ def _chips(asked: Asked) -> str:
             f'aria-label="{escape(words.CHIP_REMOVE.format(name=name))}">×</button></li>'
         )
     return f'<ul class="lk-chips" aria-label="{escape(words.CHIPS)}">{"".join(chips)}</ul>'
+
+
+def _cleaned(asked: Asked) -> str:
+    """Show an upload that was cleaned up beside what it was."""
+    upload = asked.upload
+    if upload is None or not upload.treated:
+        return ""
+    figures = "".join(
+        f'<figure><img src="{as_data(thumbnail(open_picture(jpeg).image, 160), "jpeg")}" alt="">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for jpeg, caption in ((upload.jpeg, words.BEFORE), (upload.treated, words.AFTER))
+    )
+    return f'<div class="lk-cleaned">{figures}<p>{escape(words.CLEANED)}</p></div>'
 
 
 def _result(match: Match) -> str:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from retrieval import settings
 from retrieval.pages import words
-from retrieval.pages.asking import Options
+from retrieval.pages.asking import CLEANINGS, ORDERS, Options
 from retrieval.query import SHAPES, Filters, Weights
 from retrieval.search import Searcher
 
@@ -43,7 +43,15 @@ class SearchOptions:
             self._subject = _slider(words.SUBJECT, 1.0)
             self._colour = _slider(words.COLOUR, 0.0)
             self._texture = _slider(words.TEXTURE, 0.0)
+            self._cleaning = gr.Dropdown(
+                list(zip(words.CLEANINGS, CLEANINGS, strict=True)),
+                value=CLEANINGS[0],
+                label=words.CLEANING,
+            )
         with gr.Accordion(words.FILTERS, open=False, elem_id="filters"):
+            self._order = gr.Dropdown(
+                list(zip(words.ORDERS, ("", *ORDERS), strict=True)), value="", label=words.ORDER
+            )
             anything = (words.FILTER_ANY, "")
             self._label = gr.Dropdown([anything], value="", label=words.FILTER_LABEL)
             self._shape = gr.Dropdown(
@@ -71,6 +79,7 @@ class SearchOptions:
             *(self.choice, self._count, self._preset),
             *(self._subject, self._colour, self._texture),
             *(self._label, self._shape, self._megapixels, self._since, self._until),
+            *(self._order, self._cleaning),
         ]
 
     @property
@@ -86,10 +95,16 @@ class SearchOptions:
             self._count.input,
             # A preset moves the sliders, and it is the sliders that count.
             *(slider.change for slider in sliders),
-            *(self._label.input, self._shape.input, self._megapixels.submit),
+            *(self._label.input, self._shape.input, self._order.input, self._megapixels.submit),
             *(self._megapixels.blur, self._since.submit, self._since.blur),
             *(self._until.submit, self._until.blur),
         ]
+
+    @property
+    def cleaned(self) -> Callable[..., Any]:
+        """What asks for an upload to be described anew."""
+        event: Callable[..., Any] = self._cleaning.input
+        return event
 
     def read(self, values: dict[Any, Any]) -> Options:
         """Return the options of an event; what makes no sense is left out."""
@@ -106,6 +121,8 @@ class SearchOptions:
                 since=_date(values[self._since]),
                 until=_date(values[self._until]),
             ),
+            order=values[self._order] if values[self._order] in ORDERS else "",
+            cleaning=next((m for m in CLEANINGS if m == values[self._cleaning]), CLEANINGS[0]),
         )
 
     def offer(self, held: Sequence[Searcher], choice: str) -> Any:
@@ -136,6 +153,8 @@ class SearchOptions:
             filters.megapixels,
             filters.since,
             filters.until,
+            options.order,
+            options.cleaning,
         )
 
 

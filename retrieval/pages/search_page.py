@@ -1,7 +1,5 @@
 """The search page: a picture in, a gallery out, and everything that can be asked about it."""
 
-import hashlib
-import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,31 +12,30 @@ import numpy as np
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.images import crop, open_picture, preprocess, read_bounded, thumbnail
+from retrieval.fetching import fetch_picture
+from retrieval.images import open_picture, read_bounded
 from retrieval.pages import details, markup, words
 from retrieval.pages.asking import (
     Address,
     Asked,
-    Box,
     Options,
-    Part,
     bounded_box,
     read_address,
     write_address,
 )
+from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import QueryImage
+from retrieval.pages.saving import save_results
 from retrieval.pages.search_options import SearchOptions
-from retrieval.pages.sessions import visitor_of
+from retrieval.pages.sessions import Access, visitor_of
 from retrieval.query import join_aspects
-from retrieval.search import Found, Match, Placed, Request, Searcher, search
+from retrieval.search import Found, Match, Request, Searcher, search
 from retrieval.workspace import Building, Workspace
 
 EXAMPLES = 6
 POLL_SECONDS = 1.0
 # What browsers cannot show as it was uploaded; its preview is sent back decoded.
 UNSHOWABLE = frozenset({".heic", ".heif", ".hif", ".tif", ".tiff", ".dib"})
-PREVIEW_SIDE = 640  # pixels; what is kept of an upload, so that a part of it can be cropped
-CHIP_SIDE = 96
 
 # `page.js` listens for buttons everywhere on the page; this is its way to the handlers.
 BRIDGE = """
@@ -61,8 +58,10 @@ Handler = Callable[[Asked, Options, Any, gr.Request], Asked]
 class SearchPage:
     """The page that searches: `build` lays it out and wires the handlers below it."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, access: Access) -> None:
         self.workspace = workspace
+        self.access = access
+        self.parts = PartMaker(workspace)
 
     def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
         """Add the page to the Blocks around it; `tab` is the tab that it lies in."""
@@ -79,12 +78,26 @@ class SearchPage:
                     height=236,
                     buttons=[],
                 )
+                # Shown to those who may have this computer fetch pictures.
+                self.address = gr.Textbox(
+                    label=words.WEB_ADDRESS,
+                    placeholder=words.WEB_ADDRESS_HINT,
+                    elem_id="address",
+                    max_length=2000,
+                    visible=False,
+                )
                 self.examples = _html("examples")
                 self.options = SearchOptions()
             with gr.Column(elem_id="answer", min_width=320):
                 self.status = _html("status")
                 self.results = _html("results")
                 self.truth = _html("truth")
+                with gr.Accordion(words.SAVE, open=False, elem_id="save"), gr.Row():
+                    self.kind = gr.Dropdown(
+                        list(words.SAVE_KINDS), value=words.SAVE_KINDS[0], show_label=False
+                    )
+                    self.save = gr.Button(words.SAVE_BUTTON, size="md")
+                    self.download = gr.DownloadButton(visible="hidden", elem_id="download")
         self.why = _html("why")
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         self._wire(app, tab, bridge)
@@ -97,7 +110,7 @@ class SearchPage:
         answer = [self.results, self.truth, self.asked]
         view = [self.status, *answer, self.examples, self.timer]
         offer = self.options.choice
-        app.load(self.on_load, None, [*view, *self.options.outputs], **quiet)
+        app.load(self.on_load, None, [*view, *self.options.outputs, self.address], **quiet)
         tab.select(self.on_return, inputs, [*view, offer], **quiet)
         offer.input(self.on_choice, inputs, view, **quiet)
         self.timer.tick(self.on_tick, inputs, view, **quiet)
@@ -107,6 +120,17 @@ class SearchPage:
             [*answer, self.upload],
             concurrency_id="model",
             **quiet,
+        )
+        self.address.submit(
+            self.on_address,
+            {self.address, *inputs},
+            [*answer, self.upload],
+            concurrency_id="fetch",
+            **quiet,
+        )
+        self.options.cleaned(self._asking(self._clean), inputs, answer, **quiet)
+        self.save.click(self.on_save, {self.kind, *inputs}, self.download, **quiet).success(
+            None, js="() => document.querySelector('#download')?.click()"
         )
         self.upload.clear(self._asking(lambda *_: Asked()), inputs, answer, **quiet)
         for event, handler in (
@@ -149,7 +173,9 @@ class SearchPage:
         options = address.options
         if options.choice not in keys and not address.parts:
             options = replace(options, choice=keys[0] if keys else "")
-        return self._visit(Asked(), replace(address, options=options), request)
+        may_fetch = settings.FETCH_FOR_VISITORS or self.access.is_owner(request)
+        view = self._visit(Asked(), replace(address, options=options), request)
+        return (*view, gr.Textbox(visible=may_fetch))
 
     def on_visit(self, values: Values, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Follow the browser's back and forward buttons."""
@@ -185,14 +211,51 @@ class SearchPage:
         if path is None:
             return (*self._answer(Asked(), options, request), gr.skip())
         try:
-            part, times = self._read_upload(path)
+            data = read_bounded(path, settings.MAX_UPLOAD_BYTES)
+            part, times = self.parts.of_upload(data, options.cleaning)
+            answer = self._answer(asked.only(part), options, request, times)
         except LookalikeError as error:
             _warn(error)
             return gr.skip(), gr.skip(), gr.skip(), None
-        preview = gr.skip()
-        if path.suffix.lower() in UNSHOWABLE:
-            preview = open_picture(part.jpeg).image
-        return (*self._answer(asked.only(part), options, request, times), preview)
+        unshowable = path.suffix.lower() in UNSHOWABLE
+        return (*answer, open_picture(part.jpeg).image if unshowable else gr.skip())
+
+    def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+        """Search for the picture at a web address."""
+        asked, options = values[self.asked], self.options.read(values)
+        try:
+            if not (settings.FETCH_FOR_VISITORS or self.access.is_owner(request)):
+                raise LookalikeError(words.NO_FETCHING)
+            data = fetch_picture(
+                str(values[self.address]), settings.MAX_UPLOAD_BYTES, settings.FETCH_SECONDS
+            )
+            part, times = self.parts.of_upload(data, options.cleaning)
+            answer = self._answer(asked.only(part), options, request, times)
+        except LookalikeError as error:
+            _warn(error)
+            return (gr.skip(),) * 4
+        return (*answer, open_picture(part.jpeg).image)
+
+    def on_save(self, values: Values, request: gr.Request) -> Any:
+        """Write the results on the page to a file, which the page then downloads."""
+        asked, options = values[self.asked], self.options.read(values)
+        held = self._held(options.choice, request)
+        visitor = visitor_of(request)
+        try:
+            if not asked.parts:
+                raise LookalikeError(words.NOTHING_TO_SAVE)
+            found = self._find(held, asked, options, (0.0, 0.0))
+            wanted = [part for part in asked.parts if part.wanted]
+            path = save_results(
+                values[self.kind],
+                [self.parts.jpeg(part, visitor) for part in wanted],
+                found.matches,
+                {searcher.key: searcher.collection for searcher in held},
+                originals=self.access.is_owner(request),
+            )
+        except LookalikeError as error:
+            raise gr.Error(escape(str(error)), print_exception=False) from error
+        return gr.DownloadButton(value=str(path))
 
     def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show what makes a result match the query."""
@@ -201,15 +264,18 @@ class SearchPage:
         if part is None:
             return ""
         try:
-            placed = (str(event.key), int(event.id))
-            searcher = self.workspace.searcher(placed[0], visitor_of(request))
-            record = searcher.record(placed[1])
-            jpegs = [self._pixels(part, request), searcher.thumbnail(record)]
+            placed, visitor = (str(event.key), int(event.id)), visitor_of(request)
+            record = self.workspace.searcher(placed[0], visitor).record(placed[1])
+            pixels = np.stack(
+                [self.parts.pixels(part, visitor), self.parts.pixels_of(placed, visitor)]
+            )
+            jpeg = self.parts.jpeg(part, visitor)
         except LookalikeError as error:
             _warn(error)
             return gr.skip()
         match = Match(record, 0.0, placed[0])
-        return details.why(self.workspace.embedder, part, jpegs[0], match, jpegs[1])
+        owner = self.access.is_owner(request) and not self.access.is_public
+        return details.why(self.workspace.embedder, part, pixels, jpeg, match, owner)
 
     def search(
         self, picture: Path | None, count: int, collection: str, request: gr.Request
@@ -225,7 +291,8 @@ class SearchPage:
             if collection and collection not in self.workspace.keys(visitor_of(request)):
                 raise LookalikeError(words.NO_COLLECTION)
             held = self._held(collection, request)
-            part, times = self._read_upload(picture)
+            data = read_bounded(picture, settings.MAX_UPLOAD_BYTES)
+            part, times = self.parts.of_upload(data, "auto")
             found = search(held, part.aspects, Request(_bounded(count)), *times)
         except LookalikeError as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -242,11 +309,13 @@ class SearchPage:
     # What changes the query. Each takes the present one, and returns the next.
 
     def _pick(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-        return asked.only(self._part((str(event.key), int(event.id)), True, request))
+        placed = (str(event.key), int(event.id))
+        return asked.only(self.parts.of_picture(placed, True, visitor_of(request)))
 
     def _add(self, wanted: bool) -> Handler:
         def add(asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-            return asked.adding(self._part((str(event.key), int(event.id)), wanted, request))
+            placed = (str(event.key), int(event.id))
+            return asked.adding(self.parts.of_picture(placed, wanted, visitor_of(request)))
 
         return add
 
@@ -258,7 +327,13 @@ class SearchPage:
         if upload is None:
             return asked
         box = bounded_box(event.box) if event.box else None
-        return asked.adding(self._cropped(upload, box))
+        return asked.adding(self.parts.cropped(upload, box, options.cleaning))
+
+    def _clean(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
+        upload = asked.upload
+        if upload is None:
+            return asked
+        return asked.adding(self.parts.cropped(upload, upload.crop, options.cleaning))
 
     def _asking(self, change: Handler, emptied: bool = False) -> Callable[..., Any]:
         """Return the event handler that changes the query and answers it."""
@@ -282,12 +357,13 @@ class SearchPage:
         try:
             for wish in address.parts:
                 if wish.placed:
-                    parts.append(self._part(wish.placed, wish.wanted, request))
+                    part = self.parts.of_picture(wish.placed, wish.wanted, visitor_of(request))
+                    parts.append(part)
                 else:
                     kept = next((u for u in asked.uploads if u.token == wish.token), None)
                     if kept is None:
                         raise LookalikeError(words.NO_UPLOAD)
-                    parts.append(self._cropped(kept, wish.crop))
+                    parts.append(self.parts.cropped(kept, wish.crop, options.cleaning))
         except LookalikeError as error:
             _warn(error)
             parts = []
@@ -319,7 +395,7 @@ class SearchPage:
             return self._browse(held, address), self._truth(held), asked
         found = self._find(held, asked, options, times)
         if found.matches:
-            html = markup.results(found, asked, address)
+            html = markup.results(found, asked, address, ranked=not options.order)
         elif options.filters.empty:
             html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
         else:
@@ -338,54 +414,8 @@ class SearchPage:
         request = Request(
             _bounded(options.count), options.weights, options.filters, asked.placed, folded=True
         )
-        return search(held, query, request, *times)
-
-    def _read_upload(self, path: Path) -> tuple[Part, tuple[float, float]]:
-        """Open an upload; return it as a part of a query, and the seconds that it took."""
-        started = time.perf_counter()
-        embedder = self.workspace.embedder
-        how = embedder.card.preprocessing
-        data = read_bounded(path, settings.MAX_UPLOAD_BYTES)
-        needed = max(2 * how.resize, PREVIEW_SIDE)
-        image = open_picture(data, needed, settings.MAX_UPLOAD_PIXELS).image
-        pixels = preprocess(image, how)
-        decoded = time.perf_counter()
-        aspects = embedder.describe_pictures(pixels[None])
-        extracted = time.perf_counter()
-        jpeg = thumbnail(image, 2 * PREVIEW_SIDE)
-        chip = details.as_data(thumbnail(image, CHIP_SIDE), "jpeg")
-        token = hashlib.sha256(data).hexdigest()[:12]
-        part = Part(words.QUERY, chip, aspects, token=token, jpeg=jpeg)
-        return part, (decoded - started, extracted - decoded)
-
-    def _cropped(self, upload: Part, box: Box | None) -> Part:
-        """Return an upload of which only a part counts, or the whole again for None."""
-        image = crop(open_picture(upload.jpeg).image, box)
-        embedder = self.workspace.embedder
-        pixels = preprocess(image, embedder.card.preprocessing)
-        chip = details.as_data(thumbnail(image, CHIP_SIDE), "jpeg")
-        aspects = embedder.describe_pictures(pixels[None])
-        return replace(upload, aspects=aspects, address=chip, crop=box)
-
-    def _part(self, placed: Placed, wanted: bool, request: gr.Request) -> Part:
-        """Return a picture of a collection as a part of a query."""
-        key, id_ = placed
-        searcher = self.workspace.searcher(key, visitor_of(request))
-        record = searcher.record(id_)
-        address = markup.thumbnail_address(key, record)
-        return Part(markup.name_of(record), address, searcher.aspects(id_), wanted, placed)
-
-    def _pixels(self, part: Part, request: gr.Request) -> bytes:
-        """Return a part of a query as a JPEG."""
-        if part.placed:
-            key, id_ = part.placed
-            searcher = self.workspace.searcher(key, visitor_of(request))
-            return searcher.thumbnail(searcher.record(id_))
-        if part.crop is None:
-            return part.jpeg
-        buffer = io.BytesIO()
-        crop(open_picture(part.jpeg).image, part.crop).save(buffer, "JPEG", quality=90)
-        return buffer.getvalue()
+        found = search(held, query, request, *times)
+        return replace(found, matches=_ordered(found.matches, options.order))
 
     def _held(self, choice: str | None, request: gr.Request) -> list[Searcher]:
         """Return what is searched: the chosen collection, or all that this visitor sees.
@@ -440,6 +470,18 @@ def _sample(held: Sequence[Searcher], n: int) -> list[markup.Placed]:
         ids = (int(id_) for id_ in searcher.embeddings().ids[here])
         chosen += [(searcher.key, picture) for picture in searcher.collection.pictures(ids)]
     return chosen
+
+
+def _ordered(matches: tuple[Match, ...], order: str) -> tuple[Match, ...]:
+    """Put the results, which are chosen by similarity, into another order."""
+    if order == "name":
+        return tuple(sorted(matches, key=lambda match: markup.name_of(match.picture).casefold()))
+    if order in ("newest", "oldest"):
+        # Those without a date come last either way.
+        dated = [match for match in matches if match.picture.taken]
+        dated.sort(key=lambda match: match.picture.taken or "", reverse=order == "newest")
+        return (*dated, *(match for match in matches if not match.picture.taken))
+    return matches
 
 
 def _warn(error: LookalikeError) -> None:

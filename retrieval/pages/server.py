@@ -2,7 +2,7 @@
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 # Gradio reads these when it is imported: no statistics leave the machine, and uploads stay in a
 # folder of ours whose name tells nothing.
@@ -32,11 +32,18 @@ from retrieval.pages.sessions import (
     visitor_of,
 )
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
+from retrieval.sheets import open_original
 from retrieval.uploads import Uploads
 from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
+# As what a picture's own file is shown; the types that a browser draws, and never a page.
+KINDS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "image/jpeg"),
+    **{f".{name}": f"image/{name}" for name in ("png", "webp", "gif", "bmp", "avif", "heic")},
+    **dict.fromkeys((".tif", ".tiff"), "image/tiff"),
+}
 
 # 'unsafe-eval' and 'unsafe-inline' are what Gradio's own components need. The policy's worth lies
 # in the rest: nothing is loaded from or sent to any other address.
@@ -88,7 +95,7 @@ def build_app(workspace: Workspace, library: LibraryPage) -> gr.Blocks:
         )
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(words.TAB_SEARCH, id="search") as search_tab:
-                search = SearchPage(workspace)
+                search = SearchPage(workspace, library.access)
                 search.build(app, search_tab)
             with gr.Tab(words.TAB_LIBRARY, id="library") as library_tab:
                 library.build(app, tabs, library_tab, search.options.choice)
@@ -125,6 +132,7 @@ def launch(
         app_kwargs={
             "routes": [
                 thumbnail_route(workspace),
+                original_route(workspace, library.access),
                 problems_route(workspace),
                 bundle_route(workspace, library.access),
                 *upload_routes(library.uploads, library.bounds),
@@ -157,6 +165,28 @@ def thumbnail_route(workspace: Workspace) -> Route:
         return Response(jpeg, media_type="image/jpeg", headers=forever)
 
     return Route("/thumbnails/{key}/{sha256}.jpg", thumbnail)
+
+
+def original_route(workspace: Workspace, access: Access) -> Route:
+    """Serve `originals/KEY/ID`: a picture's own file, to the owner at this computer alone."""
+
+    def original(request: Request) -> Response:
+        nothing = Response("There is no such picture.", 404)
+        if access.is_public or not access.is_owner(request):
+            return nothing
+        try:
+            searcher = workspace.searcher(request.path_params["key"], visitor_of(request))
+            record = searcher.record(request.path_params["id"])
+        except LookalikeError:
+            return nothing
+        file = open_original(searcher.collection, record)
+        kind = KINDS.get(PurePosixPath(record.path).suffix.lower())
+        if file is None or kind is None:
+            return nothing
+        with file:
+            return Response(file.read(), media_type=kind)
+
+    return Route("/originals/{key}/{id:int}", original)
 
 
 def theme() -> gr.themes.Base:

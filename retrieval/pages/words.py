@@ -33,10 +33,17 @@ FILTER_SINCE = "Taken since"
 FILTER_UNTIL = "Taken until"
 DATE_HINT = "2024-07-31"
 BAD_DATE = "Write a date as year-month-day, such as 2024-07-31."
-SORT = "Order"
-SORTS = ("Most similar", "Newest", "Oldest", "Name")
+ORDER = "Order"
+ORDERS = ("Most similar first", "Newest first", "Oldest first", "By name")
+CLEANING = "Clean up your picture first"
+CLEANINGS = ("When it helps", "Always", "Never")
+CLEANED = "Your picture was cleaned up before searching: less noise, more light."
+BEFORE = "Before"
+AFTER = "After"
 SAVE = "Save these results"
 SAVE_KINDS = ("Pictures (ZIP)", "Table (CSV)", "Sheet (PNG)", "Sheet to print (PDF)")
+SHEET_TITLE = "Pictures that look alike"
+SAVE_BUTTON = "Save"
 NOTHING_TO_SAVE = "There are no results to save yet. Search for something first."
 CROP_HINT = "Drag a box on your picture to search for that part."
 CROP_RESET = "Whole picture"
@@ -110,6 +117,8 @@ A_MINUTE = "about a minute"
 MINUTES = "{n} minutes"
 HOURS = "{n} hours"
 
+OPEN_ORIGINAL = "Open the original"
+NO_FETCHING = "Web addresses are switched off here. Save the picture and drop it in."
 NO_FILE = "No picture arrived. Send one and try again."
 
 # How good is it?

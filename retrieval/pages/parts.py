@@ -1,0 +1,132 @@
+"""Turns uploads and pictures of collections into the parts that a query is made of."""
+
+import base64
+import hashlib
+import io
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from retrieval import settings
+from retrieval.cleaning import clean_up, needs_cleaning
+from retrieval.errors import PictureError
+from retrieval.images import crop, open_picture, preprocess, scale_for, thumbnail
+from retrieval.pages import words
+from retrieval.pages.asking import Box, Cleaning, Part
+from retrieval.search import Placed
+from retrieval.sheets import open_original
+from retrieval.workspace import Workspace
+
+PREVIEW_SIDE = 640  # pixels of the short side that are kept, so that a part can be cropped
+CHIP_SIDE = 96
+Pixels = npt.NDArray[np.uint8]
+
+
+class PartMaker:
+    """Makes parts of a query with the model of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def of_upload(self, data: bytes, cleaning: Cleaning) -> tuple[Part, tuple[float, float]]:
+        """Open an upload; return it, and the seconds for opening it and for its features.
+
+        Raises:
+            PictureError: when it cannot be read.
+        """
+        started = time.perf_counter()
+        how = self.workspace.embedder.card.preprocessing
+        needed = max(scale_for(how), PREVIEW_SIDE)
+        image = open_picture(data, needed, settings.MAX_UPLOAD_PIXELS).image
+        token = hashlib.sha256(data).hexdigest()[:12]
+        decoded = time.perf_counter()
+        part = self._described(Part(words.QUERY, token=token), image, cleaning)
+        extracted = time.perf_counter()
+        jpeg = _jpeg(image, 2 * PREVIEW_SIDE)
+        return replace(part, jpeg=jpeg), (decoded - started, extracted - decoded)
+
+    def cropped(self, upload: Part, box: Box | None, cleaning: Cleaning) -> Part:
+        """Return an upload of which only a part counts, or the whole again for None."""
+        image = crop(open_picture(upload.jpeg).image, box)
+        return replace(self._described(upload, image, cleaning), crop=box)
+
+    def of_picture(self, placed: Placed, wanted: bool, visitor: str) -> Part:
+        """Return a picture of a collection.
+
+        Raises:
+            LookalikeError: when it is not there any more, or is another visitor's.
+        """
+        key, id_ = placed
+        searcher = self.workspace.searcher(key, visitor)
+        record = searcher.record(id_)
+        return Part(
+            record.path.rpartition("/")[2],
+            f"thumbnails/{key}/{record.sha256}.jpg",
+            searcher.aspects(id_),
+            wanted,
+            placed,
+        )
+
+    def pixels(self, part: Part, visitor: str) -> Pixels:
+        """Return what the network sees of a part, `(side, side, 3)`."""
+        if part.placed:
+            return self.pixels_of(part.placed, visitor)
+        assert part.pixels is not None  # every upload has them
+        return part.pixels
+
+    def pixels_of(self, placed: Placed, visitor: str) -> Pixels:
+        """Return what the network sees of a picture of a collection, `(side, side, 3)`.
+
+        From the picture's own file, where that is still there; else from the thumbnail, whose
+        compression changes the features a little.
+        """
+        key, id_ = placed
+        searcher = self.workspace.searcher(key, visitor)
+        record = searcher.record(id_)
+        how = self.workspace.embedder.card.preprocessing
+        with suppress(PictureError):
+            if file := open_original(searcher.collection, record):
+                with file:
+                    return preprocess(open_picture(file.read(), scale_for(how)).image, how)
+        return preprocess(open_picture(searcher.thumbnail(record)).image, how)
+
+    def jpeg(self, part: Part, visitor: str) -> bytes:
+        """Return what a part shows, as a JPEG."""
+        if part.placed:
+            searcher = self.workspace.searcher(part.placed[0], visitor)
+            return searcher.thumbnail(searcher.record(part.placed[1]))
+        if part.treated:
+            return part.treated
+        if part.crop is None:
+            return part.jpeg
+        return _jpeg(crop(open_picture(part.jpeg).image, part.crop), 2 * PREVIEW_SIDE)
+
+    def _described(self, part: Part, image: Image.Image, cleaning: Cleaning) -> Part:
+        """Compute what a picture is compared by, cleaned up where that is wanted."""
+        treated = b""
+        if cleaning == "always" or (cleaning == "auto" and needs_cleaning(image)):
+            image = clean_up(image)
+            treated = _jpeg(image, PREVIEW_SIDE)
+        embedder = self.workspace.embedder
+        pixels = preprocess(image, embedder.card.preprocessing)
+        aspects = embedder.describe_pictures(pixels[None])
+        chip = as_data(thumbnail(image, CHIP_SIDE), "jpeg")
+        return replace(part, aspects=aspects, address=chip, pixels=pixels, treated=treated)
+
+
+def as_data(data: bytes, kind: str) -> str:
+    """Return a picture as an address that holds it: nothing of it lies on the server."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _jpeg(image: Image.Image, side: int) -> bytes:
+    """Return a JPEG of high quality, at most `side` pixels long."""
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()

@@ -1,0 +1,53 @@
+"""Results to take away, as files that a visitor downloads."""
+
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from PIL import Image
+
+from retrieval import settings
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
+from retrieval.images import open_picture
+from retrieval.pages import words
+from retrieval.search import Match
+from retrieval.sheets import save_contact_sheet, save_csv, save_zip
+
+# In the order of `words.SAVE_KINDS`.
+NAMES = ("lookalike.zip", "lookalike.csv", "lookalike.png", "lookalike.pdf")
+
+
+def save_results(
+    kind: str,
+    queries: Sequence[bytes],
+    matches: Sequence[Match],
+    collections: dict[str, Collection],
+    originals: bool,
+) -> Path:
+    """Write results as one of `words.SAVE_KINDS`; return the file, in a folder of its own.
+
+    Args:
+        queries: the pictures that were searched with, as JPEGs.
+        originals: whether the pictures' own files may leave the computer.
+
+    Raises:
+        LookalikeError: when there is nothing to save, or the disk is full.
+    """
+    if not matches:
+        raise LookalikeError(words.NOTHING_TO_SAVE)
+    name = NAMES[words.SAVE_KINDS.index(kind)]
+    folder = settings.HOME / "downloads"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=folder)) / name
+    if path.suffix == ".zip":
+        save_zip(matches, collections, path, settings.MAX_SAVED_BYTES, originals)
+    elif path.suffix == ".csv":
+        save_csv(matches, path)
+    else:
+        images: list[Image.Image] = [open_picture(jpeg).image for jpeg in queries]
+        names = ", ".join(sorted({collection.name for collection in collections.values()}))
+        notes = [names, date.today().isoformat()]
+        save_contact_sheet(images, matches, collections, path, words.SHEET_TITLE, notes)
+    return path
