@@ -1,0 +1,307 @@
+"""The tab "My pictures" in a real browser: an owner's collections, and a visitor's own."""
+
+import base64
+import csv
+import io
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser import open_browser, running_app, watch
+from tests.made import by_hue, encode, noise, save_hues
+
+SLOW = 60_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as people have them: subfolders, odd names, captions, a broken file."""
+    folder = tmp_path_factory.mktemp("albums") / "Holiday <b>2024"
+    save_hues(folder, {"sea/blue.png": 240, "sea/azure.png": 210, "日本 🐈/red 'x'.png": 0})
+    (folder / "broken <i>.jpg").write_bytes(b"no")
+    (folder / "captions.csv").write_text("filename,label\nsea/azure.png,sky\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def in_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_hues(tmp_path_factory.mktemp("disk") / "Garden", {"a.png": 100, "b.png": 130})
+
+
+@pytest.fixture(scope="module")
+def owned(in_place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an app on the owner's computer."""
+    with running_app(tmp_path_factory.mktemp("home"), "--pictures", str(in_place)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def hosted(in_place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an app as it runs on a Space, with a password."""
+    os.environ["SPACE_ID"] = "somebody/lookalike"
+    try:
+        home = tmp_path_factory.mktemp("space")
+        with running_app(home, "--pictures", str(in_place), "--password", "open") as address:
+            yield address
+    finally:
+        del os.environ["SPACE_ID"]
+
+
+def open_library(browser: Browser, address: str) -> Page:
+    """Open the tab as somebody whom the app has not seen before."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(address)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=SLOW)
+    page.get_by_role("tab", name="My pictures").click()
+    expect(page.locator(".lk-collection").first).to_be_visible()
+    return page
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.locator(".lk-collection", has=page.locator("h3", has_text=name))
+
+
+def press(where: Locator, name: str) -> None:
+    where.get_by_role("button", name=name, exact=True).click()
+
+
+def add_folder(page: Page, folder: Path) -> None:
+    page.set_input_files("#add-pictures input[data-pick=folder]", str(folder))
+
+
+@pytest.fixture
+def page(browser: Browser, owned: str) -> Iterator[Page]:
+    page = open_library(browser, owned)
+    wrong = watch(page, owned)
+    yield page
+    page.context.close()
+    assert wrong == []
+
+
+def test_a_folder_becomes_a_collection_that_is_searched_renamed_deleted_and_brought_back(
+    page: Page, album: Path
+) -> None:
+    add_folder(page, album)
+    made = card(page, "Holiday <b>2024")
+    expect(made.locator(".lk-good")).to_contain_text(
+        "3 pictures ready, 1 could not be read.", timeout=SLOW
+    )
+    press(made, "Show which")
+    expect(made.locator(".lk-table")).to_contain_text("broken <i>.jpg")
+    with page.expect_download() as download:
+        made.get_by_role("link", name="As a table (CSV)").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    assert [row["filename"] for row in csv.DictReader(io.StringIO(text))] == ["broken <i>.jpg"]
+
+    press(made, "Rename")
+    field = made.get_by_label("Name of the collection")
+    expect(field).to_be_focused()
+    field.fill("Sea & <script>alert(1)</script>")
+    field.press("Enter")
+    made = card(page, "Sea & <script>")
+    expect(made).to_be_visible()
+
+    press(made, "Search")
+    expect(page.locator(".lk-tile")).to_have_count(3)
+    assert set(page.locator(".lk-kind").all_inner_texts()) == {"sky", "sea", "日本 🐈"}
+    page.get_by_role("tab", name="My pictures").click()
+
+    press(made, "Delete")
+    expect(made).to_have_count(0)
+    press(page.locator(".lk-say"), "Undo")
+    expect(made.locator(".lk-meta")).to_contain_text("3 pictures")
+
+
+def test_pictures_are_taken_out_and_brought_back(page: Page, album: Path) -> None:
+    add_folder(page, album)
+    made = card(page, "Holiday").last
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    press(made, "Show pictures")
+    made.get_by_label("Mark sea/blue.png").check()
+    press(made, "Take the marked ones out")
+    expect(made.locator(".lk-marks li")).to_have_count(2)
+    press(made.locator(".lk-say"), "Undo")
+    expect(made.locator(".lk-meta")).to_contain_text("3 pictures", timeout=SLOW)
+
+
+def test_changes_in_a_folder_are_shown_before_they_are_applied(
+    page: Page, in_place: Path, tmp_path: Path
+) -> None:
+    garden = card(page, "Garden")
+    expect(garden.locator(".lk-meta")).to_contain_text("searched in place in the folder Garden")
+    expect(garden.get_by_role("button", name="Add pictures")).to_have_count(0)
+    by_hue(300).save(in_place / "new <u>.png")
+    (in_place / "a.png").rename(in_place / "moved.png")
+    try:
+        press(garden, "Look for changes")
+        expect(garden.locator("summary")).to_have_text(["1 new", "1 moved"])
+        expect(garden.locator(".lk-meta")).to_contain_text("2 pictures")
+        expect(garden.locator("details").first).to_contain_text("new <u>.png")
+        press(garden, "Apply")
+        expect(garden.locator(".lk-good")).to_contain_text("3 pictures ready", timeout=SLOW)
+        press(garden, "Look for changes")
+        expect(garden).to_contain_text("Nothing has changed.")
+    finally:
+        (in_place / "new <u>.png").unlink()
+        (in_place / "moved.png").rename(in_place / "a.png")
+
+
+def test_a_zip_is_dropped_and_what_is_wrong_in_it_is_named(page: Page) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("good.png", encode(by_hue(50), "PNG"))
+        archive.writestr("../<b>climbs.png", encode(by_hue(80), "PNG"))
+    page.evaluate(
+        """(data) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], "Zipped.zip", { type: "application/zip" }));
+          const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+          document.querySelector("#add-pictures").dispatchEvent(new DragEvent("drop", options));
+        }""",
+        base64.b64encode(data.getvalue()).decode(),
+    )
+    expect(card(page, "Zipped").locator(".lk-good")).to_contain_text("1 picture", timeout=SLOW)
+    expect(page.locator(".lk-say")).to_contain_text("1 files were left out:")
+    expect(page.locator(".lk-say")).to_contain_text("leads out of the zip")
+
+
+def test_building_is_stopped_and_goes_on_after_the_page_was_closed(
+    page: Page, browser: Browser, owned: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "Many"
+    folder.mkdir()
+    for seed in range(90):
+        noise((160, 120), seed).save(folder / f"{seed:02}.png")
+    page.get_by_label("Or name a folder on this computer").fill(str(folder))
+    page.get_by_role("button", name="Search this folder").click()
+    many = card(page, "Many")
+    expect(many.locator(".lk-state")).to_contain_text(
+        re.compile(r"of 90 .* a second"), timeout=SLOW
+    )
+    press(many, "Stop")
+    expect(many).to_contain_text("Stopped before the end", timeout=SLOW)
+    page.reload()
+    page.get_by_role("tab", name="My pictures").click()
+    press(many, "Go on")
+    other = open_library(browser, owned)
+    expect(card(other, "Many")).to_contain_text("90 pictures ready.", timeout=SLOW)
+    other.context.close()
+
+
+def test_a_packed_collection_is_opened_by_dropping_it(page: Page) -> None:
+    garden = card(page, "Garden").first
+    press(garden, "Download")
+    with page.expect_download() as download:
+        garden.get_by_role("link", name="Without the photos").click()
+    assert download.value.suggested_filename == "Garden.lookalike"
+    path = Path(download.value.path())
+    page.set_input_files(
+        "#add-pictures input[data-pick=files]",
+        {"name": "Garden.lookalike", "mimeType": "", "buffer": path.read_bytes()},
+    )
+    expect(page.locator(".lk-say")).to_contain_text("Garden is open: ")
+    expect(card(page, "Garden")).to_have_count(2)
+
+
+def test_a_visitors_pictures_are_seen_by_nobody_else(
+    browser: Browser, hosted: str, album: Path
+) -> None:
+    mine, theirs = open_library(browser, hosted), open_library(browser, hosted)
+    expect(mine.locator("#library-drop")).to_contain_text("everything is deleted")
+    add_folder(mine, album)
+    made = card(mine, "Holiday")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    expect(made.locator(".lk-meta")).to_contain_text("only you see it, for 3 hours more")
+    picture = made.locator("img").first.get_attribute("src")
+    assert picture is not None
+    assert mine.evaluate("(path) => fetch(path).then((answer) => answer.status)", picture) == 200
+    assert theirs.evaluate("(path) => fetch(path).then((answer) => answer.status)", picture) == 404
+    key = picture.split("/")[1]
+    for path in (f"problems/{key}.csv", f"bundles/{key}.lookalike"):
+        status = theirs.evaluate("(path) => fetch(path).then((answer) => answer.status)", path)
+        assert status in (403, 404)
+    theirs.reload()
+    theirs.get_by_role("tab", name="My pictures").click()
+    expect(card(theirs, "Garden")).to_be_visible()
+    expect(card(theirs, "Holiday")).to_have_count(0)
+    press(made, "Delete")
+    expect(made).to_have_count(0)
+    for page in (mine, theirs):
+        page.context.close()
+
+
+def test_visitors_cannot_touch_the_owners_until_they_know_the_password(
+    browser: Browser, hosted: str
+) -> None:
+    page = open_library(browser, hosted)
+    garden = card(page, "Garden")
+    expect(garden.get_by_role("button")).to_have_text(["Search"])
+    expect(page.get_by_label("Or name a folder on this computer")).to_have_count(0)
+    # A button that the page does not have, as somebody with the browser's tools would press it.
+    garden.get_by_role("button").evaluate("(button) => { button.dataset.act = 'delete'; }")
+    garden.get_by_role("button").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("Only the owner")
+    expect(garden).to_be_visible()
+    password = page.locator("#library-password input")
+    password.fill("wrong")
+    password.press("Enter")
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("not the password")
+    password.fill("open")
+    password.press("Enter")
+    expect(garden.get_by_role("button", name="Delete")).to_be_visible(timeout=15_000)
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("uploads", {}, 403),
+        ("uploads", {"X-Lookalike": "1"}, 400),
+        ("uploads/nothing", {"X-Lookalike": "1", "X-Name": "a.png"}, 413),
+        ("uploads/..%2f..%2fx", {"X-Lookalike": "1", "X-Name": "a.png"}, 413),
+        ("uploads/nothing", {"X-Name": "a.png"}, 403),
+    ],
+)
+def test_uploads_that_no_page_of_ours_sends_are_refused(
+    hosted: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    asked = urllib.request.Request(hosted + path, b"x", headers, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked)
+    assert refused.value.code in (status, 404, 405)
+    body = refused.value.read()
+    assert b"/tmp" not in body
+
+
+def test_more_than_a_visitor_may_add_is_refused_with_the_bound(hosted: str) -> None:
+    body = json.dumps({"files": 100_000, "bytes": 10}).encode()
+    asked = urllib.request.Request(hosted + "uploads", body, {"X-Lookalike": "1"}, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked)
+    assert "at most 500" in json.loads(refused.value.read())["error"]
+
+
+def test_the_tab_fits_a_phone_in_the_dark(browser: Browser, owned: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(owned)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=SLOW)
+    page.get_by_role("tab", name="My pictures").click()
+    expect(card(page, "Garden").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
