@@ -1,0 +1,115 @@
+"""A full disk, a folder that may not be written: a sentence each, nothing finished is lost."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from retrieval.checking import check_collection
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
+from retrieval.indexing import find_changes, index_folder
+from retrieval.uploads import UploadBounds, Uploads
+from tests.made import encode, noise
+
+PHOTOS = 200
+
+
+def mount(folder: Path, *options: str) -> None:
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only an administrator of Linux can make a small disk")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    if sys.platform != "linux":
+        pytest.skip("small disks are made on Linux")
+    folder = tmp_path / "disk"
+    mount(folder, "-o", "size=2m")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(PHOTOS):
+        noise((320, 240), seed, coarse=40).save(folder / f"{seed:03}.jpg")
+    return folder
+
+
+def test_a_full_disk_stops_with_a_sentence_and_room_lets_it_go_on(
+    small_disk: Path, photos: Path, embedder: Embedder
+) -> None:
+    root = photos
+    with Collection.create(small_disk / "c", "full", root, embedder) as collection:
+        steps = index_folder(collection, root, embedder, find_changes(collection, root))
+        counted = []
+        with pytest.raises(LookalikeError, match=r"The disk is full"):
+            counted.extend(step.done for step in steps)
+        done = counted[-1]
+        assert 0 < done < PHOTOS
+        assert collection.count() == (done, 0)
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    # Thumbnails are written first, so those of the last batch may wait for their pictures.
+    assert all("waste room" in finding.sentence for finding in check_collection(small_disk / "c"))
+    with Collection(small_disk / "c") as collection:
+        assert collection.count() == (done, 0)
+        for _ in index_folder(collection, root, embedder, find_changes(collection, root)):
+            pass
+        assert collection.count() == (PHOTOS, 0)
+
+
+def test_a_disk_that_fills_up_while_uploading_says_so_and_keeps_no_half_of_a_file(
+    small_disk: Path,
+) -> None:
+    bounds = UploadBounds(files=10, bytes=2**30, file_bytes=2**30)
+    uploads = Uploads(small_disk / "uploads")
+    with pytest.raises(LookalikeError, match=r"The disk has 2\.0 MB left"):
+        uploads.begin("me", 1, 2**20, bounds)  # less than is kept free
+    subprocess.run(["mount", "-o", "remount,size=220m", str(small_disk)], check=True)
+    name = uploads.begin("me", 1, 2**20, bounds)
+    (small_disk / "somebody else's").write_bytes(bytes(215 * 2**20))
+
+    def send() -> None:
+        with uploads.receiving(name, "me", "a.png") as receiver:
+            for _ in range(40):
+                receiver.write(bytes(2**20))
+
+    with pytest.raises(LookalikeError, match=r"The disk is full"):
+        send()
+    assert [path for path in (small_disk / "uploads").rglob("*") if path.is_file()] == []
+
+
+def test_a_collection_on_a_disk_that_may_not_be_written_says_so(
+    small_disk: Path, wheel: Path, embedder: Embedder
+) -> None:
+    Collection.create(small_disk / "c", "locked", wheel, embedder).close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(LookalikeError, match=r"may not be"):
+        Collection(small_disk / "c")
+    with Collection(small_disk / "c", read_only=True) as collection:
+        assert collection.count() == (0, 0)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="an administrator may read everything"
+)
+def test_a_photo_that_may_not_be_read_costs_only_itself(tmp_path: Path, embedder: Embedder) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(encode(noise((20, 20), len(name)), "PNG"))
+    (tmp_path / "a.png").chmod(0)
+    with Collection.create(tmp_path / "c", "c", tmp_path, embedder) as collection:
+        for _ in index_folder(collection, tmp_path, embedder, find_changes(collection, tmp_path)):
+            pass
+        assert collection.count() == (1, 1)
