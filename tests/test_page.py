@@ -181,7 +181,7 @@ def test_a_link_and_the_back_button_bring_the_same_results(browser: Browser, pag
     first, names = page.url, page.locator(".lk-name").all_inner_texts()
     tile_button(page, 1, "more")
     expect(page.locator(".lk-chip")).to_have_count(2)
-    assert page.url != first
+    page.wait_for_url(lambda url: url != first)
     page.go_back()
     expect(page.locator(".lk-chip")).to_have_count(1)
     assert page.locator(".lk-name").all_inner_texts() == names

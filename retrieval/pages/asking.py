@@ -61,6 +61,7 @@ class Asked:
 
     parts: tuple[Part, ...] = ()
     uploads: tuple[Part, ...] = ()  # the latest first
+    arrived: bool = False  # whether the page has been filled yet
 
     @property
     def placed(self) -> frozenset[Placed]:
@@ -85,6 +86,10 @@ class Asked:
             and not (part.token and other.token)
         )
         return replace(self._keeping(part), parts=(*others, part))
+
+    def emptied(self) -> "Asked":
+        """Ask for nothing, and keep the uploads for the back button."""
+        return replace(self, parts=())
 
     def without(self, index: int) -> "Asked":
         """Take one picture away."""

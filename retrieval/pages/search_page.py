@@ -132,7 +132,7 @@ class SearchPage:
         self.save.click(self.on_save, {self.kind, *inputs}, self.download, **quiet).success(
             None, js="() => document.querySelector('#download')?.click()"
         )
-        self.upload.clear(self._asking(lambda *_: Asked()), inputs, answer, **quiet)
+        self.upload.clear(self._asking(lambda asked, *_: asked.emptied()), inputs, answer, **quiet)
         for event, handler in (
             (bridge.more, self._add(wanted=True)),
             (bridge.less, self._add(wanted=False)),
@@ -141,7 +141,10 @@ class SearchPage:
         ):
             event(self._asking(handler), inputs, answer, **quiet)
         # These leave the upload behind, so it is taken off the page.
-        for event, handler in ((bridge.pick, self._pick), (bridge.back, lambda *_: Asked())):
+        for event, handler in (
+            (bridge.pick, self._pick),
+            (bridge.back, lambda asked, *_: asked.emptied()),
+        ):
             event(self._asking(handler, emptied=True), inputs, [*answer, self.upload], **quiet)
         bridge.visit(self.on_visit, inputs, [*view, *self.options.outputs], **quiet)
         bridge.why(self.on_why, inputs, self.why, concurrency_id="model", **quiet)
@@ -174,7 +177,7 @@ class SearchPage:
         if options.choice not in keys and not address.parts:
             options = replace(options, choice=keys[0] if keys else "")
         may_fetch = settings.FETCH_FOR_VISITORS or self.access.is_owner(request)
-        view = self._visit(Asked(), replace(address, options=options), request)
+        view = self._visit(Asked(arrived=True), replace(address, options=options), request)
         return (*view, gr.Textbox(visible=may_fetch))
 
     def on_visit(self, values: Values, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -182,7 +185,12 @@ class SearchPage:
         return self._visit(values[self.asked], read_address(str(event.query)), request)
 
     def on_return(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
-        """Follow what has happened to the collections while another tab was open."""
+        """Follow what has happened to the collections while another tab was open.
+
+        Gradio also says that the tab was chosen when the page opens, perhaps before it is filled.
+        """
+        if not values[self.asked].arrived:
+            return (gr.skip(),) * 7
         options = self.options.read(values)
         if options.choice not in self.workspace.keys(visitor_of(request)):
             options = replace(options, choice="")
@@ -209,7 +217,7 @@ class SearchPage:
         asked, options = values[self.asked], self.options.read(values)
         path: Path | None = values[self.upload]
         if path is None:
-            return (*self._answer(Asked(), options, request), gr.skip())
+            return (*self._answer(asked.emptied(), options, request), gr.skip())
         try:
             data = read_bounded(path, settings.MAX_UPLOAD_BYTES)
             part, times = self.parts.of_upload(data, options.cleaning)
@@ -377,7 +385,7 @@ class SearchPage:
             answer = self._answer(asked, options, request)
         except LookalikeError as error:
             _warn(error)
-            answer = self._answer(replace(asked, parts=()), options, request)
+            answer = self._answer(asked.emptied(), options, request)
         examples = markup.examples(_sample(held, EXAMPLES))
         return self._status(held), *answer, examples, self._timer(held)
 
