@@ -305,3 +305,19 @@ def test_the_tab_fits_a_phone_in_the_dark(browser: Browser, owned: str) -> None:
     expect(card(page, "Garden").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
+
+
+def test_a_folder_dropped_from_the_file_manager_keeps_its_subfolders(
+    page: Page, album: Path
+) -> None:
+    zone = page.locator("#add-pictures").bounding_box()
+    assert zone is not None
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(album)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        place = {"type": kind, "x": zone["x"] + 40, "y": zone["y"] + 30, "data": data}
+        session.send("Input.dispatchDragEvent", place)
+    made = card(page, "Holiday").last
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    press(made, "Show pictures")
+    expect(made.get_by_label("Mark 日本 🐈/red 'x'.png")).to_be_visible()
