@@ -15,8 +15,13 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = PROJECT / ".venv"
 OLDEST = (3, 11)
-# One package of each file tells whether its requirements are there.
-TELLTALES = {"requirements.txt": ("gradio", "onnxruntime", "pillow_heif", "filelock")}
+# By these it is known whether the requirements of a file are there, without asking pip.
+TELLTALES = {
+    "requirements.txt": (
+        *("gradio", "onnxruntime", "sklearn", "numpy", "PIL", "pillow_heif", "filelock", "tqdm"),
+        *("certifi", "matplotlib", "threadpoolctl", "skimage"),
+    )
+}
 
 
 def run_in_environment(requirements: str) -> None:
