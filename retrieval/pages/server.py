@@ -1,5 +1,6 @@
 """The server around the pages: its theme, its headers, and the addresses of thumbnails."""
 
+import importlib.util
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -131,6 +132,8 @@ def launch(
         head="".join(f"<script>{_text(name)}</script>" for name in ("page.js", "library.js")),
         app_kwargs={
             "routes": [
+        # `/search` is also a tool for assistants, where gradio's extra for that is installed.
+        mcp_server=importlib.util.find_spec("mcp") is not None,
                 thumbnail_route(workspace),
                 original_route(workspace, library.access),
                 problems_route(workspace),
