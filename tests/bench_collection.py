@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.collection import Collection, Content, Entry
-from retrieval.embedding import Aspects
+from retrieval.embedding import Aspects, Embedder
 from retrieval.reduction import to_unit
 from retrieval.search import Request, Searcher, search
 from tests.made import encode, mean_colour, noise
@@ -38,15 +38,16 @@ class Embedder256:
         return "random vectors"
 
 
-def make(folder: Path, n: int) -> None:
-    """Write a collection of `n` random pictures."""
+def make(folder: Path, n: int, embedder: Embedder | Embedder256 | None = None) -> None:
+    """Write a collection of `n` random pictures, as if made with that embedder."""
+    embedder = embedder or Embedder256()
     rng = np.random.default_rng(0)
     thumbnail = encode(noise((96, 72)), "JPEG", quality=60)
 
     def rows(width: int) -> np.ndarray:
         return to_unit(rng.standard_normal((BATCH, width)).astype(np.float32))
 
-    with Collection.create(folder, "large", folder, Embedder256()) as collection:  # type: ignore[arg-type]
+    with Collection.create(folder, "large", folder, embedder) as collection:  # type: ignore[arg-type]
         for start in range(0, n, BATCH):
             vectors = rows(DIMENSION), rows(COLOURS), rows(TEXTURES), rows(LAYOUT)
             hashes = [f"{start + i:064x}" for i in range(BATCH)]
