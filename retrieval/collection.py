@@ -517,11 +517,15 @@ class Collection:
         if filters.shape:
             conditions.append(SHAPE_CONDITIONS[filters.shape])
         rows = self._all(
-            "SELECT pictures.id FROM pictures JOIN contents ON content = contents.id WHERE "
-            + (" AND ".join(conditions) or "1"),
+            f"SELECT pictures.id, {self._details} FROM pictures "
+            "JOIN contents ON content = contents.id WHERE " + (" AND ".join(conditions) or "1"),
             *(value for _, value in terms),
         )
-        return [id_ for (id_,) in rows]
+        if filters.words:
+            # Not in SQL, which knows capitals of English alone.
+            sought = filters.words.casefold()
+            rows = [row for row in rows if any(sought in text for text in _captions(row[1]))]
+        return [row[0] for row in rows]
 
     def distinct_labels(self) -> list[str]:
         """Return the labels that pictures have, in order; none is no label."""
@@ -666,6 +670,11 @@ class Collection:
     def _sentences(self) -> Iterator[None]:
         with self._mutex, explained(self.folder.name):
             yield
+
+
+def _captions(details: str) -> list[str]:
+    """Return what a CSV says of a picture, for comparing without regard to capitals."""
+    return [str(value).casefold() for value in json.loads(details).values()] if details else []
 
 
 def _pack(vector: Matrix | None, aspect: Aspect) -> bytes:

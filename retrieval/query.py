@@ -43,6 +43,7 @@ class Filters:
     megapixels: float = 0.0  # at least
     since: str = ""  # "2024-07-31": taken on that day or later
     until: str = ""
+    words: str = ""  # in what a CSV beside the pictures says of them
 
     @property
     def empty(self) -> bool:

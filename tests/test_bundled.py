@@ -9,8 +9,10 @@ import pytest
 from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.embedding import Embedder, open_embedder
+from retrieval.explanation import explain
 from retrieval.images import preprocess
-from tests.made import noise
+from retrieval.model import OnnxExtractor
+from tests.made import noise, pattern
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,13 @@ def test_ten_nearest_of_a_corel_picture_are_mostly_of_its_kind(
     assert whole["P@1"] >= 88
     assert whole["hit@10"] >= 97
     assert whole["mAP"] >= 68
+
+
+def test_the_places_of_a_picture_add_up_to_its_similarity(bundled: Embedder) -> None:
+    assert isinstance(bundled.extractor, OnnxExtractor)
+    how = bundled.card.preprocessing
+    pixels = np.stack([preprocess(pattern(kind, 3), how) for kind in ("dots", "stripes")])
+    _, maps = bundled.extractor.extract_with_map(pixels)
+    a, b = bundled.embed(pixels)
+    explanation = explain(bundled, maps[0], b)
+    assert float(explanation.places.sum()) == pytest.approx(float(a @ b), abs=1e-4)

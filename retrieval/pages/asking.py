@@ -146,6 +146,7 @@ def write_address(asked: Asked, options: Options) -> str:
         ("mp", f"{filters.megapixels:g}" if filters.megapixels else ""),
         ("since", filters.since),
         ("until", filters.until),
+        ("words", filters.words),
     ):
         if value:
             pairs.append((name, value))
@@ -174,6 +175,7 @@ def read_address(query: str) -> Address:
         megapixels=megapixels[0] if megapixels else 0.0,
         since=first("since")[:10],
         until=first("until")[:10],
+        words=first("words")[:100],
     )
     return Address(
         parts=_wishes(pairs),

@@ -46,6 +46,7 @@ def why(
         (words.FACT_FILE, picture.path),
         (words.FACT_SIZE, f"{picture.width:,} × {picture.height:,}"),
         (words.FACT_TAKEN, picture.taken or ""),
+        *picture.captions.items(),
     ]
     rows = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value

@@ -95,7 +95,7 @@
     const { do: what, key, id } = button.dataset;
     opener = button;
     tell(what, { key, id: Number(id) });
-    if (what === "pick") window.scrollTo({ top: 0, behavior: "smooth" });
+    if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: "smooth" });
   });
 
   document.addEventListener("keydown", (event) => {
@@ -125,6 +125,10 @@
     // Gradio's own parameters (the theme, say) are let be as long as nothing has been asked.
     if (first && !address) return;
     history[first ? "replaceState" : "pushState"]({}, "", address || location.pathname);
+    // On a phone the results lie below the question, out of sight.
+    if (!first && address && window.innerWidth <= 760) {
+      document.getElementById("answer")?.scrollIntoView({ behavior: "smooth" });
+    }
   };
 
   window.addEventListener("popstate", () => tell("visit", { query: location.search }));

@@ -66,6 +66,7 @@ class SearchOptions:
             self._until = gr.Textbox(
                 label=words.FILTER_UNTIL, placeholder=words.DATE_HINT, max_length=10
             )
+            self._words = gr.Textbox(label=words.FILTER_WORDS, max_length=100)
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         sliders = [self._subject, self._colour, self._texture]
         self._preset.input(_sliders_of, self._preset, sliders, **quiet)
@@ -79,7 +80,7 @@ class SearchOptions:
             *(self.choice, self._count, self._preset),
             *(self._subject, self._colour, self._texture),
             *(self._label, self._shape, self._megapixels, self._since, self._until),
-            *(self._order, self._cleaning),
+            *(self._words, self._order, self._cleaning),
         ]
 
     @property
@@ -97,7 +98,7 @@ class SearchOptions:
             *(slider.change for slider in sliders),
             *(self._label.input, self._shape.input, self._order.input, self._megapixels.submit),
             *(self._megapixels.blur, self._since.submit, self._since.blur),
-            *(self._until.submit, self._until.blur),
+            *(self._until.submit, self._until.blur, self._words.submit, self._words.blur),
         ]
 
     @property
@@ -120,6 +121,7 @@ class SearchOptions:
                 megapixels=max(0.0, float(values[self._megapixels] or 0)),
                 since=_date(values[self._since]),
                 until=_date(values[self._until]),
+                words=str(values[self._words] or "")[:100],
             ),
             order=values[self._order] if values[self._order] in ORDERS else "",
             cleaning=next((m for m in CLEANINGS if m == values[self._cleaning]), CLEANINGS[0]),
@@ -153,6 +155,7 @@ class SearchOptions:
             filters.megapixels,
             filters.since,
             filters.until,
+            filters.words,
             options.order,
             options.cleaning,
         )

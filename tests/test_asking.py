@@ -1,0 +1,106 @@
+"""A query and its options stand in the address, and come back from it."""
+
+import numpy as np
+import pytest
+
+from retrieval.embedding import Aspects
+from retrieval.pages.asking import (
+    KEPT_UPLOADS,
+    Address,
+    Asked,
+    Options,
+    Part,
+    Wish,
+    bounded_box,
+    read_address,
+    write_address,
+)
+from retrieval.query import Filters, Weights
+
+ASPECTS = Aspects(*(np.ones((1, 1), np.float32) for _ in range(3)))
+CAT = Part("cat.jpg", aspects=ASPECTS, placed=("pets", 3))
+DOG = Part("dog.jpg", aspects=ASPECTS, wanted=False, placed=("pets", 4))
+UPLOAD = Part("Your picture", aspects=ASPECTS, token="abc123", crop=(0.1, 0.2, 0.5, 1.0))
+
+ALL = Options(
+    "pets",
+    48,
+    Weights(1, 0.5, 0),
+    Filters("cats & dogs", "portrait", 2.5, "2024-01-01", "2024-12-31", "50 % grün"),
+    "newest",
+    "never",
+)
+
+
+@pytest.mark.parametrize(
+    ("parts", "options"),
+    [
+        ((), Options()),
+        ((CAT,), Options("pets")),
+        ((UPLOAD, DOG, CAT), Options(weights=Weights(0, 1, 0))),
+        ((CAT, UPLOAD), ALL),
+    ],
+    ids=["nothing", "a picture", "several in their order", "everything"],
+)
+def test_an_address_brings_back_what_was_asked(parts: tuple[Part, ...], options: Options) -> None:
+    address = read_address(write_address(Asked(parts), options))
+    wishes = tuple(Wish(part.placed, part.wanted, part.token, part.crop) for part in parts)
+    assert address == Address(wishes, options)
+
+
+def test_nothing_asked_leaves_the_address_bare() -> None:
+    assert write_address(Asked(), Options()) == ""
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?like=pets",
+        "?like=pets:x&unlike=:&crop=0-0-1-1",
+        "?n=many&match=2-0-0&mp=inf&shape=round&order=best&clean=maybe",
+        "?match=0-0-0&n=nan",
+        "?" + "&".join(f"like=a:{i}" for i in range(1000)),
+        "?%ff%fe=%00",
+        "?__theme=dark",
+    ],
+    ids=["no id", "broken", "nonsense", "nothing counts", "too many", "no text", "Gradio's own"],
+)
+def test_what_makes_no_sense_in_a_link_is_left_out(query: str) -> None:
+    address = read_address(query)
+    assert address.options == Options()
+    assert address.parts == ()
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((-1, 0.5, 2, 0.75), (0, 0.5, 1, 0.75)),
+        ((0.5, 0.5, 0.505, 1), None),
+        ((0.8, 0, 0.2, 1), None),
+    ],
+    ids=["beyond the edges", "a line", "inside out"],
+)
+def test_a_box_is_brought_into_the_picture(
+    box: tuple[float, ...], expected: tuple[float, ...] | None
+) -> None:
+    assert bounded_box(box) == expected
+
+
+def test_a_picture_is_wanted_or_not_but_not_both() -> None:
+    unwanted = Part("cat.jpg", aspects=ASPECTS, wanted=False, placed=("pets", 3))
+    asked = Asked().only(CAT).adding(DOG).adding(unwanted)
+    assert [(part.name, part.wanted) for part in asked.parts] == [
+        ("dog.jpg", False),
+        ("cat.jpg", False),
+    ]
+
+
+def test_the_latest_uploads_are_kept_for_the_back_button() -> None:
+    asked = Asked()
+    for number in range(KEPT_UPLOADS + 3):
+        asked = asked.only(Part("Your picture", token=f"upload {number}"))
+    asked = asked.emptied()
+    assert asked.parts == ()
+    assert [part.token for part in asked.uploads] == [
+        f"upload {number}" for number in range(KEPT_UPLOADS + 2, 2, -1)
+    ]

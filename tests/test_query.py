@@ -1,0 +1,80 @@
+"""What counts in a query: the weighted mean of the cosines, exactly."""
+
+import numpy as np
+import pytest
+
+from retrieval.collection import Collection
+from retrieval.embedding import Aspects
+from retrieval.errors import LookalikeError
+from retrieval.query import Filters, Weights, join_aspects, weigh
+from retrieval.reduction import to_unit
+
+
+def made_aspects(n: int, seed: int) -> Aspects:
+    generator = np.random.default_rng(seed)
+    return Aspects(*(to_unit(generator.normal(size=(n, width))) for width in (5, 4, 3)))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [Weights(1, 0, 0), Weights(0, 1, 0), Weights(0.2, 0.3, 1), Weights(1, 1, 1)],
+    ids=["subject", "colour", "mixed", "all"],
+)
+def test_a_product_is_the_weighted_mean_of_the_cosines(weights: Weights) -> None:
+    query, pictures = made_aspects(1, 0), made_aspects(20, 1)
+    cosines = [
+        weights.subject * pictures.subject @ query.subject[0],
+        weights.colour * pictures.colour @ query.colour[0],
+        weights.texture * pictures.texture @ query.texture[0],
+    ]
+    joined = np.hstack([pictures.subject, pictures.colour, pictures.texture])
+    vectors = pictures.subject if weights == Weights() else joined
+    np.testing.assert_allclose(
+        vectors @ weigh(query, weights)[0], sum(cosines) / weights.total, atol=1e-6
+    )
+
+
+def test_each_aspect_of_several_pictures_is_joined_by_itself() -> None:
+    a, b, unlike = (made_aspects(1, seed) for seed in (0, 1, 2))
+    joined = join_aspects([a, b], [unlike])
+    expected = to_unit((a.colour + b.colour) / 2 - 0.4 * unlike.colour)
+    np.testing.assert_allclose(joined.colour, expected, atol=1e-6)
+
+
+def test_an_aspect_that_is_not_kept_stays_empty() -> None:
+    plain = Aspects(np.ones((1, 1), np.float32), *(np.zeros((1, 0), np.float32),) * 2)
+    assert join_aspects([plain], []).texture.shape == (1, 0)
+
+
+def test_nothing_to_be_like_is_refused() -> None:
+    with pytest.raises(LookalikeError, match="at least one picture"):
+        join_aspects([], [made_aspects(1, 0)])
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_weights_lie_between_0_and_1(share: float) -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Weights(colour=share)
+
+
+def test_empty_filters_know_it() -> None:
+    assert Filters().empty
+    assert not Filters(shape="portrait").empty
+
+
+def test_pictures_are_filtered_by_what_is_known_of_them(indexed: Collection) -> None:
+    ids = {picture.path: picture.id for picture in indexed.pictures()}
+    indexed.caption([("warm/red.png", "warm", '{"place": "GRÜNWALD", "year": "2019"}')])
+
+    def found(filters: Filters) -> set[str]:
+        matching = set(indexed.matching(filters))
+        return {path for path, id_ in ids.items() if id_ in matching}
+
+    assert found(Filters(label="warm")) == {path for path in ids if path.startswith("warm/")}
+    assert found(Filters(words="grün")) == {"warm/red.png"}
+    assert found(Filters(words="place")) == set()  # a column's name is no caption
+    assert found(Filters(label="cold", words="grün")) == set()
+    assert found(Filters(shape="landscape")) == set(ids)
+    assert found(Filters(shape="portrait")) == set()
+    assert found(Filters(megapixels=1)) == set()
+    assert found(Filters(since="2000-01-01")) == set()  # none says when it was taken
