@@ -31,6 +31,7 @@ SHAPES = ("Landscape", "Portrait", "Square")
 FILTER_MEGAPIXELS = "At least, in megapixels"
 FILTER_SINCE = "Taken since"
 FILTER_UNTIL = "Taken until"
+FILTER_WORDS = "Words in the caption"
 DATE_HINT = "2024-07-31"
 BAD_DATE = "Write a date as year-month-day, such as 2024-07-31."
 ORDER = "Order"
