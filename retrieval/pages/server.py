@@ -201,7 +201,14 @@ def theme() -> gr.themes.Base:
         neutral_hue="stone",
         font=fonts,
         font_mono=["ui-monospace", "Consolas", "monospace"],
-    ).set(block_border_width="1px", block_border_width_dark="1px", block_shadow="none")
+    ).set(
+        block_border_width="1px",
+        block_border_width_dark="1px",
+        block_shadow="none",
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        input_shadow="none",
+    )
 
 
 def make_library(workspace: Workspace, password: str | None, public: bool) -> LibraryPage:
