@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from retrieval import settings
 from retrieval.bundle import pack, unpack_bundle
+from retrieval.changes import find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.commands import evaluate, paper
@@ -21,7 +22,7 @@ from retrieval.commands.reading import features_of
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.images import read_bounded
-from retrieval.indexing import Bounds, find_changes, index_folder
+from retrieval.indexing import Bounds, index_folder
 from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca

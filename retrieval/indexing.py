@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.captions import Caption, captioned, read_captions
-from retrieval.collection import Collection, Content, Entry, Move
+from retrieval.captions import Caption, captioned
+from retrieval.changes import Changes as Changes
+from retrieval.changes import as_text, label_of, name_of
+from retrieval.changes import find_changes as find_changes
+from retrieval.collection import Collection, Content, Entry
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, PictureError, explain_os_error
-from retrieval.files import sha256_of_file
+from retrieval.errors import PictureError, explain_os_error
 from retrieval.images import (
     THUMBNAIL_SIDE,
-    find_images,
     open_picture,
     preprocess,
     read_bounded,
@@ -35,30 +36,6 @@ class Bounds:
 
     bytes: int = 300 * 2**20
     pixels: int = 200_000_000
-
-
-@dataclass(frozen=True)
-class Changes:
-    """How a folder differs from what a collection knows of it."""
-
-    to_read: tuple[Path, ...]  # new or changed since
-    vanished: tuple[str, ...]  # known, but no longer there
-    unchanged: int
-    unreadable_folders: tuple[str, ...]  # their pictures are kept as they are known
-    changed: tuple[str, ...] = ()  # those of `to_read` that are known, with other bytes
-    moved: tuple[Move, ...] = ()  # the same bytes at another path
-    captions: Mapping[str, Caption] = field(default_factory=dict)  # what the CSVs say of all
-    recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
-
-    @property
-    def new(self) -> int:
-        """How many files are there that were not."""
-        return len(self.to_read) - len(self.changed)
-
-    @property
-    def any(self) -> bool:
-        """Whether there is anything to apply."""
-        return bool(self.to_read or self.vanished or self.moved or self.recaptioned)
 
 
 @dataclass(frozen=True)
@@ -96,92 +73,6 @@ class _Claims:
                 return False
             self.taken.add(sha256)
             return True
-
-
-def find_changes(collection: Collection, root: Path) -> Changes:
-    """Compare the pictures below `root` with what the collection knows, by size and time.
-
-    New files as large as one that vanished are read, and where the bytes are the same as well the
-    file has only moved. Pictures that were taken out of the collection are passed over.
-    """
-    if not root.is_dir():
-        # Visitors read this too, and are not to learn where it lies.
-        raise LookalikeError(
-            f"There is no folder {root.name} any more. If it is on another disk, connect that disk."
-        )
-    known = collection.files()
-    excluded = collection.excluded()
-    closed: list[str] = []
-
-    def note(error: OSError) -> None:
-        closed.append(_relative(Path(str(error.filename)), root))
-
-    to_read: dict[str, Path] = {}
-    seen = set()
-    for path in find_images(root, note):
-        name = _relative(path, root)
-        if name in excluded:
-            continue
-        seen.add(name)
-        try:
-            status = path.stat()
-            if known.get(name) == (status.st_size, status.st_mtime_ns):
-                continue
-        except OSError:
-            pass  # reading it will say why
-        to_read[name] = path
-    vanished = {
-        name: size
-        for name, (size, _) in known.items()
-        if name not in seen and not any(_is_below(name, folder) for folder in closed)
-    }
-    captions = read_captions(root)
-    new = {name: path for name, path in to_read.items() if name not in known}
-    moved = _find_moves(collection, vanished, new, captions)
-    for move in moved:
-        del vanished[move.old], to_read[move.new.path]
-    recaptioned = []
-    for name, now in collection.captions().items():
-        then = captioned(name, label_of(name), captions)
-        if name in seen and then != now:
-            recaptioned.append((name, *then))
-    return Changes(
-        tuple(to_read.values()),
-        tuple(vanished),
-        len(seen) - len(to_read) - len(moved),
-        tuple(closed),
-        tuple(name for name in to_read if name in known),
-        moved,
-        captions,
-        tuple(recaptioned),
-    )
-
-
-def _find_moves(
-    collection: Collection,
-    vanished: Mapping[str, int],
-    new: Mapping[str, Path],
-    captions: Mapping[str, Caption],
-) -> tuple[Move, ...]:
-    """Pair vanished files with new ones of the same bytes."""
-    sizes = set(vanished.values())
-    by_content: dict[str, list[str]] = {}
-    for name, sha256 in collection.hashes(vanished):
-        by_content.setdefault(sha256, []).append(name)
-    moved = []
-    for name, path in new.items():
-        try:
-            status = path.stat()
-            if status.st_size not in sizes:
-                continue
-            old_names = by_content.get(sha256_of_file(path))
-        except OSError:
-            continue
-        if old_names:
-            label, details = captioned(name, label_of(name), captions)
-            entry = Entry(name, status.st_size, status.st_mtime_ns, label, None, details=details)
-            moved.append(Move(old_names.pop(0), entry))
-    return tuple(moved)
 
 
 def index_folder(
@@ -235,12 +126,6 @@ def index_folder(
         if waiting:
             raise RuntimeError("a copy was left without its content")
         collection.prune()
-
-
-def label_of(path: str) -> str:
-    """Return the label that a relative path gives: its first folder, or "" outside of any."""
-    folder, slash, _ = path.partition("/")
-    return folder if slash else ""
 
 
 def _settle(entry: Entry, known: set[str], failed: dict[str, str]) -> Entry | None:
@@ -305,7 +190,7 @@ def _prepare(
     bounds: Bounds,
     captions: Mapping[str, Caption],
 ) -> _Prepared:
-    name = _relative(path, root)
+    name = name_of(path, root)
     label, details = captioned(name, label_of(name), captions)
     size = modified = 0
     sha256: str | None = None
@@ -316,7 +201,7 @@ def _prepare(
     try:
         status = path.stat()
         size, modified = status.st_size, status.st_mtime_ns
-        if _text(str(path)) != str(path):
+        if as_text(str(path)) != str(path):
             raise PictureError("The file's name is not valid text. Rename it.")
         data = read_bounded(path, bounds.bytes)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -349,19 +234,3 @@ def _batches(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]
             batch, heavy = [], 0
     if batch:
         yield batch
-
-
-def _relative(path: Path, root: Path) -> str:
-    try:
-        return _text(path.relative_to(root).as_posix())
-    except ValueError:
-        return _text(path.as_posix())
-
-
-def _text(name: str) -> str:
-    """Replace what no database or page can hold: bytes of a name that are no text."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _is_below(name: str, folder: str) -> bool:
-    return folder == "." or name.startswith(folder + "/")

@@ -15,10 +15,11 @@ import numpy as np
 from PIL import Image
 
 from retrieval import settings
+from retrieval.changes import find_changes
 from retrieval.collection import Collection, Content, Entry
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.images import THUMBNAIL_SIDE, open_picture, preprocess, scale_for, thumbnail
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 from retrieval.sketch import describe_layout
 from tests.made import noise
 

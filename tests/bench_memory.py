@@ -10,8 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 from tests.made import encode, mean_colour, noise
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from retrieval import settings
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.features import extract_files
 from retrieval.images import Preprocessing
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 from retrieval.model import ModelCard, OnnxExtractor
 from retrieval.reduction import fit_pca, save_pca
 from tests.made import mean_colour, need, noise, save_hues

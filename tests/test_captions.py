@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from retrieval.captions import Caption, caption_key, captioned, parse_captions, read_captions
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 
 
 def parsed(text: str) -> dict[str, Caption]:

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
-from retrieval.indexing import Changes, find_changes, index_folder
+from retrieval.indexing import index_folder
 from tests.made import by_hue, extracted
 
 

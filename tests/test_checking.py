@@ -10,11 +10,12 @@ import pytest
 
 from retrieval import settings
 from retrieval.__main__ import main
+from retrieval.changes import find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import DATABASE, THUMBNAILS, Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 
 
 @contextmanager

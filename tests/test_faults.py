@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.changes import find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 from retrieval.uploads import UploadBounds, Uploads
 from tests.made import encode, noise
 

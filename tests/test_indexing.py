@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from retrieval import settings
+from retrieval.changes import find_changes, label_of
 from retrieval.collection import DATABASE, THUMBNAILS, Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.images import open_picture
-from retrieval.indexing import Bounds, Step, find_changes, index_folder, label_of
+from retrieval.indexing import Bounds, Step, index_folder
 from tests.made import by_hue, encode, extracted, mean_colour, noise, save_hues
 
 HUES = {f"{hue:03}.png": float(hue) for hue in range(0, 360, 12)}  # thirty

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from retrieval import settings
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.compare import Comparison, Setting
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 from retrieval.quality import (
     Progress,
     compare_settings,

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 from retrieval.search import Found, Searcher
 from tests.made import by_hue, encode, mean_colour
 

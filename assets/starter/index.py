@@ -9,9 +9,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from retrieval import settings
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import open_embedder
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 
 NAME = "Starter"
 

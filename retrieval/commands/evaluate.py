@@ -10,6 +10,7 @@ from typing import Any
 
 from retrieval import compare, report, settings
 from retrieval.captions import captioned, read_captions
+from retrieval.changes import label_of
 from retrieval.commands.reading import features_of, write
 from retrieval.compare import Comparison, Setting
 from retrieval.embedding import describe
@@ -17,7 +18,6 @@ from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Evaluation, Labelled, SelfTest, as_rows, as_table
 from retrieval.features import extract_files
 from retrieval.images import open_picture, thumbnail
-from retrieval.indexing import label_of
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, Reduction, load_pca
 

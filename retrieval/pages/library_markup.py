@@ -11,8 +11,8 @@ from html import escape
 from pathlib import Path, PurePosixPath
 
 from retrieval.building import Building
+from retrieval.changes import Changes
 from retrieval.collection import Collection, PictureRecord
-from retrieval.indexing import Changes
 from retrieval.pages import words
 from retrieval.pages.markup import duration, thumbnail_address
 from retrieval.uploads import UploadBounds

@@ -11,8 +11,9 @@ import gradio as gr
 
 from retrieval import settings
 from retrieval.bundle import unpack_bundle
+from retrieval.changes import Changes, find_changes
 from retrieval.errors import LookalikeError
-from retrieval.indexing import Bounds, Changes, find_changes
+from retrieval.indexing import Bounds
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
 from retrieval.pages.sessions import Access, visitor_of

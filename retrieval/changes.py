@@ -1,0 +1,144 @@
+"""How a folder differs from what a collection knows of it: what is new, changed, moved and gone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retrieval.captions import Caption, captioned, read_captions
+from retrieval.collection import Collection, Entry, Move
+from retrieval.errors import LookalikeError
+from retrieval.files import sha256_of_file
+from retrieval.images import find_images
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How a folder differs from what a collection knows of it."""
+
+    to_read: tuple[Path, ...]  # new or changed since
+    vanished: tuple[str, ...]  # known, but no longer there
+    unchanged: int
+    unreadable_folders: tuple[str, ...]  # their pictures are kept as they are known
+    changed: tuple[str, ...] = ()  # those of `to_read` that are known, with other bytes
+    moved: tuple[Move, ...] = ()  # the same bytes at another path
+    captions: Mapping[str, Caption] = field(default_factory=dict)  # what the CSVs say of all
+    recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
+
+    @property
+    def new(self) -> int:
+        """How many files are there that were not."""
+        return len(self.to_read) - len(self.changed)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to apply."""
+        return bool(self.to_read or self.vanished or self.moved or self.recaptioned)
+
+
+def find_changes(collection: Collection, root: Path) -> Changes:
+    """Compare the pictures below `root` with what the collection knows, by size and time.
+
+    New files as large as one that vanished are read, and where the bytes are the same as well the
+    file has only moved. Pictures that were taken out of the collection are passed over.
+    """
+    if not root.is_dir():
+        # Visitors read this too, and are not to learn where it lies.
+        raise LookalikeError(
+            f"There is no folder {root.name} any more. If it is on another disk, connect that disk."
+        )
+    known = collection.files()
+    excluded = collection.excluded()
+    closed: list[str] = []
+
+    def note(error: OSError) -> None:
+        closed.append(name_of(Path(str(error.filename)), root))
+
+    to_read: dict[str, Path] = {}
+    seen = set()
+    for path in find_images(root, note):
+        name = name_of(path, root)
+        if name in excluded:
+            continue
+        seen.add(name)
+        try:
+            status = path.stat()
+            if known.get(name) == (status.st_size, status.st_mtime_ns):
+                continue
+        except OSError:
+            pass  # reading it will say why
+        to_read[name] = path
+    vanished = {
+        name: size
+        for name, (size, _) in known.items()
+        if name not in seen and not any(_is_below(name, folder) for folder in closed)
+    }
+    captions = read_captions(root)
+    new = {name: path for name, path in to_read.items() if name not in known}
+    moved = _find_moves(collection, vanished, new, captions)
+    for move in moved:
+        del vanished[move.old], to_read[move.new.path]
+    recaptioned = []
+    for name, now in collection.captions().items():
+        then = captioned(name, label_of(name), captions)
+        if name in seen and then != now:
+            recaptioned.append((name, *then))
+    return Changes(
+        tuple(to_read.values()),
+        tuple(vanished),
+        len(seen) - len(to_read) - len(moved),
+        tuple(closed),
+        tuple(name for name in to_read if name in known),
+        moved,
+        captions,
+        tuple(recaptioned),
+    )
+
+
+def _find_moves(
+    collection: Collection,
+    vanished: Mapping[str, int],
+    new: Mapping[str, Path],
+    captions: Mapping[str, Caption],
+) -> tuple[Move, ...]:
+    """Pair vanished files with new ones of the same bytes."""
+    sizes = set(vanished.values())
+    by_content: dict[str, list[str]] = {}
+    for name, sha256 in collection.hashes(vanished):
+        by_content.setdefault(sha256, []).append(name)
+    moved = []
+    for name, path in new.items():
+        try:
+            status = path.stat()
+            if status.st_size not in sizes:
+                continue
+            old_names = by_content.get(sha256_of_file(path))
+        except OSError:
+            continue
+        if old_names:
+            label, details = captioned(name, label_of(name), captions)
+            entry = Entry(name, status.st_size, status.st_mtime_ns, label, None, details=details)
+            moved.append(Move(old_names.pop(0), entry))
+    return tuple(moved)
+
+
+def label_of(path: str) -> str:
+    """Return the label that a relative path gives: its first folder, or "" outside of any."""
+    folder, slash, _ = path.partition("/")
+    return folder if slash else ""
+
+
+def name_of(path: Path, root: Path) -> str:
+    """Return the name by which a collection knows a picture below `root`."""
+    try:
+        return as_text(path.relative_to(root).as_posix())
+    except ValueError:
+        return as_text(path.as_posix())
+
+
+def as_text(name: str) -> str:
+    """Replace what no database or page can hold: bytes of a name that are no text."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_below(name: str, folder: str) -> bool:
+    return folder == "." or name.startswith(folder + "/")
