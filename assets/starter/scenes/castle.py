@@ -321,6 +321,8 @@ def build(seed: int) -> None:
         some = terrain.noise(x / 5, y / 5, seed) > (0.15 if season == "winter" else -0.3)
         terrain.scatter(draw, tufts, x[some], y[some], height, (0.5, 1.2), tilt=0.1)
     eye = 2.2 if wet else float(height(np.array([0.0]), np.array([1.5]))[0]) + rng.uniform(1.8, 6)
+    # No longer a lens than leaves room above the highest banner.
+    fits = 13.5 * centre[1] / (0.58 * (best - eye) + 9)
     stage.camera(
         (0, 0, eye),
         (
@@ -328,7 +330,7 @@ def build(seed: int) -> None:
             centre[1],
             eye + (best - eye) * rng.uniform(0.42, 0.50),
         ),
-        lens=rng.choice((40, 46, 54)),
+        lens=min(rng.choice((40, 46, 54)), fits),
     )
     stage.haze(3800)
     if mist:
