@@ -27,12 +27,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from retrieval.collection import COLUMNS, Aspect, Collection, Content, Entry, PictureRecord
+from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import replace_when_done
 from retrieval.images import SUFFIXES
 from retrieval.library import new_folder
+from retrieval.records import Aspect, Content, Entry, PictureRecord
+from retrieval.schema import COLUMNS
 from retrieval.zips import check_table, storable
 
 FORMAT_VERSION = 1

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrieval.captions import Caption, captioned, read_captions
-from retrieval.collection import Collection, Entry, Move
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import sha256_of_file
 from retrieval.images import find_images
+from retrieval.records import Entry, Move
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from retrieval.collection import COLUMNS, DATABASE, THUMBNAILS, Collection
+from retrieval.collection import Collection
 from retrieval.database import connect
 from retrieval.errors import LookalikeError
+from retrieval.schema import COLUMNS, DATABASE, THUMBNAILS
+from retrieval.store import Store
+from retrieval.writing import forget_contents
 
 
 @dataclass(frozen=True)
@@ -67,24 +70,25 @@ def _check_files(folder: Path) -> Iterator[Finding]:
 
 def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
     lost: dict[str, str] = {}  # why a content has to be computed again, by its SHA-256
+    store = collection.store
     dimension = int(collection.provenance()["dimension"])
-    for sha256, embedding in collection.raw_embeddings():
+    for sha256, embedding in _vectors(store):
         if why := _wrong_with(embedding, dimension):
             lost[sha256] = why
     known = collection.known_contents()
     kept = set()
-    for sha256, jpeg in collection.raw_thumbnails():
+    for sha256, jpeg in _thumbnails(store):
         kept.add(sha256)
         if sha256 in known and not _is_jpeg(jpeg):
             lost[sha256] = "its thumbnail is damaged"
     for sha256 in known - kept:
         lost[sha256] = "its thumbnail is missing"
-    paths = collection.paths_by_content()
+    paths = _paths_by_content(store)
     for sha256, why in sorted(lost.items(), key=lambda item: paths.get(item[0], [""])[0]):
         for path in paths.get(sha256, []):
             yield Finding(f"{path}: {why}.", repair)
     if repair and lost:
-        collection.forget_contents(lost)
+        forget_contents(store, lost)
         collection.prune()
     unused = (known - set(paths)) | (kept - known)
     if unused:
@@ -99,6 +103,28 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
             if repair:
                 collection.caption([(path, collection.captions()[path][0], "")])
             yield Finding(f"{path}: its captions cannot be read.", repair)
+
+
+def _vectors(store: Store) -> Iterator[tuple[str, bytes]]:
+    """Yield SHA-256 and stored vector of each content."""
+    with store.held():
+        yield from store.database.execute("SELECT sha256, embedding FROM contents")
+
+
+def _thumbnails(store: Store) -> Iterator[tuple[str, bytes]]:
+    """Yield SHA-256 and JPEG of each thumbnail."""
+    with store.held():
+        yield from store.thumbnails.execute("SELECT sha256, jpeg FROM thumbnails")
+
+
+def _paths_by_content(store: Store) -> dict[str, list[str]]:
+    """Return the paths of the pictures of each content, by its SHA-256."""
+    paths: dict[str, list[str]] = {}
+    for sha256, path in store.rows(
+        "SELECT sha256, path FROM pictures JOIN contents ON content = contents.id ORDER BY path"
+    ):
+        paths.setdefault(sha256, []).append(path)
+    return paths
 
 
 def _wrong_with(embedding: bytes, dimension: int) -> str:

@@ -15,7 +15,7 @@ from retrieval.captions import Caption, captioned
 from retrieval.changes import Changes as Changes
 from retrieval.changes import as_text, label_of, name_of
 from retrieval.changes import find_changes as find_changes
-from retrieval.collection import Collection, Content, Entry
+from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import PictureError, explain_os_error
 from retrieval.images import (
@@ -27,6 +27,7 @@ from retrieval.images import (
     thumbnail,
 )
 from retrieval.model import available_cpus
+from retrieval.records import Content, Entry
 from retrieval.sketch import describe_layout
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.collection import Collection, PictureRecord
+from retrieval.collection import Collection
 from retrieval.compare import Comparison, Setting, compare, embed
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError
@@ -20,6 +20,7 @@ from retrieval.evaluation import Labelled, SelfTest
 from retrieval.images import open_picture, preprocess
 from retrieval.model import FeatureExtractor, OnnxExtractor, available_cpus
 from retrieval.rankings import Integers
+from retrieval.records import PictureRecord
 from retrieval.reduction import Matrix, Reduction, load_pca
 from retrieval.search import Searcher
 

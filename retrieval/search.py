@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.collection import Collection, Embeddings, PictureRecord
+from retrieval.collection import Collection
 from retrieval.confidence import Calibration, Confidence, calibrate
 from retrieval.duplicates import fold
 from retrieval.embedding import Aspects, Embedder
@@ -17,6 +17,7 @@ from retrieval.errors import LookalikeError
 from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, weigh
 from retrieval.ranking import Indices, rank
+from retrieval.records import Embeddings, PictureRecord
 from retrieval.reduction import Matrix
 from retrieval.sketch import COPY
 

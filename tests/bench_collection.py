@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.collection import Collection, Content, Entry
+from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
+from retrieval.records import Content, Entry
 from retrieval.reduction import to_unit
 from retrieval.search import Request, Searcher, search
 from tests.made import encode, mean_colour, noise

@@ -16,10 +16,11 @@ from PIL import Image
 
 from retrieval import settings
 from retrieval.changes import find_changes
-from retrieval.collection import Collection, Content, Entry
+from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.images import THUMBNAIL_SIDE, open_picture, preprocess, scale_for, thumbnail
 from retrieval.indexing import index_folder
+from retrieval.records import Content, Entry
 from retrieval.sketch import describe_layout
 from tests.made import noise
 

@@ -12,10 +12,11 @@ from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
-from retrieval.collection import DATABASE, THUMBNAILS, Collection
+from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
+from retrieval.schema import DATABASE, THUMBNAILS
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.collection import DATABASE, THUMBNAILS, Collection, Content, Entry
+from retrieval.collection import Collection
 from retrieval.errors import BusyError, LookalikeError
+from retrieval.records import Content, Entry
+from retrieval.schema import DATABASE, THUMBNAILS
 from tests.made import mean_colour
 
 ODD_NAMES = (

@@ -16,11 +16,12 @@ import pytest
 
 from retrieval import settings
 from retrieval.changes import find_changes, label_of
-from retrieval.collection import DATABASE, THUMBNAILS, Collection
+from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.images import open_picture
 from retrieval.indexing import Bounds, Step, index_folder
+from retrieval.schema import DATABASE, THUMBNAILS
 from tests.made import by_hue, encode, extracted, mean_colour, noise, save_hues
 
 HUES = {f"{hue:03}.png": float(hue) for hue in range(0, 360, 12)}  # thirty

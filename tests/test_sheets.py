@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from retrieval.collection import Collection, PictureRecord
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.records import PictureRecord
 from retrieval.search import Match
 from retrieval.sheets import MAX_ON_ONE_PICTURE, Packed, save_contact_sheet, save_csv, save_zip
 from tests.made import by_hue, encode, noise

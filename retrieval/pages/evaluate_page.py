@@ -16,7 +16,6 @@ from typing import Any
 import gradio as gr
 
 from retrieval import report, settings
-from retrieval.collection import PictureRecord
 from retrieval.compare import Comparison
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Evaluation, as_rows
@@ -26,6 +25,7 @@ from retrieval.pages.sessions import visitor_of
 from retrieval.plots import draw_png
 from retrieval.quality import Labels, compare_settings, plan_test, settings_for
 from retrieval.rankings import NEAREST
+from retrieval.records import PictureRecord
 from retrieval.search import Searcher
 from retrieval.workspace import Workspace
 

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from retrieval.building import Building
 from retrieval.changes import Changes
-from retrieval.collection import Collection, PictureRecord
+from retrieval.collection import Collection
 from retrieval.pages import words
 from retrieval.pages.markup import duration, thumbnail_address
+from retrieval.records import PictureRecord
 from retrieval.uploads import UploadBounds
 
 LISTED = 200  # names in one list

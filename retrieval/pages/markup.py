@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import PurePosixPath
 
-from retrieval.collection import PictureRecord
 from retrieval.confidence import Confidence
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import words
 from retrieval.pages.asking import Asked
 from retrieval.pages.parts import as_data
+from retrieval.records import PictureRecord
 from retrieval.search import Found, Match
 from retrieval.workspace import Building
 

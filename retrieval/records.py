@@ -1,0 +1,77 @@
+"""What a collection holds, as it is written and as it is read."""
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.reduction import Matrix
+
+Aspect = Literal["subject", "colour", "texture", "sketch"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was computed from the bytes of one file."""
+
+    sha256: str
+    width: int
+    height: int
+    taken: str | None
+    embedding: Matrix  # (k,), unit
+    thumbnail: bytes  # JPEG
+    colour: Matrix | None = None  # (c,), unit
+    texture: Matrix | None = None  # (t,), unit
+    sketch: Matrix | None = None  # (s,), unit, by which copies are known
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, as it is to be written: with the hash of a content, or the reason for none."""
+
+    path: str  # relative to the pictures' folder, with forward slashes
+    size: int  # bytes
+    modified: int  # nanoseconds since 1970
+    label: str  # the first subfolder, or what a CSV says; "" for none
+    sha256: str | None
+    problem: str | None = None
+    details: str = ""  # what a CSV says beside the label, as a JSON object; "" for nothing
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """One picture of a collection, as it is shown."""
+
+    id: int
+    path: str
+    label: str
+    size: int
+    width: int
+    height: int
+    taken: str | None
+    sha256: str
+    details: str = ""
+
+    @property
+    def captions(self) -> dict[str, str]:
+        """What a CSV beside the pictures says of this one, by column."""
+        return json.loads(self.details) if self.details else {}
+
+
+@dataclass(frozen=True)
+class Move:
+    """A file that is known by another path: only the path changes."""
+
+    old: str
+    new: Entry  # its sha256 is not used
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """All embeddings of a collection at one revision, row by row."""
+
+    ids: npt.NDArray[np.int64]  # (n,), the pictures' ids
+    vectors: Matrix  # (n, k), unit
+    revision: int

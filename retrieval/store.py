@@ -1,0 +1,86 @@
+"""The two files of an opened collection: reading, writing in transactions, and its facts."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from retrieval.database import connect, damaged, explained
+from retrieval.errors import BusyError, LookalikeError, explain_os_error
+from retrieval.schema import DATABASE, THUMBNAILS
+
+
+class Store:
+    """Both databases of a collection; one thread at a time, and errors in sentences."""
+
+    def __init__(self, folder: Path, read_only: bool) -> None:
+        self.folder = folder
+        self._mutex = threading.RLock()
+        self.database = connect(folder / DATABASE, read_only)
+        self.thumbnails = connect(folder / THUMBNAILS, read_only)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        with self._mutex:
+            self.database.close()
+            self.thumbnails.close()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other threads out, and turn SQLite's errors into sentences."""
+        with self._mutex, explained(self.folder.name):
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all or nothing."""
+        with self.held(), self.database as database:
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+
+    @contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """Write all or nothing, and raise the revision, so that others read anew."""
+        with self.transaction() as database:
+            yield database
+            database.execute("UPDATE facts SET value = value + 1 WHERE key = 'revision'")
+
+    def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        """Return the answer to a query."""
+        with self.held():
+            return self.database.execute(query, values).fetchall()
+
+    def fact(self, key: str, default: str | None = None) -> str:
+        """Return what is noted about the collection; without a default it has to be there."""
+        rows = self.rows("SELECT value FROM facts WHERE key = ?", key)
+        if not rows and default is not None:
+            return default
+        if not rows:
+            raise LookalikeError(damaged(self.folder.name))
+        return str(rows[0][0])
+
+    def note(self, facts: Mapping[str, str]) -> None:
+        """Note something about the collection."""
+        with self.transaction() as database:
+            database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Hold the right to change the collection, as `Collection.building` says."""
+        lock = FileLock(self.folder / "building.lock", timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise BusyError(
+                f"Another window or program is already working on {self.fact('name')}. Wait until "
+                "it has finished, or close it."
+            ) from error
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from error
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,78 @@
+"""The vectors of a collection, an aspect at a time: how they are kept, and how they are read."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from retrieval.database import damaged
+from retrieval.errors import LookalikeError
+from retrieval.records import Aspect, Embeddings
+from retrieval.reduction import Matrix, to_unit
+from retrieval.schema import COLUMNS
+from retrieval.store import Store
+
+ROWS_AT_ONCE = 1_000
+
+
+def pack(vector: Matrix | None, aspect: Aspect) -> bytes:
+    """Return a vector as it is kept; one that was not computed takes no room."""
+    return b"" if vector is None else vector.astype(COLUMNS[aspect][1]).tobytes()
+
+
+def read_all(store: Store, aspect: Aspect) -> Embeddings:
+    """Read all vectors of one aspect, ordered by path; zeros where the aspect is not kept."""
+    column, kind = COLUMNS[aspect]
+    with store.held(), store.database as database:
+        database.execute("BEGIN")
+        revision = int(store.fact("revision"))
+        n = database.execute("SELECT count(content) FROM pictures").fetchone()[0]
+        if aspect == "subject":
+            width = int(store.fact("dimension"))
+        else:
+            longest = f"SELECT max(length({column})) FROM contents"
+            width = (database.execute(longest).fetchone()[0] or 0) // np.dtype(kind).itemsize
+        ids = np.empty(n, np.int64)
+        vectors = np.zeros((n, width), np.float32)
+        rows = database.execute(
+            f"SELECT pictures.id, {column} FROM pictures "
+            "JOIN contents ON content = contents.id ORDER BY path"
+        )
+        whole, at = width * np.dtype(kind).itemsize, 0
+        while chunk := rows.fetchmany(ROWS_AT_ONCE):
+            blobs = [blob for _, blob in chunk]
+            if aspect != "subject":
+                blobs = [blob or bytes(whole) for blob in blobs]
+            if any(len(blob) != whole for blob in blobs):
+                raise LookalikeError(damaged(store.folder.name))
+            end = at + len(chunk)
+            ids[at:end] = [id_ for id_, _ in chunk]
+            vectors[at:end] = np.frombuffer(b"".join(blobs), kind).reshape(len(blobs), width)
+            at = end
+    # Half precision leaves lengths a little off 1.
+    return Embeddings(ids, vectors if kind == "<f4" else to_unit(vectors), revision)
+
+
+def read_some(store: Store, ids: Sequence[int], aspect: Aspect) -> Matrix:
+    """Return unit vectors `(n, k)` of these pictures; zeros where the aspect is not kept."""
+    column, kind = COLUMNS[aspect]
+    query = (
+        f"SELECT {column} FROM pictures JOIN contents ON content = contents.id "
+        "WHERE pictures.id = ?"
+    )
+    blobs = [blob for id_ in ids for (blob,) in store.rows(query, id_) or [(b"",)]]
+    rows = [np.frombuffer(blob, kind) for blob in blobs]
+    vectors = np.zeros((len(rows), max(map(len, rows), default=0)), np.float32)
+    for vector, row in zip(vectors, rows, strict=True):
+        vector[: len(row)] = row
+    return to_unit(vectors)
+
+
+def read_one(store: Store, id_: int, aspect: Aspect) -> Matrix | None:
+    """Return a unit vector `(1, k)` of one picture, or None when it is not here any more."""
+    column, kind = COLUMNS[aspect]
+    rows = store.rows(
+        f"SELECT {column} FROM pictures JOIN contents ON content = contents.id "
+        "WHERE pictures.id = ?",
+        id_,
+    )
+    return to_unit(np.frombuffer(rows[0][0], kind)[None]) if rows else None

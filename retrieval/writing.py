@@ -1,0 +1,93 @@
+"""What is written to a collection and dropped from it, each time all or nothing."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from retrieval.records import Content, Entry, Move
+from retrieval.store import Store
+from retrieval.vectors import pack
+
+
+def write(
+    store: Store,
+    entries: Sequence[Entry],
+    contents: Sequence[Content],
+    vanished: Iterable[str],
+    moved: Iterable[Move],
+) -> None:
+    """Record files and contents, and forget the files at the paths `vanished`."""
+    for content in contents:
+        if not np.isfinite(content.embedding).all():
+            raise ValueError("an embedding of numbers that are not finite")
+    with store.held():
+        # Thumbnails first: one without a picture wastes a little room and nothing else.
+        with store.thumbnails as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO thumbnails VALUES (?, ?)",
+                [(content.sha256, content.thumbnail) for content in contents],
+            )
+        with store.change() as database:
+            database.executemany(
+                "INSERT OR IGNORE INTO contents "
+                "(sha256, width, height, taken, embedding, colour, texture, sketch) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(c.sha256, c.width, c.height, c.taken),
+                        *(pack(c.embedding, "subject"), pack(c.colour, "colour")),
+                        *(pack(c.texture, "texture"), pack(c.sketch, "sketch")),
+                    )
+                    for c in contents
+                ],
+            )
+            database.executemany(
+                "UPDATE OR REPLACE pictures SET path = ?, size = ?, modified = ?, label = ?, "
+                "details = ? WHERE path = ?",
+                [
+                    (m.new.path, m.new.size, m.new.modified, m.new.label, m.new.details, m.old)
+                    for m in moved
+                ],
+            )
+            database.executemany(
+                "INSERT INTO pictures (path, size, modified, label, details, content, problem) "
+                "VALUES (?, ?, ?, ?, ?, (SELECT id FROM contents WHERE sha256 = ?), ?) "
+                "ON CONFLICT (path) DO UPDATE SET size = excluded.size, "
+                "modified = excluded.modified, label = excluded.label, "
+                "details = excluded.details, content = excluded.content, "
+                "problem = excluded.problem",
+                [
+                    (e.path, e.size, e.modified, e.label, e.details, e.sha256, e.problem)
+                    for e in entries
+                ],
+            )
+            database.executemany(
+                "DELETE FROM pictures WHERE path = ?", [(path,) for path in vanished]
+            )
+
+
+def prune(store: Store) -> None:
+    """Drop the contents and thumbnails that no picture uses any more."""
+    with store.held():
+        with store.transaction() as database:
+            database.execute(
+                "DELETE FROM contents WHERE NOT EXISTS "
+                "(SELECT 1 FROM pictures WHERE content = contents.id)"
+            )
+        unused = {sha for (sha,) in store.thumbnails.execute("SELECT sha256 FROM thumbnails")}
+        unused -= {sha for (sha,) in store.rows("SELECT sha256 FROM contents")}
+        with store.thumbnails as database:
+            database.executemany(
+                "DELETE FROM thumbnails WHERE sha256 = ?", [(sha256,) for sha256 in unused]
+            )
+
+
+def forget_contents(store: Store, hashes: Iterable[str]) -> None:
+    """Forget contents and the pictures that have them."""
+    rows = [(sha256,) for sha256 in hashes]
+    with store.change() as database:
+        database.executemany(
+            "DELETE FROM pictures WHERE content = (SELECT id FROM contents WHERE sha256 = ?)",
+            rows,
+        )
+        database.executemany("DELETE FROM contents WHERE sha256 = ?", rows)
