@@ -75,16 +75,17 @@ def save_csv(matches: Sequence[Match], path: Path) -> None:
                 (
                     rank,
                     f"{match.similarity:.6f}",
-                    _harmless(picture.path),
-                    _harmless(picture.label),
+                    harmless(picture.path),
+                    harmless(picture.label),
                     picture.width,
                     picture.height,
-                    _harmless(picture.taken or ""),
+                    harmless(picture.taken or ""),
                 )
             )
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """Keep a spreadsheet from taking a file's name for a formula."""
     # The last four are the forms of full width that some programs take for the first.
     return "'" + text if text.startswith(tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")) else text
 

@@ -8,9 +8,11 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from retrieval.background import Once
 from retrieval.building import Builders
 from retrieval.building import Building as Building
 from retrieval.collection import Collection
+from retrieval.copies import find_copies
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Changes, Step, find_changes, index_folder
@@ -37,6 +39,7 @@ class Workspace:
         self._searchers: dict[str, Searcher] = {}
         self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
         self._builders = Builders()
+        self.copies = Once(find_copies)
         self.library: Path | None = None
         self.refused: dict[str, str] = {}  # why a collection cannot be searched, by its key
 

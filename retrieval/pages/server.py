@@ -20,8 +20,10 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for
 from retrieval.pages import words
+from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
 from retrieval.pages.library_page import LibraryPage
+from retrieval.pages.map_page import MapPage, map_routes
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.sessions import (
     Access,
@@ -100,6 +102,10 @@ def build_app(workspace: Workspace, library: LibraryPage) -> gr.Blocks:
                 search.build(app, search_tab)
             with gr.Tab(words.TAB_LIBRARY, id="library") as library_tab:
                 library.build(app, tabs, library_tab, search.options.choice)
+            with gr.Tab(words.TAB_MAP, id="map") as map_tab:
+                MapPage(workspace).build(app, tabs, map_tab)
+            with gr.Tab(words.TAB_COPIES, id="copies") as copies_tab:
+                DuplicatesPage(workspace).build(app, copies_tab)
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
                 EvaluatePage(workspace).build(app, test_tab)
     app.queue(max_size=settings.MAX_QUEUE, default_concurrency_limit=2)
@@ -126,18 +132,22 @@ def launch(
         run_history=False,
         strict_cors=True,
         footer_links=["api"],
-        max_file_size=settings.MAX_UPLOAD_BYTES,
-        theme=theme(),
-        css="".join(_text(name) for name in ("style.css", "library.css")),
-        head="".join(f"<script>{_text(name)}</script>" for name in ("page.js", "library.js")),
-        app_kwargs={
-            "routes": [
         # `/search` is also a tool for assistants, where gradio's extra for that is installed.
         mcp_server=importlib.util.find_spec("mcp") is not None,
+        max_file_size=settings.MAX_UPLOAD_BYTES,
+        theme=theme(),
+        css="".join(_text(name) for name in ("style.css", "library.css", "map.css")),
+        head="".join(
+            f"<script>{_text(name)}</script>" for name in ("page.js", "library.js", "map.js")
+        ),
+        app_kwargs={
+            "routes": [
                 thumbnail_route(workspace),
                 original_route(workspace, library.access),
                 problems_route(workspace),
                 bundle_route(workspace, library.access),
+                *map_routes(workspace),
+                copies_route(workspace),
                 *upload_routes(library.uploads, library.bounds),
             ],
             "middleware": [(SecurityHeaders, (), {}), (VisitorCookie, (), {})],

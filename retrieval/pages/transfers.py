@@ -85,9 +85,7 @@ def problems_route(workspace: Workspace) -> Route:
             return Response(str(error), 404)
         name = f"{collection.name} - could not be read.csv"
         # The mark at the beginning makes Excel read it as UTF-8.
-        return Response(
-            "\ufeff" + text.getvalue(), media_type="text/csv", headers=_attachment(name)
-        )
+        return Response("\ufeff" + text.getvalue(), media_type="text/csv", headers=attachment(name))
 
     return Route("/problems/{key}.csv", problems)
 
@@ -110,7 +108,7 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
         return FileResponse(
             path,
             media_type="application/octet-stream",
-            headers=_attachment(f"{collection.name}.lookalike"),
+            headers=attachment(f"{collection.name}.lookalike"),
             background=BackgroundTask(folder.cleanup),
         )
 
@@ -132,7 +130,8 @@ def _refusal(sentence: str, status: int) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
-def _attachment(name: str) -> dict[str, Any]:
+def attachment(name: str) -> dict[str, Any]:
+    """Return the header that has a browser save an answer under a name."""
     return {"content-disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
 
 

@@ -254,3 +254,86 @@ UPLOAD_WORDS = {
     "stopped": "Stopped. Nothing was added.",
 }
 MY_PICTURES = "My pictures"
+
+# Map
+TAB_MAP = "Map"
+MAP_LEAD = "Pictures that look alike lie next to each other. Pick one to search for more like it."
+MAP_HELP = (
+    "Drag to move, and turn the wheel or pinch to zoom.",
+    "By keyboard: arrows move, + and − zoom, 0 shows all, Enter searches.",
+)
+MAP_NONE = "As soon as there are pictures here, there is a map of them."
+MAP_LATER_TITLE = "The pictures are still being read"
+MAP_LATER = "The map is drawn when all of them are ready."
+MAP_DRAWS_TITLE = "The map is being drawn"
+MAP_DRAWS = (
+    "Each of {n} pictures looks for its neighbours. That takes {time} or a little more, once; you "
+    "can search in the meantime."
+)
+MAP_FAILED_TITLE = "There is no map"
+MAP_SPOKEN = (
+    "Map of {name}, {n} pictures. Arrow keys move, plus and minus zoom, 0 shows all, and Enter "
+    "searches with the picture in the middle. Below it, the same is told in words."
+)
+MAP_IN = "Closer"
+MAP_OUT = "Farther"
+MAP_WHOLE = "The whole map"
+MAP_WORDS = "The map in words"
+MAP_PART = "{part}: {n} pictures."
+MAP_PARTS = (
+    "Top left",
+    "Top",
+    "Top right",
+    "Left",
+    "Middle",
+    "Right",
+    "Bottom left",
+    "Bottom",
+    "Bottom right",
+)
+MAP_SEARCH = "Search with {name}"
+
+# Copies
+TAB_COPIES = "Copies"
+COPIES_LEAD = (
+    "Pictures of which there is more than one: the same file twice, other sizes, other quality, "
+    "and shots in quick succession."
+)
+COPIES_SAFE = "Lookalike deletes no photo. Save the list, and decide for yourself."
+COPIES_RULE = (
+    "The hint which to keep goes to the one with the most pixels; among equals to the largest "
+    "file, then to the oldest."
+)
+COPIES_NONE_TITLE = "No copies"
+COPIES_NONE = "Each of the {n} pictures is here once."
+COPIES_EMPTY = "As soon as there are pictures here, they are looked through for copies."
+COPIES_LATER = "They are looked through for copies when all of them are ready."
+COPIES_SEARCH_TITLE = "Looking for copies"
+COPIES_SEARCH = (
+    "Each of {n} pictures is compared with all others. That takes {time} or a little more; you can "
+    "search in the meantime."
+)
+COPIES_FAILED_TITLE = "There is no list"
+COPIES_FOUND = "{pictures} pictures in {groups} groups"
+COPIES_FOUND_ONE = "{pictures} pictures in 1 group"
+COPIES_SPARE = "all but one of each take {size}"
+COPIES_EXPORT = "Save the list (CSV)"
+COPIES_GROUP = "{n} copies"
+COPIES_KEEP = "Keep this one"
+COPIES_SAME = "the very same file"
+COPIES_PAGE = "Groups {first} to {last} of {total}"
+COPIES_MORE = "and {n} more, all of them in the list"
+COPIES_MEGAPIXELS = "{n} MP"
+COPIES_COLUMNS = (
+    "group",
+    "file",
+    "hint",
+    "width",
+    "height",
+    "megapixels",
+    "bytes",
+    "date",
+    "same file",
+)
+COPIES_HINT_KEEP = "keep"
+COPIES_YES = "yes"

@@ -1,0 +1,71 @@
+"""The near-duplicates of a whole collection: groups of pictures, the one to keep first."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from retrieval.collection import Collection, PictureRecord
+from retrieval.duplicates import find_groups
+from retrieval.sketch import COPY
+
+LATEST = 4_102_444_800  # the year 2100, in seconds since 1970
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One picture of a group."""
+
+    picture: PictureRecord
+    date: str  # "2024-07-31": when it was taken, or its file was written where that is not known
+    same_file: bool  # whether its bytes are those of the first of its group
+
+
+Group = tuple[Copy, ...]  # two and more, the one to keep first
+
+
+def find_copies(collection: Collection) -> tuple[Group, ...]:
+    """Group the pictures that are copies of each other, the largest group first.
+
+    Every content is compared with every other, so it takes n squared: 2 seconds for 10,000.
+    """
+    held = collection.embeddings("sketch")
+    pictures = {picture.id: picture for picture in collection.pictures()}
+    # Files of the same bytes are copies whatever they show, and need no comparing.
+    contents: dict[str, list[PictureRecord]] = {}
+    rows: list[int] = []
+    for row, id_ in enumerate(held.ids):
+        picture = pictures.get(int(id_))
+        if picture is None:  # taken out since the vectors were read
+            continue
+        if picture.sha256 not in contents:
+            rows.append(row)
+        contents.setdefault(picture.sha256, []).append(picture)
+    alike = list(contents.values())
+    grouped = find_groups(held.vectors[rows], COPY) if rows else []
+    merged = [[picture for row in group for picture in alike[row]] for group in grouped]
+    seen = {int(row) for group in grouped for row in group}
+    merged += [group for row, group in enumerate(alike) if row not in seen and len(group) > 1]
+    written = {path: modified for path, (_, modified) in collection.files().items()}
+    groups = [_arrange(group, written) for group in merged]
+    return tuple(sorted(groups, key=len, reverse=True))
+
+
+def seconds_for(pictures: int) -> float:
+    """Estimate how long `find_copies` takes, in seconds, as measured on two processors."""
+    return 2.0e-8 * pictures**2
+
+
+def spare_bytes(groups: tuple[Group, ...]) -> int:
+    """Return the size of all pictures but the first of each group."""
+    return sum(copy.picture.size for group in groups for copy in group[1:])
+
+
+def _arrange(pictures: list[PictureRecord], written: dict[str, int]) -> Group:
+    """Put the best one first: most pixels, then the largest file, then the oldest."""
+
+    def date(picture: PictureRecord) -> str:
+        # Bounded, since a collection may come from somebody else and say anything.
+        seconds = min(max(written.get(picture.path, 0) // 10**9, 0), LATEST)
+        return picture.taken or datetime.fromtimestamp(seconds).isoformat(" ")
+
+    best = sorted(pictures, key=lambda p: (-p.width * p.height, -p.size, date(p), p.path))
+    return tuple(Copy(p, date(p)[:10], p.sha256 == best[0].sha256) for p in best)

@@ -1,0 +1,237 @@
+"""The tab "Copies": groups of near-duplicates of a collection, with a hint which one to keep."""
+
+import csv
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from retrieval.copies import Copy, Group, seconds_for, spare_bytes
+from retrieval.errors import LookalikeError
+from retrieval.pages import markup, words
+from retrieval.pages.sessions import visitor_of
+from retrieval.pages.transfers import attachment
+from retrieval.sheets import harmless
+from retrieval.workspace import Workspace
+
+POLL_SECONDS = 1.0
+PATIENCE = 1.0  # seconds; what is quick comes without another word
+GROUPS_SHOWN = 20  # at a time
+COPIES_SHOWN = 12  # of a group
+# A group tells where to turn; the others search, see page.js.
+PICK = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-start]');
+  if (button) trigger('turn', {start: Number(button.dataset.start)});
+});
+"""
+
+
+class DuplicatesPage:
+    """The page of copies: `build` lays it out and wires the handlers below it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
+        """Add the page to the tab."""
+        with gr.Row(elem_id="copies"):
+            with gr.Column(elem_id="copies-ask", min_width=280):
+                lead = (words.COPIES_LEAD, words.COPIES_SAFE, words.COPIES_RULE)
+                text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
+                gr.HTML(text, elem_id="copies-lead", apply_default_css=False)
+                # What it offers hangs on who looks, so it is filled when the tab is opened.
+                choice = gr.Dropdown(
+                    [], label=words.COLLECTION, visible=False, elem_id="copies-collection"
+                )
+            with gr.Column(elem_id="copies-answer", min_width=320):
+                listing = gr.HTML(elem_id="copies-list", js_on_load=PICK, apply_default_css=False)
+        timer = gr.Timer(POLL_SECONDS, active=False)
+        light: dict[str, Any] = {
+            "api_visibility": "private",
+            "show_progress": "hidden",
+            "concurrency_limit": None,
+        }
+        shown = [listing, timer]
+        tab.select(self.on_open, choice, [choice, *shown], **light)
+        choice.input(self.on_choice, choice, shown, **light)
+        timer.tick(self.on_tick, choice, shown, **light)
+        listing.turn(self.on_turn, choice, shown, **light)
+
+    # The handlers. They return the list, and whether to look again in a second.
+
+    def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Offer the collections, and show the copies in the chosen one."""
+        visitor = visitor_of(request)
+        keys = self.workspace.keys(visitor)
+        names = [(self.workspace.searcher(key, visitor).collection.name, key) for key in keys]
+        chosen = choice if choice in keys else (keys[0] if keys else None)
+        offered = gr.Dropdown(names, value=chosen, visible=len(names) > 1)
+        return (offered, *self._show(chosen, request, again=True))
+
+    def on_choice(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Show the copies in another collection."""
+        return self._show(choice, request, again=True)
+
+    def on_tick(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Look whether they are found."""
+        return self._show(choice, request)
+
+    def on_turn(
+        self, choice: str | None, request: gr.Request, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        """Show the groups from another one on."""
+        return self._show(choice, request, start=int(event.start))
+
+    def _show(
+        self, key: str | None, request: gr.Request, start: int = 0, again: bool = False
+    ) -> tuple[Any, ...]:
+        still, later = gr.Timer(active=False), gr.Timer(active=True)
+        if key is None:
+            return markup.empty(words.EMPTY_TITLE, words.COPIES_EMPTY), still
+        try:
+            collection = self.workspace.searcher(key, visitor_of(request)).collection
+            n, _ = collection.count()
+            building = self.workspace.building(key)
+            if building is not None and not building.finished:
+                return markup.empty(words.MAP_LATER_TITLE, words.COPIES_LATER), later
+            if not n:
+                return markup.empty(words.EMPTY_TITLE, words.COPIES_EMPTY), still
+            task = self.workspace.copies.ask(collection, PATIENCE, again)
+            if task.problem is not None:
+                raise LookalikeError(task.problem)
+            if task.result is None:
+                text = words.COPIES_SEARCH.format(n=f"{n:,}", time=markup.duration(seconds_for(n)))
+                return markup.empty(words.COPIES_SEARCH_TITLE, text), later
+            if not task.result:
+                text = words.COPIES_NONE.format(n=f"{n:,}")
+                return markup.empty(words.COPIES_NONE_TITLE, text), still
+            return show_groups(key, task.result, start), still
+        except LookalikeError as error:
+            return markup.empty(words.COPIES_FAILED_TITLE, str(error)), still
+
+
+def copies_route(workspace: Workspace) -> Route:
+    """Serve `copies/KEY.csv`: the list of a collection's copies."""
+
+    def table(request: Request) -> Response:
+        try:
+            key, visitor = request.path_params["key"], visitor_of(request)
+            collection = workspace.searcher(key, visitor).collection
+            # Whoever has the address has seen the list, so it is there, or quick to make.
+            task = workspace.copies.ask(collection, patience=60)
+            if task.result is None:
+                raise LookalikeError(task.problem or words.COPIES_LATER)
+        except LookalikeError as error:
+            return Response(str(error), 404)
+        name = f"{collection.name} - copies.csv"
+        headers = {**attachment(name), "Cache-Control": "no-store"}
+        return Response(as_csv(task.result), media_type="text/csv", headers=headers)
+
+    return Route("/copies/{key}.csv", table)
+
+
+def as_csv(groups: Sequence[Group]) -> bytes:
+    """Return the list as a table, safe to open in a spreadsheet whatever the files are called."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(words.COPIES_COLUMNS)
+    for number, group in enumerate(groups, start=1):
+        for copy in group:
+            picture = copy.picture
+            writer.writerow(
+                (
+                    number,
+                    harmless(picture.path),
+                    words.COPIES_HINT_KEEP if copy is group[0] else "",
+                    picture.width,
+                    picture.height,
+                    _megapixels(copy),
+                    picture.size,
+                    harmless(copy.date),
+                    words.COPIES_YES if copy.same_file and copy is not group[0] else "",
+                )
+            )
+    # With the mark of UTF-8, or Excel garbles names in other scripts.
+    return text.getvalue().encode("utf-8-sig", errors="replace")
+
+
+def show_groups(key: str, groups: Sequence[Group], start: int) -> str:
+    """Lay out a page of groups, under a line that says how many there are."""
+    start = max(0, min(start, len(groups) - 1)) // GROUPS_SHOWN * GROUPS_SHOWN
+    shown = groups[start : start + GROUPS_SHOWN]
+    pictures = f"{sum(map(len, groups)):,}"
+    found = words.COPIES_FOUND_ONE if len(groups) == 1 else words.COPIES_FOUND
+    said = found.format(pictures=pictures, groups=f"{len(groups):,}")
+    spare = words.COPIES_SPARE.format(size=_size(spare_bytes(tuple(groups))))
+    return (
+        f'<div class="lk-head"><h2>{escape(said)} <span>{escape(spare)}</span></h2>'
+        f'<a class="lk-back" href="copies/{escape(key)}.csv" download>'
+        f"{escape(words.COPIES_EXPORT)}</a></div>"
+        + "".join(_group(key, group) for group in shown)
+        + _turning(start, len(groups))
+    )
+
+
+def _group(key: str, group: Group) -> str:
+    tiles = "".join(_copy(key, copy, copy is group[0]) for copy in group[:COPIES_SHOWN])
+    more = ""
+    if len(group) > COPIES_SHOWN:
+        text = words.COPIES_MORE.format(n=f"{len(group) - COPIES_SHOWN:,}")
+        more = f'<p class="lk-hint">{escape(text)}</p>'
+    title = words.COPIES_GROUP.format(n=f"{len(group):,}")
+    return f'<section class="lk-group"><h3>{escape(title)}</h3><ol>{tiles}</ol>{more}</section>'
+
+
+def _copy(key: str, copy: Copy, best: bool) -> str:
+    picture = copy.picture
+    facts = (
+        f"{picture.width:,} × {picture.height:,}",
+        words.COPIES_MEGAPIXELS.format(n=_megapixels(copy)),
+        _size(picture.size),
+        copy.date,
+    )
+    mark = f'<span class="lk-keep">{escape(words.COPIES_KEEP)}</span>' if best else ""
+    same = "" if best or not copy.same_file else f"<i>{escape(words.COPIES_SAME)}</i>"
+    return (
+        f"<li{' class=lk-best' if best else ''}><div>"
+        f'<img src="{escape(markup.thumbnail_address(key, picture))}" alt="" loading="lazy">{mark}'
+        f'</div><b title="{escape(picture.path)}">{escape(markup.name_of(picture))}</b>'
+        f"<small>{''.join(f'<span>{escape(fact)}</span>' for fact in facts)}{same}</small></li>"
+    )
+
+
+def _turning(start: int, total: int) -> str:
+    if total <= GROUPS_SHOWN:
+        return ""
+    last = min(start + GROUPS_SHOWN, total)
+    buttons = (
+        (words.DO_LESS, start - GROUPS_SHOWN, start > 0),
+        (words.DO_MORE, start + GROUPS_SHOWN, last < total),
+    )
+    turns = "".join(
+        f'<button type="button" class="lk-back" data-start="{to}">{escape(text)}</button>'
+        for text, to, possible in buttons
+        if possible
+    )
+    said = words.COPIES_PAGE.format(first=f"{start + 1:,}", last=f"{last:,}", total=f"{total:,}")
+    return f'<div class="lk-turn"><span>{escape(said)}</span>{turns}</div>'
+
+
+def _megapixels(copy: Copy) -> str:
+    value = copy.picture.width * copy.picture.height / 1e6
+    return f"{value:.1f}" if value >= 0.1 else f"{value:.2f}"
+
+
+def _size(size: int) -> str:
+    """Say a number of bytes as file managers do."""
+    if size < 1_000_000:
+        return f"{max(1, round(size / 1000)):,} KB"
+    if size < 1_000_000_000:
+        return f"{size / 1e6:,.1f} MB"
+    return f"{size / 1e9:,.1f} GB"

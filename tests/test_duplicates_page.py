@@ -1,0 +1,145 @@
+"""Copies of a whole collection: which belong together, which to keep, and the list to take away."""
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from retrieval.collection import Collection
+from retrieval.copies import Group, find_copies, seconds_for, spare_bytes
+from retrieval.embedding import Embedder
+from retrieval.indexing import find_changes, index_folder
+from retrieval.pages.duplicates_page import GROUPS_SHOWN, as_csv, show_groups
+from tests.browser import open_browser, running_app, watch
+from tests.made import noise, pattern
+
+OLD, NEW = 1_000_000_000, 1_600_000_000  # 2001-09-09 and 2020-09-13
+
+
+def save_photos(folder: Path) -> Path:
+    """Write a picture in three sizes, another twice as the same file, a plain one twice, and two
+    that are alone."""
+    folder.mkdir()
+    large = noise((640, 480), 1)
+    large.save(folder / "large.png")
+    large.resize((320, 240)).save(folder / "=small.png")
+    large.resize((320, 240)).save(folder / "worse.jpg", quality=40)
+    for name in ("twice a.png", "twice b.png"):
+        noise((200, 150), 2).save(folder / name)
+    for name in ("plain a.png", "plain b.png"):
+        Image.new("RGB", (60, 60), "navy").save(folder / name)
+    noise((200, 150), 3).save(folder / "alone.png")
+    pattern("stripes", 4).save(folder / "alone too.png")
+    os.utime(folder / "twice a.png", (NEW, NEW))
+    os.utime(folder / "twice b.png", (OLD, OLD))
+    return folder
+
+
+@pytest.fixture
+def groups(tmp_path: Path, embedder: Embedder) -> tuple[Group, ...]:
+    photos = save_photos(tmp_path / "photos")
+    with Collection.create(tmp_path / "collection", "photos", photos, embedder) as collection:
+        for _ in index_folder(collection, photos, embedder, find_changes(collection, photos)):
+            pass
+        return find_copies(collection)
+
+
+def names(group: Group) -> list[str]:
+    return [copy.picture.path for copy in group]
+
+
+def test_copies_are_grouped_and_the_largest_comes_first(groups: tuple[Group, ...]) -> None:
+    assert [sorted(names(group)) for group in groups[:1]] == [
+        ["=small.png", "large.png", "worse.jpg"]
+    ]
+    # Most pixels, then the larger file.
+    assert names(groups[0]) == ["large.png", "=small.png", "worse.jpg"]
+    assert sorted(sorted(names(group)) for group in groups[1:]) == [
+        ["plain a.png", "plain b.png"],
+        ["twice a.png", "twice b.png"],
+    ]
+
+
+def test_of_the_same_file_the_oldest_comes_first(groups: tuple[Group, ...]) -> None:
+    twice = next(group for group in groups if "twice a.png" in names(group))
+    assert names(twice) == ["twice b.png", "twice a.png"]
+    assert twice[0].date.startswith("2001-09-")
+    assert [copy.same_file for copy in twice] == [True, True]
+    assert [copy.same_file for copy in groups[0]] == [True, False, False]
+
+
+def test_the_room_that_copies_take_leaves_out_those_to_keep(groups: tuple[Group, ...]) -> None:
+    assert spare_bytes(groups) == sum(copy.picture.size for g in groups for copy in g[1:])
+
+
+def test_a_collection_without_copies_has_no_groups(indexed: Collection) -> None:
+    assert find_copies(indexed) == ()
+
+
+def test_twice_as_many_take_four_times_as_long() -> None:
+    assert seconds_for(20_000) == pytest.approx(4 * seconds_for(10_000))
+
+
+def test_the_table_is_safe_to_open_in_a_spreadsheet(groups: tuple[Group, ...]) -> None:
+    rows = list(csv.DictReader(as_csv(groups).decode("utf-8-sig").splitlines()))
+    assert [row["file"] for row in rows[:3]] == ["large.png", "'=small.png", "worse.jpg"]
+    assert [row["hint"] for row in rows[:3]] == ["keep", "", ""]
+    assert [row["group"] for row in rows] == ["1", "1", "1", "2", "2", "3", "3"]
+    assert rows[0]["width"] == "640"
+    assert rows[0]["megapixels"] == "0.3"
+
+
+def test_names_are_no_markup(groups: tuple[Group, ...]) -> None:
+    first = groups[0][0]
+    hostile = replace(first, picture=replace(first.picture, path='"><script>alert(1)</script>'))
+    assert "<script>" not in show_groups("key", [(hostile, *groups[0][1:])], 0)
+
+
+def test_many_groups_are_shown_a_page_at_a_time(groups: tuple[Group, ...]) -> None:
+    many = [groups[0]] * (2 * GROUPS_SHOWN + 1)
+    first = show_groups("key", many, 0)
+    assert first.count('class="lk-group"') == GROUPS_SHOWN
+    assert f"Groups 1 to {GROUPS_SHOWN} of {len(many)}" in first
+    last = show_groups("key", many, 10_000)  # what a browser sends is bounded
+    assert last.count('class="lk-group"') == 1
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The tab, opened; script errors and outside requests fail."""
+    photos = save_photos(tmp_path_factory.mktemp("work") / "photos")
+    home = tmp_path_factory.mktemp("home")
+    with running_app(home, "--pictures", str(photos)) as address, open_browser() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        wrong = watch(page, address)
+        page.goto(address)
+        expect(page.locator("#results .lk-tile")).to_have_count(9, timeout=60_000)
+        page.get_by_role("tab", name="Copies").click()
+        yield page
+        assert wrong == []
+
+
+def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path: Path) -> None:
+    expect(page.locator(".lk-group")).to_have_count(3, timeout=30_000)
+    expect(page.locator("#copies")).to_contain_text("Lookalike deletes no photo.")
+    expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")
+    best = page.locator(".lk-group").first.locator(".lk-best")
+    expect(best).to_contain_text("large.png")
+    expect(best).to_contain_text("Keep this one")
+    expect(best).to_contain_text("640 × 480")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.lk-group img')].every((one) => one.naturalWidth > 0)"
+    )
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save the list (CSV)").click()
+    assert download.value.suggested_filename == "photos - copies.csv"
+    download.value.save_as(tmp_path / "copies.csv")
+    rows = list(csv.DictReader((tmp_path / "copies.csv").read_text("utf-8-sig").splitlines()))
+    assert len(rows) == 7
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
