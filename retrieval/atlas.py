@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from retrieval.collection import Collection, Embeddings
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 from retrieval.images import open_picture
 from retrieval.layout import lay_out, snap_to_grid
+from retrieval.records import Embeddings
 
 SHEET = 1024  # pixels along each side of a sheet
 CELLS = (4, 32)  # pixels along each side of a cell, on the sheets of each level

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from retrieval.collection import Collection, PictureRecord
+from retrieval.collection import Collection
 from retrieval.duplicates import find_groups
+from retrieval.records import PictureRecord
 from retrieval.sketch import COPY
 
 LATEST = 4_102_444_800  # the year 2100, in seconds since 1970

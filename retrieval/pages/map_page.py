@@ -22,10 +22,11 @@ from starlette.routing import Route
 from retrieval import settings
 from retrieval.atlas import CELLS, SHEET, Atlas, draw_atlas, open_atlas
 from retrieval.background import Once
-from retrieval.collection import Collection, PictureRecord
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
 from retrieval.pages.sessions import visitor_of
+from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
