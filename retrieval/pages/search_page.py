@@ -1,7 +1,6 @@
 """The search page: a picture in, a gallery out, and everything that can be asked about it."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -15,24 +14,24 @@ from retrieval.errors import LookalikeError
 from retrieval.fetching import fetch_picture
 from retrieval.images import open_picture, read_bounded
 from retrieval.pages import details, markup, words
+from retrieval.pages.answering import Answers
+from retrieval.pages.api import SearchApi
 from retrieval.pages.asking import (
     Address,
     Asked,
     Options,
     bounded_box,
     read_address,
-    write_address,
 )
+from retrieval.pages.elements import make_place, warn
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import QueryImage
 from retrieval.pages.saving import save_results
 from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import Access, visitor_of
-from retrieval.query import join_aspects
-from retrieval.search import Found, Match, Request, Searcher, search
-from retrieval.workspace import Building, Workspace
+from retrieval.search import Match, Searcher
+from retrieval.workspace import Workspace
 
-EXAMPLES = 6
 POLL_SECONDS = 1.0
 # What browsers cannot show as it was uploaded; its preview is sent back decoded.
 UNSHOWABLE = frozenset({".heic", ".heif", ".hif", ".tif", ".tiff", ".dib"})
@@ -62,11 +61,12 @@ class SearchPage:
         self.workspace = workspace
         self.access = access
         self.parts = PartMaker(workspace)
+        self.answers = Answers(workspace)
 
     def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
         """Add the page to the Blocks around it; `tab` is the tab that it lies in."""
         self.asked = gr.State(Asked(), time_to_live=6 * 3600)
-        bridge = _html("bridge", js=BRIDGE, value=markup.script_words())
+        bridge = make_place("bridge", js=BRIDGE, value=markup.script_words())
         with gr.Row(elem_id="columns"):
             with gr.Column(elem_id="ask", min_width=280):
                 self.upload = QueryImage(
@@ -86,22 +86,22 @@ class SearchPage:
                     max_length=2000,
                     visible=False,
                 )
-                self.examples = _html("examples")
+                self.examples = make_place("examples")
                 self.options = SearchOptions()
             with gr.Column(elem_id="answer", min_width=320):
-                self.status = _html("status")
-                self.results = _html("results")
-                self.truth = _html("truth")
+                self.status = make_place("status")
+                self.results = make_place("results")
+                self.truth = make_place("truth")
                 with gr.Accordion(words.SAVE, open=False, elem_id="save"), gr.Row():
                     self.kind = gr.Dropdown(
                         list(words.SAVE_KINDS), value=words.SAVE_KINDS[0], show_label=False
                     )
                     self.save = gr.Button(words.SAVE_BUTTON, size="md")
                     self.download = gr.DownloadButton(visible="hidden", elem_id="download")
-        self.why = _html("why")
+        self.why = make_place("why")
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         self._wire(app, tab, bridge)
-        self._build_api()
+        SearchApi(self.workspace, self.parts, self.answers).build()
 
     def _wire(self, app: gr.Blocks, tab: gr.Tab, bridge: gr.HTML) -> None:
         # Searching is quick, and a spinner over the gallery would only flicker.
@@ -151,21 +151,6 @@ class SearchPage:
         for changed in self.options.events:
             changed(self._asking(lambda asked, *_: asked), inputs, answer, **quiet)
 
-    def _build_api(self) -> None:
-        """Offer `/search` to programs. Hidden components, since their uploads are checked."""
-        with gr.Row(visible=False):
-            picture = QueryImage(label="picture")
-            count = gr.Number(settings.RESULTS, label="count", precision=0)
-            collection = gr.Textbox("", label="collection")
-            matches = gr.JSON(label="matches")
-            gr.Button().click(
-                self.search,
-                [picture, count, collection],
-                matches,
-                api_name="search",
-                concurrency_id="model",
-            )
-
     # The handlers of the page. A view is the status, the answer, the examples and the timer; an
     # answer is the results, the truth line and the query.
 
@@ -194,7 +179,7 @@ class SearchPage:
         options = self.options.read(values)
         if options.choice not in self.workspace.keys(visitor_of(request)):
             options = replace(options, choice="")
-        offered = self.options.offer(self._held("", request), options.choice)
+        offered = self.options.offer(self.answers.held("", visitor_of(request)), options.choice)
         return (*self._view(values[self.asked], options, request), offered)
 
     def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
@@ -204,12 +189,12 @@ class SearchPage:
     def on_tick(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow the building of the collection; the results of a search stay as they are."""
         asked, options = values[self.asked], self.options.read(values)
-        held = self._held(options.choice, request)
-        going_on = self._building(held)
+        held = self.answers.held(options.choice, visitor_of(request))
+        going_on = self.answers.building(held)
         # The first pictures are shown as they come; later ones would only make the page flicker.
         settled = going_on is not None and going_on.step.done > 4 * settings.RESULTS
         if asked.parts or settled:
-            return self._status(held), *(gr.skip(),) * 4, self._timer(held)
+            return self.answers.status(held), *(gr.skip(),) * 4, self._timer(held)
         return self._view(asked, options, request)
 
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
@@ -217,13 +202,13 @@ class SearchPage:
         asked, options = values[self.asked], self.options.read(values)
         path: Path | None = values[self.upload]
         if path is None:
-            return (*self._answer(asked.emptied(), options, request), gr.skip())
+            return (*self.answers.answer(asked.emptied(), options, visitor_of(request)), gr.skip())
         try:
             data = read_bounded(path, settings.MAX_UPLOAD_BYTES)
             part, times = self.parts.of_upload(data, options.cleaning)
-            answer = self._answer(asked.only(part), options, request, times)
+            answer = self.answers.answer(asked.only(part), options, visitor_of(request), times)
         except LookalikeError as error:
-            _warn(error)
+            warn(error)
             return gr.skip(), gr.skip(), gr.skip(), None
         unshowable = path.suffix.lower() in UNSHOWABLE
         return (*answer, open_picture(part.jpeg).image if unshowable else gr.skip())
@@ -238,21 +223,21 @@ class SearchPage:
                 str(values[self.address]), settings.MAX_UPLOAD_BYTES, settings.FETCH_SECONDS
             )
             part, times = self.parts.of_upload(data, options.cleaning)
-            answer = self._answer(asked.only(part), options, request, times)
+            answer = self.answers.answer(asked.only(part), options, visitor_of(request), times)
         except LookalikeError as error:
-            _warn(error)
+            warn(error)
             return (gr.skip(),) * 4
         return (*answer, open_picture(part.jpeg).image)
 
     def on_save(self, values: Values, request: gr.Request) -> Any:
         """Write the results on the page to a file, which the page then downloads."""
         asked, options = values[self.asked], self.options.read(values)
-        held = self._held(options.choice, request)
         visitor = visitor_of(request)
+        held = self.answers.held(options.choice, visitor)
         try:
             if not asked.parts:
                 raise LookalikeError(words.NOTHING_TO_SAVE)
-            found = self._find(held, asked, options, (0.0, 0.0))
+            found = self.answers.find(held, asked, options, (0.0, 0.0))
             wanted = [part for part in asked.parts if part.wanted]
             path = save_results(
                 values[self.kind],
@@ -279,40 +264,11 @@ class SearchPage:
             )
             jpeg = self.parts.jpeg(part, visitor)
         except LookalikeError as error:
-            _warn(error)
+            warn(error)
             return gr.skip()
         match = Match(record, 0.0, placed[0])
         owner = self.access.is_owner(request) and not self.access.is_public
         return details.why(self.workspace.embedder, part, pixels, jpeg, match, owner)
-
-    def search(
-        self, picture: Path | None, count: int, collection: str, request: gr.Request
-    ) -> list[dict[str, Any]]:
-        """Find the pictures that look most like the given one, in one collection or in all.
-
-        Returns a row for each result, the most similar first: its path in the collection, its
-        label, its cosine similarity (-1 to 1) and the address of its thumbnail.
-        """
-        if picture is None:
-            raise gr.Error(words.NO_FILE, print_exception=False)
-        try:
-            if collection and collection not in self.workspace.keys(visitor_of(request)):
-                raise LookalikeError(words.NO_COLLECTION)
-            held = self._held(collection, request)
-            data = read_bounded(picture, settings.MAX_UPLOAD_BYTES)
-            part, times = self.parts.of_upload(data, "auto")
-            found = search(held, part.aspects, Request(_bounded(count)), *times)
-        except LookalikeError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return [
-            {
-                "picture": match.picture.path,
-                "label": match.picture.label,
-                "similarity": round(match.similarity, 6),
-                "thumbnail": markup.thumbnail_address(match.key, match.picture),
-            }
-            for match in found.matches
-        ]
 
     # What changes the query. Each takes the present one, and returns the next.
 
@@ -350,9 +306,9 @@ class SearchPage:
             asked, options = values[self.asked], self.options.read(values)
             try:
                 asked = change(asked, options, event, request)
-                answer = self._answer(asked, options, request)
+                answer = self.answers.answer(asked, options, visitor_of(request))
             except LookalikeError as error:
-                _warn(error)
+                warn(error)
                 return (gr.skip(),) * (4 if emptied else 3)
             return (*answer, None) if emptied else answer
 
@@ -373,135 +329,25 @@ class SearchPage:
                         raise LookalikeError(words.NO_UPLOAD)
                     parts.append(self.parts.cropped(kept, wish.crop, options.cleaning))
         except LookalikeError as error:
-            _warn(error)
+            warn(error)
             parts = []
         asked = replace(asked, parts=tuple(parts))
         view = self._view(asked, options, request)
-        return (*view, *self.options.show(options, self._held("", request)))
+        return (*view, *self.options.show(options, self.answers.held("", visitor_of(request))))
 
     def _view(self, asked: Asked, options: Options, request: gr.Request) -> tuple[Any, ...]:
-        held = self._held(options.choice, request)
+        held = self.answers.held(options.choice, visitor_of(request))
         try:
-            answer = self._answer(asked, options, request)
+            answer = self.answers.answer(asked, options, visitor_of(request))
         except LookalikeError as error:
-            _warn(error)
-            answer = self._answer(asked.emptied(), options, request)
-        examples = markup.examples(_sample(held, EXAMPLES))
-        return self._status(held), *answer, examples, self._timer(held)
-
-    def _answer(
-        self,
-        asked: Asked,
-        options: Options,
-        request: gr.Request,
-        times: tuple[float, float] = (0.0, 0.0),
-    ) -> tuple[str, str, Asked]:
-        """Search, and return the results, the truth line and the query."""
-        held = self._held(options.choice, request)
-        address = write_address(asked, options)
-        if not asked.parts:
-            return self._browse(held, address), self._truth(held), asked
-        found = self._find(held, asked, options, times)
-        if found.matches:
-            html = markup.results(found, asked, address, ranked=not options.order)
-        elif options.filters.empty:
-            html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
-        else:
-            html = markup.empty(words.NONE_PASS_TITLE, words.NONE_PASS, address)
-        return html, self._truth(held, found), asked
-
-    def _find(
-        self, held: list[Searcher], asked: Asked, options: Options, times: tuple[float, float]
-    ) -> Found:
-        wanted = [part.aspects for part in asked.parts if part.wanted]
-        if not wanted:
-            raise LookalikeError(words.NOTHING_WANTED)
-        if not options.weights.total:
-            raise LookalikeError(words.NOTHING_COUNTS)
-        query = join_aspects(wanted, [part.aspects for part in asked.parts if not part.wanted])
-        request = Request(
-            _bounded(options.count), options.weights, options.filters, asked.placed, folded=True
+            warn(error)
+            answer = self.answers.answer(asked.emptied(), options, visitor_of(request))
+        return (
+            self.answers.status(held),
+            *answer,
+            self.answers.examples(held),
+            self._timer(held),
         )
-        found = search(held, query, request, *times)
-        return replace(found, matches=_ordered(found.matches, options.order))
-
-    def _held(self, choice: str | None, request: gr.Request) -> list[Searcher]:
-        """Return what is searched: the chosen collection, or all that this visitor sees.
-
-        One that has been deleted meanwhile, in another window, counts as none chosen.
-        """
-        visitor = visitor_of(request)
-        keys = self.workspace.keys(visitor)
-        chosen = [choice] if choice in keys else keys
-        return [self.workspace.searcher(key, visitor) for key in chosen if key]
-
-    def _browse(self, held: list[Searcher], address: str) -> str:
-        pictures = _sample(held, settings.RESULTS)
-        if pictures:
-            return markup.browse(pictures, address)
-        body = words.EMPTY_BUILDING if self._building(held) else words.EMPTY_BODY
-        return markup.empty(words.EMPTY_TITLE, body, address)
-
-    def _truth(self, held: list[Searcher], found: Found | None = None) -> str:
-        embedder = self.workspace.embedder
-        compared = found.compared if found else sum(s.collection.count()[0] for s in held)
-        names = [searcher.collection.name for searcher in held]
-        name = names[0] if len(names) == 1 else words.SEVERAL.format(n=len(names))
-        return markup.truth(name, embedder.describe(), embedder.extractor.provider, compared, found)
-
-    def _building(self, held: list[Searcher]) -> Building | None:
-        """Return the building that is going on among these collections, if any."""
-        states = (self.workspace.building(searcher.key) for searcher in held)
-        return next((state for state in states if state and not state.finished), None)
 
     def _timer(self, held: list[Searcher]) -> gr.Timer:
-        return gr.Timer(active=self._building(held) is not None)
-
-    def _status(self, held: list[Searcher]) -> str:
-        states = ((searcher, self.workspace.building(searcher.key)) for searcher in held)
-        now = time.monotonic()
-        return "".join(
-            markup.building(state, searcher.collection.name, now)
-            for searcher, state in states
-            if state
-        )
-
-
-def _sample(held: Sequence[Searcher], n: int) -> list[markup.Placed]:
-    """Choose pictures from all over the collections, the same at each visit."""
-    counts = [len(searcher.embeddings().ids) for searcher in held]
-    # Ids stand in the order of paths, so equal steps visit every folder in turn.
-    rows = np.linspace(0, sum(counts), min(n, sum(counts)), endpoint=False).astype(int)
-    chosen: list[markup.Placed] = []
-    for searcher, end, count in zip(held, np.cumsum(counts), counts, strict=True):
-        here = rows[(rows >= end - count) & (rows < end)] - (end - count)
-        ids = (int(id_) for id_ in searcher.embeddings().ids[here])
-        chosen += [(searcher.key, picture) for picture in searcher.collection.pictures(ids)]
-    return chosen
-
-
-def _ordered(matches: tuple[Match, ...], order: str) -> tuple[Match, ...]:
-    """Put the results, which are chosen by similarity, into another order."""
-    if order == "name":
-        return tuple(sorted(matches, key=lambda match: markup.name_of(match.picture).casefold()))
-    if order in ("newest", "oldest"):
-        # Those without a date come last either way.
-        dated = [match for match in matches if match.picture.taken]
-        dated.sort(key=lambda match: match.picture.taken or "", reverse=order == "newest")
-        return (*dated, *(match for match in matches if not match.picture.taken))
-    return matches
-
-
-def _warn(error: LookalikeError) -> None:
-    """Show a sentence in a corner of the page; it may quote a file's name, and a toast is HTML."""
-    gr.Warning(escape(str(error)))
-
-
-def _html(name: str, js: str | None = None, value: str = "") -> gr.HTML:
-    """Make a place for our own markup."""
-    return gr.HTML(value, elem_id=name, js_on_load=js, apply_default_css=False)
-
-
-def _bounded(count: int) -> int:
-    """Keep a number of results that a program sent within what one page can hold."""
-    return max(1, min(int(count), settings.MAX_RESULTS))
+        return gr.Timer(active=self.answers.building(held) is not None)

@@ -1,0 +1,134 @@
+"""The answers of the search page: what is asked in, what the page shows out."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from retrieval import settings
+from retrieval.building import Building
+from retrieval.errors import LookalikeError
+from retrieval.pages import markup, words
+from retrieval.pages.asking import Asked, Options, write_address
+from retrieval.query import join_aspects
+from retrieval.search import Found, Match, Request, Searcher, search
+from retrieval.workspace import Workspace
+
+EXAMPLES = 6
+
+
+class Answers:
+    """Searches the collections of a workspace, and lays out what is found as HTML."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def held(self, choice: str | None, visitor: str) -> list[Searcher]:
+        """Return what is searched: the chosen collection, or all that this visitor sees.
+
+        One that has been deleted meanwhile, in another window, counts as none chosen.
+        """
+        keys = self.workspace.keys(visitor)
+        chosen = [choice] if choice in keys else keys
+        return [self.workspace.searcher(key, visitor) for key in chosen if key]
+
+    def answer(
+        self,
+        asked: Asked,
+        options: Options,
+        visitor: str,
+        times: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[str, str, Asked]:
+        """Search, and return the results, the truth line and the query."""
+        held = self.held(options.choice, visitor)
+        address = write_address(asked, options)
+        if not asked.parts:
+            return self._browse(held, address), self._truth(held), asked
+        found = self.find(held, asked, options, times)
+        if found.matches:
+            html = markup.results(found, asked, address, ranked=not options.order)
+        elif options.filters.empty:
+            html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
+        else:
+            html = markup.empty(words.NONE_PASS_TITLE, words.NONE_PASS, address)
+        return html, self._truth(held, found), asked
+
+    def find(
+        self, held: list[Searcher], asked: Asked, options: Options, times: tuple[float, float]
+    ) -> Found:
+        """Search the collections; the results stand in the order that is asked for."""
+        wanted = [part.aspects for part in asked.parts if part.wanted]
+        if not wanted:
+            raise LookalikeError(words.NOTHING_WANTED)
+        if not options.weights.total:
+            raise LookalikeError(words.NOTHING_COUNTS)
+        query = join_aspects(wanted, [part.aspects for part in asked.parts if not part.wanted])
+        request = Request(
+            bounded(options.count), options.weights, options.filters, asked.placed, folded=True
+        )
+        found = search(held, query, request, *times)
+        return replace(found, matches=ordered(found.matches, options.order))
+
+    def building(self, held: list[Searcher]) -> Building | None:
+        """Return the building that is going on among these collections, if any."""
+        states = (self.workspace.building(searcher.key) for searcher in held)
+        return next((state for state in states if state and not state.finished), None)
+
+    def status(self, held: list[Searcher]) -> str:
+        """Lay out how the building of collections stands."""
+        states = ((searcher, self.workspace.building(searcher.key)) for searcher in held)
+        now = time.monotonic()
+        return "".join(
+            markup.building(state, searcher.collection.name, now)
+            for searcher, state in states
+            if state
+        )
+
+    def examples(self, held: list[Searcher]) -> str:
+        """Lay out a few pictures to search with."""
+        return markup.examples(sample(held, EXAMPLES))
+
+    def _browse(self, held: list[Searcher], address: str) -> str:
+        pictures = sample(held, settings.RESULTS)
+        if pictures:
+            return markup.browse(pictures, address)
+        body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
+        return markup.empty(words.EMPTY_TITLE, body, address)
+
+    def _truth(self, held: list[Searcher], found: Found | None = None) -> str:
+        embedder = self.workspace.embedder
+        compared = found.compared if found else sum(s.collection.count()[0] for s in held)
+        names = [searcher.collection.name for searcher in held]
+        name = names[0] if len(names) == 1 else words.SEVERAL.format(n=len(names))
+        return markup.truth(name, embedder.describe(), embedder.extractor.provider, compared, found)
+
+
+def sample(held: Sequence[Searcher], n: int) -> list[markup.Placed]:
+    """Choose pictures from all over the collections, the same at each visit."""
+    counts = [len(searcher.embeddings().ids) for searcher in held]
+    # Ids stand in the order of paths, so equal steps visit every folder in turn.
+    rows = np.linspace(0, sum(counts), min(n, sum(counts)), endpoint=False).astype(int)
+    chosen: list[markup.Placed] = []
+    for searcher, end, count in zip(held, np.cumsum(counts), counts, strict=True):
+        here = rows[(rows >= end - count) & (rows < end)] - (end - count)
+        ids = (int(id_) for id_ in searcher.embeddings().ids[here])
+        chosen += [(searcher.key, picture) for picture in searcher.collection.pictures(ids)]
+    return chosen
+
+
+def ordered(matches: tuple[Match, ...], order: str) -> tuple[Match, ...]:
+    """Put the results, which are chosen by similarity, into another order."""
+    if order == "name":
+        return tuple(sorted(matches, key=lambda match: markup.name_of(match.picture).casefold()))
+    if order in ("newest", "oldest"):
+        # Those without a date come last either way.
+        dated = [match for match in matches if match.picture.taken]
+        dated.sort(key=lambda match: match.picture.taken or "", reverse=order == "newest")
+        return (*dated, *(match for match in matches if not match.picture.taken))
+    return matches
+
+
+def bounded(count: int) -> int:
+    """Keep a number of results that a program sent within what one page can hold."""
+    return max(1, min(int(count), settings.MAX_RESULTS))

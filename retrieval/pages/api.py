@@ -1,0 +1,70 @@
+"""Searching for programs and assistants: `/search` of the app's interface."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from retrieval import settings
+from retrieval.errors import LookalikeError
+from retrieval.images import read_bounded
+from retrieval.pages import markup, words
+from retrieval.pages.answering import Answers, bounded
+from retrieval.pages.parts import PartMaker
+from retrieval.pages.query_image import QueryImage
+from retrieval.pages.sessions import visitor_of
+from retrieval.search import Request, search
+from retrieval.workspace import Workspace
+
+
+class SearchApi:
+    """What `/search` does; `build` adds it to the Blocks around it."""
+
+    def __init__(self, workspace: Workspace, parts: PartMaker, answers: Answers) -> None:
+        self.workspace = workspace
+        self.parts = parts
+        self.answers = answers
+
+    def build(self) -> None:
+        """Offer `/search` to programs. Hidden components, since their uploads are checked."""
+        with gr.Row(visible=False):
+            picture = QueryImage(label="picture")
+            count = gr.Number(settings.RESULTS, label="count", precision=0)
+            collection = gr.Textbox("", label="collection")
+            matches = gr.JSON(label="matches")
+            gr.Button().click(
+                self.search,
+                [picture, count, collection],
+                matches,
+                api_name="search",
+                concurrency_id="model",
+            )
+
+    def search(
+        self, picture: Path | None, count: int, collection: str, request: gr.Request
+    ) -> list[dict[str, Any]]:
+        """Find the pictures that look most like the given one, in one collection or in all.
+
+        Returns a row for each result, the most similar first: its path in the collection, its
+        label, its cosine similarity (-1 to 1) and the address of its thumbnail.
+        """
+        if picture is None:
+            raise gr.Error(words.NO_FILE, print_exception=False)
+        try:
+            if collection and collection not in self.workspace.keys(visitor_of(request)):
+                raise LookalikeError(words.NO_COLLECTION)
+            held = self.answers.held(collection, visitor_of(request))
+            data = read_bounded(picture, settings.MAX_UPLOAD_BYTES)
+            part, times = self.parts.of_upload(data, "auto")
+            found = search(held, part.aspects, Request(bounded(count)), *times)
+        except LookalikeError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return [
+            {
+                "picture": match.picture.path,
+                "label": match.picture.label,
+                "similarity": round(match.similarity, 6),
+                "thumbnail": markup.thumbnail_address(match.key, match.picture),
+            }
+            for match in found.matches
+        ]
