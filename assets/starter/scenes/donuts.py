@@ -251,7 +251,7 @@ def build(seed: int) -> None:
     sky.gradient((0.75, 0.80, 0.90), (0.40, 0.34, 0.30), 0.35)
     table(top)
     models = pantry(rng)
-    spots, focus, wide = [], (0, -0.45, 0.15), 1.3  # Spots: x, y, z, tilt.
+    spots, focus, wide = [], (0, -0.45, 0.15), 1.55  # Spots: x, y, z, tilt.
     if form == "single":
         spots = [(0, 0, 0.135, 0.0)]
     elif form == "stack":
@@ -270,9 +270,9 @@ def build(seed: int) -> None:
         mug(rng, rng.choice((-1.7, 1.5)), 1.6)
         wide, focus = 3.1, (0, -0.6, 0.3)
     elif form == "crowd":
-        spots = [(x, y, 0.135, 0.0) for x, y in shapes.settle(draw, [0.56] * 9, 3.9, 3.2, 0.03)]
+        spots = [(x, y, 0.135, 0.0) for x, y in shapes.settle(draw, [0.56] * 9, 3.4, 2.9, 0.02)]
         x, y, *_ = min(spots, key=lambda spot: math.hypot(spot[0], spot[1] + 0.8))
-        wide, focus = 4.6, (x, y - 0.3, 0.2)
+        wide, focus = 5.0, (x, y - 0.3, 0.2)
     elif form == "lean":
         spots = [(0.25, 0.35, 0.135, 0.0), (0.25, 0.35, 0.45, 0.0), (-0.32, -0.28, 0.5, 1.15)]
         wide = 2.1
