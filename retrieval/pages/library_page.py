@@ -3,23 +3,22 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from retrieval import settings
-from retrieval.bundle import unpack_bundle
-from retrieval.changes import Changes, find_changes
+from retrieval.changes import Changes
 from retrieval.errors import LookalikeError
-from retrieval.indexing import Bounds
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
+from retrieval.pages.adding import Adding
+from retrieval.pages.elements import make_place, warn
 from retrieval.pages.sessions import Access, visitor_of
-from retrieval.uploads import Taken, UploadBounds, Uploads
+from retrieval.uploads import UploadBounds, Uploads
 from retrieval.visitors import Visitors
-from retrieval.workspace import ORIGINALS, Workspace
+from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
 BRIDGE = "window.lookalikeLibrary?.(element, trigger);"
@@ -48,13 +47,14 @@ class LibraryPage:
         self.uploads = uploads
         self.visitors = visitors
         self.access = access
+        self.adding = Adding(workspace, uploads, visitors)
 
     def build(self, app: gr.Blocks, tabs: gr.Tabs, tab: gr.Tab, choice: gr.Dropdown) -> None:
         """Add the page to the tab; `choice` is where the search page keeps the collection."""
         opened = gr.State(Opened(), time_to_live=6 * 3600)
         with gr.Row(elem_id="library"):
             with gr.Column(elem_id="library-add", min_width=280):
-                add = _html("library-drop")
+                add = make_place("library-drop", BRIDGE)
                 # Whose page it is shows only in the request, so these wait to be shown.
                 with gr.Column(visible=False, elem_classes="lk-quiet") as by_name:
                     folder = gr.Textbox(
@@ -73,7 +73,7 @@ class LibraryPage:
                     )
                     unlock = gr.Button(words.PASSWORD_BUTTON, size="sm")
             with gr.Column(elem_id="library-list", min_width=320):
-                listing = _html("library-cards")
+                listing = make_place("library-cards", BRIDGE)
         timer = gr.Timer(POLL_SECONDS, active=False)
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -148,7 +148,7 @@ class LibraryPage:
                     raise LookalikeError(words.NOT_YOURS)
                 opened = acts[act](opened, key, event, request)
         except LookalikeError as error:
-            _warn(error)
+            warn(error)
         return *self._view(opened, request), gr.skip(), gr.skip()
 
     def on_upload(
@@ -160,16 +160,15 @@ class LibraryPage:
         try:
             bundle = self.uploads.bundle(name, visitor)
             if bundle is not None:
-                opened = self._open_bundle(bundle, owner)
+                opened = Opened(notice=self.adding.open_bundle(bundle, owner))
             elif key:
                 if not self.workspace.may_edit(key, visitor, owner):
                     raise LookalikeError(words.NOT_YOURS)
-                taken = self._take(name, key, visitor, strip=False)
-                opened = self._settle(key, taken, request)
+                opened = Opened(notice=self.adding.add(name, key, visitor))
             else:
-                opened = self._make(name, visitor, owner, request)
+                opened = Opened(notice=self.adding.make(name, visitor, owner))
         except LookalikeError as error:
-            _warn(error)
+            warn(error)
         finally:
             self.uploads.drop(name, visitor)
         return self._view(opened, request)
@@ -187,10 +186,10 @@ class LibraryPage:
                     "manager, and try again."
                 )
             key = self.workspace.create(root.resolve().name or words.MY_PICTURES, root)
-            self._build(key, request)
+            self.adding.build(key, visitor_of(request))
             opened, emptied = Opened(), ""
         except LookalikeError as error:
-            _warn(error)
+            warn(error)
         return *self._view(opened, request), emptied
 
     def on_password(self, opened: Opened, password: str, request: gr.Request) -> tuple[Any, ...]:
@@ -226,7 +225,7 @@ class LibraryPage:
         return opened
 
     def _resume(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
-        self._build(key, request)
+        self.adding.build(key, visitor_of(request))
         return Opened()
 
     def _look(self, opened: Opened, key: str, *_: Any) -> Opened:
@@ -234,7 +233,7 @@ class LibraryPage:
 
     def _apply(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         if opened.key == key and opened.changes is not None:
-            self._build(key, request, opened.changes)
+            self.adding.build(key, visitor_of(request), opened.changes)
         return Opened()
 
     def _readmit(self, opened: Opened, key: str, *_: Any) -> Opened:
@@ -270,7 +269,7 @@ class LibraryPage:
 
     def _unremove(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         self.workspace.let_in(key, opened.removed)
-        self._build(key, request)
+        self.adding.build(key, visitor_of(request))
         return Opened()
 
     def _delete(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
@@ -291,85 +290,6 @@ class LibraryPage:
             raise LookalikeError(words.NOT_YOURS)
         self.workspace.undo(place)
         return Opened()
-
-    # Making collections.
-
-    def _make(self, name: str, visitor: str, owner: bool, request: gr.Request) -> Opened:
-        title = self.uploads.title(name, visitor) or words.MY_PICTURES
-        key = self.workspace.create(title) if owner else self.visitors.create(visitor, title)
-        try:
-            taken = self._take(name, key, visitor, strip=True)
-        except LookalikeError:
-            self._discard(key)
-            raise
-        if not taken.files:
-            self._discard(key)
-            return Opened(notice=_told(words.TAKEN_NONE, taken))
-        return self._settle(key, taken, request)
-
-    def _discard(self, key: str) -> None:
-        if self.workspace.is_private(key):
-            self.visitors.delete(key)
-        else:
-            self.workspace.delete(key)
-
-    def _take(self, name: str, key: str, visitor: str, strip: bool) -> Taken:
-        collection = self.workspace.searcher(key, visitor).collection
-        folder = self._originals(key, visitor)
-        return self.uploads.take(name, visitor, collection, folder, strip)
-
-    def _settle(self, key: str, taken: Taken, request: gr.Request) -> Opened:
-        notice = ""
-        if taken.files or taken.tables:
-            self._build(key, request)
-        elif not taken.skipped and not taken.others:
-            notice = _told(words.TAKEN_NOTHING_NEW, taken)
-        else:
-            notice = _told(words.TAKEN_NONE, taken)
-        if taken.files and (taken.skipped or taken.others):
-            notice = _told("", taken)
-        return Opened(notice=notice)
-
-    def _open_bundle(self, bundle: Path, owner: bool) -> Opened:
-        if not owner or self.workspace.library is None:
-            raise LookalikeError(words.OPEN_NOT_YOURS)
-        folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)
-        self.workspace.open_folder(folder)
-        collection = self.workspace.searcher(folder.name).collection
-        text = words.OPENED.format(name=collection.name, n=f"{collection.count()[0]:,}")
-        return Opened(notice=markup.notice(text))
-
-    def _originals(self, key: str, visitor: str) -> Path:
-        collection = self.workspace.searcher(key, visitor).collection
-        if collection.root is not None and not collection.keeps_originals:
-            raise LookalikeError(
-                f"{collection.name} is searched in place. Put the pictures into its folder, then "
-                "look for changes."
-            )
-        return collection.folder / ORIGINALS
-
-    def _build(self, key: str, request: gr.Request, changes: Changes | None = None) -> None:
-        visitor = visitor_of(request)
-        collection = self.workspace.searcher(key, visitor).collection
-        bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
-        if collection.root is not None:
-            found = None if changes is None else (lambda: changes)
-            self.workspace.build(key, collection.root, bounds, found)
-            return
-        # The photos that are known are not here, which does not mean that they have vanished.
-        originals = collection.folder / ORIGINALS
-
-        def only_added() -> Changes:
-            if not originals.is_dir():
-                return Changes((), (), 0, ())
-            return replace(find_changes(collection, originals), vanished=(), recaptioned=())
-
-        if self.workspace.is_private(key):
-            bounds = Bounds(settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_PIXELS)
-            afterwards = lambda: self.visitors.drop_originals(key)  # noqa: E731
-            self.workspace.build(key, originals, bounds, only_added, afterwards)
-        else:
-            self.workspace.build(key, originals, bounds, only_added)
 
     # What is shown.
 
@@ -416,22 +336,3 @@ class LibraryPage:
             excluded = len(collection.excluded())
             return markup.changes(key, opened.changes, excluded, collection.root)
         return ""
-
-
-def _told(text: str, taken: Taken) -> str:
-    """Say what was left out of an upload."""
-    parts = [text] if text else []
-    if taken.others:
-        parts.append(words.TAKEN_OTHERS.format(n=f"{taken.others:,}"))
-    if taken.skipped:
-        parts.append(words.TAKEN_SKIPPED.format(n=f"{len(taken.skipped):,}"))
-    return markup.notice(" ".join(parts), items=taken.skipped)
-
-
-def _warn(error: LookalikeError) -> None:
-    """Show a sentence in a corner of the page; it may quote a file's name, and a toast is HTML."""
-    gr.Warning(escape(str(error)))
-
-
-def _html(name: str) -> gr.HTML:
-    return gr.HTML(elem_id=name, js_on_load=BRIDGE, apply_default_css=False)

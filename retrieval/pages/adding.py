@@ -1,0 +1,118 @@
+"""Taking pictures into collections: those that are sent, packed ones, and what a folder holds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from retrieval import settings
+from retrieval.bundle import unpack_bundle
+from retrieval.changes import Changes, find_changes
+from retrieval.errors import LookalikeError
+from retrieval.indexing import Bounds
+from retrieval.pages import library_markup as markup
+from retrieval.pages import words
+from retrieval.uploads import Taken, Uploads
+from retrieval.visitors import Visitors
+from retrieval.workspace import ORIGINALS, Workspace
+
+
+class Adding:
+    """Makes collections and fills them; says what there is to say as HTML, "" for nothing."""
+
+    def __init__(self, workspace: Workspace, uploads: Uploads, visitors: Visitors) -> None:
+        self.workspace = workspace
+        self.uploads = uploads
+        self.visitors = visitors
+
+    def make(self, name: str, visitor: str, owner: bool) -> str:
+        """Make a collection of an upload; return what there is to say of it."""
+        title = self.uploads.title(name, visitor) or words.MY_PICTURES
+        key = self.workspace.create(title) if owner else self.visitors.create(visitor, title)
+        try:
+            taken = self._take(name, key, visitor, strip=True)
+        except LookalikeError:
+            self._discard(key)
+            raise
+        if not taken.files:
+            self._discard(key)
+            return _told(words.TAKEN_NONE, taken)
+        return self._settle(key, taken, visitor)
+
+    def add(self, name: str, key: str, visitor: str) -> str:
+        """Take an upload into a collection; return what there is to say of it."""
+        taken = self._take(name, key, visitor, strip=False)
+        return self._settle(key, taken, visitor)
+
+    def open_bundle(self, bundle: Path, owner: bool) -> str:
+        """Make a collection of a packed one; return what there is to say of it."""
+        if not owner or self.workspace.library is None:
+            raise LookalikeError(words.OPEN_NOT_YOURS)
+        folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)
+        self.workspace.open_folder(folder)
+        collection = self.workspace.searcher(folder.name).collection
+        text = words.OPENED.format(name=collection.name, n=f"{collection.count()[0]:,}")
+        return markup.notice(text)
+
+    def build(self, key: str, visitor: str, changes: Changes | None = None) -> None:
+        """Bring a collection up to date with where its pictures lie, in the background."""
+        collection = self.workspace.searcher(key, visitor).collection
+        bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+        if collection.root is not None:
+            found = None if changes is None else (lambda: changes)
+            self.workspace.build(key, collection.root, bounds, found)
+            return
+        # The photos that are known are not here, which does not mean that they have vanished.
+        originals = collection.folder / ORIGINALS
+
+        def only_added() -> Changes:
+            if not originals.is_dir():
+                return Changes((), (), 0, ())
+            return replace(find_changes(collection, originals), vanished=(), recaptioned=())
+
+        if self.workspace.is_private(key):
+            bounds = Bounds(settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_PIXELS)
+            afterwards = lambda: self.visitors.drop_originals(key)  # noqa: E731
+            self.workspace.build(key, originals, bounds, only_added, afterwards)
+        else:
+            self.workspace.build(key, originals, bounds, only_added)
+
+    def _discard(self, key: str) -> None:
+        if self.workspace.is_private(key):
+            self.visitors.delete(key)
+        else:
+            self.workspace.delete(key)
+
+    def _take(self, name: str, key: str, visitor: str, strip: bool) -> Taken:
+        collection = self.workspace.searcher(key, visitor).collection
+        folder = self._originals(key, visitor)
+        return self.uploads.take(name, visitor, collection, folder, strip)
+
+    def _settle(self, key: str, taken: Taken, visitor: str) -> str:
+        notice = ""
+        if taken.files or taken.tables:
+            self.build(key, visitor)
+        elif not taken.skipped and not taken.others:
+            notice = _told(words.TAKEN_NOTHING_NEW, taken)
+        else:
+            notice = _told(words.TAKEN_NONE, taken)
+        if taken.files and (taken.skipped or taken.others):
+            notice = _told("", taken)
+        return notice
+
+    def _originals(self, key: str, visitor: str) -> Path:
+        collection = self.workspace.searcher(key, visitor).collection
+        if collection.root is not None and not collection.keeps_originals:
+            raise LookalikeError(
+                f"{collection.name} is searched in place. Put the pictures into its folder, then "
+                "look for changes."
+            )
+        return collection.folder / ORIGINALS
+
+
+def _told(text: str, taken: Taken) -> str:
+    """Say what was left out of an upload."""
+    parts = [text] if text else []
+    if taken.others:
+        parts.append(words.TAKEN_OTHERS.format(n=f"{taken.others:,}"))
+    if taken.skipped:
+        parts.append(words.TAKEN_SKIPPED.format(n=f"{len(taken.skipped):,}"))
+    return markup.notice(" ".join(parts), items=taken.skipped)
