@@ -15,14 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval import colour, settings, sketch
 from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
 from retrieval.records import Content, Entry
 from retrieval.reduction import to_unit
 from retrieval.search import Request, Searcher, search
 from tests.made import encode, mean_colour, noise
+from tests.memory import peak_megabytes
 
-DIMENSION, COLOURS, TEXTURES, LAYOUT = 256, 245, 64, 192
+DIMENSION, TEXTURES = settings.PRINCIPAL_COMPONENTS, settings.TEXTURE_COMPONENTS
 BATCH = 1_000
 SEARCHES = 20
 
@@ -50,7 +52,12 @@ def make(folder: Path, n: int, embedder: Embedder | Embedder256 | None = None) -
 
     with Collection.create(folder, "large", folder, embedder) as collection:  # type: ignore[arg-type]
         for start in range(0, n, BATCH):
-            vectors = rows(DIMENSION), rows(COLOURS), rows(TEXTURES), rows(LAYOUT)
+            vectors = (
+                rows(DIMENSION),
+                rows(colour.DIMENSION),
+                rows(TEXTURES),
+                rows(sketch.DIMENSION),
+            )
             hashes = [f"{start + i:064x}" for i in range(BATCH)]
             contents = [
                 Content(sha, 4000, 3000, None, s, thumbnail, c, t, layout)
@@ -65,7 +72,7 @@ def make(folder: Path, n: int, embedder: Embedder | Embedder256 | None = None) -
 
 def measure(folder: Path) -> dict[str, float]:
     """Open, search, and return seconds, milliseconds and megabytes."""
-    before = _peak_mb()
+    before = peak_megabytes()
     embedder = Embedder256()
     started, processor = time.perf_counter(), time.process_time()
     collection = Collection(folder)
@@ -89,7 +96,7 @@ def measure(folder: Path) -> dict[str, float]:
         "search_ms": 1e3 * float(np.median(times[1:])),
         "slowest_later_search_ms": 1e3 * max(times[1:]),
         "before_mb": before,
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_megabytes(),
     }
 
 
@@ -103,13 +110,6 @@ def run(n: int) -> dict[str, float]:
         output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
     measured: dict[str, float] = json.loads(output.stdout)
     return measured
-
-
-def _peak_mb() -> float:
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def main() -> None:

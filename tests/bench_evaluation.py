@@ -5,7 +5,6 @@
 CIFAR-10's size, with made vectors of 256 numbers in ten clouds; issue 7 allows a minute and 2 GB.
 """
 
-import resource
 import sys
 import time
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from retrieval.evaluation import METRICS, Labelled, SelfTest
 from retrieval.reduction import to_unit
+from tests.memory import peak_megabytes
 
 
 def main() -> int:
@@ -22,9 +22,7 @@ def main() -> int:
     test = SelfTest(collection, queries, "made vectors")
     evaluation = test.summarise(list(test.rank()))
     seconds, busy = time.perf_counter() - started, time.process_time() - busy
-    # Kilobytes on Linux, bytes on macOS.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    megabytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
+    megabytes = peak_megabytes()
     figures = ", ".join(f"{metric} {evaluation.overall[metric].mean:.1f}" for metric in METRICS)
     print(
         f"{seconds:.1f} s ({busy:.1f} s of processor time), {megabytes:,.0f} MB at most; {figures}"
