@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from retrieval import settings
-from retrieval.bundle import pack, unpack_bundle
+from retrieval.bundle import pack
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
@@ -27,6 +27,7 @@ from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
 from retrieval.search import Searcher
+from retrieval.unbundling import unpack_bundle
 
 
 def main(argv: list[str] | None = None) -> int:

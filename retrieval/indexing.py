@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.captions import Caption, captioned
-from retrieval.changes import Changes as Changes
-from retrieval.changes import as_text, label_of, name_of
+from retrieval.changes import Changes, as_text, label_of, name_of
 from retrieval.changes import find_changes as find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder

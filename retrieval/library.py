@@ -14,6 +14,7 @@ from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.schema import DATABASE
 
 TRASH = ".trash"
+ORIGINALS = "originals"  # in a collection's folder: the photos that were handed to it
 
 
 def folder_of(library: Path, name: str) -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.library import TRASH
+from retrieval.library import ORIGINALS, TRASH
 from retrieval.uploads import Uploads
-from retrieval.workspace import ORIGINALS, Workspace
+from retrieval.workspace import Workspace
 
 SWEEP_SECONDS = 60
 

@@ -11,16 +11,24 @@ from pathlib import Path
 from retrieval.background import Once
 from retrieval.building import Builders
 from retrieval.building import Building as Building
+from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
-from retrieval.indexing import Bounds, Changes, Step, find_changes, index_folder
-from retrieval.library import discard, discarded, empty_trash, folders_in, new_folder, restore
+from retrieval.indexing import Bounds, Step, index_folder
+from retrieval.library import (
+    ORIGINALS,
+    discard,
+    discarded,
+    empty_trash,
+    folders_in,
+    new_folder,
+    restore,
+)
 from retrieval.search import Searcher
 
-ORIGINALS = "originals"  # in a collection's folder: the photos that were handed to it
-REMOVED = "removed"  # beside them: those taken out, until the app is started again
+REMOVED = "removed"  # beside the originals: those taken out, until the app is started again
 UNDO_SECONDS = 24 * 3600
 
 

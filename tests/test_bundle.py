@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.bundle import pack, read_manifest, unpack_bundle
+from retrieval.bundle import pack
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
+from retrieval.unbundling import read_manifest, unpack_bundle
 from tests.made import mean_colour
 
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.copies import Group, find_copies, seconds_for, spare_bytes
 from retrieval.embedding import Embedder
-from retrieval.indexing import find_changes, index_folder
+from retrieval.indexing import index_folder
 from retrieval.pages.duplicates_page import GROUPS_SHOWN, as_csv, show_groups
 from tests.browser import open_browser, running_app, watch
 from tests.made import noise, pattern

@@ -4,15 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval import settings
-from retrieval.bundle import unpack_bundle
 from retrieval.changes import Changes, find_changes
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
+from retrieval.library import ORIGINALS
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
+from retrieval.unbundling import unpack_bundle
 from retrieval.uploads import Taken, Uploads
 from retrieval.visitors import Visitors
-from retrieval.workspace import ORIGINALS, Workspace
+from retrieval.workspace import Workspace
 
 
 class Adding:

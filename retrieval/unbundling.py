@@ -1,0 +1,274 @@
+"""Opening a collection that came in one file, see `retrieval.bundle`.
+
+Nothing in it is trusted: it is read row by row into a collection of our own making.
+"""
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from retrieval.bundle import FORMAT_VERSION, MAGIC, member
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.images import SUFFIXES
+from retrieval.library import ORIGINALS, new_folder
+from retrieval.records import Aspect, Content, Entry
+from retrieval.schema import COLUMNS
+from retrieval.zips import check_table, storable
+
+MAX_PICTURES = 1_000_000
+MAX_TEXT_BYTES = 1_000 * 2**20
+MAX_THUMBNAIL_BYTES = 2**20
+BATCH = 256
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return what a packed collection says of itself.
+
+    Raises:
+        LookalikeError: when it is none.
+    """
+    with _opened(path) as bundle:
+        return _manifest(bundle, path)
+
+
+def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | None = None) -> Path:
+    """Open a packed collection: make it a new one of the library, and return its folder.
+
+    Raises:
+        LookalikeError: when it is damaged, or was made with another model, PCA or preprocessing.
+    """
+    with _opened(path) as bundle:
+        manifest = _manifest(bundle, path)
+        _require(manifest, embedder)
+        title = " ".join(str(name or manifest.get("name") or path.stem).split())[:80]
+        folder = new_folder(library, title)
+        # Made beside its place and moved there in the end: half a collection is never seen.
+        making = library / f".opening-{folder.name}"
+        shutil.rmtree(making, ignore_errors=True)
+        try:
+            _read_into(bundle, manifest, making, title, embedder)
+            making.rename(folder)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LookalikeError(_damaged(path)) from error
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return folder
+
+
+def _read_into(
+    bundle: zipfile.ZipFile, manifest: dict[str, Any], folder: Path, title: str, embedder: Embedder
+) -> None:
+    n = int(manifest["contents"])
+    if not 0 <= n <= MAX_PICTURES:
+        raise ValueError
+    with_photos = bool(manifest.get("photos"))
+    root = folder / ORIGINALS if with_photos else None
+    with Collection.create(folder, title, root, embedder) as collection:
+        contents = list(_json_lines(bundle, "contents.jsonl", n))
+        vectors = {aspect: _vectors(bundle, aspect, n, embedder) for aspect in COLUMNS}
+        hashes = [_sha256(line["sha256"]) for line in contents]
+        if len(set(hashes)) != n:
+            raise ValueError
+        for start in range(0, n, BATCH):
+            rows = range(start, min(n, start + BATCH))
+            batch = []
+            for row in rows:
+                line = contents[row]
+                batch.append(
+                    Content(
+                        hashes[row],
+                        _size(line["width"]),
+                        _size(line["height"]),
+                        str(line["taken"])[:19] if line.get("taken") else None,
+                        vectors["subject"][row],
+                        _thumbnail(bundle, hashes[row]),
+                        vectors["colour"][row],
+                        vectors["texture"][row],
+                        vectors["sketch"][row],
+                    )
+                )
+            collection.write([], batch)
+        known = set(hashes)
+        lines = _json_lines(bundle, "pictures.jsonl", MAX_PICTURES)
+        entries = [_entry(line, known) for line in lines]
+        where = {}
+        if with_photos:
+            where = {e.path: _take_photo(bundle, e, folder / ORIGINALS) for e in entries}
+        for start in range(0, len(entries), 4 * BATCH):
+            chunk = entries[start : start + 4 * BATCH]
+            collection.write([_with_file(entry, where.get(entry.path)) for entry in chunk])
+
+
+def _require(manifest: dict[str, Any], embedder: Embedder) -> None:
+    """Say which part does not fit, if one does not."""
+    if manifest.get("fingerprint") == embedder.fingerprint:
+        return
+    ours, theirs = embedder.card.to_metadata(), manifest.get("card")
+    theirs = theirs if isinstance(theirs, dict) else {}
+    differing = [key for key, value in ours.items() if str(theirs.get(key)) != value]
+    if any(key.endswith("weights_sha256") for key in differing):
+        what = "another model"
+    elif differing:
+        what = "the same network, but its pictures were prepared in another way"
+    else:
+        what = "the same model, but another PCA"
+    raise LookalikeError(
+        f"This collection was made with {what} ({str(manifest.get('embedder'))[:200]}), and here "
+        f"it is {embedder.describe()}. Start the app with that model, or index the pictures anew."
+    )
+
+
+def _take_photo(bundle: zipfile.ZipFile, entry: Entry, folder: Path) -> Path | None:
+    relative = storable(entry.path)
+    if entry.sha256 is None or relative is None or relative.suffix.lower() not in SUFFIXES:
+        return None
+    place = folder / relative
+    with suppress(KeyError):
+        data = _read(bundle, f"photos/{entry.sha256}{relative.suffix.lower()}", 500 * 2**20)
+        if hashlib.sha256(data).hexdigest() == entry.sha256:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+            return place
+    return None
+
+
+def _with_file(entry: Entry, place: Path | None) -> Entry:
+    """Note the time of the file that was written, so that it is not taken for a changed one."""
+    if place is None:
+        return entry
+    status = place.stat()
+    return Entry(
+        entry.path,
+        status.st_size,
+        status.st_mtime_ns,
+        entry.label,
+        entry.sha256,
+        entry.problem,
+        entry.details,
+    )
+
+
+def _entry(line: dict[str, Any], known: set[str]) -> Entry:
+    path = str(line["path"])
+    if len(path) > 4_000 or "\0" in path:
+        raise ValueError
+    captions = line.get("captions") or {}
+    details = json.dumps({str(k): str(v) for k, v in captions.items()}, ensure_ascii=False)
+    sha256 = line.get("sha256")
+    if sha256 is None:
+        problem = str(line["problem"])[:1_000]
+        return Entry(path, _size(line["size"]), int(line["modified"]), "", None, problem)
+    if sha256 not in known:
+        raise ValueError
+    return Entry(
+        path,
+        _size(line["size"]),
+        int(line["modified"]),
+        str(line["label"])[:1_000],
+        sha256,
+        None,
+        details if captions else "",
+    )
+
+
+def _vectors(bundle: zipfile.ZipFile, aspect: Aspect, n: int, embedder: Embedder) -> Any:
+    kind = np.dtype(COLUMNS[aspect][1])
+    data = _read(bundle, member(aspect), n * kind.itemsize * 20_000)
+    width = len(data) // (n * kind.itemsize) if n else 0
+    if len(data) != n * width * kind.itemsize:
+        raise ValueError
+    if aspect == "subject" and n and width != embedder.dimension:
+        raise ValueError
+    vectors = np.frombuffer(data, kind).reshape(n, width)
+    if not np.isfinite(vectors).all() or (n and np.abs(vectors).max(initial=0) > 1.01):
+        raise ValueError
+    return vectors.astype(np.float32)
+
+
+def _thumbnail(bundle: zipfile.ZipFile, sha256: str) -> bytes:
+    """Return a thumbnail, having looked at its head: it is served to browsers as it is."""
+    data = _read(bundle, f"thumbnails/{sha256}.jpg", MAX_THUMBNAIL_BYTES)
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            if max(image.size) > 2_048:
+                raise ValueError
+    except OSError as error:
+        raise ValueError from error
+    return data
+
+
+def _manifest(bundle: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(_read(bundle, "manifest.json", 2**20))
+        if manifest["format"] != MAGIC:
+            raise ValueError
+        version = int(manifest["version"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LookalikeError(
+            f"{path.name} is damaged or not a collection of Lookalike. Download it again."
+        ) from error
+    if version > FORMAT_VERSION:
+        raise LookalikeError(
+            f"{path.name} was made by a newer version of this program. Update this one."
+        )
+    return manifest  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        if not path.is_file():
+            raise LookalikeError(f"There is no file {path.name}. Check the name and try again.")
+        check_table(path, 400 * 2**20)
+        with zipfile.ZipFile(path) as bundle:
+            yield bundle
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise LookalikeError(_damaged(path)) from error
+
+
+def _read(bundle: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """Return a member; KeyError where there is none, ValueError when it is too large."""
+    if bundle.getinfo(name).file_size > most:
+        raise ValueError
+    return bundle.read(name)
+
+
+def _json_lines(bundle: zipfile.ZipFile, name: str, most: int) -> Iterator[dict[str, Any]]:
+    if bundle.getinfo(name).file_size > MAX_TEXT_BYTES:
+        raise ValueError
+    with bundle.open(name) as file:
+        for number, line in enumerate(io.TextIOWrapper(file, "utf-8")):
+            if number >= most:
+                raise ValueError
+            yield json.loads(line)
+
+
+def _sha256(text: Any) -> str:
+    if not isinstance(text, str) or not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError
+    return text
+
+
+def _size(number: Any) -> int:
+    if not isinstance(number, int) or not 0 <= number < 2**62:
+        raise ValueError
+    return number
+
+
+def _damaged(path: Path) -> str:
+    return f"{path.name} is damaged, and nothing of it was taken. Download it again."
