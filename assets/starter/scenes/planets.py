@@ -62,6 +62,7 @@ def space(tint, offset: float) -> None:
     background = next(node for node in world.node_tree.nodes if node.type == "BACKGROUND")
     set_input(world.node_tree, background.inputs["Color"], colour)
     # The nebula is for the eye: it must not light the night side.
+    world.cycles.sampling_method = "NONE"
     unseen = graph.math("MULTIPLY", graph.node("LightPath").outputs["Is Diffuse Ray"], 0.96)
     set_input(world.node_tree, background.inputs["Strength"], graph.math("SUBTRACT", 1.0, unseen))
 
