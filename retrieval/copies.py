@@ -61,12 +61,17 @@ def spare_bytes(groups: tuple[Group, ...]) -> int:
 
 
 def _arrange(pictures: list[PictureRecord], written: dict[str, int]) -> Group:
-    """Put the best one first: most pixels, then the largest file, then the oldest."""
+    """Put the best one first: most pixels, then the largest file, then the oldest.
+
+    Of equals it is the one with the shortest name, which is rarely "Copy of ...".
+    """
 
     def date(picture: PictureRecord) -> str:
         # Bounded, since a collection may come from somebody else and say anything.
         seconds = min(max(written.get(picture.path, 0) // 10**9, 0), LATEST)
         return picture.taken or datetime.fromtimestamp(seconds).isoformat(" ")
 
-    best = sorted(pictures, key=lambda p: (-p.width * p.height, -p.size, date(p), p.path))
+    best = sorted(
+        pictures, key=lambda p: (-p.width * p.height, -p.size, date(p), len(p.path), p.path)
+    )
     return tuple(Copy(p, date(p)[:10], p.sha256 == best[0].sha256) for p in best)

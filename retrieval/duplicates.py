@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from retrieval.reduction import Matrix
 
-BLOCK = 1024  # rows compared with all others at one time
+BLOCK = 16_000_000  # similarities held at one time, 64 MB of them, however many rows there are
 
 
 def find_groups(vectors: Matrix, threshold: float) -> list[npt.NDArray[np.int64]]:
@@ -26,8 +26,9 @@ def find_groups(vectors: Matrix, threshold: float) -> list[npt.NDArray[np.int64]
             row = int(parent[row])
         return row
 
-    for start in range(0, n, BLOCK):
-        block = vectors[start : start + BLOCK]
+    step = max(1, BLOCK // max(1, n))
+    for start in range(0, n, step):
+        block = vectors[start : start + step]
         # Each pair once: only rows after this block's own first one.
         near = block @ vectors[start:].T >= threshold
         for i, j in np.argwhere(np.triu(near, k=1)):

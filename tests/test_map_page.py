@@ -2,10 +2,12 @@
 
 import io
 import json
+import sqlite3
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,22 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from retrieval import settings
 from retrieval.atlas import CELLS, SHEET, Atlas, draw_atlas, open_atlas
 from retrieval.background import Once
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.pages.map_page import describe, show_map
+from retrieval.pages.map_page import describe, folder_of, show_map
 from tests.browser import open_browser, running_app, watch
 from tests.made import KINDS, pattern
 
 HOSTILE = '<img src=x onerror=alert(1)>".png'
+
+
+def change(path: Path, statement: str, *values: str) -> None:
+    """Change a file of a collection behind its back."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement, values)
 
 
 @pytest.fixture
@@ -86,11 +95,21 @@ def test_a_damaged_map_is_drawn_anew(atlas: Atlas, indexed: Collection) -> None:
 
 
 def test_a_picture_without_a_thumbnail_is_a_grey_cell(indexed: Collection, tmp_path: Path) -> None:
-    with indexed._thumbnails as database:
-        database.execute("DELETE FROM thumbnails")
+    change(indexed.folder / "thumbnails.sqlite", "DELETE FROM thumbnails")
     webp = draw_atlas(indexed, tmp_path / "maps").sheet(1, 0, 0)
     sheet = np.asarray(Image.open(io.BytesIO(webp or b"")))
     assert abs(sheet[sheet[..., 3] == 255][:, :3].astype(int) - 150).max() < 12
+
+
+def test_the_map_of_a_shipped_collection_is_kept_elsewhere(
+    indexed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "HOME", tmp_path / "home")
+    with Collection(indexed.folder, read_only=True) as shipped:
+        atlas = draw_atlas(shipped, folder_of(shipped))
+    assert atlas.path.is_relative_to(tmp_path / "home")
+    assert not list(indexed.folder.glob("map-*"))
+    assert folder_of(indexed) == indexed.folder
 
 
 def test_what_a_browser_gets_says_where_everything_lies_and_no_place_on_the_disk(
@@ -109,11 +128,12 @@ def test_the_map_is_told_in_words_too_and_names_are_no_markup(
     atlas: Atlas, indexed: Collection
 ) -> None:
     assert "cold (" in show_map("key", indexed, atlas)
-    with indexed._database as database:
-        database.execute(
-            "UPDATE pictures SET path = ?, label = ? WHERE path = 'cold/blue.png'",
-            (HOSTILE, HOSTILE),
-        )
+    change(
+        indexed.folder / "collection.sqlite",
+        "UPDATE pictures SET path = ?, label = ? WHERE path = 'cold/blue.png'",
+        HOSTILE,
+        HOSTILE,
+    )
     html = show_map("key", indexed, atlas)
     assert "<img src=x" not in html
     assert html.count("data-map-id") == len(atlas.ids)
