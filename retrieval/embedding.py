@@ -9,8 +9,9 @@ from PIL import Image
 
 from retrieval.colour import describe_colours
 from retrieval.errors import LookalikeError
+from retrieval.family import open_model
 from retrieval.images import preprocess
-from retrieval.model import Extractor, ModelCard, OnnxExtractor
+from retrieval.model import Extractor, ModelCard
 from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
 
 
@@ -99,11 +100,12 @@ def describe(card: ModelCard, reduction: Reduction | None) -> str:
 def open_embedder(
     model: Path, pca: Path | None, gpu: bool = True, texture: Path | None = None
 ) -> Embedder:
-    """Open a model's file and, unless they are None, the PCAs of its features and textures.
+    """Open a model and, unless they are None, the PCAs of its features and textures.
 
-    There need not be one of the textures; then pictures are not compared by them.
+    On a CPU that is its sibling in 8 bits, where it has one. There need not be a PCA of the
+    textures; then pictures are not compared by them.
     """
-    extractor = OnnxExtractor(model, gpu=gpu)
+    extractor = open_model(model, gpu=gpu)
     return Embedder(
         extractor,
         load_pca(pca, extractor.card) if pca else None,

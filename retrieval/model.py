@@ -41,6 +41,7 @@ class ModelCard:
     dimension: int  # numbers in one feature
     weights_sha256: str
     preprocessing: Preprocessing
+    precision: str = "float"  # what it computes in: "float" or "int8"
 
     @property
     def fingerprint(self) -> str:
@@ -84,6 +85,7 @@ class ModelCard:
                     interpolation=metadata[PREFIX + "interpolation"],
                     resize=int(metadata[PREFIX + "resize"]),
                 ),
+                precision=metadata.get(PREFIX + "precision", "float"),
             )
         except (KeyError, ValueError) as error:
             raise LookalikeError(
@@ -99,7 +101,7 @@ class FeatureExtractor(Protocol):
 
     @property
     def provider(self) -> str:
-        """What computes, in a word: "CPU", "CUDA"."""
+        """What computes, in a word or two: "CPU", "CPU, int8", "CUDA"."""
         ...
 
     def extract(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -136,6 +138,9 @@ class OnnxExtractor:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or available_cpus()
+        # Processors without VNNI add pairs of products in 16 bits, which overflow with weights that
+        # have a sign; ONNX Runtime then uses slower instructions that do not. Others ignore it.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:
@@ -146,7 +151,7 @@ class OnnxExtractor:
         self.card = ModelCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
         side = self.card.preprocessing.side
         probe = np.zeros((1, side, side, 3), np.uint8)
-        if gpu and _has_cuda_driver():
+        if gpu and has_cuda_driver():
             with suppress(Exception):
                 ort.preload_dlls()
             # A driver may be there while a library is missing or the card is full: only a session
@@ -162,6 +167,8 @@ class OnnxExtractor:
         self.texture_dimension = int(outputs["texture"][1]) if "texture" in outputs else 0
         name = self._session.get_providers()[0]
         self.provider = PROVIDERS.get(name, name)
+        if self.card.precision != "float":
+            self.provider += f", {self.card.precision}"
 
     def extract(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Map `(n, side, side, 3)` RGB pictures to `(n, dimension)` features."""
@@ -193,8 +200,10 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _has_cuda_driver() -> bool:
-    """Ask for NVIDIA's driver itself: asking ONNX Runtime would print red lines where it is not."""
+def has_cuda_driver() -> bool:
+    """Say whether NVIDIA's driver is there.
+
+    It is asked for by name, since asking ONNX Runtime would print red lines where it is not."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

@@ -55,7 +55,11 @@ MAX_COMPARED = 1_000
 
 
 def pca_path(model: Path) -> Path:
-    """Return where the PCA of a model lives: the shipped one, or a pickle beside the model."""
+    """Return where the PCA of a model lives: the shipped one, or a pickle beside the model.
+
+    It is the same for the model's sibling in 8 bits, `-int8`.
+    """
+    model = model.with_stem(model.stem.removesuffix("-int8"))
     if model.resolve() == BUNDLED_MODEL:
         return BUNDLED_PCA
     return model.with_suffix(".pca.pkl")

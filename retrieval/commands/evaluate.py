@@ -16,6 +16,7 @@ from retrieval.compare import Comparison, Setting
 from retrieval.embedding import describe
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Evaluation, Labelled, SelfTest, as_rows, as_table
+from retrieval.family import open_model
 from retrieval.features import extract_files
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
     # What is asked is checked before minutes are spent.
     wanted = [Setting.parse(text) for text in arguments.compare]
-    extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
+    extractor = open_model(arguments.model, gpu=not arguments.cpu)
     pca = arguments.pca or settings.pca_path(arguments.model)
     reduction = None if arguments.no_pca else load_pca(pca, extractor.card)
     for setting in wanted:

@@ -13,7 +13,7 @@ from retrieval.baselines import baselines
 from retrieval.cifar import ADDRESS, ARCHIVE, download, read_cifar10, read_classes
 from retrieval.commands.reading import write
 from retrieval.errors import LookalikeError
-from retrieval.model import OnnxExtractor
+from retrieval.family import open_model
 from retrieval.paper import DataSet, System, as_table, cifar10, corel, measure
 from retrieval.reduction import load_pca
 
@@ -91,7 +91,7 @@ def _download() -> Path:
 
 
 def _system(model: Path, arguments: argparse.Namespace) -> System:
-    extractor = OnnxExtractor(model, gpu=not arguments.cpu)
+    extractor = open_model(model, gpu=not arguments.cpu)
     given = arguments.pca if model == arguments.model else None
     pca = given or settings.pca_path(model)
     if not pca.is_file() and given is None:
