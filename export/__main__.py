@@ -1,4 +1,7 @@
-"""The command `python -m export`: one VGG-16 in, one ONNX file out."""
+"""The command `python -m export`: one VGG-16 in, one ONNX file out.
+
+`python -m export int8` stores such a file's network in 8 bits, and has its own `--help`.
+"""
 
 import argparse
 import sys
@@ -10,9 +13,12 @@ from retrieval.settings import ASSETS
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
     try:
-        _export(arguments)
+        if words[:1] == ["int8"]:
+            _quantise(words[1:])
+        else:
+            _export(_parser().parse_args(words))
     except LookalikeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -20,6 +26,19 @@ def main(argv: list[str] | None = None) -> int:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
     return 0
+
+
+def _quantise(words: list[str]) -> None:
+    """Run `int8`, which needs no torch."""
+    try:
+        from export import int8
+    except ImportError as error:
+        raise LookalikeError(
+            f"Quantising needs {error.name}, which is not installed. Install it with: "
+            "pip install -r export/requirements.txt"
+        ) from error
+    arguments = int8.parser().parse_args(words)
+    print(int8.run(arguments, lambda text: print(text, file=sys.stderr, flush=True)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,215 @@
+"""The command `python -m export int8`: a model in 8 bits, for CPUs, or a refusal with figures."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import NodeProto
+from tqdm import tqdm
+
+from export.comparing import LEAST_COSINE, Row, as_table, compare, cosine, data_sets, outputs_of
+from export.quantising import measure_ranges, quantise, read_float, weighted_layers
+from export.stored import BATCH, Pixels, list_pictures, prepare, spread
+from retrieval import settings
+from retrieval.errors import LookalikeError
+from retrieval.family import int8_path
+from retrieval.files import replace_when_done
+from retrieval.images import Preprocessing
+from retrieval.model import OnnxExtractor
+from retrieval.reduction import load_pca
+
+DATA = settings.PROJECT.parent / "shared" / "data"
+LEAST_PHOTOS = 500
+HELD_OUT = 128  # photos that choose between the candidates, calibrated on by none
+# A layer stays in float where the outputs then turn away from the float model's by less than half.
+# Of the bundled model, 1 - cosine of the features falls to an eighth with the first convolution in
+# float, and hardly with the last.
+WORTH = 2.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = argparse.ArgumentParser(prog="python -m export int8", description=__doc__)
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=settings.BUNDLED_MODEL,
+        metavar="FILE",
+        help="the float model, made by `python -m export` (default: the bundled one)",
+    )
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        default=DATA / "photos",
+        metavar="FOLDER|ZIP",
+        help="photos to calibrate on: a folder of them or of ZIPs, or a ZIP (at least 500)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the .onnx file to write (default: beside the model, ending in -int8.onnx)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=int,
+        default=512,
+        metavar="N",
+        help="how many photos, spread over all that there are (default 512)",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=DATA,
+        metavar="FOLDER",
+        help="where corel1k and cifar10-part.zip lie, to compare on",
+    )
+    return parser
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to store the model in 8 bits, and how near it stays to the float model."""
+
+    method: str
+    in_float: tuple[NodeProto, ...]
+    model: onnx.ModelProto
+    cosines: dict[str, float]  # of each output, mean over the held-out photos
+
+    @property
+    def loss(self) -> float:
+        """How far the outputs turn away, on average."""
+        return float(np.mean([1 - value for value in self.cosines.values()]))
+
+    def describe(self) -> str:
+        """Say in one line what it is and how near it stays."""
+        kept = ", ".join(layer.name for layer in self.in_float) or "nothing"
+        near = ", ".join(f"{name} {value:.5f}" for name, value in self.cosines.items())
+        return f"{self.method}, {kept} in float: cosine of {near}"
+
+
+def run(arguments: argparse.Namespace, say: Callable[[str], object]) -> str:
+    """Quantise, compare and write, and return the figures.
+
+    Args:
+        say: hears of each step.
+
+    Raises:
+        LookalikeError: when 8 bits cost too much, or something needed is not there.
+    """
+    if arguments.calibrate < LEAST_PHOTOS:
+        raise LookalikeError(f"--calibrate must be at least {LEAST_PHOTOS}.")
+    output: Path = arguments.output or int8_path(arguments.model)
+    if output.resolve() == arguments.model.resolve():
+        raise LookalikeError("--output is the model itself. Name another file.")
+    model = read_float(arguments.model)
+    how = OnnxExtractor(arguments.model, gpu=False).card.preprocessing
+    calibration, held_out = _photos(arguments, how)
+    best = choose(model, calibration, held_out, say)
+    with replace_when_done(output) as temporary:
+        temporary.write_bytes(best.model.SerializeToString())
+        ints = OnnxExtractor(temporary, gpu=False)
+        rows = _compare(arguments, ints, say)
+        if rows:
+            say(as_table(rows))
+        failures = [
+            f"held-out photos: mean cosine of {name} {value:.4f}, not {LEAST_COSINE}"
+            for name, value in best.cosines.items()
+            if not value >= LEAST_COSINE
+        ]
+        failures += [failure for row in rows for failure in row.failures()]
+        if failures:
+            raise LookalikeError(
+                f"8 bits cost too much, so nothing was written. {'; '.join(failures)}. Calibrate "
+                "on more photos, or use the float model."
+            )
+    before, after = (path.stat().st_size / 2**20 for path in (arguments.model, output))
+    return f"{output}: {after:.1f} MB, the float model {before:.1f} MB; {best.describe()}"
+
+
+def _photos(arguments: argparse.Namespace, how: Preprocessing) -> tuple[Pixels, Pixels]:
+    """Return the photos to calibrate on and those to choose by, preprocessed."""
+    wanted = arguments.calibrate + HELD_OUT
+    chosen = spread(list_pictures(arguments.photos), wanted)
+    tell = _bar("photos", len(chosen))
+    parts = []
+    for chunk, pixels in prepare(chosen, how):
+        parts.append(pixels)
+        tell(len(chunk))
+    photos = np.concatenate(parts) if parts else np.empty(0, np.uint8)
+    if len(photos) < LEAST_PHOTOS + HELD_OUT:
+        raise LookalikeError(
+            f"{arguments.photos} has {len(photos):,} readable photos, and calibrating takes "
+            f"{LEAST_PHOTOS + HELD_OUT}. Name a folder with more."
+        )
+    # Spread as well, since neighbours in a pack may be of one kind.
+    out = np.zeros(len(photos), bool)
+    out[np.linspace(0, len(photos) - 1, HELD_OUT).round().astype(int)] = True
+    return photos[~out], photos[out]
+
+
+def choose(
+    model: onnx.ModelProto,
+    calibration: Pixels,
+    held_out: Pixels,
+    say: Callable[[str], object],
+) -> Candidate:
+    """Return the best candidate, by photos that it was not calibrated on."""
+    ranges = measure_ranges(model, _batches(calibration))
+    expected = outputs_of(model, held_out)
+    first, *inner, last = weighted_layers(model)
+
+    def attempt(method: str, *in_float: NodeProto) -> Candidate:
+        small = quantise(model, ranges[method], in_float)
+        cosines = {
+            name: float(cosine(expected[name], values).mean())
+            for name, values in outputs_of(small, held_out).items()
+        }
+        candidate = Candidate(method, in_float, small, cosines)
+        say(candidate.describe())
+        return candidate
+
+    best = min((attempt(method, first) for method in ranges), key=lambda one: one.loss)
+    # Layers in float take longer, so each has to be worth it.
+    without = attempt(best.method)
+    if without.loss <= WORTH * best.loss:
+        best = without
+    if not inner:
+        return best
+    both = attempt(best.method, first, last)
+    return both if WORTH * both.loss < best.loss else best
+
+
+def _batches(photos: Pixels) -> Iterator[Pixels]:
+    tell = _bar("calibrating", len(photos))
+    for start in range(0, len(photos), BATCH):
+        batch = photos[start : start + BATCH]
+        yield batch
+        tell(len(batch))
+
+
+def _compare(
+    arguments: argparse.Namespace, ints: OnnxExtractor, say: Callable[[str], object]
+) -> list[Row]:
+    floats = OnnxExtractor(arguments.model, gpu=False)
+    sets, missing = data_sets(arguments.data)
+    for one in missing:
+        say(f"Not compared on {one}, which is not there.")
+    pca = settings.pca_path(arguments.model)
+    reduction = load_pca(pca, floats.card) if pca.is_file() else None
+    return [row for one in sets for row in compare(one, floats, ints, reduction, _bar)]
+
+
+def _bar(name: str, total: int) -> Callable[[int], object]:
+    bar = tqdm(total=total, unit="picture", desc=name, file=sys.stderr)
+
+    def tell(n: int) -> None:
+        bar.update(n)
+        if bar.n >= total:
+            bar.close()
+
+    return tell

@@ -1,0 +1,187 @@
+"""A float model turned into an int8 one: measure how large activations get, then store in 8 bits.
+
+Static quantisation after "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", Jacob et al. 2018: weights have a sign and a scale for each
+channel, activations have none and a scale for each layer, which needs their range beforehand.
+"""
+
+import contextlib
+import copy
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import SupportsFloat
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import NodeProto, TensorProto, numpy_helper
+from onnxruntime.quantization import CalibrationMethod, QuantType
+from onnxruntime.quantization.calibrate import HistogramCollector, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+from retrieval.errors import LookalikeError
+from retrieval.model import PREFIX, available_cpus
+
+# Layers with weights, and what leaves the range of values as it is.
+LAYERS = ("Conv", "Gemm")
+PASSING = ("MaxPool", "Flatten", "Reshape")
+
+# Where a method puts the end of the range: at the largest value, at a percentile, or where the
+# histogram of 8-bit values diverges least from that of the values (Migacz, "8-bit Inference with
+# TensorRT", 2017).
+METHODS = ("min-max", "percentile 99.999", "percentile 99.99", "entropy")
+# Histograms reach from -max to max, and activations fill one half of them.
+BINS, LEVELS = 1024, 512
+
+Range = tuple[np.float32, np.float32]
+Ranges = Mapping[str, Range]  # of each tensor
+
+
+def read_float(path: Path) -> onnx.ModelProto:
+    """Read a model of ours with its weights as float32, however they are stored.
+
+    Raises:
+        LookalikeError: when there is none, it is not a model, or it is in 8 bits already.
+    """
+    if not path.is_file():
+        raise LookalikeError(f"There is no model at {path}. Make one with: python -m export")
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf raises its own errors
+        raise LookalikeError(
+            f"{path.name} is damaged or not a model. Make it anew with: python -m export"
+        ) from error
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise LookalikeError(f"{path.name} is in 8 bits already. Name the float model it is from.")
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "Cast"]:
+        if tensor := stored.get(node.input[0]):
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, node.output[0]))
+            model.graph.node.remove(node)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def weighted_layers(model: onnx.ModelProto) -> list[NodeProto]:
+    """Return the convolutions and fully connected layers, in order."""
+    return [node for node in model.graph.node if node.op_type in LAYERS]
+
+
+def measure_ranges(
+    model: onnx.ModelProto, batches: Iterable[npt.NDArray[np.uint8]]
+) -> dict[str, Ranges]:
+    """Run the float model and return, by each method, the range of each tensor to be stored.
+
+    Args:
+        batches: preprocessed pictures, `(n, side, side, 3)` each.
+    """
+    observed = _observed(model)
+    larger = copy.deepcopy(model)
+    known = {output.name for output in larger.graph.output}
+    larger.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in observed
+        if name not in known
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = available_cpus()
+    session = onnxruntime.InferenceSession(
+        larger.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    collector = HistogramCollector("entropy", False, BINS, LEVELS, 0.0, None)
+    with contextlib.redirect_stdout(io.StringIO()):  # it reports each step
+        for pictures in batches:
+            values = session.run(observed, {"images": pictures})
+            collector.collect(dict(zip(observed, values, strict=True)))
+        found = {method: _by_method(collector, method) for method in METHODS}
+    return {method: _all_ranges(model, ranges) for method, ranges in found.items()}
+
+
+def _by_method(collector: HistogramCollector, method: str) -> Ranges:
+    name, _, percentile = method.partition(" ")
+    if name == "min-max":
+        histograms = collector.get_histogram_dict()
+        return {key: _range(one[2], one[3]) for key, one in histograms.items()}
+    collector.method = name
+    if percentile:
+        collector.percentile = float(percentile)
+    result = collector.compute_collection_result()
+    return {key: _range(one[0], one[1]) for key, one in result.items()}
+
+
+def _range(low: SupportsFloat, high: SupportsFloat) -> Range:
+    return np.float32(low), np.float32(high)
+
+
+def _observed(model: onnx.ModelProto) -> list[str]:
+    """Return the tensors to watch: what enters each layer, and what leaves it after its ReLU."""
+    sources = {node.output[0]: node for node in model.graph.node}
+    relus = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "Relu"}
+    names: dict[str, None] = {}
+    for layer in weighted_layers(model):
+        entering = layer.input[0]
+        while entering in sources and sources[entering].op_type in PASSING:
+            entering = sources[entering].input[0]
+        names[entering] = None
+        names[relus.get(layer.output[0], layer.output[0])] = None
+    return list(names)
+
+
+def _all_ranges(model: onnx.ModelProto, ranges: Ranges) -> Ranges:
+    """Add the ranges that follow: before a ReLU, whose zero is the lower end, and after a pool."""
+    every = dict(ranges)
+    for node in model.graph.node:
+        if node.op_type == "Relu" and node.output[0] in every:
+            every[node.input[0]] = every[node.output[0]]
+        elif node.op_type in PASSING and node.input[0] in every:
+            every[node.output[0]] = every[node.input[0]]
+    return every
+
+
+def quantise(
+    model: onnx.ModelProto, ranges: Ranges, in_float: Iterable[NodeProto] = ()
+) -> onnx.ModelProto:
+    """Return the model in 8 bits, its inputs, outputs and what it says of itself unchanged.
+
+    Pooling to features and the statistics of texture are computed in float in any case.
+
+    Args:
+        in_float: layers to leave as they are, with the ReLU and the pool behind them.
+    """
+    kept = {name for layer in in_float for name in _block(model, layer)}
+    quantizer = QDQQuantizer(
+        copy.deepcopy(model),
+        True,  # a scale for each channel of the weights
+        False,
+        QuantType.QInt8,
+        QuantType.QUInt8,
+        TensorsData(CalibrationMethod.MinMax, dict(ranges)),
+        [],
+        sorted(kept),
+        [*LAYERS, *PASSING, "Relu"],
+        {},
+    )
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    small: onnx.ModelProto = quantizer.model.model
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(small, {**metadata, f"{PREFIX}precision": "int8"})
+    for node in small.graph.node:
+        del node.metadata_props[:]
+    onnx.checker.check_model(small)
+    return small
+
+
+def _block(model: onnx.ModelProto, layer: NodeProto) -> list[str]:
+    """Return the names of a layer and of the ReLU and the pool that follow it."""
+    names, leaving = [layer.name], layer.output[0]
+    for kind in ("Relu", "MaxPool"):
+        for node in model.graph.node:
+            if node.op_type == kind and node.input[0] == leaving:
+                names.append(node.name)
+                leaving = node.output[0]
+                break
+    return names
