@@ -301,10 +301,14 @@ def scale_for(how: Preprocessing) -> int:
     return max(THUMBNAIL_SIDE, 2 * how.resize)
 
 
-def thumbnail(image: Image.Image, side: int) -> bytes:
-    """Return `image` as a JPEG whose long side is at most `side` pixels."""
+def thumbnail(image: Image.Image, side: int, quality: int = 82, optimize: bool = True) -> bytes:
+    """Return `image` as a JPEG whose long side is at most `side` pixels.
+
+    Args:
+        optimize: take longer to need a little less room.
+    """
     small = image.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=82, optimize=True)
+    small.save(buffer, "JPEG", quality=quality, optimize=optimize)
     return buffer.getvalue()

@@ -37,6 +37,11 @@ class Match:
     copies: tuple[PictureRecord, ...] = ()  # near-duplicates that ranked below it
 
 
+def percent(similarity: float) -> int:
+    """Return a cosine similarity as people read it: 0 for anything that points away."""
+    return round(100 * max(0.0, min(1.0, similarity)))
+
+
 @dataclass(frozen=True)
 class Timings:
     """Where the time of one search went, in milliseconds."""

@@ -1,6 +1,5 @@
 """Results to take away: as a table, as a ZIP of the pictures, and as a contact sheet to print."""
 
-import csv
 import io
 import os
 import re
@@ -20,7 +19,8 @@ from retrieval.collection import Collection, PictureRecord
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import replace_when_done
 from retrieval.images import SUFFIXES, open_picture
-from retrieval.search import Match
+from retrieval.search import Match, percent
+from retrieval.tables import as_csv, harmless
 
 # The collections that matches come from, by the key that each match carries.
 Collections = Mapping[str, Collection]
@@ -57,37 +57,23 @@ OTHER_SCRIPTS = (
 def save_csv(matches: Sequence[Match], path: Path) -> None:
     """Write results as CSV, a row each, whole or not at all.
 
-    UTF-8 with a byte order mark, by which Excel knows it. Text that a spreadsheet would take for a
-    formula gets an apostrophe before it (https://owasp.org/www-community/attacks/CSV_Injection).
-
     Raises:
         LookalikeError: when the file cannot be written.
     """
-    with (
-        replace_when_done(path) as temporary,
-        temporary.open("w", encoding="utf-8-sig", errors="replace", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for rank, match in enumerate(matches, start=1):
-            picture = match.picture
-            writer.writerow(
-                (
-                    rank,
-                    f"{match.similarity:.6f}",
-                    harmless(picture.path),
-                    harmless(picture.label),
-                    picture.width,
-                    picture.height,
-                    harmless(picture.taken or ""),
-                )
-            )
-
-
-def harmless(text: str) -> str:
-    """Keep a spreadsheet from taking a file's name for a formula."""
-    # The last four are the forms of full width that some programs take for the first.
-    return "'" + text if text.startswith(tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")) else text
+    rows = (
+        (
+            rank,
+            f"{match.similarity:.6f}",
+            harmless(match.picture.path),
+            harmless(match.picture.label),
+            match.picture.width,
+            match.picture.height,
+            harmless(match.picture.taken or ""),
+        )
+        for rank, match in enumerate(matches, start=1)
+    )
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(as_csv(COLUMNS, rows))
 
 
 @dataclass(frozen=True)
@@ -327,10 +313,11 @@ class _Drawer:
                 self._picture(page, image, x, y, CELL_WIDTH, CELL_HEIGHT, "centre")
             except PictureError:
                 pass
-            percent = round(100 * max(0.0, min(1.0, match.similarity)))
             under = y + CELL_HEIGHT + 4
             self._text(page, x, under, f"{first + i}", 8.5, INK, bold=True)
-            self._text(page, x + CELL_WIDTH, under, f"{percent} %", 8.5, INK, anchor="rs")
+            self._text(
+                page, x + CELL_WIDTH, under, f"{percent(match.similarity)} %", 8.5, INK, anchor="rs"
+            )
             name = PurePosixPath(match.picture.path).name
             self._text(page, x, under + 3.6, name, 7, FAINT, width=CELL_WIDTH)
 

@@ -13,10 +13,11 @@ from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.pages import words
 from retrieval.pages.asking import Part
-from retrieval.pages.markup import name_of, percent, thumbnail_address
-from retrieval.pages.parts import Pixels, as_data
+from retrieval.pages.markup import name_of, thumbnail_address
+from retrieval.pages.parts import Pixels
 from retrieval.reduction import Matrix
-from retrieval.search import Match
+from retrieval.report import data_uri
+from retrieval.search import Match, percent
 
 SHOWN_SIDE = 480  # pixels
 OVERLAY_SIDE = 224
@@ -56,7 +57,7 @@ def why(
         note = words.WHY_NOTE.format(percent=percent(total), n=overlays[0].size)
     except LookalikeError as error:
         overlays, note = None, str(error)
-    own = as_data(thumbnail(open_picture(asked_jpeg).image, SHOWN_SIDE), "jpeg")
+    own = data_uri(thumbnail(open_picture(asked_jpeg).image, SHOWN_SIDE), "image/jpeg")
     theirs = thumbnail_address(match.key, picture)
     figures = "".join(
         f'<figure><div class="lk-heat"><img src="{escape(address)}" alt="">'
@@ -100,4 +101,4 @@ def _heat(places: Matrix) -> str:
     image = Image.fromarray(veil.round().astype(np.uint8), "RGBA")
     buffer = io.BytesIO()
     image.resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BICUBIC).save(buffer, "PNG")
-    return as_data(buffer.getvalue(), "png")
+    return data_uri(buffer.getvalue(), "image/png")

@@ -1,7 +1,5 @@
 """The tab "Copies": groups of near-duplicates of a collection, with a hint which one to keep."""
 
-import csv
-import io
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -11,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from retrieval import tables
 from retrieval.copies import Copy, Group, seconds_for, spare_bytes
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
-from retrieval.sheets import harmless
+from retrieval.tables import harmless
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
@@ -138,27 +137,22 @@ def copies_route(workspace: Workspace) -> Route:
 
 def as_csv(groups: Sequence[Group]) -> bytes:
     """Return the list as a table, safe to open in a spreadsheet whatever the files are called."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(words.COPIES_COLUMNS)
-    for number, group in enumerate(groups, start=1):
-        for copy in group:
-            picture = copy.picture
-            writer.writerow(
-                (
-                    number,
-                    harmless(picture.path),
-                    words.COPIES_HINT_KEEP if copy is group[0] else "",
-                    picture.width,
-                    picture.height,
-                    _megapixels(copy),
-                    picture.size,
-                    harmless(copy.date),
-                    words.COPIES_YES if copy.same_file and copy is not group[0] else "",
-                )
-            )
-    # With the mark of UTF-8, or Excel garbles names in other scripts.
-    return text.getvalue().encode("utf-8-sig", errors="replace")
+    rows = (
+        (
+            number,
+            harmless(copy.picture.path),
+            words.COPIES_HINT_KEEP if copy is group[0] else "",
+            copy.picture.width,
+            copy.picture.height,
+            _megapixels(copy),
+            copy.picture.size,
+            harmless(copy.date),
+            words.COPIES_YES if copy.same_file and copy is not group[0] else "",
+        )
+        for number, group in enumerate(groups, start=1)
+        for copy in group
+    )
+    return tables.as_csv(words.COPIES_COLUMNS, rows)
 
 
 def show_groups(key: str, groups: Sequence[Group], start: int) -> str:

@@ -21,6 +21,7 @@ from retrieval.errors import LookalikeError
 from retrieval.evaluation import Evaluation, as_rows
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import markup, words
+from retrieval.pages.elements import warn
 from retrieval.pages.sessions import visitor_of
 from retrieval.plots import draw_png
 from retrieval.quality import Labels, compare_settings, plan_test, settings_for
@@ -185,7 +186,7 @@ class EvaluatePage:
             query = searcher.collection.pictures([int(event.id)])
             matches = searcher.search_like(int(event.id), NEAREST).matches
         except LookalikeError as error:
-            gr.Warning(escape(str(error)))
+            warn(error)
             return ""
         if not query:
             return ""
@@ -257,14 +258,7 @@ def _refused(error: LookalikeError) -> tuple[Any, ...]:
 
 
 def _notice(text: str, fraction: float | None = None) -> str:
-    bar = ""
-    if fraction is not None:
-        whole = round(100 * fraction)
-        bar = (
-            f'<span class="lk-progress" role="progressbar" aria-valuenow="{whole}" '
-            f'aria-valuemin="0" aria-valuemax="100" aria-label="{escape(words.TEST_PROGRESS)}">'
-            f'<i style="width:{whole}%"></i></span>'
-        )
+    bar = "" if fraction is None else markup.progress_bar(fraction, words.TEST_PROGRESS)
     return f'<div class="lk-notice" role="status">{escape(text)}{bar}</div>'
 
 

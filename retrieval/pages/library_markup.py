@@ -14,7 +14,7 @@ from retrieval.building import Building
 from retrieval.changes import Changes
 from retrieval.collection import Collection
 from retrieval.pages import words
-from retrieval.pages.markup import duration, thumbnail_address
+from retrieval.pages.markup import duration, progress_bar, thumbnail_address
 from retrieval.records import PictureRecord
 from retrieval.uploads import UploadBounds
 
@@ -289,12 +289,7 @@ def _progress(state: Building, now: float) -> tuple[str, str]:
         text += words.LIBRARY_RATE.format(rate=f"{rate:.1f}")
     if left is not None:
         text += words.LIBRARY_LEFT.format(time=duration(left))
-    whole = round(100 * step.done / step.total)
-    return text, (
-        f'<span class="lk-progress" role="progressbar" aria-label="{escape(text)}" '
-        f'aria-valuenow="{whole}" aria-valuemin="0" aria-valuemax="100">'
-        f'<i style="width:{whole}%"></i></span>'
-    )
+    return text, progress_bar(step.done / step.total, text)
 
 
 def _open_part(inner: str) -> str:

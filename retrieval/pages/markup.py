@@ -11,9 +11,9 @@ from retrieval.confidence import Confidence
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import words
 from retrieval.pages.asking import Asked
-from retrieval.pages.parts import as_data
 from retrieval.records import PictureRecord
-from retrieval.search import Found, Match
+from retrieval.report import data_uri
+from retrieval.search import Found, Match, percent
 from retrieval.workspace import Building
 
 # A picture and the key of its collection.
@@ -23,11 +23,6 @@ Placed = tuple[str, PictureRecord]
 def thumbnail_address(key: str, picture: PictureRecord) -> str:
     """Return the address of a thumbnail, relative to the page: it tells no path of the server."""
     return f"thumbnails/{key}/{picture.sha256}.jpg"
-
-
-def percent(similarity: float) -> int:
-    """Return a cosine similarity as people read it: 0 for anything that points away."""
-    return round(100 * max(0.0, min(1.0, similarity)))
 
 
 def name_of(picture: PictureRecord) -> str:
@@ -148,16 +143,19 @@ def duration(seconds: float) -> str:
     return words.HOURS.format(n=round(seconds / 3600))
 
 
+def progress_bar(fraction: float, spoken: str) -> str:
+    """Show how far something is, from 0 to 1, with words for those who do not see it."""
+    whole = round(100 * fraction)
+    return (
+        f'<span class="lk-progress" role="progressbar" aria-label="{escape(spoken)}" '
+        f'aria-valuenow="{whole}" aria-valuemin="0" aria-valuemax="100">'
+        f'<i style="width:{whole}%"></i></span>'
+    )
+
+
 def notice(text: str, fraction: float | None) -> str:
     """Show one line, and a bar when something is under way."""
-    bar = ""
-    if fraction is not None:
-        whole = round(100 * fraction)
-        bar = (
-            f'<span class="lk-progress" role="progressbar" aria-label="{escape(text)}" '
-            f'aria-valuenow="{whole}" aria-valuemin="0" aria-valuemax="100">'
-            f'<i style="width:{whole}%"></i></span>'
-        )
+    bar = "" if fraction is None else progress_bar(fraction, text)
     return f'<div class="lk-notice" role="status">{escape(text)}{bar}</div>'
 
 
@@ -202,7 +200,7 @@ def _cleaned(asked: Asked) -> str:
     if upload is None or not upload.treated:
         return ""
     figures = "".join(
-        f'<figure><img src="{as_data(thumbnail(open_picture(jpeg).image, 160), "jpeg")}" alt="">'
+        f'<figure><img src="{_small(jpeg)}" alt="">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
         for jpeg, caption in ((upload.jpeg, words.BEFORE), (upload.treated, words.AFTER))
     )
@@ -271,3 +269,7 @@ def _spoken(picture: PictureRecord) -> str:
 
 def _pretty(label: str) -> str:
     return label.replace("_", " ").replace("-", " ")
+
+
+def _small(jpeg: bytes) -> str:
+    return data_uri(thumbnail(open_picture(jpeg).image, 160), "image/jpeg")

@@ -1,8 +1,6 @@
 """Turns uploads and pictures of collections into the parts that a query is made of."""
 
-import base64
 import hashlib
-import io
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +15,7 @@ from retrieval.errors import PictureError
 from retrieval.images import crop, open_picture, preprocess, scale_for, thumbnail
 from retrieval.pages import words
 from retrieval.pages.asking import Box, Cleaning, Part
+from retrieval.report import data_uri
 from retrieval.search import Placed
 from retrieval.sheets import open_original
 from retrieval.workspace import Workspace
@@ -114,19 +113,10 @@ class PartMaker:
         embedder = self.workspace.embedder
         pixels = preprocess(image, embedder.card.preprocessing)
         aspects = embedder.describe_pictures(pixels[None])
-        chip = as_data(thumbnail(image, CHIP_SIDE), "jpeg")
+        chip = data_uri(thumbnail(image, CHIP_SIDE), "image/jpeg")
         return replace(part, aspects=aspects, address=chip, pixels=pixels, treated=treated)
-
-
-def as_data(data: bytes, kind: str) -> str:
-    """Return a picture as an address that holds it: nothing of it lies on the server."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _jpeg(image: Image.Image, side: int) -> bytes:
     """Return a JPEG of high quality, at most `side` pixels long."""
-    small = image.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=92)
-    return buffer.getvalue()
+    return thumbnail(image, side, quality=92, optimize=False)

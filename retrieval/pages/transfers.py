@@ -1,7 +1,5 @@
 """The addresses by which files come and go: uploads, the table of problems, packed collections."""
 
-import csv
-import io
 import json
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +17,7 @@ from starlette.routing import Route
 from retrieval.bundle import pack
 from retrieval.errors import LookalikeError
 from retrieval.pages.sessions import Access, visitor_of
+from retrieval.tables import as_csv, harmless
 from retrieval.uploads import UploadBounds, Uploads
 from retrieval.workspace import Workspace
 
@@ -77,15 +76,12 @@ def problems_route(workspace: Workspace) -> Route:
         try:
             key, visitor = request.path_params["key"], visitor_of(request)
             collection = workspace.searcher(key, visitor).collection
-            text = io.StringIO()
-            writer = csv.writer(text)
-            writer.writerow(["filename", "problem"])
-            writer.writerows((_plain(path), problem) for path, problem in collection.problems())
+            rows = [(harmless(path), problem) for path, problem in collection.problems()]
         except LookalikeError as error:
             return Response(str(error), 404)
         name = f"{collection.name} - could not be read.csv"
-        # The mark at the beginning makes Excel read it as UTF-8.
-        return Response("\ufeff" + text.getvalue(), media_type="text/csv", headers=attachment(name))
+        table = as_csv(("filename", "problem"), rows)
+        return Response(table, media_type="text/csv", headers=attachment(name))
 
     return Route("/problems/{key}.csv", problems)
 
@@ -133,8 +129,3 @@ def _refusal(sentence: str, status: int) -> Response:
 def attachment(name: str) -> dict[str, Any]:
     """Return the header that has a browser save an answer under a name."""
     return {"content-disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
-
-
-def _plain(cell: str) -> str:
-    """Keep a spreadsheet from taking a file's name for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
