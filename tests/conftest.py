@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,9 @@ from retrieval.indexing import index_folder
 from retrieval.model import ModelCard, OnnxExtractor
 from retrieval.reduction import fit_pca, save_pca
 from tests.made import mean_colour, need, noise, save_hues
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 WHEEL = {
     "cold/azure.png": 210.0,
@@ -73,6 +77,15 @@ def indexed(wheel: Path, embedder: Embedder, tmp_path: Path) -> Iterator[Collect
         for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
             pass
         yield collection
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A Chromium without a window."""
+    from tests.browser import open_browser  # playwright, which most tests need not have
+
+    with open_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -109,3 +109,12 @@ def pattern(kind: str, seed: int, size: tuple[int, int] = (160, 120)) -> Image.I
             elif ((x - left) // step + (y - top) // step) % 2:
                 draw.rectangle([x, y, x + step, y + step], ink)
     return image
+
+
+def save_patterns(folder: Path, each: int) -> Path:
+    """Write so many patterns of each of `KINDS`, a subfolder for each kind; return the folder."""
+    for kind in KINDS:
+        (folder / kind).mkdir(parents=True)
+        for seed in range(each):
+            pattern(kind, seed).save(folder / kind / f"{kind} {seed}.jpg")
+    return folder

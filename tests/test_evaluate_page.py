@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import open_browser, running_app, watch
-from tests.made import KINDS, pattern
+from tests.browser import running_app, watch
+from tests.made import KINDS, pattern, save_patterns
 
 EACH = 6
 
@@ -17,19 +17,9 @@ EACH = 6
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an app that searches patterns, a subfolder for each kind."""
-    folder = tmp_path_factory.mktemp("patterns")
-    for kind in KINDS:
-        (folder / kind).mkdir()
-        for seed in range(EACH):
-            pattern(kind, seed).save(folder / kind / f"{kind} {seed}.jpg")
+    folder = save_patterns(tmp_path_factory.mktemp("patterns"), EACH)
     with running_app(tmp_path_factory.mktemp("home"), "--pictures", str(folder)) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

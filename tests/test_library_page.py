@@ -15,16 +15,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser import open_browser, running_app, watch
+from tests.browser import running_app, watch
 from tests.made import by_hue, encode, noise, save_hues
 
 SLOW = 60_000  # milliseconds
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import open_browser, running_app, watch
-from tests.made import KINDS, encode, pattern
+from tests.browser import running_app, watch
+from tests.made import encode, pattern, save_patterns
 
 EACH = 8
 
@@ -20,11 +20,7 @@ EACH = 8
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of patterns, a subfolder for each kind, and a file that is no picture."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for kind in KINDS:
-        (folder / kind).mkdir()
-        for seed in range(EACH):
-            pattern(kind, seed).save(folder / kind / f"{kind} {seed}.jpg")
+    folder = save_patterns(tmp_path_factory.mktemp("pictures"), EACH)
     (folder / "broken.jpg").write_bytes(b"not a picture")
     return folder
 
@@ -34,12 +30,6 @@ def address(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The address of an app that searches those pictures."""
     with running_app(tmp_path_factory.mktemp("home"), "--pictures", str(pictures)) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
