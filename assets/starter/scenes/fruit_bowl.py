@@ -99,7 +99,7 @@ def skin(kind: str, rng: random.Random):
     elif sort == "plum":
         bloom = graph.noise(3.0, place, 7.0, 0.65, 0.6, chance)
         colour = graph.mix(
-            graph.smooth(bloom, 0.35, 0.7), (0.055, 0.008, 0.035), (0.17, 0.13, 0.26)
+            graph.smooth(bloom, 0.35, 0.7), (0.055, 0.008, 0.035), (0.11, 0.06, 0.15)
         )
         rough, coat = 0.42, 0.1
     else:
