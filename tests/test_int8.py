@@ -439,4 +439,4 @@ def test_float_and_int8_agree_on_the_ten_nearest_of_real_pictures(data_folder: P
         nearest.append(rank(vectors, vectors, 11)[0][:, 1:])
     overlap = [len(set(a) & set(b)) / 10 for a, b in zip(*nearest, strict=True)]
     assert np.mean(overlap) >= 0.95
-    assert np.mean(nearest[0][:, 0] == nearest[1][:, 0]) >= 0.95
+    assert np.mean(nearest[0][:, 0] == nearest[1][:, 0]) >= 0.9
