@@ -19,6 +19,7 @@ from retrieval import report, settings
 from retrieval.compare import Comparison
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Evaluation, as_rows
+from retrieval.family import is_int8
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import markup, words
 from retrieval.pages.elements import warn
@@ -203,7 +204,9 @@ class EvaluatePage:
     def _settings(self) -> dict[str, Any]:
         own = self.workspace.model_path.resolve()
         folder = settings.BUNDLED_MODEL.parent
-        others = [path for path in sorted(folder.glob("*.onnx")) if path.resolve() != own]
+        # A model's sibling in 8 bits is no other model.
+        models = [path for path in sorted(folder.glob("*.onnx")) if not is_int8(path)]
+        others = [path for path in models if path.resolve() != own]
         return dict(settings_for(self.workspace.embedder, others))
 
     def _show_test(
