@@ -18,9 +18,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.filtering import conditions_of, mentions
 from retrieval.query import Filters
-from retrieval.records import Aspect, Content, Entry, Move
-from retrieval.records import Embeddings as Embeddings
-from retrieval.records import PictureRecord as PictureRecord
+from retrieval.records import Aspect, Content, Embeddings, Entry, Move, PictureRecord
 from retrieval.reduction import Matrix
 from retrieval.schema import (
     DATABASE,

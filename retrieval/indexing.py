@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from retrieval.captions import Caption, captioned
 from retrieval.changes import Changes, as_text, label_of, name_of
-from retrieval.changes import find_changes as find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import PictureError, explain_os_error

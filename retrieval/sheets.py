@@ -15,10 +15,11 @@ from typing import BinaryIO
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from retrieval.collection import Collection, PictureRecord
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import replace_when_done
 from retrieval.images import SUFFIXES, open_picture
+from retrieval.records import PictureRecord
 from retrieval.search import Match, percent
 from retrieval.tables import as_csv, harmless
 

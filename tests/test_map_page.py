@@ -22,7 +22,7 @@ from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages.map_page import describe, folder_of, show_map
 from tests.browser import open_browser, running_app, watch
-from tests.made import KINDS, pattern
+from tests.made import save_patterns
 
 HOSTILE = '<img src=x onerror=alert(1)>".png'
 
@@ -194,11 +194,7 @@ def test_two_are_not_computed_at_one_time(indexed: Collection, tmp_path: Path) -
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]]:
     """The map of a few patterns, opened, and the app's address; script errors fail."""
-    folder = tmp_path_factory.mktemp("patterns")
-    for kind in KINDS:
-        (folder / kind).mkdir()
-        for seed in range(4):
-            pattern(kind, seed).save(folder / kind / f"{kind} {seed}.jpg")
+    folder = save_patterns(tmp_path_factory.mktemp("patterns"), 4)
     home = tmp_path_factory.mktemp("home")
     with running_app(home, "--pictures", str(folder)) as address, open_browser() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})

@@ -4,8 +4,6 @@ One test runs at a time for everybody, in blocks, so that it shows how far it is
 what strangers may ask for is bounded in `settings`.
 """
 
-import csv
-import io
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +27,7 @@ from retrieval.quality import Labels, compare_settings, plan_test, settings_for
 from retrieval.rankings import NEAREST
 from retrieval.records import PictureRecord
 from retrieval.search import Searcher
+from retrieval.tables import as_csv
 from retrieval.workspace import Workspace
 
 STYLE = Path(__file__).with_name("evaluate.css")
@@ -305,12 +304,7 @@ def _downloads(name: str, files: Sequence[tuple[str, str, bytes]]) -> str:
 
 def _csv(evaluation: Evaluation) -> bytes:
     rows = as_rows(evaluation)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    # With the mark of UTF-8, or Excel garbles names in other scripts.
-    return text.getvalue().encode("utf-8-sig")
+    return as_csv(list(rows[0]), (list(row.values()) for row in rows))
 
 
 def _file_name(picture: PictureRecord) -> str:
