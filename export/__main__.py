@@ -1,10 +1,12 @@
 """The command `python -m export`: one VGG-16 in, one ONNX file out.
 
-`python -m export int8` stores such a file's network in 8 bits, and has its own `--help`.
+`python -m export train` makes a VGG-16 of our own, and `python -m export choose` measures how best
+to use one; `python -m export int8` stores an exported network in 8 bits. Each has its own `--help`.
 """
 
 import argparse
 import sys
+import types
 from pathlib import Path
 
 from retrieval.errors import LookalikeError
@@ -15,7 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        if words[:1] == ["int8"]:
+        if words[:1] in (["train"], ["choose"]):
+            _work(words[0], words[1:])
+        elif words[:1] == ["int8"]:
             _quantise(words[1:])
         else:
             _export(_parser().parse_args(words))
@@ -26,6 +30,27 @@ def main(argv: list[str] | None = None) -> int:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
     return 0
+
+
+def _work(command: str, words: list[str]) -> None:
+    """Run `train` or `choose`, whose parsers need no torch, but whose work does."""
+    try:
+        import pillow_heif  # noqa: F401
+    except ImportError:
+        # A lent GPU has no package for HEIC, and no network to get one. Training reads WebP and
+        # JPEG only, so that the app's reader of pictures may load without it, here and only here.
+        heif = types.ModuleType("pillow_heif")
+        heif.register_heif_opener = lambda: None  # type: ignore[attr-defined]
+        sys.modules["pillow_heif"] = heif
+    from export import choose, train
+
+    module = train if command == "train" else choose
+    arguments = module.parser().parse_args(words)
+    try:
+        line = module.run(arguments, lambda text: print(text, file=sys.stderr, flush=True))
+    except ImportError as error:
+        raise LookalikeError(_missing(error)) from error
+    print(line)
 
 
 def _quantise(words: list[str]) -> None:
@@ -39,6 +64,13 @@ def _quantise(words: list[str]) -> None:
         ) from error
     arguments = int8.parser().parse_args(words)
     print(int8.run(arguments, lambda text: print(text, file=sys.stderr, flush=True)))
+
+
+def _missing(error: ImportError) -> str:
+    return (
+        f"Exporting needs {error.name}, which is not installed. Install it with: "
+        "pip install -r export/requirements.txt"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,8 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights",
         type=Path,
+        nargs="+",
         metavar="FILE",
-        help="a state dict in torchvision's names, .pth or .safetensors "
+        help="a state dict in torchvision's names, .pth or .safetensors, in one or several files "
         "(default: ImageNet's, downloaded by torchvision, 528 MB)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="the .onnx file to write")
@@ -85,10 +118,7 @@ def _export(arguments: argparse.Namespace) -> None:
         from export.onnx_file import write_onnx
         from export.weights import fetch_weights, read_weights
     except ImportError as error:
-        raise LookalikeError(
-            f"Exporting needs {error.name}, which is not installed. Install it with: "
-            "pip install -r export/requirements.txt"
-        ) from error
+        raise LookalikeError(_missing(error)) from error
     from retrieval.images import Preprocessing
     from retrieval.model import ModelCard
 
@@ -99,11 +129,11 @@ def _export(arguments: argparse.Namespace) -> None:
         raise LookalikeError(
             "Fully connected layers need --side 224. For other sides use --layer pool5."
         )
-    path = arguments.weights or fetch_weights(VGG16_Weights.IMAGENET1K_V1.url)
-    weights = read_weights(path)
+    paths = arguments.weights or [fetch_weights(VGG16_Weights.IMAGENET1K_V1.url)]
+    weights = read_weights(*paths)
     network = build_network(weights.state, arguments.layer, arguments.pool, arguments.half)
     pooling = arguments.pool if arguments.layer == "pool5" else ""
-    origin = f"weights of {path.name}" if arguments.weights else "ImageNet"
+    origin = f"weights of {paths[0].name}" if arguments.weights else "ImageNet"
     crop = arguments.fit == "crop"
     card = ModelCard(
         name=arguments.name or f"VGG-16, {origin}",

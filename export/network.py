@@ -109,7 +109,7 @@ def _build_trunk(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     with torch.device("meta"):
         trunk: nn.Sequential = (vgg16_bn() if with_bn else vgg16()).features
     _load(trunk, features, "convolutions")
-    return _fold(trunk.eval()) if with_bn else trunk
+    return fold_batch_norm(trunk.eval()) if with_bn else trunk
 
 
 def _build_classifier(state: Mapping[str, torch.Tensor], depth: int) -> nn.Sequential:
@@ -139,7 +139,7 @@ def _load(module: nn.Module, state: Mapping[str, torch.Tensor], what: str) -> No
         ) from error
 
 
-def _fold(trunk: nn.Sequential) -> nn.Sequential:
+def fold_batch_norm(trunk: nn.Sequential) -> nn.Sequential:
     """Fold each batch normalisation into the convolution before it, which leaves plain VGG-16."""
     folded: list[nn.Module] = []
     for module in trunk:

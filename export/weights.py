@@ -1,5 +1,6 @@
 """Weights of a VGG-16: fetched, read from disk, and brought to one form."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -59,8 +60,27 @@ def fetch_weights(url: str, folder: Path | None = None) -> Path:
     return path
 
 
-def read_weights(path: Path) -> Weights:
-    """Read a state dict from a `.safetensors` or a `.pth` file; no code in it is ever run."""
+def read_weights(*paths: Path) -> Weights:
+    """Read a state dict from a `.safetensors` or a `.pth` file; no code in it is ever run.
+
+    A state dict that was cut into several files, each with some of its tensors, is put together;
+    its SHA-256 is then that of the files' digests, one after another.
+    """
+    parts = [_read_file(path) for path in paths]
+    if len(parts) == 1:
+        return parts[0]
+    state: dict[str, torch.Tensor] = {}
+    for part, path in zip(parts, paths, strict=True):
+        if twice := state.keys() & part.state.keys():
+            raise LookalikeError(
+                f"{min(twice)} of {path.name} is in another file too. Pass each part once."
+            )
+        state |= part.state
+    digests = "".join(part.sha256 for part in parts)
+    return Weights(state, hashlib.sha256(digests.encode()).hexdigest())
+
+
+def _read_file(path: Path) -> Weights:
     if not path.is_file():
         raise LookalikeError(f"There are no weights at {path}. Check the name and try again.")
     try:

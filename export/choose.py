@@ -1,0 +1,318 @@
+"""The command `python -m export choose`: how to use a trunk, measured on two collections together.
+
+Which pooling, how many components, how much whitening, which side, squash or crop, one look or two
+(the picture and its mirror image). The network runs once for each side, fit and mirror image, and
+what it gives is kept in the --keep folder; everything else is computed from that.
+
+    python3 -m export choose --weights .lookalike/training/vgg16.safetensors
+
+On two CPU cores all sides take a night: begin with `--sides 96 128 --fits squash --photos 2000`.
+The rows are sorted by the mean of P@10 and mAP on Corel-1k (leave one out) and on the CIFAR-10 part
+(1,000 queries against 5,000). A row's cost is that of the network for one picture, in GMAC.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from zipfile import ZipFile
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from export.train import data_folder
+from retrieval.errors import LookalikeError
+from retrieval.evaluation import METRICS, Labelled, measure_queries
+from retrieval.files import replace_when_done
+from retrieval.images import Preprocessing, find_images, open_picture, preprocess
+from retrieval.model import GEM_FLOOR, GEM_POWER, available_cpus
+from retrieval.reduction import Matrix, Reduction, to_unit
+from retrieval.settings import HOME
+
+if TYPE_CHECKING:
+    from export.network import FeatureNetwork
+
+POOLINGS = ("mean", "gem", "max")
+FITS = ("squash", "crop")
+SIDES = (96, 128, 160, 192, 224)
+GMAC_AT_224 = 15.35
+SHOWN = ("P@1", "P@10", "hit@10", "mAP")
+BATCH = 32
+PHOTOS = 20_000  # the PCA's
+
+Pictures = Sequence[Callable[[], Image.Image]]  # each is opened when its turn comes
+Measured = npt.NDArray[np.float64]  # SHOWN, in percent
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What is measured on, and what the PCA is fitted on."""
+
+    corel: Pictures
+    corel_labels: tuple[str, ...]
+    queries: Pictures
+    query_labels: tuple[str, ...]
+    collection: Pictures
+    collection_labels: tuple[str, ...]
+    photos: Pictures
+
+
+@dataclass(frozen=True)
+class Features:
+    """One pooling of all of them, at one side and fit; `n` rows each."""
+
+    corel: Matrix
+    queries: Matrix
+    collection: Matrix
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to use the trunk, and what it reaches."""
+
+    side: int
+    fit: str
+    mirrored: bool
+    pooling: str
+    components: int  # 0: no PCA
+    whitening: float
+    corel: Measured
+    cifar: Measured
+
+    @property
+    def score(self) -> float:
+        """The mean of P@10 and mAP of both collections."""
+        at = [SHOWN.index("P@10"), SHOWN.index("mAP")]
+        return float(np.mean([self.corel[at], self.cifar[at]]))
+
+    @property
+    def cost(self) -> float:
+        """GMAC for one picture."""
+        return GMAC_AT_224 * (self.side / 224) ** 2 * (2 if self.mirrored else 1)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m export choose`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export choose",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--weights", type=Path, nargs="+", required=True, metavar="FILE", help="the trunk")
+    add("--data", type=Path, metavar="FOLDER", help="the data (default: ../shared/data)")
+    add(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        default=HOME / "choices",
+        help="where features are kept (default: .lookalike/choices)",
+    )
+    add("--sides", type=int, nargs="+", default=list(SIDES))
+    add("--fits", nargs="+", choices=FITS, default=list(FITS))
+    add("--components", type=int, nargs="+", default=[0, 64, 128, 256, 512], help="0: no PCA")
+    add("--whitening", type=float, nargs="+", default=[0.0, 0.25, 0.5])
+    add("--no-mirror", action="store_true", help="do not try the mean with the mirror image")
+    add("--photos", type=int, default=PHOTOS, metavar="N", help="for the PCA (default 20,000)")
+    add("--rows", type=int, default=40, help="how many rows to print; 0 for all (default 40)")
+    add("--device", help="cuda or cpu (default: cuda where it is)")
+    return parser
+
+
+def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
+    """Measure as the arguments say; return the table.
+
+    Raises:
+        LookalikeError: when weights or data are missing.
+    """
+    import torch
+
+    from export.network import build_network
+    from export.weights import read_weights
+
+    weights = read_weights(*arguments.weights)
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    network = build_network(weights.state, "pool5").to(device)
+    sets = open_sets(arguments.data or data_folder(), arguments.photos)
+    looks = (False,) if arguments.no_mirror else (False, True)
+    rows: list[Row] = []
+    for side, fit in product(arguments.sides, arguments.fits):
+        resize = side * 256 // 224 if fit == "crop" else side
+        how = Preprocessing(side=side, fit=fit, interpolation="bilinear", resize=resize)
+        stem = f"{weights.sha256[:12]}-{side}-{fit}"
+
+        def extract(
+            pictures: Pictures, what: str, mirror: bool, how: Preprocessing = how, stem: str = stem
+        ) -> dict[str, Matrix]:
+            path = arguments.keep / f"{stem}-{what}-{len(pictures)}{'-mirror' * mirror}.npz"
+            return kept_features(path, network, pictures, how, mirror, say)
+
+        photos = extract(sets.photos, "photos", False)
+        wanted = [
+            (what, getattr(sets, what), mirror)
+            for what, mirror in product(("corel", "queries", "collection"), looks)
+        ]
+        found = {
+            (what, mirror): extract(pictures, what, mirror) for what, pictures, mirror in wanted
+        }
+        for mirrored, pooling in product(looks, POOLINGS):
+            parts = [
+                np.mean([found[what, look][pooling] for look in looks[: 1 + mirrored]], axis=0)
+                for what in ("corel", "queries", "collection")
+            ]
+            whole = fit_reduction(photos[pooling])
+            for k, whitening in product(arguments.components, arguments.whitening):
+                if k > whole.dimension or (not k and whitening):
+                    continue
+                reduction = whole.variant(k, whitening) if k else None
+                corel, cifar = measure(Features(*parts), sets, reduction)
+                rows.append(Row(side, fit, mirrored, pooling, k, whitening, corel, cifar))
+        best = max(rows, key=lambda row: row.score)
+        say(f"{side} pixels, {fit}: measured; the best so far is {_cells(best)}")
+    return as_table(rows, arguments.rows or len(rows))
+
+
+def as_table(rows: Sequence[Row], wanted: int) -> str:
+    """Lay out the best rows, then the best of each side and number of looks, for their cost."""
+    ordered = sorted(rows, key=lambda row: -row.score)
+    cheapest: dict[float, Row] = {}
+    for row in ordered:
+        cheapest.setdefault(row.cost, row)
+    names = ["side", "fit", "looks", "pooling", "PCA", "whitening", "GMAC"]
+    names += [f"Corel {name}" for name in SHOWN] + [f"CIFAR {name}" for name in SHOWN] + ["mean"]
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    lines += [_cells(row) for row in ordered[:wanted]]
+    lines += ["", "The best of each cost:", "", *lines[:2]]
+    lines += [_cells(cheapest[cost]) for cost in sorted(cheapest)]
+    return "\n".join(lines)
+
+
+def _cells(row: Row) -> str:
+    figures = [f"{x:.1f}" for x in (row.cost, *row.corel, *row.cifar, row.score)]
+    looks, components = "2" if row.mirrored else "1", str(row.components or "none")
+    cells = [str(row.side), row.fit, looks, row.pooling, components, f"{row.whitening:g}", *figures]
+    return "| " + " | ".join(cells) + " |"
+
+
+def measure(
+    features: Features, sets: Sets, reduction: Reduction | None
+) -> tuple[Measured, Measured]:
+    """Return what features reach on Corel-1k and on the CIFAR-10 part."""
+    project = reduction.project if reduction else to_unit
+    corel = Labelled(project(features.corel), sets.corel_labels)
+    collection = Labelled(project(features.collection), sets.collection_labels)
+    queries = Labelled(project(features.queries), sets.query_labels)
+    columns = [METRICS.index(name) for name in SHOWN]
+    of_corel = measure_queries(corel, corel, leave_one_out=True).mean(axis=0)
+    of_cifar = measure_queries(collection, queries, leave_one_out=False).mean(axis=0)
+    return 100 * of_corel[columns], 100 * of_cifar[columns]
+
+
+def fit_reduction(features: Matrix) -> Reduction:
+    """Fit a PCA of all components on features `(n, d)`, made unit; `variant` takes fewer."""
+    unit = to_unit(features)
+    mean = unit.mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov(unit - mean, rowvar=False, dtype=np.float64))
+    k = min(len(unit) - 1, len(values))
+    return Reduction(
+        mean=mean,
+        components=np.ascontiguousarray(vectors[:, ::-1].T[:k], dtype=np.float32),
+        scale=np.ones(k, np.float32),
+        whitening=0.0,
+        fitted_on=len(unit),
+        variance=values[::-1][:k].astype(np.float32),
+    )
+
+
+def kept_features(
+    path: Path,
+    network: "FeatureNetwork",
+    pictures: Pictures,
+    how: Preprocessing,
+    mirror: bool,
+    say: Callable[[str], None],
+) -> dict[str, Matrix]:
+    """Return the pooled maps `(n, 512)` under each pooling's name, from `path` where they are."""
+    if not path.is_file():
+        say(f"{path.stem}: {len(pictures):,} pictures ...")
+        pooled = pool_maps(network, pictures, how, mirror)
+        with replace_when_done(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **pooled)
+    with np.load(path) as kept:
+        return {name: kept[name] for name in POOLINGS}
+
+
+def pool_maps(
+    network: "FeatureNetwork", pictures: Pictures, how: Preprocessing, mirror: bool
+) -> dict[str, Matrix]:
+    """Run the network over pictures; return the maps `(n, 512)`, pooled in every way."""
+    import torch
+
+    def prepare(opened: Callable[[], Image.Image]) -> npt.NDArray[np.uint8]:
+        shaped = preprocess(opened(), how)
+        return np.ascontiguousarray(shaped[:, ::-1]) if mirror else shaped
+
+    pooled: dict[str, list[Matrix]] = {name: [] for name in POOLINGS}
+    with ThreadPoolExecutor(available_cpus()) as pool, torch.inference_mode():
+        for start in range(0, len(pictures), BATCH):
+            batch = np.stack(list(pool.map(prepare, pictures[start : start + BATCH])))
+            _, maps, _ = network(torch.from_numpy(batch).to(network.mean.device))
+            powers = maps.clamp(min=GEM_FLOOR).pow(GEM_POWER).mean((2, 3)).pow(1 / GEM_POWER)
+            for name, values in zip(
+                POOLINGS, (maps.mean((2, 3)), powers, maps.amax((2, 3))), strict=True
+            ):
+                pooled[name].append(values.cpu().numpy())
+    return {name: np.concatenate(parts) for name, parts in pooled.items()}
+
+
+def open_sets(data: Path, photos: int) -> Sets:
+    """Find Corel-1k, the CIFAR-10 part and the first `photos` photos in the data's folder.
+
+    Raises:
+        LookalikeError: when one of them is missing.
+    """
+    corel, cifar = data / "corel1k", data / "cifar10-part.zip"
+    packs = sorted((data / "photos").glob("*.zip"))
+    for there, what in ((corel.is_dir(), corel), (cifar.is_file(), cifar), (packs, "photos")):
+        if not there:
+            raise LookalikeError(f"There is no {what} in {data}. Name the data with --data.")
+    paths = list(find_images(corel))
+    members = list(_members(ZipFile(cifar)))
+    photo_members = [member for pack in packs for member in _members(ZipFile(pack))][:photos]
+    parts = {
+        part: [m for m in members if part in PurePosixPath(m[1]).parts]
+        for part in ("queries", "collection")
+    }
+    labels = {
+        part: tuple(PurePosixPath(name).parent.name for _, name in of_part)
+        for part, of_part in parts.items()
+    }
+    return Sets(
+        corel=[_Opener(path) for path in paths],
+        corel_labels=tuple(path.parent.name for path in paths),
+        queries=[_Opener(*member) for member in parts["queries"]],
+        query_labels=labels["queries"],
+        collection=[_Opener(*member) for member in parts["collection"]],
+        collection_labels=labels["collection"],
+        photos=[_Opener(*member) for member in photo_members],
+    )
+
+
+def _members(archive: ZipFile) -> Iterator[tuple[ZipFile, str]]:
+    return ((archive, name) for name in archive.namelist() if not name.endswith("/"))
+
+
+class _Opener:
+    """Opens one picture, of a file or of an archive, when it is called."""
+
+    def __init__(self, source: Path | ZipFile, name: str = "") -> None:
+        self._source, self._name = source, name
+
+    def __call__(self) -> Image.Image:
+        if isinstance(self._source, Path):
+            return open_picture(self._source).image
+        return open_picture(self._source.read(self._name)).image

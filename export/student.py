@@ -1,0 +1,142 @@
+"""The student: a VGG-16 trunk with batch normalisation, and heads that speak as the teachers do."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.models.vgg import cfgs, make_layers
+
+from export.network import MEAN, STD, fold_batch_norm
+from export.teachers import CLASSES, DIMENSIONS
+from retrieval.errors import LookalikeError
+from retrieval.files import replace_when_done
+
+WIDTH = 64  # channels of VGG-16's first convolution; the others are multiples of it
+FIRST_HEAD = "mobilenet_v2_a"  # the teacher of the first trunk, whose head is called "emb" there
+PART_BYTES = 15 * 2**20  # a lent machine returns files of at most 16 MiB
+
+
+class Student(nn.Module):
+    """VGG-16's convolutions under torchvision's names, mean pooling, and linear heads.
+
+    `forward` takes RGB from 0 to 255, `(n, 3, s, s)`, and returns the logits `(n, 1000)` and an
+    embedding `(n, d)` for each teacher.
+
+    Args:
+        width: channels of the first convolution; 64 is VGG-16, tests take less.
+    """
+
+    def __init__(self, teachers: Sequence[str], width: int = WIDTH) -> None:
+        super().__init__()
+        plan = [c if isinstance(c, str) else c * width // WIDTH for c in cfgs["D"]]
+        self.features: nn.Sequential = make_layers(plan, batch_norm=True)
+        channels = 8 * width
+        self.cls = nn.Linear(channels, CLASSES)
+        self.emb = nn.ModuleDict({name: nn.Linear(channels, DIMENSIONS[name]) for name in teachers})
+        for module in self.features:
+            if isinstance(module, nn.Conv2d):
+                # "Delving Deep into Rectifiers", He et al. 2015, as torchvision begins its VGGs.
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        self.mean: Tensor
+        self.std: Tensor
+        scale = {"mean": MEAN, "std": STD}
+        for name, values in scale.items():
+            tensor = torch.tensor(values).mul(255).view(1, 3, 1, 1)
+            self.register_buffer(name, tensor, persistent=False)
+
+    def maps(self, pictures: Tensor) -> Tensor:
+        """Return the maps of the last block, `(n, 8 * width, s / 32, s / 32)`."""
+        scaled = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        maps: Tensor = self.features(scaled)
+        return maps
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        pooled = self.maps(pictures).float().mean((2, 3))
+        # In 32 bits: among a thousand classes 16 make ties of the likeliest.
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self.cls(pooled), [head(pooled) for head in self.emb.values()]
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a trunk with batch normalisation, and such heads as fit.
+
+        Raises:
+            LookalikeError: when the trunk is another, or its batch normalisation is folded.
+        """
+        own = self.state_dict()
+        renamed = {
+            key.replace("emb.", f"emb.{FIRST_HEAD}.") if key.count(".") == 1 else key: value
+            for key, value in state.items()
+        }
+        fitting = {
+            key: value.to(own[key].dtype)
+            for key, value in renamed.items()
+            if key in own and value.shape == own[key].shape
+        }
+        counters = {key for key in own if key.endswith("num_batches_tracked")}
+        missing = {key for key in own if key.startswith("features.")} - counters - set(fitting)
+        if missing:
+            raise LookalikeError(
+                "--start needs a VGG-16 trunk with batch normalisation in torchvision's names "
+                f"(vgg16_bn); {min(missing)} is missing or of another shape. A folded result "
+                "cannot be trained on: take the file beside it whose name ends in -start."
+            )
+        self.load_state_dict(fitting, strict=False)
+
+    def folded(self) -> dict[str, Tensor]:
+        """Return the trunk in the names of torchvision's `vgg16`, kernels in 16 bits, biases in 32.
+
+        Raises:
+            LookalikeError: when the weights are not finite in 16 bits.
+        """
+        trunk = copy.deepcopy(self.features).cpu().float().eval().requires_grad_(False)
+        state = fold_batch_norm(trunk).state_dict()
+        return {f"features.{key}": value for key, value in _halve(state).items()}
+
+    def unfolded(self) -> dict[str, Tensor]:
+        """Return trunk and heads as `start_from` takes them, matrices in 16 bits."""
+        state = {k: v.float().cpu() for k, v in self.state_dict().items() if "num_batches" not in k}
+        return _halve(state)
+
+
+def _halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    halved = {
+        key: (value.half() if value.ndim > 1 else value).contiguous()
+        for key, value in state.items()
+    }
+    if not all(torch.isfinite(value).all() for value in halved.values()):
+        raise LookalikeError("Some weights do not fit 16 bits: training went wrong. Lower --rate.")
+    return halved
+
+
+def save_state(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a state dict as .safetensors, whole or not at all."""
+    with replace_when_done(path) as temporary:
+        save_file(dict(state), temporary)
+
+
+def save_parts(state: Mapping[str, Tensor], folder: Path, stem: str) -> list[Path]:
+    """Write a state dict in as few files as keep each under 15 MiB, of about equal size."""
+    sizes = {key: value.numel() * value.element_size() for key, value in state.items()}
+    total = sum(sizes.values())
+    count = -(-total // PART_BYTES)
+    while True:
+        parts: list[dict[str, Tensor]] = [{} for _ in range(count)]
+        before = 0
+        for key, value in state.items():
+            # The middle of each tensor says which part it belongs to.
+            parts[min((before + sizes[key] // 2) * count // total, count - 1)][key] = value
+            before += sizes[key]
+        if all(sum(sizes[key] for key in part) <= PART_BYTES for part in parts):
+            break
+        if count > len(sizes):
+            raise LookalikeError(f"One tensor alone is larger than {PART_BYTES / 2**20:.0f} MiB.")
+        count += 1
+    paths = [folder / f"{stem}-{i + 1}of{count}.safetensors" for i in range(count)]
+    for part, path in zip(parts, paths, strict=True):
+        save_state(part, path)
+    return paths

@@ -1,0 +1,241 @@
+"""The command `python -m export train`: a VGG-16 trunk of our own, by distillation.
+
+A student with VGG-16's convolutions learns to see what stronger ImageNet networks see on unlabelled
+photos. Wanted beside the repository, in `../shared/data` or where --data says: `photos/*.zip`,
+`teacher/*.onnx`, and `corel1k/`, which is only measured on and may be left out.
+
+On a GPU, for 30 minutes (schedule: 96, 128, 192, then 224 pixels, all three teachers):
+
+    python3 -m export train --minutes 30
+
+On a CPU, for 10 hours in the background, from the first trunk:
+
+    nohup nice -n 19 python3 -m export train --minutes 600 --batch 128 --rate 0.05 --warm-up 0.02 \\
+        --teachers mobilenet_v2_a mobilenet_v2_b --teacher-side 160 --sides 64@0 80@0.4 96@0.8 \\
+        --start ../shared/data/model/vgg16_bn-first.safetensors > training.log 2>&1 &
+
+Killed, the same command goes on from its last checkpoint. The results lie in the --run folder:
+`vgg16.safetensors`, folded, for `python -m export --layer pool5 --pool gem --half --weights FILE`,
+and `vgg16-start.safetensors`, with batch normalisation and heads, for another `--start`.
+
+On a machine that takes at most 64 MiB a call, gives back files of at most 16 MiB and ends a command
+after 10 minutes, the data go in pieces, and training goes on in a second call. Once, in the
+repository's root:
+
+    mkdir -p .git/info; echo /.piece/ >> .git/info/exclude
+    D=../shared/data; P=/var/tmp/pieces; mkdir -p $P
+    tar -cf - -C $D photos teacher corel1k | split -b 25m -d - $P/data-    # six of them
+
+Then for each piece a call with carry=[".piece"], one right after the other, as the machine is kept
+for 30 seconds only:
+
+    rm -rf .piece; mkdir .piece; mv $P/data-00 .piece/                     # here
+    mkdir -p /tmp/pieces && cp .piece/* /tmp/pieces/                       # the call's command
+
+and after the last, twice or three times until it says that it has finished:
+
+    mkdir -p /tmp/data && cat /tmp/pieces/data-* | tar -xf - -C /tmp/data &&
+        timeout 560 python3 -m export train --minutes 18 --save-every 1 \\
+            --data /tmp/data --run /tmp/run --parts $OUT
+
+`vgg16-1of2.safetensors` and `vgg16-2of2.safetensors` come back; `--weights` takes both at once.
+
+What runs have taught so far: nothing yet. This recipe has NOT been run in full, and on a GPU not at
+all. Its parts are tested, and it has run for five minutes on a CPU that did much else (3 pictures a
+second) from the first trunk, 432 pictures in all, batches of 16, mobilenet_v2_a at 128 pixels:
+
+    step   7, 48 pixels: KL 1.906, cosine distance of embeddings 0.713
+    step  26, 64 pixels: KL 1.483, cosine distance of embeddings 0.688
+    held-out photos: cosine 0.268 at 48 pixels before, 0.333 at 64 pixels after
+
+which shows that it learns, and no more: part of that is the larger side. The rates, the loss's
+weights, the jitter and the shares of the schedule are the first trunk's, the papers' or guesses;
+mixup is off, since it has not been tried. To try next: --mixup 0.5, --rate, --low.
+"""
+
+import argparse
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.measuring import Retrieval
+    from export.training import Run
+
+from retrieval.errors import LookalikeError
+from retrieval.settings import HOME, PROJECT
+
+DATA = PROJECT.parent / "shared" / "data"
+TEACHERS = ("mobilenet_v2_a", "mobilenet_v2_b", "googlenet")
+HELD_OUT = 512  # photos
+SCHEDULE = ("96@0", "128@0.4", "192@0.75", "224@0.9")
+
+
+def data_folder() -> Path:
+    """Return the data's folder: inside the checkout where it was carried along, else beside it."""
+    inside = PROJECT / "shared" / "data"
+    return inside if inside.is_dir() else DATA
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m export train`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float, help="fit the whole schedule into so many minutes")
+    length.add_argument("--steps", type=int, help="take so many steps, however long they take")
+    add("--data", type=Path, metavar="FOLDER", help="photos, teachers, evaluation pictures")
+    add(
+        "--run",
+        type=Path,
+        metavar="FOLDER",
+        default=HOME / "training",
+        help="where checkpoints and results go (default: .lookalike/training)",
+    )
+    add("--parts", type=Path, metavar="FOLDER", help="lay the results there too, under 16 MiB each")
+    add("--start", type=Path, nargs="+", metavar="FILE", help="a trunk to begin from")
+    add("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
+    add("--teacher-side", type=int, default=224, help="pixels that teachers see (default 224)")
+    add(
+        "--sides",
+        nargs="+",
+        default=list(SCHEDULE),
+        metavar="SIDE@SHARE",
+        help="pixels, and from which share of the schedule on (default: %(default)s)",
+    )
+    add("--batch", type=int, default=512, help="photos a step (default 512)")
+    add("--rate", type=float, default=0.2, help="the highest learning rate (default 0.2)")
+    add("--warm-up", type=float, default=0.03, help="share of the schedule (default 0.03)")
+    add("--low", type=float, default=0.3, help="smallest share of a photo cropped (default 0.3)")
+    add("--mixup", type=float, default=0.0, help="share of pictures mixed with others (default 0)")
+    add("--seed", type=int, default=0)
+    add("--fp32", action="store_true", help="no bfloat16: for processors that do not know it")
+    add("--device", help="cuda or cpu (default: cuda where it is)")
+    add("--photos", type=int, metavar="N", help="read only so many photos")
+    add("--width", type=int, default=64, help="channels of the first convolution; 64 is VGG-16")
+    add("--measure-every", type=float, default=5.0, metavar="MINUTES", help="default 5")
+    add("--save-every", type=float, default=2.0, metavar="MINUTES", help="checkpoints; default 2")
+    return parser
+
+
+def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
+    """Train as the arguments say; return a line about the result.
+
+    Raises:
+        LookalikeError: when something is missing, does not fit, or the loss stops being a number.
+    """
+    begun = time.monotonic()
+    import torch
+
+    from export.photos import read_photos
+    from export.student import Student
+    from export.teachers import GOOGLENET_SIDE, open_teachers
+    from export.training import Budget, Recipe, Run, Workshop
+    from export.weights import read_weights
+
+    if "googlenet" in arguments.teachers and arguments.teacher_side != GOOGLENET_SIDE:
+        raise LookalikeError(
+            "GoogLeNet sees 224 pixels only. Leave out --teacher-side, or name --teachers "
+            "mobilenet_v2_a mobilenet_v2_b."
+        )
+    recipe = Recipe(
+        sides=_schedule(arguments.sides),
+        batch=arguments.batch,
+        rate=arguments.rate,
+        warm_up=arguments.warm_up,
+        low=arguments.low,
+        mixup=arguments.mixup,
+        teacher_side=arguments.teacher_side,
+        half=not arguments.fp32,
+        seed=arguments.seed,
+    )
+    if arguments.minutes is not None and not arguments.minutes > 0:
+        raise LookalikeError("--minutes must be more than 0.")
+    budget = Budget(
+        arguments.minutes, arguments.steps, arguments.measure_every, arguments.save_every
+    )
+    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.manual_seed(arguments.seed)
+    torch.backends.cudnn.benchmark = True
+    data = arguments.data or data_folder()
+    teachers = open_teachers(data / "teacher", arguments.teachers, device)
+    student = Student(arguments.teachers, arguments.width)
+    if arguments.start:
+        student.start_from(read_weights(*arguments.start).state)
+
+    unread: list[str] = []
+    photos = read_photos(data / "photos", limit=arguments.photos, on_error=unread.append)
+    if unread:
+        say(f"{len(unread)} files in the packs are no readable pictures, like {unread[0]}.")
+    held_out = min(HELD_OUT, len(photos) // 4)
+    if not held_out:
+        raise LookalikeError("Training needs at least four photos. Name more with --data.")
+    photos = photos.to(device)
+    say(f"{len(photos):,} photos decoded in {time.monotonic() - begun:.0f} s, to {device}")
+    workshop = Workshop(
+        teachers=teachers,
+        photos=photos[held_out:],
+        held_out=photos[:held_out],
+        retrieval=_open_retrieval(data / "corel1k", say),
+        folder=arguments.run,
+        parts=arguments.parts,
+        say=say,
+        begun=begun,
+    )
+    training = Run(student, recipe, budget, workshop)
+    with _asked_to_stop(training):
+        return training.train()
+
+
+@contextmanager
+def _asked_to_stop(training: "Run") -> Iterator[None]:
+    """Let Ctrl+C and SIGTERM end the training after the step it is at; a second one ends it now."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        training.stop()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in signals:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _open_retrieval(folder: Path, say: Callable[[str], None]) -> "Retrieval | None":
+    from export.measuring import Retrieval
+
+    if not folder.is_dir():
+        say(f"There is no Corel-1k at {folder}, so only held-out photos are measured.")
+        return None
+    return Retrieval(folder)
+
+
+def _schedule(words: Sequence[str]) -> tuple[tuple[int, float], ...]:
+    """Read sides and where they begin: 64@0 96@0.8."""
+    try:
+        pairs = [word.split("@") for word in words]
+        sides = tuple((int(side), float(start)) for side, start in pairs)
+    except ValueError:
+        sides = ()
+    starts = [start for _, start in sides]
+    right = sides and starts[0] == 0 and starts == sorted(set(starts)) and starts[-1] < 1
+    if not right or not all(side % 16 == 0 and 32 <= side <= 448 for side, _ in sides):
+        raise LookalikeError(
+            "--sides takes pixels, multiples of 16 from 32 to 448, each with the share of the "
+            "schedule at which it begins, the first with 0: --sides 96@0 128@0.4 224@0.9"
+        )
+    return sides

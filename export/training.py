@@ -1,0 +1,421 @@
+"""Training by distillation: the schedule, the losses, the average of the weights, the checkpoints.
+
+"Knowledge distillation: A good teacher is patient and consistent", Beyer et al. 2022: student and
+teachers look at the same crop, for long.
+"""
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole
+from export.photos import Photos, resize, rows_at
+from export.student import Student, save_parts, save_state
+from export.teachers import Teacher
+from retrieval.errors import LookalikeError
+from retrieval.files import replace_when_done
+
+CENTRE_PHOTOS = 1024  # whose mean embedding is the centre of a teacher's embeddings
+CHECKPOINT = "checkpoint.pt"
+RESULT = "vgg16"
+BETWEEN_LINES = 20.0  # seconds from one line of losses to the next
+SYNCHRONISE = 10  # steps between looks at a loss, for which a GPU has to be waited for
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what is learned; a run goes on only with the recipe it began with."""
+
+    # Pixels a side, and the share of the schedule at which they begin.
+    sides: tuple[tuple[int, float], ...] = ((96, 0.0), (128, 0.4), (192, 0.75), (224, 0.9))
+    batch: int = 512
+    rate: float = 0.2  # the highest learning rate
+    warm_up: float = 0.03  # share of the schedule in which the rate rises
+    momentum: float = 0.9  # Nesterov's
+    decay: float = 1e-4  # of matrices only
+    clip: float = 5.0  # the largest norm of the gradient
+    temperature: float = 2.0
+    embedding_weight: float = 8.0  # of the cosine distance; the KL has temperature squared
+    low: float = 0.3  # the smallest share of a photo that is cropped
+    mixup: float = 0.0  # share of the pictures that are mixed with another
+    teacher_side: int = 224
+    half_life: float = 0.01  # of the average of the weights, as a share of the schedule
+    half: bool = True  # bfloat16 where autocast allows it
+    seed: int = 0
+
+    def side_at(self, progress: float) -> int:
+        """Return the side at a share of the schedule."""
+        return [side for side, start in self.sides if start <= progress][-1]
+
+    def rate_at(self, progress: float) -> float:
+        """Return the learning rate: a straight rise, then half a cosine down to zero."""
+        if progress < self.warm_up:
+            return self.rate * progress / self.warm_up
+        done = min((progress - self.warm_up) / (1 - self.warm_up), 1.0)
+        return self.rate * (1 + math.cos(math.pi * done)) / 2
+
+    def shares(self) -> list[tuple[int, float]]:
+        """Return each side with the share of the schedule that it has."""
+        ends = [start for _, start in self.sides[1:]] + [1.0]
+        return [(side, end - start) for (side, start), end in zip(self.sides, ends, strict=True)]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: minutes in all, kills and pauses not counted, or a number of steps."""
+
+    minutes: float | None = None
+    steps: int | None = None
+    measure_every: float = 5.0  # minutes
+    save_every: float = 2.0  # minutes
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a run works with: all on one device."""
+
+    teachers: Sequence[Teacher]
+    photos: Photos  # to learn from
+    held_out: Photos  # never learned from
+    retrieval: Retrieval | None  # None where there are no pictures to measure it on
+    folder: Path  # of checkpoints and results
+    parts: Path | None  # where the results are laid once more, in parts
+    say: Callable[[str], None]
+    begun: float  # `time.monotonic()` when the time began to count
+
+
+class Run:
+    """One training, which can be killed at any moment and goes on from its last checkpoint.
+
+    With a budget of minutes the schedule follows the clock, so a machine that slows down sees fewer
+    pictures and still ends in time at a learning rate of zero.
+    """
+
+    def __init__(
+        self, student: Student, recipe: Recipe, budget: Budget, workshop: Workshop
+    ) -> None:
+        self.recipe, self._budget, self._in = recipe, budget, workshop
+        self._device = workshop.photos.pixels.device
+        self.student = student.to(self._device).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
+        self._optimizer = _optimizer(self.student, recipe)
+        self.step = 0
+        self.seconds = 0.0  # of earlier starts of this run
+        self._learned = 0.0  # seconds of earlier starts that went by after they had got going
+        self._going_since = math.inf  # `time.monotonic()` when this start got going
+        self._reserve = 0.0  # seconds that the end takes: the last measurement, and writing
+        self._expected = 0.0  # pictures in the whole schedule
+        self._best = -1.0
+        self._centres: tuple[Tensor, ...] = ()
+        self._targets: Targets | None = None
+        self._stopping = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that this run has taken, earlier starts included."""
+        return self.seconds + time.monotonic() - self._in.begun
+
+    @property
+    def learned(self) -> float:
+        """Seconds of `elapsed` since the schedule began, getting going left out."""
+        return self._learned + max(time.monotonic() - self._going_since, 0.0)
+
+    @property
+    def progress(self) -> float:
+        """How much of the schedule is done, from 0 to 1."""
+        if self._budget.steps is not None:
+            return min(self.step / self._budget.steps, 1.0)
+        assert self._budget.minutes is not None
+        # What was needed to get going is no part of the schedule, or it would begin in its middle.
+        left = 60 * self._budget.minutes - self._reserve - self.elapsed
+        return self.learned / (self.learned + left) if left > 0 else 1.0
+
+    def stop(self) -> None:
+        """Make `train` write a checkpoint and return after the step that it is at."""
+        self._stopping = True
+
+    def train(self) -> str:
+        """Train to the end and write the result; return a line about it.
+
+        Raises:
+            LookalikeError: when the checkpoint is another recipe's, or the loss is not a number.
+        """
+        self._resume()
+        self._look_around()
+        say, saved = self._in.say, time.monotonic()
+        cost = self._measure()
+        self._reserve = self._cost_at_the_end(cost)
+        measured = lined = self._going_since = time.monotonic()
+        since, sums = self.step, torch.zeros(3, device=self._device)
+        while (progress := self.progress) < 1:
+            sums += self._one_step(progress)
+            if self._stopping:
+                self._save()
+                return f"Stopped after step {self.step:,}. The same command goes on from there."
+            now = time.monotonic()
+            if self.step % SYNCHRONISE == 0 or now - lined > BETWEEN_LINES:
+                total, kl, cosine = (sums / (self.step - since)).tolist()
+                if not math.isfinite(total):
+                    raise LookalikeError(
+                        "The loss is not a number any more. Start again with a lower --rate, in "
+                        "another --run folder."
+                    )
+                now = time.monotonic()
+                if now - lined > BETWEEN_LINES:
+                    pictures = (self.step - since) * self.recipe.batch
+                    say(
+                        f"{self._when()} KL {kl:.3f}, embeddings {cosine:.3f}, "
+                        f"rate {self.recipe.rate_at(progress):.4f}, "
+                        f"{pictures / (now - lined):,.0f} pictures/s"
+                    )
+                    lined, since = now, self.step
+                    sums.zero_()
+            # Never more than a twentieth of the time for measuring.
+            if now - measured > max(60 * self._budget.measure_every, 20 * cost):
+                cost = self._measure()
+                self._reserve = self._cost_at_the_end(cost)
+                self._save()
+                measured = lined = saved = time.monotonic()
+                since = self.step
+                sums.zero_()
+            elif now - saved > 60 * self._budget.save_every:
+                self._save()
+                saved = time.monotonic()
+        self._measure(last=True)
+        self._save()
+        pictures = self.step * self.recipe.batch
+        return (
+            f"{self._in.folder / RESULT}.safetensors: {self.step:,} steps, {pictures:,} pictures, "
+            f"{self.elapsed / 60:.1f} minutes"
+        )
+
+    # --- one step ---
+
+    def _one_step(self, progress: float) -> Tensor:
+        """Learn from one batch; return loss, KL and cosine distance, still on the device."""
+        recipe, photos = self.recipe, self._in.photos
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
+        rows = rows_at(self.step, recipe.batch, len(photos), recipe.seed)
+        side = recipe.side_at(progress)
+        crops = photos.crop(rows, max(side, recipe.teacher_side), generator, recipe.low)
+        if recipe.mixup:
+            crops = _mix(crops, recipe.mixup, generator)
+        for group in self._optimizer.param_groups:
+            group["lr"] = recipe.rate_at(progress)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = self._losses(self.student.train(), crops, side)
+        torch.autograd.backward(losses[0])
+        torch.nn.utils.clip_grad_norm_(self.student.parameters(), recipe.clip)
+        self._optimizer.step()
+        self.step += 1
+        self._follow()
+        return losses.detach()
+
+    def _losses(self, student: Student, crops: Tensor, side: int) -> Tensor:
+        """Return loss, KL and cosine distance `(3,)` of a student that sees `crops` at `side`."""
+        recipe = self.recipe
+        targets = ask(self._in.teachers, resize(crops, recipe.teacher_side))
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.half):
+            logits, embeddings = student(resize(crops, side))
+        kl = F.kl_div(
+            (logits.float() / recipe.temperature).log_softmax(1),
+            (targets.logits / recipe.temperature).log_softmax(1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        distances = [
+            1 - F.cosine_similarity(ours.float(), theirs - centre).mean()
+            for ours, theirs, centre in zip(
+                embeddings, targets.embeddings, self._centres, strict=True
+            )
+        ]
+        cosine = torch.stack(distances).mean()
+        total = recipe.temperature**2 * kl + recipe.embedding_weight * cosine
+        return torch.stack([total, kl, cosine])
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the student; its half-life is a share of the schedule."""
+        half_life = max(self.recipe.half_life * self._expected, 1.0)
+        keep = min(0.5 ** (self.recipe.batch / half_life), (1 + self.step) / (10 + self.step))
+        theirs = self.student.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(theirs[name], 1 - keep)
+
+    # --- before the first step ---
+
+    def _look_around(self) -> None:
+        """Find the teachers' centres and what they say of held-out photos; plan the schedule."""
+        recipe, inside = self.recipe, self._in
+        if not self._centres:
+            wanted = min(CENTRE_PHOTOS, len(inside.photos))
+            answers = ask_whole(
+                inside.teachers, inside.photos, recipe.teacher_side, recipe.batch, wanted
+            )
+            self._centres = tuple(embedding.mean(0) for embedding in answers.embeddings)
+        self._targets = ask_whole(
+            inside.teachers,
+            inside.held_out,
+            recipe.teacher_side,
+            recipe.batch,
+            len(inside.held_out),
+        )
+        if self._budget.steps is not None:
+            self._expected = float(self._budget.steps * recipe.batch)
+            return
+        assert self._budget.minutes is not None
+        left = 60 * self._budget.minutes - self.elapsed
+        expected = 0.0
+        for side, share in recipe.shares():
+            rate = self._pictures_per_second(side)
+            expected += rate * share * left
+            inside.say(f"{side} pixels: {rate:,.0f} pictures/s, {share:.0%} of the time")
+        self._expected = self._expected or expected  # a run that goes on keeps its average's pace
+        inside.say(
+            f"{len(inside.photos):,} photos, {left / 60:.1f} minutes: about {expected:,.0f} "
+            f"pictures, {expected / len(inside.photos):,.1f} times each"
+        )
+
+    def _pictures_per_second(self, side: int) -> float:
+        """Time one step's work at `side` on a copy, which leaves the student as it is."""
+        student = copy.deepcopy(self.student).train()
+        # A processor takes seconds for a whole batch, and is as fast with a part of it; a GPU is
+        # not, and chooses its algorithms for the batch that comes.
+        small = self._device.type == "cpu"
+        n = min(16 if small else self.recipe.batch, self.recipe.batch)
+        rows = torch.arange(n) % len(self._in.photos)
+        generator = torch.Generator().manual_seed(0)
+        seconds = math.inf
+        for _ in range(2 if small else 5):
+            begun = time.monotonic()
+            larger = max(side, self.recipe.teacher_side)
+            crops = self._in.photos.crop(rows, larger, generator, self.recipe.low)
+            losses = self._losses(student, crops, side)
+            torch.autograd.backward(losses[0])
+            float(losses[0].detach())
+            if not small:
+                torch.cuda.synchronize()
+            seconds = min(seconds, time.monotonic() - begun)
+        return n / seconds
+
+    # --- measuring and keeping ---
+
+    def _measure(self, last: bool = False) -> float:
+        """Measure the average of the weights and keep it where it is better; return the seconds."""
+        begun = time.monotonic()
+        side = self.recipe.side_at(1.0 if last else self.progress)
+        assert self._targets is not None
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.half):
+            found = agreement(
+                self.average,
+                self._in.held_out,
+                self._targets,
+                self._centres,
+                side,
+                self.recipe.batch,
+            )
+            figures = (
+                self._in.retrieval.measure(self.average, side, self.recipe.batch)
+                if self._in.retrieval
+                else {}
+            )
+        self._in.say(self._when() + _figures(found, figures))
+        # The schedule's last is taken whatever it is: only there the rate has come to zero.
+        if last or found.cosine > self._best:
+            self._best = found.cosine
+            self._write()
+        return time.monotonic() - begun
+
+    def _cost_at_the_end(self, cost: float) -> float:
+        """Return what a measurement will cost at the last side, from what it costs now."""
+        now, end = self.recipe.side_at(self.progress), self.recipe.side_at(1.0)
+        return 1.2 * cost * (end / now) ** 2 + 1
+
+    def _when(self) -> str:
+        side = self.recipe.side_at(self.progress)
+        return f"[{self.elapsed / 60:6.1f} min {self.progress:4.0%} {side} px step {self.step:,}] "
+
+    def _write(self) -> None:
+        folded, unfolded = self.average.folded(), self.average.unfolded()
+        for stem, state in ((RESULT, folded), (f"{RESULT}-start", unfolded)):
+            save_state(state, self._in.folder / f"{stem}.safetensors")
+            if self._in.parts:
+                save_parts(state, self._in.parts, stem)
+
+    def _save(self) -> None:
+        state = {
+            "recipe": self._recipe_text(),
+            "step": self.step,
+            "seconds": self.elapsed,
+            "learned": self.learned,
+            "expected": self._expected,
+            "best": self._best,
+            "student": self.student.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "centres": list(self._centres),
+        }
+        with replace_when_done(self._in.folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self) -> None:
+        path = self._in.folder / CHECKPOINT
+        if not path.is_file():
+            return
+        try:
+            kept: dict[str, Any] = torch.load(path, self._device, weights_only=True)
+        except Exception as error:  # torch.load raises whatever damaged bytes make it raise
+            raise LookalikeError(f"{path} is damaged. Delete it to begin anew.") from error
+        if kept["recipe"] != self._recipe_text():
+            raise LookalikeError(
+                f"{path} was made with other options. Repeat them, or name another --run folder."
+            )
+        self.student.load_state_dict(kept["student"])
+        self.average.load_state_dict(kept["average"])
+        self._optimizer.load_state_dict(kept["optimizer"])
+        self._centres = tuple(kept["centres"])
+        self.step, self.seconds = kept["step"], kept["seconds"]
+        self._expected, self._best = kept["expected"], kept["best"]
+        self._learned = kept["learned"]
+        self._in.say(f"Going on after step {self.step:,}, {self.seconds / 60:.1f} minutes in.")
+
+    def _recipe_text(self) -> str:
+        teachers = [teacher.name for teacher in self._in.teachers]
+        return json.dumps({**asdict(self.recipe), "teachers": teachers})
+
+
+def _figures(found: Agreement, figures: dict[str, float]) -> str:
+    text = f"held out: cosine {found.cosine:.4f}, top-1 agreement {found.top1:.1%}"
+    if figures:
+        text += "; Corel-1k: " + ", ".join(f"{name} {x:.1f}" for name, x in figures.items())
+    return text
+
+
+def _optimizer(student: Student, recipe: Recipe) -> torch.optim.Optimizer:
+    matrices = [p for p in student.parameters() if p.ndim > 1]
+    vectors = [p for p in student.parameters() if p.ndim == 1]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=True)
+
+
+def _mix(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Mix a share of the pictures with others of the batch, as mixup does: Zhang et al. 2018.
+
+    The teachers see the mixtures too, as in Beyer et al. 2022.
+    """
+    drawn = torch.rand(2, len(pictures), generator=generator).to(pictures.device)
+    other = torch.where(drawn[0] < share, drawn[1], 0.0).view(-1, 1, 1, 1)
+    return torch.lerp(pictures, pictures.flip(0), other)

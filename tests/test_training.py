@@ -1,0 +1,701 @@
+"""Training: teachers held against ONNX Runtime, and runs of seconds that stop, go on and end."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+
+from export.__main__ import main
+from retrieval import settings
+from retrieval.errors import LookalikeError
+from retrieval.images import Preprocessing, find_images, open_picture, preprocess
+from tests.made import encode, need, noise, pattern
+
+CURE = "pip install -r export/requirements.txt"
+torch = need("torch", CURE)
+onnx = need("onnx", CURE)
+safetensors = need("safetensors.torch", CURE)
+ort = need("onnxruntime", "pip install -r requirements.txt")
+network = need("export.network", CURE)
+photos = need("export.photos", CURE)
+student = need("export.student", CURE)
+teachers = need("export.teachers", CURE)
+training = need("export.training", CURE)
+weights = need("export.weights", CURE)
+
+WIDTH = 2  # channels of the first convolution; VGG-16 has 64
+PHOTOS = 16
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks as small as these are faster with one thread, on a busy machine by far."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Colours:
+    """A teacher that one can do in the head: it sees the mean colour, and nothing else."""
+
+    def __init__(self, name: str = "googlenet") -> None:
+        self.name = name
+
+    def __call__(self, pictures: Any) -> tuple[Any, Any]:
+        colours = pictures.mean((2, 3)) / 255
+        logits = torch.zeros(len(pictures), teachers.CLASSES)
+        logits[:, :3] = 5 * colours
+        seen = torch.zeros(len(pictures), teachers.DIMENSIONS[self.name])
+        seen[:, :3] = colours
+        return logits.log_softmax(1), seen
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two packs of made-up photos, wide, tall and square, and one damaged file."""
+    folder = tmp_path_factory.mktemp("photos")
+    sizes = ((150, 112), (112, 150), (112, 112), (60, 40))
+    for number in range(2):
+        with ZipFile(folder / f"photos-{number}.zip", "w") as archive:
+            for i in range(PHOTOS // 2):
+                image = noise(sizes[i % 4], seed=8 * number + i, coarse=3)
+                archive.writestr(f"{i:06}.webp", encode(image, "WEBP", quality=60))
+            archive.writestr(f"damaged-{number}.webp", b"RIFF")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def few(pack: Path) -> Any:
+    """The photos of the packs, in squares of 32."""
+    return photos.read_photos(pack, side=32)
+
+
+def recipe(**options: Any) -> Any:
+    """A recipe of seconds."""
+    kept = {"sides": ((32, 0.0), (48, 0.5)), "batch": 8, "rate": 0.05, "teacher_side": 32}
+    return training.Recipe(**{**kept, "half": False, "half_life": 0.2, **options})
+
+
+def make_run(few: Any, folder: Path, budget: Any, say: list[str] | None = None, **options: Any):
+    """A run from made-up weights that are always the same."""
+    torch.manual_seed(1)
+    lines = [] if say is None else say
+    workshop = training.Workshop(
+        teachers=[Colours()],
+        photos=few[4:],
+        held_out=few[:4],
+        retrieval=None,
+        folder=folder,
+        parts=None,
+        say=lines.append,
+        begun=time.monotonic(),
+    )
+    return training.Run(student.Student(["googlenet"], WIDTH), recipe(**options), budget, workshop)
+
+
+def state_of(run: Any) -> dict[str, Any]:
+    """Return all that a run has learned, the average of its weights included."""
+    parts = {"student": run.student, "average": run.average}
+    return {
+        f"{name}.{key}": value
+        for name, part in parts.items()
+        for key, value in part.state_dict().items()
+    }
+
+
+# --- teachers ---
+
+
+def picture_batch(n: int, side: int) -> Any:
+    pixels = np.stack([np.asarray(pattern("clouds", i, (side, side))) for i in range(n)])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+
+
+@pytest.mark.parametrize("name", teachers.NAMES)
+def test_the_interpreter_computes_what_onnx_runtime_does(data_folder: Path, name: str) -> None:
+    path = data_folder / "teacher" / f"{name}.onnx"
+    if not path.is_file():
+        pytest.skip(f"There is no teacher at {path}.")
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    given = session.get_inputs()[0]
+    outputs = [output.name for output in session.get_outputs()]
+    pictures = picture_batch(2, 224) / 127.5 - 1
+    if given.shape[1] == 3:
+        pictures = pictures.flip(1) * 127.5
+    else:
+        pictures = pictures.permute(0, 2, 3, 1).contiguous()
+    theirs = session.run(outputs, {given.name: pictures.numpy()})
+    for ours, expected in zip(teachers.Graph(path, outputs)(pictures), theirs, strict=True):
+        assert ours.shape == expected.shape
+        assert np.abs(ours.numpy() - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", teachers.NAMES)
+def test_a_teacher_says_the_same_on_the_processor_and_by_the_interpreter(
+    data_folder: Path, name: str
+) -> None:
+    path = data_folder / "teacher" / f"{name}.onnx"
+    if not path.is_file():
+        pytest.skip(f"There is no teacher at {path}.")
+    (on_cpu,) = teachers.open_teachers(path.parent, [name], torch.device("cpu"))
+    graph = teachers.Graph(path, teachers.TENSORS[name])
+    by_interpreter = teachers.Teacher(name, graph, torch.float32)
+    pictures = picture_batch(2, 224)
+    for ours, theirs in zip(by_interpreter(pictures), on_cpu(pictures), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-3)
+    logits, embedding = on_cpu(pictures)
+    assert logits.exp().sum(1).tolist() == pytest.approx([1, 1], abs=1e-4)
+    assert embedding.shape == (2, teachers.DIMENSIONS[name])
+
+
+def test_teachers_know_elephants(data_folder: Path) -> None:
+    elephants, folder = data_folder / "corel1k" / "elephants", data_folder / "teacher"
+    if not elephants.is_dir() or not folder.is_dir():
+        pytest.skip(f"There are no elephants and teachers in {data_folder}.")
+    labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()[1:]
+    how = Preprocessing(224, "squash", "bilinear", 224)
+    paths = list(find_images(elephants))[:8]
+    pixels = np.stack([preprocess(open_picture(path).image, how) for path in paths])
+    given = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    for teacher in teachers.open_teachers(folder, teachers.NAMES, torch.device("cpu")):
+        best = [labels[i] for i in teacher(given)[0].argmax(1)]
+        assert sum("elephant" in label or "tusker" in label for label in best) >= 6, best
+
+
+def save_graph(path: Path, nodes: list[Any], values: dict[str, np.ndarray]) -> Path:
+    helper, kinds = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        nodes,
+        "made",
+        [helper.make_tensor_value_info("x", kinds.FLOAT, ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info("y", kinds.FLOAT, None)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    opset = helper.make_opsetid("", 13)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+    return path
+
+
+NODE = onnx.helper.make_node
+FLOATS = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("node", "values"),
+    [
+        (
+            NODE("Conv", ["x", "w"], ["y"], pads=[0, 1, 2, 1], strides=[2, 1]),
+            {"w": FLOATS.random((5, 3, 3, 3), np.float32)},
+        ),
+        (
+            NODE("Conv", ["x", "w", "b"], ["y"], group=3, pads=[1, 1, 1, 1], dilations=[2, 2]),
+            {
+                "w": FLOATS.random((6, 1, 3, 3), np.float32),
+                "b": FLOATS.random(6, np.float32),
+            },
+        ),
+        (
+            NODE("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+            {},
+        ),
+        (
+            NODE("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1]),
+            {},
+        ),
+        (
+            NODE(
+                "AveragePool",
+                ["x"],
+                ["y"],
+                kernel_shape=[3, 3],
+                strides=[1, 1],
+                pads=[1, 1, 1, 1],
+            ),
+            {},
+        ),
+        (NODE("LRN", ["x"], ["y"], size=3, alpha=0.5, beta=0.7, bias=2.0), {}),
+        (NODE("Clip", ["x", "lo", "hi"], ["y"]), {"lo": np.float32(-0.2), "hi": np.float32(0.3)}),
+        (NODE("Concat", ["x", "x"], ["y"], axis=1), {}),
+        (NODE("Reshape", ["x", "shape"], ["y"]), {"shape": np.array([0, -1], np.int64)}),
+        (NODE("Transpose", ["x"], ["y"], perm=[0, 2, 3, 1]), {}),
+        (NODE("Softmax", ["x"], ["y"], axis=1), {}),
+    ],
+    ids=lambda value: value.op_type if hasattr(value, "op_type") else "",
+)
+def test_each_operator_is_onnx_runtimes(
+    tmp_path: Path, node: Any, values: dict[str, np.ndarray]
+) -> None:
+    path = save_graph(tmp_path / "one.onnx", [node], {k: np.asarray(v) for k, v in values.items()})
+    x = FLOATS.standard_normal((2, 3, 11, 9)).astype(np.float32)
+    expected = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    (ours,) = teachers.Graph(path, ["y"])(torch.from_numpy(x))
+    assert ours.shape == expected.shape
+    assert np.allclose(ours.numpy(), expected, atol=1e-5)
+
+
+def test_a_value_is_kept_until_its_last_use(tmp_path: Path) -> None:
+    nodes = [
+        NODE("Relu", ["x"], ["a"]),
+        NODE("Add", ["a", "a"], ["b"]),
+        NODE("Add", ["b", "a"], ["y"]),
+    ]
+    path = save_graph(tmp_path / "twice.onnx", nodes, {})
+    graph = teachers.Graph(path, ["a", "y"])
+    a, y = graph(torch.tensor([[-1.0, 2.0]]))
+    assert a.tolist() == [[0, 2]]
+    assert y.tolist() == [[0, 6]]
+
+
+def test_an_unknown_operator_and_a_missing_teacher_are_sentences(tmp_path: Path) -> None:
+    path = save_graph(tmp_path / "odd.onnx", [NODE("Sin", ["x"], ["y"])], {})
+    with pytest.raises(LookalikeError, match=r"odd\.onnx holds Sin"):
+        teachers.Graph(path, ["y"])
+    with pytest.raises(LookalikeError, match=r"no teacher at .*none\.onnx"):
+        teachers.Graph(tmp_path / "none.onnx", ["y"])
+
+
+# --- photos ---
+
+
+def test_photos_of_all_packs_are_decoded_once_and_damaged_ones_left_out(pack: Path) -> None:
+    unread: list[str] = []
+    read = photos.read_photos(pack, side=32, on_error=unread.append)
+    assert read.pixels.shape == (PHOTOS, 32, 32, 3)
+    assert read.pixels.dtype == torch.uint8
+    assert read.aspects[:4].tolist() == pytest.approx([150 / 112, 112 / 150, 1, 1.5])
+    assert unread == ["damaged-0.webp", "damaged-1.webp"]
+
+
+@pytest.mark.parametrize("kind", ["no packs", "no photos", "no zip"])
+def test_packs_that_cannot_be_used_are_a_sentence(tmp_path: Path, kind: str) -> None:
+    if kind == "no photos":
+        with ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr("notes.txt", "nothing")
+    elif kind == "no zip":
+        (tmp_path / "a.zip").write_bytes(b"PK")
+    with pytest.raises(LookalikeError):
+        photos.read_photos(tmp_path)
+
+
+def test_a_crop_depends_on_the_seed_alone(few: Any) -> None:
+    def crop(seed: int) -> Any:
+        return few.crop(torch.arange(8), 24, torch.Generator().manual_seed(seed), 0.3)
+
+    assert crop(5).shape == (8, 3, 24, 24)
+    assert torch.equal(crop(5), crop(5))
+    assert not torch.equal(crop(5), crop(6))
+    assert crop(5).min() >= 0
+    assert crop(5).max() <= 255
+
+
+def test_crops_are_parts_of_the_photo_in_its_own_shape_or_half_way_to_a_square() -> None:
+    # Red grows to the right and green downwards, so a crop's colours say where it lies.
+    ramp = torch.linspace(0, 255, 64)
+    pixels = torch.zeros(1, 64, 64, 3)
+    pixels[0, :, :, 0], pixels[0, :, :, 1] = ramp[None, :], ramp[:, None]
+    n, aspect = 500, 1.5
+    wide = photos.Photos(pixels.to(torch.uint8), torch.tensor([aspect]))
+    jitter, photos.JITTER = photos.JITTER, 0.0
+    try:
+        crops = wide.crop(torch.zeros(n, dtype=torch.int64), 32, torch.Generator(), 0.3)
+    finally:
+        photos.JITTER = jitter
+    width = (crops[:, 0, :, -1] - crops[:, 0, :, 0]).mean(1) / 255 * 32 / 31
+    height = (crops[:, 1, -1] - crops[:, 1, 0]).mean(1) / 255 * 32 / 31
+    area = width.abs() * height
+    assert 0.4 < float((width < 0).float().mean()) < 0.6  # mirrored
+    assert 0.2 < float(area.min()) < 0.4
+    assert 0.55 < float(area.mean()) < 0.7
+    assert float(area.max()) < 1.03
+    # A crop that keeps the photo's shape is narrower than high in the square that it is kept as.
+    assert 1 / aspect < float((width.abs() / height).median()) < 1
+
+
+def test_every_photo_is_seen_once_before_one_is_seen_twice() -> None:
+    seen = torch.cat([photos.rows_at(step, batch=4, n=10, seed=3) for step in range(5)])
+    assert sorted(seen[:10].tolist()) == list(range(10))
+    assert sorted(seen[10:].tolist()) == list(range(10))
+    assert seen[:10].tolist() != seen[10:].tolist()
+
+
+def test_a_batch_larger_than_the_photos_repeats_them() -> None:
+    rows = photos.rows_at(0, batch=25, n=10, seed=0)
+    assert np.bincount(rows, minlength=10).tolist() in ([2] * 10, sorted([2] * 5 + [3] * 5)) or (
+        len(rows) == 25 and np.bincount(rows).min() == 2
+    )
+
+
+# --- schedule ---
+
+
+def test_the_rate_rises_and_falls_to_zero_and_the_sides_grow() -> None:
+    plan = training.Recipe(sides=((64, 0.0), (96, 0.5)), rate=0.4, warm_up=0.1)
+    assert [plan.rate_at(p) for p in (0, 0.05, 0.1)] == pytest.approx([0, 0.2, 0.4])
+    assert plan.rate_at(0.55) == pytest.approx(0.2)
+    assert plan.rate_at(1) == pytest.approx(0)
+    assert [plan.side_at(p) for p in (0, 0.49, 0.5, 1)] == [64, 64, 96, 96]
+    assert plan.shares() == [(64, 0.5), (96, 0.5)]
+
+
+# --- runs ---
+
+
+def test_a_short_run_lowers_the_losses(
+    few: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "BETWEEN_LINES", 0.0)
+    lines: list[str] = []
+    run = make_run(few, tmp_path, training.Budget(steps=24), lines, sides=((32, 0.0),))
+    assert "24 steps, 192 pictures" in run.train()
+    losses = [
+        [float(word) for word in re.findall(r"(?:KL|embeddings) ([\d.]+)", line)]
+        for line in lines
+        if "KL" in line
+    ]
+    assert len(losses) == 24
+    early, late = np.mean(losses[:4], axis=0), np.mean(losses[-4:], axis=0)
+    assert late[0] < 0.8 * early[0]
+    assert late[1] < 0.98 * early[1]
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(few: Any, tmp_path: Path) -> None:
+    unbroken = make_run(few, tmp_path / "unbroken", training.Budget(steps=6), mixup=0.5)
+    unbroken.train()
+
+    first = make_run(few, tmp_path / "broken", training.Budget(steps=6, save_every=0), mixup=0.5)
+    one_step = first._one_step
+
+    def stop_at_three(progress: float) -> Any:
+        if first.step == 2:
+            first.stop()
+        return one_step(progress)
+
+    first._one_step = stop_at_three
+    assert "Stopped after step 3" in first.train()
+    lines: list[str] = []
+    again = make_run(few, tmp_path / "broken", training.Budget(steps=6), lines, mixup=0.5)
+    again.train()
+    assert "Going on after step 3" in lines[0]
+    ours, theirs = state_of(again), state_of(unbroken)
+    assert ours.keys() == theirs.keys()
+    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+    results = [
+        weights.read_weights(tmp_path / name / "vgg16.safetensors").sha256
+        for name in ("unbroken", "broken")
+    ]
+    assert results[0] == results[1]
+
+
+def test_a_checkpoint_of_other_options_or_damaged_is_a_sentence(few: Any, tmp_path: Path) -> None:
+    make_run(few, tmp_path, training.Budget(steps=1)).train()
+    with pytest.raises(LookalikeError, match="other options"):
+        make_run(few, tmp_path, training.Budget(steps=1), rate=0.9).train()
+    (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
+    with pytest.raises(LookalikeError, match="damaged"):
+        make_run(few, tmp_path, training.Budget(steps=1)).train()
+
+
+def test_the_time_box_is_kept_and_the_schedule_fits_into_it(few: Any, tmp_path: Path) -> None:
+    lines: list[str] = []
+    budget = training.Budget(minutes=0.12, measure_every=0.02, save_every=0.02)
+    begun = time.monotonic()
+    run = make_run(few, tmp_path, budget, lines)
+    run.train()
+    # Seven seconds; a busy machine may take a step and a measurement longer than it planned.
+    assert 4 < time.monotonic() - begun < 14
+    assert run.step > 3
+    assert run.progress == 1
+    assert any("pictures/s" in line for line in lines)
+    assert "48 px" in lines[-1]
+
+
+def test_losses_that_are_no_numbers_end_the_run_with_the_cure(few: Any, tmp_path: Path) -> None:
+    with pytest.raises(LookalikeError, match=r"lower --rate|Lower --rate"):
+        make_run(few, tmp_path, training.Budget(steps=40), rate=1e30, warm_up=0.0).train()
+
+
+# --- the student, and what comes out of it ---
+
+
+def filled(width: int = WIDTH) -> Any:
+    """A student whose batch normalisations have something to fold."""
+    torch.manual_seed(3)
+    made = student.Student(["mobilenet_v2_a"], width)
+    for layer in made.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            for values in (layer.weight, layer.running_var):
+                torch.nn.init.uniform_(values, 0.5, 1.5)
+            for values in (layer.bias, layer.running_mean):
+                torch.nn.init.normal_(values, std=0.2)
+    return made.eval()
+
+
+def test_the_folded_result_is_the_network_that_was_trained() -> None:
+    made = filled(64)
+    pictures = np.stack([np.asarray(noise((64, 64), seed)) for seed in range(2)])
+    state = made.folded()
+    assert {value.dtype for value in state.values()} == {torch.float16, torch.float32}
+    assert not [key for key in state if "running" in key]
+    built = network.build_network(state, "pool5", "mean")
+    with torch.inference_mode():
+        features, maps, _ = built(torch.from_numpy(pictures))
+        expected = made.maps(torch.from_numpy(pictures).permute(0, 3, 1, 2).float())
+    assert maps.shape == expected.shape == (2, 512, 2, 2)
+    # What 16 bits cost, over thirteen layers.
+    assert float((maps - expected).abs().max()) < 5e-3 * float(expected.abs().max())
+    pooled = expected.mean((2, 3))
+    assert torch.allclose(features, pooled, atol=5e-3 * float(pooled.max()))
+
+
+def test_the_result_is_exported_whole_and_in_parts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = filled(64).folded()
+    whole = tmp_path / "vgg16.safetensors"
+    student.save_state(state, whole)
+    parts = student.save_parts(state, tmp_path, "vgg16")
+    assert [path.name for path in parts] == ["vgg16-1of2.safetensors", "vgg16-2of2.safetensors"]
+    assert all(path.stat().st_size < 16 * 2**20 for path in parts)
+    joined = weights.read_weights(*parts).state
+    assert joined.keys() == state.keys()
+    assert all(torch.equal(joined[key], value) for key, value in state.items())
+    output = tmp_path / "ours.onnx"
+    words = ["--layer", "pool5", "--pool", "gem", "--half", "--side", "64", "--fit", "squash"]
+    named = [*words, "--output", str(output), "--weights"]
+    assert main([*named, *map(str, parts)]) == 0
+    assert "largest difference from torch" in capsys.readouterr().out
+    assert output.stat().st_size < 32 * 2**20
+
+
+def test_a_part_that_is_passed_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "part.safetensors"
+    student.save_state({"features.0.weight": torch.ones(2, 2)}, path)
+    with pytest.raises(LookalikeError, match="Pass each part once"):
+        weights.read_weights(path, path)
+
+
+def test_a_student_starts_from_what_another_left_heads_included() -> None:
+    made = filled()
+    other = student.Student(["mobilenet_v2_a", "googlenet"], WIDTH)
+    other.start_from(made.unfolded())
+    for key, value in made.unfolded().items():
+        assert torch.allclose(other.state_dict()[key], value.float(), atol=1e-6), key
+
+
+def test_the_first_trunks_heads_are_those_of_its_teacher() -> None:
+    state = filled().unfolded()
+    named = {key.replace("emb.mobilenet_v2_a.", "emb."): value for key, value in state.items()}
+    other = student.Student(["mobilenet_v2_b", "mobilenet_v2_a"], WIDTH)
+    other.start_from(named)
+    assert torch.equal(other.emb["mobilenet_v2_a"].bias, named["emb.bias"])
+
+
+def test_a_folded_trunk_cannot_be_trained_on_and_the_cure_is_named() -> None:
+    with pytest.raises(LookalikeError, match="-start"):
+        student.Student(["googlenet"], WIDTH).start_from(filled().folded())
+
+
+# --- the command ---
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in miniature: packs, two kinds to measure on, and a teacher that is none."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "photos").mkdir()
+    with ZipFile(folder / "photos" / "photos-0.zip", "w") as archive:
+        for i in range(12):
+            archive.writestr(f"{i}.webp", encode(noise((60, 40), i, coarse=3), "WEBP"))
+    for kind in ("dots", "stripes"):
+        (folder / "corel1k" / kind).mkdir(parents=True)
+        for seed in range(6):
+            pattern(kind, seed, (64, 64)).save(folder / "corel1k" / kind / f"{seed}.png")
+    with ZipFile(folder / "cifar10-part.zip", "w") as archive:
+        for part in ("queries", "collection"):
+            for kind in ("checks", "clouds"):
+                for seed in range(4):
+                    image = pattern(kind, seed + 10 * len(part), (32, 32))
+                    archive.writestr(f"cifar10-part/{part}/{kind}/{seed}.png", encode(image, "PNG"))
+    (folder / "teacher").mkdir()
+    for name in ("mobilenet_v2_a", "mobilenet_v2_b"):
+        values = {
+            "matrix": FLOATS.standard_normal((1001, 1280)).astype(np.float32),
+            "bias": np.zeros(1001, np.float32),
+            "w": FLOATS.standard_normal((1280, 3, 8, 8)).astype(np.float32),
+        }
+        logits, embedding = teachers.TENSORS[name]
+        nodes = [
+            NODE("Transpose", ["input"], ["planes"], perm=[0, 3, 1, 2]),
+            NODE("Conv", ["planes", "w"], ["seen"], strides=[8, 8]),
+            NODE("GlobalAveragePool", ["seen"], [embedding]),
+            NODE("Flatten", [embedding], ["flat"]),
+            NODE("Gemm", ["flat", "matrix", "bias"], [logits], transB=1),
+        ]
+        helper, kinds = onnx.helper, onnx.TensorProto
+        graph = helper.make_graph(
+            nodes,
+            name,
+            [helper.make_tensor_value_info("input", kinds.FLOAT, ["n", 224, 224, 3])],
+            [helper.make_tensor_value_info(logits, kinds.FLOAT, ["n", 1001])],
+            [onnx.numpy_helper.from_array(v, k) for k, v in values.items()],
+        )
+        opset = helper.make_opsetid("", 13)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+        onnx.save(model, folder / "teacher" / f"{name}.onnx")
+    return folder
+
+
+def words(data: Path, run: Path, *more: str) -> list[str]:
+    """The command of seconds."""
+    options = ["--batch", "4", "--width", str(WIDTH), "--sides", "32@0", "48@0.5", "--fp32"]
+    named = ["--teachers", "mobilenet_v2_a", "mobilenet_v2_b", "--teacher-side", "32"]
+    return ["train", "--data", str(data), "--run", str(run), *options, *named, *more]
+
+
+def test_the_command_trains_measures_and_writes_whole_and_parts(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, parts = tmp_path / "run", tmp_path / "parts"
+    assert main(words(data, run, "--steps", "2", "--parts", str(parts))) == 0
+    printed = capsys.readouterr()
+    assert "2 steps, 8 pictures" in printed.out
+    assert "P@10" in printed.err
+    assert "top-1 agreement" in printed.err
+    names = {path.name for path in run.iterdir()}
+    assert names == {"checkpoint.pt", "vgg16.safetensors", "vgg16-start.safetensors"}
+    assert sorted(path.name for path in parts.iterdir()) == [
+        "vgg16-1of1.safetensors",
+        "vgg16-start-1of1.safetensors",
+    ]
+    start = str(run / "vgg16-start.safetensors")
+    assert main(words(data, tmp_path / "next", "--steps", "1", "--start", start)) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--steps", "1", "--teachers", "googlenet"], "GoogLeNet sees 224"),
+        (["--steps", "1", "--sides", "96"], "--sides takes"),
+        (["--steps", "1", "--sides", "64@0.5", "96@0.8"], "--sides takes"),
+        (["--minutes", "0"], "more than 0"),
+        (["--steps", "1", "--photos", "3"], "at least four photos"),
+    ],
+    ids=["GoogLeNet's side", "no share", "no beginning", "no time", "too few photos"],
+)
+def test_what_cannot_be_trained_is_a_sentence(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+) -> None:
+    assert main([*words(data, tmp_path), *more]) == 1
+    assert said in capsys.readouterr().err
+
+
+def start_command(arguments: Sequence[str], prelude: str = "") -> subprocess.Popen[str]:
+    program = f"import sys; {prelude}; from export.__main__ import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        cwd=settings.PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to be caught.")
+def test_a_command_that_is_told_to_end_keeps_its_state_and_goes_on(
+    data: Path, tmp_path: Path
+) -> None:
+    # Nothing of the app's reader of HEIC is needed: a lent GPU has no package for it.
+    hidden = "sys.modules['pillow_heif'] = None"
+    running = start_command(words(data, tmp_path, "--minutes", "5"), hidden)
+    killer = threading.Timer(100, running.kill)
+    killer.start()
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "step 0]" in line:
+            break
+    running.terminate()
+    out, err = running.communicate()
+    killer.cancel()
+    assert running.returncode == 0, err
+    assert "The same command goes on from there" in out
+    assert (tmp_path / "checkpoint.pt").is_file()
+
+
+def test_the_help_of_training_needs_no_torch() -> None:
+    program = (
+        "import sys, contextlib, io\n"
+        "from export.__main__ import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as said:\n"
+        "    main(['train', '--help'])\n"
+        "print('torch' in sys.modules, '--minutes' in said.getvalue())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=settings.PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", "True"]
+
+
+# --- choosing ---
+
+
+def test_choosing_measures_every_way_and_keeps_the_features(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trunk, kept = tmp_path / "trunk.safetensors", tmp_path / "kept"
+    student.save_state(filled(64).folded(), trunk)
+    asked = ["choose", "--weights", str(trunk), "--data", str(data), "--keep", str(kept)]
+    asked += ["--sides", "32", "--components", "0", "4", "--whitening", "0", "0.5"]
+    asked += ["--photos", "12", "--rows", "0"]
+    assert main(asked) == 0
+    printed = capsys.readouterr()
+    table, best = printed.out.split("The best of each cost:")
+    rows = [line for line in table.splitlines() if line.startswith("| 32 ")]
+    # Two fits, one look or two, three poolings; no PCA, or four components with or without.
+    assert len(rows) == 2 * 2 * 3 * 3
+    means = [float(row.split("|")[-2]) for row in rows]
+    assert means == sorted(means, reverse=True)
+    assert len([line for line in best.splitlines() if line.startswith("| 32 ")]) == 2
+    assert "12 pictures" in printed.err
+    files = sorted(path.name for path in kept.iterdir())
+    assert len(files) == 2 * (1 + 3 * 2)
+    assert main(asked) == 0
+    again = capsys.readouterr()
+    assert again.out == printed.out
+    assert "pictures ..." not in again.err
+
+
+def test_the_pca_of_choosing_is_scikit_learns() -> None:
+    from sklearn.decomposition import PCA
+
+    from export.choose import fit_reduction
+    from retrieval.reduction import to_unit
+
+    features = FLOATS.random((40, 6)).astype(np.float32)
+    ours, theirs = fit_reduction(features), PCA(n_components=6).fit(to_unit(features))
+    assert ours.variance == pytest.approx(theirs.explained_variance_, rel=1e-3)
+    overlap = np.abs((ours.components * theirs.components_).sum(axis=1))
+    assert overlap == pytest.approx(np.ones(6), abs=1e-3)
+
+
+def test_choosing_without_the_data_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trunk = tmp_path / "trunk.safetensors"
+    student.save_state(filled(64).folded(), trunk)
+    assert main(["choose", "--weights", str(trunk), "--data", str(tmp_path)]) == 1
+    assert "Name the data with --data" in capsys.readouterr().err
