@@ -13,6 +13,7 @@ from retrieval import tables
 from retrieval.copies import Copy, Group, seconds_for, spare_bytes
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
+from retrieval.pages.elements import offer_collections
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
 from retrieval.tables import harmless
@@ -66,11 +67,7 @@ class DuplicatesPage:
 
     def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Offer the collections, and show the copies in the chosen one."""
-        visitor = visitor_of(request)
-        keys = self.workspace.keys(visitor)
-        names = [(self.workspace.searcher(key, visitor).collection.name, key) for key in keys]
-        chosen = choice if choice in keys else (keys[0] if keys else None)
-        offered = gr.Dropdown(names, value=chosen, visible=len(names) > 1)
+        offered, chosen = offer_collections(self.workspace, choice, visitor_of(request))
         return (offered, *self._show(chosen, request, again=True))
 
     def on_choice(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from retrieval.evaluation import Evaluation, as_rows
 from retrieval.family import is_int8
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import markup, words
-from retrieval.pages.elements import warn
+from retrieval.pages.elements import offer_collections, warn
 from retrieval.pages.sessions import visitor_of
 from retrieval.plots import draw_png
 from retrieval.quality import Labels, compare_settings, plan_test, settings_for
@@ -119,17 +119,14 @@ class EvaluatePage:
         self, choice: str | None, setting: str | None, request: gr.Request
     ) -> tuple[Any, ...]:
         """Follow what has happened to the collections while another tab was open."""
-        visitor = visitor_of(request)
-        keys = self.workspace.keys(visitor)
-        names = [(self.workspace.searcher(key, visitor).collection.name, key) for key in keys]
-        chosen = choice if choice in keys else (keys[0] if keys else None)
+        collections, chosen = offer_collections(self.workspace, choice, visitor_of(request))
         offered = list(self._settings())
         picked = setting if setting in offered else (offered[0] if offered else None)
         return (
-            gr.Dropdown(names, value=chosen, visible=len(names) > 1),
+            collections,
             gr.Dropdown(offered, value=picked, visible=bool(offered)),
-            gr.Button(interactive=bool(keys)),
-            gr.Button(visible=bool(offered), interactive=bool(keys)),
+            gr.Button(interactive=chosen is not None),
+            gr.Button(visible=bool(offered), interactive=chosen is not None),
         )
 
     # The handlers of a run. They return the status, the result, the downloads, what the picked

@@ -25,6 +25,7 @@ from retrieval.background import Once
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
+from retrieval.pages.elements import offer_collections
 from retrieval.pages.sessions import visitor_of
 from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
@@ -83,11 +84,7 @@ class MapPage:
 
     def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Offer the collections, and show the map of the chosen one."""
-        visitor = visitor_of(request)
-        keys = self.workspace.keys(visitor)
-        names = [(self.workspace.searcher(key, visitor).collection.name, key) for key in keys]
-        chosen = choice if choice in keys else (keys[0] if keys else None)
-        offered = gr.Dropdown(names, value=chosen, visible=len(names) > 1)
+        offered, chosen = offer_collections(self.workspace, choice, visitor_of(request))
         return (offered, *self._show(chosen, request, again=True))
 
     def on_choice(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
