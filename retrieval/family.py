@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from retrieval.errors import LookalikeError
-from retrieval.model import ModelCard, OnnxExtractor, has_cuda_driver
+from retrieval.model import ModelCard, OnnxExtractor, has_cuda_driver, has_int8_instructions
 
 MARK = "-int8"
 
@@ -27,6 +27,8 @@ def is_int8(model: Path) -> bool:
 def open_model(model: Path, threads: int | None = None, gpu: bool = True) -> OnnxExtractor:
     """Open a model for the machine at hand: the file itself on a GPU, its sibling on a CPU.
 
+    On a processor without instructions for 8 bits it is the file itself too.
+
     Features of the two can be compared, so a collection built with one is searched with the other.
     A sibling of other weights, left from before the model was made anew, is passed over.
 
@@ -39,7 +41,7 @@ def open_model(model: Path, threads: int | None = None, gpu: bool = True) -> Onn
         extractor = OnnxExtractor(model, threads)
         if extractor.provider != "CPU":
             return extractor
-    if _are_related(model, small):
+    if has_int8_instructions() and _are_related(model, small):
         return OnnxExtractor(small, threads, gpu=False)
     return OnnxExtractor(model, threads, gpu=False)
 
