@@ -17,7 +17,7 @@ from retrieval.bundle import pack
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
-from retrieval.commands import evaluate, paper
+from retrieval.commands import bench, evaluate, paper
 from retrieval.commands.reading import features_of
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate.add(commands, common)
     paper.add(commands, common)
+    bench.add(commands, common)
 
     check = commands.add_parser("check", help="verify that a collection is whole")
     check.add_argument("--name", help="the collection (default: the only one there is)")
