@@ -176,10 +176,13 @@ class Searcher:
             return []
         # Copies may take places of the first k, so a few more are looked at.
         k = 2 * request.k if request.folded else request.k
+        own = [id_ for key, id_ in request.left_out if key == self.key]
         vectors = held.vectors if len(rows) == len(held.ids) else held.vectors[rows]
-        best, similarities = rank(weigh(query, request.weights), vectors, k)
-        best = rows[best[0]]
-        ids = held.ids[best]
+        # What is left out is ranked along: ranking the rest alone would copy the whole matrix.
+        best, similarities = rank(weigh(query, request.weights), vectors, k + len(own))
+        ids = held.ids[rows[best[0]]]
+        kept = np.flatnonzero(~np.isin(ids, own))[:k]
+        ids, similarities = ids[kept], similarities[:, kept]
         groups = [[int(id_)] for id_ in ids]
         if request.folded:
             sketches = self.collection.vectors_of([int(id_) for id_ in ids], "sketch")
@@ -230,14 +233,11 @@ class Searcher:
         return search([self], self.aspects(id_), Request(k, left_out={(self.key, id_)}))
 
     def _rows(self, held: Embeddings, request: Request) -> Indices:
-        """Return the rows that may be found."""
+        """Return the rows that pass the filters."""
         allowed = np.ones(len(held.ids), bool)
         if not request.filters.empty:
             ids = np.fromiter(self.collection.matching(request.filters), np.int64)
             allowed = np.isin(held.ids, ids)
-        for key, id_ in request.left_out:
-            if key == self.key:
-                allowed &= held.ids != id_
         return np.flatnonzero(allowed)
 
     def _scale(self, weights: Weights) -> Matrix:
