@@ -296,6 +296,19 @@ class Collection:
         )
         return [label for (label,) in rows]
 
+    def folders(self) -> list[str]:
+        """Return the folders that pictures lie in, and those above them, in order; the top is not
+        among them."""
+        rows = self._all(
+            "SELECT DISTINCT rtrim(path, replace(path, '/', '')) FROM pictures "
+            "WHERE content IS NOT NULL"
+        )
+        found: set[str] = set()
+        for (folder,) in rows:
+            parts = folder.split("/")[:-1]
+            found.update("/".join(parts[: n + 1]) for n in range(len(parts)))
+        return sorted(found)
+
     def page(self, start: int, n: int) -> list[PictureRecord]:
         """Return up to `n` pictures in the order of their paths, from the one at `start`."""
         rows = self._all(

@@ -17,6 +17,9 @@ def conditions_of(filters: Filters) -> tuple[str, list[object]]:
     terms: list[tuple[str, object]] = []
     if filters.label:
         terms.append(("label = ?", filters.label))
+    if filters.folder:
+        inside = f"{filters.folder}/"
+        terms.append((f"substr(path, 1, {len(inside)}) = ?", inside))
     if filters.megapixels:
         terms.append(("width * height >= ?", filters.megapixels * 1e6))
     if filters.since:

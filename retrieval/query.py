@@ -39,6 +39,7 @@ class Filters:
     """Which pictures may be found; what is empty or None lets all pass."""
 
     label: str = ""
+    folder: str = ""  # "trips/2024": in it or in a folder below it
     shape: str = ""  # one of SHAPES
     megapixels: float = 0.0  # at least
     since: str = ""  # "2024-07-31": taken on that day or later

@@ -26,7 +26,7 @@ ALL = Options(
     "pets",
     48,
     Weights(1, 0.5, 0),
-    Filters("cats & dogs", "portrait", 2.5, "2024-01-01", "2024-12-31", "50 % grün"),
+    Filters("cats & dogs", "trips/Köln", "portrait", 2.5, "2024-01-01", "2024-12-31", "50 % grün"),
     "newest",
     "never",
 )

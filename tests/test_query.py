@@ -1,13 +1,18 @@
 """What counts in a query: the weighted mean of the cosines, exactly."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
-from retrieval.embedding import Aspects
+from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
+from retrieval.indexing import index_folder
 from retrieval.query import Filters, Weights, join_aspects, weigh
 from retrieval.reduction import to_unit
+from tests.made import save_hues
 
 
 def made_aspects(n: int, seed: int) -> Aspects:
@@ -78,3 +83,20 @@ def test_pictures_are_filtered_by_what_is_known_of_them(indexed: Collection) -> 
     assert found(Filters(shape="portrait")) == set()
     assert found(Filters(megapixels=1)) == set()
     assert found(Filters(since="2000-01-01")) == set()  # none says when it was taken
+
+
+def test_a_folder_holds_what_lies_in_it_and_below(
+    wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    save_hues(wheel, {"warm/dark/brown.png": 20.0, "warmer/ochre.png": 40.0, "top.png": 90.0})
+    with Collection.create(tmp_path / "deep", "deep", wheel, embedder) as collection:
+        for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
+            pass
+        assert collection.folders() == ["cold", "warm", "warm/dark", "warmer"]
+        of = {picture.id: picture.path for picture in collection.pictures()}
+        inside = {of[id_] for id_ in collection.matching(Filters(folder="warm"))}
+        assert inside == {path for path in of.values() if path.startswith("warm/")}
+        assert "warm/dark/brown.png" in inside
+        below = collection.matching(Filters(folder="warm/dark"))
+        assert [of[id_] for id_ in below] == ["warm/dark/brown.png"]
+        assert collection.matching(Filters(folder="warm%")) == []

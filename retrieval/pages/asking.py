@@ -142,6 +142,7 @@ def write_address(asked: Asked, options: Options) -> str:
         ("order", options.order),
         ("clean", options.cleaning if options.cleaning != PLAIN.cleaning else ""),
         ("label", filters.label),
+        ("folder", filters.folder),
         ("shape", filters.shape),
         ("mp", f"{filters.megapixels:g}" if filters.megapixels else ""),
         ("since", filters.since),
@@ -171,6 +172,7 @@ def read_address(query: str) -> Address:
     megapixels = _numbers(first("mp"), 1)
     filters = Filters(
         label=first("label"),
+        folder=first("folder"),
         shape=first("shape") if first("shape") in SHAPES else "",
         megapixels=megapixels[0] if megapixels else 0.0,
         since=first("since")[:10],

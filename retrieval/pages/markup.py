@@ -254,6 +254,7 @@ def _tile(
         f"{copies}</button>{actions}"
         f'<div class="lk-caption">{score}<span class="lk-line">{label}'
         f'<span class="lk-name" title="{escape(picture.path)}">{escape(name_of(picture))}</span>'
+        f'<span class="lk-size">{picture.width} × {picture.height}</span>'
         "</span></div></li>"
     )
 

@@ -2,6 +2,8 @@
 // dragging a box, arrow keys through the results, and the address that reproduces a search.
 (() => {
   const tell = (what, data) => window.lookalike?.(what, data);
+  const quiet = matchMedia("(prefers-reduced-motion: reduce)");
+  const behavior = () => (quiet.matches ? "auto" : "smooth");
 
   // --- A picture from anywhere -------------------------------------------------------------------
   const SUFFIXES = /\.(heic|heif|hif|avif|tiff?)$/i;
@@ -25,7 +27,7 @@
     transfer.items.add(typed(file));
     field.files = transfer.files;
     field.dispatchEvent(new Event("change", { bubbles: true }));
-    window.scrollTo({ top: 0, behavior: "smooth" });
+    window.scrollTo({ top: 0, behavior: behavior() });
   };
 
   const isPicture = (file) => file.type.startsWith("image/") || SUFFIXES.test(file.name);
@@ -95,7 +97,7 @@
     const { do: what, key, id } = button.dataset;
     opener = button;
     tell(what, { key, id: Number(id) });
-    if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: "smooth" });
+    if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: behavior() });
   });
 
   document.addEventListener("keydown", (event) => {
@@ -127,7 +129,7 @@
     history[first ? "replaceState" : "pushState"]({}, "", address || location.pathname);
     // On a phone the results lie below the question, out of sight.
     if (!first && address && window.innerWidth <= 760) {
-      document.getElementById("answer")?.scrollIntoView({ behavior: "smooth" });
+      document.getElementById("answer")?.scrollIntoView({ behavior: behavior() });
     }
   };
 

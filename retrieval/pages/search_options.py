@@ -1,7 +1,7 @@
 """The options of a search: which collection, how many, what should match, and which pictures."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import gradio as gr
@@ -54,6 +54,10 @@ class SearchOptions:
             )
             anything = (words.FILTER_ANY, "")
             self._label = gr.Dropdown([anything], value="", label=words.FILTER_LABEL)
+            # Shown where folders tell more than the kinds do.
+            self._folder = gr.Dropdown(
+                [anything], value="", label=words.FILTER_FOLDER, visible=False
+            )
             self._shape = gr.Dropdown(
                 [anything, *zip(words.SHAPES, SHAPES, strict=True)],
                 value="",
@@ -79,8 +83,8 @@ class SearchOptions:
         return [
             *(self.choice, self._count, self._preset),
             *(self._subject, self._colour, self._texture),
-            *(self._label, self._shape, self._megapixels, self._since, self._until),
-            *(self._words, self._order, self._cleaning),
+            *(self._label, self._folder, self._shape, self._megapixels, self._since),
+            *(self._until, self._words, self._order, self._cleaning),
         ]
 
     @property
@@ -96,8 +100,8 @@ class SearchOptions:
             self._count.input,
             # A preset moves the sliders, and it is the sliders that count.
             *(slider.change for slider in sliders),
-            *(self._label.input, self._shape.input, self._order.input, self._megapixels.submit),
-            *(self._megapixels.blur, self._since.submit, self._since.blur),
+            *(self._label.input, self._folder.input, self._shape.input, self._order.input),
+            *(self._megapixels.submit, self._megapixels.blur, self._since.submit, self._since.blur),
             *(self._until.submit, self._until.blur, self._words.submit, self._words.blur),
         ]
 
@@ -117,6 +121,7 @@ class SearchOptions:
             weights=Weights(*(min(1.0, max(0.0, float(share or 0))) for share in shares)),
             filters=Filters(
                 label=str(values[self._label] or ""),
+                folder=str(values[self._folder] or ""),
                 shape=shape if shape in SHAPES else "",
                 megapixels=max(0.0, float(values[self._megapixels] or 0)),
                 since=_date(values[self._since]),
@@ -141,8 +146,8 @@ class SearchOptions:
         """Return what the controls are to be, for options that an address asked for."""
         weights, filters = options.weights, options.filters
         preset = _preset_of(weights.subject, weights.colour, weights.texture)
-        labels = sorted({label for s in held for label in s.collection.distinct_labels()})
-        kinds = [(words.FILTER_ANY, ""), *((label, label) for label in labels)]
+        labels = {label for s in held for label in s.collection.distinct_labels()}
+        folders = {folder for s in held for folder in s.collection.folders()}
         return (
             self.offer(held, options.choice),
             options.count,
@@ -150,7 +155,8 @@ class SearchOptions:
             weights.subject,
             weights.colour,
             weights.texture,
-            gr.Dropdown(kinds, value=filters.label if filters.label in labels else ""),
+            _choice(labels, filters.label, visible=True),
+            _choice(folders, filters.folder, visible=not folders <= labels),
             filters.shape,
             filters.megapixels,
             filters.since,
@@ -163,6 +169,11 @@ class SearchOptions:
 
 def _slider(label: str, value: float) -> gr.Slider:
     return gr.Slider(0, 1, value=value, step=0.1, label=label, buttons=[])
+
+
+def _choice(values: Collection[str], chosen: str, visible: bool) -> gr.Dropdown:
+    choices = [(words.FILTER_ANY, ""), *((value, value) for value in sorted(values))]
+    return gr.Dropdown(choices, value=chosen if chosen in values else "", visible=visible)
 
 
 def _sliders_of(preset: str) -> tuple[float, float, float]:

@@ -212,6 +212,22 @@ def theme() -> gr.themes.Base:
         font=fonts,
         font_mono=["ui-monospace", "Consolas", "monospace"],
     ).set(
+        # Soft's greys and its white on teal are too pale to be read by everybody: WCAG asks for a
+        # contrast of 4.5.
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+        button_primary_border_color="*primary_700",
+        button_primary_border_color_dark="*primary_700",
+        button_primary_border_color_hover="*primary_800",
+        button_primary_border_color_hover_dark="*primary_800",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
         block_border_width="1px",
         block_border_width_dark="1px",
         block_shadow="none",

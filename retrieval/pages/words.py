@@ -24,6 +24,7 @@ COLOUR = "Colours"
 TEXTURE = "Texture"
 FILTERS = "Only some pictures"
 FILTER_LABEL = "Kind"
+FILTER_FOLDER = "Folder"
 FILTER_ANY = "Any"
 FILTER_SHAPE = "Shape"
 SHAPES = ("Landscape", "Portrait", "Square")

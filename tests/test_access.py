@@ -1,0 +1,172 @@
+"""The page for everybody: by touch, with a camera, with little motion, and with a screen reader.
+
+axe-core (Deque Systems, MPL-2.0) looks for what those who do not see, or see little, stumble over.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.__main__ import find_browser
+from tests.browser import FLAGS, running_app, watch
+from tests.made import encode, pattern, save_patterns
+
+TABS = ("My pictures", "Map", "Copies", "How good is it?")
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an app with patterns, two of which are copies."""
+    pictures = save_patterns(tmp_path_factory.mktemp("pictures"), 8)
+    copy = sorted((pictures / "dots").iterdir())[0]
+    (pictures / "copy.png").write_bytes(copy.read_bytes())
+    with running_app(tmp_path_factory.mktemp("home"), "--pictures", str(pictures)) as address:
+        yield address
+
+
+def opened(context: BrowserContext, address: str) -> Page:
+    """Return the page, filled, with all pictures ready."""
+    page = context.new_page()
+    page.goto(address)
+    expect(page.locator(".lk-grid .lk-tile")).to_have_count(24, timeout=30_000)
+    expect(page.locator(".lk-progress")).to_have_count(0, timeout=60_000)
+    return page
+
+
+def upload(page: Page) -> None:
+    picture = encode(pattern("dots", 99), "PNG")
+    page.set_input_files(
+        "#query input[type=file]", {"name": "q.png", "mimeType": "image/png", "buffer": picture}
+    )
+    expect(page.locator(".lk-score").first).to_be_visible()
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Go to a tab, which on a phone lies in the menu of those that have no room."""
+    tab = page.get_by_role("tab", name=name)
+    if not tab.count():
+        page.get_by_role("button", name="More tabs").click()
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.first.click()
+
+
+def complaints(page: Page) -> list[str]:
+    """Return what axe-core finds, each with the first place of it."""
+    page.wait_for_timeout(500)  # while things fade in their contrast is lower
+    found = Axe().run(page).response["violations"]
+    return [f"{v['impact']}: {v['help']}: {v['nodes'][0]['html'][:200]}" for v in found]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", DESKTOP), ("dark", PHONE)], ids=["desktop", "dark phone"]
+)
+def test_axe_finds_nothing_on_any_tab(
+    browser: Browser, address: str, scheme: str, size: dict[str, int]
+) -> None:
+    context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+    page = opened(context, address)
+    found = {"browsing": complaints(page)}
+    upload(page)
+    page.get_by_role("button", name="What should match?").click()
+    page.get_by_role("button", name="Only some pictures").click()
+    found["results"] = complaints(page)
+    tile = page.locator(".lk-tile").first
+    tile.hover()
+    tile.locator("[data-do=why]").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    found["why"] = complaints(page)
+    page.keyboard.press("Escape")
+    for name in TABS:
+        open_tab(page, name)
+        page.wait_for_timeout(1000)  # what a tab shows first is asked for when it is opened
+        found[name] = complaints(page)
+    context.close()
+    assert {place: text for place, text in found.items() if text} == {}
+
+
+def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = opened(context, address)
+    page.locator(".lk-examples button").first.tap()
+    expect(page.locator(".lk-score").first).to_be_visible()
+    # There is no hovering by touch: the buttons of a tile are there from the start.
+    more = page.locator(".lk-tile").nth(1).locator("[data-do=more]")
+    expect(more).to_be_visible()
+    assert more.evaluate("element => getComputedStyle(element.parentElement).opacity") == "1"
+    more.tap()
+    expect(page.locator(".lk-chip")).to_have_count(2)
+    upload(page)
+    layer = page.locator("#lk-crop")
+    layer.scroll_into_view_if_needed()
+    room = layer.bounding_box()
+    assert room is not None
+    touch = context.new_cdp_session(page)
+
+    def send(kind: str, share: float) -> None:
+        x, y = room["x"] + share * room["width"], room["y"] + share * room["height"]
+        points = [] if kind == "touchEnd" else [{"x": x, "y": y}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    send("touchStart", 0.1)
+    for share in (0.2, 0.4, 0.6):
+        send("touchMove", share)
+    send("touchEnd", 0.6)
+    expect(page.locator(".lk-chip").first).to_contain_text("a part of it")
+    context.close()
+
+
+def test_little_motion_is_kept_to(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
+    page = opened(context, address)
+    upload(page)
+    moving = page.evaluate(
+        """() => [...document.querySelectorAll('.lk-tile *, .lk-head *, #lk-crop *')]
+          .filter((e) => parseFloat(getComputedStyle(e).transitionDuration) > 0.01
+            || parseFloat(getComputedStyle(e).animationDuration) > 0.01)
+          .map((e) => e.className)"""
+    )
+    assert moving == []
+    context.close()
+
+
+def test_the_keyboard_goes_from_the_question_to_the_results(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport=DESKTOP)
+    page = opened(context, address)
+    upload(page)
+    page.locator("#query").focus()
+    page.locator("#lk-crop").focus()
+    seen: list[str] = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        place = page.evaluate(
+            """() => ['ask', 'answer'].find((id) =>
+              document.getElementById(id).contains(document.activeElement)) ?? ''"""
+        )
+        seen.append(place)
+        if page.evaluate("document.activeElement.matches('.lk-pick')"):
+            break
+    assert page.evaluate("document.activeElement.matches('.lk-pick')")
+    # First everything that asks, then everything that answers: never to and fro.
+    assert [place for place in seen if place] == sorted(filter(None, seen), reverse=True)
+    context.close()
+
+
+def test_a_picture_from_the_camera_is_searched_with(browser: Browser, address: str) -> None:
+    # A browser of its own, whose camera shows a made picture and which does not ask.
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    own = browser.browser_type.launch(executable_path=find_browser(), args=[*FLAGS, *camera])
+    page = own.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+    wrong = watch(page, address)
+    page.goto(address)
+    expect(page.locator(".lk-grid .lk-tile")).to_have_count(24, timeout=30_000)
+    page.locator("#query").get_by_role("button", name="Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_role("button", name="capture photo").click(timeout=15_000)
+    expect(page.locator(".lk-score").first).to_be_visible(timeout=15_000)
+    expect(page.locator(".lk-chip")).to_have_count(1)
+    own.close()
+    assert wrong == []
