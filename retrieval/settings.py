@@ -1,14 +1,25 @@
 """Default paths and the few numbers that one may want to change; only entry points read them."""
 
 import os
+import tempfile
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 ASSETS = PROJECT / "assets"
 
+# Whether this is a Space of Hugging Face: everybody there is a visitor, and what is written to its
+# disk is lost at the next start.
+ON_A_SPACE = os.environ.get("SYSTEM") == "spaces" or "SPACE_ID" in os.environ
+# Whether it runs on ZeroGPU, which lends its GPU to torch alone: the model stays on the CPU.
+ON_ZERO_GPU = ON_A_SPACE and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
 # Collections and temporary files of this machine. Anchored to the project, not to the folder that
-# the app was started from, so that starting it elsewhere never hides what one has built.
-HOME = Path(os.environ.get("LOOKALIKE_HOME") or PROJECT / ".lookalike")
+# the app was started from, so that starting it elsewhere never hides what one has built. On a Space
+# the project is a repository that others see, so it goes to the folder for temporary files.
+HOME = Path(
+    os.environ.get("LOOKALIKE_HOME")
+    or (Path(tempfile.gettempdir()) / "lookalike" if ON_A_SPACE else PROJECT / ".lookalike")
+)
 COLLECTIONS = HOME / "collections"
 # What browsers send on its way into a collection, and visitors' own collections; both are emptied
 # at every start.

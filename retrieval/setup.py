@@ -38,9 +38,15 @@ def run_in_environment(requirements: str) -> None:
             "Lookalike needs Python {}.{} or newer, and this is {}.{}. Get one from "
             "https://www.python.org/downloads/".format(*OLDEST, *sys.version_info[:2])
         )
-    names = TELLTALES.get(requirements)
-    if names and all(importlib.util.find_spec(name) for name in names):
+    names = TELLTALES.get(requirements, ())
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if names and not missing:
         return
+    if os.environ.get("SYSTEM") == "spaces":  # where the build installs them
+        sys.exit(
+            "This Space lacks {}. Its build should have installed requirements.txt: see the build "
+            'log, then choose "Factory rebuild" in its settings.'.format(", ".join(missing))
+        )
     python = prepare_environment(requirements)
     if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
         return

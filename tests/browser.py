@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,16 +36,24 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_app(home: Path, *arguments: str) -> Iterator[str]:
-    """Start `app.py` with these arguments; yield its address once it answers."""
+def running_app(
+    home: Path,
+    *arguments: str,
+    program: Path = PROJECT / "app.py",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """Start `app.py` with these arguments; yield its address once it answers.
+
+    What it prints is in `app.log` of its home.
+    """
     port = free_port()
     log = home / "app.log"
     home.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "app.py"), "--port", str(port), *arguments],
+            [sys.executable, str(program), "--port", str(port), *arguments],
             cwd=home,  # anywhere but the project: paths must not hang on the working directory
-            env={**os.environ, "LOOKALIKE_HOME": str(home)},
+            env={**os.environ, "LOOKALIKE_HOME": str(home), **(environment or {})},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

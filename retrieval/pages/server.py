@@ -35,6 +35,7 @@ from retrieval.pages.sessions import (
     visitor_of,
 )
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
+from retrieval.pages.zero_gpu import mark_a_function
 from retrieval.sheets import open_original
 from retrieval.uploads import Uploads
 from retrieval.visitors import VisitorBounds, Visitors
@@ -271,7 +272,8 @@ def serve(
     """
     path = model or settings.BUNDLED_MODEL
     pca = settings.pca_path(path)
-    workspace = Workspace(path, pca, texture=settings.texture_path(pca))
+    gpu = not settings.ON_ZERO_GPU
+    workspace = Workspace(path, pca, gpu=gpu, texture=settings.texture_path(pca))
     # The first one served is the one that the page opens with.
     if pictures is not None:
         embedder = workspace.embedder
@@ -282,8 +284,10 @@ def serve(
     if pictures is None:
         workspace.serve(Collection(settings.STARTER_COLLECTION, read_only=True))
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
-    library = make_library(workspace, password, public=share or "SPACE_ID" in os.environ)
+    library = make_library(workspace, password, public=share or settings.ON_A_SPACE)
     library.visitors.start()
+    if settings.ON_ZERO_GPU:
+        mark_a_function()
     try:
         app = build_app(workspace, library)
         launch(app, workspace, library, port, share, block=True)
