@@ -1,6 +1,7 @@
 """Lookalike: drop in a picture and see the most similar pictures of a collection."""
 
 import argparse
+import functools
 import os
 import sys
 from pathlib import Path
@@ -30,11 +31,18 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         serve(
-            arguments.pictures, arguments.model, arguments.port, arguments.share, arguments.password
+            arguments.pictures,
+            arguments.model,
+            arguments.port,
+            arguments.share,
+            arguments.password,
+            tell=functools.partial(print, flush=True),
         )
     except LookalikeError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # while it was still starting
+        return 130
     return 0
 
 

@@ -57,6 +57,7 @@ MAX_SAVED_BYTES = 500 * 2**20  # of pictures in one ZIP of results
 # public page only when this is switched on, since the request comes from this computer.
 FETCH_FOR_VISITORS = os.environ.get("LOOKALIKE_FETCH") == "1"
 FETCH_SECONDS = 15.0
+SHARE_SECONDS = 120.0  # for downloading the tunnel's program and connecting, once
 # Searches that wait; whoever comes when the queue is full is told to try again.
 MAX_QUEUE = 64
 # What one self-test on the page may ask for. Queries are spread over the classes; 2,000 put the

@@ -3,6 +3,10 @@
 import importlib.util
 import os
 import re
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 # Gradio reads these when it is imported: no statistics leave the machine, and uploads stay in a
@@ -34,6 +38,8 @@ from retrieval.pages.sessions import (
     VisitorCookie,
     visitor_of,
 )
+from retrieval.pages.sharing import Server, close_tunnels
+from retrieval.pages.sharing import share as make_link
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
 from retrieval.pages.zero_gpu import mark_a_function
 from retrieval.sheets import open_original
@@ -118,14 +124,13 @@ def launch(
     workspace: Workspace,
     library: LibraryPage,
     port: int | None,
-    share: bool,
-    block: bool,
-) -> str:
-    """Start the server and return the local address; with `block`, return when it has ended."""
-    _, address, _ = app.launch(
+) -> Server:
+    """Start the server, which then runs in a thread of its own, and return where it listens."""
+    app.launch(
         server_port=port,
-        share=share,
-        prevent_thread_lock=not block,
+        share=False,  # see `retrieval.pages.sharing`
+        prevent_thread_lock=True,
+        quiet=True,
         show_error=False,
         ssr_mode=False,
         enable_monitoring=False,
@@ -154,7 +159,7 @@ def launch(
             "middleware": [(SecurityHeaders, (), {}), (VisitorCookie, (), {})],
         },
     )
-    return str(address)
+    return Server(app.server_name, app.server_port, str(app.local_url), app.share_token)
 
 
 def _text(name: str) -> str:
@@ -256,7 +261,8 @@ def serve(
     model: Path | None,
     port: int | None,
     share: bool,
-    password: str | None = None,
+    password: str | None,
+    tell: Callable[[str], None],
 ) -> None:
     """Run the app until it is stopped.
 
@@ -266,6 +272,7 @@ def serve(
         port: None takes the first free one from 7860.
         share: make a public link.
         password: lets the owner change the collections from anywhere.
+        tell: says to whoever has started it where it is.
 
     Raises:
         LookalikeError: when the model or the pictures cannot be used, or the port is taken.
@@ -290,7 +297,17 @@ def serve(
         mark_a_function()
     try:
         app = build_app(workspace, library)
-        launch(app, workspace, library, port, share, block=True)
+        server = launch(app, workspace, library, port)
+        tell(words.STARTED.format(address=server.address))
+        if share and not settings.ON_A_SPACE:
+            make_link(server, workspace, library.access, tell)
+        # What ends a program on a server is to leave as little behind as Ctrl+C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(1)
+        close_tunnels()
+        app.close(verbose=False)
     except OSError as error:
         if "port" not in str(error):
             raise

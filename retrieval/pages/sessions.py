@@ -65,7 +65,8 @@ class Access:
     def __init__(self, password: str | None, public: bool, patience: float = 1.0) -> None:
         """Args:
         password: the owner's, None for none.
-        public: whether strangers' requests may look like those of this computer.
+        public: whether strangers' requests may look like those of this computer; it may become
+            False when there is no way for strangers after all.
         patience: seconds that a wrong password costs the first time.
         """
         self.has_password = bool(password)

@@ -336,3 +336,43 @@ COPIES_COLUMNS = (
 )
 COPIES_HINT_KEEP = "keep"
 COPIES_YES = "yes"
+
+# The terminal
+STARTED = "Lookalike is open at {address} - Ctrl+C ends it."
+SHARE_WAIT = "Making a public link ..."
+SHARED = """
+    {link}
+
+Everybody who has this link can use your Lookalike, for a week or until you end it here.
+They can
+  - search these collections: {names},
+    and see their pictures in small, with names, labels and captions;
+  - save what they find, in small;
+  - keep {collections} collections of their own with {pictures} pictures in all, which only they
+    see, and which are deleted after {hours} hours.
+They can't
+  - change your collections, or get the photos themselves or their places on this computer;
+  - see the pictures that others ask with or keep{fetch}.
+By now you are a visitor here as well. {owner}
+"""
+SHARE_MORE = " and {n} more"
+SHARE_NO_FETCHING = ";\n  - ask with a picture's web address"
+SHARE_PASSWORD = 'The password, under "My pictures", makes you the owner.'
+SHARE_NO_PASSWORD = "To change collections meanwhile, start with --password WORD."
+SHARE_OFFLINE = (
+    "There is no public link: the internet, or Gradio's server for links, cannot be reached. Check "
+    "the connection, then start again with --share."
+)
+SHARE_BLOCKED = (
+    "There is no public link: the tunnel's program could not be downloaded or run. An antivirus "
+    "program may block it (frpc, of Gradio); allow it, then start again with --share."
+)
+SHARE_NO_ANSWER = (
+    "There is no public link: Gradio's server for links does not answer. A firewall may block it; "
+    "try another network, or try again later."
+)
+SHARE_NO_FOLDER = (
+    "There is no public link: a certificate could not be written. Start the app in a folder that "
+    "may be written."
+)
+SHARE_GOES_ON = "Here it goes on, for you alone: {address} (reload the page if it is open)."

@@ -1,0 +1,114 @@
+"""A public link to this app, through Gradio's tunnel, and what is said about it in the terminal.
+
+The app is launched without `share`: a page that Gradio shares takes its scripts from another
+server, while ours is to load nothing from elsewhere. The tunnel itself does not care.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradio import networking, tunneling
+from gradio.exceptions import ChecksumMismatchError, ShareCertificateWriteError
+
+from retrieval import settings
+from retrieval.pages import words
+from retrieval.pages.sessions import Access
+from retrieval.workspace import Workspace
+
+SHOWN = 5  # names of collections
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a launched app listens."""
+
+    host: str
+    port: int
+    address: str  # for the browser on this computer
+    token: str  # Gradio's secret for the tunnel
+
+
+def share(
+    server: Server,
+    workspace: Workspace,
+    access: Access,
+    tell: Callable[[str], None],
+    seconds: float = settings.SHARE_SECONDS,
+) -> threading.Thread:
+    """Make a public link to a launched app in the background, and tell of it, or why there is none.
+
+    Without a link nobody comes through a tunnel, so whoever sits here is the owner again.
+
+    Args:
+        seconds: how long the tunnel's program may be silent before it is stopped.
+    """
+
+    def work() -> None:
+        patience = threading.Timer(seconds, _stop_waiting)
+        patience.daemon = True
+        patience.start()
+        try:
+            link = networking.setup_tunnel(server.host, server.port, server.token, None, None)
+        except Exception as error:  # it raises whatever went wrong inside
+            close_tunnels()
+            access.is_public = False
+            tell(f"{_reason(error)} {words.SHARE_GOES_ON.format(address=server.address)}")
+        else:
+            tell(describe(f"https://{link.partition('://')[2]}", workspace, access))
+        finally:
+            patience.cancel()
+
+    tell(words.SHARE_WAIT)
+    thread = threading.Thread(target=work, name="share", daemon=True)
+    thread.start()
+    return thread
+
+
+def describe(link: str, workspace: Workspace, access: Access) -> str:
+    """Return what is printed with a link: what whoever has it can and can't do."""
+    seen = workspace.keys()
+    names = [workspace.searcher(key).collection.name for key in seen]
+    listed = ", ".join(names[:SHOWN])
+    if len(names) > SHOWN:
+        listed += words.SHARE_MORE.format(n=len(names) - SHOWN)
+    return words.SHARED.format(
+        link=link,
+        names=listed,
+        collections=settings.VISITOR_COLLECTIONS,
+        pictures=settings.VISITOR_PICTURES,
+        hours=f"{settings.VISITOR_HOURS:g}",
+        fetch="" if settings.FETCH_FOR_VISITORS else words.SHARE_NO_FETCHING,
+        owner=words.SHARE_PASSWORD if access.has_password else words.SHARE_NO_PASSWORD,
+    )
+
+
+def close_tunnels() -> None:
+    """End the tunnels' programs: from now on no link leads here."""
+    while tunneling.CURRENT_TUNNELS:
+        tunnel = tunneling.CURRENT_TUNNELS.pop()
+        process, tunnel.proc = tunnel.proc, None
+        if process is not None:
+            with process:
+                process.kill()
+
+
+def _stop_waiting() -> None:
+    """Stop a tunnel's program that has said nothing yet; then Gradio gives up on it."""
+    for tunnel in tunneling.CURRENT_TUNNELS:
+        if tunnel.url is None and tunnel.proc is not None:
+            tunnel.proc.terminate()
+
+
+def _reason(error: Exception) -> str:
+    """Return in a sentence why there is no link."""
+    if isinstance(error, ShareCertificateWriteError):
+        return words.SHARE_NO_FOLDER
+    if isinstance(error, ChecksumMismatchError | OSError):
+        # What is there is not the program, or may not run; the next time it is downloaded anew.
+        Path(tunneling.BINARY_PATH).unlink(missing_ok=True)
+        return words.SHARE_BLOCKED
+    if isinstance(error, ValueError):  # what its program's log says
+        return words.SHARE_NO_ANSWER
+    return words.SHARE_OFFLINE
