@@ -3,6 +3,7 @@
 import math
 import random
 
+import bpy
 import materials
 import numpy as np
 import shapes
@@ -210,12 +211,17 @@ def cup(rng, x, y, colour, clear, fire, soot) -> None:
 
 
 def lights_behind(rng: random.Random, colours) -> None:
-    """Hang small bright balls far behind, which the lens draws as discs."""
+    """Hang bright balls far behind, which the lens draws as discs.
+
+    Few rays meet so small a thing: pinpoints would leave speckles that the denoiser turns into
+    cracks, and a pixel whose first rays all missed must not stop early.
+    """
+    bpy.context.scene.cycles.use_adaptive_sampling = False
     for _ in range(rng.randint(26, 60)):
         colour = rng.choice(colours)
-        shine = materials.glow("far light", colour, rng.uniform(4, 22))
+        shine = materials.glow("far light", colour, rng.uniform(4, 22) / 5)
         shapes.ball(
-            rng.uniform(0.02, 0.05),
+            2.2 * rng.uniform(0.02, 0.05),
             shine,
             (rng.uniform(-5, 5), rng.uniform(5, 8.5), rng.uniform(0.1, 3.4)),
             12,

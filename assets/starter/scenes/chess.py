@@ -22,21 +22,21 @@ OPEN, SICILIAN, GAMBIT, MIDDLE, ENDING, START, LATE = (
 )
 # Set, board, position, square that is in focus (file, rank), view from, light.
 MOODS = [
-    ("wood", "walnut", OPEN, "e4", (-20, 22), "window"),
-    ("ivory", "marble", SICILIAN, "d4", (35, 17), "sun"),
+    ("wood", "walnut", OPEN, "e4", (-20, 36), "window"),
+    ("ivory", "marble", SICILIAN, "d4", (35, 32), "sun"),
     ("wood", "walnut", START, "e1", (8, 14), "warm"),
-    ("ivory", "slate", MIDDLE, "d4", (-40, 20), "cool"),
+    ("ivory", "slate", MIDDLE, "d4", (-40, 33), "cool"),
     ("wood", "maple", GAMBIT, "g5", (25, 28), "sun"),
     ("metal", "slate", ENDING, "f3", (-15, 16), "warm"),
     ("ivory", "walnut", LATE, "e5", (-55, 22), "window"),
     ("wood", "walnut", MIDDLE, "g8", (160, 18), "sun"),
     ("marble", "marble", OPEN, "f3", (20, 40), "window"),
     ("wood", "maple", START, "b8", (195, 16), "cool"),
-    ("red", "maple", SICILIAN, "f6", (205, 20), "window"),
+    ("red", "maple", SICILIAN, "f6", (205, 36), "window"),
     ("ivory", "slate", ENDING, "d6", (60, 13), "warm"),
     ("wood", "walnut", LATE, "g1", (-30, 34), "warm"),
     ("metal", "marble", GAMBIT, "c4", (-62, 26), "sun"),
-    ("red", "walnut", START, "d1", (-12, 18), "warm"),
+    ("red", "walnut", START, "d8", (165, 18), "warm"),
 ]
 FOOT = [(0, 0), (0.36, 0), (0.385, 0.02), (0.385, 0.07), (0.35, 0.10), (0.335, 0.13), (0.36, 0.16),
         (0.345, 0.20), (0.27, 0.25), (0.22, 0.31)]  # fmt: skip

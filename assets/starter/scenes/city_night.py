@@ -57,7 +57,34 @@ EVENINGS = {
         0.0,
         2,
     ),
+    "rose": Palette(
+        (0.012, 0.014, 0.06),
+        (0.06, 0.032, 0.085),
+        (0.30, 0.11, 0.105),
+        (0.30, 0.12, 0.06),
+        (1, 1, 1),
+        0.0,
+        2,
+    ),
 }
+# Where we stand and what colour the evening has.
+MOODS = [
+    ("rooftops", "deep"),
+    ("rooftops", "teal"),
+    ("street", "blue"),
+    ("waterfront", "amber"),
+    ("rooftops", "purple"),
+    ("waterfront", "deep"),
+    ("street", "teal"),
+    ("waterfront", "blue"),
+    ("rooftops", "amber"),
+    ("street", "purple"),
+    ("waterfront", "teal"),
+    ("rooftops", "blue"),
+    ("waterfront", "rose"),
+    ("street", "amber"),
+    ("waterfront", "purple"),
+]
 
 
 def facade(rng: random.Random, tone, warm: float, lit: float):
@@ -357,15 +384,15 @@ def street(rng: random.Random, seed: int, made) -> None:
         (rng.uniform(-3, 3), -6, rng.uniform(0.9, 2.4)),
         (rng.uniform(-1.5, 1.5), 60, rng.uniform(6, 11)),
         lens=rng.choice((28, 35, 45)),
-        fstop=rng.choice((0.06, 0.1)),
-        focus=(0, rng.choice((5, 9)), 1),
+        fstop=rng.choice((0.14, 0.22)),
+        focus=(0, rng.choice((7, 12)), 1),
     )
 
 
 def build(seed: int) -> None:
     """Build one city."""
     rng = random.Random(f"city {seed}")
-    evening = stage.deal(seed, "evening", sorted(EVENINGS))
+    where, evening = MOODS[seed % len(MOODS)]
     sky.outdoors(
         EVENINGS[evening],
         rng.uniform(-40, 40),
@@ -373,7 +400,7 @@ def build(seed: int) -> None:
         offset=seed * 5.3,
         stars=0.6 if evening == "deep" else 0.0,
     )
-    view = (waterfront, rooftops, street, waterfront, rooftops, waterfront, street)[seed % 7]
+    view = {"waterfront": waterfront, "rooftops": rooftops, "street": street}[where]
     view(rng, seed, palette_of(rng))
     stage.bloom(0.35, 1.0, 0.5)
     stage.haze(3000 if view is not street else 500)

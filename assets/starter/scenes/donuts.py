@@ -302,4 +302,5 @@ def build(seed: int) -> None:
         fstop=0.22 if view < 50 else 0.5,
         focus=focus,
     )
+    stage.fill([item for item in bpy.data.objects if item.parent], 0.08, slack=0.025)
     stage.expose(0.0)

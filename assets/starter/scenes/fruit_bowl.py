@@ -307,4 +307,5 @@ def build(seed: int) -> None:
          0.5 + away * math.sin(up)),
         (0, 0, 0.34 * tall + 0.08), lens=50, fstop=0.14, focus=(0, -0.9, 0.7),
     )  # fmt: skip
+    stage.fill(hulls, 0.09, slack=0.03)
     stage.expose(0.0)

@@ -139,7 +139,7 @@ def build(seed: int) -> None:
     """Build one picture of marbles."""
     rng, draw = random.Random(f"marbles {seed}"), np.random.default_rng(seed)
     ground = stage.deal(seed, "ground", GROUNDS)
-    count = stage.deal(seed, "count", (1, 3, 5, 9, 14, 24, 40, 7))
+    count = stage.deal(seed, "count", (4, 3, 5, 9, 14, 24, 40, 7))
     hour = stage.deal(seed, "hour", ("golden", "morning", "noon", "golden", "rose"))
     azimuth = rng.choice((-1, 1)) * rng.uniform(25, 75)
     sky.outdoors(hour, azimuth, rng.uniform(20, 38), clouds=0.4, offset=seed, softness=1.2)
@@ -150,8 +150,6 @@ def build(seed: int) -> None:
         if mixed
         else [stage.deal(seed, "sort", (cat_eye, solid, swirl, cat_eye))]
     )
-    if count == 1:
-        kinds = [cat_eye]
     colours = [rng.choice(SETS)] if not mixed else rng.sample(SETS, rng.choice((2, 4, 6)))
     radii = sorted((rng.choice((0.5, 0.5, 0.5, 0.36, 0.72)) for _ in range(count)), reverse=True)
     spread = 0.5 + 1.05 * math.sqrt(count)

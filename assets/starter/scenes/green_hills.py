@@ -10,23 +10,23 @@ import sky
 import stage
 import terrain
 
-# Hour, sun's azimuth and height, clouds, season, mist, what stands near by.
+# Hour, sun's azimuth and height, clouds, season, mist, what stands near by, height of the eye.
 MOODS = [
-    ("golden", -70, 13, 0.35, "summer", 0.0, "flowers"),
-    ("morning", 60, 20, 0.45, "spring", 0.5, "tree"),
-    ("noon", -100, 38, 0.55, "spring", 0.0, "flowers"),
-    ("dawn", 30, 8, 0.30, "summer", 1.0, "copses"),
-    ("golden", 85, 15, 0.55, "spring", 0.0, "track"),
-    ("storm", -75, 20, 0.80, "summer", 0.1, "tree"),
-    ("morning", -85, 24, 0.60, "summer", 0.0, "sheep"),
-    ("sunset", 35, 6, 0.45, "summer", 0.2, "copses"),
-    ("noon", 80, 34, 0.35, "summer", 0.0, "track"),
-    ("rose", -95, 9, 0.40, "spring", 0.6, "copses"),
-    ("overcast", 70, 40, 0.70, "spring", 0.7, "sheep"),
-    ("golden", 100, 11, 0.15, "autumn", 0.1, "tree"),
-    ("morning", 100, 16, 0.20, "spring", 0.2, "flowers"),
-    ("dusk", -40, 8, 0.40, "summer", 0.4, "tree"),
-    ("noon", -70, 30, 0.65, "spring", 0.0, "sheep"),
+    ("golden", -70, 13, 0.35, "summer", 0.0, "flowers", 1.8),
+    ("morning", 60, 20, 0.45, "spring", 0.5, "tree", 1.8),
+    ("noon", -100, 38, 0.55, "spring", 0.0, "flowers", 1.8),
+    ("morning", 40, 12, 0.30, "spring", 0.45, "copses", 20),
+    ("golden", 85, 15, 0.55, "spring", 0.0, "track", 1.8),
+    ("storm", -75, 20, 0.80, "summer", 0.1, "tree", 1.8),
+    ("morning", -85, 24, 0.60, "summer", 0.0, "sheep", 1.8),
+    ("golden", 40, 8, 0.45, "summer", 0.2, "copses", 30),
+    ("noon", 80, 34, 0.35, "summer", 0.0, "track", 14),
+    ("rose", -95, 9, 0.40, "spring", 0.6, "copses", 45),
+    ("overcast", 70, 40, 0.70, "spring", 0.7, "sheep", 1.8),
+    ("golden", 100, 11, 0.15, "autumn", 0.1, "tree", 1.8),
+    ("morning", 100, 16, 0.20, "spring", 0.2, "flowers", 1.1),
+    ("dusk", -40, 8, 0.40, "summer", 0.4, "tree", 1.8),
+    ("noon", -70, 30, 0.65, "spring", 0.0, "sheep", 1.8),
 ]
 GRASS = {
     "spring": ((0.055, 0.145, 0.018), (0.10, 0.20, 0.025)),
@@ -193,7 +193,7 @@ def foreground(rng, draw, height, season: str, seed: int, near: str) -> None:
 def build(seed: int) -> None:
     """Build one view over green hills."""
     rng, draw = random.Random(f"hills {seed}"), np.random.default_rng(seed)
-    hour, azimuth, lift, clouds, season, mist, near = MOODS[seed % len(MOODS)]
+    hour, azimuth, lift, clouds, season, mist, near, eye = MOODS[seed % len(MOODS)]
     land = hills(seed, rng)
     # Of some spots take the one that looks out farthest over the first valley.
     ahead = [(r * math.sin(t), r * math.cos(t)) for r in (90, 200, 350) for t in (-0.4, 0, 0.4)]
@@ -241,12 +241,11 @@ def build(seed: int) -> None:
         x, y = np.array(places).T
         y = y + 34
         terrain.scatter(draw, flock, x, y, height, (0.9, 1.15), tilt=0.03)
-    eye = 1.8
-    stage.camera(
-        (0, 0, eye),
-        (rng.uniform(-12, 12), 100, eye - rng.uniform(8, 15)),
-        lens=rng.choice((28, 35, 45)),
-    )
+    side, fall, lens = rng.uniform(-12, 12), rng.uniform(8, 15), rng.choice((28, 35, 45))
+    if near == "tree":  # Turn no farther from it than leaves its crown in the frame.
+        place, room = 100 * x / y, 100 * (18 / lens - 4.5 / y - 0.03)
+        side = min(max(side, place - room), place + room)
+    stage.camera((0, 0, eye), (side, 100, eye - fall), lens=lens)
     stage.haze(9000 if not mist else 5000)
     if mist:
         stage.haze(800 / (0.1 + mist), start=90, ceiling=9, most=0.8, low=-down - 12)

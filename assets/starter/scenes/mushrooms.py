@@ -316,7 +316,8 @@ def build(seed: int) -> None:
         stage.area((2.5, -3.0, 2.5), (0, 0, 0.6), 26, 2.5, (0.85, 0.95, 1.0))
     up, turn = math.radians(lift), rng.uniform(-0.2, 0.2)
     away = 2.4 + 1.45 * max(high, 1.4 * wide)
-    aim = Vector((0, 0, 0.16 + 0.42 * high))
+    across = [x for x, _ in spots]
+    aim = Vector(((min(across) + max(across)) / 2, 0, 0.16 + 0.42 * high))
     eye = Vector((math.sin(turn) * math.cos(up), -math.cos(turn) * math.cos(up), math.sin(up)))
     stage.camera(aim + away * eye, aim, lens=50, fstop=0.10, focus=near)
     stage.haze(26, tuple(1.4 * c for c in tint), start=away + 2, most=0.8)

@@ -13,7 +13,7 @@ import terrain
 
 # Form (inside, slopes, glade), hour, sun's azimuth and height, clouds, season, mist.
 MOODS = [
-    ("slopes", "overcast", 60, 30, 0.5, "summer", 1.0),
+    ("slopes", "morning", 60, 22, 0.5, "summer", 0.5),
     ("inside", "golden", 10, 16, 0.0, "summer", 0.8),
     ("slopes", "dawn", 35, 8, 0.2, "summer", 0.7),
     ("glade", "morning", -80, 28, 0.4, "summer", 0.2),
@@ -23,7 +23,7 @@ MOODS = [
     ("slopes", "morning", 80, 26, 0.45, "snow", 0.5),
     ("inside", "overcast", 20, 40, 0.0, "snow", 1.0),
     ("glade", "night", -40, 30, 0.0, "snow", 0.2),
-    ("slopes", "rose", -30, 7, 0.4, "summer", 1.0),
+    ("slopes", "dusk", -30, 6, 0.4, "summer", 1.0),
     ("inside", "sunset", -8, 9, 0.0, "moss", 0.7),
     ("glade", "golden", 70, 13, 0.3, "autumn", 0.6),
     ("slopes", "storm", -60, 20, 0.8, "summer", 0.9),
@@ -275,7 +275,7 @@ def build(seed: int) -> None:
         stars=1.0 if hour == "night" else 0.0,
         softness=1.5,
     )
-    stops = {"night": 1.5, "noon": -0.1}.get(hour, 0.1)
+    stops = {"night": 1.5, "dusk": 0.8, "noon": -0.1}.get(hour, 0.1)
     if form == "inside":
         inside(rng, draw, seed, season, sun)
         eye = rng.uniform(1.5, 2.0)

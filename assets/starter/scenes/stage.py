@@ -122,6 +122,34 @@ def step_back(
     return max((abs(x) + radius) * reach - y * math.cos(lift) for x, y, radius in discs)
 
 
+def fill(
+    items: Iterable[bpy.types.Object], margin: float = 0.07, slack: float | None = None
+) -> None:
+    """Slide the camera, without turning it, until these things fill the frame but for a margin.
+
+    Their corners decide, so that no side cuts a thing. With `slack` the camera stays where it is
+    if they are that far from all sides already. What was in focus stays so.
+    """
+    scene = bpy.context.scene
+    bpy.context.view_layer.update()
+    view, render = scene.camera, scene.render
+    inward = view.matrix_world.inverted()
+    corners = [inward @ item.matrix_world @ Vector(c) for item in items for c in item.bound_box]
+    wide = 18.0 / view.data.lens * (1 - 2 * margin)
+    tall = wide * render.resolution_y / render.resolution_x
+    # Each corner asks to stand so far behind it that it falls within the half angle of its side.
+    right, left = (max(c.z + side * c.x / wide for c in corners) for side in (1, -1))
+    top, foot = (max(c.z + side * c.y / tall for c in corners) for side in (1, -1))
+    back = max((right + left) / 2, (top + foot) / 2)
+    if slack is not None:
+        spare = (1 - 2 * margin) / (1 - 2 * slack)
+        if all(-c.z * wide > spare * abs(c.x) and -c.z * tall > spare * abs(c.y) for c in corners):
+            return
+    slide = Vector((wide * (right - left) / 2, tall * (top - foot) / 2, back))
+    view.location = view.matrix_world @ slide
+    view.data.dof.focus_distance += back
+
+
 def lamp(kind: str, energy: float, colour: Triple, **settings: object) -> bpy.types.Object:
     """Add a lamp of Blender's kind (POINT, AREA, SPOT, SUN) with its data's settings by name."""
     data = bpy.data.lights.new(kind.lower(), kind)

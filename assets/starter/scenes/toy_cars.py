@@ -437,9 +437,11 @@ def build(seed: int) -> None:
     sorts, paints = list(SORTS), list(PAINTS)
     random.Random("sorts").shuffle(sorts)
     rng.shuffle(paints)
+    cars = []
     for index, (x, y, heading) in enumerate(places):
         sort = sorts[(seed * 3 + index) % len(sorts)]
-        Car(rng, sort, paints[index % len(paints)], parts).put(x, y, heading)
+        cars.append(Car(rng, sort, paints[index % len(paints)], parts))
+        cars[-1].put(x, y, heading)
     if way == "traffic":
         town(rng, draw, parts)
     if light == "sun":
@@ -461,12 +463,6 @@ def build(seed: int) -> None:
     elif ground == "paper":
         yaw *= 0.5
     lift, lens = math.atan(rise), lens * 0.88
-    if way != "single":  # So far back that no car is cut by the frame's sides.
-        discs = [
-            (x * math.cos(yaw) + y * math.sin(yaw), y * math.cos(yaw) - x * math.sin(yaw), 0.95)
-            for x, y, _ in places
-        ]
-        away = max(away * 0.8, stage.step_back(discs, lens, lift, 1.06))
     flat = away * math.cos(lift)
     eye = (flat * math.sin(yaw), -flat * math.cos(yaw), 0.25 + away * math.sin(lift))
     stage.camera(
@@ -476,4 +472,6 @@ def build(seed: int) -> None:
         fstop=0.35 if way == "single" else 0.24,
         focus=(0, -0.5, 0.4),
     )
+    if way != "single":
+        stage.fill([item for car in cars for item in car.items], 0.06)
     stage.expose(0.6 if light == "lamp" else 0.0)

@@ -163,9 +163,14 @@ def plume(rng: random.Random, draw, peak, rim: float, kind: str, lit: bool) -> N
         graph.tree.links.new(graph.math("MULTIPLY", low, 0.9), shader.inputs["Emission Strength"])
         material.cycles.emission_sampling = "NONE"
     thick = kind == "plume"
-    if not thick:  # Steam thins out at its edges.
+    wind = rng.choice((-1, 1)) * (rng.uniform(0.25, 0.6) if thick else rng.uniform(0.9, 1.6))
+    top = rng.uniform(900, 1300) if thick else rng.uniform(350, 600)
+    if not thick:  # Steam is thin, thinner at its edges, and gone where the wind has carried it.
         facing = graph.node("LayerWeight", Blend=0.5).outputs["Facing"]
-        edge = graph.math("SUBTRACT", 1.0, graph.smooth(facing, 0.45, 0.98))
+        edge = graph.math("SUBTRACT", 1.0, graph.smooth(facing, 0.05, 0.80))
+        drift = graph.math("DIVIDE", graph.math("SUBTRACT", graph.split(place)[0], x0), wind * top)
+        edge = graph.math("MULTIPLY", edge, graph.math("SUBTRACT", 1.0, graph.smooth(drift, 0, 1)))
+        edge = graph.math("MULTIPLY", edge, 0.4)
         graph.tree.links.new(edge, shader.inputs["Alpha"])
         # Light that wanders inside a cloud: its shaded side takes on the sky's own colour.
         graph.tree.links.new(sky.air_colour(graph, None), shader.inputs["Emission Color"])
@@ -175,8 +180,6 @@ def plume(rng: random.Random, draw, peak, rim: float, kind: str, lit: bool) -> N
     models = [puff(rng, material) for _ in range(4)]
     for model in models:
         model.hide_render = True
-    wind = rng.choice((-1, 1)) * (rng.uniform(0.25, 0.6) if thick else rng.uniform(0.9, 1.6))
-    top = rng.uniform(900, 1300) if thick else rng.uniform(350, 600)
     count = 230 if thick else 80
     for index in range(count):
         t = (index + draw.random()) / count
@@ -240,7 +243,8 @@ def build(seed: int) -> None:
     # Exposure lifts the night, so its lava needs less to stay orange rather than white.
     hot = 0.0 if mood in ("quiet", "smoke") else 1.7 if hour == "night" else 2.4 if dark else 3.5
     land = rock(seed, snow, peak[2], hot, front == "wood" or snow)
-    terrain.fan(height, land, 1.5, 9000, 96, 760, 560, masks={"lava": lava})
+    angle, columns = (130, 760) if mood == "plume" else (96, 560)  # As wide as the lens sees.
+    terrain.fan(height, land, 1.5, 9000, angle, 760, columns, masks={"lava": lava})
     if front == "lake":
         terrain.plane(materials.water(waves=rng.choice((0.03, 0.09)), offset=seed, calm=0.7))
     stone = materials.stone((0.11, 0.095, 0.085), (0.04, 0.036, 0.034), 1.0)
