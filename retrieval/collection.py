@@ -24,7 +24,6 @@ from retrieval.schema import (
     DATABASE,
     FORMAT_VERSION,
     THUMBNAILS,
-    columns_of,
     lay_out,
     lay_out_thumbnails,
     upgrade,
@@ -60,13 +59,14 @@ class Collection:
                 f"The collection {self.name} was made by a newer version of this program. "
                 "Update it."
             )
-        if version < FORMAT_VERSION and not read_only:
+        if version < FORMAT_VERSION:
+            if read_only:
+                raise LookalikeError(
+                    f"The collection {self.name} was made by an older version of this program. "
+                    "Open it once where it may be changed, or index its pictures again."
+                )
             with self.store.transaction() as database:
                 upgrade(database)
-        # Collections that are shipped are not upgraded.
-        with self.store.held():
-            columns = columns_of(self.store.database, "pictures")
-        self._details = "details" if "details" in columns else "''"
 
     @classmethod
     def create(cls, folder: Path, name: str, root: Path | None, embedder: Embedder) -> "Collection":
@@ -230,7 +230,7 @@ class Collection:
 
     def captions(self) -> dict[str, tuple[str, str]]:
         """Return label and details of each file by its path."""
-        rows = self._all(f"SELECT path, label, {self._details} FROM pictures")
+        rows = self._all("SELECT path, label, details FROM pictures")
         return {path: (label, details) for path, label, details in rows}
 
     def exclude(self, paths: Iterable[str]) -> None:
@@ -271,7 +271,7 @@ class Collection:
         """Return the pictures with these ids, in their order; all of them, by path, for None."""
         query = (
             "SELECT pictures.id, path, label, size, width, height, taken, sha256, "
-            f"{self._details} FROM pictures JOIN contents ON content = contents.id "
+            "details FROM pictures JOIN contents ON content = contents.id "
         )
         if ids is None:
             return [PictureRecord(*row) for row in self._all(query + "ORDER BY path")]
@@ -282,7 +282,7 @@ class Collection:
         """Return the ids of the pictures that pass the filters."""
         condition, values = conditions_of(filters)
         rows = self._all(
-            f"SELECT pictures.id, {self._details} FROM pictures "
+            "SELECT pictures.id, details FROM pictures "
             f"JOIN contents ON content = contents.id WHERE {condition}",
             *values,
         )

@@ -6,15 +6,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from retrieval.collection import Collection
+from retrieval.embedding import Embedder
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.records import Content, Entry
-from retrieval.schema import DATABASE, THUMBNAILS
+from retrieval.schema import ADDED, DATABASE, FORMAT_VERSION, THUMBNAILS
 from tests.made import mean_colour
 
 ODD_NAMES = (
@@ -328,3 +330,31 @@ def test_a_kill_between_two_files_of_a_new_collection_does_not_spoil_it(tmp_path
     with Collection.create(folder, "new", None, mean_colour()) as collection:
         collection.write([entry("a.png", "aa")], [content("aa")])
         assert collection.count() == (1, 0)
+
+
+def test_a_collection_of_the_first_version_opens_with_all_it_had(
+    indexed: Collection, embedder: Embedder
+) -> None:
+    folder, ids = indexed.folder, [picture.id for picture in indexed.pictures()]
+    vectors = indexed.embeddings().vectors
+    indexed.close()
+    # As version 1 laid it out: without captions, and with what the pictures show alone.
+    with closing(sqlite3.connect(folder / "collection.sqlite")) as database, database:
+        for table, column, _ in ADDED:
+            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("DROP TABLE excluded")
+        database.execute("UPDATE facts SET value = '1' WHERE key = 'format_version'")
+    with pytest.raises(LookalikeError, match=r"older version .* Open it once where it may be"):
+        Collection(folder, read_only=True)
+    for _ in range(2):  # upgraded, and opened once more
+        with Collection(folder) as upgraded:
+            assert upgraded.store.fact("format_version") == str(FORMAT_VERSION)
+            assert [picture.id for picture in upgraded.pictures()] == ids
+            np.testing.assert_array_equal(upgraded.embeddings().vectors, vectors)
+            assert not upgraded.embeddings("colour").vectors.any()
+            upgraded.caption([("warm/red.png", "warm", '{"place": "here"}')])
+            assert upgraded.captions()["warm/red.png"] == ("warm", '{"place": "here"}')
+            upgraded.exclude(["cold/blue.png"])
+            assert upgraded.excluded() == {"cold/blue.png"}
+            ids = [picture.id for picture in upgraded.pictures()]
+            vectors = upgraded.embeddings().vectors
