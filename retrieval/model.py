@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from retrieval.errors import LookalikeError
 from retrieval.images import Preprocessing
+from retrieval.openvino_session import OpenVinoSession, is_wanted
 
 FORMAT_VERSION = 1
 PREFIX = "lookalike."
@@ -121,7 +122,10 @@ class Extractor(FeatureExtractor, Protocol):
 
 
 class OnnxExtractor:
-    """The features of a model exported by `python -m export`, computed by ONNX Runtime."""
+    """The features of a model exported by `python -m export`, computed by ONNX Runtime.
+
+    A model in 8 bits is run by OpenVINO on the CPU where that is installed.
+    """
 
     def __init__(self, path: Path, threads: int | None = None, gpu: bool = True) -> None:
         """Open the model at `path`.
@@ -143,6 +147,7 @@ class OnnxExtractor:
             # Older x86 processors add pairs of products in 16 bits, which overflow where weights
             # have a sign. This makes ONNX Runtime avoid it, slower; a float model does not care.
             options.add_session_config_entry("session.x64quantprecision", "1")
+        self._session: Any
         try:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:
@@ -169,6 +174,12 @@ class OnnxExtractor:
         self.texture_dimension = int(outputs["texture"][1]) if "texture" in outputs else 0
         name = self._session.get_providers()[0]
         self.provider = PROVIDERS.get(name, name)
+        if self.provider == "CPU" and self.card.precision == "int8" and is_wanted():
+            # Whatever keeps it from working, ONNX Runtime is there.
+            with suppress(Exception):
+                other = OpenVinoSession(path, options.intra_op_num_threads)
+                other.run(["features"], {"images": probe})
+                self._session, self.provider = other, "CPU, OpenVINO"
         if self.card.precision != "float":
             self.provider += f", {self.card.precision}"
 

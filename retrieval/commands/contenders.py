@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrieval.openvino_session import OpenVinoSession
 from retrieval.reduction import Matrix
 
 Pictures = npt.NDArray[np.uint8]
@@ -46,10 +47,9 @@ def torch_trunk(threads: int) -> Extract:
 
 def openvino(model: Path, threads: int) -> Extract:
     """Return a model of ours run by OpenVINO."""
-    runtime = _package("openvino", "openvino")
-    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = runtime.Core().compile_model(str(model), "CPU", options)
-    return lambda pictures: compiled([pictures])
+    _package("openvino", "openvino")
+    session = OpenVinoSession(model, threads)
+    return lambda pictures: session.run(["features"], {"images": pictures})
 
 
 def faiss_index(vectors: Matrix, threads: int) -> Rank:

@@ -1,0 +1,75 @@
+"""OpenVINO in place of ONNX Runtime, where it is installed: the same pictures, sooner."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from retrieval import settings
+from retrieval.family import int8_path
+from retrieval.model import OnnxExtractor
+from retrieval.openvino_session import OpenVinoSession
+from retrieval.reduction import to_unit
+from tests.made import need, noise
+
+SMALL = int8_path(settings.BUNDLED_MODEL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _openvino() -> None:
+    need("openvino", "pip install openvino")
+
+
+@pytest.fixture
+def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOOKALIKE_OPENVINO")
+
+
+def pictures(n: int, side: int) -> np.ndarray:
+    return np.stack([np.asarray(noise((side, side), seed, coarse=8)) for seed in range(n)])
+
+
+def test_the_model_in_8_bits_is_run_by_it_and_sees_the_same(
+    switched_on: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_openvino = OnnxExtractor(SMALL, gpu=False)
+    assert by_openvino.provider == "CPU, OpenVINO, int8"
+    monkeypatch.setenv("LOOKALIKE_OPENVINO", "0")
+    usual = OnnxExtractor(SMALL, gpu=False)
+    assert usual.provider == "CPU, int8"
+    assert by_openvino.card == usual.card
+    assert by_openvino.texture_dimension == usual.texture_dimension
+    shown = pictures(6, usual.card.preprocessing.side)
+    for theirs, ours in zip(
+        by_openvino.extract_with_texture(shown), usual.extract_with_texture(shown), strict=True
+    ):
+        assert theirs.shape == ours.shape
+        cosines = (to_unit(theirs) * to_unit(ours)).sum(axis=1)
+        assert cosines.min() > 0.999
+    features, maps = by_openvino.extract_with_map(shown)
+    assert np.array_equal(features, by_openvino.extract(shown))
+    assert maps.shape == usual.extract_with_map(shown)[1].shape
+
+
+def test_a_model_in_floats_is_left_to_onnx_runtime(switched_on: None) -> None:
+    assert OnnxExtractor(settings.BUNDLED_MODEL, gpu=False).provider == "CPU"
+
+
+def test_what_openvino_cannot_run_is_run_by_onnx_runtime(
+    switched_on: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: OpenVinoSession, *_: object) -> None:
+        raise RuntimeError("this processor is too old")
+
+    monkeypatch.setattr(OpenVinoSession, "__init__", fail)
+    assert OnnxExtractor(SMALL, gpu=False).provider == "CPU, int8"
+
+
+def test_two_threads_do_not_mix_their_pictures_up(switched_on: None) -> None:
+    extractor = OnnxExtractor(SMALL, gpu=False)
+    shown = pictures(8, extractor.card.preprocessing.side)
+    alone = [extractor.extract(shown[i : i + 1]) for i in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda i: extractor.extract(shown[i : i + 1]), range(8)))
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one, other)
