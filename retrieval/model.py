@@ -138,6 +138,8 @@ class OnnxExtractor:
         # Importing takes a quarter of a second, and a page without a model never needs it.
         import onnxruntime as ort
 
+        ort.disable_telemetry_events()  # on Windows; elsewhere it is off already
+
         if not path.is_file():
             raise LookalikeError(f"There is no model at {path}. Make one with: python -m export")
         options = ort.SessionOptions()

@@ -1,6 +1,7 @@
 """Who imports whom: torch belongs to the export, Gradio to the pages, and the engine to neither."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -109,3 +110,21 @@ def test_opening_a_model_and_its_pca_loads_no_scikit_learn(tiny_files: Path) -> 
     )
     assert "onnxruntime" in loaded
     assert not loaded & {"sklearn", "scipy"}
+
+
+@pytest.mark.parametrize("package", ["retrieval.model", "export.onnx_file"])
+def test_onnx_runtime_is_told_to_report_nothing_before_it_is_loaded(
+    package: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    """Its telemetry writes a file with an identity of this machine as soon as it is on."""
+    told_otherwise = ("ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "CI")
+    environment = {key: value for key, value in os.environ.items() if key not in told_otherwise}
+    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP", "HOME"), str(tmp_path))
+    program = (
+        f"import {package}, onnxruntime; "
+        f"onnxruntime.InferenceSession({str(tiny_model)!r}, providers=['CPUExecutionProvider'])"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, env={**environment, **places}, check=True
+    )
+    assert list(tmp_path.rglob(".ses")) == []
