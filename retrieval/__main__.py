@@ -10,19 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from retrieval import settings
 from retrieval.bundle import pack
-from retrieval.changes import find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
-from retrieval.commands import bench, evaluate, paper
-from retrieval.commands.reading import features_of
+from retrieval.commands import bench, evaluate, paper, publish
+from retrieval.commands.reading import bring_up_to_date, features_of
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.images import read_bounded
-from retrieval.indexing import Bounds, index_folder
 from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
@@ -88,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add(commands, common)
     paper.add(commands, common)
     bench.add(commands, common)
+    publish.add(commands)
 
     check = commands.add_parser("check", help="verify that a collection is whole")
     check.add_argument("--name", help="the collection (default: the only one there is)")
@@ -133,20 +131,10 @@ def _index(arguments: argparse.Namespace) -> None:
     root: Path = arguments.folder
     embedder = _embedder(arguments)
     with collection_for(settings.COLLECTIONS, root, arguments.name, embedder) as collection:
-        name = collection.name
-        changes = find_changes(collection, root)
-        bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
-        bar = tqdm(total=len(changes.to_read), unit="picture", desc=name, file=sys.stderr)
-        with bar:
-            for step in index_folder(collection, root, embedder, changes, bounds=bounds):
-                bar.update(step.done - bar.n)
+        changes = bring_up_to_date(collection, root, embedder)
         ready, unreadable = collection.count()
-        for folder in changes.unreadable_folders:
-            print(f"The folder {folder} may not be opened; it was passed over.", file=sys.stderr)
-        for path, problem in collection.problems():
-            print(f"{path}: {problem}", file=sys.stderr)
         print(
-            f"{name}: {ready:,} pictures ready, {unreadable:,} could not be read; "
+            f"{collection.name}: {ready:,} pictures ready, {unreadable:,} could not be read; "
             f"{changes.unchanged:,} were known, {len(changes.vanished):,} are gone "
             f"({embedder.extractor.provider})"
         )

@@ -29,11 +29,12 @@ FORMAT_VERSION = 1
 MAGIC = "lookalike-collection"
 
 
-def pack(collection: Collection, path: Path, photos: bool = False) -> None:
+def pack(collection: Collection, path: Path, photos: bool = False, problems: bool = True) -> None:
     """Write a collection into one file, whole or not at all.
 
     Args:
         photos: put the photos themselves in as well, those that are still where they were.
+        problems: tell of the files that could not be read, too.
     """
     pictures = collection.pictures()
     contents = list({picture.sha256: picture for picture in pictures}.values())
@@ -48,7 +49,7 @@ def pack(collection: Collection, path: Path, photos: bool = False) -> None:
             bundle.writestr(member(aspect), vectors.tobytes())
             del held, vectors
         bundle.writestr("contents.jsonl", _lines(_content_line(picture) for picture in contents))
-        bundle.writestr("pictures.jsonl", _lines(_picture_lines(collection, pictures)))
+        bundle.writestr("pictures.jsonl", _lines(_picture_lines(collection, pictures, problems)))
         kept = 0
         for picture in contents:
             jpeg = collection.thumbnail(picture.sha256) or b""
@@ -86,14 +87,14 @@ def _content_line(picture: PictureRecord) -> dict[str, Any]:
 
 
 def _picture_lines(
-    collection: Collection, pictures: list[PictureRecord]
+    collection: Collection, pictures: list[PictureRecord], problems: bool
 ) -> Iterator[dict[str, Any]]:
     files = collection.files()
     for picture in pictures:
         size, modified = files.get(picture.path, (picture.size, 0))
         line = {"path": picture.path, "size": size, "modified": modified, "label": picture.label}
         yield {**line, "captions": picture.captions, "sha256": picture.sha256}
-    for path, problem in collection.problems():
+    for path, problem in collection.problems() if problems else ():
         size, modified = files.get(path, (0, 0))
         yield {"path": path, "size": size, "modified": modified, "label": "", "problem": problem}
 

@@ -29,6 +29,9 @@ VISITORS = HOME / "visitors"
 BUNDLED_MODEL = ASSETS / "models" / "lookalike-vgg16.onnx"
 BUNDLED_PCA = ASSETS / "pca.pkl"
 STARTER_COLLECTION = ASSETS / "starter" / "collection"
+# On a published Space the collection that it shows instead, packed, and where it is opened.
+PUBLISHED_COLLECTION = ASSETS / "published.lookalike"
+PUBLISHED = HOME / "published"
 
 PRINCIPAL_COMPONENTS = 256
 TEXTURE_COMPONENTS = 64

@@ -22,8 +22,9 @@ from retrieval.bundle import FORMAT_VERSION, MAGIC, member
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.files import sha256_of_file
 from retrieval.images import SUFFIXES
-from retrieval.library import ORIGINALS, new_folder
+from retrieval.library import ORIGINALS, folders_in, new_folder
 from retrieval.records import Aspect, Content, Entry
 from retrieval.schema import COLUMNS
 from retrieval.zips import check_table, storable
@@ -68,6 +69,18 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         finally:
             shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def open_once(path: Path, folder: Path, embedder: Embedder) -> Path:
+    """Open a packed collection, unless this very file was opened into `folder` before.
+
+    What was opened there from another file is deleted. Returns the collection's own folder.
+    """
+    library = folder / sha256_of_file(path)[:16]
+    for known in folders_in(library):
+        return known
+    shutil.rmtree(folder, ignore_errors=True)
+    return unpack_bundle(path, library, embedder)
 
 
 def _read_into(

@@ -13,7 +13,7 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
-from retrieval.unbundling import read_manifest, unpack_bundle
+from retrieval.unbundling import open_once, read_manifest, unpack_bundle
 from tests.made import mean_colour
 
 
@@ -88,6 +88,24 @@ def test_a_second_opening_gets_a_folder_of_its_own(
     third = unpack_bundle(packed, library, embedder)
     assert len({first, second, third}) == 3
     assert not list(library.glob(".*"))
+
+
+def test_a_file_that_was_opened_is_not_opened_again_and_another_takes_its_place(
+    packed: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "opened"
+    first = open_once(packed, folder, embedder)
+    written = (first / "collection.sqlite").stat().st_mtime_ns
+    assert open_once(packed, folder, embedder) == first
+    assert (first / "collection.sqlite").stat().st_mtime_ns == written
+
+    def other(name: str, data: bytes) -> bytes:
+        return data.replace(b'"wheel"', b'"other"') if name == "manifest.json" else data
+
+    second = open_once(rewritten(packed, other), folder, embedder)
+    assert not first.exists()
+    with Collection(second, read_only=True) as opened:
+        assert opened.name == "other"
 
 
 def test_another_model_is_refused_with_the_reason(packed: Path, tmp_path: Path) -> None:

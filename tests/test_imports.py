@@ -112,7 +112,7 @@ def test_opening_a_model_and_its_pca_loads_no_scikit_learn(tiny_files: Path) -> 
     assert not loaded & {"sklearn", "scipy"}
 
 
-@pytest.mark.parametrize("package", ["retrieval.model", "export.onnx_file"])
+@pytest.mark.parametrize("package", ["retrieval", "export"])
 def test_onnx_runtime_is_told_to_report_nothing_before_it_is_loaded(
     package: str, tmp_path: Path, tiny_model: Path
 ) -> None:

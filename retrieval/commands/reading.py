@@ -8,10 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from retrieval import settings
+from retrieval.changes import Changes, find_changes
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.features import extract_files
 from retrieval.files import replace_when_done
 from retrieval.images import find_images
+from retrieval.indexing import Bounds, index_folder
 from retrieval.model import FeatureExtractor
 from retrieval.reduction import Matrix
 
@@ -40,6 +45,21 @@ def features_of(
     for path, problem in unread:
         print(f"{path}: {problem}", file=sys.stderr)
     return features, read
+
+
+def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> Changes:
+    """Read into a collection what is new in its folder, with a progress bar; return what it was."""
+    changes = find_changes(collection, root)
+    bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+    bar = tqdm(total=len(changes.to_read), unit="picture", desc=collection.name, file=sys.stderr)
+    with bar:
+        for step in index_folder(collection, root, embedder, changes, bounds=bounds):
+            bar.update(step.done - bar.n)
+    for folder in changes.unreadable_folders:
+        print(f"The folder {folder} may not be opened; it was passed over.", file=sys.stderr)
+    for path, problem in collection.problems():
+        print(f"{path}: {problem}", file=sys.stderr)
+    return changes
 
 
 def write(path: Path, data: str | bytes) -> None:

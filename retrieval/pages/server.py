@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from retrieval import settings
 from retrieval.collection import Collection
+from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for
@@ -43,6 +44,7 @@ from retrieval.pages.sharing import share as make_link
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
 from retrieval.pages.zero_gpu import mark_a_function
 from retrieval.sheets import open_original
+from retrieval.unbundling import open_once
 from retrieval.uploads import Uploads
 from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
@@ -256,6 +258,13 @@ def make_library(workspace: Workspace, password: str | None, public: bool) -> Li
     return LibraryPage(workspace, uploads, visitors, Access(password, public))
 
 
+def shipped_collection(embedder: Embedder) -> Path:
+    """Return the folder of the collection that came with this copy of the app."""
+    if settings.PUBLISHED_COLLECTION.is_file():
+        return open_once(settings.PUBLISHED_COLLECTION, settings.PUBLISHED, embedder)
+    return settings.STARTER_COLLECTION
+
+
 def serve(
     pictures: Path | None,
     model: Path | None,
@@ -289,7 +298,7 @@ def serve(
         workspace.build(key, pictures, bounds)
     workspace.open_library(settings.COLLECTIONS)
     if pictures is None:
-        workspace.serve(Collection(settings.STARTER_COLLECTION, read_only=True))
+        workspace.serve(Collection(shipped_collection(workspace.embedder), read_only=True))
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
     library = make_library(workspace, password, public=share or settings.ON_A_SPACE)
     library.visitors.start()
