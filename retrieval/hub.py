@@ -1,6 +1,7 @@
 """Hugging Face's Hub: who is logged in there, and the upload of a Space."""
 
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ from retrieval.errors import LookalikeError, explain_os_error
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# The command lies beside the Python of the app's own environment.
 LOG_IN = (
-    "Make a token that may write at https://huggingface.co/settings/tokens, then run: hf auth login"
+    "Make a token that may write at https://huggingface.co/settings/tokens, then run: "
+    f"{Path(sys.executable).with_name('hf')} auth login"
 )
 # By files like these a Space is known to be one of ours, which may be replaced; an upload that
 # broke off has left some of them.
@@ -132,7 +135,7 @@ def _require_right_to_write(account: dict[str, Any], name: str) -> None:
     if owner.lower() not in [one.lower() for one in owners]:
         raise LookalikeError(
             f"{name} belongs to {owner}, and you are logged in as {user}. Publish as "
-            f"{user}/{name.partition('/')[2]}, or log in as {owner} with: hf auth login"
+            f"{user}/{name.partition('/')[2]}, or log in as {owner}. {LOG_IN}"
         )
     token = account.get("auth", {}).get("accessToken", {})
     if token.get("role") == "read":

@@ -88,6 +88,8 @@ def test_a_link_is_announced_with_what_visitors_can_do_and_makes_everybody_one(
         assert 'src="./assets/' in page
         assert 'src="http' not in page
         assert status(f"{address}originals/collection/1") == 404
+        with urllib.request.urlopen(f"{address}robots.txt", timeout=10) as answer:
+            assert answer.read() == b"User-agent: *\nDisallow: /"
         tunnel = int(noted.read_text())
         os.kill(tunnel, 0)
     with pytest.raises(ProcessLookupError):
@@ -129,7 +131,7 @@ def hub() -> Iterator[str]:
             pass
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

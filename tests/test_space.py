@@ -167,7 +167,7 @@ def test_zero_gpu_is_told_of_a_marked_function_and_searches_run(
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Device)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     by_hue(120).save(tmp_path / "query.png")
     try:
         with running_space(

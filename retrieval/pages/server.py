@@ -39,7 +39,7 @@ from retrieval.pages.sessions import (
     VisitorCookie,
     visitor_of,
 )
-from retrieval.pages.sharing import Server, close_tunnels
+from retrieval.pages.sharing import Server, close_tunnels, robots_route
 from retrieval.pages.sharing import share as make_link
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
 from retrieval.pages.zero_gpu import mark_a_function
@@ -157,6 +157,7 @@ def launch(
                 *map_routes(workspace),
                 copies_route(workspace),
                 *upload_routes(library.uploads, library.bounds),
+                *(() if settings.ON_A_SPACE else (robots_route(),)),
             ],
             "middleware": [(SecurityHeaders, (), {}), (VisitorCookie, (), {})],
         },

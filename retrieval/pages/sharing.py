@@ -11,6 +11,9 @@ from pathlib import Path
 
 from gradio import networking, tunneling
 from gradio.exceptions import ChecksumMismatchError, ShareCertificateWriteError
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from retrieval import settings
 from retrieval.pages import words
@@ -82,6 +85,15 @@ def describe(link: str, workspace: Workspace, access: Access) -> str:
         fetch="" if settings.FETCH_FOR_VISITORS else words.SHARE_NO_FETCHING,
         owner=words.SHARE_PASSWORD if access.has_password else words.SHARE_NO_PASSWORD,
     )
+
+
+def robots_route() -> Route:
+    """Serve `robots.txt`: a link is for those who were given it, not for search engines."""
+
+    def robots(_: Request) -> Response:
+        return PlainTextResponse("User-agent: *\nDisallow: /")
+
+    return Route("/robots.txt", robots)
 
 
 def close_tunnels() -> None:
