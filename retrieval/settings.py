@@ -25,6 +25,9 @@ COLLECTIONS = HOME / "collections"
 # at every start.
 UPLOADS = HOME / "uploads"
 VISITORS = HOME / "visitors"
+# Pictures that are searched with, and results to take away; emptied at every start as well.
+RECEIVED = HOME / "received"
+DOWNLOADS = HOME / "downloads"
 
 BUNDLED_MODEL = ASSETS / "models" / "lookalike-vgg16.onnx"
 BUNDLED_PCA = ASSETS / "pca.pkl"
@@ -45,6 +48,8 @@ MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 300 * 2**20
 MAX_UPLOAD_PIXELS = 100_000_000
 MAX_UPLOAD_BYTES = 50 * 2**20
+# Of a request that carries no file: a page sends a few KB.
+MAX_REQUEST_BYTES = 2**20
 # What the owner may add at once: a whole card of a camera. One can always add more.
 OWNER_PICTURES = 50_000
 OWNER_BYTES = 64 * 2**30

@@ -17,7 +17,7 @@ ENGINE = sorted((PROJECT / "retrieval").glob("*.py"))
 PAGES = [*sorted((PROJECT / "retrieval" / "pages").rglob("*.py")), PROJECT / "app.py"]
 EXPORT = sorted((PROJECT / "export").glob("*.py"))
 TORCH = {"torch", "torchvision", "onnx", "onnxscript", "safetensors"}
-WEB = {"gradio", "gradio_client", "fastapi", "starlette"}
+WEB = {"gradio", "gradio_client", "fastapi", "starlette", "pydantic"}
 OURS = {"retrieval", "export"}
 APP = PROJECT / "requirements.txt"
 

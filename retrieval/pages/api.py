@@ -1,18 +1,17 @@
 """Searching for programs and assistants: `/search` of the app's interface."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.images import read_bounded
 from retrieval.pages import markup, words
 from retrieval.pages.answering import Answers, bounded
+from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
-from retrieval.pages.query_image import QueryImage
-from retrieval.pages.sessions import visitor_of
+from retrieval.pages.query_image import Count, QueryImage
+from retrieval.pages.sessions import Access, visitor_of
 from retrieval.search import Request, search
 from retrieval.workspace import Workspace
 
@@ -20,8 +19,17 @@ from retrieval.workspace import Workspace
 class SearchApi:
     """What `/search` does; `build` adds it to the Blocks around it."""
 
-    def __init__(self, workspace: Workspace, parts: PartMaker, answers: Answers) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        access: Access,
+        handover: Handover,
+        parts: PartMaker,
+        answers: Answers,
+    ) -> None:
         self.workspace = workspace
+        self.access = access
+        self.handover = handover
         self.parts = parts
         self.answers = answers
 
@@ -29,7 +37,7 @@ class SearchApi:
         """Offer `/search` to programs. Hidden components, since their uploads are checked."""
         with gr.Row(visible=False):
             picture = QueryImage(label="picture")
-            count = gr.Number(settings.RESULTS, label="count", precision=0)
+            count = Count(settings.RESULTS, label="count", precision=0)
             collection = gr.Textbox("", label="collection")
             matches = gr.JSON(label="matches")
             gr.Button().click(
@@ -41,7 +49,7 @@ class SearchApi:
             )
 
     def search(
-        self, picture: Path | None, count: int, collection: str, request: gr.Request
+        self, picture: str | None, count: int, collection: str, request: gr.Request
     ) -> list[dict[str, Any]]:
         """Find the pictures that look most like the given one, in one collection or in all.
 
@@ -54,7 +62,7 @@ class SearchApi:
             if collection and collection not in self.workspace.keys(visitor_of(request)):
                 raise LookalikeError(words.NO_COLLECTION)
             held = self.answers.held(collection, visitor_of(request))
-            data = read_bounded(picture, settings.MAX_UPLOAD_BYTES)
+            data = self.handover.read_picture(picture, request, self.access)
             part, times = self.parts.of_upload(data, "auto")
             found = search(held, part.aspects, Request(bounded(count)), *times)
         except LookalikeError as error:

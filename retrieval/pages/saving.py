@@ -38,9 +38,8 @@ def save_results(
     if not matches:
         raise LookalikeError(words.NOTHING_TO_SAVE)
     name = NAMES[words.SAVE_KINDS.index(kind)]
-    folder = settings.HOME / "downloads"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=folder)) / name
+    settings.DOWNLOADS.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=settings.DOWNLOADS)) / name
     if path.suffix == ".zip":
         save_zip(matches, collections, path, settings.MAX_SAVED_BYTES, originals)
     elif path.suffix == ".csv":

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
@@ -12,7 +12,6 @@ import numpy as np
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.fetching import fetch_picture
-from retrieval.images import open_picture, read_bounded
 from retrieval.pages import details, markup, words
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
@@ -24,6 +23,7 @@ from retrieval.pages.asking import (
     read_address,
 )
 from retrieval.pages.elements import make_place, warn
+from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import QueryImage
 from retrieval.pages.saving import save_results
@@ -50,6 +50,16 @@ window.lookalike = (what, data) => {
 };
 """
 
+# Follows an address that answers with a file to be kept.
+DOWNLOAD = """
+(address) => {
+  const link = Object.assign(document.createElement('a'), {href: address, download: ''});
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+"""
+
 Values = dict[Any, Any]  # what Gradio hands over: a value for each component
 Handler = Callable[[Asked, Options, Any, gr.Request], Asked]
 
@@ -57,9 +67,10 @@ Handler = Callable[[Asked, Options, Any, gr.Request], Asked]
 class SearchPage:
     """The page that searches: `build` lays it out and wires the handlers below it."""
 
-    def __init__(self, workspace: Workspace, access: Access) -> None:
+    def __init__(self, workspace: Workspace, access: Access, handover: Handover) -> None:
         self.workspace = workspace
         self.access = access
+        self.handover = handover
         self.parts = PartMaker(workspace)
         self.answers = Answers(workspace)
 
@@ -94,14 +105,17 @@ class SearchPage:
                 self.truth = make_place("truth")
                 with gr.Accordion(words.SAVE, open=False, elem_id="save"), gr.Row():
                     self.kind = gr.Dropdown(
-                        list(words.SAVE_KINDS), value=words.SAVE_KINDS[0], show_label=False
+                        list(words.SAVE_KINDS),
+                        value=words.SAVE_KINDS[0],
+                        show_label=False,
+                        elem_id="save-kind",
                     )
                     self.save = gr.Button(words.SAVE_BUTTON, size="md")
-                    self.download = gr.DownloadButton(visible="hidden", elem_id="download")
+                    self.download = gr.Textbox(visible="hidden", elem_id="download")
         self.why = make_place("why")
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         self._wire(app, tab, bridge)
-        SearchApi(self.workspace, self.parts, self.answers).build()
+        SearchApi(self.workspace, self.access, self.handover, self.parts, self.answers).build()
 
     def _wire(self, app: gr.Blocks, tab: gr.Tab, bridge: gr.HTML) -> None:
         # Searching is quick, and a spinner over the gallery would only flicker.
@@ -130,7 +144,7 @@ class SearchPage:
         )
         self.options.cleaned(self._asking(self._clean), inputs, answer, **quiet)
         self.save.click(self.on_save, {self.kind, *inputs}, self.download, **quiet).success(
-            None, js="() => document.querySelector('#download')?.click()"
+            None, self.download, js=DOWNLOAD
         )
         self.upload.clear(self._asking(lambda asked, *_: asked.emptied()), inputs, answer, **quiet)
         for event, handler in (
@@ -200,18 +214,18 @@ class SearchPage:
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for an uploaded picture, and return what the upload is to show."""
         asked, options = values[self.asked], self.options.read(values)
-        path: Path | None = values[self.upload]
-        if path is None:
+        sent: str | None = values[self.upload]
+        if sent is None:
             return (*self.answers.answer(asked.emptied(), options, visitor_of(request)), gr.skip())
         try:
-            data = read_bounded(path, settings.MAX_UPLOAD_BYTES)
+            data = self.handover.read_picture(sent, request, self.access)
             part, times = self.parts.of_upload(data, options.cleaning)
             answer = self.answers.answer(asked.only(part), options, visitor_of(request), times)
         except LookalikeError as error:
             warn(error)
             return gr.skip(), gr.skip(), gr.skip(), None
-        unshowable = path.suffix.lower() in UNSHOWABLE
-        return (*answer, open_picture(part.jpeg).image if unshowable else gr.skip())
+        unshowable = PurePosixPath(sent).suffix.lower() in UNSHOWABLE
+        return (*answer, part.jpeg if unshowable else gr.skip())
 
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for the picture at a web address."""
@@ -227,7 +241,7 @@ class SearchPage:
         except LookalikeError as error:
             warn(error)
             return (gr.skip(),) * 4
-        return (*answer, open_picture(part.jpeg).image)
+        return (*answer, part.jpeg)
 
     def on_save(self, values: Values, request: gr.Request) -> Any:
         """Write the results on the page to a file, which the page then downloads."""
@@ -248,7 +262,7 @@ class SearchPage:
             )
         except LookalikeError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error
-        return gr.DownloadButton(value=str(path))
+        return f"files/{self.handover.offer(path, visitor)}"
 
     def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show what makes a result match the query."""

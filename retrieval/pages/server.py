@@ -3,22 +3,27 @@
 import importlib.util
 import os
 import re
+import shutil
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from retrieval import settings
 
 # Gradio reads these when it is imported: no statistics leave the machine, and uploads stay in a
-# folder of ours whose name tells nothing.
+# folder of ours, which no other program of this machine shares.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ["GRADIO_TEMP_DIR"] = str(settings.RECEIVED)
 
 import gradio as gr
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from retrieval import settings
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
@@ -27,6 +32,8 @@ from retrieval.library import collection_for
 from retrieval.pages import words
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
+from retrieval.pages.gate import Gate
+from retrieval.pages.handover import KINDS, Handover, handover_routes
 from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.map_page import MapPage, map_routes
 from retrieval.pages.search_page import SearchPage
@@ -50,13 +57,6 @@ from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
-# As what a picture's own file is shown; the types that a browser draws, and never a page.
-KINDS = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "image/jpeg"),
-    **{f".{name}": f"image/{name}" for name in ("png", "webp", "gif", "bmp", "avif", "heic")},
-    **dict.fromkeys((".tif", ".tiff"), "image/tiff"),
-}
-
 # 'unsafe-eval' and 'unsafe-inline' are what Gradio's own components need. The policy's worth lies
 # in the rest: nothing is loaded from or sent to any other address.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -96,10 +96,25 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-def build_app(workspace: Workspace, library: LibraryPage) -> gr.Blocks:
+class App(gr.Blocks):
+    """Gradio's Blocks, except that a visitor who meets a bug of ours is told so in a sentence."""
+
+    async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """Run an event; what nobody foresaw goes to the terminal whole, and to nobody else."""
+        try:
+            answer: dict[str, Any] = await super().process_api(*arguments, **named)
+            return answer
+        except gr.Error:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            raise gr.Error(words.WENT_WRONG, print_exception=False) from error
+
+
+def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) -> gr.Blocks:
     """Lay out the app for the collections of a workspace."""
     app: gr.Blocks
-    with gr.Blocks(title=words.TITLE, fill_width=True, analytics_enabled=False) as app:
+    with App(title=words.TITLE, fill_width=True, analytics_enabled=False) as app:
         gr.HTML(
             f'<header class="lk-header"><h1>{words.TITLE}</h1><p>{words.TAGLINE}</p></header>',
             elem_id="header",
@@ -107,7 +122,7 @@ def build_app(workspace: Workspace, library: LibraryPage) -> gr.Blocks:
         )
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(words.TAB_SEARCH, id="search") as search_tab:
-                search = SearchPage(workspace, library.access)
+                search = SearchPage(workspace, library.access, handover)
                 search.build(app, search_tab)
             with gr.Tab(words.TAB_LIBRARY, id="library") as library_tab:
                 library.build(app, tabs, library_tab, search.options.choice)
@@ -125,6 +140,7 @@ def launch(
     app: gr.Blocks,
     workspace: Workspace,
     library: LibraryPage,
+    handover: Handover,
     port: int | None,
 ) -> Server:
     """Start the server, which then runs in a thread of its own, and return where it listens."""
@@ -158,8 +174,13 @@ def launch(
                 copies_route(workspace),
                 *upload_routes(library.uploads, library.bounds),
                 *(() if settings.ON_A_SPACE else (robots_route(),)),
+                *handover_routes(handover),
             ],
-            "middleware": [(SecurityHeaders, (), {}), (VisitorCookie, (), {})],
+            "middleware": [
+                (SecurityHeaders, (), {}),
+                (VisitorCookie, (), {}),
+                (Gate, (handover,), {}),
+            ],
         },
     )
     return Server(app.server_name, app.server_port, str(app.local_url), app.share_token)
@@ -305,9 +326,13 @@ def serve(
     library.visitors.start()
     if settings.ON_ZERO_GPU:
         mark_a_function()
+    # Whoever might ask for them has gone with the run that made them.
+    for folder in (settings.RECEIVED, settings.DOWNLOADS):
+        shutil.rmtree(folder, ignore_errors=True)
     try:
-        app = build_app(workspace, library)
-        server = launch(app, workspace, library, port)
+        handover = Handover()
+        app = build_app(workspace, library, handover)
+        server = launch(app, workspace, library, handover, port)
         tell(words.STARTED.format(address=server.address))
         if share and not settings.ON_A_SPACE:
             make_link(server, workspace, library.access, tell)

@@ -56,6 +56,11 @@ def visitor_of(request: Any) -> str:
     return _cookie(inner.headers.get("cookie", "")) if inner else ""
 
 
+def visitor_of_scope(scope: Message) -> str:
+    """Return the name of the browser that sent a request, before anything has read it."""
+    return _cookie(_header(scope, b"cookie"))
+
+
 class Access:
     """Knows the owner: whoever sits at this computer, or has given the password.
 

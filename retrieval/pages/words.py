@@ -120,6 +120,15 @@ HOURS = "{n} hours"
 OPEN_ORIGINAL = "Open the original"
 NO_FETCHING = "Web addresses are switched off here. Save the picture and drop it in."
 NO_FILE = "No picture arrived. Send one and try again."
+NO_NUMBER = "The number of results has to be a number. Send one, such as 24."
+
+# What the gate says to programs and to pages that ask for what is not theirs.
+WENT_WRONG = "This did not work. Reload the page and try again; what was finished is kept."
+NO_ADDRESS = "There is nothing at this address."
+NO_REQUEST = "This request is not one that the app understands. Reload the page and try again."
+LARGE_REQUEST = "This request is too large. Send less at once."
+OTHERS_SESSION = "This page was opened in another browser. Reload it and try again."
+NOT_SENT = "That file is not here any more. Send it again."
 
 # How good is it?
 TAB_TEST = "How good is it?"

@@ -1,0 +1,213 @@
+"""The gate before Gradio: what of its interface is open, how much it takes, and who gets in where.
+
+Gradio has many routes that this app has no use for (proxies, code editors, recordings), reads a
+request however large it is, opens any address or path that is named as a file, and tells pages
+apart by a word that the browser thinks up, which whoever learns it may use as well.
+"""
+
+import json
+import re
+import traceback
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.responses import JSONResponse
+
+from retrieval import settings
+from retrieval.pages import words
+from retrieval.pages.handover import Handover
+from retrieval.pages.sessions import Asgi, Message, Receive, Send, visitor_of_scope
+
+API = "/gradio_api/"
+OPEN = re.compile(
+    r"info|openapi\.json|startup-events|app_id|login_check|user|token|theme\.css"
+    r"|upload|upload_progress|file=.+|queue/(join|data|status)|heartbeat/[^/]+|cancel|reset"
+    r"|(run|api)/[^/]+|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
+)
+
+
+class _RefusedError(Exception):
+    """The request goes no further."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Gate:
+    """Lets requests through to Gradio; plain ASGI, so that streams stay streams."""
+
+    def __init__(self, app: Asgi, handover: Handover) -> None:
+        self.app = app
+        self.handover = handover
+        self.sessions = Sessions()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with a sentence."""
+        if scope["type"] == "websocket":  # nothing here speaks it
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        path = scope.get("path", "").removeprefix(scope.get("root_path", "").rstrip("/"))
+        if scope["type"] != "http" or not path.startswith(API):
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
+        except Exception as error:
+            if begun:
+                raise
+            sentence, status = words.WENT_WRONG, 500
+            if isinstance(error, _RefusedError):
+                sentence, status = str(error), error.status
+            else:
+                traceback.print_exc()
+            # Gradio's page shows the one, its Python client the other.
+            body = {"detail": sentence, "error": sentence}
+            await JSONResponse(body, status)(scope, receive, send)
+
+    async def _pass(self, name: str, scope: Message, receive: Receive, send: Send) -> None:
+        if not OPEN.fullmatch(name):
+            raise _RefusedError(words.NO_ADDRESS, 404)
+        visitor = visitor_of_scope(scope)
+        if name == "queue/data":
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            self._admit(query.get("session_hash", [""])[0], visitor)
+        elif name.startswith("heartbeat/"):
+            self._admit(name.removeprefix("heartbeat/"), visitor)
+        if scope["method"] != "POST":
+            await self.app(scope, receive, send)
+        elif name == "upload":
+            most = settings.MAX_UPLOAD_BYTES + settings.MAX_REQUEST_BYTES
+            await self.app(scope, _bounded(receive, most), self._naming(visitor, send))
+        elif name.startswith("mcp"):
+            await self.app(scope, _bounded(receive, settings.MAX_REQUEST_BYTES), send)
+        else:
+            body = self._checked(await _body(receive, settings.MAX_REQUEST_BYTES), visitor)
+            scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
+            await self.app(scope, _replayed(body, receive), send)
+
+    def _admit(self, session: str, visitor: str) -> None:
+        if not self.sessions.admits(session, visitor):
+            raise _RefusedError(words.OTHERS_SESSION, 403)
+
+    def _checked(self, body: bytes, visitor: str) -> bytes:
+        """Return a request that Gradio may have: whole, of this visitor, naming no files to it."""
+        try:
+            request = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise _RefusedError(words.NO_REQUEST, 400) from error
+        if not isinstance(request, dict):
+            raise _RefusedError(words.NO_REQUEST, 400)
+        session = request.get("session_hash")
+        if isinstance(session, str):
+            self._admit(session, visitor)
+        # Where a file is named Gradio would look for it, or fetch it; the handlers see to that.
+        return json.dumps(_without_meta(request)).encode()
+
+    def _naming(self, visitor: str, send: Send) -> Send:
+        """Answer an upload with names in place of paths."""
+        started: list[Message] = []
+        body = b""
+
+        async def send_names(message: Message) -> None:
+            nonlocal body
+            if message["type"] == "http.response.start":
+                started.append(message)
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            start, answer = started[0], body
+            if start["status"] == 200:
+                paths = json.loads(body)
+                names = [self.handover.offer(Path(path), visitor) for path in paths]
+                answer = json.dumps(names).encode()
+            await send({**start, "headers": _with_length(start["headers"], len(answer))})
+            await send({"type": "http.response.body", "body": answer})
+
+        return send_names
+
+
+class Sessions:
+    """Which page belongs to whom: to the browser that first used its name."""
+
+    def __init__(self, most: int = 100_000) -> None:
+        """Args:
+        most: pages that are remembered; those unused for longest are forgotten.
+        """
+        self._most = most
+        self._visitors: OrderedDict[str, str] = OrderedDict()
+
+    def admits(self, session: str, visitor: str) -> bool:
+        """Whether a visitor may use the page of this name."""
+        known = self._visitors.setdefault(session, visitor)
+        self._visitors.move_to_end(session)
+        while len(self._visitors) > self._most:
+            self._visitors.popitem(last=False)
+        return known == visitor
+
+
+def _without_meta(value: Any) -> Any:
+    """Take from whatever is named as a file the mark by which Gradio knows it."""
+    if isinstance(value, list):
+        return [_without_meta(item) for item in value]
+    if isinstance(value, dict):
+        marked = "path" in value and "meta" in value
+        return {
+            key: _without_meta(item)
+            for key, item in value.items()
+            if not (marked and key == "meta")
+        }
+    return value
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _RefusedError(words.NO_REQUEST, 400)
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise _RefusedError(words.LARGE_REQUEST, 413)
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """Pass a request's body on, and refuse it when it becomes too large."""
+    received = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise _RefusedError(words.LARGE_REQUEST, 413)
+        return message
+
+    return receive_bounded
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Hand over a body that was read already, then whatever comes."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
+def _with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    others = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+    return [*others, (b"content-length", str(length).encode())]

@@ -1,0 +1,478 @@
+"""Strangers who mean ill: what is closed, whose is whose, and what no answer tells."""
+
+import http.client
+import io
+import json
+import re
+import tempfile
+import urllib.parse
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from retrieval import settings
+from retrieval.pages import words
+from retrieval.pages.gate import API, OPEN
+from tests.made import by_hue, encode, save_hues
+from tests.serving import Served, serving
+from tests.visitor import JSON, Visitor, strings_of
+
+SECRET = "do not tell anybody"
+PICTURE = encode(by_hue(200), "PNG")
+META = {"_type": "gradio.FileData"}
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>window.hacked = 1</script></svg>'
+HTML = b"<!doctype html><script>window.hacked = 1</script>"
+
+
+@pytest.fixture(scope="module")
+def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A public app with six pictures, and a secret beside what it serves."""
+    home = tmp_path_factory.mktemp("somebody")
+    pictures = save_hues(home / "colours", {f"kind/{hue}.png": hue for hue in range(0, 360, 60)})
+    for place in (home, pictures, home / "received", home / "downloads"):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "secret.txt").write_text(SECRET)
+    (home / "received" / "link.png").symlink_to(home / "secret.txt")
+    (pictures / "link.png").symlink_to(home / "secret.txt")
+    with serving(tiny_model, pictures, home, public=True) as served:
+        yield served
+
+
+@pytest.fixture
+def visitor(served: Served) -> Iterator[Visitor]:
+    visitor = Visitor(served.address)
+    yield visitor
+    visitor.close()
+
+
+@pytest.fixture
+def other(served: Served) -> Iterator[Visitor]:
+    other = Visitor(served.address)
+    yield other
+    other.close()
+
+
+def raw(served: Served, target: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
+    """Ask for a target as it stands; clients that mean well would tidy it up."""
+    place = urllib.parse.urlsplit(served.address)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+    connection._validate_path = lambda _: None  # type: ignore[attr-defined]
+    connection.request(method, target, headers=headers)
+    answer = connection.getresponse()
+    try:
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+# Paths.
+
+STEPS = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "%252e%252e%252f", "..\\", "..%5c", "....//")
+
+
+def climbing(file: str) -> list[str]:
+    """Return ways to say "that file, from the root of the disk"."""
+    plain = file.lstrip("/")
+    quoted = urllib.parse.quote(file, safe="")
+    return [
+        *(step * 12 + plain for step in STEPS),
+        *(
+            file,
+            "/" + file,
+            quoted,
+            "/" + quoted,
+            "%2f" + plain,
+            f"file://{file}",
+            f"x/../..{file}",
+        ),
+        *(f"{file}%00.jpg", f"C:{file}", f"C:%5c{plain}", f"\\\\localhost\\c${file}", f"~{file}"),
+    ]
+
+
+def test_no_route_that_takes_a_name_gives_out_a_file_of_the_disk(served: Served) -> None:
+    places = [
+        *(served.home / "secret.txt", served.home / "received" / "secret.txt"),
+        *(served.home / "received" / "link.png", served.home / "downloads" / "secret.txt"),
+        served.home / "collections" / "colours" / "collection.sqlite",
+    ]
+    asked = 0
+    for path, methods in served.routes:
+        if "{" not in path or "GET" not in methods:
+            continue
+        for place in places:
+            for way in climbing(str(place)):
+                target = re.sub(r"{[^}]*}", lambda _, way=way: way, path)  # type: ignore[misc]
+                if "{" not in target and "heartbeat" not in target:
+                    status, _, body = raw(served, target)
+                    assert SECRET.encode() not in body, target
+                    assert b"SQLite format 3" not in body, target
+                    assert status < 500, (status, target)
+                    asked += 1
+    assert asked > 1_000
+
+
+def test_only_the_routes_that_the_app_uses_are_open(served: Served) -> None:
+    """Gradio brings proxies, code editors, recordings and monitors; they are not even there."""
+    theirs = [(path, methods) for path, methods in served.routes if path.startswith(API)]
+    closed = [path for path, _ in theirs if not OPEN.fullmatch(path.removeprefix(API).rstrip("/"))]
+    for name in ("proxy={url_path:path}", "process_recording", "vibe-code", "component_server"):
+        assert API + name in closed
+    for path in closed:
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            status, _, body = raw(served, path, method)
+            assert status in (404, 405), path
+            assert words.NO_ADDRESS.encode() in body
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "gradio_api/file=http://127.0.0.1:22/",
+        "gradio_api/file=https://example.org/a.png",
+        "gradio_api/proxy=http://127.0.0.1:22/",
+        "gradio_api/../gradio_api/proxy=http://127.0.0.1:22/",
+        "gradio_api//proxy=http://127.0.0.1:22/",
+        "gradio_api/file/http://127.0.0.1:22/",
+    ],
+)
+def test_the_server_is_no_way_to_other_addresses(served: Served, target: str) -> None:
+    status, headers, _ = raw(served, "/" + target)
+    assert status == 404
+    assert "location" not in headers
+
+
+# Whose is whose.
+
+
+def test_an_upload_is_reached_by_who_sent_it_alone(visitor: Visitor, other: Visitor) -> None:
+    sent = visitor.send(PICTURE)
+    name = sent["path"]
+    mine = visitor.http.get(f"/gradio_api/file={name}")
+    assert mine.content == PICTURE
+    assert mine.headers["content-type"] == "image/png"
+    assert other.http.get(f"/gradio_api/file={name}").status_code == 404
+    assert other.http.get(f"/files/{name}").status_code == 404
+    assert error_of(other.search(sent)) == words.NOT_SENT
+    assert visitor.search(sent)["success"]
+
+
+@pytest.mark.parametrize("place", ["received/link.png", "secret.txt", "colours/kind/0.png"])
+def test_no_path_of_the_server_is_taken_for_an_upload(
+    served: Served, visitor: Visitor, place: str
+) -> None:
+    path = served.home / place
+    assert path.exists()
+    for named in (str(path), f"x/../{path}", path.as_uri(), str(path.relative_to(served.home))):
+        for sent in ({"path": named, "meta": META}, {"path": named}, {"path": named, "url": named}):
+            assert error_of(visitor.search(sent)) == words.NOT_SENT
+
+
+@pytest.mark.parametrize("count", [3, {"path": "http://127.0.0.1:9/x", "meta": META}])
+def test_no_address_is_fetched_for_a_visitor(visitor: Visitor, count: Any) -> None:
+    sent = {"path": "http://127.0.0.1:9/x.png", "url": "http://127.0.0.1:9/x.png", "meta": META}
+    assert error_of(visitor.search(sent, count)) in (words.NO_FETCHING, words.NO_NUMBER)
+
+
+def test_another_visitors_page_can_neither_be_used_nor_listened_to_nor_ended(
+    served: Served, visitor: Visitor, other: Visitor
+) -> None:
+    with visitor.http.stream("GET", f"/gradio_api/heartbeat/{visitor.session}") as alive:
+        assert alive.status_code == 200
+        thief = other.session
+        other.session = visitor.session
+        assert other.join("on_load", []).status_code == 403
+        assert other.http.get(
+            "/gradio_api/queue/data", params={"session_hash": visitor.session}
+        ).json() == {"detail": words.OTHERS_SESSION, "error": words.OTHERS_SESSION}
+        for way in ("call/search", "run/search", "api/search", "cancel"):
+            body = {"data": [], "session_hash": visitor.session, "fn_index": 0, "event_id": "x"}
+            assert other.http.post(f"/gradio_api/{way}", json=body).status_code == 403
+        assert other.http.get(f"/gradio_api/heartbeat/{visitor.session}").status_code == 403
+        other.session = thief
+    assert visitor.search(visitor.send(PICTURE))["success"]
+
+
+@pytest.fixture
+def key(visitor: Visitor) -> Iterator[str]:
+    """The key of a private collection of `visitor`."""
+    answer = visitor.add_pictures({"mine/a.png": PICTURE, "mine/b.png": encode(by_hue(20), "PNG")})
+    key = re.findall(r"v-[0-9a-f]{32}", answer["output"]["data"][0])[-1]
+    yield key
+    visitor.outcome("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_a_private_collection_is_not_there_for_others(
+    visitor: Visitor, other: Visitor, key: str
+) -> None:
+    visitor.finish(key)
+    sent = visitor.send(PICTURE)
+    rows = visitor.search(sent, 5, key)["output"]["data"][0]
+    assert [row["picture"] for row in rows] == ["a.png", "b.png"]
+    theirs = other.send(PICTURE)
+    assert error_of(other.search(theirs, 5, key)) == words.NO_COLLECTION
+    everything = json.dumps(other.search(theirs, 200)["output"])
+    assert key not in everything
+    for place in (
+        *(rows[0]["thumbnail"], f"problems/{key}.csv", f"bundles/{key}.lookalike?photos=1"),
+        *(f"maps/{key}/{'0' * 32}.json", f"copies/{key}.csv", f"originals/{key}/1"),
+    ):
+        assert other.http.get(f"/{place}").status_code in (403, 404), place
+    for act in ("delete", "name", "remove", "download", "pictures", "cancel", "look", "problems"):
+        event = {"act": act, "key": key, "ids": [1], "value": "taken", "start": 0}
+        said = other.ask("on_act", [None], event)
+        assert words.NOT_YOURS in log_of(said)
+        assert key not in json.dumps(said[-1])
+    for name in ("on_open", "on_open_1", "on_choice_1", "on_choice_2", "on_tick_2"):
+        assert key not in json.dumps(other.ask(name, [None]))
+    assert words.NOT_YOURS in log_of(other.hand_over({"c.png": PICTURE}, key))
+    # It is all there still.
+    rows = visitor.search(sent, 5, key)["output"]["data"][0]
+    assert [row["picture"] for row in rows] == ["a.png", "b.png"]
+
+
+def test_results_to_take_away_are_for_who_asked_for_them(visitor: Visitor, other: Visitor) -> None:
+    visitor.ask("on_upload", visitor.filled("on_upload", query=visitor.send(PICTURE)))
+    for kind, start in zip(
+        words.SAVE_KINDS, (b"PK", b"\xef\xbb\xbf", b"\x89PNG", b"%PDF"), strict=True
+    ):
+        address = visitor.outcome("on_save", visitor.filled("on_save", **{"save-kind": kind}))[
+            "output"
+        ]["data"][0]
+        assert re.fullmatch(r"files/[\w-]{22}/lookalike\.\w{3}", address)
+        assert visitor.http.get(f"/{address}").content.startswith(start)
+        assert other.http.get(f"/{address}").status_code == 404
+
+
+# What no answer tells.
+
+
+def places_of(served: Served) -> list[str]:
+    """Return what would give away where things lie on the server."""
+    return [
+        *(str(served.home), str(settings.PROJECT), tempfile.gettempdir() + "/", "/tmp/"),
+        *(str(Path.home()), "site-packages", "Traceback", 'File "'),
+    ]
+
+
+def check_silent(served: Served, what: str, *answers: Any) -> None:
+    for answer in answers:
+        for text in strings_of(answer):
+            for place in places_of(served):
+                assert place not in text, f"{what} tells {place}: {text[:300]}"
+
+
+def test_no_answer_header_or_error_names_a_path_of_the_server(
+    served: Served, visitor: Visitor, key: str
+) -> None:
+    def look(what: str, answer: Any) -> None:
+        check_silent(served, what, list(answer.headers.values()), answer.text)
+
+    visitor.finish(key)
+    for place in ("/", "/config", "/gradio_api/info", "/gradio_api/openapi.json", "/theme.css"):
+        look(place, visitor.http.get(place))
+    for place in (f"/problems/{key}.csv", f"/copies/{key}.csv", f"/bundles/{key}.lookalike"):
+        look(place, visitor.http.get(place))
+    for data, name in (
+        *((PICTURE, "a.png"), (SVG, "a.svg"), (b"", "a.jpg"), (PICTURE[:60], "../../a.png")),
+        (encode(by_hue(3, (64, 64)), "HEIF"), "a.heic"),
+        (PICTURE, "x" * 300 + ".png"),
+    ):
+        answer = visitor.http.post("/gradio_api/upload", files={"files": (name, data, "image/png")})
+        look("upload", answer)
+        if answer.status_code == 200:
+            sent = {"path": answer.json()[0], "meta": META}
+            check_silent(served, "search", visitor.search(sent))
+            check_silent(
+                served,
+                "on_upload",
+                visitor.ask("on_upload", visitor.filled("on_upload", query=sent)),
+            )
+    for kind in words.SAVE_KINDS:
+        check_silent(
+            served,
+            "on_save",
+            visitor.ask("on_save", visitor.filled("on_save", **{"save-kind": kind})),
+        )
+    for act in ("pictures", "problems", "rename", "download", "look", "apply", "search", "undo"):
+        check_silent(served, act, visitor.ask("on_act", [None], {"act": act, "key": key}))
+    for number in range(len(visitor.config["dependencies"])):
+        check_silent(served, f"event {number}", visitor.ask_number(number, [], {"key": "x"}))
+    for place in ("/nothing", "/gradio_api/file=x", "/files/x", "/static/../x", "/originals/x/1"):
+        look(place, visitor.http.get(place))
+
+
+# Requests that are none.
+
+
+@pytest.mark.parametrize("way", ["queue/join", "call/search", "run/search", "cancel", "reset"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[1, 2]", 400),
+        (b'"text"', 400),
+        (b"\xff\xfe\x00", 400),
+        (b"[" * 200_000, 400),
+        (b'{"data":' * 100_000, 400),
+        (b'{"data": ["' + b"x" * settings.MAX_REQUEST_BYTES + b'"]}', 413),
+    ],
+    ids=["empty", "cut", "list", "text", "binary", "deep list", "deep", "large"],
+)
+def test_what_is_no_request_gets_a_sentence(
+    visitor: Visitor, way: str, body: bytes, status: int
+) -> None:
+    for content in (body, iter([body])):  # with its length, and in pieces without
+        answer = visitor.http.post(f"/gradio_api/{way}", content=content, headers=JSON)
+        assert answer.status_code == status
+        assert answer.json()["detail"] in (words.NO_REQUEST, words.LARGE_REQUEST)
+
+
+def test_an_upload_without_end_is_cut_off_and_leaves_nothing(
+    served: Served, visitor: Visitor
+) -> None:
+    before = sorted((served.home / "received").rglob("*"))
+    part = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(2 * settings.MAX_UPLOAD_BYTES // 2**20):
+            yield part + bytes(2**20) + b"\r\n"  # many files, none of them too large
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = visitor.http.post("/gradio_api/upload", content=endless(), headers=headers)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == words.LARGE_REQUEST
+    assert sorted((served.home / "received").rglob("*")) == before
+
+
+PICTURES = [None, 3, True, "x", [], {}, [{}], {"path": None}, {"path": []}, {"url": "data:,"}]
+COUNTS = [None, "", "x", [], {}, True, 1e400, -1e400, float("nan"), 10**30, -5, 0.5]
+COLLECTIONS = [None, 3, [], {}, "nothing", "../x", "\0", "x" * 10_000]
+
+
+@pytest.mark.parametrize("way", ["queue", "run"])
+def test_arguments_of_any_type_get_an_answer_or_a_sentence(visitor: Visitor, way: str) -> None:
+    good = visitor.send(PICTURE)
+    for arguments in (
+        *([picture, 3, ""] for picture in PICTURES),
+        *([good, count, ""] for count in COUNTS),
+        *([good, 3, collection] for collection in COLLECTIONS),
+        *([], [good], [good] * 9, [good, 3, "", None]),
+    ):
+        if way == "queue":
+            said = visitor.outcome("search", arguments)["output"]
+        else:
+            body = json.dumps({"data": arguments})
+            said = visitor.http.post("/gradio_api/run/search", content=body, headers=JSON).json()
+        assert "data" in said or re.match(r"[A-Z].+\.$", said["error"]), arguments
+
+
+def test_events_of_the_page_bear_nonsense(served: Served, visitor: Visitor) -> None:
+    """No handler is meant for programs, but nothing keeps a program from calling one."""
+    junk = [None, "x", -1, 10**30, [], {}, {"path": "/etc/passwd", "meta": META}, ["x"]]
+    events = [None, 3, {}, {"key": [], "id": {}, "act": "name", "value": None, "ids": "x"}]
+    for number, dependency in enumerate(visitor.config["dependencies"]):
+        if dependency["api_name"].startswith("on_password"):
+            continue  # wrong ones cost time
+        n = len(dependency["inputs"])
+        for turn in range(3):
+            value, event = (some[(number + turn) % len(some)] for some in (junk, events))
+            said = visitor.ask_number(dependency["id"], [value] * n, event)
+            check_silent(served, dependency["api_name"], said)
+    assert visitor.search(visitor.send(PICTURE))["success"]
+
+
+# Files that are not what they seem.
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        *((SVG, "a.svg"), (SVG, "a.svg.svgz"), (HTML, "a.html"), (HTML, "a.xhtml"), (HTML, "a.js")),
+        *((HTML, "a.png"), (SVG, "a.jpg"), (b"<x/>", "a.xml"), (HTML, "a"), (HTML, "a.png.htm")),
+    ],
+)
+def test_an_upload_is_never_shown_as_a_page(visitor: Visitor, data: bytes, name: str) -> None:
+    sent = visitor.send(data, name, "text/html")
+    answer = visitor.http.get(f"/gradio_api/file={sent['path']}")
+    kind, how = answer.headers["content-type"], answer.headers["content-disposition"]
+    assert kind.startswith("image/") or how.startswith("attachment")
+    assert kind in ("image/png", "image/jpeg", "application/octet-stream")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert error_of(visitor.search(sent)).startswith("This is not a picture that can be read.")
+
+
+def test_pictures_that_would_fill_the_memory_are_refused(visitor: Visitor) -> None:
+    bomb = encode(Image.new("1", (20_000, 20_000)), "PNG")
+    assert len(bomb) < 2**20
+    assert "megapixels" in error_of(visitor.search(visitor.send(bomb)))
+    answer = visitor.add_pictures({"a.zip": zipped({"bomb.png": bomb, "good.png": PICTURE})})
+    key = re.findall(r"v-[0-9a-f]{32}", answer["output"]["data"][0])[-1]
+    visitor.finish(key)
+    csv = visitor.http.get(f"/problems/{key}.csv").text
+    assert "bomb.png" in csv
+    assert "megapixels" in csv
+    visitor.outcome("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_a_bundle_is_not_for_visitors(visitor: Visitor) -> None:
+    said = visitor.hand_over({"a.lookalike": zipped({"manifest.json": b"{}"})})
+    assert words.OPEN_NOT_YOURS in log_of(said)
+
+
+NAMES = [
+    'a"; filename="evil.exe',
+    "a\r\nset-cookie: lookalike=stolen",
+    "a\r\n\r\n<script>window.hacked = 1</script>",
+    "\u202egnp.exe",
+    "日本 🐈",
+    "../../etc/passwd",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_collections_name_cannot_write_headers(visitor: Visitor, key: str, name: str) -> None:
+    visitor.outcome("on_act", [None], {"act": "name", "key": key, "value": name})
+    for place in (f"/problems/{key}.csv", f"/bundles/{key}.lookalike", f"/copies/{key}.csv"):
+        answer = visitor.http.get(place)
+        assert answer.status_code == 200
+        assert "set-cookie" not in answer.headers
+        how = answer.headers["content-disposition"]
+        assert re.fullmatch(r"attachment; filename\*=utf-8''[\w.%~-]+", how), how
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a\0.png", "x" * 400 + ".png"])
+def test_a_files_name_cannot_write_headers(visitor: Visitor, name: str) -> None:
+    answer = visitor.http.post("/gradio_api/upload", files={"files": (name, PICTURE, "image/png")})
+    if answer.status_code != 200:
+        assert re.match("[A-Z].+", answer.text)
+        return
+    back = visitor.http.get("/gradio_api/file=" + urllib.parse.quote(answer.json()[0]))
+    assert back.status_code == 200
+    assert "set-cookie" not in back.headers
+    assert re.match(r"(inline|attachment); filename", back.headers["content-disposition"])
+
+
+# Small things that tests need.
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def error_of(outcome: dict[str, Any]) -> str:
+    assert not outcome["success"], outcome
+    return str(outcome["output"]["error"])
+
+
+def log_of(said: list[dict[str, Any]]) -> str:
+    """Return the toasts among what was said."""
+    return " ".join(message["log"] for message in said if message["msg"] == "log")
