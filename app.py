@@ -23,6 +23,12 @@ def main(argv: list[str] | None = None) -> int:
         help="lets you change the collections from anywhere (or set LOOKALIKE_PASSWORD)",
     )
     parser.add_argument("--port", type=int, metavar="N", help="the port (default: the first free)")
+    parser.add_argument(
+        "--milvus",
+        default=os.environ.get("LOOKALIKE_MILVUS_URI", ""),
+        metavar="URI",
+        help="keep the vectors of new collections in this Milvus (or set LOOKALIKE_MILVUS_URI)",
+    )
     arguments = parser.parse_args(argv)
 
     # Only here, so that --help answers at once.
@@ -36,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.port,
             arguments.share,
             arguments.password,
+            arguments.milvus,
             tell=functools.partial(print, flush=True),
         )
     except LookalikeError as error:

@@ -22,6 +22,7 @@ from retrieval.errors import LookalikeError
 from retrieval.images import read_bounded
 from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
+from retrieval.query import Filters
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
 from retrieval.search import Searcher
 from retrieval.unbundling import unpack_bundle
@@ -71,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     index.add_argument("folder", type=Path)
     index.add_argument("--name", help="what to call the collection (default: the folder's name)")
+    index.add_argument(
+        "--milvus",
+        default=settings.MILVUS_URI,
+        metavar="URI",
+        help="keep the vectors of a new collection there: FILE.db or http://HOST:19530 "
+        "(or set LOOKALIKE_MILVUS_URI)",
+    )
     index.set_defaults(command=_index)
 
     search = commands.add_parser(
@@ -79,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("picture", type=Path)
     search.add_argument("-k", type=int, default=settings.RESULTS, help="how many (default 24)")
     search.add_argument("--name", help="the collection (default: the only one there is)")
+    search.add_argument("--label", default="", help="only pictures with this label")
+    search.add_argument("--folder", default="", help="only pictures below this subfolder")
     search.add_argument("--json", action="store_true", help="print JSON")
     search.set_defaults(command=_search)
 
@@ -130,7 +140,8 @@ def _embedder(arguments: argparse.Namespace) -> Embedder:
 def _index(arguments: argparse.Namespace) -> None:
     root: Path = arguments.folder
     embedder = _embedder(arguments)
-    with collection_for(settings.COLLECTIONS, root, arguments.name, embedder) as collection:
+    library, milvus = settings.COLLECTIONS, arguments.milvus
+    with collection_for(library, root, arguments.name, embedder, milvus) as collection:
         changes = bring_up_to_date(collection, root, embedder)
         ready, unreadable = collection.count()
         print(
@@ -146,7 +157,8 @@ def _search(arguments: argparse.Namespace) -> None:
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         searcher = Searcher(collection, _embedder(arguments))
         picture = read_bounded(arguments.picture, settings.MAX_FILE_BYTES)
-        found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS)
+        filters = Filters(label=arguments.label, folder=arguments.folder.strip("/"))
+        found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS, filters)
     if arguments.json:
         rows = [
             {
@@ -162,7 +174,7 @@ def _search(arguments: argparse.Namespace) -> None:
             print(f"{match.similarity:.4f}  {match.picture.path}")
     print(
         f"{found.compared:,} pictures compared in {found.timings.total:.0f} ms "
-        f"({searcher.embedder.extractor.provider}, exact)",
+        f"({searcher.embedder.extractor.provider}, {found.method})",
         file=sys.stderr,
     )
 

@@ -7,16 +7,26 @@ them. Every change is one transaction: a kill at any moment leaves the state bef
 """
 
 import json
+import re
+import secrets
 import sqlite3
+import threading
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from retrieval.database import connection, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.exact import ExactGallery
 from retrieval.filtering import conditions_of, mentions
+from retrieval.gallery import Gallery
+from retrieval.milvus import MilvusGallery
+from retrieval.milvus_access import MilvusError, Place, resolve
+from retrieval.outbox import Outbox
 from retrieval.query import Filters
 from retrieval.records import Aspect, Content, Embeddings, Entry, Move, PictureRecord
 from retrieval.reduction import Matrix
@@ -29,8 +39,10 @@ from retrieval.schema import (
     upgrade,
 )
 from retrieval.store import Store
-from retrieval.vectors import read_all, read_one, read_some
 from retrieval.writing import prune, write
+
+# A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
+LISTED = 1_000_000
 
 
 class Collection:
@@ -67,15 +79,24 @@ class Collection:
                 )
             with self.store.transaction() as database:
                 upgrade(database)
+        self._opening = threading.Lock()
+        self._milvus: MilvusGallery | None = None
+        self._exact = ExactGallery(self.store, self.matching)
+        self._ids: tuple[int, list[int]] = (-1, [])  # a revision, and those of it by path
+        self._counts: tuple[int, tuple[int, int]] = (-1, (0, 0))  # a revision, and of that
 
     @classmethod
-    def create(cls, folder: Path, name: str, root: Path | None, embedder: Embedder) -> "Collection":
+    def create(
+        cls, folder: Path, name: str, root: Path | None, embedder: Embedder, milvus: str = ""
+    ) -> "Collection":
         """Make an empty collection in `folder`, or open the one that is there.
 
         Args:
             name: what people call it.
             root: the folder that its pictures' paths are relative to, searched in place; None when
                 the originals are not kept.
+            milvus: the address of the Milvus where its vectors are to be, for a new one; "" keeps
+                them here.
         """
         facts = {
             "format_version": str(FORMAT_VERSION),
@@ -87,6 +108,7 @@ class Collection:
             "card": json.dumps(embedder.card.to_metadata()),
             "revision": "0",
         }
+        new = not (folder / DATABASE).exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -95,10 +117,16 @@ class Collection:
             lay_out_thumbnails(database)
         with explained(folder.name), connection(folder / DATABASE) as database, database:
             lay_out(database, facts)
-        return cls(folder)
+        collection = cls(folder)
+        if new and milvus:
+            with collection.store.transaction() as database:
+                collection.settle_at(database, new_place(milvus, name))
+        return collection
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files, and of the gallery."""
+        if self._milvus is not None:
+            self._milvus.close()
         self.store.close()
 
     def __enter__(self) -> "Collection":
@@ -196,7 +224,14 @@ class Collection:
 
     def known_contents(self) -> set[str]:
         """Return the SHA-256 of every content whose embedding is kept."""
-        return {sha256 for (sha256,) in self._all("SELECT sha256 FROM contents")}
+        # What no picture uses any more may have had its vectors elsewhere, and lost them there.
+        return {
+            sha256
+            for (sha256,) in self._all(
+                "SELECT sha256 FROM contents WHERE length(embedding) > 0 "
+                "OR EXISTS (SELECT 1 FROM pictures WHERE content = contents.id)"
+            )
+        }
 
     def known_among(self, hashes: Iterable[str]) -> set[str]:
         """Return those of `hashes` whose embedding is kept."""
@@ -215,6 +250,7 @@ class Collection:
         An entry whose path is known takes its place and keeps its id; so does a file that moved.
         """
         write(self.store, entries, contents, vanished, moved)
+        self.deliver()
 
     def prune(self) -> None:
         """Drop the contents and thumbnails that no picture uses any more."""
@@ -227,6 +263,7 @@ class Collection:
             return
         with self.store.change() as database:
             database.executemany("UPDATE pictures SET label = ?, details = ? WHERE path = ?", rows)
+        self.deliver()
 
     def captions(self) -> dict[str, tuple[str, str]]:
         """Return label and details of each file by its path."""
@@ -239,6 +276,9 @@ class Collection:
         with self.store.change() as database:
             database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
             database.executemany("DELETE FROM pictures WHERE path = ?", rows)
+        # They are taken out whether Milvus answers or not: no search shows what has no record.
+        with suppress(MilvusError):
+            self.deliver()
 
     def readmit(self, paths: Iterable[str]) -> None:
         """Let paths in again that were taken out; reading the folder brings them back."""
@@ -251,8 +291,12 @@ class Collection:
 
     def count(self) -> tuple[int, int]:
         """Return how many pictures can be searched, and how many files could not be read."""
-        row = self._all("SELECT count(content), count(problem) FROM pictures")[0]
-        return int(row[0]), int(row[1])
+        revision = self.revision
+        # Counting takes a look at every row, so it is done once for each revision.
+        if self._counts[0] != revision:
+            row = self._all("SELECT count(content), count(problem) FROM pictures")[0]
+            self._counts = revision, (int(row[0]), int(row[1]))
+        return self._counts[1]
 
     def problems(self) -> list[tuple[str, str]]:
         """Return path and reason of each file that could not be read, by path."""
@@ -260,12 +304,79 @@ class Collection:
             "SELECT path, problem FROM pictures WHERE problem IS NOT NULL ORDER BY path"
         )
 
+    @property
+    def place(self) -> Place | None:
+        """Where in a Milvus the vectors are; None while they lie here."""
+        uri = self.store.fact("milvus", "")
+        return Place(uri, self._fact("milvus_name")) if uri else None
+
+    @property
+    def gallery(self) -> Gallery:
+        """Where the vectors are kept and ranked."""
+        place = self.place
+        if place is None:
+            return self._exact
+        with self._opening:
+            if self._milvus is None or self._milvus.place != place:
+                self._milvus = self.gallery_at(place)
+            return self._milvus
+
+    @property
+    def exact(self) -> ExactGallery:
+        """The vectors that lie here, all of them or not."""
+        return self._exact
+
+    def gallery_at(self, place: Place) -> MilvusGallery:
+        """Return the gallery that is this collection's in a Milvus, there or not."""
+        return MilvusGallery(place, self.identity, self._fact("fingerprint"), self)
+
+    @property
+    def identity(self) -> str:
+        """What tells this collection from all others, by which its vectors elsewhere are known."""
+        return self.store.fact("identity", "")
+
+    def settle_at(self, database: sqlite3.Connection, place: Place | None) -> None:
+        """Say where the vectors are from now on, in the transaction of the caller."""
+        facts = {"milvus": place.uri if place else "", "milvus_name": place.name if place else ""}
+        if not self.identity:
+            facts["identity"] = secrets.token_hex(8)
+        database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+        following = Outbox(self.store)
+        if place:
+            following.begin(database, everything=False)
+        else:
+            following.end(database)
+
+    def tune(self) -> None:
+        """Give the vectors the index that suits their number, where they are in a Milvus."""
+        gallery = self.gallery
+        if isinstance(gallery, MilvusGallery):
+            gallery.settle()
+
+    def deliver(self) -> None:
+        """Tell the Milvus where the vectors are, if they are in one, of every change there was.
+
+        Raises:
+            LookalikeError: when it cannot be told; the next change, or run, tries it again.
+        """
+        place = self.place
+        if place is None:
+            return
+        # One at a time, or the older state of a picture could come last.
+        with FileLock(self.folder / "outbox.lock", thread_local=False):
+            gallery = self.gallery
+            for _ in Outbox(self.store).deliver(gallery, gallery, blank=True):
+                pass
+
     def embeddings(self, aspect: Aspect = "subject") -> Embeddings:
-        """Read all vectors of one aspect, ordered by path; the memory they take is theirs alone.
+        """Read all vectors of one aspect, ordered by path.
 
         A picture of which the aspect is not kept has a vector of zeros, which is like nothing.
+
+        Raises:
+            LookalikeError: when there are too many to be held in memory.
         """
-        return read_all(self.store, aspect)
+        return (self._exact if aspect == "sketch" else self.gallery).read(aspect)
 
     def pictures(self, ids: Iterable[int] | None = None) -> list[PictureRecord]:
         """Return the pictures with these ids, in their order; all of them, by path, for None."""
@@ -318,6 +429,28 @@ class Collection:
         )
         return self.pictures(id_ for (id_,) in rows)
 
+    def at(self, rows: Iterable[int]) -> list[PictureRecord]:
+        """Return the pictures in these rows, in the order of the paths.
+
+        In a collection of millions that is the order of the ids, and about there.
+        """
+        total, _ = self.count()
+        if total > LISTED:
+            last = self._all("SELECT max(id) FROM pictures")[0][0]
+            near = "SELECT id FROM pictures WHERE id >= ? AND content IS NOT NULL LIMIT 1"
+            found = [row for at in rows for row in self._all(near, int(at / total * last))]
+            return self.pictures(id_ for (id_,) in found)
+        ids = self.ids()
+        return self.pictures(ids[row] for row in rows if row < len(ids))
+
+    def ids(self) -> list[int]:
+        """Return the ids of all pictures that can be searched, in the order of their paths."""
+        revision = self.revision
+        if self._ids[0] != revision:
+            listed = self._all("SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path")
+            self._ids = revision, [id_ for (id_,) in listed]
+        return self._ids[1]
+
     def sample(self, n: int) -> list[PictureRecord]:
         """Return `n` pictures from all over the collection, the same as long as it does not change.
 
@@ -325,15 +458,16 @@ class Collection:
         """
         total, _ = self.count()
         n = min(n, total)
-        return [picture for i in range(n) for picture in self.page(i * total // n, 1)]
+        return self.at(i * total // n for i in range(n))
 
     def vectors_of(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
         """Return unit vectors `(n, k)` of these pictures; zeros where the aspect is not kept."""
-        return read_some(self.store, ids, aspect)
+        return (self._exact if aspect == "sketch" else self.gallery).fetch(ids, aspect)
 
     def embedding(self, id_: int, aspect: Aspect = "subject") -> Matrix | None:
         """Return a unit vector `(1, k)` of one picture, or None when it is not here any more."""
-        return read_one(self.store, id_, aspect)
+        known = self._all("SELECT 1 FROM pictures WHERE id = ? AND content IS NOT NULL", id_)
+        return self.vectors_of([id_], aspect) if known else None
 
     def thumbnail(self, sha256: str) -> bytes | None:
         """Return the JPEG of a content, or None when there is none of it."""
@@ -349,6 +483,11 @@ class Collection:
         Args:
             root: where the pictures will be, from that folder; "" when they stay behind.
         """
+        if self.place:
+            raise LookalikeError(
+                f"The vectors of {self.name} are in Milvus. Bring them here first: "
+                f"python -m retrieval move {self.name} --to local"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         with self.store.held():
             self.store.database.execute("VACUUM INTO ?", (str(folder / DATABASE),))
@@ -368,3 +507,9 @@ def _root_fact(root: Path, folder: Path) -> str:
     whole can be moved."""
     root, folder = root.resolve(), folder.resolve()
     return root.relative_to(folder).as_posix() if root.is_relative_to(folder) else str(root)
+
+
+def new_place(uri: str, name: str) -> Place:
+    """Return a place of its own in a Milvus, named so that one finds it again."""
+    safe = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:40]
+    return Place(resolve(uri), f"lookalike_{safe}_{secrets.token_hex(4)}")

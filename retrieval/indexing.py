@@ -94,6 +94,7 @@ def index_folder(
     collection.require(embedder)
     bounds = bounds or Bounds()
     with collection.building():
+        collection.deliver()  # what a run before this one could not
         if changes.vanished or changes.moved:
             collection.write([], vanished=changes.vanished, moved=changes.moved)
         collection.caption(changes.recaptioned)
@@ -125,6 +126,7 @@ def index_folder(
         if waiting:
             raise RuntimeError("a copy was left without its content")
         collection.prune()
+        collection.tune()
 
 
 def _settle(entry: Entry, known: set[str], failed: dict[str, str]) -> Entry | None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.milvus import MilvusGallery
+from retrieval.milvus_access import MilvusError
 from retrieval.schema import DATABASE
 
 TRASH = ".trash"
@@ -97,14 +99,35 @@ def empty_trash(library: Path, older_than: float) -> None:
     for place in discarded(library):
         when = place.name.split("-", 1)[0]
         if when.isdigit() and time.time() - int(when) > older_than:
+            try:
+                _drop_elsewhere(place)
+            except MilvusError:
+                continue  # it stays in the bin until its vectors in Milvus can be deleted as well
             shutil.rmtree(place, ignore_errors=True)
 
 
-def collection_for(library: Path, root: Path, name: str | None, embedder: Embedder) -> Collection:
+def _drop_elsewhere(folder: Path) -> None:
+    """Delete the vectors that a collection has in a Milvus."""
+    try:
+        collection = Collection(folder)
+    except LookalikeError:
+        return  # damaged, so nobody knows where they were
+    with collection:
+        gallery = collection.gallery
+        if isinstance(gallery, MilvusGallery):
+            gallery.drop()
+
+
+def collection_for(
+    library: Path, root: Path, name: str | None, embedder: Embedder, milvus: str = ""
+) -> Collection:
     """Open the collection of the pictures in `root`, or make an empty one.
 
     Without a `name` it takes the folder's; when that one is already used for another folder, or was
     made with another model, a number of its own is added, and nothing is overwritten.
+
+    Args:
+        milvus: the address of the Milvus where the vectors of a new one are to be; "" for none.
 
     Raises:
         LookalikeError: when there is no such folder, or a given name is used for another folder.
@@ -121,7 +144,7 @@ def collection_for(library: Path, root: Path, name: str | None, embedder: Embedd
         folder = folder.with_name(
             f"{folder.name}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
         )
-    collection = Collection.create(folder, title, root, embedder)
+    collection = Collection.create(folder, title, root, embedder, milvus)
     if collection.root != root.resolve():
         collection.close()
         raise LookalikeError(

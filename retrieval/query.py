@@ -94,3 +94,14 @@ def weigh(query: Aspects, weights: Weights) -> Matrix:
     ]
     row: Matrix = np.hstack(parts).astype(np.float32) / np.float32(weights.total)
     return row
+
+
+def balance(weights: Weights, widths: Sequence[int]) -> Matrix:
+    """Return the root of each number's weight, so that products of two are weighted means.
+
+    Args:
+        widths: how many numbers the subject, the colours and the texture have.
+    """
+    parts = (weights.subject, weights.colour, weights.texture)
+    roots: Matrix = np.sqrt(np.repeat(parts, widths) / weights.total).astype(np.float32)
+    return roots

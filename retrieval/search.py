@@ -1,10 +1,9 @@
-"""Search: a query in, its nearest neighbours in one collection or several out, exactly ranked."""
+"""Search: a query in, its nearest neighbours in one collection or several out."""
 
-import threading
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,10 @@ from retrieval.confidence import Calibration, Confidence, calibrate
 from retrieval.duplicates import fold
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
+from retrieval.gallery import EXACT
 from retrieval.images import open_picture, preprocess, scale_for
-from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, weigh
-from retrieval.ranking import Indices, rank
+from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights
 from retrieval.records import Embeddings, PictureRecord
-from retrieval.reduction import Matrix
 from retrieval.sketch import COPY
 
 GONE = "That picture is not in the collection any more. Search again."
@@ -63,6 +61,7 @@ class Found:
     matches: tuple[Match, ...]  # the most similar first
     compared: int  # pictures that were ranked
     timings: Timings
+    method: str = EXACT  # or "approximate, HNSW": how they were ranked
 
     @property
     def confidence(self) -> Confidence:
@@ -96,34 +95,11 @@ class Searcher:
         self.key = key
         self.collection = collection
         self.embedder = embedder
-        self._lock = threading.Lock()
-        self._subject: Embeddings | None = None
-        self._joined: Embeddings | None = None  # all aspects side by side, once they are asked for
-        self._calibrations: dict[tuple[int, Weights], Calibration] = {}
+        self._calibrations: dict[Weights, tuple[int, Calibration]] = {}
 
     def embeddings(self) -> Embeddings:
         """Return what the pictures show, as vectors, read anew when the collection has changed."""
-        with self._lock:
-            held = self._subject
-            if held is None or held.revision != self.collection.revision:
-                held = self._subject = self.collection.embeddings()
-                self._calibrations.clear()
-            return held
-
-    def joined(self) -> Embeddings:
-        """Return all aspects side by side, `(n, k + c + t)`."""
-        subject = self.embeddings()
-        with self._lock:
-            held = self._joined
-            if held is None or held.revision != subject.revision:
-                colour = self.collection.embeddings("colour")
-                texture = self.collection.embeddings("texture")
-                if not len(subject.ids) == len(colour.ids) == len(texture.ids):
-                    # Somebody changed it between the reads; the next search sees all of it.
-                    raise LookalikeError("The collection has just changed. Search again.")
-                vectors = np.hstack([subject.vectors, colour.vectors, texture.vectors])
-                held = self._joined = replace(subject, vectors=vectors)
-            return held
+        return self.collection.gallery.read("subject")
 
     def aspects(self, id_: int) -> Aspects:
         """Return the vectors of a picture of the collection, one row each.
@@ -158,36 +134,30 @@ class Searcher:
 
     def calibration(self, weights: Weights = SUBJECT_ONLY) -> Calibration:
         """Return what similarities between unrelated pictures of the collection are like."""
-        held = self.embeddings() if weights == SUBJECT_ONLY else self.joined()
-        known = self._calibrations.get((held.revision, weights))
-        if known is None:
-            vectors = held.vectors
-            if weights != SUBJECT_ONLY:
-                vectors = vectors * self._scale(weights)
-            known = self._calibrations[held.revision, weights] = calibrate(vectors)
-        return known
+        gallery = self.collection.gallery
+        state, known = gallery.state(), self._calibrations.get(weights)
+        if known is None or known[0] != state:
+            known = self._calibrations[weights] = state, calibrate(gallery.sample(weights))
+        return known[1]
 
-    def find(self, query: Aspects, request: Request) -> list[Match]:
-        """Rank the collection for a query of one row, and return the best of it."""
-        plain = request.weights == SUBJECT_ONLY
-        held = self.embeddings() if plain else self.joined()
-        rows = self._rows(held, request)
-        if not len(rows):
-            return []
+    def find(self, query: Aspects, request: Request) -> tuple[list[Match], str]:
+        """Rank the collection for a query of one row; return the best of it, and how."""
         # Copies may take places of the first k, so a few more are looked at.
         k = 2 * request.k if request.folded else request.k
         own = [id_ for key, id_ in request.left_out if key == self.key]
-        vectors = held.vectors if len(rows) == len(held.ids) else held.vectors[rows]
         # What is left out is ranked along: ranking the rest alone would copy the whole matrix.
-        best, similarities = rank(weigh(query, request.weights), vectors, k + len(own))
-        ids = held.ids[rows[best[0]]]
-        kept = np.flatnonzero(~np.isin(ids, own))[:k]
-        ids, similarities = ids[kept], similarities[:, kept]
+        ranking = self.collection.gallery.search(
+            query, request.weights, request.filters, k + len(own)
+        )
+        kept = np.flatnonzero(~np.isin(ranking.ids, own))[:k]
+        ids, similarities = ranking.ids[kept], ranking.similarities[kept]
+        if not len(ids):
+            return [], ranking.method
         groups = [[int(id_)] for id_ in ids]
         if request.folded:
             sketches = self.collection.vectors_of([int(id_) for id_ in ids], "sketch")
             groups = fold(ids, sketches, COPY)[: request.k]
-        similarity = dict(zip(map(int, ids), map(float, similarities[0]), strict=True))
+        similarity = dict(zip(map(int, ids), map(float, similarities), strict=True))
         wanted = [id_ for group in groups for id_ in group]
         records = {record.id: record for record in self.collection.pictures(wanted)}
         calibration = self.calibration(request.weights)
@@ -206,9 +176,11 @@ class Searcher:
                         tuple(records[id_] for id_ in here[1:]),
                     )
                 )
-        return matches
+        return matches, ranking.method
 
-    def search_file(self, source: Path | bytes, k: int, max_pixels: int) -> Found:
+    def search_file(
+        self, source: Path | bytes, k: int, max_pixels: int, filters: Filters = NO_FILTERS
+    ) -> Found:
         """Find the pictures most similar to a picture file.
 
         Raises:
@@ -222,7 +194,7 @@ class Searcher:
         query = self.embedder.describe_pictures(pixels[None])
         extracted = time.perf_counter()
         times = (decoded - started, extracted - decoded)
-        return search([self], query, Request(k), *times)
+        return search([self], query, Request(k, filters=filters), *times)
 
     def search_like(self, id_: int, k: int) -> Found:
         """Find the pictures most similar to one of the collection, itself left out.
@@ -231,24 +203,6 @@ class Searcher:
             LookalikeError: when the picture is not in the collection any more.
         """
         return search([self], self.aspects(id_), Request(k, left_out={(self.key, id_)}))
-
-    def _rows(self, held: Embeddings, request: Request) -> Indices:
-        """Return the rows that pass the filters."""
-        allowed = np.ones(len(held.ids), bool)
-        if not request.filters.empty:
-            ids = np.fromiter(self.collection.matching(request.filters), np.int64)
-            allowed = np.isin(held.ids, ids)
-        return np.flatnonzero(allowed)
-
-    def _scale(self, weights: Weights) -> Matrix:
-        """Return the root of each number's weight, so that products of two are weighted means."""
-        width = self.embedder.dimension
-        rest = self.joined().vectors.shape[1] - width
-        texture = self.embedder.texture.dimension if self.embedder.texture else 0
-        parts = [weights.subject] * width
-        parts += [weights.colour] * (rest - texture) + [weights.texture] * texture
-        roots: Matrix = np.sqrt(np.asarray(parts, np.float32) / weights.total)
-        return roots
 
 
 def search(
@@ -264,11 +218,16 @@ def search(
         decoding, features: the seconds that making the query took, for the timings.
     """
     started = time.perf_counter()
-    matches = [match for searcher in searchers for match in searcher.find(query, request)]
+    matches: list[Match] = []
+    method = EXACT
+    for searcher in searchers:
+        found, how = searcher.find(query, request)
+        matches += found
+        method = how if method == EXACT else method  # one that is approximate makes the whole so
     # Sorting is stable: equal similarities keep the order of the collections.
     matches.sort(key=lambda match: -match.similarity)
-    compared = sum(len(searcher.embeddings().ids) for searcher in searchers)
+    compared = sum(searcher.collection.count()[0] for searcher in searchers)
     compared -= len(request.left_out)
     ranking = time.perf_counter() - started
     timings = Timings(decoding * 1e3, features * 1e3, ranking * 1e3)
-    return Found(tuple(matches[: request.k]), compared, timings)
+    return Found(tuple(matches[: request.k]), compared, timings, method)

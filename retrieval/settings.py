@@ -29,6 +29,9 @@ VISITORS = HOME / "visitors"
 RECEIVED = HOME / "received"
 DOWNLOADS = HOME / "downloads"
 
+# Where the vectors of new collections are to be: the address of a Milvus, or "" for this machine.
+MILVUS_URI = os.environ.get("LOOKALIKE_MILVUS_URI", "")
+
 BUNDLED_MODEL = ASSETS / "models" / "lookalike-vgg16.onnx"
 BUNDLED_PCA = ASSETS / "pca.pkl"
 STARTER_COLLECTION = ASSETS / "starter" / "collection"

@@ -19,6 +19,12 @@ def pack(vector: Matrix | None, aspect: Aspect) -> bytes:
     return b"" if vector is None else vector.astype(COLUMNS[aspect][1]).tobytes()
 
 
+def unpack(blob: bytes, aspect: Aspect) -> Matrix:
+    """Return a vector `(k,)` as it was packed, unit."""
+    vector: Matrix = to_unit(np.frombuffer(blob, COLUMNS[aspect][1])[None])[0]
+    return vector
+
+
 def read_all(store: Store, aspect: Aspect) -> Embeddings:
     """Read all vectors of one aspect, ordered by path; zeros where the aspect is not kept."""
     column, kind = COLUMNS[aspect]
@@ -65,14 +71,3 @@ def read_some(store: Store, ids: Sequence[int], aspect: Aspect) -> Matrix:
     for vector, row in zip(vectors, rows, strict=True):
         vector[: len(row)] = row
     return to_unit(vectors)
-
-
-def read_one(store: Store, id_: int, aspect: Aspect) -> Matrix | None:
-    """Return a unit vector `(1, k)` of one picture, or None when it is not here any more."""
-    column, kind = COLUMNS[aspect]
-    rows = store.rows(
-        f"SELECT {column} FROM pictures JOIN contents ON content = contents.id "
-        "WHERE pictures.id = ?",
-        id_,
-    )
-    return to_unit(np.frombuffer(rows[0][0], kind)[None]) if rows else None

@@ -36,9 +36,20 @@ class Workspace:
     """The model and the collections of a running app; safe to use from several threads."""
 
     def __init__(
-        self, model: Path, pca: Path | None, gpu: bool = True, texture: Path | None = None
+        self,
+        model: Path,
+        pca: Path | None,
+        gpu: bool = True,
+        texture: Path | None = None,
+        milvus: str = "",
     ) -> None:
-        """Serve with the model in a file, and the PCAs of its features and textures."""
+        """Serve with the model in a file, and the PCAs of its features and textures.
+
+        Args:
+            milvus: the address of the Milvus where the vectors of new collections are to be,
+                visitors' own excepted; "" keeps them beside the records.
+        """
+        self.milvus = milvus
         self._model = model
         self._pca = pca
         self._gpu = gpu
@@ -144,7 +155,9 @@ class Workspace:
                     )
         folder = new_folder(self.library, name)
         originals = folder / ORIGINALS
-        return self.serve(Collection.create(folder, name, root or originals, self.embedder))
+        return self.serve(
+            Collection.create(folder, name, root or originals, self.embedder, self.milvus)
+        )
 
     def rename(self, key: str, name: str) -> None:
         """Change what people call a collection."""

@@ -25,13 +25,17 @@ def write(
         with store.thumbnails as database:
             database.executemany(
                 "INSERT OR REPLACE INTO thumbnails VALUES (?, ?)",
-                [(content.sha256, content.thumbnail) for content in contents],
+                [(c.sha256, c.thumbnail) for c in contents if c.thumbnail],
             )
         with store.change() as database:
             database.executemany(
-                "INSERT OR IGNORE INTO contents "
+                "INSERT INTO contents "
                 "(sha256, width, height, taken, embedding, colour, texture, sketch) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+                # Vectors that had gone elsewhere, and are not needed there any more.
+                "ON CONFLICT (sha256) DO UPDATE SET embedding = excluded.embedding, "
+                "colour = excluded.colour, texture = excluded.texture "
+                "WHERE length(contents.embedding) = 0",
                 [
                     (
                         *(c.sha256, c.width, c.height, c.taken),
@@ -85,6 +89,8 @@ def prune(store: Store) -> None:
 def forget_contents(store: Store, hashes: Iterable[str]) -> None:
     """Forget contents and the pictures that have them."""
     rows = [(sha256,) for sha256 in hashes]
+    if not rows:
+        return
     with store.change() as database:
         database.executemany(
             "DELETE FROM pictures WHERE content = (SELECT id FROM contents WHERE sha256 = ?)",

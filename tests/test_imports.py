@@ -20,6 +20,9 @@ TORCH = {"torch", "torchvision", "onnx", "onnxscript", "safetensors"}
 WEB = {"gradio", "gradio_client", "fastapi", "starlette", "pydantic"}
 OURS = {"retrieval", "export"}
 APP = PROJECT / "requirements.txt"
+EXTRAS = PROJECT / "retrieval" / "requirements-scale.txt"
+# What only those import who were asked for a Milvus, a Ray cluster or object storage.
+SCALE = {"pymilvus", "milvus_lite", "ray", "fsspec", "s3fs", "pyarrow"}
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -65,7 +68,7 @@ def required(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("files", "requirements"),
-    [([*ENGINE, *PAGES], [APP]), (EXPORT, [APP, PROJECT / "export" / "requirements.txt"])],
+    [([*ENGINE, *PAGES], [APP, EXTRAS]), (EXPORT, [APP, PROJECT / "export" / "requirements.txt"])],
     ids=["the app", "the export"],
 )
 def test_everything_that_is_imported_is_required(
@@ -74,7 +77,7 @@ def test_everything_that_is_imported_is_required(
     names = set().union(*map(required, requirements))
     if "gradio" in names:
         names |= {name.replace("_", "-") for name in WEB}  # Gradio's own, and part of its interface
-    provided_by = packages_distributions()
+    provided_by = {name: [name] for name in SCALE} | packages_distributions()
     missing = {
         f"{package} in {name_of(path)}"
         for path in files
@@ -96,6 +99,13 @@ def loaded_by(statement: str) -> set[str]:
 def test_nothing_that_the_engine_imports_loads_torch_or_gradio() -> None:
     modules = [f"retrieval.{path.stem}" for path in ENGINE if path.stem != "__init__"]
     assert not loaded_by(f"import {', '.join(modules)}") & (TORCH | WEB)
+
+
+def test_nothing_of_milvus_or_ray_is_loaded_unless_it_is_asked_for() -> None:
+    modules = [f"retrieval.{path.stem}" for path in ENGINE if path.stem != "__init__"]
+    assert not loaded_by(f"import {', '.join(modules)}") & SCALE
+    # Gradio loads fsspec itself.
+    assert not loaded_by("import retrieval.pages.server") & {"pymilvus", "milvus_lite", "ray"}
 
 
 def test_the_help_of_the_export_needs_no_torch() -> None:

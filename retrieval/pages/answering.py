@@ -106,14 +106,13 @@ class Answers:
 
 def sample(held: Sequence[Searcher], n: int) -> list[markup.Placed]:
     """Choose pictures from all over the collections, the same at each visit."""
-    counts = [len(searcher.embeddings().ids) for searcher in held]
-    # Ids stand in the order of paths, so equal steps visit every folder in turn.
+    counts = [searcher.collection.count()[0] for searcher in held]
+    # Equal steps in the order of the paths visit every folder in turn.
     rows = np.linspace(0, sum(counts), min(n, sum(counts)), endpoint=False).astype(int)
     chosen: list[markup.Placed] = []
     for searcher, end, count in zip(held, np.cumsum(counts), counts, strict=True):
         here = rows[(rows >= end - count) & (rows < end)] - (end - count)
-        ids = (int(id_) for id_ in searcher.embeddings().ids[here])
-        chosen += [(searcher.key, picture) for picture in searcher.collection.pictures(ids)]
+        chosen += [(searcher.key, picture) for picture in searcher.collection.at(here)]
     return chosen
 
 

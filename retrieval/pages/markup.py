@@ -96,7 +96,11 @@ def truth(
 ) -> str:
     """Say what computed the results, over how many pictures, and how long it took."""
     text = words.TRUTH.format(
-        name=name, embedder=embedder, provider=provider, compared=f"{compared:,}"
+        name=name,
+        embedder=embedder,
+        provider=provider,
+        compared=f"{compared:,}",
+        how=words.TRUTH_HOW.format(method=found.method) if found else "",
     )
     if found:
         times = found.timings

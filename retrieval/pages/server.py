@@ -293,6 +293,7 @@ def serve(
     port: int | None,
     share: bool,
     password: str | None,
+    milvus: str,
     tell: Callable[[str], None],
 ) -> None:
     """Run the app until it is stopped.
@@ -303,6 +304,7 @@ def serve(
         port: None takes the first free one from 7860.
         share: make a public link.
         password: lets the owner change the collections from anywhere.
+        milvus: the address of the Milvus where the vectors of new collections are to be.
         tell: says to whoever has started it where it is.
 
     Raises:
@@ -311,11 +313,14 @@ def serve(
     path = model or settings.BUNDLED_MODEL
     pca = settings.pca_path(path)
     gpu = not settings.ON_ZERO_GPU
-    workspace = Workspace(path, pca, gpu=gpu, texture=settings.texture_path(pca))
+    texture = settings.texture_path(pca)
+    workspace = Workspace(path, pca, gpu=gpu, texture=texture, milvus=milvus)
     # The first one served is the one that the page opens with.
     if pictures is not None:
         embedder = workspace.embedder
-        key = workspace.serve(collection_for(settings.COLLECTIONS, pictures, None, embedder))
+        key = workspace.serve(
+            collection_for(settings.COLLECTIONS, pictures, None, embedder, milvus)
+        )
         bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
         workspace.build(key, pictures, bounds)
     workspace.open_library(settings.COLLECTIONS)

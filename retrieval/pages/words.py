@@ -104,7 +104,8 @@ EMPTY_BUILDING = "The first pictures appear here in a moment."
 NONE_PASS_TITLE = "No picture passes"
 NONE_PASS = 'No picture here has all that you ask for under "Only some pictures". Ask for less.'
 
-TRUTH = "{compared} pictures of {name} compared, exactly · {embedder} · {provider}"
+TRUTH = "{compared} pictures of {name}{how} · {embedder} · {provider}"
+TRUTH_HOW = " compared, {method}"
 TRUTH_TIMES = " · {total} ms (opening {decoding}, features {features}, ranking {ranking})"
 
 BUILDING_SCAN = "Looking through the folder of {name} ..."

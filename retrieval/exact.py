@@ -1,0 +1,124 @@
+"""The default gallery: vectors that lie beside the pictures' records, ranked exactly in memory."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from retrieval.embedding import Aspects
+from retrieval.errors import LookalikeError
+from retrieval.gallery import RANKED, Described, Ranking
+from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, balance, weigh
+from retrieval.ranking import rank
+from retrieval.records import Aspect, Embeddings
+from retrieval.reduction import Matrix
+from retrieval.schema import COLUMNS
+from retrieval.store import Store
+from retrieval.vectors import pack, read_all, read_some
+
+
+class ExactGallery:
+    """The vectors of a collection's own file; safe to use from several threads.
+
+    New pictures bring theirs along with their records, in one transaction (`retrieval.writing`);
+    `add` and `remove` are for vectors that come from another gallery, or go there.
+    """
+
+    def __init__(self, store: Store, matching: Callable[[Filters], Sequence[int]]) -> None:
+        """Rank what a store holds.
+
+        Args:
+            matching: returns the ids of the pictures that pass filters.
+        """
+        self._store = store
+        self._matching = matching
+        self._lock = threading.Lock()
+        self._subject: Embeddings | None = None
+        self._joined: Embeddings | None = None  # all aspects side by side, once they are asked for
+        self._widths: tuple[int, ...] = ()  # of each of them
+
+    def add(self, pictures: Sequence[Described]) -> None:
+        """Keep the vectors of pictures that have none here; the others have the same ones."""
+        columns = [COLUMNS[aspect][0] for aspect in RANKED]
+        with self._store.change() as database:
+            database.executemany(
+                f"UPDATE contents SET {', '.join(f'{column} = ?' for column in columns)} "
+                "WHERE id = (SELECT content FROM pictures WHERE id = ?) AND length(embedding) = 0",
+                [
+                    (*(pack(picture.vectors.get(aspect), aspect) for aspect in RANKED), picture.id)
+                    for picture in pictures
+                ],
+            )
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Drop the vectors of pictures, whose records stay."""
+        blank = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)
+        with self._store.change() as database:
+            database.executemany(
+                f"UPDATE contents SET {blank} "
+                "WHERE id = (SELECT content FROM pictures WHERE id = ?)",
+                [(id_,) for id_ in ids],
+            )
+
+    def count(self) -> int:
+        """Return how many pictures have vectors here."""
+        rows = self._store.rows(
+            "SELECT count(*) FROM pictures JOIN contents ON content = contents.id "
+            "WHERE length(embedding) > 0"
+        )
+        return int(rows[0][0])
+
+    def search(self, query: Aspects, weights: Weights, filters: Filters, k: int) -> Ranking:
+        """Rank all pictures that pass the filters; equal ones stand in the order of their paths."""
+        held = self.read("subject") if weights == SUBJECT_ONLY else self._all_aspects()
+        vectors, ids = held.vectors, held.ids
+        if filters != NO_FILTERS:
+            rows = np.flatnonzero(np.isin(ids, np.fromiter(self._matching(filters), np.int64)))
+            vectors, ids = vectors[rows], ids[rows]
+        if not len(ids):
+            return Ranking(ids, np.empty(0, np.float32))
+        best, similarities = rank(weigh(query, weights), vectors, k)
+        return Ranking(ids[best[0]], similarities[0])
+
+    def fetch(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
+        """Return vectors `(n, k)`; zeros where a picture or its aspect is not known."""
+        return read_some(self._store, ids, aspect)
+
+    def read(self, aspect: Aspect) -> Embeddings:
+        """Return all vectors of an aspect; the subject's are held, and read anew after a change."""
+        if aspect != "subject":
+            return read_all(self._store, aspect)
+        with self._lock:
+            held = self._subject
+            if held is None or held.revision != self.state():
+                held = self._subject = read_all(self._store, "subject")
+            return held
+
+    def state(self) -> int:
+        """Return the revision of the collection."""
+        return int(self._store.fact("revision"))
+
+    def sample(self, weights: Weights) -> Matrix:
+        """Return the vectors of all pictures, weighted so that two multiply to a weighted mean."""
+        if weights == SUBJECT_ONLY:
+            return self.read("subject").vectors
+        joined = self._all_aspects().vectors
+        sample: Matrix = joined * balance(weights, self._widths)
+        return sample
+
+    def _all_aspects(self) -> Embeddings:
+        """Return all aspects side by side, `(n, k + c + t)`."""
+        subject = self.read("subject")
+        with self._lock:
+            held = self._joined
+            if held is None or held.revision != subject.revision:
+                colour = read_all(self._store, "colour")
+                texture = read_all(self._store, "texture")
+                if not len(subject.ids) == len(colour.ids) == len(texture.ids):
+                    # Somebody changed it between the reads; the next search sees all of it.
+                    raise LookalikeError("The collection has just changed. Search again.")
+                parts = [subject.vectors, colour.vectors, texture.vectors]
+                self._widths = tuple(part.shape[1] for part in parts)
+                held = self._joined = replace(subject, vectors=np.hstack(parts))
+            return held

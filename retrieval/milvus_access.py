@@ -1,0 +1,141 @@
+"""The way to a Milvus: its address, how one is let in, and its errors in sentences."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrieval.errors import LookalikeError
+
+log = logging.getLogger(__name__)
+
+INSTALL = "pip install -r retrieval/requirements-scale.txt"
+SECONDS = 10.0  # that one request may take; searching takes milliseconds
+# Without these, channels to one address share what they know of it, and for minutes do not notice
+# that a server is back.
+RECONNECTING = {"grpc.use_local_subchannel_pool": 1, "grpc.max_reconnect_backoff_ms": 1000}
+
+
+class MilvusError(LookalikeError):
+    """Milvus could not be asked, or would not do it."""
+
+
+class MilvusAwayError(MilvusError):
+    """Milvus does not answer; it may in a moment."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a gallery is: an address as Milvus' client takes it, and a collection there."""
+
+    uri: str  # "FILE.db", "http://HOST:19530", "https://..."
+    name: str
+
+    def __post_init__(self) -> None:
+        """Refuse an address with a secret, since addresses are written down and shown."""
+        if "@" in self.uri:
+            raise LookalikeError(
+                "The address of Milvus may not hold a password, since it is written down. Put "
+                "USER:PASSWORD or the token into LOOKALIKE_MILVUS_TOKEN."
+            )
+        if not re.match(r"(https?|tcp|unix)://.", self.uri) and not self.uri.endswith(".db"):
+            raise LookalikeError(
+                f"{self.uri} is no address of Milvus. Name a file that ends in .db, or "
+                "http://HOST:19530."
+            )
+
+
+def resolve(uri: str) -> str:
+    """Return the address that can be written down: that of a file whole, others as they are."""
+    return uri if "://" in uri else str(Path(uri).expanduser().resolve())
+
+
+def access() -> dict[str, Any]:
+    """Return how one is let in, as Milvus' client takes it.
+
+    From the environment alone: secrets are never written beside a collection.
+    """
+    names = {
+        "token": "LOOKALIKE_MILVUS_TOKEN",
+        "db_name": "LOOKALIKE_MILVUS_DATABASE",
+        "server_pem_path": "LOOKALIKE_MILVUS_SERVER_PEM",
+        "ca_pem_path": "LOOKALIKE_MILVUS_CA_PEM",
+        "client_pem_path": "LOOKALIKE_MILVUS_CLIENT_PEM",
+        "client_key_path": "LOOKALIKE_MILVUS_CLIENT_KEY",
+    }
+    return {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
+
+
+def connect(uri: str) -> Any:
+    """Return a client of a Milvus.
+
+    Raises:
+        LookalikeError: when its package is not installed, or it does not answer.
+    """
+    try:
+        from pymilvus import MilvusClient
+    except ImportError as error:
+        raise LookalikeError(f"Milvus needs more packages. Install them with: {INSTALL}") from error
+    # It prints every error with its traceback, before it raises it.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
+    with explained():
+        return MilvusClient(uri=uri, timeout=SECONDS, grpc_options=RECONNECTING, **access())
+
+
+def message_of(error: BaseException | None) -> str:
+    """Return what an error and those that it comes from say; the first often hides the reason."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))  # Milvus' client raises errors from themselves
+        said = getattr(error, "details", None)  # of gRPC
+        parts.append(str(said() if callable(said) else getattr(error, "message", "") or error))
+        if callable(code := getattr(error, "code", None)):
+            parts.append(str(code()))
+        error = error.__cause__
+    return ", from: ".join(parts)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the errors of Milvus and of the way there into sentences."""
+    try:
+        yield
+    except (LookalikeError, ImportError):
+        raise
+    except Exception as error:
+        names = [cls.__name__ for cls in type(error).__mro__]
+        if not {"MilvusException", "RpcError", "FutureTimeoutError"} & set(names):
+            raise
+        text = message_of(error)
+        log.warning("Milvus: %s", text[:500])
+        raise error_for(text) from error
+
+
+def error_for(text: str) -> MilvusError:
+    """Return what to tell people of an error of Milvus."""
+    low = text.lower()
+    if re.search(r"unauthenticated|auth\w* (check|fail)|api key|password|permission.?denied", low):
+        return MilvusError(
+            "Milvus does not let this program in. Check the token in LOOKALIKE_MILVUS_TOKEN, and "
+            "that its user may do this."
+        )
+    if re.search(r"lock|in use by another|already opened", low) and ".db" in low:
+        return MilvusError(
+            "Another program has that Milvus file open. Close it, or start a server for both: "
+            "milvus-lite server --data-dir FOLDER"
+        )
+    if re.search(r"unavailable|connect|deadline|timeout|refused|unreachable|reset", low):
+        return MilvusAwayError(
+            "The Milvus server that holds the vectors does not answer. Try again in a moment; if "
+            "it stays so, start the server or check its address."
+        )
+    if re.search(r"quota|rate limit|memory|disk", low):
+        return MilvusError("The Milvus server has no room or time left just now. Try again later.")
+    return MilvusError(
+        "Milvus could not do that, and the log says why. Try again; what was finished is kept."
+    )

@@ -1,0 +1,155 @@
+"""The outbox of a collection: which of its pictures another place has yet to be told of.
+
+Where the vectors lie on a server, no transaction spans both. So every change of the records also
+notes the picture's id, in the same transaction (triggers see to it); afterwards the server is told,
+and only then is the note struck. A kill at any moment leaves notes that are delivered again, and
+telling something twice does no harm, since the server knows pictures by their ids. This is the
+"transactional outbox" (Richardson, "Microservices Patterns", 2018, ch. 3).
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from retrieval.gallery import RANKED, Described, Gallery
+from retrieval.records import Aspect
+from retrieval.reduction import Matrix
+from retrieval.schema import COLUMNS
+from retrieval.store import Store
+from retrieval.vectors import unpack
+from retrieval.writing import forget_contents
+
+BATCH = 500
+FOLLOWING, MOVING = "outbox", "moving"  # what has to reach a collection's gallery, and its next one
+VECTORS = ", ".join(COLUMNS[aspect][0] for aspect in RANKED)
+# What is noted, of which row, and whether the picture has another content than it had.
+CHANGES = (
+    ("INSERT", "NEW", "1"),
+    ("UPDATE OF path, label, content", "NEW", "NEW.content IS NOT OLD.content"),
+    ("DELETE", "OLD", "1"),
+)
+
+
+class Outbox:
+    """Notes of the changes in a collection, kept in a table of it."""
+
+    def __init__(self, store: Store, name: str = FOLLOWING) -> None:
+        self._store = store
+        self._name = name
+
+    def begin(self, database: sqlite3.Connection, everything: bool) -> None:
+        """Take notes from now on, in the transaction of the caller.
+
+        Args:
+            everything: note all pictures there are.
+        """
+        name = self._name
+        database.execute(
+            f"CREATE TABLE IF NOT EXISTS {name} "
+            "(n INTEGER PRIMARY KEY AUTOINCREMENT, picture INTEGER NOT NULL, other INTEGER)"
+        )
+        for number, (change, row, other) in enumerate(CHANGES):
+            database.execute(
+                f"CREATE TRIGGER IF NOT EXISTS {name}_{number} AFTER {change} ON pictures "
+                f"BEGIN INSERT INTO {name} (picture, other) VALUES ({row}.id, {other}); END"
+            )
+        if everything:
+            database.execute(f"INSERT INTO {name} (picture) SELECT id FROM pictures ORDER BY id")
+
+    def end(self, database: sqlite3.Connection) -> None:
+        """Take no notes any more, in the transaction of the caller."""
+        for number in range(len(CHANGES)):
+            database.execute(f"DROP TRIGGER IF EXISTS {self._name}_{number}")
+        database.execute(f"DROP TABLE IF EXISTS {self._name}")
+
+    @property
+    def exists(self) -> bool:
+        """Whether notes are taken."""
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return bool(self._store.rows(query, self._name))
+
+    def __len__(self) -> int:
+        """Return how many notes there are."""
+        return int(self._store.rows(f"SELECT count(*) FROM {self._name}")[0][0])
+
+    def deliver(self, source: Gallery, target: Gallery, blank: bool) -> Iterator[int]:
+        """Tell `target` of every change; yield the number of notes after each batch of them.
+
+        Args:
+            source: knows the vectors that do not lie beside the records.
+            blank: drop those that do, once the target has them.
+        """
+        while notes := self._store.rows(
+            f"SELECT n, picture FROM {self._name} ORDER BY n LIMIT {BATCH}"
+        ):
+            ids = sorted({picture for _, picture in notes})
+            rows = self._rows(ids)
+            found = self._vectors(rows, source)
+            target.add([_described(row, found[row[0]]) for row in rows if row[0] in found])
+            target.remove(sorted(set(ids) - {row[0] for row in rows}))
+            with self._store.transaction() as database:
+                database.executemany(
+                    f"DELETE FROM {self._name} WHERE n = ?", [(n,) for n, _ in notes]
+                )
+                if blank:
+                    self._blank(database, [row[0] for row in rows])
+            # What is nowhere any more is forgotten, so that the next run reads its file again.
+            forget_contents(self._store, [row[6] for row in rows if row[0] not in found])
+            yield len(notes)
+
+    def _rows(self, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Return those of the pictures that are here: fields of `Described`, hash and vectors."""
+        query = (
+            f"SELECT pictures.id, path, label, width, height, taken, sha256, {VECTORS} "
+            "FROM pictures JOIN contents ON content = contents.id WHERE pictures.id = ?"
+        )
+        return [row for id_ in ids for row in self._store.rows(query, id_)]
+
+    def _vectors(
+        self, rows: Sequence[tuple[Any, ...]], source: Gallery
+    ) -> dict[int, dict[Aspect, Matrix]]:
+        """Return the vectors by the pictures' ids: from the records, or else from `source`."""
+        found: dict[int, dict[Aspect, Matrix]] = {}
+        for row in rows:
+            blobs = zip(RANKED, row[7:], strict=True)
+            vectors = {aspect: unpack(blob, aspect) for aspect, blob in blobs if blob}
+            if "subject" in vectors:
+                found[row[0]] = vectors
+        # The picture's own, or those of a copy, but not while they are of another content there.
+        owners_of = (
+            "SELECT pictures.id FROM pictures JOIN contents ON content = contents.id "
+            "WHERE sha256 = ? AND NOT EXISTS "
+            f"(SELECT 1 FROM {self._name} WHERE picture = pictures.id AND other)"
+        )
+        asked = {
+            row[0]: [id_ for (id_,) in self._store.rows(owners_of, row[6])]
+            for row in rows
+            if row[0] not in found
+        }
+        if not asked:
+            return found
+        ids = sorted({id_ for owners in asked.values() for id_ in owners})
+        fetched = {aspect: source.fetch(ids, aspect) for aspect in RANKED}
+        known = {id_: at for at, id_ in enumerate(ids) if fetched["subject"][at].any()}
+        for id_, owners in asked.items():
+            at = next((known[owner] for owner in owners if owner in known), None)
+            if at is not None:
+                found[id_] = {aspect: rows[at] for aspect, rows in fetched.items() if rows.size}
+        return found
+
+    def _blank(self, database: sqlite3.Connection, ids: Sequence[int]) -> None:
+        """Drop the vectors beside the records, unless another picture's are still to be told."""
+        blank = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)
+        # A vector of zeros stays: fetched from elsewhere, it would look like none.
+        database.executemany(
+            f"UPDATE contents SET {blank} WHERE id = (SELECT content FROM pictures WHERE id = ?) "
+            "AND embedding <> zeroblob(length(embedding)) AND NOT EXISTS ("
+            f"SELECT 1 FROM {self._name} JOIN pictures ON picture = pictures.id "
+            "WHERE content = contents.id)",
+            [(id_,) for id_ in ids],
+        )
+
+
+def _described(row: tuple[Any, ...], vectors: dict[Aspect, Matrix]) -> Described:
+    id_, path, label, width, height, taken = row[:6]
+    return Described(id_, path, label, width, height, taken, vectors)

@@ -1,0 +1,408 @@
+"""Vectors in Milvus, against a real Milvus Lite server: the same answers, whatever is killed."""
+
+import base64
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.changes import find_changes
+from retrieval.collection import Collection
+from retrieval.embedding import Aspects, Embedder
+from retrieval.errors import LookalikeError
+from retrieval.indexing import index_folder
+from retrieval.milvus import MilvusGallery
+from retrieval.milvus_access import MilvusError, Place
+from retrieval.query import Filters, Weights
+from retrieval.records import Content, Entry
+from retrieval.reduction import Matrix, to_unit
+from retrieval.search import Request, Searcher, search
+from tests.made import MeanColour, need, save_hues
+from tests.servers import Server, milvus_lite
+
+need("milvus_lite", "pip install -r tests/requirements.txt")
+
+WIDTHS = (32, 12, 8)
+MIX = Weights(subject=1, colour=0.5, texture=0.5)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+    """A Milvus Lite of this file's own."""
+    with milvus_lite(tmp_path_factory.mktemp("milvus")) as running:
+        yield running
+
+
+@pytest.fixture
+def uri(server: tuple[Server, str]) -> str:
+    return server[1]
+
+
+def of_width(width: int) -> Embedder:
+    """Return an embedder whose card names so many numbers."""
+    extractor = MeanColour()
+    extractor.card = replace(extractor.card, dimension=width)
+    return Embedder(extractor)
+
+
+def clouds(n: int, width: int, seed: int) -> Matrix:
+    """Return unit vectors that lie in 20 clouds, as pictures' do."""
+    generator = np.random.default_rng(seed)
+    centres = generator.normal(size=(20, width))
+    return to_unit(centres[generator.integers(0, 20, n)] + generator.normal(size=(n, width)))
+
+
+def fill(folder: Path, n: int, uri: str = "", seed: int = 0) -> Collection:
+    """Make a collection of `n` made-up pictures, its vectors in Milvus where an address is given.
+
+    Every seventh is a copy of the one before it: another file of the same bytes.
+    """
+    collection = Collection.create(folder, "made", None, of_width(WIDTHS[0]), milvus=uri)
+    parts = [clouds(n, width, seed + at) for at, width in enumerate(WIDTHS)]
+    generator = np.random.default_rng(seed)
+    contents, entries = [], []
+    for i in range(n):
+        width, height = (int(side) for side in generator.integers(500, 3000, 2))
+        day = f"20{i % 24:02}-{1 + i % 12:02}-0{1 + i % 9} 12:00:00"
+        content = i - 1 if i % 7 == 6 else i
+        label = ('quoted "a"', "b\\c", "ü")[i % 3]
+        path = f"{label}/{('one', 'one%', 'One')[i % 2]}/{i:05}.jpg".replace("\\", "/")
+        entries.append(Entry(path, 10, 10, label, f"{content:064x}", details='{"of": "Süd"}'))
+        if content == i:
+            vectors = (part[i] for part in parts)
+            subject, colour, texture = vectors
+            contents.append(
+                Content(f"{i:064x}", width, height, day, subject, b"jpeg", colour, texture)
+            )
+    for start in range(0, n, 1000):
+        collection.write(entries[start : start + 1000], contents[start : start + 1000])
+    collection.write(entries, contents)
+    return collection
+
+
+@pytest.fixture(scope="module")
+def both(
+    server: tuple[Server, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Searcher, Searcher]]:
+    """The same 2,000 pictures twice: exact in memory, and in Milvus."""
+    folder = tmp_path_factory.mktemp("both")
+    embedder = of_width(WIDTHS[0])
+    with fill(folder / "a", 2000) as here, fill(folder / "b", 2000, server[1]) as there:
+        yield Searcher(here, embedder), Searcher(there, embedder)
+
+
+def queries(n: int) -> list[Aspects]:
+    """Return queries near the clouds that `fill` draws from."""
+    parts = [clouds(2000, width, at)[:n] for at, width in enumerate(WIDTHS)]
+    noise = np.random.default_rng(9)
+    parts = [to_unit(part + 0.5 * noise.normal(size=part.shape)) for part in parts]
+    return [Aspects(*(part[row : row + 1] for part in parts)) for row in range(n)]
+
+
+def found(searcher: Searcher, query: Aspects, request: Request) -> tuple[list[str], list[float]]:
+    matches = search([searcher], query, request).matches
+    return [m.picture.path for m in matches], [m.similarity for m in matches]
+
+
+WEIGHTS = [Weights(), Weights(subject=0, colour=1), Weights(subject=0, texture=0.5), MIX]
+FILTERS = [
+    Filters(),
+    Filters(label='quoted "a"'),
+    Filters(label="ü", shape="portrait", megapixels=2),
+    Filters(folder="b/c/one%"),
+    Filters(folder="ü", since="2009", until="2014-06"),
+    Filters(words="SÜD", label="b\\c"),
+    Filters(label="no such"),
+]
+
+
+@pytest.mark.parametrize("weights", WEIGHTS, ids=["subject", "colours", "texture", "mixture"])
+@pytest.mark.parametrize(
+    "filters",
+    FILTERS,
+    ids=["all", "label", "shape and size", "folder", "dates", "words", "none"],
+)
+def test_flat_ranks_as_the_exact_ranking_does(
+    both: tuple[Searcher, Searcher], weights: Weights, filters: Filters
+) -> None:
+    here, there = both
+    for query in queries(3):
+        request = Request(24, weights, filters)
+        mine, theirs = found(here, query, request), found(there, query, request)
+        assert theirs[1] == pytest.approx(mine[1], abs=2e-3)
+        # Copies are equally similar, and may stand in either order.
+        steps = zip(mine[1], mine[1][1:], strict=False)
+        for end in (at for at, (near, far) in enumerate(steps, 1) if near - far > 4e-3):
+            assert set(theirs[0][:end]) == set(mine[0][:end])
+    assert search([there], query, request).method == "exact"
+
+
+def test_the_vectors_are_in_milvus_and_the_records_and_sketches_here(
+    both: tuple[Searcher, Searcher],
+) -> None:
+    here, there = (searcher.collection for searcher in both)
+    kept = "SELECT sum(length(embedding) + length(colour) + length(texture)) FROM contents"
+    assert here.store.rows(kept)[0][0] > 100_000
+    assert there.store.rows(kept) == [(0,)]
+    assert there.gallery.count() == there.count()[0] == 2000
+    for aspect in ("subject", "colour", "texture"):
+        mine, theirs = here.embeddings(aspect), there.embeddings(aspect)
+        assert theirs.vectors == pytest.approx(mine.vectors, abs=1e-3)
+        id_ = there.pictures()[7].id
+        assert there.embedding(id_, aspect) == pytest.approx(mine.vectors[7:8], abs=1e-3)
+    assert there.embedding(123_456) is None
+
+
+def test_confidence_is_judged_alike(both: tuple[Searcher, Searcher]) -> None:
+    for weights in (Weights(), MIX):
+        mine, theirs = (searcher.calibration(weights) for searcher in both)
+        assert theirs.middle == pytest.approx(mine.middle, abs=0.02)
+        assert theirs.spread == pytest.approx(mine.spread, abs=0.02)
+
+
+def test_more_like_this_leaves_the_picture_itself_out(both: tuple[Searcher, Searcher]) -> None:
+    here, there = both
+    mine, theirs = here.collection.pictures()[5], there.collection.pictures()[5]
+    expected = [m.similarity for m in here.search_like(mine.id, 5).matches]
+    found_ = there.search_like(theirs.id, 5)
+    assert [m.similarity for m in found_.matches] == pytest.approx(expected, abs=1e-3)
+    assert theirs.id not in [m.picture.id for m in found_.matches]
+    assert found_.compared == 1999
+
+
+def test_hnsw_finds_nearly_all_and_says_what_it_is(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    embedder = of_width(WIDTHS[0])
+    with fill(tmp_path / "a", 3000) as a, fill(tmp_path / "b", 3000, uri) as b:
+        assert isinstance(b.gallery, MilvusGallery)
+        b.gallery.settle(["NO_SUCH_INDEX", "HNSW"])
+        here, there = Searcher(a, embedder), Searcher(b, embedder)
+        shared = 0
+        for query in queries(20):
+            mine, theirs = (found(each, query, Request(24))[1] for each in (here, there))
+            shared += sum(similarity >= mine[-1] - 1e-4 for similarity in theirs)
+        with capsys.disabled():
+            sys.stdout.write(f"\nHNSW, recall at 24 of 3,000 made-up: {shared / (20 * 24):.3f}\n")
+        assert shared >= 0.97 * 20 * 24
+        assert search([there], query, Request(24)).method == "approximate, HNSW"
+        assert search([there], query, Request(24, MIX)).method == "approximate, HNSW"
+        assert search([here, there], query, Request(24)).method == "approximate, HNSW"
+    # Opened again it knows.
+    with Collection(tmp_path / "b") as again:
+        searcher = Searcher(again, embedder)
+        assert search([searcher], query, Request(24)).method == "approximate, HNSW"
+        again.tune()  # 3,000 are few enough to compare with all
+        assert search([searcher], query, Request(24)).method == "exact"
+
+
+# Every change of the records reaches Milvus.
+
+
+def photos(folder: Path, embedder: Embedder, uri: str) -> Collection:
+    """Index six hues into Milvus; return the collection."""
+    wheel = {f"{kind}/{hue}.png": hue for hue in (0.0, 60.0, 120.0) for kind in "ab"}
+    save_hues(folder / "photos", {**wheel, "a/240.png": 240.0})
+    collection = Collection.create(folder / "kept", "hues", folder / "photos", embedder, milvus=uri)
+    index(collection, embedder)
+    return collection
+
+
+def index(collection: Collection, embedder: Embedder) -> None:
+    assert collection.root is not None
+    for _ in index_folder(
+        collection, collection.root, embedder, find_changes(collection, collection.root)
+    ):
+        pass
+
+
+def listed(collection: Collection, label: str = "") -> dict[str, float]:
+    """Return the paths and red parts of all that Milvus finds with a label."""
+    query = Aspects(*(np.ones((1, n), np.float32) for n in (3, 245, 0)))
+    ranking = collection.gallery.search(query, Weights(), Filters(label=label), 100)
+    ids = [int(id_) for id_ in ranking.ids]
+    reds = collection.vectors_of(ids, "subject")[:, 0]
+    paths = [picture.path for picture in collection.pictures(ids)]
+    return {path: round(float(red), 2) for path, red in zip(paths, reds, strict=True)}
+
+
+def test_added_changed_moved_and_deleted_files_are_so_in_milvus(
+    uri: str, tmp_path: Path, embedder: Embedder
+) -> None:
+    with photos(tmp_path, embedder, uri) as collection:
+        before = listed(collection)
+        assert before["a/0.0.png"] == before["b/0.0.png"] == 1
+        assert (before["a/120.0.png"], len(before)) == (0, 7)
+        folder = tmp_path / "photos"
+        (folder / "a" / "0.0.png").rename(folder / "b" / "moved.png")
+        (folder / "a" / "60.0.png").unlink()
+        save_hues(folder, {"a/120.0.png": 0.0, "a/new.png": 300.0})
+        # A copy of what is known, whose vectors are in Milvus alone.
+        (folder / "b" / "copy.png").write_bytes((folder / "a" / "240.png").read_bytes())
+        index(collection, embedder)
+        assert listed(collection, "a") == {"a/120.0.png": 1, "a/240.png": 0, "a/new.png": 0.71}
+        assert listed(collection, "b") == {
+            **{"b/0.0.png": 1, "b/60.0.png": 0.71, "b/120.0.png": 0},
+            **{"b/moved.png": 1, "b/copy.png": 0},
+        }
+        (folder / "captions.csv").write_text("filename,label\na/240.png,night\n")
+        index(collection, embedder)
+        assert listed(collection, "night") == {"a/240.png": 0}
+        ids = {p.path: p.id for p in collection.pictures()}
+        collection.exclude(["a/240.png", "b/copy.png"])
+        assert collection.gallery.count() == 6
+        assert not collection.gallery.fetch([ids["a/240.png"]], "subject").any()
+        # Its content is known and its vectors are gone everywhere: it is read anew.
+        collection.readmit(["a/240.png"])
+        index(collection, embedder)
+        assert listed(collection, "night") == {"a/240.png": 0}
+        assert collection.gallery.count() == collection.count()[0] == 7
+
+
+def test_a_server_that_dies_during_an_index_loses_nothing(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    save_hues(tmp_path / "photos", {f"{i % 3}/{i:03}.png": float(i) for i in range(120)})
+    with (
+        milvus_lite(tmp_path / "milvus") as (server, uri),
+        Collection.create(
+            tmp_path / "kept", "hues", tmp_path / "photos", embedder, milvus=uri
+        ) as collection,
+    ):
+        root = tmp_path / "photos"
+        steps = index_folder(collection, root, embedder, find_changes(collection, root))
+        while next(steps).done < 40:
+            pass
+        server.kill()
+        with pytest.raises(MilvusError, match="does not answer"):
+            list(steps)
+        written = collection.count()[0]
+        assert 40 < written < 120
+        server.start()
+        index(collection, embedder)
+        assert collection.gallery.count() == collection.count()[0] == 120
+        vectors = collection.embeddings().vectors
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_server_that_goes_away_during_a_search_is_a_sentence_until_it_is_back(
+    tmp_path: Path,
+) -> None:
+    query = queries(1)[0]
+    with (
+        milvus_lite(tmp_path / "milvus") as (server, uri),
+        fill(tmp_path / "c", 300, uri) as collection,
+    ):
+        searcher = Searcher(collection, of_width(WIDTHS[0]))
+        before = found(searcher, query, Request(5))
+        server.kill()
+        for _ in range(2):
+            with pytest.raises(MilvusError, match=r"does not answer\. Try again"):
+                found(searcher, query, Request(5))
+        # Taking a picture out works all the same, and Milvus learns of it later.
+        gone = before[0][0]
+        collection.exclude([gone])
+        server.start()
+        assert found(searcher, query, Request(5))[0][0] != gone
+        collection.deliver()
+        assert collection.gallery.count() == 299
+
+
+def test_an_address_where_nobody_is_gives_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MilvusError, match="does not answer"):
+        fill(tmp_path / "c", 3, "http://127.0.0.1:9")
+
+
+def test_vectors_of_another_model_and_another_owner_are_refused(uri: str, tmp_path: Path) -> None:
+    with fill(tmp_path / "a", 20, uri) as first, fill(tmp_path / "b", 20) as second:
+        place = first.place
+        assert place is not None
+        theirs = MilvusGallery(place, first.identity, "another model", first)
+        with pytest.raises(MilvusError, match="made with another model"):
+            theirs.count()
+        with second.store.transaction() as database:
+            second.settle_at(database, place)
+        with pytest.raises(MilvusError, match="not this one's"):
+            second.gallery.count()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """Milvus Lite's own service behind a guard: as Milvus, it lets in who has the token "root:ok".
+
+    Milvus Lite knows no tokens; what the guard says is what Milvus says.
+    """
+    import grpc
+    from milvus_lite.adapter.grpc.servicer import MilvusServicer
+    from milvus_lite.db import MilvusLite
+    from pymilvus.grpc_gen import milvus_pb2_grpc
+
+    class Guard(grpc.ServerInterceptor):
+        def intercept_service(self, proceed, details):
+            given = dict(details.invocation_metadata).get("authorization", "")
+            if given == base64.b64encode(b"root:ok").decode():
+                return proceed(details)
+
+            def refuse(request, context):
+                context.abort(
+                    grpc.StatusCode.UNAUTHENTICATED,
+                    "auth check failure, please check api key is correct",
+                )
+
+            return grpc.unary_unary_rpc_method_handler(refuse)
+
+    database = MilvusLite(str(tmp_path / "guarded"))
+    server = grpc.server(ThreadPoolExecutor(4), interceptors=[Guard()])
+    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(MilvusServicer(database), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop(0).wait()
+    database.close()
+
+
+def test_a_wrong_token_is_a_sentence_and_the_right_one_lets_in(
+    guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOKALIKE_MILVUS_TOKEN", "root:no")
+    with pytest.raises(MilvusError, match="Check the token in LOOKALIKE_MILVUS_TOKEN"):
+        fill(tmp_path / "c", 3, guarded)
+    monkeypatch.setenv("LOOKALIKE_MILVUS_TOKEN", "root:ok")
+    with Collection(tmp_path / "c") as collection:
+        collection.deliver()
+        assert collection.gallery.count() == 3
+        facts = str(collection.store.rows("SELECT * FROM facts"))
+        assert "root:ok" not in facts
+
+
+@pytest.mark.parametrize(
+    ("uri", "cure"),
+    [
+        ("ftp://somewhere", "http://HOST:19530"),
+        ("folder", r"ends in \.db"),
+        ("http://ada:secret@host:19530", "LOOKALIKE_MILVUS_TOKEN"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_the_cure(uri: str, cure: str) -> None:
+    with pytest.raises(LookalikeError, match=cure):
+        Place(uri, "pictures")
+
+
+def test_without_the_package_the_command_that_installs_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pymilvus", None)
+    with pytest.raises(LookalikeError, match=r"pip install -r retrieval/requirements-scale\.txt"):
+        fill(tmp_path / "c", 3, "http://127.0.0.1:9")
+
+
+def test_a_file_is_a_milvus_too(tmp_path: Path) -> None:
+    query = queries(1)[0]
+    with fill(tmp_path / "c", 50, str(tmp_path / "vectors.db")) as collection:
+        searcher = Searcher(collection, of_width(WIDTHS[0]))
+        assert len(found(searcher, query, Request(5))[0]) == 5
+        assert search([searcher], query, Request(5)).method == "exact"
