@@ -30,7 +30,7 @@ MOODS = [
     ("metal", "slate", ENDING, "f3", (-15, 16), "warm"),
     ("ivory", "walnut", LATE, "e5", (-55, 22), "window"),
     ("wood", "walnut", MIDDLE, "g8", (160, 18), "sun"),
-    ("marble", "marble", OPEN, "f3", (20, 40), "window"),
+    ("marble", "walnut", OPEN, "f3", (20, 36), "sun"),
     ("wood", "maple", START, "b8", (195, 16), "cool"),
     ("red", "maple", SICILIAN, "f6", (205, 36), "window"),
     ("ivory", "slate", ENDING, "d6", (60, 13), "warm"),
