@@ -15,7 +15,7 @@ from retrieval import settings
 from retrieval.bundle import pack
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
-from retrieval.commands import bench, evaluate, paper, publish
+from retrieval.commands import bench, evaluate, move, paper, publish
 from retrieval.commands.reading import bring_up_to_date, features_of
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
@@ -96,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     paper.add(commands, common)
     bench.add(commands, common)
     publish.add(commands)
+
+    move.add(commands)
 
     check = commands.add_parser("check", help="verify that a collection is whole")
     check.add_argument("--name", help="the collection (default: the only one there is)")

@@ -335,11 +335,16 @@ class Collection:
         """What tells this collection from all others, by which its vectors elsewhere are known."""
         return self.store.fact("identity", "")
 
+    def identify(self, database: sqlite3.Connection) -> None:
+        """Give the collection an identity, unless it has one, in the transaction of the caller."""
+        database.execute(
+            "INSERT OR IGNORE INTO facts VALUES ('identity', ?)", (secrets.token_hex(8),)
+        )
+
     def settle_at(self, database: sqlite3.Connection, place: Place | None) -> None:
         """Say where the vectors are from now on, in the transaction of the caller."""
         facts = {"milvus": place.uri if place else "", "milvus_name": place.name if place else ""}
-        if not self.identity:
-            facts["identity"] = secrets.token_hex(8)
+        self.identify(database)
         database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
         following = Outbox(self.store)
         if place:

@@ -81,6 +81,27 @@ class ExactGallery:
         best, similarities = rank(weigh(query, weights), vectors, k)
         return Ranking(ids[best[0]], similarities[0])
 
+    def widths(self) -> dict[Aspect, int]:
+        """Return how many numbers each aspect has that is kept."""
+        longest = ", ".join(f"max(length({COLUMNS[aspect][0]}))" for aspect in RANKED)
+        lengths = self._store.rows(f"SELECT {longest} FROM contents")[0]
+        return {
+            aspect: length // np.dtype(COLUMNS[aspect][1]).itemsize
+            for aspect, length in zip(RANKED, lengths, strict=True)
+            if length
+        }
+
+    def clear(self) -> None:
+        """Drop all vectors, and give the room that they took back to the disk."""
+        blank = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)
+        with self._store.change() as database:
+            # A vector of zeros stays: fetched from elsewhere, it would look like none.
+            database.execute(
+                f"UPDATE contents SET {blank} WHERE embedding <> zeroblob(length(embedding))"
+            )
+        with self._store.held():
+            self._store.database.execute("VACUUM")
+
     def fetch(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
         """Return vectors `(n, k)`; zeros where a picture or its aspect is not known."""
         return read_some(self._store, ids, aspect)

@@ -63,6 +63,10 @@ class Gallery(Protocol):
         """Rank the pictures that pass the filters by the weighted mean of their cosines."""
         ...
 
+    def widths(self) -> dict[Aspect, int]:
+        """Return how many numbers each aspect has that is kept."""
+        ...
+
     def fetch(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
         """Return vectors `(n, k)`; zeros where a picture or its aspect is not known."""
         ...

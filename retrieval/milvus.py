@@ -165,6 +165,10 @@ class MilvusGallery:
             return Ranking(found, share * similarities, self._method(aspect))
         return self._mix(wanted, conditions, k)
 
+    def widths(self) -> dict[Aspect, int]:
+        """Return how many numbers each aspect has that is kept."""
+        return dict(self._widths) if self.exists() else {}
+
     def fetch(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
         """Return vectors `(n, k)`; zeros where a picture or its aspect is not known."""
         if aspect not in RANKED:
@@ -234,7 +238,7 @@ class MilvusGallery:
             self._index(list(widths), KINDS[0][1])
             self._widths = dict(widths)
 
-    def settle(self, kinds: Sequence[str] | None = None) -> None:
+    def settle(self, kinds: Sequence[str] = ()) -> None:
         """Give the collection the kind of index that suits its size; searches wait for it.
 
         Args:
