@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from retrieval.database import connection, explained
+from retrieval.database import connection, damaged, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.exact import ExactGallery
@@ -65,7 +65,7 @@ class Collection:
                 "python -m retrieval index FOLDER"
             )
         self.store = Store(folder, read_only)  # public for what checks and mends it
-        version = int(self._fact("format_version"))
+        version = self._number("format_version")
         if version > FORMAT_VERSION:
             raise LookalikeError(
                 f"The collection {self.name} was made by a newer version of this program. "
@@ -170,14 +170,14 @@ class Collection:
         return {
             "fingerprint": self._fact("fingerprint"),
             "embedder": self.embedder,
-            "dimension": int(self._fact("dimension")),
+            "dimension": self._number("dimension"),
             "card": json.loads(self._fact("card")),
         }
 
     @property
     def revision(self) -> int:
         """A number that grows with every change."""
-        return int(self._fact("revision"))
+        return self._number("revision")
 
     def is_of(self, embedder: Embedder) -> bool:
         """Whether the embeddings kept here can be compared with those of `embedder`."""
@@ -502,6 +502,12 @@ class Collection:
 
     def _fact(self, key: str) -> str:
         return self.store.fact(key)
+
+    def _number(self, key: str) -> int:
+        try:
+            return int(self._fact(key))
+        except ValueError as error:
+            raise LookalikeError(damaged(self.folder.name)) from error
 
     def _all(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         return self.store.rows(query, *values)

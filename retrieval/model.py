@@ -151,15 +151,23 @@ class OnnxExtractor:
             options.add_session_config_entry("session.x64quantprecision", "1")
         self._session: Any
         try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+            self._session = ort.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            self.card = ModelCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+            # A file may open and still be harmed inside: it has to have computed something.
+            side = self.card.preprocessing.side
+            probe = np.zeros((1, side, side, 3), np.uint8)
+            features = self._session.run(["features"], {"images": probe})[0]
+            if features.shape != (1, self.card.dimension) or not np.isfinite(features).all():
+                raise ValueError(f"features of the shape {features.shape}")
+        except LookalikeError:
+            raise
+        except Exception as error:  # ONNX Runtime's own have no common class
             raise LookalikeError(
                 f"{path.name} is damaged or not a model. Copy it again, or make it anew with: "
                 "python -m export"
             ) from error
-        self.card = ModelCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
-        side = self.card.preprocessing.side
-        probe = np.zeros((1, side, side, 3), np.uint8)
         if gpu and has_cuda_driver():
             with suppress(Exception):
                 ort.preload_dlls()

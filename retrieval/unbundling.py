@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +26,7 @@ from retrieval.images import SUFFIXES
 from retrieval.library import ORIGINALS, folders_in, new_folder
 from retrieval.records import Aspect, Content, Entry
 from retrieval.schema import COLUMNS
-from retrieval.zips import check_table, storable
+from retrieval.zips import BROKEN, check_table, is_of_the_file, storable
 
 MAX_PICTURES = 1_000_000
 MAX_TEXT_BYTES = 1_000 * 2**20
@@ -65,6 +64,8 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LookalikeError(_damaged(path)) from error
         except OSError as error:
+            if is_of_the_file(error):
+                raise LookalikeError(_damaged(path)) from error
             raise explain_os_error(error, path) from error
         finally:
             shutil.rmtree(making, ignore_errors=True)
@@ -250,8 +251,12 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         check_table(path, 400 * 2**20)
         with zipfile.ZipFile(path) as bundle:
             yield bundle
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*BROKEN, NotImplementedError) as error:
         raise LookalikeError(_damaged(path)) from error
+    except OSError as error:
+        if is_of_the_file(error):
+            raise LookalikeError(_damaged(path)) from error
+        raise explain_os_error(error, path) from error
 
 
 def _read(bundle: zipfile.ZipFile, name: str, most: int) -> bytes:

@@ -1,6 +1,7 @@
 """The vectors of a collection, an aspect at a time: how they are kept, and how they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def unpack(blob: bytes, aspect: Aspect) -> Matrix:
 def read_all(store: Store, aspect: Aspect) -> Embeddings:
     """Read all vectors of one aspect, ordered by path; zeros where the aspect is not kept."""
     column, kind = COLUMNS[aspect]
-    with store.held(), store.database as database:
+    with _whole(store), store.held(), store.database as database:
         database.execute("BEGIN")
         revision = int(store.fact("revision"))
         n = database.execute("SELECT count(content) FROM pictures").fetchone()[0]
@@ -66,8 +67,21 @@ def read_some(store: Store, ids: Sequence[int], aspect: Aspect) -> Matrix:
         "WHERE pictures.id = ?"
     )
     blobs = [blob for id_ in ids for (blob,) in store.rows(query, id_) or [(b"",)]]
-    rows = [np.frombuffer(blob, kind) for blob in blobs]
+    with _whole(store):
+        rows = [np.frombuffer(blob, kind) for blob in blobs]
     vectors = np.zeros((len(rows), max(map(len, rows), default=0)), np.float32)
     for vector, row in zip(vectors, rows, strict=True):
         vector[: len(row)] = row
     return to_unit(vectors)
+
+
+@contextmanager
+def _whole(store: Store) -> Iterator[None]:
+    """Say that a collection is damaged where its counts, types and lengths contradict each other.
+
+    A page of the file may be torn or written by somebody else; SQLite does not notice.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise LookalikeError(damaged(store.folder.name)) from error

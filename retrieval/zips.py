@@ -1,5 +1,7 @@
 """Zip files from anybody: what is safe in them is unpacked, the rest is named with its reason."""
 
+import errno
+import lzma
 import os
 import re
 import stat
@@ -16,6 +18,11 @@ from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.images import SUFFIXES
 
 CHUNK = 2**20
+# What zipfile and the unpackers below it raise at broken bytes, beside OSError without a number.
+BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, ValueError, RuntimeError, IndexError, KeyError, MemoryError),
+)
 # The table at the end of the file, before it is read into memory: names of 250 characters and
 # what zipfile keeps of each.
 MAX_TABLE_BYTES = 24 * 2**20
@@ -80,17 +87,29 @@ def unpack(archive: Path, folder: Path, bounds: ZipBounds) -> Unpacked:
                     result.files.append(relative)
                 except _SkipError as reason:
                     result.skipped.append((name, str(reason)))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, ValueError, EOFError) as error:
-        raise LookalikeError(
-            f"{archive.name} is damaged or not a zip file. Make it anew and try again."
-        ) from error
     except NotImplementedError as error:
         raise LookalikeError(
             f"{archive.name} is of a kind of zip that cannot be read. Make an ordinary one."
         ) from error
+    except (zipfile.LargeZipFile, *BROKEN) as error:
+        raise LookalikeError(
+            f"{archive.name} is damaged or not a zip file. Make it anew and try again."
+        ) from error
     except OSError as error:
+        if is_of_the_file(error):
+            raise LookalikeError(
+                f"{archive.name} is damaged or not a zip file. Make it anew and try again."
+            ) from error
         raise explain_os_error(error, archive) from error
     return result
+
+
+def is_of_the_file(error: OSError) -> bool:
+    """Whether broken bytes are to blame, and not the disk.
+
+    bz2 gives no number; a table that leads to before the beginning is an invalid place to go to.
+    """
+    return error.errno in (None, errno.EINVAL)
 
 
 def storable(name: str) -> PurePosixPath | None:
@@ -233,9 +252,9 @@ def _chunks(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
         raise _SkipError(
             "It is packed in a way that cannot be read. Use another program."
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+    except BROKEN as error:
         raise _SkipError(damaged) from error
     except OSError as error:
-        if error.errno is None:  # bz2 and lzma say so of broken bytes
+        if is_of_the_file(error):
             raise _SkipError(damaged) from error
         raise

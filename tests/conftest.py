@@ -13,11 +13,10 @@ from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.features import extract_files
-from retrieval.images import Preprocessing
 from retrieval.indexing import index_folder
-from retrieval.model import ModelCard, OnnxExtractor
+from retrieval.model import OnnxExtractor
 from retrieval.reduction import fit_pca, save_pca
-from tests.made import mean_colour, need, noise, save_hues
+from tests.made import mean_colour, noise, save_hues, save_tiny_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -93,42 +92,8 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real ONNX file of ours in miniature: mean colour of 32x32 pixels, map of a single place.
-
-    Its texture is the largest value of each colour.
-    """
-    onnx = need("onnx", "pip install -r export/requirements.txt")
-    helper, kinds = onnx.helper, onnx.TensorProto
-    nodes = [
-        helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["planes"], ["floats"], to=kinds.FLOAT),
-        helper.make_node("Div", ["floats", "white"], ["pixels"]),
-        helper.make_node(
-            "AveragePool", ["pixels"], ["feature_map"], kernel_shape=[32, 32], strides=[32, 32]
-        ),
-        helper.make_node("Flatten", ["feature_map"], ["features"]),
-        helper.make_node("GlobalMaxPool", ["pixels"], ["brightest"]),
-        helper.make_node("Flatten", ["brightest"], ["texture"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "mean colour",
-        [helper.make_tensor_value_info("images", kinds.UINT8, ["n", 32, 32, 3])],
-        [
-            helper.make_tensor_value_info("features", kinds.FLOAT, ["n", 3]),
-            helper.make_tensor_value_info("feature_map", kinds.FLOAT, ["n", 3, 1, 1]),
-            helper.make_tensor_value_info("texture", kinds.FLOAT, ["n", 3]),
-        ],
-        [helper.make_tensor("white", kinds.FLOAT, [], [255.0])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    card = ModelCard(
-        "tiny", "pool5", "mean", 3, "1" * 64, Preprocessing(32, "squash", "bilinear", 32)
-    )
-    helper.set_model_props(model, card.to_metadata())
-    path = tmp_path_factory.mktemp("models") / "tiny.onnx"
-    onnx.save(model, path)
-    return path
+    """A real ONNX file of ours in miniature, see `tests.made`."""
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx")
 
 
 @pytest.fixture

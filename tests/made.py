@@ -85,6 +85,45 @@ def extracted(embedder: Embedder) -> int:
     return sum(embedder.extractor.batches)
 
 
+def save_tiny_model(path: Path) -> Path:
+    """Write a real ONNX file of ours in miniature, and return its path.
+
+    Its feature is the mean colour of 32x32 pixels, its map a single place, its texture the largest
+    value of each colour.
+    """
+    onnx = need("onnx", "pip install -r export/requirements.txt")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["planes"], ["floats"], to=kinds.FLOAT),
+        helper.make_node("Div", ["floats", "white"], ["pixels"]),
+        helper.make_node(
+            "AveragePool", ["pixels"], ["feature_map"], kernel_shape=[32, 32], strides=[32, 32]
+        ),
+        helper.make_node("Flatten", ["feature_map"], ["features"]),
+        helper.make_node("GlobalMaxPool", ["pixels"], ["brightest"]),
+        helper.make_node("Flatten", ["brightest"], ["texture"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mean colour",
+        [helper.make_tensor_value_info("images", kinds.UINT8, ["n", 32, 32, 3])],
+        [
+            helper.make_tensor_value_info("features", kinds.FLOAT, ["n", 3]),
+            helper.make_tensor_value_info("feature_map", kinds.FLOAT, ["n", 3, 1, 1]),
+            helper.make_tensor_value_info("texture", kinds.FLOAT, ["n", 3]),
+        ],
+        [helper.make_tensor("white", kinds.FLOAT, [], [255.0])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    card = ModelCard(
+        "tiny", "pool5", "mean", 3, "1" * 64, Preprocessing(32, "squash", "bilinear", 32)
+    )
+    helper.set_model_props(model, card.to_metadata())
+    onnx.save(model, path)
+    return path
+
+
 KINDS = ("checks", "clouds", "dots", "stripes")
 
 
