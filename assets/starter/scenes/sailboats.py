@@ -20,7 +20,7 @@ MOODS = [
     ("rose", -70, 0.35, 2, "tan", "hills", 0.10),
     ("overcast", 60, 0.60, 5, "mixed", "islands", 0.30),
     ("golden", -100, 0.55, 10, "spinnakers", "none", 0.30),
-    ("dawn", 24, 0.25, 3, "tan", "islands", 0.08),
+    ("dawn", 24, 0.25, 3, "white", "islands", 0.08),
     ("noon", 80, 0.25, 1, "stripes", "cliffs", 0.30),
     ("storm", -75, 0.85, 2, "white", "none", 0.60),
     ("sunset", 75, 0.50, 4, "mixed", "hills", 0.20),
