@@ -69,8 +69,15 @@ MAX_SAVED_BYTES = 500 * 2**20  # of pictures in one ZIP of results
 FETCH_FOR_VISITORS = os.environ.get("LOOKALIKE_FETCH") == "1"
 FETCH_SECONDS = 15.0
 SHARE_SECONDS = 120.0  # for downloading the tunnel's program and connecting, once
+# What a visitor may ask for in a minute. A click is one request, an upload two, and while a
+# collection is built the page asks once a second how far it is.
+VISITOR_REQUESTS = int(os.environ.get("LOOKALIKE_REQUESTS") or 180)
+# Uploads and downloads on their way: deleted after an hour, and at every start.
+TEMPORARY = (RECEIVED, DOWNLOADS)
+TEMPORARY_BYTES = 2 * 2**30
+TEMPORARY_SECONDS = 3600.0
 # Searches that wait; whoever comes when the queue is full is told to try again.
-MAX_QUEUE = 64
+MAX_QUEUE = int(os.environ.get("LOOKALIKE_QUEUE") or 64)
 # What one self-test on the page may ask for. Queries are spread over the classes; 2,000 put the
 # figures within two points. A comparison runs the network over each of its pictures anew.
 MAX_TEST_QUERIES = 2_000

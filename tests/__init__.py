@@ -6,6 +6,8 @@ import shutil
 import tempfile
 
 # Before anything imports retrieval.settings, which reads it once: no test touches the collections
-# of this machine. Subprocesses inherit it.
-os.environ["LOOKALIKE_HOME"] = tempfile.mkdtemp(prefix="lookalike-tests-")
-atexit.register(shutil.rmtree, os.environ["LOOKALIKE_HOME"], ignore_errors=True)
+# of this machine. Subprocesses inherit it, or are given a home of their own.
+if "LOOKALIKE_TESTS" not in os.environ:
+    os.environ["LOOKALIKE_TESTS"] = "1"
+    os.environ["LOOKALIKE_HOME"] = tempfile.mkdtemp(prefix="lookalike-tests-")
+    atexit.register(shutil.rmtree, os.environ["LOOKALIKE_HOME"], ignore_errors=True)

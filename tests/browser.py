@@ -46,6 +46,18 @@ def running_app(
 
     What it prints is in `app.log` of its home.
     """
+    with running_process(home, *arguments, program=program, environment=environment) as running:
+        yield running[0]
+
+
+@contextmanager
+def running_process(
+    home: Path,
+    *arguments: str,
+    program: Path = PROJECT / "app.py",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[str, int]]:
+    """Do what `running_app` does, and yield the number of the process as well."""
     port = free_port()
     log = home / "app.log"
     home.mkdir(parents=True, exist_ok=True)
@@ -69,7 +81,7 @@ def running_app(
                 time.sleep(0.25)
         else:
             raise RuntimeError(f"the app does not answer: {log.read_text()}")
-        yield address
+        yield address, process.pid
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -6,6 +6,7 @@ apart by a word that the browser thinks up, which whoever learns it may use as w
 """
 
 import json
+import math
 import re
 import traceback
 from collections import OrderedDict
@@ -13,12 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
 
 from retrieval import settings
 from retrieval.pages import words
 from retrieval.pages.handover import Handover
-from retrieval.pages.sessions import Asgi, Message, Receive, Send, visitor_of_scope
+from retrieval.pages.pace import Pace
+from retrieval.pages.sessions import Access, Asgi, Message, Receive, Send, visitor_of_scope
+from retrieval.temporary import bytes_in
 
 API = "/gradio_api/"
 OPEN = re.compile(
@@ -39,10 +44,12 @@ class _RefusedError(Exception):
 class Gate:
     """Lets requests through to Gradio; plain ASGI, so that streams stay streams."""
 
-    def __init__(self, app: Asgi, handover: Handover) -> None:
+    def __init__(self, app: Asgi, handover: Handover, access: Access) -> None:
         self.app = app
         self.handover = handover
+        self.access = access
         self.sessions = Sessions()
+        self.pace = Pace(settings.VISITOR_REQUESTS)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a sentence."""
@@ -70,9 +77,7 @@ class Gate:
                 sentence, status = str(error), error.status
             else:
                 traceback.print_exc()
-            # Gradio's page shows the one, its Python client the other.
-            body = {"detail": sentence, "error": sentence}
-            await JSONResponse(body, status)(scope, receive, send)
+            await _refuse(sentence, status, send)
 
     async def _pass(self, name: str, scope: Message, receive: Receive, send: Send) -> None:
         if not OPEN.fullmatch(name):
@@ -85,15 +90,31 @@ class Gate:
             self._admit(name.removeprefix("heartbeat/"), visitor)
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
-        elif name == "upload":
+            return
+        self._keep_pace(scope, visitor)
+        if name == "upload":
+            if not await run_in_threadpool(has_room):
+                raise _RefusedError(words.NO_ROOM, 507)
             most = settings.MAX_UPLOAD_BYTES + settings.MAX_REQUEST_BYTES
-            await self.app(scope, _bounded(receive, most), self._naming(visitor, send))
+            await self.app(scope, _uploaded(receive, most), self._naming(visitor, send))
         elif name.startswith("mcp"):
             await self.app(scope, _bounded(receive, settings.MAX_REQUEST_BYTES), send)
         else:
             body = self._checked(await _body(receive, settings.MAX_REQUEST_BYTES), visitor)
             scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
-            await self.app(scope, _replayed(body, receive), send)
+            await self.app(scope, _replayed(body, receive), _politely(send))
+
+    def _keep_pace(self, scope: Message, visitor: str) -> None:
+        """Refuse a visitor who asks too often; the owner may ask as often as they like."""
+        request = Request(scope)
+        if self.access.is_owner(request):
+            return
+        # Who has no cookie is known by the address: a program, or a browser that refuses them.
+        # Cookies can be made up, so what holds in any case is the bound of the queue.
+        address = request.client.host if request.client else ""
+        seconds = self.pace.seconds_to_wait(visitor or f"at {address}")
+        if seconds:
+            raise _RefusedError(words.TOO_OFTEN.format(n=math.ceil(seconds)), 429)
 
     def _admit(self, session: str, visitor: str) -> None:
         if not self.sessions.admits(session, visitor):
@@ -114,7 +135,7 @@ class Gate:
         return json.dumps(_without_meta(request)).encode()
 
     def _naming(self, visitor: str, send: Send) -> Send:
-        """Answer an upload with names in place of paths."""
+        """Answer an upload with names in place of paths, or a refusal with a sentence of ours."""
         started: list[Message] = []
         body = b""
 
@@ -126,15 +147,29 @@ class Gate:
             body += message.get("body", b"")
             if message.get("more_body"):
                 return
-            start, answer = started[0], body
-            if start["status"] == 200:
-                paths = json.loads(body)
-                names = [self.handover.offer(Path(path), visitor) for path in paths]
-                answer = json.dumps(names).encode()
+            start = started[0]
+            if start["status"] != 200:
+                large = start["status"] == 413 or body.decode() == words.LARGE_REQUEST
+                sentence = words.LARGE_REQUEST if large else words.NO_REQUEST
+                await _refuse(sentence, 413 if large else start["status"], send)
+                return
+            paths = json.loads(body)
+            names = [self.handover.offer(Path(path), visitor) for path in paths]
+            answer = json.dumps(names).encode()
             await send({**start, "headers": _with_length(start["headers"], len(answer))})
             await send({"type": "http.response.body", "body": answer})
 
         return send_names
+
+
+def has_room() -> bool:
+    """Whether one more upload fits in what temporary files may take."""
+    return kept_bytes() + settings.MAX_UPLOAD_BYTES <= settings.TEMPORARY_BYTES
+
+
+def kept_bytes() -> int:
+    """Return how many bytes of temporary files there are."""
+    return sum(bytes_in(folder) for folder in settings.TEMPORARY)
 
 
 class Sessions:
@@ -181,6 +216,50 @@ async def _body(receive: Receive, most: int) -> bytes:
             raise _RefusedError(words.LARGE_REQUEST, 413)
         if not message.get("more_body"):
             return bytes(body)
+
+
+def _uploaded(receive: Receive, most: int) -> Receive:
+    """Pass an upload on until it is too large or breaks off.
+
+    Gradio deletes what has come of it for this error alone.
+    """
+    received = 0
+
+    async def receive_upload() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if message["type"] == "http.disconnect":
+            raise MultiPartException(words.NO_REQUEST)
+        if received > most:
+            raise MultiPartException(words.LARGE_REQUEST)
+        return message
+
+    return receive_upload
+
+
+def _politely(send: Send) -> Send:
+    """Say in words of ours that too many wait."""
+    busy = False
+
+    async def send_politely(message: Message) -> None:
+        nonlocal busy
+        if message["type"] == "http.response.start" and message["status"] == 503:
+            busy = True
+            await _refuse(words.BUSY, 503, send)
+        elif not busy:
+            await send(message)
+
+    return send_politely
+
+
+async def _refuse(sentence: str, status: int, send: Send) -> None:
+    """Answer with a sentence: Gradio's page shows the one field, its Python client the other."""
+    body = json.dumps({"detail": sentence, "error": sentence}).encode()
+    headers = [(b"content-type", b"application/json")]
+    headers = _with_length(headers, len(body))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

@@ -51,6 +51,7 @@ from retrieval.pages.sharing import share as make_link
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
 from retrieval.pages.zero_gpu import mark_a_function
 from retrieval.sheets import open_original
+from retrieval.temporary import keep_swept
 from retrieval.unbundling import open_once
 from retrieval.uploads import Uploads
 from retrieval.visitors import VisitorBounds, Visitors
@@ -179,7 +180,7 @@ def launch(
             "middleware": [
                 (SecurityHeaders, (), {}),
                 (VisitorCookie, (), {}),
-                (Gate, (handover,), {}),
+                (Gate, (handover, library.access), {}),
             ],
         },
     )
@@ -332,8 +333,9 @@ def serve(
     if settings.ON_ZERO_GPU:
         mark_a_function()
     # Whoever might ask for them has gone with the run that made them.
-    for folder in (settings.RECEIVED, settings.DOWNLOADS):
+    for folder in settings.TEMPORARY:
         shutil.rmtree(folder, ignore_errors=True)
+    keep_swept(settings.TEMPORARY, settings.TEMPORARY_SECONDS)
     try:
         handover = Handover()
         app = build_app(workspace, library, handover)

@@ -1,0 +1,52 @@
+"""Folders of temporary files: bounded in bytes, and emptied of what nobody has come for."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+
+def bytes_in(folder: Path) -> int:
+    """Return how many bytes the files below a folder have."""
+    return sum(size for _, size, _ in _files(folder))
+
+
+def delete_old(folder: Path, seconds: float) -> int:
+    """Delete the files below a folder that are older than that, and the folders that this leaves
+    empty; return how many files went.
+
+    A file that cannot be deleted, since it is being sent on Windows, waits for the next time.
+    """
+    before, deleted = time.time() - seconds, 0
+    for path, _, modified in list(_files(folder)):
+        if modified < before:
+            with suppress(OSError):
+                path.unlink()
+                deleted += 1
+    for path in sorted(folder.rglob("*"), reverse=True):
+        with suppress(OSError):  # one that holds something, or that a file is just put into
+            if path.is_dir() and path.stat().st_mtime < before:
+                path.rmdir()
+    return deleted
+
+
+def keep_swept(folders: Sequence[Path], seconds: float, every: float = 60.0) -> None:
+    """Delete what is older than `seconds` in some folders from now on, in the background."""
+
+    def sweep() -> None:
+        while True:
+            time.sleep(every)
+            for folder in folders:
+                delete_old(folder, seconds)
+
+    threading.Thread(target=sweep, name="sweep temporary files", daemon=True).start()
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, int, float]]:
+    """Yield path, bytes and time of change (seconds since 1970) of each file."""
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # it went meanwhile
+            status = path.lstat()
+            if not path.is_dir():
+                yield path, status.st_size, status.st_mtime

@@ -1,0 +1,50 @@
+"""Temporary files: counted, and deleted in time."""
+
+import os
+import time
+from pathlib import Path
+
+from retrieval.temporary import bytes_in, delete_old, keep_swept
+
+
+def put(path: Path, size: int, age: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * size)
+    then = time.time() - age
+    os.utime(path, (then, then))
+    return path
+
+
+def test_what_nobody_came_for_goes_and_the_rest_stays(tmp_path: Path) -> None:
+    old = put(tmp_path / "a" / "old.jpg", 100, age=7200)
+    new = put(tmp_path / "b" / "new.jpg", 30, age=10)
+    os.utime(tmp_path / "a", (0, 0))
+    assert bytes_in(tmp_path) == 130
+    assert delete_old(tmp_path, 3600) == 1
+    assert not old.exists()
+    assert new.exists()
+    assert bytes_in(tmp_path) == 30
+
+
+def test_the_folder_of_a_deleted_file_goes_the_next_time(tmp_path: Path) -> None:
+    put(tmp_path / "a" / "old.jpg", 100, age=7200)
+    delete_old(tmp_path, 3600)
+    os.utime(tmp_path / "a", (0, 0))
+    delete_old(tmp_path, 3600)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_folder_is_no_problem(tmp_path: Path) -> None:
+    assert bytes_in(tmp_path / "none") == 0
+    assert delete_old(tmp_path / "none", 1) == 0
+
+
+def test_sweeping_goes_on_in_the_background(tmp_path: Path) -> None:
+    keep_swept([tmp_path / "one", tmp_path / "two"], 3600, every=0.01)
+    for name in ("one", "two"):
+        old = put(tmp_path / name / "old.jpg", 1, age=7200)
+        for _ in range(500):
+            if not old.exists():
+                break
+            time.sleep(0.01)
+        assert not old.exists()
