@@ -8,6 +8,8 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from retrieval.background import Once
 from retrieval.building import Builders
 from retrieval.building import Building as Building
@@ -72,6 +74,14 @@ class Workspace:
         """The model and its PCA; opening takes a moment, the first time."""
         with self._lock:
             return open_embedder(self._model, self._pca, self._gpu, self._texture)
+
+    def warm_up(self) -> None:
+        """Compute and look around once, in a thread, so that the first visitor need not wait."""
+        side = self.embedder.card.preprocessing.side
+        self.embedder.describe_pictures(np.zeros((1, side, side, 3), np.uint8))
+        for key in self.keys():
+            with suppress(LookalikeError):  # deleted meanwhile, or Milvus does not answer
+                self.searcher(key).calibration()
 
     # Which collections there are.
 

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from retrieval import settings
 from retrieval.building import Builders, Building
 from retrieval.collection import Collection
+from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step
 from retrieval.library import discarded, empty_trash, find_collection, folder_of
@@ -287,3 +289,23 @@ def test_a_new_picture_is_searchable_while_the_rest_is_read(
     wait_for(lambda: len(searcher.embeddings().ids) > 0)
     assert finished(workspace, key).step.done == 46
     assert len(searcher.embeddings().ids) == 46
+
+
+def test_warming_up_reads_the_vectors_and_runs_the_network_before_anybody_asks(
+    workspace: Workspace, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = workspace.create("wheel", wheel)
+    build(workspace, key, wheel)
+    shapes: list[tuple[int, ...]] = []
+    describe = type(workspace.embedder).describe_pictures
+
+    def note(self: Embedder, pictures: np.ndarray) -> Aspects:
+        shapes.append(pictures.shape)
+        return describe(self, pictures)
+
+    monkeypatch.setattr(type(workspace.embedder), "describe_pictures", note)
+    workspace.warm_up()
+    assert len(shapes) == 1
+    calibrated = workspace.searcher(key).calibration()
+    monkeypatch.setattr("retrieval.search.calibrate", lambda _: pytest.fail("once more"))
+    assert workspace.searcher(key).calibration() == calibrated

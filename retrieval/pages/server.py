@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -336,6 +337,7 @@ def serve(
     for folder in settings.TEMPORARY:
         shutil.rmtree(folder, ignore_errors=True)
     keep_swept(settings.TEMPORARY, settings.TEMPORARY_SECONDS)
+    threading.Thread(target=workspace.warm_up, name="warm up", daemon=True).start()
     try:
         handover = Handover()
         app = build_app(workspace, library, handover)
