@@ -1,6 +1,5 @@
 """The collections of a running app: made, built, renamed, deleted and brought back."""
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -258,24 +257,6 @@ def test_pace_and_time_left_come_from_what_was_done() -> None:
     assert state.rate(110.0) == pytest.approx(2.0)
     assert state.seconds_left(110.0) == pytest.approx(15.0)
     assert Building(Step(0, 50, 0, 0), started=100.0).seconds_left(110.0) is None
-
-
-def test_older_collections_are_brought_up_to_date(
-    workspace: Workspace, wheel: Path, collections: Path
-) -> None:
-    key = workspace.create("wheel", wheel)
-    build(workspace, key, wheel)
-    workspace.stop()
-    with sqlite3.connect(collections / key / "collection.sqlite") as database:
-        database.execute("DROP TABLE excluded")
-        database.execute("ALTER TABLE pictures DROP COLUMN details")
-        database.execute("UPDATE facts SET value = '1' WHERE key = 'format_version'")
-    database.close()
-    with Collection(collections / key, read_only=True) as old:
-        assert old.pictures()[0].captions == {}
-    with Collection(collections / key) as collection:
-        assert collection.excluded() == set()
-        assert collection.count() == (6, 0)
 
 
 def test_a_new_picture_is_searchable_while_the_rest_is_read(
