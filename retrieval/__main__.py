@@ -10,18 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from retrieval import settings
 from retrieval.bundle import pack
+from retrieval.changes import Changes, find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.commands import bench, evaluate, move, paper, publish
 from retrieval.commands.reading import bring_up_to_date, features_of
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
+from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
 from retrieval.images import read_bounded
-from retrieval.library import collection_for, find_collection
+from retrieval.indexing import Bounds
+from retrieval.library import collection_for, collection_of, find_collection
 from retrieval.model import OnnxExtractor
+from retrieval.objects import Bucket, is_url
 from retrieval.query import Filters
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
 from retrieval.search import Searcher
@@ -70,7 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     index = commands.add_parser(
         "index", parents=[common], help="make a folder searchable, or bring it up to date"
     )
-    index.add_argument("folder", type=Path)
+    index.add_argument("folder", metavar="FOLDER|URL", help="a folder, or s3://BUCKET/...")
+    index.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="read and describe on this Ray cluster: auto, HOST:6379 or ray://HOST:10001",
+    )
     index.add_argument("--name", help="what to call the collection (default: the folder's name)")
     index.add_argument(
         "--milvus",
@@ -140,17 +150,51 @@ def _embedder(arguments: argparse.Namespace) -> Embedder:
 
 
 def _index(arguments: argparse.Namespace) -> None:
-    root: Path = arguments.folder
+    where: str = arguments.folder
     embedder = _embedder(arguments)
-    library, milvus = settings.COLLECTIONS, arguments.milvus
-    with collection_for(library, root, arguments.name, embedder, milvus) as collection:
-        changes = bring_up_to_date(collection, root, embedder)
+    library, name, milvus = settings.COLLECTIONS, arguments.name, arguments.milvus
+    opened = (
+        collection_of(library, where, name, embedder, milvus)
+        if is_url(where)
+        else collection_for(library, Path(where), name, embedder, milvus)
+    )
+    with opened as collection:
+        if is_url(where) or arguments.ray:
+            plan: Plan | Changes = _extract(collection, where, embedder, arguments)
+        else:
+            plan = bring_up_to_date(collection, Path(where), embedder)
         ready, unreadable = collection.count()
         print(
             f"{collection.name}: {ready:,} pictures ready, {unreadable:,} could not be read; "
-            f"{changes.unchanged:,} were known, {len(changes.vanished):,} are gone "
+            f"{plan.unchanged:,} were known, {len(plan.vanished):,} are gone "
             f"({embedder.extractor.provider})"
         )
+
+
+def _extract(
+    collection: Collection, where: str, embedder: Embedder, arguments: argparse.Namespace
+) -> Plan:
+    """Index with workers, here or on a Ray cluster; return what there was to do."""
+    bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+    source = Source(where if is_url(where) else str(Path(where).resolve()), is_url(where))
+    if source.is_url:
+        plan = plan_bucket(collection, Bucket(where))
+    else:
+        plan = plan_folder(find_changes(collection, Path(where)), Path(where))
+    run = here(source, embedder, bounds)
+    if arguments.ray:
+        from retrieval.cluster import on_ray
+
+        pca = _pca_of(arguments)
+        files = (arguments.model, pca, settings.texture_path(pca))
+        run = on_ray(arguments.ray, *files, source, bounds)
+    with tqdm(unit="picture", desc=collection.name, file=sys.stderr) as bar:
+        for step in carry_out(collection, plan, run):
+            bar.total = step.total
+            bar.update(step.done - bar.n)
+    for path, problem in collection.problems():
+        print(f"{path}: {problem}", file=sys.stderr)
+    return plan
 
 
 def _search(arguments: argparse.Namespace) -> None:

@@ -20,12 +20,13 @@ from filelock import FileLock
 
 from retrieval.database import connection, damaged, explained
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.exact import ExactGallery
 from retrieval.filtering import conditions_of, mentions
 from retrieval.gallery import Gallery
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place, resolve
+from retrieval.objects import Bucket, thumbnail_name
 from retrieval.outbox import Outbox
 from retrieval.query import Filters
 from retrieval.records import Aspect, Content, Embeddings, Entry, Move, PictureRecord
@@ -43,6 +44,8 @@ from retrieval.writing import prune, write
 
 # A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
 LISTED = 1_000_000
+THUMBNAILS_HELD = 2_000  # some 20 MB
+MAX_THUMBNAIL = 2**20  # bytes
 
 
 class Collection:
@@ -80,6 +83,8 @@ class Collection:
             with self.store.transaction() as database:
                 upgrade(database)
         self._opening = threading.Lock()
+        self._bucket: Bucket | None = None
+        self._thumbnails: dict[str, bytes] = {}  # of object storage, by their contents
         self._milvus: MilvusGallery | None = None
         self._exact = ExactGallery(self.store, self.matching)
         self._ids: tuple[int, list[int]] = (-1, [])  # a revision, and those of it by path
@@ -148,6 +153,11 @@ class Collection:
         """
         root = self._fact("root")
         return (self.folder / root).resolve() if root else None
+
+    @property
+    def url(self) -> str:
+        """Where the pictures are in object storage, with their thumbnails; "" for nowhere."""
+        return self.store.fact("url", "")
 
     @property
     def keeps_originals(self) -> bool:
@@ -480,7 +490,23 @@ class Collection:
             row = self.store.thumbnails.execute(
                 "SELECT jpeg FROM thumbnails WHERE sha256 = ?", (sha256,)
             ).fetchone()
-        return row[0] if row else None
+        if row:
+            return bytes(row[0])
+        return self._thumbnail_elsewhere(sha256) if self.url else None
+
+    def _thumbnail_elsewhere(self, sha256: str) -> bytes | None:
+        """Read a thumbnail from object storage; the last ones are held."""
+        held = self._thumbnails
+        if sha256 not in held:
+            with self._opening:
+                self._bucket = self._bucket or Bucket(self.url)
+            try:
+                held[sha256] = self._bucket.read(thumbnail_name(sha256), MAX_THUMBNAIL)
+            except PictureError:
+                return None
+            while len(held) > THUMBNAILS_HELD:
+                held.pop(next(iter(held)), None)
+        return held[sha256]
 
     def copy_to(self, folder: Path, root: str) -> None:
         """Write a compact copy into an empty folder, to be shipped and opened read-only.

@@ -98,14 +98,18 @@ def describe(card: ModelCard, reduction: Reduction | None) -> str:
 
 
 def open_embedder(
-    model: Path, pca: Path | None, gpu: bool = True, texture: Path | None = None
+    model: Path,
+    pca: Path | None,
+    gpu: bool = True,
+    texture: Path | None = None,
+    threads: int | None = None,
 ) -> Embedder:
     """Open a model and, unless they are None, the PCAs of its features and textures.
 
     On a CPU that is its sibling in 8 bits, where it has one. There need not be a PCA of the
     textures; then pictures are not compared by them.
     """
-    extractor = open_model(model, gpu=gpu)
+    extractor = open_model(model, threads, gpu)
     return Embedder(
         extractor,
         load_pca(pca, extractor.card) if pca else None,

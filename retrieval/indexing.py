@@ -48,7 +48,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """A file after the part of the work that runs in threads."""
 
     entry: Entry
@@ -105,7 +105,7 @@ def index_folder(
         total = len(changes.to_read)
         yield Step(0, total, 0, 0)
         for prepared in _batches(_prepare_all(changes, root, embedder, claims, bounds), batch):
-            contents = _compute(prepared, embedder)
+            contents = compute(prepared, embedder)
             computed = {content.sha256 for content in contents}
             entries: list[Entry] = []
             for item in prepared:
@@ -141,7 +141,7 @@ def _settle(entry: Entry, known: set[str], failed: dict[str, str]) -> Entry | No
     return None
 
 
-def _compute(prepared: list[_Prepared], embedder: Embedder) -> list[Content]:
+def compute(prepared: list[Prepared], embedder: Embedder) -> list[Content]:
     fresh = [(item, item.pixels) for item in prepared if item.pixels is not None]
     if not fresh:
         return []
@@ -165,10 +165,10 @@ def _compute(prepared: list[_Prepared], embedder: Embedder) -> list[Content]:
 
 def _prepare_all(
     changes: Changes, root: Path, embedder: Embedder, claims: _Claims, bounds: Bounds
-) -> Iterator[_Prepared]:
+) -> Iterator[Prepared]:
     """Yield the files in order, prepared by threads that run a bounded way ahead."""
     workers = available_cpus()
-    pending: deque[Future[_Prepared]] = deque()
+    pending: deque[Future[Prepared]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         for path in changes.to_read:
@@ -190,7 +190,7 @@ def _prepare(
     claims: _Claims,
     bounds: Bounds,
     captions: Mapping[str, Caption],
-) -> _Prepared:
+) -> Prepared:
     name = name_of(path, root)
     label, details = captioned(name, label_of(name), captions)
     size = modified = 0
@@ -207,10 +207,10 @@ def _prepare(
         data = read_bounded(path, bounds.bytes)
         sha256 = hashlib.sha256(data).hexdigest()
         if not claims.claim(sha256):
-            return _Prepared(entry())
+            return Prepared(entry())
         how = embedder.card.preprocessing
         picture = open_picture(data, scale_for(how), bounds.pixels)
-        return _Prepared(
+        return Prepared(
             entry(),
             preprocess(picture.image, how),
             picture.width,
@@ -220,12 +220,12 @@ def _prepare(
         )
     except (PictureError, OSError) as error:
         problem = str(error if isinstance(error, PictureError) else explain_os_error(error, path))
-        return _Prepared(entry(problem))
+        return Prepared(entry(problem))
 
 
-def _batches(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
+def _batches(items: Iterator[Prepared], size: int) -> Iterator[list[Prepared]]:
     """Group so that each batch has `size` pictures to compute, or many files that need nothing."""
-    batch: list[_Prepared] = []
+    batch: list[Prepared] = []
     heavy = 0
     for item in items:
         batch.append(item)

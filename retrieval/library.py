@@ -153,6 +153,29 @@ def collection_for(
     return collection
 
 
+def collection_of(
+    library: Path, url: str, name: str | None, embedder: Embedder, milvus: str = ""
+) -> Collection:
+    """Open the collection of the pictures below a URL, or make an empty one.
+
+    Raises:
+        LookalikeError: when its name is used for other pictures.
+    """
+    url = url.rstrip("/")
+    title = name or url.rpartition("/")[2] or "pictures"
+    folder = folder_of(library, title)
+    new = not (folder / DATABASE).exists()
+    collection = Collection.create(folder, title, None, embedder, milvus)
+    if new:
+        collection.store.note({"url": url})
+    if collection.url != url:
+        collection.close()
+        raise LookalikeError(
+            f"There is already a collection {title}, of other pictures. Choose another --name."
+        )
+    return collection
+
+
 def _fits(folder: Path, root: Path, embedder: Embedder) -> bool:
     """Whether `folder` is free, or holds what is known of `root` by this very model."""
     if not (folder / DATABASE).exists():

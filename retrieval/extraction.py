@@ -1,0 +1,169 @@
+"""Extraction that need not run here: what to read, what comes of it, and writing that down.
+
+Workers, on this machine or on others (`retrieval.cluster`), turn jobs into entries and contents;
+this process alone writes, in batches. So a worker that dies loses and doubles nothing: what it had
+not handed over is done again by another, and what is done twice is known by path and content.
+"""
+
+import hashlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from retrieval.captions import captioned
+from retrieval.changes import Changes, label_of, name_of
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.errors import PictureError, explain_os_error
+from retrieval.images import (
+    THUMBNAIL_SIDE,
+    open_picture,
+    preprocess,
+    read_bounded,
+    scale_for,
+    thumbnail,
+)
+from retrieval.indexing import Bounds, Prepared, Step, compute
+from retrieval.model import available_cpus
+from retrieval.objects import Bucket, is_picture, thumbnail_name
+from retrieval.records import Content, Entry
+
+BATCH = 16  # files in one job
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where pictures are: a folder that every worker sees under this path, or a URL."""
+
+    root: str
+    is_url: bool
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Return the bytes of a picture.
+
+        Raises:
+            PictureError: when it cannot be read.
+        """
+        if self.is_url:
+            return Bucket(self.root).read(name, max_bytes)
+        return read_bounded(Path(self.root, name), max_bytes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do to bring a collection up to date with its source."""
+
+    to_read: tuple[Entry, ...]  # without a content yet
+    vanished: tuple[str, ...]
+    unchanged: int
+    changes: Changes | None = None  # of a folder
+
+
+Done = list[tuple[Entry, Content | None]]
+Run = Callable[[Sequence[Sequence[Entry]]], Iterator[Done]]  # batches in, what came of them out
+
+
+def plan_folder(changes: Changes, root: Path) -> Plan:
+    """Plan what the changes of a folder ask for."""
+    entries = []
+    for path in changes.to_read:
+        name = name_of(path, root)
+        label, details = captioned(name, label_of(name), changes.captions)
+        try:
+            status = path.stat()
+            size, modified = status.st_size, status.st_mtime_ns
+        except OSError:
+            size = modified = 0  # reading it will say why
+        entries.append(Entry(name, size, modified, label, None, details=details))
+    return Plan(tuple(entries), changes.vanished, changes.unchanged, changes)
+
+
+def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
+    """Compare what lies below a URL with what a collection knows of it, by size and time.
+
+    Raises:
+        LookalikeError: when the storage cannot be asked.
+    """
+    files = bucket.list()
+    captions = bucket.captions(files)
+    known, excluded = collection.files(), collection.excluded()
+    pictures = {name: files[name] for name in files if is_picture(name) and name not in excluded}
+    entries = []
+    for name, (size, modified) in pictures.items():
+        if known.get(name) != (size, modified):
+            label, details = captioned(name, label_of(name), captions)
+            entries.append(Entry(name, size, modified, label, None, details=details))
+    vanished = tuple(name for name in known if name not in pictures)
+    return Plan(tuple(entries), vanished, len(pictures) - len(entries))
+
+
+def carry_out(collection: Collection, plan: Plan, run: Run) -> Generator[Step, None, None]:
+    """Do what is planned; yield after each batch that is on disk.
+
+    Raises:
+        BusyError: when the collection is being changed by another window or process.
+    """
+    with collection.building():
+        collection.deliver()  # what a run before this one could not
+        changes = plan.changes
+        if plan.vanished or (changes and changes.moved):
+            collection.write([], vanished=plan.vanished, moved=changes.moved if changes else ())
+        if changes:
+            collection.caption(changes.recaptioned)
+        total, done, unreadable = len(plan.to_read), 0, 0
+        yield Step(0, total, 0, 0)
+        batches = [plan.to_read[at : at + BATCH] for at in range(0, total, BATCH)]
+        for results in run(batches):
+            contents = [content for _, content in results if content]
+            collection.write([entry for entry, _ in results], contents)
+            done += len(results)
+            unreadable += sum(entry.problem is not None for entry, _ in results)
+            yield Step(done, total, done - unreadable, unreadable)
+        collection.prune()
+        collection.tune()
+
+
+def here(source: Source, embedder: Embedder, bounds: Bounds) -> Run:
+    """Return what works on this machine, several batches at a time."""
+
+    def run(batches: Sequence[Sequence[Entry]]) -> Iterator[Done]:
+        work = partial(extract, source=source, embedder=embedder, bounds=bounds)
+        with ThreadPoolExecutor(available_cpus()) as pool:
+            for start in range(0, len(batches), 64):  # a bounded way ahead
+                yield from pool.map(work, batches[start : start + 64])
+
+    return run
+
+
+def extract(entries: Sequence[Entry], source: Source, embedder: Embedder, bounds: Bounds) -> Done:
+    """Read pictures and describe them; thumbnails of a URL's pictures are written there."""
+    prepared = [_prepare(entry, source, embedder, bounds) for entry in entries]
+    contents = {content.sha256: content for content in compute(prepared, embedder)}
+    if source.is_url:
+        bucket = Bucket(source.root)
+        for content in contents.values():
+            bucket.write(thumbnail_name(content.sha256), content.thumbnail)
+        contents = {sha: replace(content, thumbnail=b"") for sha, content in contents.items()}
+    return [(item.entry, contents.get(item.entry.sha256 or "")) for item in prepared]
+
+
+def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -> Prepared:
+    try:
+        data = source.read(entry.path, bounds.bytes)
+        how = embedder.card.preprocessing
+        picture = open_picture(data, scale_for(how), bounds.pixels)
+    except (PictureError, OSError) as error:
+        problem = str(
+            error if isinstance(error, PictureError) else explain_os_error(error, entry.path)
+        )
+        return Prepared(replace(entry, problem=problem))
+    return Prepared(
+        replace(entry, sha256=hashlib.sha256(data).hexdigest()),
+        preprocess(picture.image, how),
+        picture.width,
+        picture.height,
+        picture.taken,
+        thumbnail(picture.image, THUMBNAIL_SIDE),
+    )

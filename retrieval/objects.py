@@ -1,0 +1,123 @@
+"""Pictures in object storage (`s3://...`), by fsspec: listed, read, with thumbnails beside them."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from retrieval.captions import Caption, caption_key, parse_captions
+from retrieval.errors import LookalikeError, PictureError
+from retrieval.images import SUFFIXES
+
+INSTALL = "pip install -r retrieval/requirements-scale.txt"
+OWN = ".lookalike/thumbnails"  # below a URL, where its thumbnails are
+
+
+def is_url(text: str) -> bool:
+    """Whether a source of pictures is object storage, and no folder."""
+    return "://" in text
+
+
+class Bucket:
+    """What lies below a URL."""
+
+    def __init__(self, url: str) -> None:
+        """Take an address such as `s3://bucket/photos`; how one is let in, its library knows.
+
+        For S3 that is the environment: AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL ...
+
+        Raises:
+            LookalikeError: when the packages are not installed.
+        """
+        try:
+            import fsspec
+
+            self._files, self._root = fsspec.core.url_to_fs(url.rstrip("/"))
+        except (ImportError, ValueError) as error:
+            raise LookalikeError(
+                f"{url.partition(':')[0]}:// cannot be read. Install what reads it with: {INSTALL}"
+            ) from error
+        self.url = url.rstrip("/")
+
+    def list(self) -> dict[str, tuple[int, int]]:
+        """Return size and time of change (nanoseconds since 1970) of all files, by their names.
+
+        Raises:
+            LookalikeError: when the storage cannot be reached, or does not let one in.
+        """
+        try:
+            self._files.invalidate_cache()
+            found: Mapping[str, Mapping[str, Any]] = self._files.find(self._root, detail=True)
+        except Exception as error:  # each storage has its own kinds
+            raise LookalikeError(
+                f"{self.url} cannot be listed ({type(error).__name__}). Check the address, the "
+                "connection, and the keys in the environment."
+            ) from error
+        names = {path.removeprefix(self._root).lstrip("/"): path for path in sorted(found)}
+        return {
+            name: (int(found[path].get("size") or 0), _time_of(found[path]))
+            for name, path in names.items()
+            if name and not any(part.startswith(".") for part in name.split("/"))
+        }
+
+    def captions(self, names: Mapping[str, object]) -> dict[str, Caption]:
+        """Return what the CSVs among the files say of pictures, by `caption_key` of their names."""
+        captions: dict[str, Caption] = {}
+        for name in names:
+            if name.lower().endswith(".csv"):
+                with suppress(PictureError, UnicodeDecodeError):
+                    text = self.read(name, 64 * 2**20).decode("utf-8-sig")
+                    folder = PurePosixPath(name).parent
+                    for filename, caption in parse_captions(text):
+                        captions[caption_key(str(folder / filename))] = caption
+        return captions
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Read a file, unless it is too large to be a picture.
+
+        Raises:
+            PictureError: when it is too large or gone, or the storage does not answer.
+        """
+        path = f"{self._root}/{name}"
+        try:
+            data: bytes = self._files.cat_file(path, end=max_bytes + 1)
+        except FileNotFoundError as error:
+            raise PictureError("The file is not there any more. Look for changes again.") from error
+        except Exception as error:  # each storage has its own kinds
+            raise PictureError(
+                f"The storage did not give it ({type(error).__name__}). Index again to try again."
+            ) from error
+        if len(data) > max_bytes:
+            raise PictureError(
+                f"The file has more than {max_bytes / 2**20:,.0f} MB. Save a smaller copy."
+            )
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, whole or not at all."""
+        path = f"{self._root}/{name}"
+        try:
+            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._files.pipe_file(path, data)
+        except Exception as error:  # each storage has its own kinds
+            raise LookalikeError(
+                f"Nothing can be written below {self.url} ({type(error).__name__}). Check what the "
+                "keys in the environment allow."
+            ) from error
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture by its name."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def thumbnail_name(sha256: str) -> str:
+    """Return where the thumbnail of a content lies: not all in one folder."""
+    return f"{OWN}/{sha256[:2]}/{sha256}.jpg"
+
+
+def _time_of(about: Mapping[str, Any]) -> int:
+    when = about.get("LastModified") or about.get("mtime") or about.get("created") or 0
+    seconds = when.timestamp() if isinstance(when, datetime) else float(when)
+    return int(seconds * 1e9)

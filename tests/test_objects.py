@@ -1,0 +1,98 @@
+"""Pictures in object storage, against a real S3 server on this machine (moto)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retrieval import settings
+from retrieval.__main__ import main
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError, PictureError
+from retrieval.objects import Bucket
+from tests.made import by_hue, encode, need, noise
+from tests.servers import Server, free_port
+
+need("moto", "pip install -r tests/requirements.txt")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An S3 server with a bucket of ten pictures; the plain client of the bucket is yielded."""
+    boto3 = need("boto3", "pip install -r tests/requirements.txt")
+    port = free_port()
+    server = Server("-m", "moto.server", "-H", "127.0.0.1", "-p", port, port=port)
+    server.start()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    need("s3fs", "pip install -r tests/requirements.txt").S3FileSystem.clear_instance_cache()
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="photos")
+    for i in range(10):
+        key = f"trip/{'ab'[i % 2]}/{i}.png"
+        client.put_object(Bucket="photos", Key=key, Body=encode(noise((80, 60), i, 3), "PNG"))
+    try:
+        yield client
+    finally:
+        client.close()
+        server.kill()
+
+
+def keys(client: Any) -> set[str]:
+    listed = client.list_objects_v2(Bucket="photos").get("Contents", [])
+    return {entry["Key"] for entry in listed}
+
+
+def test_a_bucket_is_indexed_searched_and_followed(
+    bucket: Any, tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model", str(tiny_files), "--cpu"]
+    url = "s3://photos/trip"
+    put = bucket.put_object
+    put(Bucket="photos", Key="trip/broken.jpg", Body=b"words")
+    put(Bucket="photos", Key="trip/a/labels.csv", Body=b"filename,label\n0.png,special\n")
+    assert main(["index", url, *options]) == 0
+    assert "trip: 10 pictures ready, 1 could not be read" in capsys.readouterr().out
+    with Collection(settings.COLLECTIONS / "trip") as collection:
+        pictures = {p.path: p for p in collection.pictures()}
+        assert pictures["a/0.png"].label == "special"
+        assert pictures["b/1.png"].label == "b"
+        # Thumbnails lie in the bucket, and none here.
+        assert collection.store.thumbnails.execute("SELECT * FROM thumbnails").fetchall() == []
+        thumbnails = {key for key in keys(bucket) if "/.lookalike/thumbnails/" in key}
+        assert len(thumbnails) == 10
+        for picture in pictures.values():
+            assert (collection.thumbnail(picture.sha256) or b"")[:2] == b"\xff\xd8"
+        assert collection.thumbnail("0" * 64) is None
+
+        query = tmp_path / "query.png"
+        query.write_bytes(bucket.get_object(Bucket="photos", Key="trip/a/4.png")["Body"].read())
+        assert main(["search", str(query), "-k", "1", *options]) == 0
+        assert capsys.readouterr().out.endswith("  a/4.png\n")
+
+        bucket.delete_object(Bucket="photos", Key="trip/a/4.png")
+        put(Bucket="photos", Key="trip/c/new.png", Body=encode(by_hue(30), "PNG"))
+        put(Bucket="photos", Key="trip/b/1.png", Body=encode(by_hue(90, (33, 22)), "PNG"))
+        assert main(["index", url, *options]) == 0
+        out = capsys.readouterr().out
+        assert "10 pictures ready, 1 could not be read; 9 were known, 1 are gone" in out
+        assert collection.pictures([pictures["b/1.png"].id])[0].width == 33
+
+
+def test_what_cannot_be_listed_or_read_is_a_sentence(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LookalikeError, match="s3://nowhere cannot be listed"):
+        Bucket("s3://nowhere").list()
+    with pytest.raises(LookalikeError, match="Install what reads it with: pip install -r"):
+        Bucket("nothing://x")
+    with pytest.raises(PictureError, match="not there any more"):
+        Bucket("s3://photos").read("none.png", 10)
+    with pytest.raises(PictureError, match="Save a smaller copy"):
+        Bucket("s3://photos").read("trip/a/0.png", 10)
