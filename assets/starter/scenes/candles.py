@@ -299,5 +299,8 @@ def build(seed: int) -> None:
         fstop=0.11,
         focus=focus,
     )
+    if form == "tapers":  # The tallest must not touch the frame.
+        near = [item for item in bpy.data.objects if item.type == "MESH" and item.location.y < 4]
+        stage.fill([item for item in near if item.location.z >= 0], 0.08, slack=0.02)
     stage.bloom(0.3, 2.0, 0.6)
     stage.expose(0.1, soft=True)
