@@ -14,6 +14,7 @@ from PIL import Image
 from retrieval.collection import Collection
 from retrieval.database import connect
 from retrieval.errors import LookalikeError
+from retrieval.outbox import Outbox
 from retrieval.schema import COLUMNS, DATABASE, THUMBNAILS
 from retrieval.store import Store
 from retrieval.writing import forget_contents
@@ -72,7 +73,10 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
     lost: dict[str, str] = {}  # why a content has to be computed again, by its SHA-256
     store = collection.store
     dimension = int(collection.provenance()["dimension"])
+    elsewhere = collection.place is not None
     for sha256, embedding in _vectors(store):
+        if elsewhere and not embedding:
+            continue
         if why := _wrong_with(embedding, dimension):
             lost[sha256] = why
     known = collection.known_contents()
@@ -81,8 +85,9 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
         kept.add(sha256)
         if sha256 in known and not _is_jpeg(jpeg):
             lost[sha256] = "its thumbnail is damaged"
-    for sha256 in known - kept:
-        lost[sha256] = "its thumbnail is missing"
+    if not collection.url:  # those of object storage lie there
+        for sha256 in known - kept:
+            lost[sha256] = "its thumbnail is missing"
     paths = _paths_by_content(store)
     for sha256, why in sorted(lost.items(), key=lambda item: paths.get(item[0], [""])[0]):
         for path in paths.get(sha256, []):
@@ -90,6 +95,7 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
     if repair and lost:
         forget_contents(store, lost)
         collection.prune()
+    yield from _check_elsewhere(collection, repair)
     unused = (known - set(paths)) | (kept - known)
     if unused:
         if repair:
@@ -103,6 +109,23 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
             if repair:
                 collection.caption([(path, collection.captions()[path][0], "")])
             yield Finding(f"{path}: its captions cannot be read.", repair)
+
+
+def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
+    """Compare the number of pictures with that in Milvus, where the vectors are in one.
+
+    Mended, it is told of all of them again; those whose vectors are nowhere are forgotten.
+    """
+    if collection.place is None:
+        return
+    collection.deliver()
+    there, here = collection.gallery.count(), collection.count()[0]
+    if there != here:
+        if repair:
+            with collection.store.transaction() as database:
+                Outbox(collection.store).note_all(database)
+            collection.deliver()
+        yield Finding(f"Milvus has the vectors of {there:,} of {here:,} pictures.", repair)
 
 
 def _vectors(store: Store) -> Iterator[tuple[str, bytes]]:

@@ -54,7 +54,11 @@ class Outbox:
                 f"BEGIN INSERT INTO {name} (picture, other) VALUES ({row}.id, {other}); END"
             )
         if everything:
-            database.execute(f"INSERT INTO {name} (picture) SELECT id FROM pictures ORDER BY id")
+            self.note_all(database)
+
+    def note_all(self, database: sqlite3.Connection) -> None:
+        """Note all pictures there are, in the transaction of the caller."""
+        database.execute(f"INSERT INTO {self._name} (picture) SELECT id FROM pictures ORDER BY id")
 
     def end(self, database: sqlite3.Connection) -> None:
         """Take no notes any more, in the transaction of the caller."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from retrieval.changes import find_changes
+from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
@@ -136,7 +137,10 @@ def test_hnsw_finds_nearly_all_and_says_what_it_is(
     with Collection(tmp_path / "b") as again:
         searcher = Searcher(again, embedder)
         assert search([searcher], query, Request(24)).method == "approximate, HNSW"
-        again.tune()  # 3,000 are few enough to compare with all
+        again.tune()
+        assert search([searcher], query, Request(24)).method == "approximate, HNSW"
+        assert isinstance(again.gallery, MilvusGallery)
+        again.gallery.settle(["FLAT"])
         assert search([searcher], query, Request(24)).method == "exact"
 
 
@@ -201,6 +205,24 @@ def test_added_changed_moved_and_deleted_files_are_so_in_milvus(
         index(collection, embedder)
         assert listed(collection, "night") == {"a/240.png": 0}
         assert collection.gallery.count() == collection.count()[0] == 7
+
+
+def test_a_check_finds_what_milvus_has_lost_and_an_index_reads_it_again(
+    uri: str, tmp_path: Path, embedder: Embedder
+) -> None:
+    with photos(tmp_path, embedder, uri) as collection:
+        folder = collection.folder
+        assert check_collection(folder, repair=True) == []
+        lost = next(p for p in collection.pictures() if p.path == "a/240.png")
+        collection.gallery.remove([lost.id])
+        assert [f.sentence for f in check_collection(folder)] == [
+            "Milvus has the vectors of 6 of 7 pictures."
+        ]
+        assert [f.repaired for f in check_collection(folder, repair=True)] == [True]
+        assert collection.count() == (6, 0)
+        index(collection, embedder)
+        assert collection.gallery.count() == collection.count()[0] == 7
+        assert check_collection(folder) == []
 
 
 def test_a_server_that_dies_during_an_index_loses_nothing(

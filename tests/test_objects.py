@@ -8,6 +8,7 @@ import pytest
 
 from retrieval import settings
 from retrieval.__main__ import main
+from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.objects import Bucket
@@ -71,6 +72,7 @@ def test_a_bucket_is_indexed_searched_and_followed(
             assert (collection.thumbnail(picture.sha256) or b"")[:2] == b"\xff\xd8"
         assert collection.thumbnail("0" * 64) is None
 
+        assert [f.sentence for f in check_collection(collection.folder, repair=True)] == []
         query = tmp_path / "query.png"
         query.write_bytes(bucket.get_object(Bucket="photos", Key="trip/a/4.png")["Body"].read())
         assert main(["search", str(query), "-k", "1", *options]) == 0
