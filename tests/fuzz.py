@@ -110,8 +110,9 @@ def tells(sentence: str) -> bool:
 # Whole files.
 
 
-def seeds(folder: Path) -> dict[str, list[bytes]]:
-    """Make a few small valid files of each kind."""
+def seeds(folder: Path, embedder: Embedder | None = None) -> dict[str, list[bytes]]:
+    """Make a few small valid files of each kind; collections by an embedder, or mean colours."""
+    embedder = embedder or mean_colour()
     clouds, grey = noise((40, 30), 1), noise((24, 24), 2).convert("L")
     palette, clear = clouds.quantize(16), clouds.convert("RGBA")
     clear.putalpha(grey.resize(clear.size))
@@ -164,8 +165,8 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     made["pickle"] = [fit_pca(features, card, 2), fit_pca(features, card, 3, 0.5)]
     made["ONNX"] = [save_tiny_model(folder / "seed.onnx").read_bytes()]
     photos = save_hues(folder / "photos", {f"k/{hue}.png": hue for hue in range(0, 360, 60)})
-    with Collection.create(folder / "seed", "seed", photos, mean_colour()) as collection:
-        for _ in index_folder(collection, photos, mean_colour(), find_changes(collection, photos)):
+    with Collection.create(folder / "seed", "seed", photos, embedder) as collection:
+        for _ in index_folder(collection, photos, embedder, find_changes(collection, photos)):
             pass
         pack(collection, folder / "seed.lookalike", photos=True)
         collection.copy_to(folder / "copy", "")
@@ -400,8 +401,9 @@ def send_all(count: int, seed: int, kinds: tuple[str, ...] = UPLOADED) -> dict[s
         folder = Path(name)
         (folder / "seeds").mkdir()
         (folder / "home").mkdir()
-        made = seeds(folder / "seeds")
-        model = folder / "seeds" / "seed.onnx"
+        model = save_tiny_model(folder / "seeds" / "app.onnx")
+        # Bundles of the app's own model, or all would be refused for their model alone.
+        made = seeds(folder / "seeds", Embedder(OnnxExtractor(model, gpu=False)))
         photos = save_hues(folder / "colours", {f"{hue}.png": hue for hue in range(0, 360, 60)})
         with serving(model, photos, folder / "home", public=False) as served:
             visitor = Visitor(served.address)

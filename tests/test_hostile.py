@@ -38,8 +38,10 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         (place / "secret.txt").write_text(SECRET)
     (home / "received" / "link.png").symlink_to(home / "secret.txt")
     (pictures / "link.png").symlink_to(home / "secret.txt")
-    with serving(tiny_model, pictures, home, public=True) as served:
-        yield served
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKALIKE_REQUESTS", "100000")  # a minute, for tests/test_bounds.py to see to
+        with serving(tiny_model, pictures, home, public=True) as served:
+            yield served
 
 
 @pytest.fixture

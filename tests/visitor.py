@@ -19,7 +19,9 @@ class Visitor:
     def __init__(self, address: str, session: str | None = None) -> None:
         """Open the page at `address`; `session` is what the page calls itself."""
         self.session = session or secrets.token_hex(6)
-        self.http = httpx.Client(base_url=address, timeout=SECONDS, follow_redirects=False)
+        # A connection for each request: one that is kept may be closed just as it is used again.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=address, timeout=SECONDS, limits=limits)
         self.page = self.http.get("/")
         self.config: dict[str, Any] = self.http.get("/config").json()
 

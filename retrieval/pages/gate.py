@@ -19,6 +19,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from retrieval import settings
+from retrieval.errors import explain_os_error
 from retrieval.pages import words
 from retrieval.pages.handover import Handover
 from retrieval.pages.pace import Pace
@@ -57,7 +58,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
         path = scope.get("path", "").removeprefix(scope.get("root_path", "").rstrip("/"))
-        if scope["type"] != "http" or not path.startswith(API):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         begun = False
@@ -68,13 +69,19 @@ class Gate:
             await send(message)
 
         try:
-            await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
+            if path.startswith(API):
+                await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
+            else:
+                await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:
                 raise
             sentence, status = words.WENT_WRONG, 500
             if isinstance(error, _RefusedError):
                 sentence, status = str(error), error.status
+            elif isinstance(error, OSError) and error.errno:
+                sentence, status = str(explain_os_error(error, "What was sent")), 507
+                _drop_parts()
             else:
                 traceback.print_exc()
             await _refuse(sentence, status, send)
@@ -236,6 +243,16 @@ def _uploaded(receive: Receive, most: int) -> Receive:
         return message
 
     return receive_upload
+
+
+def _drop_parts() -> None:
+    """Delete uploads that are not whole, which Gradio leaves behind when the disk is full.
+
+    Whatever else is on its way then could not be written either.
+    """
+    for part in settings.RECEIVED.glob("tmp*"):
+        if part.is_file():
+            part.unlink(missing_ok=True)
 
 
 def _politely(send: Send) -> Send:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from retrieval import settings
 from retrieval.collection import Collection
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.images import open_picture
 from retrieval.pages import words
 from retrieval.search import Match
@@ -38,8 +38,11 @@ def save_results(
     if not matches:
         raise LookalikeError(words.NOTHING_TO_SAVE)
     name = NAMES[words.SAVE_KINDS.index(kind)]
-    settings.DOWNLOADS.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=settings.DOWNLOADS)) / name
+    try:
+        settings.DOWNLOADS.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(dir=settings.DOWNLOADS)) / name
+    except OSError as error:
+        raise explain_os_error(error, name) from error
     if path.suffix == ".zip":
         save_zip(matches, collections, path, settings.MAX_SAVED_BYTES, originals)
     elif path.suffix == ".csv":

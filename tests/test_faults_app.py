@@ -1,0 +1,336 @@
+"""A running app that is killed, a full disk, visitors who hang up, a model that is harmed."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import app
+from retrieval import database, settings
+from retrieval.changes import find_changes
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
+from retrieval.indexing import index_folder
+from retrieval.model import OnnxExtractor
+from retrieval.pages import words
+from retrieval.schema import DATABASE
+from tests.browser import PROJECT, free_port
+from tests.made import by_hue, encode, noise, save_hues
+from tests.serving import Served, serving
+from tests.test_faults import mount
+from tests.test_indexing import is_whole
+from tests.visitor import Visitor
+
+SECONDS = 60
+PICTURE = encode(by_hue(200), "PNG")
+
+
+# Killed.
+
+
+def start(home: Path, port: int, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start the app as people do, and return when it answers."""
+    home.mkdir(exist_ok=True)
+    with (home / "app.log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "app.py"), "--port", str(port), *arguments],
+            env={**os.environ, "LOOKALIKE_HOME": str(home)},
+            stdout=log,
+            stderr=log,
+        )
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/robots.txt", timeout=2)
+            return process
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    process.kill()
+    raise AssertionError((home / "app.log").read_text())
+
+
+def test_killed_under_load_and_started_again_it_goes_on_where_it_was(
+    tmp_path: Path, tiny_files: Path
+) -> None:
+    photos = tmp_path / "killed"
+    photos.mkdir()
+    total = 300
+    data = encode(noise((1600, 1200), 1), "PNG", compress_level=1)
+    for number in range(total):
+        # What follows the end of a PNG makes another file of it, and the same picture.
+        (photos / f"{number:03}.png").write_bytes(data + bytes(number))
+    home, port = tmp_path / "home", free_port()
+    arguments = ("--pictures", str(photos), "--model", str(tiny_files))
+    address = f"http://127.0.0.1:{port}/"
+    process = start(home, port, *arguments)
+    visitors = [Visitor(address) for _ in range(3)]
+    answered = [0] * len(visitors)
+
+    def search_on(number: int) -> None:
+        visitor = visitors[number]
+        try:
+            while visitor.search(visitor.send(PICTURE))["success"]:
+                answered[number] += 1
+        except (httpx.HTTPError, StopIteration):
+            pass  # it was killed in the middle of a word
+
+    threads = [threading.Thread(target=search_on, args=(n,)) for n in range(len(visitors))]
+    for thread in threads:
+        thread.start()
+    folder = home / "collections" / "killed"
+    ready, end = 0, time.monotonic() + SECONDS
+    while not (ready > 0 and all(answered)):
+        assert time.monotonic() < end, (ready, answered)
+        with Collection(folder) as collection:
+            ready = collection.count()[0]
+    process.kill()
+    process.wait()
+    for thread in threads:
+        thread.join()
+    assert is_whole(folder)
+    with Collection(folder) as collection:
+        left = collection.count()[0]
+        assert ready <= left < total, "the kill did not fall into the work"
+        ids = {picture.path: picture.id for picture in collection.pictures()}
+
+    process = start(home, port, *arguments)
+    try:
+        visitor = visitors[0]  # the page that was open all along
+        while visitor.outcome("on_return_1", [None])["output"]["data"][2]["active"]:
+            time.sleep(0.5)
+        # What was finished has not been done again, which would have given it another id.
+        with Collection(folder) as collection:
+            assert collection.count() == (total, 0)
+            again = {picture.path: picture.id for picture in collection.pictures()}
+        assert ids.items() <= again.items()
+        found = visitor.search(visitor.send(PICTURE), 200)
+        assert len(found["output"]["data"][0]) == 200
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        for visitor in visitors:
+            visitor.close()
+    # It has ended in order, and left nothing of the run that was killed.
+    for name in ("uploads", "visitors"):
+        assert not [path for path in (home / name).rglob("*") if path.is_file()]
+
+
+# A full disk, and visitors who hang up.
+
+
+@pytest.fixture(scope="module")
+def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("home")
+    pictures = save_hues(home / "colours", {f"{hue}.png": hue for hue in range(0, 360, 60)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKALIKE_REQUESTS", "100000")  # a minute, for tests/test_bounds.py to see to
+        with serving(tiny_model, pictures, home, public=True) as served:
+            yield served
+
+
+@pytest.fixture
+def visitor(served: Served) -> Iterator[Visitor]:
+    visitor = Visitor(served.address)
+    yield visitor
+    visitor.close()
+
+
+def files_in(*folders: Path) -> list[Path]:
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["received", "downloads"])
+def test_a_full_disk_says_so_and_goes_on_when_there_is_room(
+    served: Served, visitor: Visitor, name: str
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("small disks are made on Linux")
+    sent = visitor.send(PICTURE)
+    visitor.ask("on_upload", visitor.filled("on_upload", query=sent))
+    folder = served.home / name
+    mount(folder, "-o", "size=1m")
+    try:
+        (folder / "somebody else's").write_bytes(bytes(900_000))
+        if name == "received":
+            answer = visitor.http.post(
+                "/gradio_api/upload", files={"files": ("a.png", bytes(2**20))}
+            )
+            said, status = answer.json()["detail"], answer.status_code
+            assert status == 507
+        else:
+            kind = {"save-kind": words.SAVE_KINDS[0]}
+            (folder / "more").write_bytes(bytes(145_000))
+            outcome = visitor.outcome("on_save", visitor.filled("on_save", **kind))
+            said = outcome["output"]["error"]
+        assert said.startswith("The disk is full")
+        assert {path.name for path in files_in(folder)} <= {"somebody else's", "more"}
+        (folder / "somebody else's").unlink()
+        if name == "received":
+            assert visitor.search(visitor.send(PICTURE))["success"]
+        else:
+            assert visitor.outcome("on_save", visitor.filled("on_save", **kind))["success"]
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def hang_up(served: Served, target: str, headers: dict[str, str], begin: bytes) -> None:
+    """Announce a megabyte, send the beginning of it, and leave."""
+    place = urllib.parse.urlsplit(served.address)
+    lines = [f"POST {target} HTTP/1.1", f"host: {place.netloc}", f"content-length: {2**20}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    with socket.create_connection((place.hostname or "", place.port or 0)) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + begin + bytes(300_000))
+        time.sleep(0.3)  # it has begun to write
+
+
+def wait_for_none(*folders: Path) -> None:
+    end = time.monotonic() + 10
+    while left := files_in(*folders):
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
+
+
+def test_a_visitor_who_hangs_up_leaves_no_picture_behind(served: Served, visitor: Visitor) -> None:
+    folder = served.home / "received"
+    before = set(files_in(folder))
+    part = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    for _ in range(3):
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        hang_up(served, "/gradio_api/upload", headers, part)
+    end = time.monotonic() + 10
+    while left := set(files_in(folder)) - before:
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
+    assert visitor.search(visitor.send(PICTURE))["success"]
+
+
+def test_a_visitor_who_hangs_up_leaves_no_half_file_in_a_collection(
+    served: Served, visitor: Visitor
+) -> None:
+    begun = visitor.http.post(
+        "/uploads", json={"files": 2, "bytes": 2**21}, headers={"x-lookalike": "1"}
+    ).json()
+    cookie = "; ".join(f"{name}={value}" for name, value in visitor.http.cookies.items())
+    headers = {"x-lookalike": "1", "x-name": "half.png", "cookie": cookie}
+    hang_up(served, f"/uploads/{begun['upload']}", headers, PICTURE[:100])
+    wait_for_none(served.home / "uploads")
+    # The upload itself can go on.
+    headers["x-name"] = "whole.png"
+    place = f"/uploads/{begun['upload']}"
+    assert visitor.http.post(place, content=PICTURE, headers=headers).status_code == 204
+    said = visitor.outcome("on_upload_1", [None], {"upload": begun["upload"], "key": ""})
+    assert said["success"]
+    card = visitor.finish("")
+    assert "1 picture" in card
+
+
+# A model that is harmed.
+
+
+@pytest.mark.parametrize("left", [0, 1, 300, 0.5, 0.99], ids=str)
+def test_a_model_cut_short_is_named_with_the_cure(
+    tiny_files: Path, left: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tiny_files.read_bytes()
+    tiny_files.write_bytes(data[: int(left if left >= 1 else left * len(data))])
+    check_refused(tiny_files, "tiny.onnx is damaged or not a model.", capsys)
+
+
+def test_a_model_of_noise_is_named_with_the_cure(
+    tiny_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_files.write_bytes(noise((60, 60)).tobytes())
+    check_refused(tiny_files, "tiny.onnx is damaged or not a model.", capsys)
+
+
+def test_a_missing_model_is_named_with_the_cure(
+    tiny_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_files.unlink()
+    check_refused(tiny_files, "There is no model at", capsys)
+
+
+def test_a_model_with_other_weights_inside_is_refused_when_it_computes_nonsense(
+    tiny_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="pip install -r export/requirements.txt")
+    model = onnx.load(tiny_files)
+    model.graph.initializer[0].CopyFrom(
+        onnx.helper.make_tensor("white", onnx.TensorProto.FLOAT, [], [0.0])
+    )
+    onnx.save(model, tiny_files)
+    check_refused(tiny_files, "tiny.onnx is damaged or not a model.", capsys)
+
+
+def check_refused(model: Path, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both the app and a command say what is wrong and end; nothing else is said."""
+    from retrieval.__main__ import main
+
+    folder = save_hues(model.parent / "colours", {"a.png": 0, "b.png": 90})
+    assert app.main(["--model", str(model), "--pictures", str(folder)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(sentence)
+    assert said.err.count("\n") == 1
+    assert "python -m export" in said.err
+    assert said.out == ""
+    assert main(["index", str(folder), "--model", str(model)]) != 0
+    assert sentence in capsys.readouterr().err
+    assert not list(settings.COLLECTIONS.rglob("*.sqlite"))
+
+
+def test_a_whole_model_is_not_refused(tiny_files: Path) -> None:
+    assert OnnxExtractor(tiny_files, gpu=False).card.name == "tiny"
+
+
+# A database that somebody else holds.
+
+
+def test_a_locked_database_says_so_and_nothing_is_lost(
+    indexed: Collection, wheel: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+    folder, before = indexed.folder, indexed.count()
+    indexed.close()
+    with Collection(folder) as collection:
+        (wheel / "new.png").write_bytes(encode(by_hue(100), "PNG"))
+        other = sqlite3.connect(folder / DATABASE)
+        other.execute("BEGIN IMMEDIATE")
+        changes = find_changes(collection, wheel)  # reading goes on
+        with pytest.raises(LookalikeError, match=r"Another program is using the collection"):
+            for _ in index_folder(collection, wheel, embedder, changes):
+                pass
+        with pytest.raises(LookalikeError, match=r"Another program is using the collection"):
+            collection.rename("other")
+        assert collection.count() == before
+        other.rollback()
+        other.close()
+        for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
+            pass
+        assert collection.count() == (before[0] + 1, 0)
+
+
+def test_a_database_held_for_itself_alone_says_so(
+    indexed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+    folder = indexed.folder
+    indexed.close()
+    other = sqlite3.connect(folder / DATABASE)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LookalikeError, match=r"Another program is using the collection"):
+        Collection(folder)
+    other.rollback()
+    other.close()
+    with Collection(folder) as collection:
+        assert collection.count() == (6, 0)
