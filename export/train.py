@@ -41,8 +41,8 @@ and after the last, twice or three times until it says that it has finished:
 `vgg16-1of2.safetensors` and `vgg16-2of2.safetensors` come back; `--weights` takes both at once.
 
 On a processor without AMX add --fp32: there bfloat16 was slower (forward and backward of the trunk
-at 64 pixels, batches of 64, two cores of a Sapphire Rapids whose AMX is hidden: 32 pictures a second
-in floats, 22 in bfloat16).
+at 64 pixels, batches of 64, two cores of a Sapphire Rapids whose AMX is hidden: 32 pictures a
+second in floats, 22 in bfloat16).
 
 What runs have taught so far: nothing yet. This recipe has NOT been run in full, and on a GPU not at
 all. Its parts are tested, and it has run for five minutes on a CPU that did much else (3 pictures a
