@@ -76,6 +76,8 @@ VISITOR_REQUESTS = int(os.environ.get("LOOKALIKE_REQUESTS") or 180)
 TEMPORARY = (RECEIVED, DOWNLOADS)
 TEMPORARY_BYTES = 2 * 2**30
 TEMPORARY_SECONDS = 3600.0
+# Pages that are remembered, each 0.2 to 1 MB; whoever comes back after so many others begins anew.
+MAX_PAGES = 1_000
 # Searches that wait; whoever comes when the queue is full is told to try again.
 MAX_QUEUE = int(os.environ.get("LOOKALIKE_QUEUE") or 64)
 # What one self-test on the page may ask for. Queries are spread over the classes; 2,000 put the

@@ -109,7 +109,7 @@ class Report:
     p50_ms: float
     p95_ms: float
     p99_ms: float
-    megabytes: list[float]  # of the server: after warming up, at half time, at the end
+    megabytes: list[float]  # of the server: after 10, 50 and 95 % of the time
     refused: dict[str, int]
     wrong: dict[str, int]
     rush: int  # visitors who came at once in the end
@@ -134,12 +134,18 @@ def report_on(
         pictures: the bytes of pictures of its collection, by their path in it.
     """
     crowd(address, pictures, visitors, min(10.0, seconds / 4))  # warms up
-    memory = [resident_megabytes(process)]
-    tallies = []
-    for _ in range(2):
-        tallies.append(crowd(address, pictures, visitors, seconds / 2))
-        memory.append(resident_megabytes(process))
-    answered = [s for tally in tallies for s in tally.answered]
+    memory: list[float] = []
+    # The same pages throughout: each new one takes some memory, up to `settings.MAX_PAGES`.
+    watches = [
+        threading.Timer(share * seconds, lambda: memory.append(resident_megabytes(process)))
+        for share in (0.1, 0.5, 0.95)
+    ]
+    for timer in watches:
+        timer.start()
+    tally = crowd(address, pictures, visitors, seconds)
+    for timer in watches:
+        timer.join()
+    answered = tally.answered
     cuts = statistics.quantiles(answered, n=100) if len(answered) > 1 else [float("nan")] * 99
     late = crowd(address, pictures, rush, rush_seconds)
     after = crowd(address, pictures, 1, 2.0)
@@ -149,8 +155,8 @@ def report_on(
         len(answered),
         *(round(1e3 * cuts[at - 1]) for at in (50, 95, 99)),
         megabytes=[round(value) for value in memory],
-        refused=dict(sum((tally.refused for tally in tallies), Counter())),
-        wrong=dict(sum((tally.wrong for tally in tallies), Counter())),
+        refused=dict(tally.refused),
+        wrong=dict(tally.wrong),
         rush=rush,
         rush_answered=len(late.answered),
         rush_refused=dict(late.refused),

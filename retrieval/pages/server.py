@@ -161,6 +161,7 @@ def launch(
         # `/search` is also a tool for assistants, where gradio's extra for that is installed.
         mcp_server=importlib.util.find_spec("mcp") is not None,
         max_file_size=settings.MAX_UPLOAD_BYTES,
+        state_session_capacity=settings.MAX_PAGES,
         theme=theme(),
         css="".join(_text(name) for name in ("style.css", "library.css", "map.css")),
         head="".join(
