@@ -171,12 +171,8 @@ class Gate:
 
 def has_room() -> bool:
     """Whether one more upload fits in what temporary files may take."""
-    return kept_bytes() + settings.MAX_UPLOAD_BYTES <= settings.TEMPORARY_BYTES
-
-
-def kept_bytes() -> int:
-    """Return how many bytes of temporary files there are."""
-    return sum(bytes_in(folder) for folder in settings.TEMPORARY)
+    kept = sum(bytes_in(folder) for folder in settings.TEMPORARY)
+    return kept + settings.MAX_UPLOAD_BYTES <= settings.TEMPORARY_BYTES
 
 
 class Sessions:
@@ -230,16 +226,15 @@ def _uploaded(receive: Receive, most: int) -> Receive:
 
     Gradio deletes what has come of it for this error alone.
     """
-    received = 0
+    receive_bounded = _bounded(receive, most)
 
     async def receive_upload() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
+        try:
+            message = await receive_bounded()
+        except _RefusedError as error:
+            raise MultiPartException(str(error)) from error
         if message["type"] == "http.disconnect":
             raise MultiPartException(words.NO_REQUEST)
-        if received > most:
-            raise MultiPartException(words.LARGE_REQUEST)
         return message
 
     return receive_upload
