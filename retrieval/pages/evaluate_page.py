@@ -5,6 +5,7 @@ what strangers may ask for is bounded in `settings`.
 """
 
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -99,14 +100,17 @@ class EvaluatePage:
         app.load(self.on_load, None, offered, **light)
         tab.select(self.on_return, [choice, setting], offered, **light)
         view = [status, result, downloads, found, stop]
+        # Set by the button that stops. Gradio's own `cancels` misses a run that is just beginning,
+        # and lets the last sign of life of one that it ends come after the word that it ended.
+        stopped = gr.State()
         # The answer to a click comes at once, also while another visitor's test is running.
-        testing = start.click(self.on_wait, None, view, **light).then(
-            self.on_test, choice, view, **one_at_a_time
+        start.click(self.on_wait, None, [*view, stopped], **light).then(
+            self.on_test, [stopped, choice], view, **one_at_a_time
         )
-        comparing = against.click(self.on_wait, None, view, **light).then(
-            self.on_compare, [choice, setting], view, **one_at_a_time
+        against.click(self.on_wait, None, [*view, stopped], **light).then(
+            self.on_compare, [stopped, choice, setting], view, **one_at_a_time
         )
-        stop.click(self.on_stop, None, [status, stop], cancels=[testing, comparing], **light)
+        stop.click(self.on_stop, stopped, [status, stop], **light)
         result.select(self.on_pick, choice, found, **light)
 
     # The handlers of the choices.
@@ -133,47 +137,30 @@ class EvaluatePage:
     # query finds, and the button that stops.
 
     def on_wait(self) -> tuple[Any, ...]:
-        """Say that it begins, or that it waits for its turn."""
-        return _notice(words.TEST_WAITS), gr.skip(), "", "", gr.Button(visible=True)
+        """Say that it begins, or that it waits for its turn; give the run what stops it."""
+        waits = _notice(words.TEST_WAITS)
+        return waits, gr.skip(), "", "", gr.Button(visible=True), threading.Event()
 
-    def on_test(self, choice: str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def on_test(
+        self, stopped: threading.Event | None, choice: str | None, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
         """Test a collection with its own pictures."""
-        try:
-            searcher = self.workspace.searcher(choice or "", visitor_of(request))
-            labels, test = plan_test(searcher, settings.MAX_TEST_QUERIES, self._notes(choice))
-            parts, done, started = [], 0, time.monotonic()
-            for part in test.rank():
-                parts.append(part)
-                done += len(part)
-                yield _going_on(words.TESTING, done, test.total, started)
-            yield _going_on(words.TEST_DRAWS, 1, 1, None)
-            evaluation = test.summarise(parts)
-            yield self._show_test(searcher, labels, evaluation, time.monotonic() - started)
-        except LookalikeError as error:
-            yield _refused(error)
+        yield from _until(stopped, self._test(choice, visitor_of(request)))
 
     def on_compare(
-        self, choice: str | None, setting: str | None, request: gr.Request
+        self,
+        stopped: threading.Event | None,
+        choice: str | None,
+        setting: str | None,
+        request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Compare the collection's own setting with another one."""
-        try:
-            searcher = self.workspace.searcher(choice or "", visitor_of(request))
-            wanted = self._settings().get(setting or "")
-            if wanted is None:
-                raise LookalikeError(words.NO_SETTING)
-            started = time.monotonic()
-            for step in compare_settings(
-                searcher, wanted, settings.pca_path, settings.MAX_COMPARED
-            ):
-                if isinstance(step, Comparison):
-                    yield _show_comparison(searcher.collection.name, step)
-                else:
-                    yield _going_on(words.COMPARING, step.done, step.total, started)
-        except LookalikeError as error:
-            yield _refused(error)
+        yield from _until(stopped, self._compare(choice, setting, visitor_of(request)))
 
-    def on_stop(self) -> tuple[Any, ...]:
-        """Say that the run was stopped; what was shown before stays."""
+    def on_stop(self, stopped: threading.Event | None) -> tuple[Any, ...]:
+        """Stop the run and say so at once; what was shown before stays."""
+        if stopped is not None:
+            stopped.set()
         return _notice(words.TEST_STOPPED), gr.Button(visible=False)
 
     def on_pick(self, choice: str | None, request: gr.Request, event: gr.EventData) -> str:
@@ -190,6 +177,40 @@ class EvaluatePage:
         return _found(choice or "", query[0], [match.picture for match in matches])
 
     # What the handlers are made of.
+
+    def _test(self, choice: str | None, visitor: str) -> Iterator[tuple[Any, ...]]:
+        try:
+            searcher = self.workspace.searcher(choice or "", visitor)
+            labels, test = plan_test(searcher, settings.MAX_TEST_QUERIES, self._notes(choice))
+            parts, done, started = [], 0, time.monotonic()
+            for part in test.rank():
+                parts.append(part)
+                done += len(part)
+                yield _going_on(words.TESTING, done, test.total, started)
+            yield _going_on(words.TEST_DRAWS, 1, 1, None)
+            evaluation = test.summarise(parts)
+            yield self._show_test(searcher, labels, evaluation, time.monotonic() - started)
+        except LookalikeError as error:
+            yield _refused(error)
+
+    def _compare(
+        self, choice: str | None, setting: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        try:
+            searcher = self.workspace.searcher(choice or "", visitor)
+            wanted = self._settings().get(setting or "")
+            if wanted is None:
+                raise LookalikeError(words.NO_SETTING)
+            started = time.monotonic()
+            for step in compare_settings(
+                searcher, wanted, settings.pca_path, settings.MAX_COMPARED
+            ):
+                if isinstance(step, Comparison):
+                    yield _show_comparison(searcher.collection.name, step)
+                else:
+                    yield _going_on(words.COMPARING, step.done, step.total, started)
+        except LookalikeError as error:
+            yield _refused(error)
 
     def _notes(self, key: str | None) -> dict[str, str]:
         building = self.workspace.building(key or "")
@@ -240,6 +261,23 @@ def _show_comparison(name: str, comparison: Comparison) -> tuple[Any, ...]:
     title = words.TEST_TITLE.format(name=name)
     downloads = _downloads(f"{name} compared", files)
     return "", _report(title, body), downloads, "", gr.Button(visible=False)
+
+
+def _until(
+    stopped: threading.Event | None, run: Iterator[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Show a run until it is stopped, and last that it was."""
+    # No button came before a run without one, as when a program asks for it; and a run that was
+    # stopped while it waited for its turn does not begin, and has been told of.
+    if stopped is None or stopped.is_set():
+        yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        return
+    for view in run:
+        if stopped.is_set():
+            skipped = gr.skip()
+            yield _notice(words.TEST_STOPPED), skipped, skipped, skipped, gr.Button(visible=False)
+            return
+        yield view
 
 
 def _going_on(text: str, done: int, total: int, started: float | None) -> tuple[Any, ...]:
