@@ -14,6 +14,7 @@ from PIL import Image
 from retrieval.collection import Collection
 from retrieval.database import connect
 from retrieval.errors import LookalikeError
+from retrieval.milvus import MilvusGallery
 from retrieval.outbox import Outbox
 from retrieval.schema import COLUMNS, DATABASE, THUMBNAILS
 from retrieval.store import Store
@@ -112,20 +113,29 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
 
 
 def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
-    """Compare the number of pictures with that in Milvus, where the vectors are in one.
+    """Compare the pictures with those in Milvus, where the vectors are in one.
 
-    Mended, it is told of all of them again; those whose vectors are nowhere are forgotten.
+    Mended, it is told of all that it lacks, and of those there that are no pictures here; those
+    whose vectors are nowhere are forgotten.
     """
-    if collection.place is None:
+    gallery = collection.gallery
+    if not isinstance(gallery, MilvusGallery):
         return
     collection.deliver()
-    there, here = collection.gallery.count(), collection.count()[0]
-    if there != here:
+    there, here = gallery.ids(), np.array(collection.ids(), np.int64)
+    lacking = np.setdiff1d(here, there)
+    if len(lacking):
         if repair:
             with collection.store.transaction() as database:
-                Outbox(collection.store).note_all(database)
+                Outbox(collection.store).note(database, lacking.tolist())
             collection.deliver()
-        yield Finding(f"Milvus has the vectors of {there:,} of {here:,} pictures.", repair)
+        has = len(here) - len(lacking)
+        yield Finding(f"Milvus has the vectors of {has:,} of {len(here):,} pictures.", repair)
+    strangers = np.setdiff1d(there, here)
+    if len(strangers):
+        if repair:
+            gallery.remove(strangers.tolist())
+        yield Finding(f"{len(strangers):,} entries in Milvus belong to no picture.", repair)
 
 
 def _vectors(store: Store) -> Iterator[tuple[str, bytes]]:

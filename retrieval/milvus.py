@@ -10,10 +10,12 @@ whether any other picture could have been among them, and looks further down unt
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from retrieval.embedding import Aspects
 from retrieval.errors import LookalikeError
@@ -129,7 +131,8 @@ class MilvusGallery:
     def remove(self, ids: Sequence[int]) -> None:
         """Forget pictures."""
         if ids and self.exists():
-            self._ask("delete", ids=list(ids))
+            for start in range(0, len(ids), BATCH):
+                self._ask("delete", ids=list(ids[start : start + BATCH]))
 
     def count(self) -> int:
         """Return how many pictures are there, by now."""
@@ -237,6 +240,22 @@ class MilvusGallery:
                 self._kinds[aspect] = str(about["index_type"])
             self._widths = widths
             return True
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Return the ids of all pictures that are there by now, sorted."""
+        found = [np.empty(0, np.int64)]
+        if self.exists():
+            rows = self._ask(
+                "query_iterator",
+                LOADING_SECONDS,
+                batch_size=MOST,
+                output_fields=["id"],
+                consistency_level="Strong",
+            )
+            with explained(), closing(rows):
+                while batch := rows.next():
+                    found.append(np.array([row["id"] for row in batch], np.int64))
+        return np.sort(np.concatenate(found))
 
     def create(self, widths: Mapping[Aspect, int]) -> None:
         """Make the collection there, for vectors of so many numbers."""

@@ -60,6 +60,12 @@ class Outbox:
         """Note all pictures there are, in the transaction of the caller."""
         database.execute(f"INSERT INTO {self._name} (picture) SELECT id FROM pictures ORDER BY id")
 
+    def note(self, database: sqlite3.Connection, pictures: Sequence[int]) -> None:
+        """Note some pictures, in the transaction of the caller."""
+        database.executemany(
+            f"INSERT INTO {self._name} (picture) VALUES (?)", [(id_,) for id_ in pictures]
+        )
+
     def end(self, database: sqlite3.Connection) -> None:
         """Take no notes any more, in the transaction of the caller."""
         for number in range(len(CHANGES)):

@@ -14,6 +14,7 @@ from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
+from retrieval.gallery import Described
 from retrieval.indexing import index_folder
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place
@@ -222,6 +223,29 @@ def test_a_check_finds_what_milvus_has_lost_and_an_index_reads_it_again(
         assert collection.count() == (6, 0)
         index(collection, embedder)
         assert collection.gallery.count() == collection.count()[0] == 7
+        assert check_collection(folder) == []
+
+
+def test_a_check_finds_and_deletes_what_belongs_to_no_picture(
+    uri: str, tmp_path: Path, embedder: Embedder
+) -> None:
+    with photos(tmp_path, embedder, uri) as collection:
+        gallery, folder = collection.gallery, collection.folder
+        assert isinstance(gallery, MilvusGallery)
+        # One there that is not here, one here that is not there: the numbers are the same.
+        lost = next(p for p in collection.pictures() if p.path == "a/240.png")
+        vectors = {a: gallery.fetch([lost.id], a)[0] for a in gallery.widths()}
+        gallery.add([Described(10**6, "gone.png", "", 1, 1, None, vectors)])
+        gallery.remove([lost.id])
+        assert gallery.ids().tolist() == sorted({*collection.ids(), 10**6} - {lost.id})
+        sentences = [
+            "Milvus has the vectors of 6 of 7 pictures.",
+            "1 entries in Milvus belong to no picture.",
+        ]
+        assert [f.sentence for f in check_collection(folder)] == sentences
+        assert [f.sentence for f in check_collection(folder, repair=True)] == sentences
+        index(collection, embedder)
+        assert gallery.ids().tolist() == sorted(collection.ids())
         assert check_collection(folder) == []
 
 

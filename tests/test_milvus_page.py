@@ -1,0 +1,71 @@
+"""The page when the Milvus that holds the vectors goes away: a sentence, until it is back."""
+
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import running_app, watch
+from tests.made import need, pattern, save_patterns
+from tests.servers import milvus_lite
+from tests.test_page import kinds, upload
+
+need("milvus_lite", "pip install -r tests/requirements.txt")
+
+EACH = 4
+AWAY = "The Milvus server that holds the vectors does not answer."
+PATIENCE = 60_000  # milliseconds
+
+
+def opened(browser: Browser, address: str) -> tuple[Page, list[str]]:
+    """Open the page; return it with what goes wrong in it."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    wrong = watch(page, address)
+    page.goto(address)
+    return page, wrong
+
+
+def test_a_lost_server_is_a_sentence_in_the_page_until_it_is_back(
+    browser: Browser, tmp_path: Path, tiny_files: Path
+) -> None:
+    pictures = save_patterns(tmp_path / "pictures", EACH)
+    arguments = ("--pictures", str(pictures), "--model", str(tiny_files))
+    with milvus_lite(tmp_path / "milvus") as (server, uri):
+        with running_app(tmp_path / "home", *arguments, "--milvus", uri) as address:
+            page, wrong = opened(browser, address)
+            expect(page.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
+            expect(page.locator(".lk-progress")).to_have_count(0, timeout=PATIENCE)
+            query = pattern("dots", 99, (300, 200))
+            upload(page, query)
+            before = kinds(page)
+            expect(page.locator(".lk-truth")).to_contain_text("exact")
+
+            server.kill()
+            page.locator(".lk-tile").first.locator(".lk-pick").click()
+            expect(page.get_by_text(AWAY).first).to_be_visible(timeout=PATIENCE)
+
+            # Whoever comes meanwhile sees the pictures all the same, and is told when they ask.
+            other, wrong_there = opened(browser, address)
+            expect(other.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
+            upload(other, query)
+            expect(other.get_by_text(AWAY).first).to_be_visible(timeout=PATIENCE)
+
+            server.start()
+            upload(page, query, "again.png")
+            expect(page.locator(".lk-score").first).to_be_visible(timeout=PATIENCE)
+            assert kinds(page) == before
+            page.close()
+            other.close()
+            assert wrong == wrong_there == []
+
+        server.kill()
+        with running_app(tmp_path / "home", *arguments) as address:
+            page, wrong = opened(browser, address)  # started while it is away
+            expect(page.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
+            upload(page, query)
+            expect(page.get_by_text(AWAY).first).to_be_visible(timeout=PATIENCE)
+            server.start()
+            upload(page, query, "again.png")
+            expect(page.locator(".lk-score").first).to_be_visible(timeout=PATIENCE)
+            assert kinds(page) == before
+            page.close()
+            assert wrong == []
