@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.images import open_picture, preprocess
+from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.model import FeatureExtractor, available_cpus
 from retrieval.reduction import Matrix
 
@@ -35,7 +35,7 @@ def extract_files(
 
     def prepare(path: Path) -> npt.NDArray[np.uint8] | str:
         try:
-            return preprocess(open_picture(path, 2 * how.resize).image, how)
+            return preprocess(open_picture(path, scale_for(how)).image, how)
         except PictureError as error:
             return str(error)
 

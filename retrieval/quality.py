@@ -17,7 +17,7 @@ from retrieval.compare import Comparison, Setting, compare, embed
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled, SelfTest
-from retrieval.images import open_picture, preprocess
+from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.model import FeatureExtractor, OnnxExtractor, available_cpus
 from retrieval.rankings import Integers
 from retrieval.records import PictureRecord
@@ -205,7 +205,7 @@ def extract_parts(sources: Sequence[Path | bytes], extractor: FeatureExtractor) 
     how = extractor.card.preprocessing
 
     def prepare(source: Path | bytes) -> npt.NDArray[np.uint8]:
-        return preprocess(open_picture(source, 2 * how.resize).image, how)
+        return preprocess(open_picture(source, scale_for(how)).image, how)
 
     with ThreadPoolExecutor(available_cpus()) as pool:
         for start in range(0, len(sources), BATCH):

@@ -12,36 +12,19 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from retrieval import settings
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
+from retrieval.commands.bench import make_photos
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.images import THUMBNAIL_SIDE, open_picture, preprocess, scale_for, thumbnail
 from retrieval.indexing import index_folder
 from retrieval.records import Content, Entry
 from retrieval.sketch import describe_layout
-from tests.made import noise
 
 SIZE = (6000, 4000)
-DIFFERENT = 8  # scenes; the other files are theirs with other bytes at the end
 BATCH = 8
-
-
-def make_photos(folder: Path, n: int) -> float:
-    """Write `n` JPEGs of 24 megapixels, about as large as a phone's; return their mean MB."""
-    scenes = []
-    for seed in range(min(n, DIFFERENT)):
-        clouds = noise(SIZE, seed, coarse=40)
-        grain = Image.effect_noise((SIZE[0] // 2, SIZE[1] // 2), 24).resize(SIZE)
-        path = folder / f"scene {seed}.jpg"
-        Image.blend(clouds, grain.convert("RGB"), 0.2).save(path, quality=90)
-        scenes.append(path.read_bytes())
-        path.unlink()
-    for i in range(n):
-        (folder / f"IMG_{i:04}.jpg").write_bytes(scenes[i % len(scenes)] + b"%d" % i)
-    return sum(len(scene) for scene in scenes) / len(scenes) / 2**20
 
 
 def measure_stages(folder: Path, into: Path, embedder: Embedder) -> dict[str, float]:
@@ -108,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "photos"
         folder.mkdir()
-        size = make_photos(folder, n)
+        size = make_photos(folder, n, SIZE)
         print(f"{n} JPEGs of 24 megapixels, {size:.1f} MB each, on the CPU")
         seconds = measure_stages(folder, Path(temporary) / "stages", embedder)
         total = sum(seconds.values())

@@ -17,6 +17,8 @@ from retrieval.indexing import index_folder
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import fit_pca, save_pca
 from tests.made import mean_colour, noise, save_hues, save_tiny_model
+from tests.serving import Served
+from tests.visitor import Visitor
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -115,3 +117,11 @@ def tiny_files(tiny_model: Path, tmp_path: Path) -> Path:
     save_pca(fit_pca(features, extractor.card, 2), pca)
     save_pca(fit_pca(textures, extractor.card, 2), settings.texture_path(pca))
     return path
+
+
+@pytest.fixture
+def visitor(served: Served) -> Iterator[Visitor]:
+    """A visitor of the app that the module serves."""
+    visitor = Visitor(served.address)
+    yield visitor
+    visitor.close()

@@ -138,13 +138,6 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             yield served
 
 
-@pytest.fixture
-def visitor(served: Served) -> Iterator[Visitor]:
-    visitor = Visitor(served.address)
-    yield visitor
-    visitor.close()
-
-
 def files_in(*folders: Path) -> list[Path]:
     return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 

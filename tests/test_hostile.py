@@ -45,13 +45,6 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def visitor(served: Served) -> Iterator[Visitor]:
-    visitor = Visitor(served.address)
-    yield visitor
-    visitor.close()
-
-
-@pytest.fixture
 def other(served: Served) -> Iterator[Visitor]:
     other = Visitor(served.address)
     yield other

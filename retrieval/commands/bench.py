@@ -212,14 +212,18 @@ def measure_pipeline(embedder: Embedder, n: int) -> Bench:
     return Bench(_rows("pipeline", task, seconds, n), [])
 
 
-def make_photos(folder: Path, n: int) -> None:
-    """Write `n` JPEGs of 12 megapixels, clouds with grain, of a few scenes."""
+def make_photos(folder: Path, n: int, size: tuple[int, int] = PHOTO) -> float:
+    """Write `n` JPEGs, clouds with grain, of a few scenes; return how many MB each has.
+
+    Args:
+        size: width and height in pixels; 12 megapixels by default.
+    """
     scenes = []
     for seed in range(min(n, SCENES)):
         generator = np.random.default_rng(seed)
         colours = generator.integers(0, 256, (40, 40, 3), np.uint8)
-        clouds = Image.fromarray(colours).resize(PHOTO, Image.Resampling.BICUBIC)
-        grain = Image.effect_noise((PHOTO[0] // 2, PHOTO[1] // 2), 24).resize(PHOTO)
+        clouds = Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
+        grain = Image.effect_noise((size[0] // 2, size[1] // 2), 24).resize(size)
         path = folder / f"scene {seed}.jpg"
         Image.blend(clouds, grain.convert("RGB"), 0.2).save(path, quality=90)
         scenes.append(path.read_bytes())
@@ -227,6 +231,7 @@ def make_photos(folder: Path, n: int) -> None:
     for i in range(n):
         # Other bytes behind the end make other files, which are all read.
         (folder / f"IMG_{i:04}.jpg").write_bytes(scenes[i % len(scenes)] + b"%d" % i)
+    return sum(map(len, scenes)) / len(scenes) / 1e6
 
 
 # --- ranking ---
