@@ -1,32 +1,20 @@
-"""Results to take away: as a table, as a ZIP of the pictures, and as a contact sheet to print."""
+"""A contact sheet of results to print: PNG, or PDF of several pages."""
 
-import io
-import os
 import re
-import shutil
-import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import replace_when_done
-from retrieval.images import SUFFIXES, open_picture
-from retrieval.records import PictureRecord
+from retrieval.fonts import font_for, shorten
+from retrieval.images import open_picture
 from retrieval.search import Match, percent
-from retrieval.tables import as_csv, harmless
 
 # The collections that matches come from, by the key that each match carries.
 Collections = Mapping[str, Collection]
-
-COLUMNS = ("rank", "similarity", "path", "label", "width", "height", "taken")
 
 # A4 upright, in millimetres: thirty pictures on the first page and thirty-five on the others, so
 # that a usual search fits on one.
@@ -45,136 +33,6 @@ MAX_ON_ONE_PICTURE = 400  # 200 MB of pixels
 
 INK, FAINT, MAT, RULE = "#1c1c1e", "#6b6b70", "#f2f2f4", "#d0d0d4"
 POINT = 25.4 / 72  # millimetres
-REGULAR = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial.ttf", "arial.ttf")
-BOLD = ("DejaVuSans-Bold.ttf", "NotoSans-Bold.ttf", "Arial Bold.ttf", "arialbd.ttf")
-# For names in scripts that the fonts above lack, where a system has them.
-OTHER_SCRIPTS = (
-    *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc"),  # Linux
-    *("Arial Unicode.ttf", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc"),  # macOS
-    *("msyh.ttc", "YuGothM.ttc", "malgun.ttf", "Nirmala.ttf", "seguisym.ttf"),  # Windows
-)
-
-
-def save_csv(matches: Sequence[Match], path: Path) -> None:
-    """Write results as CSV, a row each, whole or not at all.
-
-    Raises:
-        LookalikeError: when the file cannot be written.
-    """
-    rows = (
-        (
-            rank,
-            f"{match.similarity:.6f}",
-            harmless(match.picture.path),
-            harmless(match.picture.label),
-            match.picture.width,
-            match.picture.height,
-            harmless(match.picture.taken or ""),
-        )
-        for rank, match in enumerate(matches, start=1)
-    )
-    with replace_when_done(path) as temporary:
-        temporary.write_bytes(as_csv(COLUMNS, rows))
-
-
-@dataclass(frozen=True)
-class Packed:
-    """What went into a ZIP, by count."""
-
-    originals: int
-    thumbnails: int  # where the original is not there, or would not have fitted
-    left_out: int  # where there was neither, or no room for either
-
-
-def save_zip(
-    matches: Sequence[Match],
-    collections: Collections,
-    path: Path,
-    max_bytes: int,
-    originals: bool = True,
-) -> Packed:
-    """Write the pictures of results as a ZIP, in their order, whole or not at all.
-
-    Each is the original where it lies in its collection's folder, else the thumbnail. Names begin
-    with the rank, so no two are the same, and are safe on any disk. Pictures are copied in pieces
-    and not compressed again.
-
-    Args:
-        collections: where the matches come from, by their keys.
-        max_bytes: all pictures together; an original that does not fit any more gives way to its
-            thumbnail.
-        originals: False packs thumbnails only.
-
-    Raises:
-        LookalikeError: when the file cannot be written.
-    """
-    counts = {"originals": 0, "thumbnails": 0, "left out": 0}
-    digits = len(str(len(matches)))
-    left = max_bytes
-    with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for rank, match in enumerate(matches, start=1):
-            picture, collection = match.picture, collections[match.key]
-            name = f"{rank:0{digits}} {_safe_name(picture.path)}"
-            if originals and (file := open_original(collection, picture)):
-                with file:
-                    status = os.fstat(file.fileno())
-                    if status.st_size <= left:
-                        _add(archive, name, file, status.st_size, status.st_mtime)
-                        counts["originals"] += 1
-                        left -= status.st_size
-                        continue
-            small = collection.thumbnail(picture.sha256)
-            if small and len(small) <= left:
-                name = str(PurePosixPath(name).with_suffix("")) + " (small).jpg"
-                _add(archive, name, io.BytesIO(small), len(small), time.time())
-                counts["thumbnails"] += 1
-                left -= len(small)
-            else:
-                counts["left out"] += 1
-    return Packed(counts["originals"], counts["thumbnails"], counts["left out"])
-
-
-def open_original(collection: Collection, picture: PictureRecord) -> BinaryIO | None:
-    """Open the file of a picture, if it is one and lies inside its collection's folder.
-
-    A collection may come from somebody else, and say that its pictures lie anywhere.
-    """
-    root = collection.root
-    if root is None:
-        return None
-    try:
-        real = Path(os.path.realpath(root / picture.path))
-        inside = real.is_relative_to(os.path.realpath(root))
-        if not inside or real.suffix.lower() not in SUFFIXES or not real.is_file():
-            return None
-        return real.open("rb")
-    except (OSError, ValueError):  # gone, not readable, or a name that no disk can have
-        return None
-
-
-def _add(archive: zipfile.ZipFile, name: str, file: BinaryIO, size: int, modified: float) -> None:
-    # ZIP knows no time before 1980 and none after 2107.
-    when = datetime.fromtimestamp(min(max(modified, 315_619_200), 4_354_732_800))
-    info = zipfile.ZipInfo(name, when.timetuple()[:6])
-    info.file_size = size  # decides whether the entry needs the form for over 4 GB
-    info.external_attr = 0o644 << 16
-    with archive.open(info, "w") as target:
-        shutil.copyfileobj(file, target, 2**20)
-
-
-def _safe_name(path: str) -> str:
-    """Return the file name of a path so that Windows, macOS and Linux all take it."""
-    name = _valid(PurePosixPath(path).name)
-    # Forbidden characters, controls, and the marks that turn the direction of writing around.
-    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069]', "_", name)
-    stem, suffix = os.path.splitext(name)
-    # File systems take 255 bytes, and the rank and "(small)" want some.
-    stem = stem.encode()[:200].decode(errors="ignore").rstrip(". ")
-    return (stem or "picture") + suffix[:16]
-
-
-def _valid(text: str) -> str:
-    return text.encode(errors="replace").decode()
 
 
 def save_contact_sheet(
@@ -355,9 +213,9 @@ class _Drawer:
     ) -> None:
         """Write one line on the baseline `y`, with its middle left out where it is too wide."""
         text = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", _valid(text)).strip()
-        font = _font_for(text, round(points * POINT * self._scale, 1), bold)
+        font = font_for(text, round(points * POINT * self._scale, 1), bold)
         if width is not None:
-            text = _shorten(text, font, width * self._scale)
+            text = shorten(text, font, width * self._scale)
         ImageDraw.Draw(page).text(self._at(x, y), text, colour, font, anchor)
 
     def _px(self, millimetres: float) -> int:
@@ -367,62 +225,5 @@ class _Drawer:
         return self._px(x), self._px(y)
 
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def _shorten(text: str, font: Font, width: float) -> str:
-    """Leave out as little of the middle as makes `text` fit: names differ at their ends."""
-    if font.getlength(text) <= width:
-        return text
-    few, many = 0, min(len(text), 400)
-    while few < many:  # the largest number of kept characters that fits
-        kept = (few + many + 1) // 2
-        if font.getlength(_without_middle(text, kept)) <= width:
-            few = kept
-        else:
-            many = kept - 1
-    return _without_middle(text, few)
-
-
-def _without_middle(text: str, kept: int) -> str:
-    end = kept // 2
-    return text[: kept - end] + "…" + (text[-end:] if end else "")
-
-
-def _font_for(text: str, size: float, bold: bool) -> Font:
-    """Return the first font that has every letter of `text`, or the usual one if none has."""
-    usual = _usual_font(size, bold)
-    if _writes(usual, text):
-        return usual
-    for name in OTHER_SCRIPTS:
-        font = _font(name, size)
-        if font and _writes(font, text):
-            return font
-    return usual
-
-
-def _writes(font: Font, text: str) -> bool:
-    # A letter that a font lacks is drawn as the same box as a code point that no font has.
-    missing = _glyph(font, "\U0010ffff")
-    return all(_glyph(font, letter) != missing for letter in set(text) if not letter.isspace())
-
-
-def _glyph(font: Font, letter: str) -> tuple[tuple[int, int], bytes]:
-    mask = font.getmask(letter)
-    return mask.size, bytes(mask)
-
-
-@lru_cache(maxsize=32)
-def _usual_font(size: float, bold: bool) -> Font:
-    for name in (*BOLD, *REGULAR) if bold else REGULAR:
-        if font := _font(name, size):
-            return font
-    return ImageFont.load_default(size)  # comes with Pillow; Latin letters
-
-
-@lru_cache(maxsize=256)
-def _font(name: str, size: float) -> ImageFont.FreeTypeFont | None:
-    try:
-        return ImageFont.truetype(name, size)
-    except OSError:
-        return None
+def _valid(text: str) -> str:
+    return text.encode(errors="replace").decode()

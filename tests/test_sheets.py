@@ -12,9 +12,10 @@ from PIL import Image, ImageFont
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.packing import Packed, save_csv, save_zip
 from retrieval.records import PictureRecord
 from retrieval.search import Match
-from retrieval.sheets import MAX_ON_ONE_PICTURE, Packed, save_contact_sheet, save_csv, save_zip
+from retrieval.sheets import MAX_ON_ONE_PICTURE, save_contact_sheet
 from tests.made import by_hue, encode, noise
 
 NAMES = {

@@ -13,11 +13,11 @@ from retrieval import settings
 from retrieval.cleaning import clean_up, needs_cleaning
 from retrieval.errors import PictureError
 from retrieval.images import crop, open_picture, preprocess, scale_for, thumbnail
+from retrieval.originals import open_original
 from retrieval.pages import words
 from retrieval.pages.asking import Box, Cleaning, Part
 from retrieval.report import data_uri
 from retrieval.search import Placed
-from retrieval.sheets import open_original
 from retrieval.workspace import Workspace
 
 PREVIEW_SIDE = 640  # pixels of the short side that are kept, so that a part can be cropped

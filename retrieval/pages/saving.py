@@ -11,9 +11,10 @@ from retrieval import settings
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.images import open_picture
+from retrieval.packing import save_csv, save_zip
 from retrieval.pages import words
 from retrieval.search import Match
-from retrieval.sheets import save_contact_sheet, save_csv, save_zip
+from retrieval.sheets import save_contact_sheet
 
 # In the order of `words.SAVE_KINDS`.
 NAMES = ("lookalike.zip", "lookalike.csv", "lookalike.png", "lookalike.pdf")

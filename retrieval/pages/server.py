@@ -30,6 +30,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for
+from retrieval.originals import open_original
 from retrieval.pages import words
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
@@ -51,7 +52,6 @@ from retrieval.pages.sharing import Server, close_tunnels, robots_route
 from retrieval.pages.sharing import share as make_link
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
 from retrieval.pages.zero_gpu import mark_a_function
-from retrieval.sheets import open_original
 from retrieval.temporary import keep_swept
 from retrieval.unbundling import open_once
 from retrieval.uploads import Uploads

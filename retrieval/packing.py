@@ -1,0 +1,121 @@
+"""Results to take away: as a table, and as a ZIP of the pictures."""
+
+import io
+import os
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from retrieval.collection import Collection
+from retrieval.files import replace_when_done
+from retrieval.originals import open_original
+from retrieval.search import Match
+from retrieval.tables import as_csv, harmless
+
+COLUMNS = ("rank", "similarity", "path", "label", "width", "height", "taken")
+
+
+def save_csv(matches: Sequence[Match], path: Path) -> None:
+    """Write results as CSV, a row each, whole or not at all.
+
+    Raises:
+        LookalikeError: when the file cannot be written.
+    """
+    rows = (
+        (
+            rank,
+            f"{match.similarity:.6f}",
+            harmless(match.picture.path),
+            harmless(match.picture.label),
+            match.picture.width,
+            match.picture.height,
+            harmless(match.picture.taken or ""),
+        )
+        for rank, match in enumerate(matches, start=1)
+    )
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(as_csv(COLUMNS, rows))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What went into a ZIP, by count."""
+
+    originals: int
+    thumbnails: int  # where the original is not there, or would not have fitted
+    left_out: int  # where there was neither, or no room for either
+
+
+def save_zip(
+    matches: Sequence[Match],
+    collections: Mapping[str, Collection],
+    path: Path,
+    max_bytes: int,
+    originals: bool = True,
+) -> Packed:
+    """Write the pictures of results as a ZIP, in their order, whole or not at all.
+
+    Each is the original where it lies in its collection's folder, else the thumbnail. Names begin
+    with the rank, so no two are the same, and are safe on any disk. Pictures are copied in pieces
+    and not compressed again.
+
+    Args:
+        collections: where the matches come from, by their keys.
+        max_bytes: all pictures together; an original that does not fit any more gives way to its
+            thumbnail.
+        originals: False packs thumbnails only.
+
+    Raises:
+        LookalikeError: when the file cannot be written.
+    """
+    counts = {"originals": 0, "thumbnails": 0, "left out": 0}
+    digits = len(str(len(matches)))
+    left = max_bytes
+    with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for rank, match in enumerate(matches, start=1):
+            picture, collection = match.picture, collections[match.key]
+            name = f"{rank:0{digits}} {_safe_name(picture.path)}"
+            if originals and (file := open_original(collection, picture)):
+                with file:
+                    status = os.fstat(file.fileno())
+                    if status.st_size <= left:
+                        _add(archive, name, file, status.st_size, status.st_mtime)
+                        counts["originals"] += 1
+                        left -= status.st_size
+                        continue
+            small = collection.thumbnail(picture.sha256)
+            if small and len(small) <= left:
+                name = str(PurePosixPath(name).with_suffix("")) + " (small).jpg"
+                _add(archive, name, io.BytesIO(small), len(small), time.time())
+                counts["thumbnails"] += 1
+                left -= len(small)
+            else:
+                counts["left out"] += 1
+    return Packed(counts["originals"], counts["thumbnails"], counts["left out"])
+
+
+def _add(archive: zipfile.ZipFile, name: str, file: BinaryIO, size: int, modified: float) -> None:
+    # ZIP knows no time before 1980 and none after 2107.
+    when = datetime.fromtimestamp(min(max(modified, 315_619_200), 4_354_732_800))
+    info = zipfile.ZipInfo(name, when.timetuple()[:6])
+    info.file_size = size  # decides whether the entry needs the form for over 4 GB
+    info.external_attr = 0o644 << 16
+    with archive.open(info, "w") as target:
+        shutil.copyfileobj(file, target, 2**20)
+
+
+def _safe_name(path: str) -> str:
+    """Return the file name of a path so that Windows, macOS and Linux all take it."""
+    name = PurePosixPath(path).name.encode(errors="replace").decode()
+    # Forbidden characters, controls, and the marks that turn the direction of writing around.
+    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069]', "_", name)
+    stem, suffix = os.path.splitext(name)
+    # File systems take 255 bytes, and the rank and "(small)" want some.
+    stem = stem.encode()[:200].decode(errors="ignore").rstrip(". ")
+    return (stem or "picture") + suffix[:16]
