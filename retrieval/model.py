@@ -127,10 +127,20 @@ class OnnxExtractor:
     A model in 8 bits is run by OpenVINO on the CPU where that is installed.
     """
 
-    def __init__(self, path: Path, threads: int | None = None, gpu: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        gpu: bool = True,
+        careful: bool | None = None,
+    ) -> None:
         """Open the model at `path`.
 
         CUDA is used where it really works, else the CPU, quietly; `provider` says which.
+
+        Args:
+            careful: whether products of 8 bits are added so that they never overflow, which older
+                x86 processors are slower at; by default where they are not known to be new ones.
 
         Raises:
             LookalikeError: when there is no model, or the file is no model of ours.
@@ -145,7 +155,7 @@ class OnnxExtractor:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or available_cpus()
-        if not has_int8_instructions():
+        if careful if careful is not None else not has_int8_instructions():
             # Older x86 processors add pairs of products in 16 bits, which overflow where weights
             # have a sign. This makes ONNX Runtime avoid it, slower; a float model does not care.
             options.add_session_config_entry("session.x64quantprecision", "1")
@@ -223,18 +233,18 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def has_int8_instructions() -> bool:
+def has_int8_instructions() -> bool | None:
     """Say whether the processor adds products of 8 bits in 32: VNNI of x86, DotProd of ARM.
 
     Where it does not, 8 bits are no faster than floats. Windows and Intel's Macs have no list to
-    look it up in, and count as without.
+    look it up in: None.
     """
     if sys.platform == "darwin":
-        return platform.machine() == "arm64"
+        return True if platform.machine() == "arm64" else None
     try:
         known = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
+        return None
     return any(name in known for name in ("avx512_vnni", "avx_vnni", "asimddp"))
 
 

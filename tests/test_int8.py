@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -350,6 +351,37 @@ def test_a_cpu_computes_with_the_sibling(family: Path) -> None:
     provider = "CPU, int8" if has_int8_instructions() else "CPU"
     assert open_model(family, gpu=False).provider == provider
     assert open_embedder(family, None, gpu=False).extractor.provider == provider
+
+
+@pytest.mark.parametrize(
+    ("fit", "slower", "turned", "provider"),
+    [
+        (False, (1, 9), 0, "CPU"),
+        (None, (1, 2), 0, "CPU, int8"),
+        (None, (3, 4), 0, "CPU"),  # as fast as it gets without instructions for it
+        (None, (1, 4), 1, "CPU"),  # fast, and wrong
+    ],
+)
+def test_where_nobody_knows_the_processor_the_two_are_timed(
+    family: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fit: bool | None,
+    slower: tuple[int, int],
+    turned: float,
+    provider: str,
+) -> None:
+    clock = 0.0
+
+    def extract(self: OnnxExtractor, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        nonlocal clock
+        is_int8 = self.card.precision == "int8"
+        clock += slower[0] if is_int8 else slower[1]
+        return np.array([[1 - turned * is_int8, turned * is_int8]], np.float32)
+
+    monkeypatch.setattr("retrieval.family.has_int8_instructions", lambda: fit)
+    monkeypatch.setattr("retrieval.family.time.perf_counter", lambda: clock)
+    monkeypatch.setattr(OnnxExtractor, "extract", extract)
+    assert open_model(family, gpu=False).provider == provider
 
 
 def test_without_a_sibling_the_model_itself_is_used(family: Path) -> None:
