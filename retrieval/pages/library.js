@@ -188,6 +188,12 @@
       const { act, key } = event.target.dataset;
       trigger("select", { act, key, value: event.target.elements.value.value });
     });
+    // Gradio turns one picture's box into the next one's, and leaves the mark in it.
+    new MutationObserver((changes) => {
+      for (const { target, oldValue } of changes) {
+        if (target.type === "checkbox" && target.value !== oldValue) target.checked = false;
+      }
+    }).observe(element, { subtree: true, attributeFilter: ["value"], attributeOldValue: true });
     // A field that has just opened is ready to be typed in.
     new MutationObserver(() => {
       const field = element.querySelector("[data-focus]:not([data-focused])");

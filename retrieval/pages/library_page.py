@@ -138,7 +138,7 @@ class LibraryPage:
             if act == "search":
                 return self._search(key, opened, request)
             if act == "close":
-                opened = Opened(notice=opened.notice)
+                opened = replace(opened, key="", view="", start=0, changes=None)
             elif act == "undo":
                 opened = self._undo(key, request)
             elif act in acts:
@@ -247,7 +247,7 @@ class LibraryPage:
         return Opened() if (opened.key, opened.view) == (key, view) else Opened(key, view)
 
     def _open_page(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
-        return Opened(key, "pictures", max(0, int(event.start)), notice=opened.notice)
+        return replace(opened, key=key, view="pictures", start=max(0, int(event.start)))
 
     def _name(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
         self.workspace.rename(key, str(event.value))
