@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,20 +54,25 @@ class Builders:
         self._states: dict[str, Building] = {}
         self._cancels: dict[str, threading.Event] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._next: dict[str, Work] = {}  # to be done after what goes on
 
     def state(self, key: str) -> Building | None:
         """Return how the building of a collection stands; None when it was never started."""
         return self._states.get(key)
 
     def start(self, key: str, collection: Collection, work: Work) -> None:
-        """Build in the background, unless this collection is being built already.
+        """Build in the background; where the collection is being built already, once more after.
 
         Args:
             work: makes the steps; it is closed after the step at hand when building is cancelled.
         """
+        # Also when it is stopped or killed while it waits there is something left to do.
+        with suppress(LookalikeError):
+            collection.mark_unfinished(True)
         with self._lock:
             state = self._states.get(key)
             if state is not None and not state.finished:
+                self._next[key] = work
                 return
             self._states[key] = Building(waiting=True, started=time.monotonic())
             self._cancels[key] = threading.Event()
@@ -85,6 +91,8 @@ class Builders:
         """
         if key in self._cancels:
             self._cancels[key].set()
+            with self._lock:
+                self._next.pop(key, None)
             self._threads[key].join(wait)
 
     def forget(self, key: str) -> None:
@@ -99,12 +107,24 @@ class Builders:
         for thread in list(self._threads.values()):
             thread.join(timeout=30)
 
-    def _run(self, key: str, collection: Collection, work: Work) -> None:
+    def _run(self, key: str, collection: Collection, work: Work | None) -> None:
+        while work is not None:
+            problem, cancelled = self._build(key, collection, work)
+            with self._lock:  # so that nothing is added between the look and the end
+                work = self._next.pop(key, None)
+                if work is None or cancelled:
+                    ended = time.monotonic()
+                    self._tell(key, problem=problem, cancelled=cancelled, ended=ended)
+                    return
+                self._states[key] = Building(waiting=True, started=time.monotonic())
+
+    def _build(self, key: str, collection: Collection, work: Work) -> tuple[str | None, bool]:
+        """Build when it is this one's turn; return the problem, and whether it was cancelled."""
         cancel = self._cancels[key]
         while not self._turn.acquire(timeout=0.2):
             if cancel.is_set():
-                self._tell(key, waiting=False, cancelled=True, ended=time.monotonic())
-                return
+                self._tell(key, waiting=False)
+                return None, True
         # Whoever looks at the page learns how it ended; nobody else listens to a thread.
         problem: str | None = "Something went wrong while reading the pictures. Start again."
         cancelled = False
@@ -127,7 +147,7 @@ class Builders:
             problem = str(error)
         finally:
             self._turn.release()
-            self._tell(key, problem=problem, cancelled=cancelled, ended=time.monotonic())
+        return problem, cancelled
 
     def _tell(self, key: str, **changes: Any) -> None:
         self._states[key] = replace(self._states[key], **changes)

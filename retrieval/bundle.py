@@ -13,6 +13,8 @@ An ordinary zip, stored unpacked since pictures pack no further:
 """
 
 import json
+import os
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -21,7 +23,9 @@ from typing import Any
 import numpy as np
 
 from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
+from retrieval.originals import open_original
 from retrieval.records import Aspect, PictureRecord
 from retrieval.schema import COLUMNS
 
@@ -52,7 +56,12 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
         bundle.writestr("pictures.jsonl", _lines(_picture_lines(collection, pictures, problems)))
         kept = 0
         for picture in contents:
-            jpeg = collection.thumbnail(picture.sha256) or b""
+            jpeg = collection.thumbnail(picture.sha256)
+            if not jpeg:
+                raise LookalikeError(
+                    f"{picture.path} has lost its small picture, and without it nobody could open "
+                    "the file. Mend the collection with: python -m retrieval check --repair"
+                )
             bundle.writestr(f"thumbnails/{picture.sha256}.jpg", jpeg)
             kept += photos and _put_photo(bundle, collection, picture)
         manifest = {
@@ -68,12 +77,15 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
 
 
 def _put_photo(bundle: zipfile.ZipFile, collection: Collection, picture: PictureRecord) -> bool:
-    root = collection.root
-    source = root / picture.path if root else None
-    if source is None or not source.is_file():
+    source = open_original(collection, picture)
+    if source is None:
         return False
-    suffix = PurePosixPath(picture.path).suffix.lower()
-    bundle.write(source, f"photos/{picture.sha256}{suffix}")
+    # Without the file's time: ZIP knows none before 1980, and the collection has it anyway.
+    member = zipfile.ZipInfo(f"photos/{picture.sha256}{PurePosixPath(picture.path).suffix.lower()}")
+    with source:
+        member.file_size = os.fstat(source.fileno()).st_size
+        with bundle.open(member, "w") as target:
+            shutil.copyfileobj(source, target, 2**20)
     return True
 
 

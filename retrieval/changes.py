@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from retrieval.captions import Caption, captioned, read_captions
+from retrieval.captions import Caption, caption_key, captioned, read_captions
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import sha256_of_file
@@ -68,6 +68,13 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         except OSError:
             pass  # reading it will say why
         to_read[name] = path
+    in_place = collection.root is not None and not collection.keeps_originals
+    if in_place and known and not seen and not closed:
+        # An empty folder is where a disk or a network drive appears once it is connected.
+        raise LookalikeError(
+            f"There is no picture in {root.name} any more, and there were {len(known):,}. If they "
+            "are on another disk, connect it. If they are gone for good, delete the collection."
+        )
     vanished = {
         name: size
         for name, (size, _) in known.items()
@@ -80,6 +87,9 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         del vanished[move.old], to_read[move.new.path]
     recaptioned = []
     for name, now in collection.captions().items():
+        # Photos that were handed over may have come without the table that told of them.
+        if collection.keeps_originals and caption_key(name) not in captions:
+            continue
         then = captioned(name, label_of(name), captions)
         if name in seen and then != now:
             recaptioned.append((name, *then))

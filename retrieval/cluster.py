@@ -19,7 +19,7 @@ from retrieval.embedding import open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.extraction import Done, Run, Source, extract
 from retrieval.indexing import Bounds
-from retrieval.records import Entry
+from retrieval.records import PASSING, Entry
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
 DEATHS = 3  # of workers over the same files, until the files are taken to be the reason
@@ -185,7 +185,10 @@ class Pool:
                         self._dismiss(actor)
                         waiting.extendleft(batch.again())
                         if batch.hopeless:
-                            yield [(replace(e, problem=DEADLY), None) for e in batch.entries]
+                            yield [
+                                (replace(entry, problem=DEADLY, modified=PASSING), None)
+                                for entry in batch.entries
+                            ]
                     else:
                         self._idle.append(actor)
                         yield done

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from retrieval.errors import LookalikeError
 
@@ -13,7 +14,7 @@ BUSY_SECONDS = 10
 def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     with explained(path.parent.name):
         if read_only:
-            uri = f"{path.resolve().as_uri()}?immutable=1"
+            uri = f"file:{quote(path.absolute().as_posix())}?immutable=1"
             return sqlite3.connect(uri, uri=True, check_same_thread=False)
         database = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
         # For new files. A picture's row fits a page of 4 KB once and leaves half of it empty; with

@@ -28,7 +28,7 @@ from retrieval.images import (
 from retrieval.indexing import Bounds, Prepared, Step, compute
 from retrieval.model import available_cpus
 from retrieval.objects import Bucket, is_picture, thumbnail_name
-from retrieval.records import Content, Entry
+from retrieval.records import PASSING, Content, Entry
 
 BATCH = 16  # files in one job
 
@@ -59,6 +59,7 @@ class Plan:
     vanished: tuple[str, ...]
     unchanged: int
     changes: Changes | None = None  # of a folder
+    recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
 
 
 Done = list[tuple[Entry, Content | None]]
@@ -77,7 +78,7 @@ def plan_folder(changes: Changes, root: Path) -> Plan:
         except OSError:
             size = modified = 0  # reading it will say why
         entries.append(Entry(name, size, modified, label, None, details=details))
-    return Plan(tuple(entries), changes.vanished, changes.unchanged, changes)
+    return Plan(tuple(entries), changes.vanished, changes.unchanged, changes, changes.recaptioned)
 
 
 def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
@@ -96,7 +97,13 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
             label, details = captioned(name, label_of(name), captions)
             entries.append(Entry(name, size, modified, label, None, details=details))
     vanished = tuple(name for name in known if name not in pictures)
-    return Plan(tuple(entries), vanished, len(pictures) - len(entries))
+    recaptioned = [
+        (name, *now)
+        for name, then in collection.captions().items()
+        if name in pictures and (now := captioned(name, label_of(name), captions)) != then
+    ]
+    unchanged = len(pictures) - len(entries)
+    return Plan(tuple(entries), vanished, unchanged, recaptioned=tuple(recaptioned))
 
 
 def carry_out(collection: Collection, plan: Plan, run: Run) -> Generator[Step, None, None]:
@@ -110,8 +117,8 @@ def carry_out(collection: Collection, plan: Plan, run: Run) -> Generator[Step, N
         changes = plan.changes
         if plan.vanished or (changes and changes.moved):
             collection.write([], vanished=plan.vanished, moved=changes.moved if changes else ())
-        if changes:
-            collection.caption(changes.recaptioned)
+        if plan.recaptioned:
+            collection.caption(plan.recaptioned)
         total, done, unreadable = len(plan.to_read), 0, 0
         yield Step(0, total, 0, 0)
         batches = [plan.to_read[at : at + BATCH] for at in range(0, total, BATCH)]
@@ -150,6 +157,7 @@ def extract(entries: Sequence[Entry], source: Source, embedder: Embedder, bounds
 
 
 def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -> Prepared:
+    data = None
     try:
         data = source.read(entry.path, bounds.bytes)
         how = embedder.card.preprocessing
@@ -158,6 +166,8 @@ def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -
         problem = str(
             error if isinstance(error, PictureError) else explain_os_error(error, entry.path)
         )
+        if data is None and entry.size <= bounds.bytes:
+            entry = replace(entry, modified=PASSING)
         return Prepared(replace(entry, problem=problem))
     return Prepared(
         replace(entry, sha256=hashlib.sha256(data).hexdigest()),

@@ -186,7 +186,10 @@ def _ask(
             if response.status in REDIRECTS and (location := response.headers.get("Location")):
                 # http.client reads headers as Latin-1; what is meant is UTF-8 or escaped.
                 readable = location.strip().encode("latin-1").decode("utf-8", "replace")
-                return _Redirect(urljoin(url, readable))
+                try:
+                    return _Redirect(urljoin(url, readable))
+                except ValueError as error:
+                    raise LookalikeError(UNREACHABLE) from error
             _require_picture(response, max_bytes)
             return _read(response, max_bytes)
 

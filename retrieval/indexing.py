@@ -25,7 +25,7 @@ from retrieval.images import (
     thumbnail,
 )
 from retrieval.model import available_cpus
-from retrieval.records import Content, Entry
+from retrieval.records import PASSING, Content, Entry
 from retrieval.sketch import describe_layout
 
 
@@ -220,6 +220,8 @@ def _prepare(
         )
     except (PictureError, OSError) as error:
         problem = str(error if isinstance(error, PictureError) else explain_os_error(error, path))
+        if sha256 is None and size <= bounds.bytes and as_text(str(path)) == str(path):
+            modified = PASSING
         return Prepared(entry(problem))
 
 

@@ -12,10 +12,10 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.milvus import MilvusGallery
-from retrieval.milvus_access import MilvusError
 from retrieval.schema import DATABASE
 
 TRASH = ".trash"
+OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 ORIGINALS = "originals"  # in a collection's folder: the photos that were handed to it
 
 
@@ -53,7 +53,9 @@ def find_collection(library: Path, name: str | None) -> Path:
 
 def folders_in(library: Path) -> list[Path]:
     """Return the folders of the collections in a library, by name."""
-    return sorted(path.parent for path in library.glob(f"*/{DATABASE}"))
+    # What begins with a dot is on its way in or out.
+    found = [path.parent for path in library.glob(f"*/{DATABASE}")]
+    return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
 def new_folder(library: Path, title: str) -> Path:
@@ -95,13 +97,17 @@ def discarded(library: Path) -> list[Path]:
 
 
 def empty_trash(library: Path, older_than: float) -> None:
-    """Delete for good what was discarded more than so many seconds ago."""
+    """Delete for good what was discarded, or only half opened, more than so many seconds ago."""
+    for half in library.glob(f"{OPENING}*"):
+        with suppress(OSError):
+            if time.time() - half.stat().st_mtime > older_than:
+                shutil.rmtree(half)
     for place in discarded(library):
         when = place.name.split("-", 1)[0]
         if when.isdigit() and time.time() - int(when) > older_than:
             try:
                 _drop_elsewhere(place)
-            except MilvusError:
+            except LookalikeError:
                 continue  # it stays in the bin until its vectors in Milvus can be deleted as well
             shutil.rmtree(place, ignore_errors=True)
 

@@ -27,6 +27,11 @@ class Content:
     sketch: Matrix | None = None  # (s,), unit, by which copies are known
 
 
+# The time of a file that could not even be read, for a reason that may pass (it was locked, not
+# permitted, not there just then): it looks changed to the next run, which tries again.
+PASSING = -1
+
+
 @dataclass(frozen=True)
 class Entry:
     """One file, as it is to be written: with the hash of a content, or the reason for none."""

@@ -23,7 +23,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import sha256_of_file
 from retrieval.images import SUFFIXES
-from retrieval.library import ORIGINALS, folders_in, new_folder
+from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
 from retrieval.records import Aspect, Content, Entry
 from retrieval.schema import COLUMNS
 from retrieval.zips import BROKEN, check_table, is_of_the_file, storable
@@ -56,12 +56,12 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         title = " ".join(str(name or manifest.get("name") or path.stem).split())[:80]
         folder = new_folder(library, title)
         # Made beside its place and moved there in the end: half a collection is never seen.
-        making = library / f".opening-{folder.name}"
+        making = library / f"{OPENING}{folder.name}"
         shutil.rmtree(making, ignore_errors=True)
         try:
             _read_into(bundle, manifest, making, title, embedder)
             making.rename(folder)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise LookalikeError(_damaged(path)) from error
         except OSError as error:
             if is_of_the_file(error):
@@ -186,13 +186,13 @@ def _entry(line: dict[str, Any], known: set[str]) -> Entry:
     sha256 = line.get("sha256")
     if sha256 is None:
         problem = str(line["problem"])[:1_000]
-        return Entry(path, _size(line["size"]), int(line["modified"]), "", None, problem)
+        return Entry(path, _size(line["size"]), _time(line["modified"]), "", None, problem)
     if sha256 not in known:
         raise ValueError
     return Entry(
         path,
         _size(line["size"]),
-        int(line["modified"]),
+        _time(line["modified"]),
         str(line["label"])[:1_000],
         sha256,
         None,
@@ -232,7 +232,7 @@ def _manifest(bundle: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         if manifest["format"] != MAGIC:
             raise ValueError
         version = int(manifest["version"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise LookalikeError(
             f"{path.name} is damaged or not a collection of Lookalike. Download it again."
         ) from error
@@ -284,6 +284,13 @@ def _sha256(text: Any) -> str:
 
 def _size(number: Any) -> int:
     if not isinstance(number, int) or not 0 <= number < 2**62:
+        raise ValueError
+    return number
+
+
+def _time(number: Any) -> int:
+    """Nanoseconds since 1970, or before it, as far as the database holds them."""
+    if not isinstance(number, int) or not -(2**62) < number < 2**62:
         raise ValueError
     return number
 

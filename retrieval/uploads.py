@@ -1,5 +1,6 @@
 """Files on their way from a browser into a collection: received whole, then moved in together."""
 
+import math
 import os
 import secrets
 import shutil
@@ -18,6 +19,10 @@ from retrieval.zips import ZipBounds, free_name, storable, unpack
 
 BUNDLE = ".lookalike"
 SPARE_BYTES = 200 * 2**20  # left free on the disk
+LOOK_BYTES = 16 * 2**20  # that may come between two looks at what is free
+OPEN = 8  # uploads under way of one visitor
+OPEN_IN_ALL = 64
+MAX_UNPACKED_BYTES = 40 * 2**30  # of all zips of an upload
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class Uploads:
         Raises:
             LookalikeError: when it is too much, or the disk has no room for it.
         """
+        if not bounds.files:
+            raise LookalikeError(
+                "You have as many pictures here as you can keep. Delete a collection, then add "
+                "others."
+            )
         if files > bounds.files:
             raise LookalikeError(
                 f"These are {files:,} files; at most {bounds.files:,} can be added at once. Add "
@@ -86,6 +96,13 @@ class Uploads:
             )
         name = secrets.token_urlsafe(16)
         folder = self._folder / name
+        with self._lock:
+            under_way = [upload.visitor for upload in self._uploads.values()]
+        if under_way.count(visitor) >= OPEN or len(under_way) >= OPEN_IN_ALL:
+            raise LookalikeError(
+                "Too many pictures are on their way already. Wait until they are here, then try "
+                "again."
+            )
         try:
             folder.mkdir(parents=True)
             free = shutil.disk_usage(folder).free
@@ -116,6 +133,7 @@ class Uploads:
         part = upload.folder / f"{secrets.token_hex(8)}.part"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _require_room(part.parent)
             with part.open("wb") as file:
                 yield Receiver(upload, file.write, _bound_of(path, upload.bounds), relative.name)
             os.replace(part, free_name(path))
@@ -131,7 +149,13 @@ class Uploads:
         return next((upload.folder / "files").glob(f"*{BUNDLE}"), None)
 
     def take(
-        self, name: str, visitor: str, collection: Collection, folder: Path, strip: bool
+        self,
+        name: str,
+        visitor: str,
+        collection: Collection,
+        folder: Path,
+        strip: bool,
+        room: int | None = None,
     ) -> Taken:
         """Unpack the zips of an upload and move all of its pictures into a collection's folder.
 
@@ -141,8 +165,22 @@ class Uploads:
         Args:
             folder: where the collection's originals lie.
             strip: leave out a folder that holds everything, rather than make a label of it.
+            room: how many pictures there is room for by now, where that is bounded.
         """
         upload = self._find(name, visitor)
+        upload.touched = math.inf  # nothing comes any more, and it may take long
+        try:
+            most = upload.bounds.files
+            most = most if room is None else min(most, room)
+            taken = self._take(upload, collection, folder, strip, most)
+        finally:
+            upload.touched = time.monotonic()
+        self.drop(name, visitor)
+        return taken
+
+    def _take(
+        self, upload: Upload, collection: Collection, folder: Path, strip: bool, most: int
+    ) -> Taken:
         staged = upload.folder / "files"
         taken = Taken()
         pictures = sorted(_unpacked(upload, staged, taken))
@@ -154,10 +192,8 @@ class Uploads:
             for relative, source in pictures:
                 if strip and top:
                     relative = relative.relative_to(top)
-                if taken.files >= upload.bounds.files:
-                    taken.skipped.append(
-                        (str(relative), f"Only {upload.bounds.files:,} pictures fit in here.")
-                    )
+                if taken.files >= most:
+                    taken.skipped.append((str(relative), f"Only {most:,} pictures fit in here."))
                     continue
                 place = _place(collection, folder, relative, source, known)
                 if place is None:
@@ -172,7 +208,6 @@ class Uploads:
         except OSError as error:
             raise explain_os_error(error, folder) from error
         collection.readmit(names)  # one may have been taken out before
-        self.drop(name, visitor)
         return taken
 
     def title(self, name: str, visitor: str) -> str:
@@ -224,6 +259,8 @@ class Receiver:
         """
         if not self.received:
             self.upload.files += 1
+        if self.received // LOOK_BYTES != (self.received + len(chunk)) // LOOK_BYTES:
+            _require_room(self.upload.folder)
         self.received += len(chunk)
         self.upload.bytes += len(chunk)
         self.upload.touched = time.monotonic()
@@ -237,18 +274,26 @@ class Receiver:
         self.into(chunk)
 
 
+def _require_room(folder: Path) -> None:
+    """Leave some space on the disk to everything else.
+
+    Raises:
+        LookalikeError: when hardly any is left.
+    """
+    if shutil.disk_usage(folder).free < SPARE_BYTES:
+        raise LookalikeError("The disk is full. Free some space and try again.")
+
+
 def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
-    left = upload.bounds.bytes
     # A picture packs badly, so what comes out is about as much as went in; allow for other kinds.
+    left = min(4 * upload.bounds.bytes, MAX_UNPACKED_BYTES)
     for path in sorted(path for path in staged.rglob("*") if path.is_file()):
         relative = PurePosixPath(path.relative_to(staged).as_posix())
         suffix = path.suffix.lower()
         if suffix == ".zip":
             inside = upload.folder / f"zip-{secrets.token_hex(6)}"
-            bounds = ZipBounds(
-                file_bytes=upload.bounds.file_bytes, total_bytes=min(4 * left, 40 * 2**30)
-            )
+            bounds = ZipBounds(file_bytes=upload.bounds.file_bytes, total_bytes=left)
             try:
                 result = unpack(path, inside, bounds)
             except LookalikeError as error:
@@ -260,6 +305,7 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
             taken.others += result.others
             for file in inside.rglob("*"):
                 if file.is_file():
+                    left -= file.stat().st_size
                     yield PurePosixPath(file.relative_to(inside).as_posix()), file
         elif suffix in SUFFIXES or suffix == ".csv":
             yield relative, path

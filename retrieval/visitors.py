@@ -4,11 +4,14 @@ import secrets
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrieval.changes import name_of
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.images import find_images
 from retrieval.library import ORIGINALS, TRASH
 from retrieval.uploads import Uploads
 from retrieval.workspace import Workspace
@@ -77,21 +80,33 @@ class Visitors:
 
     def room(self, visitor: str) -> int:
         """Return how many more pictures a visitor may add."""
-        searchers = [self._workspace.searcher(key, visitor) for key in self.keys(visitor)]
-        return max(0, self.bounds.pictures - sum(s.collection.count()[0] for s in searchers))
+        held = 0
+        for key in self.keys(visitor):
+            collection = self._workspace.searcher(key, visitor).collection
+            waiting = {
+                name_of(path, self.originals(key)) for path in find_images(self.originals(key))
+            }
+            held += collection.count()[0] + len(waiting - collection.files().keys())
+        return max(0, self.bounds.pictures - held)
 
     def originals(self, key: str) -> Path:
         """Return where a collection's photos wait until they have been read."""
         return self._folder / key / ORIGINALS
 
     def drop_originals(self, key: str) -> None:
-        """Delete the photos of a collection; thumbnails and vectors are all that is kept."""
-        shutil.rmtree(self.originals(key), ignore_errors=True)
+        """Delete the photos that were read; thumbnails and vectors are all that is kept.
+
+        What has come meanwhile stays until it has been read.
+        """
+        originals = self.originals(key)
+        for path in self._workspace.searcher(key, self._workspace.visitor(key)).collection.files():
+            with suppress(OSError, ValueError):
+                (originals / path).unlink()
 
     def delete(self, key: str) -> None:
         """Delete a collection for good."""
-        self._ends.pop(key, None)
         place = self._workspace.delete(key)
+        self._ends.pop(key, None)
         shutil.rmtree(self._folder / TRASH / place, ignore_errors=True)
 
     def hours_left(self, key: str) -> float:
@@ -103,7 +118,10 @@ class Visitors:
         now = time.monotonic()
         for key, end in list(self._ends.items()):
             if now >= end:
-                self.delete(key)
+                # One that somebody has just deleted, or whose files are held, must not keep the
+                # others from their turn.
+                with suppress(LookalikeError):
+                    self.delete(key)
         self._uploads.sweep(older_than=1800)
 
     def start(self) -> None:
@@ -114,7 +132,8 @@ class Visitors:
         """Stop sweeping, and delete everything."""
         self._stopping.set()
         for key in list(self._ends):
-            self.delete(key)
+            with suppress(LookalikeError):
+                self.delete(key)
 
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):

@@ -85,15 +85,18 @@ class Workspace:
 
     # Which collections there are.
 
-    def serve(self, collection: Collection, visitor: str = "") -> str:
+    def serve(self, collection: Collection, visitor: str = "", key: str = "") -> str:
         """Make a collection searchable and return the key by which pages name it.
 
         The key says nothing of where the collection lies. With a `visitor` it is theirs alone.
 
+        Args:
+            key: for one that does not lie in the library; by default the name of its folder.
+
         Raises:
             LookalikeError: when the collection was made with another model or PCA.
         """
-        key = collection.folder.name
+        key = key or collection.folder.name
         searcher = Searcher(collection, self.embedder, key)
         with self._lock:
             if visitor:
@@ -139,6 +142,10 @@ class Workspace:
     def is_private(self, key: str) -> bool:
         """Whether a collection is seen by one visitor only."""
         return key in self._visitors
+
+    def visitor(self, key: str) -> str:
+        """Return the visitor whose a private collection is; "" for one that all see."""
+        return self._visitors.get(key, "")
 
     def may_edit(self, key: str, visitor: str, owner: bool) -> bool:
         """Whether who asks may change a collection: the owner the public ones, visitors theirs."""
@@ -187,9 +194,17 @@ class Workspace:
             folder = searcher.collection.folder if searcher else self._refused_folder(key)
             if searcher:
                 searcher.collection.close()
-            self._visitors.pop(key, None)
-            self.refused.pop(key, None)
-            return discard(folder).name
+            visitor = self._visitors.pop(key, "")
+            why = self.refused.pop(key, "")
+            try:
+                return discard(folder).name
+            except LookalikeError:
+                # Windows moves no folder of which another program holds a file.
+                if searcher:
+                    self.serve(Collection(folder), visitor)
+                else:
+                    self.refused[key] = why
+                raise
 
     def undo(self, place: str) -> str:
         """Take a collection out of the library's bin; return its key."""

@@ -169,8 +169,9 @@ def check_table(archive: Path, most: int = MAX_TABLE_BYTES) -> None:
         raise zipfile.BadZipFile
     table = struct.unpack_from("<L", tail, at + 12)[0]
     large = tail.rfind(b"PK\6\6", 0, at)
-    if table == 0xFFFFFFFF and large >= 0:
-        table = struct.unpack_from("<Q", tail, large + 40)[0]
+    # Where there is a second record for large files, zipfile believes that one.
+    if large >= 0:
+        table = max(table, struct.unpack_from("<Q", tail, large + 40)[0])
     if table > most:
         raise LookalikeError(
             "The zip file holds far too many files to be taken at once. Make several smaller ones."

@@ -1,6 +1,7 @@
 """Packed collections: they open elsewhere as they were, and what does not fit is refused."""
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
+from retrieval.library import empty_trash, folders_in
 from retrieval.unbundling import open_once, read_manifest, unpack_bundle
 from tests.made import mean_colour
 
@@ -77,6 +79,57 @@ def test_the_photos_come_along_only_when_asked_for(
             assert (opened.root / picture.path).read_bytes() == (wheel / picture.path).read_bytes()
         changes = find_changes(opened, opened.root)
         assert (changes.to_read, changes.moved) == ((), ())
+
+
+def test_photos_of_any_time_are_packed_and_none_from_elsewhere(
+    packed: Path, indexed: Collection, wheel: Path, tmp_path: Path
+) -> None:
+    os.utime(wheel / "warm/red.png", (1, 1))  # ZIP knows no time before 1980
+    outside = tmp_path / "secret.png"
+    outside.write_bytes((wheel / "cold/blue.png").read_bytes())
+    with indexed.store.transaction() as database:
+        database.execute("UPDATE pictures SET path = '../secret.png' WHERE path = 'cold/blue.png'")
+    pack(indexed, tmp_path / "photos.lookalike", photos=True)
+    with zipfile.ZipFile(tmp_path / "photos.lookalike") as bundle:
+        photos = [name for name in bundle.namelist() if name.startswith("photos/")]
+        shas = {p.path: p.sha256 for p in indexed.pictures()}
+        assert f"photos/{shas['warm/red.png']}.png" in photos
+        assert f"photos/{shas['../secret.png']}.png" not in photos
+
+
+def test_a_lost_thumbnail_is_told_when_packing(indexed: Collection, tmp_path: Path) -> None:
+    with indexed.store.thumbnails as thumbnails:
+        thumbnails.execute("DELETE FROM thumbnails WHERE sha256 > '8'")
+    with pytest.raises(LookalikeError, match=r"lost its small picture.*--repair"):
+        pack(indexed, tmp_path / "x.lookalike")
+    assert not (tmp_path / "x.lookalike").exists()
+
+
+def test_half_an_opened_collection_is_never_seen(
+    packed: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    library = tmp_path / "library"
+    whole = unpack_bundle(packed, library, embedder)
+    whole.rename(library / ".opening-wheel")  # as a kill leaves it
+    assert folders_in(library) == []
+    again = open_once(packed, tmp_path / "once", embedder)
+    again.rename(again.with_name(".opening-x"))
+    assert open_once(packed, tmp_path / "once", embedder).name == "wheel"
+    empty_trash(library, -1)
+    assert list(library.iterdir()) == []
+
+
+def test_photos_without_their_table_keep_their_captions_when_one_is_added(
+    packed: Path, indexed: Collection, embedder: Embedder, tmp_path: Path
+) -> None:
+    pack(indexed, tmp_path / "photos.lookalike", photos=True)
+    with Collection(
+        unpack_bundle(tmp_path / "photos.lookalike", tmp_path / "library", embedder)
+    ) as opened:
+        assert opened.root is not None
+        assert not find_changes(opened, opened.root).recaptioned
+        by_path = {picture.path: picture for picture in opened.pictures()}
+        assert by_path["warm/red.png"].captions == {"mood": "angry, loud"}
 
 
 def test_a_second_opening_gets_a_folder_of_its_own(

@@ -3,9 +3,13 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
+from retrieval.images import read_bounded
 from retrieval.indexing import index_folder
 from tests.made import by_hue, extracted
 
@@ -38,6 +42,36 @@ def test_each_kind_of_change_is_told_apart(
     assert pictures["warm/navy.png"].id == ids["cold/blue.png"]  # links to it go on working
     assert pictures["warm/navy.png"].label == "warm"
     assert extracted(embedder) == before + 2  # the new and the changed one
+    assert not find_changes(indexed, wheel).any
+
+
+def test_a_file_that_was_held_is_tried_again_and_a_damaged_one_is_not(
+    indexed: Collection, wheel: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(path: Path, most: int) -> bytes:
+        if path.name == "locked.png":
+            raise PermissionError(13, "Permission denied")
+        return read_bounded(path, most)
+
+    by_hue(300).save(wheel / "locked.png")
+    (wheel / "broken.png").write_bytes(b"words")
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.indexing.read_bounded", held)
+        apply(indexed, wheel, embedder)
+    assert [path for path, _ in indexed.problems()] == ["broken.png", "locked.png"]
+    assert [path.name for path in apply(indexed, wheel, embedder).to_read] == ["locked.png"]
+    assert [path for path, _ in indexed.problems()] == ["broken.png"]
+    assert not find_changes(indexed, wheel).any
+
+
+def test_a_folder_whose_disk_is_away_forgets_nothing(indexed: Collection, wheel: Path) -> None:
+    away = wheel.with_name("away")
+    wheel.rename(away)
+    wheel.mkdir()  # where the disk is connected
+    with pytest.raises(LookalikeError, match=r"no picture in wheel any more.*connect it"):
+        find_changes(indexed, wheel)
+    wheel.rmdir()
+    away.rename(wheel)
     assert not find_changes(indexed, wheel).any
 
 

@@ -86,6 +86,18 @@ def test_a_bucket_is_indexed_searched_and_followed(
         assert "10 pictures ready, 1 could not be read; 9 were known, 1 are gone" in out
         assert collection.pictures([pictures["b/1.png"].id])[0].width == 33
 
+        table = next(key for key in keys(bucket) if key.endswith(".csv"))
+        put(Bucket="photos", Key=table, Body=b"filename,label\n0.png,other\n")
+        assert main(["index", url, *options]) == 0
+        assert collection.pictures([pictures["a/0.png"].id])[0].label == "other"
+
+        # Another model's vectors are not mixed in.
+        put(Bucket="photos", Key="trip/c/more.png", Body=encode(by_hue(40), "PNG"))
+        collection.store.note({"fingerprint": "0" * 64})
+        assert main(["index", url, *options]) == 1
+        assert "made with" in capsys.readouterr().err
+        assert collection.count() == (10, 1)
+
 
 def test_what_cannot_be_listed_or_read_is_a_sentence(
     bucket: Any, monkeypatch: pytest.MonkeyPatch

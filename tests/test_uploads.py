@@ -1,5 +1,6 @@
 """Uploads: files arrive whole and within bounds, and move into a collection together."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.uploads import UploadBounds, Uploads
+from retrieval.uploads import OPEN, SPARE_BYTES, UploadBounds, Uploads
 from tests.made import by_hue, encode, mean_colour
 
 BOUNDS = UploadBounds(files=5, bytes=100_000, file_bytes=20_000)
@@ -96,6 +97,51 @@ def test_too_much_is_refused_before_it_is_sent(
 ) -> None:
     with pytest.raises(LookalikeError, match=sentence):
         uploads.begin("me", files, size, BOUNDS)
+
+
+def test_only_so_many_are_under_way_at_once(uploads: Uploads) -> None:
+    names = [uploads.begin("me", 1, 1, BOUNDS) for _ in range(OPEN)]
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("me", 1, 1, BOUNDS)
+    uploads.begin("you", 1, 1, BOUNDS)
+    uploads.drop(names[0], "me")
+    uploads.begin("me", 1, 1, BOUNDS)
+
+
+def test_who_has_no_room_left_is_told_so(uploads: Uploads) -> None:
+    with pytest.raises(LookalikeError, match=r"as many pictures here as you can keep"):
+        uploads.begin("me", 1, 1, UploadBounds(0, 100, 100))
+
+
+def test_several_zips_share_one_bound(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    files = {}
+    for letter in "abcde":  # 380,000 bytes unpacked
+        path = tmp_path / f"{letter}.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for n in range(4):
+                archive.writestr(f"{letter}{n}.bmp", bytes(19_000))
+        files[path.name] = path.read_bytes()
+    bounds = UploadBounds(files=100, bytes=30_000, file_bytes=20_000)
+    found = uploads.take(
+        send(uploads, files, bounds), "me", collection, tmp_path / "originals", strip=False
+    )
+    assert found.files == 4 * 30_000 // 19_000
+    assert "more than can be taken at once" in found.skipped[-1][1]
+
+
+def test_a_disk_that_fills_up_meanwhile_stops_what_comes(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = uploads.begin("me", 1, 1, BOUNDS)
+    full = shutil.disk_usage("/")._replace(free=SPARE_BYTES - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with (
+        pytest.raises(LookalikeError, match=r"disk is full"),
+        uploads.receiving(name, "me", "a.png"),
+    ):
+        pass
 
 
 def test_a_disk_without_room_is_said_to_be_so(uploads: Uploads) -> None:

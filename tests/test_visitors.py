@@ -1,5 +1,6 @@
 """Visitors' own collections are bounded, private, and deleted on time."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
+from retrieval.indexing import Bounds
 from retrieval.uploads import Uploads
 from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
+from tests.made import by_hue
 
 BOUNDS = VisitorBounds(hours=1, pictures=10, collections=2, total=3)
 
@@ -67,3 +70,40 @@ def test_a_new_run_begins_with_none(workspace: Workspace, tmp_path: Path) -> Non
     make(workspace, tmp_path).create("me", "a")
     make(workspace, tmp_path)
     assert not (tmp_path / "visitors").exists()
+
+
+def test_photos_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_path: Path) -> None:
+    visitors = make(workspace, tmp_path)
+    key = visitors.create("me", "a")
+    originals = visitors.originals(key)
+    originals.mkdir()
+    by_hue(10).save(originals / "early.png")
+    workspace.build(key, originals, Bounds())
+    end = time.monotonic() + 20
+    while not (state := workspace.building(key)) or not state.finished:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    by_hue(20).save(originals / "late.png")
+    assert visitors.room("me") == BOUNDS.pictures - 2  # the one that waits counts as well
+    visitors.drop_originals(key)
+    assert [path.name for path in originals.iterdir()] == ["late.png"]
+
+
+def test_one_that_cannot_be_deleted_does_not_end_the_sweep(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitors = make(workspace, tmp_path, VisitorBounds(0, 10, 2, 3))
+    keys = [visitors.create("me", "a"), visitors.create("me", "b")]
+    delete = workspace.delete
+
+    def held(key: str) -> str:
+        if key == keys[0]:
+            raise LookalikeError("Another program holds a file.")
+        return delete(key)
+
+    monkeypatch.setattr(workspace, "delete", held)
+    visitors.sweep()
+    assert workspace.keys("me") == keys[:1]
+    monkeypatch.undo()
+    visitors.sweep()
+    assert workspace.keys("me") == []

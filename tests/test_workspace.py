@@ -231,12 +231,75 @@ def test_cancelling_stops_after_the_batch_at_hand_and_is_remembered(
     assert not collection.unfinished
 
 
-def test_one_is_built_after_the_other_and_the_same_only_once(
+def test_what_comes_while_a_collection_is_built_is_built_after_it(collection: Collection) -> None:
+    builders, first, passed_over, second = Builders(), Work(1), Work(1), Work(2)
+    builders.start("a", collection, first)
+    builders.start("a", collection, passed_over)
+    builders.start("a", collection, second)  # finds what the one before would have found
+    for gate in (*first.gates, *second.gates):
+        gate.set()
+    wait_for(lambda: builders.state("a").finished)  # type: ignore[union-attr]
+    assert builders.state("a").step.done == 2  # type: ignore[union-attr]
+    assert (first.closed, passed_over.closed, second.closed) == (True, False, True)
+    assert not collection.unfinished
+    again, never = Work(2), Work(1)
+    builders.start("a", collection, again)
+    builders.start("a", collection, never)
+    wait_for(lambda: builders.state("a").step.total)  # type: ignore[union-attr]
+    builders.cancel("a")
+    again.gates[0].set()
+    wait_for(lambda: builders.state("a").finished)  # type: ignore[union-attr]
+    assert builders.state("a").cancelled  # type: ignore[union-attr]
+    assert not never.closed
+    assert collection.unfinished
+
+
+def test_one_that_is_stopped_while_it_waits_can_be_gone_on_with(
     collection: Collection, tmp_path: Path
 ) -> None:
+    builders, first = Builders(), Work(1)
+    builders.start("a", collection, first)
+    with Collection.create(tmp_path / "d", "d", None, mean_colour()) as other:
+        builders.start("b", other, Work(1))
+        assert other.unfinished
+        builders.cancel("b")
+        wait_for(lambda: builders.state("b").finished)  # type: ignore[union-attr]
+        assert other.unfinished
+        first.gates[0].set()
+        builders.stop()
+
+
+def test_a_collection_is_not_hidden_by_the_shipped_one(
+    workspace: Workspace, wheel: Path, tmp_path: Path
+) -> None:
+    embedder = workspace.embedder
+    with Collection.create(tmp_path / "collection", "shipped", None, embedder) as shipped:
+        key = workspace.create("collection")
+        assert workspace.serve(shipped, key="@shipped") != key
+        assert workspace.searcher(key).collection.name == "collection"
+        workspace.delete(key)
+
+
+def test_what_cannot_be_moved_to_the_bin_is_still_there(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(self: Path, target: Path) -> None:
+        raise PermissionError(13, "used by another process")
+
+    key = workspace.create("trip")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", held)
+        with pytest.raises(LookalikeError):
+            workspace.delete(key)
+    assert workspace.searcher(key).collection.count() == (0, 0)
+    workspace.delete(key)
+    with pytest.raises(LookalikeError, match=r"not here any more"):
+        workspace.searcher(key)
+
+
+def test_one_is_built_after_the_other(collection: Collection, tmp_path: Path) -> None:
     builders, first, second = Builders(), Work(1), Work(1)
     builders.start("a", collection, first)
-    builders.start("a", collection, second)  # ignored: it is under way
     with Collection.create(tmp_path / "d", "d", None, mean_colour()) as other:
         builders.start("b", other, second)
         wait_for(lambda: builders.state("a").step.total)  # type: ignore[union-attr]

@@ -134,6 +134,17 @@ def test_a_table_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) ->
         unpack(archive, tmp_path / "out", ZipBounds())
 
 
+def test_a_second_record_cannot_hide_a_large_table(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {"a.png": PICTURE})
+    raw = archive.read_bytes()
+    at = raw.rfind(b"PK\5\6")
+    record = struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, 2**31, 0)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, at, 1)
+    archive.write_bytes(raw[:at] + record + locator + raw[at:])
+    with pytest.raises(LookalikeError, match=r"far too many files"):
+        unpack(archive, tmp_path / "out", ZipBounds())
+
+
 def test_a_damaged_entry_costs_only_itself(tmp_path: Path) -> None:
     archive = make(tmp_path / "x.zip", {"a.png": b"first" * 400, "b.png": PICTURE})
     raw = bytearray(archive.read_bytes())

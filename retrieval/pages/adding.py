@@ -57,17 +57,22 @@ class Adding:
         """Bring a collection up to date with where its pictures lie, in the background."""
         collection = self.workspace.searcher(key, visitor).collection
         bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
-        if collection.root is not None:
-            found = None if changes is None else (lambda: changes)
-            self.workspace.build(key, collection.root, bounds, found)
-            return
-        # The photos that are known are not here, which does not mean that they have vanished.
         originals = collection.folder / ORIGINALS
+        if changes is not None:
+            self.workspace.build(key, collection.root or originals, bounds, lambda: changes)
+            return
+        if collection.root is not None and not collection.keeps_originals:
+            self.workspace.build(key, collection.root, bounds)
+            return
 
         def only_added() -> Changes:
+            """Leave out what is not here: that a known photo is elsewhere is no change."""
             if not originals.is_dir():
                 return Changes((), (), 0, ())
-            return replace(find_changes(collection, originals), vanished=(), recaptioned=())
+            found = find_changes(collection, originals)
+            # What looks like a moved file is a copy of one that need not be here.
+            copies = tuple(originals / move.new.path for move in found.moved)
+            return replace(found, vanished=(), moved=(), to_read=(*found.to_read, *copies))
 
         if self.workspace.is_private(key):
             bounds = Bounds(settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_PIXELS)
@@ -85,7 +90,8 @@ class Adding:
     def _take(self, name: str, key: str, visitor: str, strip: bool) -> Taken:
         collection = self.workspace.searcher(key, visitor).collection
         folder = self._originals(key, visitor)
-        return self.uploads.take(name, visitor, collection, folder, strip)
+        room = self.visitors.room(visitor) if self.workspace.is_private(key) else None
+        return self.uploads.take(name, visitor, collection, folder, strip, room)
 
     def _settle(self, key: str, taken: Taken, visitor: str) -> str:
         notice = ""

@@ -328,7 +328,9 @@ def serve(
         workspace.build(key, pictures, bounds)
     workspace.open_library(settings.COLLECTIONS)
     if pictures is None:
-        workspace.serve(Collection(shipped_collection(workspace.embedder), read_only=True))
+        # Under a key that no folder of the library has, whatever people call their collections.
+        shipped = Collection(shipped_collection(workspace.embedder), read_only=True)
+        workspace.serve(shipped, key="@shipped")
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
     library = make_library(workspace, password, public=share or settings.ON_A_SPACE)
     library.visitors.start()
