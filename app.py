@@ -1,5 +1,8 @@
 """Lookalike: drop in a picture and see the most similar pictures of a collection."""
 
+# So that a Python too old for this gets as far as the sentence that says so.
+from __future__ import annotations
+
 import argparse
 import functools
 import os

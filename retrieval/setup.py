@@ -4,6 +4,8 @@ Nothing but the standard library is imported here, and nothing newer than Python
 the version is checked: this runs before anything is installed, on whatever Python there is.
 """
 
+from __future__ import annotations
+
 import hashlib
 import importlib.util
 import os
@@ -52,7 +54,7 @@ def run_in_environment(requirements: str) -> None:
         return
     arguments = [str(python), *_program()]
     if os.name == "nt":  # Windows' exec gives the prompt back while the program still runs
-        sys.exit(subprocess.call(arguments))
+        sys.exit(run_to_the_end(arguments))
     os.execv(arguments[0], arguments)
 
 
@@ -67,8 +69,8 @@ def prepare_environment(requirements: str) -> Path:
     print(f"Setting up Lookalike in {ENVIRONMENT.name}, once. This takes some minutes ...")
     sys.stdout.flush()
     try:
-        if not python.exists():
-            venv.create(ENVIRONMENT, with_pip=True)
+        if not _has_pip(python):  # a setup that was cut short may have left Python alone
+            _create()
         install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
         subprocess.run([*install, "-r", str(file)], check=True)
         stamp.write_text(wanted)
@@ -82,7 +84,39 @@ def prepare_environment(requirements: str) -> Path:
             f"The environment could not be made: {error.strerror}. Check that this folder may be "
             "written and that the disk has space, then run the same command again."
         )
+    except KeyboardInterrupt:
+        sys.exit("Stopped before everything was there. Run the same command again.")
     return python
+
+
+def run_to_the_end(arguments: list[str]) -> int:
+    """Run a program and return its exit code; Ctrl+C reaches it too, and it is what decides."""
+    process = subprocess.Popen(arguments)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def _create() -> None:
+    """Make `.venv` from nothing, pip included."""
+    try:
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:  # of ensurepip, whose output is lost
+        sys.exit(
+            "The environment could not be made, because this Python cannot install pip. On Debian "
+            "and Ubuntu install python3-venv, elsewhere Python from https://www.python.org/"
+            "downloads/; or make space on the disk. Then run the same command again."
+        )
+
+
+def _has_pip(python: Path) -> bool:
+    """Say whether the Python of an environment is there and can install packages."""
+    if not python.exists():
+        return False
+    quiet = subprocess.DEVNULL
+    return subprocess.call([str(python), "-m", "pip", "--version"], stdout=quiet, stderr=quiet) == 0
 
 
 def _program() -> list[str]:

@@ -3,6 +3,8 @@
 Arguments go on to pytest: `python -m tests -k ranking`.
 """
 
+from __future__ import annotations  # see `app.py`
+
 import os
 import shutil
 import subprocess

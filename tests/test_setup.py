@@ -1,12 +1,18 @@
 """The app's own environment, made by the first start."""
 
+import ast
+import os
+import signal
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
 
 from retrieval import setup
+
+REPOSITORY = setup.PROJECT
 
 
 @pytest.fixture
@@ -53,3 +59,62 @@ def test_an_old_python_is_told_where_to_get_a_new_one(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "version_info", (3, 9, 1, "final", 0))
     with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer, and this is 3\.9"):
         setup.run_in_environment("requirements.txt")
+
+
+@pytest.mark.parametrize("name", ["app.py", "retrieval/setup.py", "tests/__main__.py"])
+def test_what_runs_before_the_version_is_checked_can_be_loaded_by_an_old_python(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    tree = ast.parse(text, feature_version=(3, 8))
+    # Without this, annotations are evaluated, and `list[str] | None` is a TypeError.
+    assert "annotations" in [
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        for alias in node.names
+    ]
+
+
+def test_a_setup_that_was_cut_short_before_pip_is_done_over(project: Path) -> None:
+    venv.create(project / ".venv", with_pip=False)
+    python = setup.prepare_environment("requirements.txt")
+    subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
+
+
+def test_a_python_that_cannot_install_pip_is_told_what_to_install(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(folder: Path, with_pip: bool, clear: bool) -> None:
+        """Fail as on Debian without python3-venv, which has Python without ensurepip."""
+        python = [sys.executable, "-m", "no_ensurepip"]
+        subprocess.run(python, check=True, capture_output=True)
+
+    monkeypatch.setattr(venv, "create", create)
+    with pytest.raises(SystemExit, match="install python3-venv"):
+        setup.prepare_environment("requirements.txt")
+    assert not (project / ".venv" / "requirements.txt.done").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to a group are POSIX's")
+def test_ctrl_c_is_left_to_the_program_that_was_started(tmp_path: Path) -> None:
+    child = (
+        "import time\n"
+        "try:\n    print('ready', flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.5); raise SystemExit(7)"
+    )
+    parent = (
+        "import sys; from retrieval.setup import run_to_the_end; "
+        f"sys.exit(run_to_the_end([sys.executable, '-c', {child!r}]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (7, "")
