@@ -30,9 +30,9 @@ if sys.platform == "win32":
 
 LINK = "start proxy success: http://0123456789abcdef.gradio.live"
 SERVER = Server("127.0.0.1", 7860, "http://127.0.0.1:7860/", "token")
-OFFLINE = {  # whatever is not this machine goes to a proxy that is not there
+OFFLINE = {  # a proxy that is not there, which the app's requests to itself have to go past
     **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"),
-    "NO_PROXY": "127.0.0.1,localhost",
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), "example.org"),
 }
 
 

@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -146,47 +146,66 @@ def launch(
     port: int | None,
 ) -> Server:
     """Start the server, which then runs in a thread of its own, and return where it listens."""
-    app.launch(
-        server_port=port,
-        share=False,  # see `retrieval.pages.sharing`
-        prevent_thread_lock=True,
-        quiet=True,
-        show_error=False,
-        ssr_mode=False,
-        enable_monitoring=False,
-        pwa=False,
-        run_history=False,
-        strict_cors=True,
-        footer_links=["api"],
-        # `/search` is also a tool for assistants, where gradio's extra for that is installed.
-        mcp_server=importlib.util.find_spec("mcp") is not None,
-        max_file_size=settings.MAX_UPLOAD_BYTES,
-        state_session_capacity=settings.MAX_PAGES,
-        theme=theme(),
-        css="".join(_text(name) for name in ("style.css", "library.css", "map.css")),
-        head="".join(
-            f"<script>{_text(name)}</script>" for name in ("page.js", "library.js", "map.js")
-        ),
-        app_kwargs={
-            "routes": [
-                thumbnail_route(workspace),
-                original_route(workspace, library.access),
-                problems_route(workspace),
-                bundle_route(workspace, library.access),
-                *map_routes(workspace),
-                copies_route(workspace),
-                *upload_routes(library.uploads, library.bounds),
-                *(() if settings.ON_A_SPACE else (robots_route(),)),
-                *handover_routes(handover),
-            ],
-            "middleware": [
-                (SecurityHeaders, (), {}),
-                (VisitorCookie, (), {}),
-                (Gate, (handover, library.access), {}),
-            ],
-        },
-    )
+    with past_proxies():
+        app.launch(
+            server_port=port,
+            share=False,  # see `retrieval.pages.sharing`
+            prevent_thread_lock=True,
+            quiet=True,
+            show_error=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            run_history=False,
+            strict_cors=True,
+            footer_links=["api"],
+            # `/search` is also a tool for assistants, where gradio's extra for that is installed.
+            mcp_server=importlib.util.find_spec("mcp") is not None,
+            max_file_size=settings.MAX_UPLOAD_BYTES,
+            state_session_capacity=settings.MAX_PAGES,
+            theme=theme(),
+            css="".join(_text(name) for name in ("style.css", "library.css", "map.css")),
+            head="".join(
+                f"<script>{_text(name)}</script>" for name in ("page.js", "library.js", "map.js")
+            ),
+            app_kwargs={
+                "routes": [
+                    thumbnail_route(workspace),
+                    original_route(workspace, library.access),
+                    problems_route(workspace),
+                    bundle_route(workspace, library.access),
+                    *map_routes(workspace),
+                    copies_route(workspace),
+                    *upload_routes(library.uploads, library.bounds),
+                    *(() if settings.ON_A_SPACE else (robots_route(),)),
+                    *handover_routes(handover),
+                ],
+                "middleware": [
+                    (SecurityHeaders, (), {}),
+                    (VisitorCookie, (), {}),
+                    (Gate, (handover, library.access), {}),
+                ],
+            },
+        )
     return Server(app.server_name, app.server_port, str(app.local_url), app.share_token)
+
+
+@contextmanager
+def past_proxies() -> Iterator[None]:
+    """Let requests to this computer go past a proxy of the system, for as long as it lasts.
+
+    Gradio asks its own server whether it has started, by a client that otherwise takes the proxy.
+    """
+    names = ("no_proxy", "NO_PROXY")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    spared = next(filter(None, before.values()), "")  # Python, too, reads the small one first
+    os.environ.update(dict.fromkeys(names, f"{spared},127.0.0.1,localhost".lstrip(",")))
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def _text(name: str) -> str:
