@@ -25,11 +25,19 @@ def conditions_of(filters: Filters) -> tuple[str, list[object]]:
     if filters.since:
         terms.append(("taken >= ?", filters.since))
     if filters.until:
-        terms.append(("substr(taken, 1, 10) <= ?", filters.until))
+        terms.append(("taken <= ?", end_of(filters.until)))
     conditions = [term for term, _ in terms]
     if filters.shape:
         conditions.append(SHAPE_CONDITIONS[filters.shape])
     return " AND ".join(conditions) or "1", [value for _, value in terms]
+
+
+def end_of(date: str) -> str:
+    """Return a text behind every moment of a day, month or year, as texts are sorted.
+
+    "2024" is before all days of that year, and "2024~" is behind them.
+    """
+    return f"{date}~"
 
 
 def mentions(details: str, words: str) -> bool:

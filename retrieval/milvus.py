@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from retrieval.embedding import Aspects
 from retrieval.errors import LookalikeError
+from retrieval.filtering import end_of
 from retrieval.gallery import EXACT, RANKED, Described, Ranking
 from retrieval.milvus_access import (
     SECONDS,
@@ -500,7 +501,7 @@ def condition_of(filters: Filters) -> str:
     if filters.since:
         terms.append(f"day >= {_quoted(filters.since)}")
     if filters.until:
-        terms.append(f'day != "" and day <= {_quoted(filters.until)}')
+        terms.append(f'day != "" and day <= {_quoted(end_of(filters.until))}')
     return " and ".join(terms)
 
 

@@ -56,7 +56,7 @@ FILTERS = [
     Filters(label='quoted "a"'),
     Filters(label="ü", shape="portrait", megapixels=2),
     Filters(folder="b/c/one%"),
-    Filters(folder="ü", since="2009", until="2014-06"),
+    Filters(folder="ü", since="2009", until="2014-03"),
     Filters(words="SÜD", label="b\\c"),
     Filters(label="no such"),
 ]

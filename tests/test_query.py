@@ -13,6 +13,7 @@ from retrieval.indexing import index_folder
 from retrieval.query import Filters, Weights, join_aspects, weigh
 from retrieval.reduction import to_unit
 from tests.made import save_hues
+from tests.made_vectors import fill
 
 
 def made_aspects(n: int, seed: int) -> Aspects:
@@ -83,6 +84,15 @@ def test_pictures_are_filtered_by_what_is_known_of_them(indexed: Collection) -> 
     assert found(Filters(shape="portrait")) == set()
     assert found(Filters(megapixels=1)) == set()
     assert found(Filters(since="2000-01-01")) == set()  # none says when it was taken
+
+
+@pytest.mark.parametrize("until", ["2014", "2014-03", "2014-03-06"])
+def test_taken_until_a_time_includes_all_of_it(tmp_path: Path, until: str) -> None:
+    with fill(tmp_path / "made", 48) as collection:
+        taken = {picture.id: picture.taken or "" for picture in collection.pictures()}
+        expected = {id_ for id_, when in taken.items() if when[: len(until)] <= until}
+        assert until in {taken[id_][: len(until)] for id_ in expected}
+        assert set(collection.matching(Filters(until=until))) == expected
 
 
 def test_a_folder_holds_what_lies_in_it_and_below(
