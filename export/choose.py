@@ -12,9 +12,11 @@ The rows are sorted by the mean of P@10 and mAP on Corel-1k (leave one out) and 
 """
 
 import argparse
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -29,11 +31,13 @@ from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.files import replace_when_done
 from retrieval.images import Preprocessing, find_images, open_picture, preprocess
-from retrieval.model import GEM_FLOOR, GEM_POWER, available_cpus
+from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor, available_cpus
 from retrieval.reduction import Matrix, Reduction, to_unit
 from retrieval.settings import HOME
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from export.network import FeatureNetwork
 
 POOLINGS = ("mean", "gem", "max")
@@ -45,6 +49,8 @@ BATCH = 32
 PHOTOS = 20_000  # the PCA's
 
 Pictures = Sequence[Callable[[], Image.Image]]  # each is opened when its turn comes
+Pixels = npt.NDArray[np.uint8]  # (n, side, side, 3)
+Maps = Callable[[Pixels], "Tensor"]  # to the maps of the last block, (n, 512, side/32, side/32)
 Measured = npt.NDArray[np.float64]  # SHOWN, in percent
 
 
@@ -144,12 +150,18 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         resize = side * 256 // 224 if fit == "crop" else side
         how = Preprocessing(side=side, fit=fit, interpolation="bilinear", resize=resize)
         stem = f"{weights.sha256[:12]}-{side}-{fit}"
+        maps = cache(lambda how=how: open_maps(network, weights.sha256, how))
 
         def extract(
-            pictures: Pictures, what: str, mirror: bool, how: Preprocessing = how, stem: str = stem
+            pictures: Pictures,
+            what: str,
+            mirror: bool,
+            how: Preprocessing = how,
+            stem: str = stem,
+            maps: Callable[[], Maps] = maps,
         ) -> dict[str, Matrix]:
             path = arguments.keep / f"{stem}-{what}-{len(pictures)}{'-mirror' * mirror}.npz"
-            return kept_features(path, network, pictures, how, mirror, say)
+            return kept_features(path, maps, pictures, how, mirror, say)
 
         photos = extract(sets.photos, "photos", False)
         wanted = [
@@ -230,7 +242,7 @@ def fit_reduction(features: Matrix) -> Reduction:
 
 def kept_features(
     path: Path,
-    network: "FeatureNetwork",
+    maps: Callable[[], Maps],
     pictures: Pictures,
     how: Preprocessing,
     mirror: bool,
@@ -239,15 +251,32 @@ def kept_features(
     """Return the pooled maps `(n, 512)` under each pooling's name, from `path` where they are."""
     if not path.is_file():
         say(f"{path.stem}: {len(pictures):,} pictures ...")
-        pooled = pool_maps(network, pictures, how, mirror)
+        pooled = pool_maps(maps(), pictures, how, mirror)
         with replace_when_done(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **pooled)
     with np.load(path) as kept:
         return {name: kept[name] for name in POOLINGS}
 
 
+def open_maps(network: "FeatureNetwork", weights_sha256: str, how: Preprocessing) -> Maps:
+    """Return what computes the maps: torch on a GPU, and on a CPU ONNX Runtime, faster there."""
+    import torch
+
+    from export.onnx_file import write_onnx
+
+    device = network.mean.device
+    if device.type != "cpu":
+        return lambda batch: network(torch.from_numpy(batch).to(device))[1]
+    card = ModelCard("trunk", "pool5", "mean", network.dimension, weights_sha256, how)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trunk.onnx"
+        write_onnx(network, card, path)
+        extractor = OnnxExtractor(path, gpu=False)
+    return lambda batch: torch.from_numpy(extractor.extract_with_map(batch)[1])
+
+
 def pool_maps(
-    network: "FeatureNetwork", pictures: Pictures, how: Preprocessing, mirror: bool
+    maps_of: Maps, pictures: Pictures, how: Preprocessing, mirror: bool
 ) -> dict[str, Matrix]:
     """Run the network over pictures; return the maps `(n, 512)`, pooled in every way."""
     import torch
@@ -260,7 +289,7 @@ def pool_maps(
     with ThreadPoolExecutor(available_cpus()) as pool, torch.inference_mode():
         for start in range(0, len(pictures), BATCH):
             batch = np.stack(list(pool.map(prepare, pictures[start : start + BATCH])))
-            _, maps, _ = network(torch.from_numpy(batch).to(network.mean.device))
+            maps = maps_of(batch)
             powers = maps.clamp(min=GEM_FLOOR).pow(GEM_POWER).mean((2, 3)).pow(1 / GEM_POWER)
             for name, values in zip(
                 POOLINGS, (maps.mean((2, 3)), powers, maps.amax((2, 3))), strict=True
