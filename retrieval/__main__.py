@@ -259,6 +259,13 @@ def _unpack(arguments: argparse.Namespace) -> None:
 def _fit_pca(arguments: argparse.Namespace) -> None:
     if arguments.components < 1 or not 0 <= arguments.whitening <= 1:
         raise LookalikeError("--components must be at least 1, and --whitening from 0 to 1.")
+    path = _pca_of(arguments)
+    if path == settings.BUNDLED_PCA and not arguments.pca:
+        raise LookalikeError(
+            "That would replace the PCA that came with the app, and all its pictures would have to "
+            "be indexed again. Name the model to fit one for: --model FILE (or where to write it: "
+            "--pca FILE)."
+        )
     extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
     textures: list[Matrix] = []
 
@@ -271,7 +278,7 @@ def _fit_pca(arguments: argparse.Namespace) -> None:
         return features
 
     features, _ = features_of(arguments.folder, extractor, extract)
-    path, card = _pca_of(arguments), extractor.card
+    card = extractor.card
     save_pca(fit_pca(features, card, arguments.components, arguments.whitening), path)
     if textures:
         texture = fit_pca(

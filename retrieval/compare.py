@@ -64,7 +64,8 @@ class Setting:
         if reduction is None:
             if self.components or self.whitening:
                 raise LookalikeError(
-                    "There is no PCA to change. Fit one with: python -m retrieval fit-pca FOLDER"
+                    "There is no PCA to change. Fit one with: python -m retrieval fit-pca FOLDER "
+                    "--model FILE"
                 )
             return None
         return reduction.variant(self.components, self.whitening)

@@ -36,7 +36,8 @@ class Embedder:
         if self.reduction and len(self.reduction.mean) != self.card.dimension:
             raise LookalikeError(
                 f"The PCA takes {len(self.reduction.mean)} numbers, and the model gives "
-                f"{self.card.dimension}. Fit one with: python -m retrieval fit-pca FOLDER"
+                f"{self.card.dimension}. Fit one with: python -m retrieval fit-pca FOLDER "
+                "--model FILE"
             )
 
     @property

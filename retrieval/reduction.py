@@ -141,7 +141,7 @@ def load_pca(path: Path, card: ModelCard, dimension: int | None = None) -> Reduc
         LookalikeError: when the file is missing, damaged, holds anything but a PCA, was fitted for
             another model, or no longer projects its probe to the stored result.
     """
-    cure = "Fit one with: python -m retrieval fit-pca FOLDER"
+    cure = "Fit one with: python -m retrieval fit-pca FOLDER --model FILE"
     if not path.is_file():
         raise LookalikeError(f"There is no PCA for this model at {path}. {cure}")
     try:

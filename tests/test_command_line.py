@@ -134,6 +134,7 @@ def test_the_name_of_another_folders_collection_is_refused(
         (["evaluate", "{tmp}/empty"], "There are no pictures"),
         (["evaluate", "{tmp}/photos"], "in no subfolders, so they have no classes"),
         (["fit-pca", "{tmp}/empty"], "There are no pictures"),
+        (["fit-pca", "{tmp}/photos", "--model", str(settings.BUNDLED_MODEL)], "--model FILE"),
         (["fit-pca", "{tmp}/photos", "--components", "0"], "--components must be at least 1"),
         (["fit-pca", "{tmp}/photos", "--whitening", "2"], "--whitening from 0 to 1"),
         (["index", "{tmp}/photos", "--pca", "{tmp}/gone.pkl"], "There is no PCA"),
