@@ -2,11 +2,12 @@
 
 import ctypes
 import hashlib
+import io
 import os
 import platform
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -179,13 +180,17 @@ class OnnxExtractor:
                 "python -m export"
             ) from error
         if gpu and has_cuda_driver():
-            with suppress(Exception):
+            # It prints what it does not find, among the results of a command.
+            with suppress(Exception), redirect_stdout(io.StringIO()):
                 ort.preload_dlls()
             # A driver may be there while a library is missing or the card is full: only a session
             # that has computed something is believed.
-            with suppress(Exception):
+            with suppress(Exception), redirect_stdout(io.StringIO()):
                 session = ort.InferenceSession(
-                    path, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"]
+                    path,
+                    options,
+                    providers=["CUDAExecutionProvider", "CPUExecutionProvider"],
+                    enable_fallback=0,
                 )
                 session.run(["features"], {"images": probe})
                 self._session = session

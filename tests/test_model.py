@@ -1,12 +1,15 @@
 """A model's file: what it says of itself, and what it computes through ONNX Runtime."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
+from retrieval import model
 from retrieval.errors import LookalikeError
 from retrieval.images import Preprocessing
 from retrieval.model import ModelCard, OnnxExtractor
@@ -112,6 +115,26 @@ def test_opening_a_model_prints_nothing(
 ) -> None:
     OnnxExtractor(tiny_model)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_gpu_lacks_is_not_printed_among_results(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As where NVIDIA's driver is there, but not CUDA."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no CUDA")
+
+    monkeypatch.setattr(model, "has_cuda_driver", lambda: True)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: sys.stdout.write("no libcublas\n"))
+    create = ort.InferenceSession._create_inference_session
+
+    def create_without_cuda(session: object, providers: list[str], *rest: object) -> None:
+        (refuse if "CUDAExecutionProvider" in providers else create)(session, providers, *rest)
+
+    monkeypatch.setattr(ort.InferenceSession, "_create_inference_session", create_without_cuda)
+    assert OnnxExtractor(tiny_model).provider == "CPU"
+    assert capfd.readouterr().out == ""
 
 
 def test_a_missing_model_is_named_with_the_cure(tmp_path: Path) -> None:
