@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 import venv
@@ -17,6 +18,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = PROJECT / ".venv"
 OLDEST = (3, 11)
+# The newest that all packages are made for; on Intel's Macs ONNX Runtime was given up earlier.
+INTEL_MAC = sys.platform == "darwin" and platform.machine() == "x86_64"
+NEWEST = (3, 13) if INTEL_MAC else (3, 14)
 # By these it is known whether the requirements of a file are there, without asking pip.
 TELLTALES = {
     "requirements.txt": (
@@ -69,12 +73,20 @@ def prepare_environment(requirements: str) -> Path:
     print(f"Setting up Lookalike in {ENVIRONMENT.name}, once. This takes some minutes ...")
     sys.stdout.flush()
     try:
-        if not _has_pip(python):  # a setup that was cut short may have left Python alone
+        if not _can_install(python):
             _create()
         install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
         subprocess.run([*install, "-r", str(file)], check=True)
         stamp.write_text(wanted)
     except subprocess.CalledProcessError:
+        if sys.version_info[:2] > NEWEST:
+            sys.exit(
+                "The packages could not be installed (see above): they may not be made for this "
+                "Python, {0}.{1}, yet. Get Python {2}.{3} from https://www.python.org/downloads/, "
+                "and start with that one: python{2}.{3}, or py -{2}.{3} on Windows".format(
+                    *sys.version_info[:2], *NEWEST
+                )
+            )
         sys.exit(
             "The packages could not be installed (see above). Check the internet connection and "
             "the free space on the disk, then run the same command again."
@@ -111,12 +123,16 @@ def _create() -> None:
         )
 
 
-def _has_pip(python: Path) -> bool:
-    """Say whether the Python of an environment is there and can install packages."""
+def _can_install(python: Path) -> bool:
+    """Say whether an environment has a Python of this version, and pip.
+
+    A setup that was cut short may have left Python alone, or have been by another Python.
+    """
     if not python.exists():
         return False
-    quiet = subprocess.DEVNULL
-    return subprocess.call([str(python), "-m", "pip", "--version"], stdout=quiet, stderr=quiet) == 0
+    version = tuple(sys.version_info[:2])
+    code = f"import pip, sys; sys.exit(sys.version_info[:2] != {version})"
+    return subprocess.call([str(python), "-c", code], stderr=subprocess.DEVNULL) == 0
 
 
 def _program() -> list[str]:

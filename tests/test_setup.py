@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from retrieval import setup
 
@@ -53,6 +54,35 @@ def test_packages_that_cannot_be_had_end_in_a_sentence(project: Path) -> None:
     (project / "requirements.txt").write_text("./no-such-package\n")
     with pytest.raises(SystemExit, match="Check the internet connection"):
         setup.prepare_environment("requirements.txt")
+
+
+def test_a_python_that_is_too_new_for_the_packages_is_told_which_one_to_get(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "NEWEST", (3, 10))
+    (project / "requirements.txt").write_text("./no-such-package\n")
+    with pytest.raises(SystemExit, match=r"not be made for this Python, .*Get Python 3\.10 from"):
+        setup.prepare_environment("requirements.txt")
+
+
+MACHINES = [
+    ("win32", "AMD64", "onnxruntime-gpu"),
+    ("win32", "ARM64", "onnxruntime"),
+    ("linux", "x86_64", "onnxruntime-gpu"),
+    ("linux", "aarch64", "onnxruntime"),
+    ("darwin", "arm64", "onnxruntime"),
+    ("darwin", "x86_64", "onnxruntime"),
+]
+
+
+@pytest.mark.parametrize(("system", "machine", "wheel"), MACHINES)
+def test_each_machine_gets_the_one_onnx_runtime_that_is_made_for_it(
+    system: str, machine: str, wheel: str
+) -> None:
+    here = {"sys_platform": system, "platform_machine": machine}
+    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [Requirement(line) for line in lines if line.startswith("onnxruntime")]
+    assert [one.name for one in wanted if one.marker and one.marker.evaluate(here)] == [wheel]
 
 
 def test_an_old_python_is_told_where_to_get_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
