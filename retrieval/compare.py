@@ -11,6 +11,8 @@ from retrieval.reduction import Matrix, Reduction, to_unit
 
 CURE = "Write it like: pca=off, components=64, whitening=0.5, model=FILE, or several with commas."
 
+COMPUTED_BY = "computed by"  # in a protocol: what ran the network, and in how many bits
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -121,12 +123,19 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
     return Comparison(first, second, differences)
 
 
+def name_of(evaluation: Evaluation) -> str:
+    """Say what made the embeddings, and what ran the network where that is known."""
+    protocol = evaluation.protocol
+    provider = protocol.get(COMPUTED_BY)
+    return f"{protocol['model']} ({provider})" if provider else protocol["model"]
+
+
 def as_table(comparison: Comparison) -> str:
     """Lay a comparison out for a terminal."""
     first, second = comparison.first, comparison.second
     lines = [
-        f"A: {first.protocol['model']}",
-        f"B: {second.protocol['model']}",
+        f"A: {name_of(first)}",
+        f"B: {name_of(second)}",
         "",
         f"{'':8}{'A':>7}{'B':>7}{'B - A':>8}   95 % interval",
     ]

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from retrieval.cifar import Pictures, Split
-from retrieval.compare import embed
+from retrieval.compare import COMPUTED_BY, embed
 from retrieval.embedding import describe
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Evaluation, Labelled, SelfTest
@@ -88,6 +88,7 @@ def measure(data: DataSet, system: System, track: Track = iter) -> list[Evaluati
             Labelled(embed(features, reduction), data.collection.labels),
             None if asked is None else Labelled(embed(asked[0], reduction), asked[1]),
             describe(card, reduction),
+            notes={COMPUTED_BY: system.extractor.provider},
         )
         found.append(test.summarise(list(test.rank())))
     return found

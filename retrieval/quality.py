@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.collection import Collection
-from retrieval.compare import Comparison, Setting, compare, embed
+from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare, embed
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled, SelfTest
+from retrieval.family import open_model
 from retrieval.images import open_picture, preprocess, scale_for
-from retrieval.model import FeatureExtractor, OnnxExtractor, available_cpus
+from retrieval.model import FeatureExtractor, available_cpus
 from retrieval.rankings import Integers
 from retrieval.records import PictureRecord
 from retrieval.reduction import Matrix, Reduction, load_pca
@@ -125,7 +126,9 @@ def compare_settings(
     pictures = [labels.pictures[row] for row in chosen]
     sources, origin = sources_of(searcher.collection, pictures)
     first = searcher.embedder.extractor
-    second: FeatureExtractor = OnnxExtractor(setting.model) if setting.model else first
+    second: FeatureExtractor = first
+    if setting.model:  # on the same kind of processor, so that nothing else is different
+        second = open_model(setting.model, gpu=not first.provider.startswith("CPU"))
     kept = searcher.embedder.reduction
     changed = setting.reduce(_reduction_of(setting, second, kept, pca_path))
     extractors = [first] if second is first else [first, second]
@@ -145,12 +148,13 @@ def compare_settings(
         Labelled(embed(features[0], kept), tuple(one.label for one in pictures)),
         None,
         describe(first.card, kept),
-        notes=notes,
+        notes={**notes, COMPUTED_BY: first.provider},
     )
     other = replace(
         test,
         collection=Labelled(embed(features[-1], changed), test.collection.labels),
         model=describe(second.card, changed),
+        notes={**notes, COMPUTED_BY: second.provider},
     )
     yield compare(test.summarise(list(test.rank())), other.summarise(list(other.rank())))
 

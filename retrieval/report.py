@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval import charts
-from retrieval.compare import Comparison
+from retrieval.compare import COMPUTED_BY, Comparison, name_of
 from retrieval.curves import (
     Confusion,
     WorstQuery,
@@ -240,9 +240,9 @@ def compare_section(comparison: Comparison) -> str:
     protocol_ = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
         for name, value in (
-            ("A", first.protocol["model"]),
-            ("B", second.protocol["model"]),
-            *(item for item in second.protocol.items() if item[0] != "model"),
+            ("A", name_of(first)),
+            ("B", name_of(second)),
+            *(item for item in second.protocol.items() if item[0] not in ("model", COMPUTED_BY)),
             ("difference", "paired bootstrap over the same queries"),
         )
     )

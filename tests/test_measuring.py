@@ -1,6 +1,7 @@
 """The commands `evaluate` and `paper`, run as people run them, on pictures made here."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from retrieval.baselines import ColourHistogram
 from retrieval.cifar import Pictures, Split
 from retrieval.commands import paper as paper_command
 from retrieval.commands.paper import IMAGENET
-from tests.made import by_hue, noise, save_hues
+from retrieval.family import int8_path
+from retrieval.model import OnnxExtractor
+from tests.made import by_hue, need, noise, save_hues
 
 HUES = {"red": 0.0, "green": 120.0, "blue": 240.0}
 
@@ -74,6 +77,41 @@ def test_evaluate_with_queries_shows_them_and_not_the_collection(
     assert "3 pictures, not in the collection" in page
 
 
+@pytest.fixture
+def family(tiny_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model with a sibling that says it is in 8 bits, on a processor that is made for those."""
+    onnx = need("onnx", "pip install -r export/requirements.txt")
+    small = onnx.load(tiny_files)
+    card = replace(OnnxExtractor(tiny_files, gpu=False).card, precision="int8")
+    onnx.helper.set_model_props(small, card.to_metadata())
+    onnx.save(small, int8_path(tiny_files))
+    monkeypatch.setattr("retrieval.family.has_int8_instructions", lambda: True)
+    monkeypatch.setenv("LOOKALIKE_OPENVINO", "0")
+    return tiny_files
+
+
+@pytest.mark.parametrize(
+    ("options", "provider"),
+    [(["--cpu"], "CPU, int8"), (["--cpu", "--float"], "CPU")],
+    ids=["8 bits", "floats"],
+)
+def test_two_models_are_compared_in_the_same_precision_and_it_is_said_in_which(
+    family: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    provider: str,
+) -> None:
+    arguments = ["evaluate", str(kinds(tmp_path / "kinds")), "--model", str(family), *options]
+    assert main([*arguments, "--compare", f"model={family}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"computed by: {provider}" in lines
+    assert [line.partition("PCA 2 ")[2] for line in lines if line.startswith(("A: ", "B: "))] == [
+        f"({provider})",
+        f"({provider})",
+    ]
+
+
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [("components=3", "has 2 components, not 3"), ("speed=9", "cannot be read")],
@@ -114,6 +152,7 @@ def test_the_paper_stands_beside_ours_with_baselines(
     assert "6 queries against 15 pictures, where the whole has 10,000 against 50,000" in printed
     assert printed.count("left out of the ranking") == 1
     assert printed.count("not in the ranking") == 1
+    assert "computed by: CPU" in printed
     assert output.read_text().split() == printed.split()
 
 

@@ -137,6 +137,7 @@ def test_another_model_is_run_over_the_same_pictures(
     steps, found = run(with_pca, Setting(model=other))
     assert steps[-1].total == 24
     assert found.second.protocol["model"].endswith("no PCA")  # it has none of its own
+    assert [one.protocol["computed by"] for one in (found.first, found.second)] == ["CPU", "CPU"]
 
 
 def test_only_what_can_be_had_is_offered(with_pca: Searcher) -> None:

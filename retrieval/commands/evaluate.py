@@ -4,19 +4,20 @@ import argparse
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from retrieval import compare, report, settings
 from retrieval.captions import captioned, read_captions
 from retrieval.changes import label_of
-from retrieval.commands.reading import features_of, write
-from retrieval.compare import Comparison, Setting
+from retrieval.commands.reading import features_of, offer_floats, open_as_asked, write
+from retrieval.compare import COMPUTED_BY, Comparison, Setting
 from retrieval.embedding import describe
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Evaluation, Labelled, SelfTest, as_rows, as_table
-from retrieval.family import open_model
 from retrieval.features import extract_files
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
@@ -31,6 +32,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         "evaluate", parents=[common], help="measure how well classes (subfolders) are found"
     )
     parser.add_argument("folder", type=Path)
+    offer_floats(parser)
     parser.add_argument("--queries", type=Path, help="ask these instead of leaving one out")
     parser.add_argument("--no-pca", action="store_true", help="rank by the features themselves")
     parser.add_argument(
@@ -70,14 +72,15 @@ class _Used:
 
     extractor: OnnxExtractor
     reduction: Reduction | None
-    gpu: bool
+    open: Callable[[Path], OnnxExtractor]  # another model, as this one was opened
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
     # What is asked is checked before minutes are spent.
     wanted = [Setting.parse(text) for text in arguments.compare]
-    extractor = open_model(arguments.model, gpu=not arguments.cpu)
+    open_ = partial(open_as_asked, arguments=arguments)
+    extractor = open_(arguments.model)
     pca = arguments.pca or settings.pca_path(arguments.model)
     reduction = None if arguments.no_pca else load_pca(pca, extractor.card)
     for setting in wanted:
@@ -91,15 +94,17 @@ def run(arguments: argparse.Namespace) -> None:
         collection.embedded(reduction),
         queries.embedded(reduction) if queries else None,
         describe(extractor.card, reduction),
-        notes={"left out": f"{without:,} without a class"} if without else {},
+        notes={
+            COMPUTED_BY: extractor.provider,
+            **({"left out": f"{without:,} without a class"} if without else {}),
+        },
     )
     evaluation = test.summarise(list(test.rank()))
     print(as_table(evaluation))
     comparisons = []
     for setting in wanted:
-        other = _other_test(
-            test, setting, collection, queries, _Used(extractor, reduction, not arguments.cpu)
-        )
+        used = _Used(extractor, reduction, open_)
+        other = _other_test(test, setting, collection, queries, used)
         comparison = compare.compare(evaluation, other.summarise(list(other.rank())))
         comparisons.append(comparison)
         print(f"\n{compare.as_table(comparison)}")
@@ -135,7 +140,7 @@ def _other_test(
     """Return the same test by another setting; another model reads the same files anew."""
     extractor, reduction = used.extractor, used.reduction
     if setting.model is not None:
-        extractor = OnnxExtractor(setting.model, gpu=used.gpu)
+        extractor = used.open(setting.model)
         path = settings.pca_path(setting.model)
         found = setting.pca and path.exists()
         reduction = load_pca(path, extractor.card) if found else None
@@ -147,6 +152,7 @@ def _other_test(
         collection=collection.embedded(changed),
         queries=queries.embedded(changed) if queries else None,
         model=describe(extractor.card, changed),
+        notes={**test.notes, COMPUTED_BY: extractor.provider},
     )
 
 

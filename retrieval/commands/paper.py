@@ -11,9 +11,8 @@ from tqdm import tqdm
 from retrieval import settings
 from retrieval.baselines import baselines
 from retrieval.cifar import ADDRESS, ARCHIVE, download, read_cifar10, read_classes
-from retrieval.commands.reading import write
+from retrieval.commands.reading import offer_floats, open_as_asked, write
 from retrieval.errors import LookalikeError
-from retrieval.family import open_model
 from retrieval.paper import DataSet, System, as_table, cifar10, corel, measure
 from retrieval.reduction import load_pca
 
@@ -35,6 +34,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         help=f"a folder with queries and collection, {ARCHIVE}, or `download` to fetch it "
         f"from {ADDRESS} (170 MB)",
     )
+    offer_floats(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the tables there too")
     parser.set_defaults(command=run)
 
@@ -91,7 +91,7 @@ def _download() -> Path:
 
 
 def _system(model: Path, arguments: argparse.Namespace) -> System:
-    extractor = open_model(model, gpu=not arguments.cpu)
+    extractor = open_as_asked(model, arguments)
     given = arguments.pca if model == arguments.model else None
     pca = given or settings.pca_path(model)
     if not pca.is_file() and given is None:

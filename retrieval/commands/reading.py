@@ -1,5 +1,6 @@
 """What several commands do alike: read a folder's pictures with a progress bar, write a result."""
 
+import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,26 @@ from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.family import open_model
 from retrieval.features import extract_files
 from retrieval.files import replace_when_done
 from retrieval.images import find_images
 from retrieval.indexing import Bounds, index_folder
-from retrieval.model import FeatureExtractor
+from retrieval.model import FeatureExtractor, OnnxExtractor
 from retrieval.reduction import Matrix
+
+
+def offer_floats(parser: argparse.ArgumentParser) -> None:
+    """Add the option by which figures of the float model are had where 8 bits are used."""
+    parser.add_argument(
+        "--float", action="store_true", help="do not use the model's sibling in 8 bits"
+    )
+
+
+def open_as_asked(model: Path, arguments: argparse.Namespace) -> OnnxExtractor:
+    """Open a model as `--cpu` and `--float` want it."""
+    gpu = not arguments.cpu
+    return OnnxExtractor(model, gpu=gpu) if arguments.float else open_model(model, gpu=gpu)
 
 
 def features_of(
