@@ -13,7 +13,7 @@ from retrieval import tables
 from retrieval.copies import Copy, Group, seconds_for, spare_bytes
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
-from retrieval.pages.elements import offer_collections
+from retrieval.pages.elements import Choice, offer_collections
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
 from retrieval.tables import harmless
@@ -46,7 +46,7 @@ class DuplicatesPage:
                 text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
                 gr.HTML(text, elem_id="copies-lead", apply_default_css=False)
                 # What it offers hangs on who looks, so it is filled when the tab is opened.
-                choice = gr.Dropdown(
+                choice = Choice(
                     [], label=words.COLLECTION, visible=False, elem_id="copies-collection"
                 )
             with gr.Column(elem_id="copies-answer", min_width=320):

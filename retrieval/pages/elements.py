@@ -1,11 +1,36 @@
 """Elements of Gradio that several pages use."""
 
 from html import escape
+from typing import Any
 
 import gradio as gr
 
 from retrieval.errors import LookalikeError
 from retrieval.workspace import Workspace
+
+
+class Choice(gr.Dropdown):
+    """Gradio's dropdown, except that the handler gets what was not offered, too, and sees to it.
+
+    Gradio refuses it, and every click from then on: a collection that was deleted meanwhile, or
+    anything at all once the server has forgotten what it had offered to a page.
+    """
+
+    is_template = True  # the browser's part is that of gr.Dropdown
+
+    def preprocess(self, payload: Any) -> str | float | None:
+        """Return the value, or None where none is chosen."""
+        return payload if isinstance(payload, str | int | float) else None
+
+
+class OneOf(gr.Radio):
+    """Gradio's radio buttons, except that the handler gets what was not offered, too."""
+
+    is_template = True  # the browser's part is that of gr.Radio
+
+    def preprocess(self, payload: Any) -> str | float | None:
+        """Return the value, or None where none is chosen."""
+        return payload if isinstance(payload, str | int | float) else None
 
 
 def make_place(name: str, js: str | None = None, value: str = "") -> gr.HTML:

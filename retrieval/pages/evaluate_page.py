@@ -21,7 +21,7 @@ from retrieval.evaluation import Evaluation, as_rows
 from retrieval.family import is_int8
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import markup, words
-from retrieval.pages.elements import offer_collections, warn
+from retrieval.pages.elements import Choice, offer_collections, warn
 from retrieval.pages.sessions import visitor_of
 from retrieval.plots import draw_png
 from retrieval.quality import Labels, compare_settings, plan_test, settings_for
@@ -67,15 +67,13 @@ class EvaluatePage:
                     f'<p class="lk-lead">{escape(words.TEST_LEAD)}</p>', apply_default_css=False
                 )
                 # What it offers hangs on who looks, so it is filled when the tab is opened.
-                choice = gr.Dropdown(
+                choice = Choice(
                     [], label=words.COLLECTION, visible=False, elem_id="test-collection"
                 )
                 start = gr.Button(
                     words.TEST_START, variant="primary", interactive=False, elem_id="test-start"
                 )
-                setting = gr.Dropdown(
-                    [], label=words.COMPARE, visible=False, elem_id="test-setting"
-                )
+                setting = Choice([], label=words.COMPARE, visible=False, elem_id="test-setting")
                 against = gr.Button(words.COMPARE_START, visible=False, elem_id="test-compare")
                 stop = gr.Button(words.TEST_STOP, visible=False, elem_id="test-stop")
             with gr.Column(elem_id="test-answer", min_width=320):

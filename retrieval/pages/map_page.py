@@ -25,7 +25,7 @@ from retrieval.background import Once
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
-from retrieval.pages.elements import offer_collections
+from retrieval.pages.elements import Choice, offer_collections
 from retrieval.pages.sessions import visitor_of
 from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
@@ -61,9 +61,7 @@ class MapPage:
                 lead = f'<p class="lk-lead">{escape(words.MAP_LEAD)}</p>'
                 gr.HTML(lead, apply_default_css=False)
                 # What it offers hangs on who looks, so it is filled when the tab is opened.
-                choice = gr.Dropdown(
-                    [], label=words.COLLECTION, visible=False, elem_id="map-collection"
-                )
+                choice = Choice([], label=words.COLLECTION, visible=False, elem_id="map-collection")
                 gr.HTML(_help(), apply_default_css=False)
             with gr.Column(elem_id="map-answer", min_width=320):
                 view = gr.HTML(elem_id="map-view", js_on_load=BRIDGE, apply_default_css=False)

@@ -1,5 +1,6 @@
 """The options of a search: which collection, how many, what should match, and which pictures."""
 
+import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import gradio as gr
 from retrieval import settings
 from retrieval.pages import words
 from retrieval.pages.asking import CLEANINGS, ORDERS, Options
+from retrieval.pages.elements import Choice, OneOf
 from retrieval.query import SHAPES, Filters, Weights
 from retrieval.search import Searcher
 
@@ -28,37 +30,35 @@ class SearchOptions:
     def __init__(self) -> None:
         """Lay them out in the column around."""
         # What it offers hangs on who looks, so it is filled when the page is opened.
-        self.choice = gr.Dropdown(
+        self.choice = Choice(
             [(words.ALL_COLLECTIONS, "")],
             value="",
             label=words.COLLECTION,
             elem_id="collection",
             visible=False,
         )
-        self._count = gr.Radio(COUNTS, value=settings.RESULTS, label=words.COUNT, elem_id="count")
+        self._count = OneOf(COUNTS, value=settings.RESULTS, label=words.COUNT, elem_id="count")
         with gr.Accordion(words.MATCHING, open=False, elem_id="matching"):
-            self._preset = gr.Radio(
+            self._preset = OneOf(
                 list(words.PRESETS), value=words.PRESETS[0], show_label=False, elem_id="preset"
             )
             self._subject = _slider(words.SUBJECT, 1.0)
             self._colour = _slider(words.COLOUR, 0.0)
             self._texture = _slider(words.TEXTURE, 0.0)
-            self._cleaning = gr.Dropdown(
+            self._cleaning = Choice(
                 list(zip(words.CLEANINGS, CLEANINGS, strict=True)),
                 value=CLEANINGS[0],
                 label=words.CLEANING,
             )
         with gr.Accordion(words.FILTERS, open=False, elem_id="filters"):
-            self._order = gr.Dropdown(
+            self._order = Choice(
                 list(zip(words.ORDERS, ("", *ORDERS), strict=True)), value="", label=words.ORDER
             )
             anything = (words.FILTER_ANY, "")
-            self._label = gr.Dropdown([anything], value="", label=words.FILTER_LABEL)
+            self._label = Choice([anything], value="", label=words.FILTER_LABEL)
             # Shown where folders tell more than the kinds do.
-            self._folder = gr.Dropdown(
-                [anything], value="", label=words.FILTER_FOLDER, visible=False
-            )
-            self._shape = gr.Dropdown(
+            self._folder = Choice([anything], value="", label=words.FILTER_FOLDER, visible=False)
+            self._shape = Choice(
                 [anything, *zip(words.SHAPES, SHAPES, strict=True)],
                 value="",
                 label=words.FILTER_SHAPE,
@@ -93,6 +93,11 @@ class SearchOptions:
         return self.inputs
 
     @property
+    def narrowing(self) -> list[Any]:
+        """The controls of what hangs on the pictures, in the order in which `narrow` sets them."""
+        return [self._label, self._folder]
+
+    @property
     def events(self) -> list[Callable[..., Any]]:
         """What asks for a new search, the collection excepted."""
         sliders = [self._subject, self._colour, self._texture]
@@ -117,7 +122,7 @@ class SearchOptions:
         shape = values[self._shape]
         return Options(
             choice=str(values[self.choice] or ""),
-            count=int(values[self._count] or settings.RESULTS),
+            count=_count(values[self._count]),
             weights=Weights(*(min(1.0, max(0.0, float(share or 0))) for share in shares)),
             filters=Filters(
                 label=str(values[self._label] or ""),
@@ -142,21 +147,35 @@ class SearchOptions:
             choice = held[0].key
         return gr.Dropdown(offered, value=choice, visible=len(held) > 1)
 
-    def show(self, options: Options, held: Sequence[Searcher]) -> tuple[Any, ...]:
-        """Return what the controls are to be, for options that an address asked for."""
-        weights, filters = options.weights, options.filters
-        preset = _preset_of(weights.subject, weights.colour, weights.texture)
+    def narrow(self, filters: Filters, held: Sequence[Searcher]) -> tuple[Any, Any]:
+        """Return the choices of kinds and of folders in what is searched; what is chosen stays."""
         labels = {label for s in held for label in s.collection.distinct_labels()}
         folders = {folder for s in held for folder in s.collection.folders()}
+        tells_more = bool(filters.folder) or not folders <= labels
         return (
-            self.offer(held, options.choice),
+            _choice(labels, filters.label, visible=True),
+            _choice(folders, filters.folder, visible=tells_more),
+        )
+
+    def show(
+        self, options: Options, seen: Sequence[Searcher], held: Sequence[Searcher]
+    ) -> tuple[Any, ...]:
+        """Return what the controls are to be, for options that an address asked for.
+
+        Args:
+            seen: the collections that the visitor sees.
+            held: those that are searched.
+        """
+        weights, filters = options.weights, options.filters
+        preset = _preset_of(weights.subject, weights.colour, weights.texture)
+        return (
+            self.offer(seen, options.choice),
             options.count,
             preset,
             weights.subject,
             weights.colour,
             weights.texture,
-            _choice(labels, filters.label, visible=True),
-            _choice(folders, filters.folder, visible=not folders <= labels),
+            *self.narrow(filters, held),
             filters.shape,
             filters.megapixels,
             filters.since,
@@ -172,11 +191,21 @@ def _slider(label: str, value: float) -> gr.Slider:
 
 
 def _choice(values: Collection[str], chosen: str, visible: bool) -> gr.Dropdown:
-    choices = [(words.FILTER_ANY, ""), *((value, value) for value in sorted(values))]
-    return gr.Dropdown(choices, value=chosen if chosen in values else "", visible=visible)
+    offered = sorted({*values, chosen} - {""})
+    choices = [(words.FILTER_ANY, ""), *((value, value) for value in offered)]
+    return gr.Dropdown(choices, value=chosen, visible=visible)
 
 
-def _sliders_of(preset: str) -> tuple[float, float, float]:
+def _count(value: Any) -> int:
+    """Return a number of results; one that is too large is bounded where it is searched with."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return settings.RESULTS
+    return int(value) or settings.RESULTS
+
+
+def _sliders_of(preset: Any) -> tuple[float, float, float]:
+    if preset not in words.PRESETS:
+        return gr.skip(), gr.skip(), gr.skip()
     weights = PRESETS[words.PRESETS.index(preset)]
     return weights.subject, weights.colour, weights.texture
 

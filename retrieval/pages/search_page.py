@@ -123,11 +123,11 @@ class SearchPage:
         inputs = {self.asked, *self.options.inputs}
         answer = [self.results, self.truth, self.asked]
         view = [self.status, *answer, self.examples, self.timer]
-        offer = self.options.choice
+        offer, narrowing = self.options.choice, self.options.narrowing
         app.load(self.on_load, None, [*view, *self.options.outputs, self.address], **quiet)
-        tab.select(self.on_return, inputs, [*view, offer], **quiet)
-        offer.input(self.on_choice, inputs, view, **quiet)
-        self.timer.tick(self.on_tick, inputs, view, **quiet)
+        tab.select(self.on_return, inputs, [*view, offer, *narrowing], **quiet)
+        offer.input(self.on_choice, inputs, [*view, *narrowing], **quiet)
+        self.timer.tick(self.on_tick, inputs, [*view, *narrowing], **quiet)
         self.upload.input(
             self.on_upload,
             {self.upload, *inputs},
@@ -189,16 +189,19 @@ class SearchPage:
         Gradio also says that the tab was chosen when the page opens, perhaps before it is filled.
         """
         if not values[self.asked].arrived:
-            return (gr.skip(),) * 7
+            return (gr.skip(),) * 9
         options = self.options.read(values)
         if options.choice not in self.workspace.keys(visitor_of(request)):
             options = replace(options, choice="")
         offered = self.options.offer(self.answers.held("", visitor_of(request)), options.choice)
-        return (*self._view(values[self.asked], options, request), offered)
+        narrowed = self._narrow(options, request)
+        return (*self._view(values[self.asked], options, request), offered, *narrowed)
 
     def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Turn to another collection, with the same query where there is one."""
-        return self._view(values[self.asked], self.options.read(values), request)
+        options = self.options.read(values)
+        view = self._view(values[self.asked], options, request)
+        return (*view, *self._narrow(options, request))
 
     def on_tick(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow the building of the collection; the results of a search stay as they are."""
@@ -207,9 +210,11 @@ class SearchPage:
         going_on = self.answers.building(held)
         # The first pictures are shown as they come; later ones would only make the page flicker.
         settled = going_on is not None and going_on.step.done > 4 * settings.RESULTS
+        # Once, when all are there: a list that somebody has just opened is let be.
+        narrowed = (gr.skip(),) * 2 if going_on else self._narrow(options, request)
         if asked.parts or settled:
-            return self.answers.status(held), *(gr.skip(),) * 4, self._timer(held)
-        return self._view(asked, options, request)
+            return self.answers.status(held), *(gr.skip(),) * 4, self._timer(held), *narrowed
+        return (*self._view(asked, options, request), *narrowed)
 
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for an uploaded picture, and return what the upload is to show."""
@@ -331,11 +336,13 @@ class SearchPage:
     # What the handlers are made of.
 
     def _visit(self, asked: Asked, address: Address, request: gr.Request) -> tuple[Any, ...]:
-        options, parts = address.options, []
+        options, parts, visitor = address.options, [], visitor_of(request)
+        if options.choice not in self.workspace.keys(visitor):
+            options = replace(options, choice="")
         try:
             for wish in address.parts:
                 if wish.placed:
-                    part = self.parts.of_picture(wish.placed, wish.wanted, visitor_of(request))
+                    part = self.parts.of_picture(wish.placed, wish.wanted, visitor)
                     parts.append(part)
                 else:
                     kept = next((u for u in asked.uploads if u.token == wish.token), None)
@@ -347,7 +354,8 @@ class SearchPage:
             parts = []
         asked = replace(asked, parts=tuple(parts))
         view = self._view(asked, options, request)
-        return (*view, *self.options.show(options, self.answers.held("", visitor_of(request))))
+        seen, held = self.answers.held("", visitor), self.answers.held(options.choice, visitor)
+        return (*view, *self.options.show(options, seen, held))
 
     def _view(self, asked: Asked, options: Options, request: gr.Request) -> tuple[Any, ...]:
         held = self.answers.held(options.choice, visitor_of(request))
@@ -362,6 +370,10 @@ class SearchPage:
             self.answers.examples(held),
             self._timer(held),
         )
+
+    def _narrow(self, options: Options, request: gr.Request) -> tuple[Any, Any]:
+        held = self.answers.held(options.choice, visitor_of(request))
+        return self.options.narrow(options.filters, held)
 
     def _timer(self, held: list[Searcher]) -> gr.Timer:
         return gr.Timer(active=self.answers.building(held) is not None)
