@@ -4,12 +4,12 @@ import base64
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser import running_app, watch
 from tests.made import encode, pattern, save_patterns
@@ -141,8 +141,9 @@ def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
     page.locator("#lk-crop").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**crop=0.250-0.250-0.750-0.750*")
-    page.keyboard.press("ArrowRight")
-    page.wait_for_url("**crop=0.300-0.250-0.800-0.750*")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_url("**crop=0.450-0.250-0.950-0.750*")
     page.keyboard.press("Escape")
     expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
 
@@ -182,6 +183,44 @@ def test_a_link_and_the_back_button_bring_the_same_results(browser: Browser, pag
     other.close()
 
 
+def answered_late(page: Page, *actions: Callable[[], object]) -> None:
+    """Do one thing after the other before the first of them has been answered."""
+    asked: list[Route] = []
+    page.route("**/queue/join*", lambda route: asked.append(route))
+    for action in actions:
+        action()
+        page.wait_for_timeout(400)
+    for route in asked:
+        route.continue_()
+    page.unroute("**/queue/join*")
+
+
+def test_what_is_done_before_the_answer_is_there_counts_as_well(page: Page) -> None:
+    dots, stripes = pattern("dots", 99), pattern("stripes", 99)
+    answered_late(page, lambda: upload(page, dots), lambda: upload(page, stripes))
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
+    counts = page.locator("#count label")
+    answered_late(page, lambda: counts.nth(0).click(), lambda: counts.nth(2).click())
+    expect(page.locator(".lk-tile")).to_have_count(4 * EACH)
+    more = page.locator("[data-do=more]")
+    more.evaluate_all("(buttons) => buttons.slice(0, 3).forEach((button) => button.click())")
+    expect(page.locator(".lk-chip")).to_have_count(4)
+
+
+def test_the_upload_is_on_the_page_whenever_it_is_asked_about(page: Page) -> None:
+    preview = page.locator("#query .image-frame img")
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.locator(".lk-pick").first.click()
+    expect(preview).to_have_count(0)
+    page.wait_for_url("**like=*")
+    page.go_back()
+    expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
+    expect(preview).to_have_count(1)
+    page.go_forward()
+    expect(preview).to_have_count(0)
+
+
 def test_what_should_match_can_be_chosen(page: Page) -> None:
     upload(page, pattern("dots", 99))
     kinds(page)
@@ -200,6 +239,8 @@ def test_why_a_result_matches_is_shown_and_closed_by_escape(page: Page) -> None:
     expect(dialog.locator(".lk-warm")).to_have_count(2)
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
+    tile_button(page, 0, "why")
+    expect(dialog).to_be_visible()
 
 
 def test_arrow_keys_walk_through_the_results(page: Page) -> None:

@@ -1,6 +1,7 @@
 """Why a result matches: what is known of it, and where the two pictures resemble each other."""
 
 import io
+import time
 from html import escape
 
 import numpy as np
@@ -72,8 +73,11 @@ def why(
             f'<p><a href="{escape(address)}" target="_blank" rel="noopener">'
             f"{escape(words.OPEN_ORIGINAL)}</a></p>"
         )
+    # The page closes it by taking it away, and Gradio shows only what differs from the time before.
+    now = time.monotonic_ns()
     return (
-        f'<div class="lk-why" role="dialog" aria-modal="true" aria-label="{escape(words.WHY)}">'
+        f'<div class="lk-why" data-at="{now}" role="dialog" aria-modal="true" '
+        f'aria-label="{escape(words.WHY)}">'
         f'<div class="lk-card"><div class="lk-head"><h2>{escape(words.WHY)}</h2>'
         f'<button type="button" class="lk-back" data-close="1">{escape(words.CLOSE)}</button></div>'
         f'<div class="lk-pair">{figures}</div><p>{escape(note)}</p><dl>{rows}</dl>{link}'

@@ -133,12 +133,19 @@
     }
   };
 
-  window.addEventListener("popstate", () => tell("visit", { query: location.search }));
+  // Of several steps in a row only the last is asked for: what the others bring would be taken for
+  // searches of their own, and cut off the way forward.
+  let stepping = 0;
+  window.addEventListener("popstate", () => {
+    clearTimeout(stepping);
+    stepping = setTimeout(() => tell("visit", { query: location.search }), 150);
+  });
 
   // --- Cropping ----------------------------------------------------------------------------------
   const picture = () => document.querySelector("#query .image-frame img");
   let box = null; // left, top, right, bottom as shares of the picture
   let source = "";
+  let telling = 0; // of a box that has just been set: while it moves on, the last one counts
 
   // Where the picture itself lies: it is fitted into its frame, and leaves room beside it.
   const area = () => {
@@ -177,7 +184,9 @@
   const setBox = (next, send) => {
     box = next;
     draw();
-    if (send) tell("crop", { box });
+    if (!send) return;
+    clearTimeout(telling);
+    telling = setTimeout(() => tell("crop", { box }), 200);
   };
 
   const words = () => document.getElementById("lk-words")?.dataset ?? {};
@@ -185,6 +194,7 @@
   const addLayer = () => {
     const image = picture();
     const layer = document.getElementById("lk-crop");
+    if (image?.src !== source) clearTimeout(telling);
     if (!image || !searching()) {
       layer?.remove();
       source = "";

@@ -120,29 +120,38 @@ class SearchPage:
     def _wire(self, app: gr.Blocks, tab: gr.Tab, bridge: gr.HTML) -> None:
         # Searching is quick, and a spinner over the gallery would only flicker.
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        # Gradio drops what comes while the same event is under way. Where the values count, it is
+        # to ask once more, with the last ones. The clicks of a button count each for itself, and go
+        # one after the other, since each changes the query that the one before has left.
+        latest: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
+        one_by_one: dict[str, Any] = {
+            **quiet,
+            "trigger_mode": "multiple",
+            "concurrency_limit": 1,
+        }
         inputs = {self.asked, *self.options.inputs}
         answer = [self.results, self.truth, self.asked]
         view = [self.status, *answer, self.examples, self.timer]
         offer, narrowing = self.options.choice, self.options.narrowing
         app.load(self.on_load, None, [*view, *self.options.outputs, self.address], **quiet)
         tab.select(self.on_return, inputs, [*view, offer, *narrowing], **quiet)
-        offer.input(self.on_choice, inputs, [*view, *narrowing], **quiet)
+        offer.input(self.on_choice, inputs, [*view, *narrowing], **latest)
         self.timer.tick(self.on_tick, inputs, [*view, *narrowing], **quiet)
         self.upload.input(
             self.on_upload,
             {self.upload, *inputs},
             [*answer, self.upload],
             concurrency_id="model",
-            **quiet,
+            **latest,
         )
         self.address.submit(
             self.on_address,
             {self.address, *inputs},
             [*answer, self.upload],
             concurrency_id="fetch",
-            **quiet,
+            **latest,
         )
-        self.options.cleaned(self._asking(self._clean), inputs, answer, **quiet)
+        self.options.cleaned(self._asking(self._clean), inputs, answer, **latest)
         self.save.click(self.on_save, {self.kind, *inputs}, self.download, **quiet).success(
             None, self.download, js=DOWNLOAD
         )
@@ -150,20 +159,29 @@ class SearchPage:
         for event, handler in (
             (bridge.more, self._add(wanted=True)),
             (bridge.less, self._add(wanted=False)),
-            (bridge.remove, self._remove),
             (bridge.crop, self._crop),
         ):
-            event(self._asking(handler), inputs, answer, **quiet)
+            event(self._asking(handler), inputs, answer, **one_by_one)
+        # A chip is named by its place, so the second click of a double one is best dropped.
+        bridge.remove(self._asking(self._remove), inputs, answer, **quiet)
         # These leave the upload behind, so it is taken off the page.
         for event, handler in (
             (bridge.pick, self._pick),
             (bridge.back, lambda asked, *_: asked.emptied()),
         ):
-            event(self._asking(handler, emptied=True), inputs, [*answer, self.upload], **quiet)
-        bridge.visit(self.on_visit, inputs, [*view, *self.options.outputs], **quiet)
-        bridge.why(self.on_why, inputs, self.why, concurrency_id="model", **quiet)
+            event(self._asking(handler, emptied=True), inputs, [*answer, self.upload], **one_by_one)
+        everything = [*view, *self.options.outputs, self.upload]
+        bridge.visit(self.on_visit, inputs, everything, **one_by_one)
+        bridge.why(
+            self.on_why,
+            inputs,
+            self.why,
+            concurrency_id="model",
+            trigger_mode="multiple",
+            **quiet,
+        )
         for changed in self.options.events:
-            changed(self._asking(lambda asked, *_: asked), inputs, answer, **quiet)
+            changed(self._asking(lambda asked, *_: asked), inputs, answer, **latest)
 
     # The handlers of the page. A view is the status, the answer, the examples and the timer; an
     # answer is the results, the truth line and the query.
@@ -180,8 +198,10 @@ class SearchPage:
         return (*view, gr.Textbox(visible=may_fetch))
 
     def on_visit(self, values: Values, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
-        """Follow the browser's back and forward buttons."""
-        return self._visit(values[self.asked], read_address(str(event.query)), request)
+        """Follow the browser's back and forward buttons, and show the upload of the query."""
+        shown = self._visit(values[self.asked], read_address(str(event.query)), request)
+        asked: Asked = shown[3]
+        return (*shown, asked.upload.jpeg if asked.upload else None)
 
     def on_return(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow what has happened to the collections while another tab was open.
