@@ -11,7 +11,16 @@ import onnx
 from onnx import NodeProto
 from tqdm import tqdm
 
-from export.comparing import LEAST_COSINE, Row, as_table, compare, cosine, data_sets, outputs_of
+from export.comparing import (
+    LEAST_COSINE,
+    DataSet,
+    Row,
+    as_table,
+    compare,
+    cosine,
+    data_sets,
+    outputs_of,
+)
 from export.quantising import measure_ranges, quantise, read_float, weighted_layers
 from export.stored import BATCH, Pixels, list_pictures, prepare, spread
 from retrieval import settings
@@ -46,7 +55,8 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=DATA / "photos",
         metavar="FOLDER|ZIP",
-        help="photos to calibrate on: a folder of them or of ZIPs, or a ZIP (at least 500)",
+        help="photos to calibrate on and to choose by: a folder of them or of ZIPs, or a ZIP "
+        f"(at least {LEAST_PHOTOS + HELD_OUT})",
     )
     parser.add_argument(
         "--output",
@@ -59,14 +69,15 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=512,
         metavar="N",
-        help="how many photos, spread over all that there are (default 512)",
+        help=f"how many photos to calibrate on, at least {LEAST_PHOTOS} (default 512); they and "
+        f"{HELD_OUT} more to choose by are spread over all that there are",
     )
     parser.add_argument(
         "--data",
         type=Path,
         default=DATA,
         metavar="FOLDER",
-        help="where corel1k and cifar10-part.zip lie, to compare on",
+        help="where corel1k or cifar10-part.zip lie, or both, to compare on",
     )
     return parser
 
@@ -107,15 +118,15 @@ def run(arguments: argparse.Namespace, say: Callable[[str], object]) -> str:
     if output.resolve() == arguments.model.resolve():
         raise LookalikeError("--output is the model itself. Name another file.")
     model = read_float(arguments.model)
+    sets = _data_sets(arguments.data, say)
     how = OnnxExtractor(arguments.model, gpu=False).card.preprocessing
     calibration, held_out = _photos(arguments, how)
     best = choose(model, calibration, held_out, say)
     with replace_when_done(output) as temporary:
         temporary.write_bytes(best.model.SerializeToString())
         ints = OnnxExtractor(temporary, gpu=False)
-        rows = _compare(arguments, ints, say)
-        if rows:
-            say(as_table(rows))
+        rows = _compare(arguments.model, ints, sets)
+        say(as_table(rows))
         failures = [
             f"held-out photos: mean cosine of {name} {value:.4f}, not {LEAST_COSINE}"
             for name, value in best.cosines.items()
@@ -129,6 +140,19 @@ def run(arguments: argparse.Namespace, say: Callable[[str], object]) -> str:
             )
     before, after = (path.stat().st_size / 2**20 for path in (arguments.model, output))
     return f"{output}: {after:.1f} MB, the float model {before:.1f} MB; {best.describe()}"
+
+
+def _data_sets(folder: Path, say: Callable[[str], object]) -> list[DataSet]:
+    """Return what there is to compare on; without anything nobody could tell what 8 bits cost."""
+    sets, missing = data_sets(folder)
+    if not sets:
+        raise LookalikeError(
+            f"There is nothing in {folder} to compare on. Name a folder with corel1k or "
+            "cifar10-part.zip: --data FOLDER"
+        )
+    for one in missing:
+        say(f"Not compared on {one}, which is not there.")
+    return sets
 
 
 def _photos(arguments: argparse.Namespace, how: Preprocessing) -> tuple[Pixels, Pixels]:
@@ -192,14 +216,9 @@ def _batches(photos: Pixels) -> Iterator[Pixels]:
         tell(len(batch))
 
 
-def _compare(
-    arguments: argparse.Namespace, ints: OnnxExtractor, say: Callable[[str], object]
-) -> list[Row]:
-    floats = OnnxExtractor(arguments.model, gpu=False)
-    sets, missing = data_sets(arguments.data)
-    for one in missing:
-        say(f"Not compared on {one}, which is not there.")
-    pca = settings.pca_path(arguments.model)
+def _compare(model: Path, ints: OnnxExtractor, sets: list[DataSet]) -> list[Row]:
+    floats = OnnxExtractor(model, gpu=False)
+    pca = settings.pca_path(model)
     reduction = load_pca(pca, floats.card) if pca.is_file() else None
     return [row for one in sets for row in compare(one, floats, ints, reduction, _bar)]
 

@@ -24,7 +24,7 @@ from retrieval.indexing import index_folder
 from retrieval.model import ModelCard, OnnxExtractor, has_int8_instructions
 from retrieval.ranking import rank
 from retrieval.search import Searcher
-from tests.made import encode, need, noise
+from tests.made import by_hue, encode, need, noise
 
 CURE = "pip install -r export/requirements.txt"
 onnx = need("onnx", CURE)
@@ -116,10 +116,22 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def quantised(tmp_path_factory: pytest.TempPathFactory, packs: Path) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with something to compare on: two kinds that no precision confounds."""
+    folder = tmp_path_factory.mktemp("data")
+    for kind, hue in (("red", 0.0), ("blue", 240.0)):
+        (folder / "corel1k" / kind).mkdir(parents=True)
+        for n in range(12):
+            picture = Image.blend(by_hue(hue), noise((40, 30), n), 0.2)
+            picture.save(folder / "corel1k" / kind / f"{n}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quantised(tmp_path_factory: pytest.TempPathFactory, packs: Path, data: Path) -> Path:
     """A float model, with its sibling in 8 bits beside it."""
     path = make_network(tmp_path_factory.mktemp("family") / "small.onnx")
-    assert int8("--model", path, "--photos", packs, "--data", path.parent) == 0
+    assert int8("--model", path, "--photos", packs, "--data", data) == 0
     return path
 
 
@@ -222,6 +234,7 @@ def test_entropy_and_percentiles_cut_a_few_large_values_off(tmp_path: Path) -> N
 )
 def test_what_cannot_be_used_is_refused_with_the_cure(
     tmp_path: Path,
+    data: Path,
     arrange: Callable[[Path], list[object]],
     sentence: str,
     capsys: pytest.CaptureFixture[str],
@@ -236,7 +249,7 @@ def test_what_cannot_be_used_is_refused_with_the_cure(
     given = arrange(tmp_path)
     if "--model" not in given:
         given = ["--model", tmp_path / "model.onnx", *given]
-    assert int8("--data", tmp_path, *given) == 1
+    assert int8("--data", data, *given) == 1
     assert re.search(sentence, capsys.readouterr().err)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -248,11 +261,20 @@ def test_a_model_in_8_bits_is_not_quantised_again(
     assert "in 8 bits already. Name the float model" in capsys.readouterr().err
 
 
-def test_a_model_that_8_bits_spoil_is_not_written(
+def test_nothing_is_written_where_nothing_can_be_compared(
     tmp_path: Path, packs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = make_network(tmp_path / "drowned.onnx", drowned=True)
+    path = make_network(tmp_path / "small.onnx")
     assert int8("--model", path, "--photos", packs, "--data", tmp_path) == 1
+    assert "Name a folder with corel1k or cifar10-part.zip: --data" in capsys.readouterr().err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["small.onnx"]
+
+
+def test_a_model_that_8_bits_spoil_is_not_written(
+    tmp_path: Path, packs: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_network(tmp_path / "drowned.onnx", drowned=True)
+    assert int8("--model", path, "--photos", packs, "--data", data) == 1
     said = capsys.readouterr().err
     assert "8 bits cost too much, so nothing was written" in said
     assert "mean cosine of features" in said
