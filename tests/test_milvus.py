@@ -20,6 +20,7 @@ from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place
 from retrieval.query import Filters, Weights
 from retrieval.search import Request, Searcher, search
+from tests.bench_scale import show
 from tests.made import need, save_hues
 from tests.made_vectors import MIX, WIDTHS, fill, found, of_width, queries
 from tests.servers import Server, milvus_lite
@@ -97,6 +98,14 @@ def test_the_vectors_are_in_milvus_and_the_records_and_sketches_here(
         id_ = there.pictures()[7].id
         assert there.embedding(id_, aspect) == pytest.approx(mine.vectors[7:8], abs=1e-3)
     assert there.embedding(123_456) is None
+
+
+def test_a_few_queries_say_nothing_of_95_per_cent(capsys: pytest.CaptureFixture[str]) -> None:
+    show("FLAT", 10, 0.0, [0.25] * 3, 1.0)
+    show("HNSW", 10, 0.0, [0.25] * 100, 1.0)
+    few, many = capsys.readouterr().out.splitlines()
+    assert few.split()[4:] == ["3", "250.0", "ms", "1.000"]
+    assert many.split()[4:] == ["100", "250.0", "ms", "250.0", "ms", "1.000"]
 
 
 def test_confidence_is_judged_alike(both: tuple[Searcher, Searcher]) -> None:
