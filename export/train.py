@@ -1,4 +1,4 @@
-"""The command `python -m export train`: a VGG-16 trunk of our own, by distillation.
+r"""The command `python -m export train`: a VGG-16 trunk of our own, by distillation.
 
 A student with VGG-16's convolutions learns to see what stronger ImageNet networks see on unlabelled
 photos. Wanted beside the repository, in `../shared/data` or where --data says: `photos/*.zip`,
@@ -10,8 +10,8 @@ On a GPU, for 30 minutes (schedule: 96, 128, 192, then 224 pixels, all three tea
 
 On a CPU, for 10 hours in the background, from the first trunk:
 
-    nohup nice -n 19 python3 -m export train --minutes 600 --batch 128 --rate 0.05 --warm-up 0.02 \\
-        --teachers mobilenet_v2_a mobilenet_v2_b --teacher-side 160 --sides 64@0 80@0.4 96@0.8 \\
+    nohup nice -n 19 python3 -m export train --minutes 600 --batch 128 --rate 0.05 --warm-up 0.02 \
+        --teachers mobilenet_v2_a mobilenet_v2_b --teacher-side 160 --sides 64@0 80@0.4 96@0.8 \
         --start ../shared/data/model/vgg16_bn-first.safetensors > training.log 2>&1 &
 
 Killed, the same command goes on from its last checkpoint. The results lie in the --run folder:
@@ -19,9 +19,11 @@ Killed, the same command goes on from its last checkpoint. The results lie in th
 and `vgg16-start.safetensors`, with batch normalisation and heads, for another `--start`.
 
 On a machine that takes at most 64 MiB a call, gives back files of at most 16 MiB and ends a command
-after 10 minutes, the data go in pieces, and training goes on in a second call. Once, in the
-repository's root:
+after 10 minutes, the data go in pieces, and training goes on in a second call. The repository's own
+files count too, and nearly all of their size is `assets/`, which training does not read: the first
+line takes it out of the way (not yet tried on such a machine). Once, in the repository's root:
 
+    git sparse-checkout set --no-cone '/*' '!/assets'
     mkdir -p .git/info; echo /.piece/ >> .git/info/exclude
     D=../shared/data; P=/var/tmp/pieces; mkdir -p $P
     tar -cf - -C $D photos teacher corel1k | split -b 25m -d - $P/data-    # six of them
@@ -35,10 +37,11 @@ for 30 seconds only:
 and after the last, twice or three times until it says that it has finished:
 
     mkdir -p /tmp/data && cat /tmp/pieces/data-* | tar -xf - -C /tmp/data &&
-        timeout 560 python3 -m export train --minutes 18 --save-every 1 \\
+        timeout 560 python3 -m export train --minutes 18 --save-every 1 \
             --data /tmp/data --run /tmp/run --parts $OUT
 
 `vgg16-1of2.safetensors` and `vgg16-2of2.safetensors` come back; `--weights` takes both at once.
+`git sparse-checkout disable` brings `assets/` back.
 
 On a processor without AMX add --fp32: there bfloat16 was slower (forward and backward of the trunk
 at 64 pixels, batches of 64, two cores of a Sapphire Rapids whose AMX is hidden: 32 pictures a
