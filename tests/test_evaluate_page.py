@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from retrieval.pages.evaluate_page import EvaluatePage
+from retrieval.workspace import Workspace
 from tests.browser import running_app, watch
 from tests.made import KINDS, pattern, save_patterns
 
@@ -106,6 +108,8 @@ def test_figures_charts_and_report_can_be_downloaded(
 
 def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
     page.locator("#test-compare").click()
+    expect(page.locator("#test-stop")).to_be_visible()
+    page.locator("#test-compare").click()  # makes the first one give way
     expect(page.locator("#test-result .lk-compare tbody tr")).to_have_count(5, timeout=60_000)
     text = page.locator("#test-result").inner_text()
     assert "no PCA" in text
@@ -122,6 +126,19 @@ def test_a_run_can_be_stopped(page: Page) -> None:
     expect(page.locator("#test-status")).to_contain_text("Stopped.")
     expect(page.locator("#test-result .lk-compare")).to_have_count(0)
     run_test(page)  # and the next one is not held up by it
+
+
+def test_the_next_run_stops_the_one_before_which_nobody_could_stop_any_more(
+    tiny_files: Path,
+) -> None:
+    page = EvaluatePage(Workspace(tiny_files, None, gpu=False))
+    first = page.on_wait(None)[-1]
+    second = page.on_wait(first)[-1]
+    assert first.stopped
+    assert first.replaced
+    assert not second.stopped
+    page.on_stop(second)
+    assert second.stopped
 
 
 def test_it_fits_a_phone_and_dark_mode(browser: Browser, address: str) -> None:

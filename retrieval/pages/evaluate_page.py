@@ -5,7 +5,6 @@ what strangers may ask for is bounded in `settings`.
 """
 
 import re
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -28,17 +27,18 @@ from retrieval.quality import Labels, compare_settings, plan_test, settings_for
 from retrieval.rankings import NEAREST
 from retrieval.records import PictureRecord
 from retrieval.search import Searcher
-from retrieval.tables import as_csv
+from retrieval.tables import as_csv, harmless
 from retrieval.workspace import Workspace
 
 STYLE = Path(__file__).with_name("evaluate.css")
 REPORT_THUMBNAIL = 160  # pixels; the report carries its pictures along
 
-# A hard query tells which picture it is.
+# A hard query tells which picture it is, and of which collection: another one may be chosen by now.
 PICK = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-id]');
-  if (button) trigger('select', {id: Number(button.dataset.id)});
+  const key = button?.closest('[data-key]')?.dataset.key;
+  if (key) trigger('select', {key, id: Number(button.dataset.id)});
 });
 """
 
@@ -49,6 +49,14 @@ new MutationObserver(() => {
   if (element.querySelector('li')) element.scrollIntoView({block: 'nearest', behavior: 'smooth'});
 }).observe(element, {childList: true, subtree: true});
 """
+
+
+class Run:
+    """What a run is told from outside, while it goes on in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self.replaced = False  # stopped by the next one, of which the page speaks by now
 
 
 class EvaluatePage:
@@ -98,18 +106,19 @@ class EvaluatePage:
         app.load(self.on_load, None, offered, **light)
         tab.select(self.on_return, [choice, setting], offered, **light)
         view = [status, result, downloads, found, stop]
-        # Set by the button that stops. Gradio's own `cancels` misses a run that is just beginning,
+        # Told by the button that stops. Gradio's own `cancels` misses a run that is just beginning,
         # and lets the last sign of life of one that it ends come after the word that it ended.
-        stopped = gr.State()
-        # The answer to a click comes at once, also while another visitor's test is running.
-        start.click(self.on_wait, None, [*view, stopped], **light).then(
-            self.on_test, [stopped, choice], view, **one_at_a_time
+        run = gr.State()
+        # The answer to a click comes at once, also while another visitor's test is running. The run
+        # begins also while the one that it replaces is still ending.
+        start.click(self.on_wait, run, [*view, run], **light).then(
+            self.on_test, [run, choice], view, trigger_mode="multiple", **one_at_a_time
         )
-        against.click(self.on_wait, None, [*view, stopped], **light).then(
-            self.on_compare, [stopped, choice, setting], view, **one_at_a_time
+        against.click(self.on_wait, run, [*view, run], **light).then(
+            self.on_compare, [run, choice, setting], view, trigger_mode="multiple", **one_at_a_time
         )
-        stop.click(self.on_stop, stopped, [status, stop], **light)
-        result.select(self.on_pick, choice, found, **light)
+        stop.click(self.on_stop, run, [status, stop], **light)
+        result.select(self.on_pick, None, found, **light)
 
     # The handlers of the choices.
 
@@ -134,37 +143,39 @@ class EvaluatePage:
     # The handlers of a run. They return the status, the result, the downloads, what the picked
     # query finds, and the button that stops.
 
-    def on_wait(self) -> tuple[Any, ...]:
-        """Say that it begins, or that it waits for its turn; give the run what stops it."""
+    def on_wait(self, former: Run | None) -> tuple[Any, ...]:
+        """Say that it begins, or that it waits for its turn; give the run what stops it.
+
+        One that is still going on makes way: nothing on the page could stop it any more.
+        """
+        if former is not None:
+            former.stopped = former.replaced = True
         waits = _notice(words.TEST_WAITS)
-        return waits, gr.skip(), "", "", gr.Button(visible=True), threading.Event()
+        return waits, gr.skip(), "", "", gr.Button(visible=True), Run()
 
     def on_test(
-        self, stopped: threading.Event | None, choice: str | None, request: gr.Request
+        self, run: Run | None, choice: str | None, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         """Test a collection with its own pictures."""
-        yield from _until(stopped, self._test(choice, visitor_of(request)))
+        yield from _until_stopped(run, self._test(choice, visitor_of(request)))
 
     def on_compare(
-        self,
-        stopped: threading.Event | None,
-        choice: str | None,
-        setting: str | None,
-        request: gr.Request,
+        self, run: Run | None, choice: str | None, setting: str | None, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         """Compare the collection's own setting with another one."""
-        yield from _until(stopped, self._compare(choice, setting, visitor_of(request)))
+        yield from _until_stopped(run, self._compare(choice, setting, visitor_of(request)))
 
-    def on_stop(self, stopped: threading.Event | None) -> tuple[Any, ...]:
+    def on_stop(self, run: Run | None) -> tuple[Any, ...]:
         """Stop the run and say so at once; what was shown before stays."""
-        if stopped is not None:
-            stopped.set()
+        if run is not None:
+            run.stopped = True
         return _notice(words.TEST_STOPPED), gr.Button(visible=False)
 
-    def on_pick(self, choice: str | None, request: gr.Request, event: gr.EventData) -> str:
+    def on_pick(self, request: gr.Request, event: gr.EventData) -> str:
         """Show what a hard query finds."""
+        key = str(event.key)
         try:
-            searcher = self.workspace.searcher(choice or "", visitor_of(request))
+            searcher = self.workspace.searcher(key, visitor_of(request))
             query = searcher.collection.pictures([int(event.id)])
             matches = searcher.search_like(int(event.id), NEAREST).matches
         except LookalikeError as error:
@@ -172,7 +183,7 @@ class EvaluatePage:
             return ""
         if not query:
             return ""
-        return _found(choice or "", query[0], [match.picture for match in matches])
+        return _found(key, query[0], [match.picture for match in matches])
 
     # What the handlers are made of.
 
@@ -247,7 +258,8 @@ class EvaluatePage:
             (words.DOWNLOAD_CSV, "csv", _csv(evaluation)),
             (words.DOWNLOAD_PNG, "png", draw_png(words.TEST_TITLE.format(name=title), evaluation)),
         ]
-        body = _report(words.TEST_TITLE.format(name=title), report.sections(evaluation, on_page))
+        sections = report.sections(evaluation, on_page)
+        body = _report(words.TEST_TITLE.format(name=title), sections, key)
         done = words.TEST_DONE.format(n=f"{len(evaluation.asked):,}", seconds=f"{seconds:.1f}")
         return _notice(done), body, _downloads(title, files), "", gr.Button(visible=False)
 
@@ -261,19 +273,20 @@ def _show_comparison(name: str, comparison: Comparison) -> tuple[Any, ...]:
     return "", _report(title, body), downloads, "", gr.Button(visible=False)
 
 
-def _until(
-    stopped: threading.Event | None, run: Iterator[tuple[Any, ...]]
-) -> Iterator[tuple[Any, ...]]:
+def _until_stopped(run: Run | None, views: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """Show a run until it is stopped, and last that it was."""
     # No button came before a run without one, as when a program asks for it; and a run that was
     # stopped while it waited for its turn does not begin, and has been told of.
-    if stopped is None or stopped.is_set():
-        yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+    nothing = (gr.skip(),) * 5
+    if run is None or run.stopped:
+        yield nothing
         return
-    for view in run:
-        if stopped.is_set():
-            skipped = gr.skip()
-            yield _notice(words.TEST_STOPPED), skipped, skipped, skipped, gr.Button(visible=False)
+    for view in views:
+        if run.replaced:
+            yield nothing
+            return
+        if run.stopped:
+            yield _notice(words.TEST_STOPPED), *nothing[:3], gr.Button(visible=False)
             return
         yield view
 
@@ -301,8 +314,10 @@ def _empty(text: str) -> str:
     return f'<div class="lk-empty"><p>{escape(text)}</p></div>'
 
 
-def _report(title: str, body: str) -> str:
-    return f'<div class="lk-report"><h2 class="lk-title">{escape(title)}</h2>{body}</div>'
+def _report(title: str, body: str, key: str = "") -> str:
+    """Lay out figures; `key` is the collection of the pictures in them that can be picked."""
+    of = f' data-key="{escape(key)}"' if key else ""
+    return f'<div class="lk-report"{of}><h2 class="lk-title">{escape(title)}</h2>{body}</div>'
 
 
 def _found(key: str, query: PictureRecord, nearest: Sequence[PictureRecord]) -> str:
@@ -336,7 +351,7 @@ def _downloads(name: str, files: Sequence[tuple[str, str, bytes]]) -> str:
 
 
 def _csv(evaluation: Evaluation) -> bytes:
-    rows = as_rows(evaluation)
+    rows = [{**row, "class": harmless(str(row["class"]))} for row in as_rows(evaluation)]
     return as_csv(list(rows[0]), (list(row.values()) for row in rows))
 
 

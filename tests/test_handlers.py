@@ -1,5 +1,7 @@
-"""The search page as its handlers answer a browser: what it offers, and what it makes of links."""
+"""The pages as their handlers answer a browser, without one."""
 
+import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,13 +26,14 @@ def answer(visitor: Visitor, name: str, event: Any = None, **given: Any) -> dict
     """Return what an event sets, by `elem_id` or label: the properties, or the value alone."""
     said = visitor.outcome(name, visitor.filled(name, **given), event)
     assert said["success"], said
-    components = {c["id"]: c["props"] for c in visitor.config["components"]}
     dependency = next(d for d in visitor.config["dependencies"] if d["api_name"] == name)
-    named = [
-        components[id_].get("elem_id") or components[id_].get("label")
-        for id_ in dependency["outputs"]
-    ]
-    return dict(zip(named, said["output"]["data"], strict=True))
+    return dict(zip(outputs(visitor, dependency), said["output"]["data"], strict=True))
+
+
+def outputs(visitor: Visitor, dependency: dict[str, Any]) -> list[str | None]:
+    components = {c["id"]: c["props"] for c in visitor.config["components"]}
+    props = [components[id_] for id_ in dependency["outputs"]]
+    return [prop.get("elem_id") or prop.get("label") for prop in props]
 
 
 def add(visitor: Visitor, *files: str) -> str:
@@ -67,3 +70,32 @@ def test_a_link_to_a_collection_of_somebody_else_leaves_a_page_that_works(visito
     assert shown["Kind"]["value"] == "blue"  # what is filtered by can be seen, and be undone
     # Nor does a page get stuck that still holds what has gone meanwhile.
     answer(visitor, "on_choice", collection="gone", count=30)
+
+
+def run_test(visitor: Visitor, key: str) -> dict[str, Any]:
+    """Press the button that tests a collection, and return what the page then shows."""
+    answer(visitor, "on_wait")
+    return answer(visitor, "on_test", **{"test-collection": key})
+
+
+def test_a_picked_query_is_looked_up_in_the_collection_of_the_report(visitor: Visitor) -> None:
+    key = add(visitor, "Hay/one/a.png", "Hay/one/b.png", "Hay/two/c.png", "Hay/two/d.png")
+    report = run_test(visitor, key)["test-result"]
+    (named,) = re.findall('data-key="(.*?)"', report)
+    assert named == key
+    pick = next(
+        d["api_name"]
+        for d in visitor.config["dependencies"]
+        if d["api_name"].startswith("on_pick") and "test-found" in outputs(visitor, d)
+    )
+    shown = answer(visitor, pick, {"key": named, "id": re.findall(r'data-id="(\d+)"', report)[0]})
+    assert f"thumbnails/{key}/" in shown["test-found"]
+    assert answer(visitor, pick, {"key": "gone", "id": 1})["test-found"] == ""
+
+
+def test_a_class_that_looks_like_a_formula_is_none_in_the_table(visitor: Visitor) -> None:
+    key = add(visitor, "Odd/=1+1/a.png", "Odd/=1+1/b.png", "Odd/plain/c.png", "Odd/plain/d.png")
+    links = run_test(visitor, key)["test-downloads"]
+    (data,) = re.findall(r'data:text/csv[^"]*?base64,([^"]+)', links)
+    table = base64.b64decode(data).decode("utf-8-sig")
+    assert [line.split(",")[0] for line in table.splitlines()[1:3]] == ["'=1+1", "plain"]
