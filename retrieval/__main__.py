@@ -188,7 +188,7 @@ def _extract(
 
         pca = _pca_of(arguments)
         files = (arguments.model, pca, settings.texture_path(pca))
-        run = on_ray(arguments.ray, *files, source, bounds)
+        run = on_ray(arguments.ray, *files, source, bounds, gpu=not arguments.cpu)
     with tqdm(unit="picture", desc=collection.name, file=sys.stderr) as bar:
         for step in carry_out(collection, plan, run):
             bar.total = step.total

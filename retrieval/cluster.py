@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,10 +50,36 @@ class Batch:
         return [replace(self, deaths=self.deaths + 1)]
 
 
+@dataclass(frozen=True)
+class Share:
+    """What each actor gets of a cluster, and how many of them there is room for."""
+
+    actors: int
+    gpus: int  # 1 or 0
+    cpus: int
+
+
+def share_out(nodes: Sequence[Mapping[str, float]], gpu: bool) -> Share:
+    """Share out the nodes: an actor for each GPU where there are any, else for each processor.
+
+    One processor does not decode as fast as a GPU computes, so a GPU's actor gets its share of the
+    processors of its node; of the node that has fewest, since the actors are all alike.
+
+    Args:
+        nodes: what each node has of "GPU" and "CPU".
+        gpu: whether GPUs are wanted.
+    """
+    with_gpus = [node for node in nodes if gpu and node.get("GPU", 0) >= 1]
+    if not with_gpus:
+        return Share(sum(int(node.get("CPU", 0)) for node in nodes), 0, 1)
+    cpus = min(int(node.get("CPU", 0) // int(node["GPU"])) for node in with_gpus)
+    return Share(sum(int(node["GPU"]) for node in with_gpus), 1, cpus)
+
+
 class Worker:
     """An actor: the network opened once, and batches of files described with it."""
 
-    def __init__(self, what: Mapping[str, Any]) -> None:
+    def __init__(self, what: Mapping[str, Any], share: Share) -> None:
         """Open the network from its files' bytes, since nodes may not share a disk."""
         with tempfile.TemporaryDirectory() as folder:
             for name, data in what["files"].items():
@@ -60,8 +87,13 @@ class Worker:
             paths = {role: Path(folder, name) for role, name in what["names"].items()}
             # One for each processor, or GPU, so each takes one thread.
             self._embedder = open_embedder(
-                paths["model"], paths.get("pca"), texture=paths.get("texture"), threads=1
+                paths["model"],
+                paths.get("pca"),
+                gpu=share.gpus > 0,
+                texture=paths.get("texture"),
+                threads=1,
             )
+        self._decoders = ThreadPoolExecutor(max(1, share.cpus))
         self._source, self._bounds = what["source"], what["bounds"]
 
     def ready(self) -> bool:
@@ -70,7 +102,8 @@ class Worker:
 
     def extract(self, entries: Sequence[Entry]) -> Done:
         """Read files and describe them."""
-        return extract(entries, self._source, self._embedder, self._bounds)
+        each = self._decoders.map
+        return extract(entries, self._source, self._embedder, self._bounds, each)
 
 
 def on_ray(
@@ -80,11 +113,15 @@ def on_ray(
     texture: Path | None,
     source: Source,
     bounds: Bounds,
+    gpu: bool = True,
 ) -> Run:
     """Return what works on the Ray cluster at an address: `auto`, `ray://HOST:10001`, `HOST:6379`.
 
-    An actor for each GPU where the cluster has any, else one for each processor. Ray restarts the
-    actors that die, elsewhere if their node is gone, and gives them what they had not finished.
+    What an actor gets, `share_out` says. Ray restarts the actors that die, elsewhere if their node
+    is gone, and gives them what they had not finished.
+
+    Args:
+        gpu: whether GPUs are used where the cluster has any.
 
     Raises:
         LookalikeError: when Ray is not installed, or the cluster does not answer.
@@ -122,7 +159,7 @@ def on_ray(
     shipped = ray.put(what)
 
     def run(batches: Sequence[Sequence[Entry]]) -> Iterator[Done]:
-        pool = Pool(ray, shipped)
+        pool = Pool(ray, shipped, gpu)
         try:
             yield from pool.run(batches)
         finally:
@@ -146,10 +183,11 @@ def _knock(address: str) -> None:
 class Pool:
     """Actors that come and go with the nodes, and the batches that they are busy with."""
 
-    def __init__(self, ray: Any, shipped: Any) -> None:
+    def __init__(self, ray: Any, shipped: Any, gpu: bool) -> None:
         """Take what workers need, and the module, which is imported only when it is asked for."""
         self._ray = ray
         self._shipped = shipped
+        self._gpu = gpu
         self._starting: dict[Any, Any] = {}  # actors, by the answer that says that they are ready
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Batch]] = {}
@@ -199,16 +237,16 @@ class Pool:
             self._dismiss(actor)
 
     def _hire(self, waiting: int) -> None:
-        """Start as many actors as the cluster has GPUs, or else processors, by now."""
+        """Start as many actors as there is room for in the cluster by now."""
         if time.monotonic() - self._looked < LOOKING:
             return
         self._looked = time.monotonic()
-        resources = self._ray.cluster_resources()
-        gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
-        needs = {"num_gpus": 1} if gpus else {"num_cpus": 1}
+        alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        share = share_out(alive, self._gpu)
+        needs = {"num_gpus": share.gpus, "num_cpus": share.cpus, "max_restarts": 0}
         there = len(self._starting) + len(self._idle) + len(self._busy)
-        for _ in range(min(gpus or cpus, there + waiting) - there):
-            actor = self._ray.remote(Worker).options(**needs, max_restarts=0).remote(self._shipped)
+        for _ in range(min(share.actors, there + waiting) - there):
+            actor = self._ray.remote(Worker).options(**needs).remote(self._shipped, share)
             self._starting[actor.ready.remote()] = actor
 
     def _welcome(self, answer: Any) -> None:

@@ -6,7 +6,7 @@ not handed over is done again by another, and what is done twice is known by pat
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,6 +64,7 @@ class Plan:
 
 Done = list[tuple[Entry, Content | None]]
 Run = Callable[[Sequence[Sequence[Entry]]], Iterator[Done]]  # batches in, what came of them out
+Each = Callable[[Callable[[Entry], Prepared], Sequence[Entry]], Iterable[Prepared]]
 
 
 def plan_folder(changes: Changes, root: Path) -> Plan:
@@ -144,9 +145,20 @@ def here(source: Source, embedder: Embedder, bounds: Bounds) -> Run:
     return run
 
 
-def extract(entries: Sequence[Entry], source: Source, embedder: Embedder, bounds: Bounds) -> Done:
-    """Read pictures and describe them; thumbnails of a URL's pictures are written there."""
-    prepared = [_prepare(entry, source, embedder, bounds) for entry in entries]
+def extract(
+    entries: Sequence[Entry],
+    source: Source,
+    embedder: Embedder,
+    bounds: Bounds,
+    each: Each = map,
+) -> Done:
+    """Read pictures and describe them; thumbnails of a URL's pictures are written there.
+
+    Args:
+        each: reads and decodes each of them, one after another or, as a pool's `map`, at once.
+    """
+    prepare = partial(_prepare, source=source, embedder=embedder, bounds=bounds)
+    prepared = list(each(prepare, entries))
     contents = {content.sha256: content for content in compute(prepared, embedder)}
     if source.is_url:
         bucket = Bucket(source.root)

@@ -1,5 +1,6 @@
 """Extraction on a Ray cluster of two nodes on this machine, one of which dies while it works."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
-from retrieval.cluster import on_ray
+from retrieval.cluster import Share, on_ray, share_out
 from retrieval.collection import Collection
 from retrieval.embedding import open_embedder
 from retrieval.errors import LookalikeError
@@ -57,10 +58,38 @@ def start(collection: Collection, photos: Path, model: Path, cluster: Any) -> tu
     return plan, carry_out(collection, plan, run)
 
 
+def wait_for_free(expected: dict[str, float]) -> None:
+    """Wait until this is what nobody uses of the cluster, which it learns of a little later."""
+    until = time.monotonic() + 10
+    free: dict[str, float] = {}
+    while free != expected:
+        assert time.monotonic() < until, free
+        time.sleep(0.05)
+        free = {name: ray.available_resources().get(name, 0) for name in expected}
+
+
 def held(collection: Collection) -> dict[str, tuple[str, Any]]:
     """Return label and vector of each picture by its path."""
     vectors = collection.embeddings().vectors
     return {p.path: (p.label, v) for p, v in zip(collection.pictures(), vectors, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpu", "share"),
+    [
+        ([{"CPU": 4.0}, {"CPU": 2.0, "memory": 1e9}, {}], True, Share(6, 0, 1)),
+        ([{"CPU": 16.0, "GPU": 2.0}], True, Share(2, 1, 8)),
+        ([{"CPU": 8.0, "GPU": 1.0}, {"CPU": 64.0}], True, Share(1, 1, 8)),
+        ([{"CPU": 8.0, "GPU": 1.0}, {"CPU": 6.0, "GPU": 2.0}], True, Share(3, 1, 3)),
+        ([{"GPU": 1.0}], True, Share(1, 1, 0)),
+        ([{"CPU": 16.0, "GPU": 2.0}], False, Share(16, 0, 1)),
+    ],
+    ids=["no GPU", "one node", "processors elsewhere", "unlike nodes", "no processor", "unwanted"],
+)
+def test_each_actor_gets_a_share_that_its_node_has(
+    nodes: list[dict[str, float]], gpu: bool, share: Share
+) -> None:
+    assert share_out(nodes, gpu) == share
 
 
 def test_a_node_that_dies_loses_and_doubles_nothing(
@@ -101,13 +130,16 @@ def test_a_node_that_dies_loses_and_doubles_nothing(
         assert contents == [(120, 120)]
         assert np.all([there.thumbnail(p.sha256) for p in there.pictures()])
 
-        # A node that comes is put to work, by the command too.
-        cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+        # A node that comes is put to work, and what it calls a GPU is used, whatever it is.
+        cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=MEMORY)
         (photos / "0" / "000.png").unlink()
         noise((160, 120), 500, coarse=3).save(photos / "new.png")
         plan, steps = start(there, photos, tiny_files, cluster)
         assert [entry.path for entry in plan.to_read] == ["new.png"]
-        assert list(steps)[-1].ready == 1
+        assert next(steps).done == 0
+        assert next(steps).ready == 1
+        wait_for_free({"CPU": 1, "GPU": 0})  # of three processors and one GPU
+        assert list(steps) == []
         assert there.count() == (121, 1)
 
 
