@@ -72,10 +72,12 @@ SHARE_SECONDS = 120.0  # for downloading the tunnel's program and connecting, on
 # What a visitor may ask for in a minute. A click is one request, an upload two, and while a
 # collection is built the page asks once a second how far it is.
 VISITOR_REQUESTS = int(os.environ.get("LOOKALIKE_REQUESTS") or 180)
-# Uploads and downloads on their way: deleted after an hour, and at every start.
+# Uploads and downloads on their way: deleted after an hour, at every start, and the oldest of them
+# as soon as others need their room.
 TEMPORARY = (RECEIVED, DOWNLOADS)
 TEMPORARY_BYTES = 2 * 2**30
 TEMPORARY_SECONDS = 3600.0
+TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no room for more
 # Pages that are remembered, each 0.2 to 1 MB; whoever comes back after so many others begins anew.
 MAX_PAGES = 1_000
 # Searches that wait; whoever comes when the queue is full is told to try again.

@@ -7,11 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def bytes_in(folder: Path) -> int:
-    """Return how many bytes the files below a folder have."""
-    return sum(size for _, size, _ in _files(folder))
-
-
 def delete_old(folder: Path, seconds: float) -> int:
     """Delete the files below a folder that are older than that, and the folders that this leaves
     empty; return how many files went.
@@ -29,6 +24,28 @@ def delete_old(folder: Path, seconds: float) -> int:
             if path.is_dir() and path.stat().st_mtime < before:
                 path.rmdir()
     return deleted
+
+
+def make_room(folders: Sequence[Path], most: int, spared: float) -> bool:
+    """Delete the oldest files below some folders until all take at most so many bytes.
+
+    Args:
+        spared: seconds; a file that is younger stays, since somebody is about to use it.
+
+    Returns:
+        Whether it was enough.
+    """
+    files = sorted(
+        (file for folder in folders for file in _files(folder)), key=lambda file: file[2]
+    )
+    kept, before = sum(size for _, size, _ in files), time.time() - spared
+    for path, size, modified in files:
+        if kept <= most or modified >= before:
+            break
+        with suppress(OSError):
+            path.unlink()
+            kept -= size
+    return kept <= most
 
 
 def keep_swept(folders: Sequence[Path], seconds: float, every: float = 60.0) -> None:

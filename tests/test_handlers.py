@@ -72,6 +72,18 @@ def test_a_link_to_a_collection_of_somebody_else_leaves_a_page_that_works(visito
     answer(visitor, "on_choice", collection="gone", count=30)
 
 
+def test_the_only_picture_of_a_collection_is_not_called_none(visitor: Visitor) -> None:
+    key = add(visitor, "Lonely/a.png")
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:1"})
+    assert "nothing else here to compare it with" in shown["results"]
+
+
+def test_an_upload_of_an_earlier_page_is_told_from_a_wrong_link(visitor: Visitor) -> None:
+    said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": "?upload=0123456789ab"})
+    (sentence,) = [one["log"] for one in said if one["msg"] == "log"]
+    assert "about an uploaded picture, which is not kept" in sentence
+
+
 def run_test(visitor: Visitor, key: str) -> dict[str, Any]:
     """Press the button that tests a collection, and return what the page then shows."""
     answer(visitor, "on_wait")

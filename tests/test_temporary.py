@@ -1,10 +1,10 @@
-"""Temporary files: counted, and deleted in time."""
+"""Temporary files: bounded, and deleted in time."""
 
 import os
 import time
 from pathlib import Path
 
-from retrieval.temporary import bytes_in, delete_old, keep_swept
+from retrieval.temporary import delete_old, keep_swept, make_room
 
 
 def put(path: Path, size: int, age: float) -> Path:
@@ -19,11 +19,9 @@ def test_what_nobody_came_for_goes_and_the_rest_stays(tmp_path: Path) -> None:
     old = put(tmp_path / "a" / "old.jpg", 100, age=7200)
     new = put(tmp_path / "b" / "new.jpg", 30, age=10)
     os.utime(tmp_path / "a", (0, 0))
-    assert bytes_in(tmp_path) == 130
     assert delete_old(tmp_path, 3600) == 1
     assert not old.exists()
     assert new.exists()
-    assert bytes_in(tmp_path) == 30
 
 
 def test_the_folder_of_a_deleted_file_goes_the_next_time(tmp_path: Path) -> None:
@@ -35,8 +33,21 @@ def test_the_folder_of_a_deleted_file_goes_the_next_time(tmp_path: Path) -> None
 
 
 def test_no_folder_is_no_problem(tmp_path: Path) -> None:
-    assert bytes_in(tmp_path / "none") == 0
     assert delete_old(tmp_path / "none", 1) == 0
+    assert make_room([tmp_path / "none"], 0, 60)
+
+
+def test_the_oldest_give_way_to_what_comes_and_the_newest_do_not(tmp_path: Path) -> None:
+    oldest = put(tmp_path / "one" / "oldest.jpg", 50, age=300)
+    old = put(tmp_path / "two" / "old.jpg", 50, age=200)
+    new = put(tmp_path / "one" / "new.jpg", 50, age=10)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    assert make_room(folders, 150, 60)
+    assert oldest.exists()
+    assert make_room(folders, 100, 60)
+    assert [path.exists() for path in (oldest, old, new)] == [False, True, True]
+    assert not make_room(folders, 10, 60)
+    assert [path.exists() for path in (old, new)] == [False, True]
 
 
 def test_sweeping_goes_on_in_the_background(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ class Answers:
         found = self.find(held, asked, options, times)
         if found.matches:
             html = markup.results(found, asked, address, ranked=not options.order)
+        elif options.filters.empty and any(searcher.collection.count()[0] for searcher in held):
+            html = markup.empty(words.ALONE_TITLE, words.ALONE, address)
         elif options.filters.empty:
             html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
         else:

@@ -24,7 +24,7 @@ from retrieval.pages import words
 from retrieval.pages.handover import Handover
 from retrieval.pages.pace import Pace
 from retrieval.pages.sessions import Access, Asgi, Message, Receive, Send, visitor_of_scope
-from retrieval.temporary import bytes_in
+from retrieval.temporary import make_room
 
 API = "/gradio_api/"
 OPEN = re.compile(
@@ -170,9 +170,12 @@ class Gate:
 
 
 def has_room() -> bool:
-    """Whether one more upload fits in what temporary files may take."""
-    kept = sum(bytes_in(folder) for folder in settings.TEMPORARY)
-    return kept + settings.MAX_UPLOAD_BYTES <= settings.TEMPORARY_BYTES
+    """Whether one more upload fits in what temporary files may take, the oldest of which give way.
+
+    A page needs its upload no more once it has been answered, nor a file that it has downloaded.
+    """
+    most = settings.TEMPORARY_BYTES - settings.MAX_UPLOAD_BYTES
+    return make_room(settings.TEMPORARY, most, settings.TEMPORARY_SPARED)
 
 
 class Sessions:

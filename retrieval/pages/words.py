@@ -79,8 +79,8 @@ CONFIDENCE = (
 DIVIDER = "Less alike from here on"
 NOTHING_MATCHES = "Nothing here really matches. These come nearest all the same."
 NO_UPLOAD = (
-    "This link was about a picture that only its sender's page has. Ask for the picture, and drop "
-    "it here."
+    "This search was about an uploaded picture, which is not kept. Drop it here again, or ask its "
+    "sender for it."
 )
 NOTHING_WANTED = "Choose at least one picture that the results should be like."
 NOTHING_COUNTS = "Turn at least one of the three sliders up."
@@ -96,10 +96,9 @@ WHY_NOTE = (
 WHY_NOT = "The network in use cannot show where two pictures resemble each other."
 
 EMPTY_TITLE = "No pictures here yet"
-EMPTY_BODY = (
-    "This collection has no pictures that can be read. Start the app with a folder of yours: "
-    "python app.py --pictures FOLDER"
-)
+EMPTY_BODY = "There is none that can be read. Add some under “My pictures”."
+ALONE_TITLE = "The only picture here"
+ALONE = "There is nothing else here to compare it with. Add more under “My pictures”."
 EMPTY_BUILDING = "The first pictures appear here in a moment."
 NONE_PASS_TITLE = "No picture passes"
 NONE_PASS = 'No picture here has all that you ask for under "Only some pictures". Ask for less.'
@@ -131,7 +130,7 @@ LARGE_REQUEST = "This request is too large. Send less at once."
 OTHERS_SESSION = "This page was opened in another browser. Reload it and try again."
 BUSY = "Many people are searching at the moment. Try again in a few seconds."
 TOO_OFTEN = "That was a lot at once. Wait {n} seconds, then go on."
-NO_ROOM = "Too many pictures are being sent at the moment. Try again in a few minutes."
+NO_ROOM = "Too many pictures are being sent at the moment. Try again in a minute."
 NOT_SENT = "That file is not here any more. Send it again."
 
 # How good is it?
