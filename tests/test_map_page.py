@@ -261,6 +261,17 @@ def test_it_is_moved_and_zoomed_and_a_click_searches(opened: tuple[Page, str]) -
     )
 
 
+def test_it_comes_also_when_the_connection_was_lost_for_a_moment(opened: tuple[Page, str]) -> None:
+    page, address = opened
+    assert page.context.browser is not None
+    other = page.context.browser.new_page()
+    other.route("**/maps/**/*.json", lambda route: route.abort(), times=1)
+    other.goto(address)
+    other.get_by_role("tab", name="Map").click()
+    other.wait_for_selector(".lk-map[data-ready]", timeout=15_000)
+    other.close()
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -453,6 +453,7 @@
   window.lookalikeMap = (element, { pick, lost }) => {
     let shown = ""; // the address of the map that is open
     let map = null;
+    let failed = 0; // times in a row
     const look = async () => {
       const box = element.querySelector(".lk-map");
       const address = box?.dataset.map ?? "";
@@ -471,9 +472,14 @@
         if (shown !== address) return;
         map = open(box, data, (id) => searchWith(box.dataset.key, id, pick));
         box.dataset.ready = address;
+        failed = 0;
       } catch (error) {
         console.warn(error);
-        if (shown === address) lost(); // it was drawn anew: ask where it is now
+        if (shown !== address) return;
+        lost(); // if it was drawn anew: ask where it is now
+        // If the connection was lost: Gradio changes nothing at the same answer, so it is up to us.
+        shown = "";
+        setTimeout(look, Math.min(60, 2 ** ++failed) * 1000);
       }
     };
     element.addEventListener("click", (event) => {
