@@ -87,7 +87,7 @@ def test_a_link_is_announced_with_what_visitors_can_do_and_makes_everybody_one(
             page = answer.read().decode()
         assert 'src="./assets/' in page
         assert 'src="http' not in page
-        assert status(f"{address}originals/collection/1") == 404
+        assert status(f"{address}originals/@shipped/1") == 404
         with urllib.request.urlopen(f"{address}robots.txt", timeout=10) as answer:
             assert answer.read() == b"User-agent: *\nDisallow: /"
         tunnel = int(noted.read_text())
@@ -103,7 +103,7 @@ def test_offline_the_app_goes_on_for_its_owner(tmp_path: Path) -> None:
         assert words.SHARE_OFFLINE in printed
         assert f"for you alone: {address}" in printed
         assert "Traceback" not in printed
-        assert status(f"{address}originals/collection/1") == 200
+        assert status(f"{address}originals/@shipped/1") == 200
 
 
 @pytest.fixture
