@@ -104,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         help="cut the square out of the centre, or press the whole picture into it",
     )
     parser.add_argument(
+        "--mirror-small",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="show pictures of at most so many pixels at half the side, mirrored (default: none)",
+    )
+    parser.add_argument(
         "--half", action="store_true", help="store the weights in 16 bits, half the size"
     )
     return parser
@@ -125,6 +132,11 @@ def _export(arguments: argparse.Namespace) -> None:
     side = arguments.side
     if side % STRIDE or not STRIDE <= side <= 1024:
         raise LookalikeError(f"--side must be a multiple of {STRIDE} up to 1024, not {side}.")
+    if arguments.mirror_small and (side % (2 * STRIDE) or not 0 < arguments.mirror_small <= side):
+        raise LookalikeError(
+            f"--mirror-small takes up to {side} pixels, and a --side that is a multiple of "
+            f"{2 * STRIDE}."
+        )
     if arguments.layer != "pool5" and side != 224:
         raise LookalikeError(
             "Fully connected layers need --side 224. For other sides use --layer pool5."
@@ -146,6 +158,7 @@ def _export(arguments: argparse.Namespace) -> None:
             fit=arguments.fit,
             interpolation="bilinear",
             resize=side * 256 // 224 if crop else side,
+            mirrored=arguments.mirror_small,
         ),
     )
     stem = "-".join(filter(None, ["vgg16", arguments.layer, pooling]))

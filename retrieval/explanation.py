@@ -57,6 +57,17 @@ def explain(embedder: Embedder, feature_map: Matrix, other: Matrix) -> Explanati
     return Explanation(places.astype(np.float32), float(places.sum()))
 
 
+def fold(places: Matrix) -> Matrix:
+    """Lay the four corners `(h, w)` of a mirrored picture over each other: `(h / 2, w / 2)`.
+
+    See `retrieval.images.Preprocessing.mirrored`.
+    """
+    top, bottom = np.split(places, 2)
+    left, right = np.split(top + bottom[::-1], 2, axis=1)
+    folded: Matrix = left + right[:, ::-1]
+    return folded
+
+
 def place_shares(feature_map: Matrix, pooling: str) -> Matrix:
     """Split the pooled feature over places: `(c, h, w)` summing to the feature `(c,)` over h, w."""
     if pooling == "mean":

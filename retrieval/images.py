@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -65,12 +65,17 @@ class Preprocessing:
 
     With `fit="crop"` the short side becomes `resize` and the centre is cut out, as torchvision's
     ImageNet transforms do; with `fit="squash"` the whole picture is pressed into the square.
+
+    A small picture that is enlarged much is a blur to a network that has learned what edges look
+    like. One of at most `mirrored` pixels in both directions therefore fills half the side only,
+    and stands four times in the square, mirrored at the lines where it meets itself.
     """
 
     side: int  # pixels
     fit: str  # "crop" or "squash"
     interpolation: str  # "bilinear" or "bicubic"
     resize: int  # pixels; the short side before the crop, equal to `side` when squashed
+    mirrored: int = field(default=0, repr=False)  # pixels; the largest picture that is
 
     def __post_init__(self) -> None:
         if self.fit not in ("crop", "squash"):
@@ -79,6 +84,8 @@ class Preprocessing:
             raise ValueError(f"interpolation is {self.interpolation!r}")
         if not 0 < self.side <= self.resize <= 4096:
             raise ValueError(f"a side of {self.side} does not fit a resize of {self.resize}")
+        if not 0 <= self.mirrored <= self.side or (self.mirrored and self.side % 2):
+            raise ValueError(f"a side of {self.side} cannot be mirrored below {self.mirrored}")
 
 
 def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
@@ -273,6 +280,11 @@ def preprocess(image: Image.Image, how: Preprocessing) -> npt.NDArray[np.uint8]:
     Returns `(side, side, 3)` uint8. The sizes are rounded as torchvision rounds them: one pixel
     off moves the whole crop.
     """
+    if max(image.size) <= how.mirrored:
+        half = replace(how, side=how.side // 2, resize=how.resize // 2, mirrored=0)
+        corner = preprocess(image, half)
+        upper = np.concatenate([corner, corner[:, ::-1]], axis=1)
+        return np.concatenate([upper, upper[::-1]])
     filter_ = (
         Image.Resampling.BICUBIC if how.interpolation == "bicubic" else Image.Resampling.BILINEAR
     )
@@ -291,6 +303,12 @@ def preprocess(image: Image.Image, how: Preprocessing) -> npt.NDArray[np.uint8]:
         (top + how.side) * scale_y,
     )
     return np.asarray(image.resize((how.side, how.side), filter_, box=box))
+
+
+def is_mirrored(pixels: npt.NDArray[np.uint8], how: Preprocessing) -> bool:
+    """Whether what a network sees, `(side, side, 3)`, is a small picture four times."""
+    flipped = (pixels[:, ::-1], pixels[::-1])
+    return how.mirrored > 0 and all(np.array_equal(pixels, other) for other in flipped)
 
 
 def scale_for(how: Preprocessing) -> int:

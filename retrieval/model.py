@@ -19,7 +19,7 @@ from retrieval.errors import LookalikeError
 from retrieval.images import Preprocessing
 from retrieval.openvino_session import OpenVinoSession, is_wanted
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # of models whose small pictures are mirrored; the others are of the first
 PREFIX = "lookalike."
 
 # Generalised mean pooling (GeM), (mean of x^p)^(1/p): what "gem" in a card means. The floor keeps
@@ -53,14 +53,21 @@ class ModelCard:
         The same weights stored in another precision keep their fingerprint; another layer,
         pooling or preprocessing does not.
         """
-        parts = (self.layer, self.pooling, self.dimension, self.weights_sha256, self.preprocessing)
+        parts: tuple[object, ...] = (self.layer, self.pooling, self.dimension)
+        parts = (*parts, self.weights_sha256, self.preprocessing)
+        if self.preprocessing.mirrored:
+            parts = (*parts, self.preprocessing.mirrored)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as the key-value strings of an ONNX file's metadata."""
         how = asdict(self.preprocessing)
+        # A program that cannot mirror is to say so, and all others are to go on.
+        version = FORMAT_VERSION if how["mirrored"] else 1
+        if not how["mirrored"]:
+            del how["mirrored"]
         own = {key: value for key, value in asdict(self).items() if key != "preprocessing"}
-        values = {"format_version": FORMAT_VERSION, **own, **how}
+        values = {"format_version": version, **own, **how}
         return {PREFIX + key: str(value) for key, value in values.items()}
 
     @classmethod
@@ -87,6 +94,7 @@ class ModelCard:
                     fit=metadata[PREFIX + "fit"],
                     interpolation=metadata[PREFIX + "interpolation"],
                     resize=int(metadata[PREFIX + "resize"]),
+                    mirrored=int(metadata.get(PREFIX + "mirrored", 0)),
                 ),
                 precision=metadata.get(PREFIX + "precision", "float"),
             )

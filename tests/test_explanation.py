@@ -5,7 +5,7 @@ import pytest
 
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
-from retrieval.explanation import explain, place_shares
+from retrieval.explanation import explain, fold, place_shares
 from retrieval.images import Preprocessing
 from retrieval.model import GEM_POWER, ModelCard
 from retrieval.reduction import Reduction, to_unit
@@ -89,3 +89,10 @@ def test_the_place_that_matches_is_the_warmest() -> None:
 def test_fully_connected_layers_have_no_map_and_say_so() -> None:
     with pytest.raises(LookalikeError, match="mixes all places"):
         explain(Embedder(FromMaps(""), None), made_maps(1)[0], np.ones(CHANNELS, np.float32))
+
+
+def test_the_corners_of_a_mirrored_picture_are_laid_over_each_other() -> None:
+    corner = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    upper = np.hstack([corner, 10 * corner[:, ::-1]])
+    whole = np.vstack([upper, 100 * upper[::-1]])
+    assert np.array_equal(fold(whole), 1111 * corner)

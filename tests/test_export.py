@@ -360,6 +360,10 @@ def test_half_keeps_half_the_bytes_and_the_features_close(
         (("--layer", "pool5", "--side", 100), "--side must be a multiple of 32 up to 1024"),
         (("--layer", "pool5", "--side", 2048), "--side must be a multiple of 32 up to 1024"),
         (("--layer", "pool5", "--side", 0), "--side must be a multiple of 32 up to 1024"),
+        (
+            ("--layer", "pool5", "--side", 96, "--mirror-small", 48),
+            "--mirror-small takes up to 96 pixels, and a --side that is a multiple of 64",
+        ),
         (("--layer", "fc2", "--side", 256), "Fully connected layers need --side 224"),
         (("--layer", "fc2"), "no fully connected layers. Export them with --layer pool5"),
         (("--weights", "gone.pth"), "There are no weights at gone.pth"),

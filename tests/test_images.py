@@ -8,6 +8,7 @@ import tempfile
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from retrieval.errors import PictureError
 from retrieval.images import (
     Preprocessing,
     find_images,
+    is_mirrored,
     open_picture,
     preprocess,
     thumbnail,
@@ -585,6 +587,22 @@ def test_strips_and_dots_are_shaped_without_enlarging_them_first(size: tuple[int
     assert (shaped == [0, 0, 255]).all()
 
 
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_a_small_picture_fills_half_the_side_and_is_mirrored(fit: str) -> None:
+    how = Preprocessing(64, fit, "bilinear", 64 if fit == "squash" else 72, mirrored=32)
+    image = noise((32, 20), 1)
+    seen = preprocess(image, how)
+    half = Preprocessing(32, fit, "bilinear", 32 if fit == "squash" else 36)
+    assert seen.shape == (64, 64, 3)
+    assert np.array_equal(seen[:32, :32], preprocess(image, half))
+    assert np.array_equal(seen, seen[:, ::-1])
+    assert np.array_equal(seen, seen[::-1])
+    assert is_mirrored(seen, how)
+    larger = preprocess(noise((33, 20), 1), how)
+    assert np.array_equal(larger, preprocess(noise((33, 20), 1), replace(how, mirrored=0)))
+    assert not is_mirrored(larger, how)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -593,6 +611,7 @@ def test_strips_and_dots_are_shaped_without_enlarging_them_first(size: tuple[int
         {"side": 0},
         {"side": 300},
         {"resize": 5000},
+        {"mirrored": 300},
     ],
     ids=lambda wrong: "-".join(f"{key} {value}" for key, value in wrong.items()),
 )

@@ -39,13 +39,23 @@ def test_a_card_survives_its_metadata() -> None:
         {"weights_sha256": "d" * 64},
         {"preprocessing": Preprocessing(128, "crop", "bilinear", 146)},
         {"preprocessing": Preprocessing(224, "squash", "bilinear", 224)},
+        {"preprocessing": Preprocessing(224, "crop", "bilinear", 256, mirrored=64)},
     ],
-    ids=["layer", "pooling", "dimension", "weights", "side", "fit"],
+    ids=["layer", "pooling", "dimension", "weights", "side", "fit", "mirrored"],
 )
 def test_features_that_cannot_be_compared_have_another_fingerprint(
     change: dict[str, object],
 ) -> None:
     assert replace(CARD, **change).fingerprint != CARD.fingerprint
+
+
+def test_only_a_model_that_mirrors_asks_for_a_program_that_can() -> None:
+    assert CARD.to_metadata()["lookalike.format_version"] == "1"
+    assert CARD.fingerprint == "003a58d6695c8c3e"  # as it was before
+    how = replace(CARD.preprocessing, mirrored=64)
+    mirroring = replace(CARD, preprocessing=how)
+    assert mirroring.to_metadata()["lookalike.format_version"] == "2"
+    assert ModelCard.from_metadata(mirroring.to_metadata()) == mirroring
 
 
 def test_the_name_for_people_is_no_part_of_the_fingerprint() -> None:

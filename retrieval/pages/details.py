@@ -9,8 +9,8 @@ from PIL import Image
 
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
-from retrieval.explanation import explain
-from retrieval.images import open_picture, thumbnail
+from retrieval.explanation import explain, fold
+from retrieval.images import is_mirrored, open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.pages import words
 from retrieval.pages.asking import Part
@@ -93,7 +93,12 @@ def _overlays(embedder: Embedder, pixels: Pixels) -> tuple[tuple[Matrix, Matrix]
     vectors = embedder.project(features)
     asked = explain(embedder, maps[0], vectors[1])
     found = explain(embedder, maps[1], vectors[0])
-    return (asked.places, found.places), found.similarity
+    how = embedder.card.preprocessing
+    places = [
+        fold(one.places) if is_mirrored(seen, how) else one.places
+        for one, seen in zip((asked, found), pixels, strict=True)
+    ]
+    return (places[0], places[1]), found.similarity
 
 
 def _heat(places: Matrix) -> str:
