@@ -368,7 +368,10 @@ def test_half_keeps_half_the_bytes_and_the_features_close(
         (("--layer", "fc2"), "no fully connected layers. Export them with --layer pool5"),
         (("--weights", "gone.pth"), "There are no weights at gone.pth"),
     ],
-    ids=["odd side", "huge side", "no side", "side of fc2", "no classifier", "no weights"],
+    ids=[
+        *("odd side", "huge side", "no side", "odd corners", "side of fc2", "no classifier"),
+        "no weights",
+    ],
 )
 def test_what_cannot_be_exported_is_a_sentence_and_writes_nothing(
     saved: Path,
