@@ -256,13 +256,15 @@ def test_a_collection_of_another_model_is_refused(
     assert "wheel was made with another model" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_a_sentence(indexed: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_sentence(
+    indexed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "app.py")
 
     monkeypatch.setattr("shutil.copyfile", full)
     with pytest.raises(LookalikeError, match=r"The disk is full, so app\.py could not be written"):
-        build_space(Path("nowhere"), settings.PROJECT, "ada/x", [], indexed)
+        build_space(tmp_path / "space", settings.PROJECT, "ada/x", [], indexed)
 
 
 def test_what_the_hub_would_refuse_is_refused_here(tmp_path: Path) -> None:
