@@ -83,9 +83,8 @@ class Visitors:
         held = 0
         for key in self.keys(visitor):
             collection = self._workspace.searcher(key, visitor).collection
-            waiting = {
-                name_of(path, self.originals(key)) for path in find_images(self.originals(key))
-            }
+            originals = self.originals(key)
+            waiting = {name_of(path, originals) for path in find_images(originals)}
             held += collection.count()[0] + len(waiting - collection.files().keys())
         return max(0, self.bounds.pictures - held)
 

@@ -14,6 +14,7 @@ need("milvus_lite", "pip install -r tests/requirements.txt")
 EACH = 4
 AWAY = "The Milvus server that holds the vectors does not answer."
 PATIENCE = 60_000  # milliseconds
+QUERY = pattern("dots", 99, (300, 200))
 
 
 def opened(browser: Browser, address: str) -> tuple[Page, list[str]]:
@@ -22,6 +23,21 @@ def opened(browser: Browser, address: str) -> tuple[Page, list[str]]:
     wrong = watch(page, address)
     page.goto(address)
     return page, wrong
+
+
+def asks_in_vain(page: Page) -> None:
+    """See the pictures all the same, ask, and be told that Milvus is away."""
+    expect(page.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
+    upload(page, QUERY)
+    expect(page.get_by_text(AWAY).first).to_be_visible(timeout=PATIENCE)
+
+
+def finds_again(page: Page, before: list[str]) -> None:
+    """Ask anew and find what was found before."""
+    upload(page, QUERY, "again.png")
+    expect(page.locator(".lk-score").first).to_be_visible(timeout=PATIENCE)
+    assert kinds(page) == before
+    page.close()
 
 
 def test_a_lost_server_is_a_sentence_in_the_page_until_it_is_back(
@@ -34,8 +50,7 @@ def test_a_lost_server_is_a_sentence_in_the_page_until_it_is_back(
             page, wrong = opened(browser, address)
             expect(page.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
             expect(page.locator(".lk-progress")).to_have_count(0, timeout=PATIENCE)
-            query = pattern("dots", 99, (300, 200))
-            upload(page, query)
+            upload(page, QUERY)
             before = kinds(page)
             expect(page.locator(".lk-truth")).to_contain_text("exact")
 
@@ -45,27 +60,17 @@ def test_a_lost_server_is_a_sentence_in_the_page_until_it_is_back(
 
             # Whoever comes meanwhile sees the pictures all the same, and is told when they ask.
             other, wrong_there = opened(browser, address)
-            expect(other.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
-            upload(other, query)
-            expect(other.get_by_text(AWAY).first).to_be_visible(timeout=PATIENCE)
+            asks_in_vain(other)
 
             server.start()
-            upload(page, query, "again.png")
-            expect(page.locator(".lk-score").first).to_be_visible(timeout=PATIENCE)
-            assert kinds(page) == before
-            page.close()
+            finds_again(page, before)
             other.close()
             assert wrong == wrong_there == []
 
         server.kill()
         with running_app(tmp_path / "home", *arguments) as address:
             page, wrong = opened(browser, address)  # started while it is away
-            expect(page.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
-            upload(page, query)
-            expect(page.get_by_text(AWAY).first).to_be_visible(timeout=PATIENCE)
+            asks_in_vain(page)
             server.start()
-            upload(page, query, "again.png")
-            expect(page.locator(".lk-score").first).to_be_visible(timeout=PATIENCE)
-            assert kinds(page) == before
-            page.close()
+            finds_again(page, before)
             assert wrong == []
