@@ -39,7 +39,7 @@ def ask_whole(
     teachers: Sequence[Teacher], photos: Photos, side: int, batch: int, wanted: int
 ) -> Targets:
     """Ask the teachers about the first `wanted` photos, whole."""
-    parts = [ask(teachers, photos.whole(rows, side)) for rows in _slices(wanted, batch)]
+    parts = [ask(teachers, photos.whole(rows, side)) for rows in slices(wanted, batch)]
     embeddings = zip(*(part.embeddings for part in parts), strict=True)
     return Targets(
         torch.cat([part.logits for part in parts]), tuple(torch.cat(each) for each in embeddings)
@@ -65,7 +65,7 @@ def agreement(
 ) -> Agreement:
     """Hold the student, in evaluation mode, against the teachers on whole photos."""
     cosines, right = [], []
-    for rows in _slices(len(photos), batch):
+    for rows in slices(len(photos), batch):
         logits, embeddings = student(photos.whole(rows, side))
         right.append(logits.argmax(1) == targets.logits[rows].argmax(1))
         for ours, theirs, centre in zip(embeddings, targets.embeddings, centres, strict=True):
@@ -91,7 +91,7 @@ class Retrieval:
         how = Preprocessing(side=side, fit="squash", interpolation="bilinear", resize=side)
         device, pool = student.mean.device, GeneralizedMean()
         features = []
-        for rows in _slices(len(self._images), batch):
+        for rows in slices(len(self._images), batch):
             pictures = np.stack([preprocess(image, how) for image in self._images[rows]])
             planes = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float()
             features.append(pool(student.maps(planes).float()).cpu().numpy())
@@ -100,5 +100,6 @@ class Retrieval:
         return {name: float(means[METRICS.index(name)]) for name in SHOWN}
 
 
-def _slices(n: int, batch: int) -> Iterator[slice]:
+def slices(n: int, batch: int) -> Iterator[slice]:
+    """Yield `n` rows in batches."""
     return (slice(start, min(start + batch, n)) for start in range(0, n, batch))

@@ -48,6 +48,7 @@ class Student(nn.Module):
         for name, values in scale.items():
             tensor = torch.tensor(values).mul(255).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
+        self.lacks_heads = False  # whether a trunk was taken over without them
 
     def maps(self, pictures: Tensor) -> Tensor:
         """Return the maps of the last block, `(n, 8 * width, s / 32, s / 32)`."""
@@ -55,37 +56,107 @@ class Student(nn.Module):
         maps: Tensor = self.features(scaled)
         return maps
 
+    def pooled(self, pictures: Tensor) -> Tensor:
+        """Return the maps' means, `(n, 8 * width)`, in 32 bits."""
+        return self.maps(pictures).float().mean((2, 3))
+
     def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-        pooled = self.maps(pictures).float().mean((2, 3))
+        pooled = self.pooled(pictures)
         # In 32 bits: among a thousand classes 16 make ties of the likeliest.
         with torch.autocast(pooled.device.type, enabled=False):
             return self.cls(pooled), [head(pooled) for head in self.emb.values()]
 
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
-        """Take over a trunk with batch normalisation, and such heads as fit.
+    def start_from(self, state: Mapping[str, Tensor], pictures: Tensor) -> None:
+        """Take over a trunk, with its batch normalisation or folded, and such heads as fit.
+
+        Args:
+            pictures: RGB from 0 to 255, `(n, 3, s, s)`, such as it will learn from; a folded trunk
+                is given normalisations that leave what it makes of them as it is.
 
         Raises:
-            LookalikeError: when the trunk is another, or its batch normalisation is folded.
+            LookalikeError: when the trunk is another.
         """
         own = self.state_dict()
         renamed = {
             key.replace("emb.", f"emb.{FIRST_HEAD}.") if key.count(".") == 1 else key: value
             for key, value in state.items()
         }
+        if not any(key.endswith("running_mean") for key in renamed):
+            renamed |= self._unfold(renamed, pictures)
         fitting = {
             key: value.to(own[key].dtype)
             for key, value in renamed.items()
             if key in own and value.shape == own[key].shape
         }
         counters = {key for key in own if key.endswith("num_batches_tracked")}
-        missing = {key for key in own if key.startswith("features.")} - counters - set(fitting)
-        if missing:
-            raise LookalikeError(
-                "--start needs a VGG-16 trunk with batch normalisation in torchvision's names "
-                f"(vgg16_bn); {min(missing)} is missing or of another shape. A folded result "
-                "cannot be trained on: take the file beside it whose name ends in -start."
-            )
+        missing = set(own) - counters - set(fitting)
+        if wrong := {key for key in missing if key.startswith("features.")}:
+            raise _other_trunk(min(wrong))
         self.load_state_dict(fitting, strict=False)
+        self.lacks_heads = bool(missing)
+
+    @torch.no_grad()
+    def _unfold(self, state: Mapping[str, Tensor], pictures: Tensor) -> dict[str, Tensor]:
+        """Give a folded trunk back its batch normalisation; return it in this one's names.
+
+        Each convolution is followed by a normalisation with the statistics of `pictures`, scaled
+        and shifted so that it changes nothing. Before one, only a kernel's direction counts, and
+        its length decides how fast it turns ("L2 Regularization versus Batch and Weight
+        Normalization", van Laarhoven 2017): all get the length that they are born with.
+        """
+        trunk = copy.deepcopy(self.features).float().eval()
+        plain = iter(
+            sorted({int(key.split(".")[1]) for key in state if key.startswith("features.")})
+        )
+        maps = (pictures - self.mean) / self.std
+        for module in trunk:
+            if isinstance(module, nn.Conv2d):
+                name = f"features.{next(plain, -1)}"
+                kernel, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+                if kernel is None or bias is None or kernel.shape != module.weight.shape:
+                    raise _other_trunk(f"{name}.weight")
+                kernel, bias = kernel.float(), bias.float()
+                born = (2 * module.in_channels / module.out_channels) ** 0.5
+                scale = born / kernel.flatten(1).norm(dim=1).clamp(min=1e-6)
+                module.weight.copy_(kernel * scale.view(-1, 1, 1, 1))
+                assert module.bias is not None
+                module.bias.zero_()
+            maps_before, maps = maps, module(maps)
+            if isinstance(module, nn.BatchNorm2d):
+                mean, variance = maps_before.mean((0, 2, 3)), maps_before.var((0, 2, 3))
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.copy_(mean)
+                module.running_var.copy_(variance)
+                module.weight.copy_((variance + module.eps).sqrt() / scale)
+                module.bias.copy_(mean / scale + bias)
+                maps = module(maps_before)
+        return {f"features.{key}": value for key, value in trunk.state_dict().items()}
+
+    @torch.no_grad()
+    def fit_heads(
+        self, pooled: Tensor, logits: Tensor, embeddings: Sequence[Tensor], ridge: float = 0.1
+    ) -> None:
+        """Set the heads to what they would learn first, so that no step of the trunk is lost on it.
+
+        Args:
+            pooled: the maps' means `(n, c)` of some photos.
+            logits: the teachers' log-probabilities of them, `(n, 1000)`.
+            embeddings: each teacher's, `(n, d)`, less its centre.
+            ridge: how far the least squares are drawn to zero, in the variance of each channel.
+        """
+        centre, spread = pooled.mean(0), pooled.std(0) + 1e-6
+        inputs = (pooled - centre) / spread
+        damping = ridge * len(pooled) * torch.eye(inputs.shape[1], device=inputs.device)
+        inverse = torch.linalg.inv((inputs.T @ inputs + damping).double()).float()
+        wanted = [logits - logits.mean(1, keepdim=True), *embeddings]
+        heads = [self.cls, *self.emb.values()]
+        for head, target in zip(heads, wanted, strict=True):
+            assert isinstance(head, nn.Linear)
+            mean = target.mean(0)
+            weight = (inverse @ (inputs.T @ (target - mean))).T / spread
+            head.weight.copy_(weight)
+            head.bias.copy_(mean - weight @ centre)
 
     def folded(self) -> dict[str, Tensor]:
         """Return the trunk in the names of torchvision's `vgg16`, kernels in 16 bits, biases in 32.
@@ -101,6 +172,13 @@ class Student(nn.Module):
         """Return trunk and heads as `start_from` takes them, matrices in 16 bits."""
         state = {k: v.float().cpu() for k, v in self.state_dict().items() if "num_batches" not in k}
         return _halve(state)
+
+
+def _other_trunk(key: str) -> LookalikeError:
+    return LookalikeError(
+        "--start needs a VGG-16 trunk in torchvision's names (vgg16 or vgg16_bn), or a model of "
+        f"ours; {key} is missing or of another shape."
+    )
 
 
 def _halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

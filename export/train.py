@@ -8,12 +8,15 @@ On a GPU, for 30 minutes (schedule: 96, 128, 192, then 224 pixels, all three tea
 
     python3 -m export train --minutes 30
 
-On a CPU, for 10 hours in the background, from the first trunk:
+On a CPU, for 10 hours in the background, from where the shipped model stands:
 
-    nohup nice -n 19 python3 -m export train --minutes 600 --fp32 --batch 128 \
+    nohup nice -n 19 python3 -m export train --minutes 600 --batch 128 \
         --rate 0.05 --warm-up 0.02 --teachers mobilenet_v2_a mobilenet_v2_b \
         --teacher-side 160 --sides 64@0 80@0.4 96@0.8 \
-        --start ../shared/data/model/vgg16_bn-first.safetensors > training.log 2>&1 &
+        --start assets/models/lookalike-vgg16.onnx > training.log 2>&1 &
+
+--start takes any VGG-16 trunk: folded, as in a model of ours, it is given back its batch
+normalisation, and heads that it lacks are fitted to it before the first step.
 
 Killed, the same command goes on from its last checkpoint. The results lie in the --run folder:
 `vgg16.safetensors`, folded, for `python -m export --layer pool5 --pool gem --half --weights FILE`,
@@ -44,9 +47,10 @@ and after the last, twice or three times until it says that it has finished:
 `vgg16-1of2.safetensors` and `vgg16-2of2.safetensors` come back; `--weights` takes both at once.
 `git sparse-checkout disable` brings `assets/` back.
 
-On a processor with AMX leave --fp32 out. Without it bfloat16 was slower: forward and backward of
-the trunk at 64 pixels, batches of 64, two cores of a Sapphire Rapids whose AMX is hidden, 32
-pictures a second in floats and 22 in bfloat16.
+Try --fp32 on a processor that does not multiply bfloat16 by itself (avx512_bf16 or amx_bf16 in
+/proc/cpuinfo). Forward and backward of the trunk at 64 pixels, batches of 64, pictures a second:
+two cores of a Zen 4, 24 in floats and 49 in bfloat16; of a Sapphire Rapids whose AMX is hidden, 32
+and 22.
 
 What runs have taught so far. On a GPU this recipe has not been run at all. On two cores it ran
 once, the command above for 97 minutes with sides 64@0 80@0.45 96@0.85, beside other work: 88,320
@@ -87,6 +91,7 @@ from retrieval.settings import HOME, PROJECT
 DATA = PROJECT.parent / "shared" / "data"
 TEACHERS = ("mobilenet_v2_a", "mobilenet_v2_b", "googlenet")
 HELD_OUT = 512  # photos
+START_PHOTOS = 256  # by which a folded trunk is given back its batch normalisation
 SCHEDULE = ("96@0", "128@0.4", "192@0.75", "224@0.9")
 
 
@@ -183,8 +188,6 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     data = arguments.data or data_folder()
     teachers = open_teachers(data / "teacher", arguments.teachers, device)
     student = Student(arguments.teachers, arguments.width)
-    if arguments.start:
-        student.start_from(read_weights(*arguments.start).state)
 
     unread: list[str] = []
     photos = read_photos(data / "photos", limit=arguments.photos, on_error=unread.append)
@@ -193,6 +196,9 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     held_out = min(HELD_OUT, len(photos) // 4)
     if not held_out:
         raise LookalikeError("Training needs at least four photos. Name more with --data.")
+    if arguments.start:
+        some = photos.whole(slice(held_out, held_out + START_PHOTOS), recipe.side_at(0.0))
+        student.start_from(read_weights(*arguments.start).state, some)
     photos = photos.to(device)
     say(f"{len(photos):,} photos decoded in {time.monotonic() - begun:.0f} s, to {device}")
     workshop = Workshop(

@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole
+from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole, slices
 from export.photos import Photos, resize, rows_at
 from export.student import Student, save_parts, save_state
 from export.teachers import Teacher
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 
-CENTRE_PHOTOS = 1024  # whose mean embedding is the centre of a teacher's embeddings
+CENTRE_PHOTOS = 4096  # whose mean embedding is the centre of a teacher's embeddings
 CHECKPOINT = "checkpoint.pt"
 RESULT = "vgg16"
 BETWEEN_LINES = 20.0  # seconds from one line of losses to the next
@@ -263,6 +263,8 @@ class Run:
                 inside.teachers, inside.photos, recipe.teacher_side, recipe.batch, wanted
             )
             self._centres = tuple(embedding.mean(0) for embedding in answers.embeddings)
+            if self.student.lacks_heads:
+                self._fit_heads(answers)
         self._targets = ask_whole(
             inside.teachers,
             inside.held_out,
@@ -285,6 +287,22 @@ class Run:
             f"{len(inside.photos):,} photos, {left / 60:.1f} minutes: about {expected:,.0f} "
             f"pictures, {expected / len(inside.photos):,.1f} times each"
         )
+
+    @torch.no_grad()
+    def _fit_heads(self, answers: Targets) -> None:
+        """Give a trunk that came without heads such as suit it."""
+        side, photos, wanted = self.recipe.side_at(0.0), self._in.photos, len(answers.logits)
+        self.student.eval()
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.half):
+            pooled = [
+                self.student.pooled(photos.whole(rows, side))
+                for rows in slices(wanted, self.recipe.batch)
+            ]
+        embeddings = [
+            each - centre for each, centre in zip(answers.embeddings, self._centres, strict=True)
+        ]
+        self.student.fit_heads(torch.cat(pooled), answers.logits, embeddings)
+        self.average.load_state_dict(self.student.state_dict())
 
     def _pictures_per_second(self, side: int) -> float:
         """Time one step's work at `side` on a copy, which leaves the student as it is."""

@@ -1,18 +1,24 @@
 """Weights of a VGG-16: fetched, read from disk, and brought to one form."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
+import onnx
 import torch
+from onnx import numpy_helper
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import sha256_of_file
+
+# What the exporter calls the trunk's tensors; matrices may be stored in 16 bits.
+TRUNK = re.compile(r"(?:early|late)\.(\d+\.(?:weight|bias))(?:\.half)?")
 
 StateDict = Mapping[str, torch.Tensor]
 
@@ -63,6 +69,8 @@ def fetch_weights(url: str, folder: Path | None = None) -> Path:
 def read_weights(*paths: Path) -> Weights:
     """Read a state dict from a `.safetensors` or a `.pth` file; no code in it is ever run.
 
+    Of a model of ours, an `.onnx` file, it is the trunk, with its batch normalisation folded.
+
     A state dict that was cut into several files, each with some of its tensors, is put together;
     its SHA-256 is then that of the files' digests, one after another.
     """
@@ -86,6 +94,8 @@ def _read_file(path: Path) -> Weights:
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
+        elif path.suffix == ".onnx":
+            state = _read_model(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
@@ -104,3 +114,23 @@ def _read_file(path: Path) -> Weights:
             f"{path.name} is not a state dict. Save it with torch.save(model.state_dict(), ...)."
         )
     return Weights(state, sha256_of_file(path))
+
+
+def _read_model(path: Path) -> dict[str, torch.Tensor]:
+    """Read the trunk of a model that `write_onnx` wrote, in torchvision's names.
+
+    Raises:
+        ValueError: when it is no ONNX file, or has no trunk in floats.
+    """
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's own
+        raise ValueError("no ONNX file") from error
+    state = {
+        f"features.{found[1]}": torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in model.graph.initializer
+        if (found := TRUNK.fullmatch(tensor.name))
+    }
+    if not state:
+        raise ValueError("no convolutions of ours in it")
+    return state

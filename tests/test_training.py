@@ -487,7 +487,7 @@ def test_a_part_that_is_passed_twice_is_refused(tmp_path: Path) -> None:
 def test_a_student_starts_from_what_another_left_heads_included() -> None:
     made = filled()
     other = student.Student(["mobilenet_v2_a", "googlenet"], WIDTH)
-    other.start_from(made.unfolded())
+    other.start_from(made.unfolded(), torch.zeros(2, 3, 32, 32))
     for key, value in made.unfolded().items():
         assert torch.allclose(other.state_dict()[key], value.float(), atol=1e-6), key
 
@@ -496,13 +496,82 @@ def test_the_first_trunks_heads_are_those_of_its_teacher() -> None:
     state = filled().unfolded()
     named = {key.replace("emb.mobilenet_v2_a.", "emb."): value for key, value in state.items()}
     other = student.Student(["mobilenet_v2_b", "mobilenet_v2_a"], WIDTH)
-    other.start_from(named)
+    other.start_from(named, torch.zeros(2, 3, 32, 32))
     assert torch.equal(other.emb["mobilenet_v2_a"].bias, named["emb.bias"])
 
 
-def test_a_folded_trunk_cannot_be_trained_on_and_the_cure_is_named() -> None:
-    with pytest.raises(LookalikeError, match="-start"):
-        student.Student(["googlenet"], WIDTH).start_from(filled().folded())
+def test_a_folded_trunk_is_taken_over_as_it_is_and_normalised_again() -> None:
+    made = filled()
+    seen = torch.from_numpy(np.stack([np.asarray(noise((64, 64), seed)) for seed in range(8)]))
+    pictures = seen.permute(0, 3, 1, 2).float()
+    other = student.Student(["mobilenet_v2_a"], WIDTH)
+    other.start_from(made.folded(), pictures)
+    assert other.lacks_heads
+    with torch.no_grad():
+        expected, ours = made.maps(pictures), other.eval().maps(pictures)
+        learning = other.train().maps(pictures)
+    assert float((ours - expected).abs().max()) < 5e-3 * float(expected.abs().max())
+    for conv, normal in zip(other.features, other.features[1:], strict=False):
+        if isinstance(conv, torch.nn.Conv2d):
+            born = 2 * conv.in_channels / conv.out_channels
+            assert torch.allclose(conv.weight.square().sum((1, 2, 3)), torch.tensor(born))
+            assert isinstance(normal, torch.nn.BatchNorm2d)
+    # The statistics are those of the pictures, so learning from them begins with the same maps.
+    assert torch.allclose(learning, ours, atol=0.02 * float(ours.max()))
+
+
+def test_a_model_is_taken_for_its_trunk(tmp_path: Path) -> None:
+    state, path, output = filled(64).folded(), tmp_path / "t.safetensors", tmp_path / "m.onnx"
+    student.save_state(state, path)
+    options = ["--layer", "pool5", "--half", "--side", "64", "--fit", "squash"]
+    assert main([*options, "--weights", str(path), "--output", str(output)]) == 0
+    read = weights.read_weights(output).state
+    assert read.keys() == state.keys()
+    for key, value in state.items():  # --half rounds the biases too
+        assert torch.equal(read[key].float(), value.half().float()), key
+    (tmp_path / "none.onnx").write_bytes(b"no model")
+    with pytest.raises(LookalikeError, match="damaged or no state dict"):
+        weights.read_weights(tmp_path / "none.onnx")
+
+
+def test_a_trunk_of_another_shape_is_a_sentence() -> None:
+    pictures = torch.zeros(2, 3, 32, 32)
+    for state in (filled(4).folded(), filled(4).unfolded(), {}):
+        with pytest.raises(LookalikeError, match="--start needs a VGG-16 trunk"):
+            student.Student(["googlenet"], WIDTH).start_from(state, pictures)
+
+
+def test_heads_are_fitted_by_least_squares() -> None:
+    from sklearn.linear_model import Ridge
+
+    made = student.Student(["googlenet"], WIDTH)
+    pooled = torch.from_numpy(FLOATS.standard_normal((60, 16)).astype(np.float32)) * 3 + 1
+    logits = torch.from_numpy(FLOATS.standard_normal((60, 1000)).astype(np.float32))
+    seen = torch.from_numpy(FLOATS.standard_normal((60, 1024)).astype(np.float32))
+    made.fit_heads(pooled, logits, [seen], ridge=0.1)
+    scaled = (pooled - pooled.mean(0)) / pooled.std(0)
+    expected = Ridge(alpha=0.1 * 60).fit(scaled, seen).predict(scaled)
+    assert np.allclose(made.emb["googlenet"](pooled).detach(), expected, atol=1e-3)
+    centred = logits - logits.mean(1, keepdim=True)
+    expected = Ridge(alpha=0.1 * 60).fit(scaled, centred).predict(scaled)
+    assert np.allclose(made.cls(pooled).detach(), expected, atol=1e-3)
+
+
+def test_a_run_from_a_folded_trunk_fits_its_heads_before_the_first_step(
+    few: Any, tmp_path: Path
+) -> None:
+    def cosine(lacking: bool) -> float:
+        run = make_run(few, tmp_path / str(lacking), training.Budget(steps=1), rate=1e-9)
+        seen = few[4:].whole(slice(None), 32)
+        run.student.start_from(filled().folded(), seen)
+        run.average.load_state_dict(run.student.state_dict())
+        run.student.lacks_heads = lacking
+        run.train()
+        wanted = Colours()(seen)[1]
+        ours = run.average(seen)[1][0]
+        return float(torch.cosine_similarity(ours, wanted - wanted.mean(0)).mean())
+
+    assert cosine(True) > cosine(False) + 0.3
 
 
 # --- the command ---
@@ -577,8 +646,9 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         "vgg16-1of1.safetensors",
         "vgg16-start-1of1.safetensors",
     ]
-    start = str(run / "vgg16-start.safetensors")
-    assert main(words(data, tmp_path / "next", "--steps", "1", "--start", start)) == 0
+    for name in ("vgg16-start", "vgg16"):
+        start = str(run / f"{name}.safetensors")
+        assert main(words(data, tmp_path / f"after-{name}", "--steps", "1", "--start", start)) == 0
 
 
 @pytest.mark.parametrize(
