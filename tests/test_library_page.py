@@ -167,6 +167,24 @@ def test_changes_in_a_folder_are_shown_before_they_are_applied(
         (in_place / "moved.png").rename(in_place / "a.png")
 
 
+def test_pictures_dropped_on_a_folder_searched_in_place_are_not_sent(
+    page: Page, in_place: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(
+        """() => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File(["..."], "new.png", { type: "image/png" }));
+          const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+          const place = document.querySelector("[data-in-place] h3");
+          place.dispatchEvent(new DragEvent("drop", options));
+        }"""
+    )
+    expect(page.locator(".lk-upload")).to_contain_text("Put the pictures into its folder")
+    assert not [url for url in asked if "uploads" in url]
+
+
 def test_a_zip_is_dropped_and_what_is_wrong_in_it_is_named(page: Page) -> None:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
@@ -183,7 +201,7 @@ def test_a_zip_is_dropped_and_what_is_wrong_in_it_is_named(page: Page) -> None:
         base64.b64encode(data.getvalue()).decode(),
     )
     expect(card(page, "Zipped").locator(".lk-good")).to_contain_text("1 picture", timeout=SLOW)
-    expect(page.locator(".lk-say")).to_contain_text("1 files were left out:")
+    expect(page.locator(".lk-say")).to_contain_text("Left out (1):")
     expect(page.locator(".lk-say")).to_contain_text("leads out of the zip")
 
 

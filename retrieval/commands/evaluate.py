@@ -22,6 +22,7 @@ from retrieval.features import extract_files
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, Reduction, load_pca
+from retrieval.tables import harmless
 
 THUMBNAIL = 160  # pixels, in the report
 
@@ -86,6 +87,8 @@ def run(arguments: argparse.Namespace) -> None:
     for setting in wanted:
         if setting.model is None:
             setting.reduce(reduction)
+        else:
+            open_(setting.model)
 
     collection = _read(arguments.folder, extractor)
     queries = _read(arguments.queries, extractor) if arguments.queries else None
@@ -174,7 +177,7 @@ def _write(
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({**row, "class": harmless(str(row["class"]))} for row in rows)
         write(arguments.csv, text.getvalue())
     if arguments.json:
         everything: dict[str, Any] = {"protocol": evaluation.protocol, "results": rows}

@@ -50,7 +50,9 @@ class Adding:
         folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)
         self.workspace.open_folder(folder)
         collection = self.workspace.searcher(folder.name).collection
-        text = words.OPENED.format(name=collection.name, n=f"{collection.count()[0]:,}")
+        text = words.OPENED.format(
+            name=collection.name, pictures=words.pictures(collection.count()[0])
+        )
         return markup.notice(text)
 
     def build(self, key: str, visitor: str, changes: Changes | None = None) -> None:

@@ -131,7 +131,7 @@
 
   // --- What people do ----------------------------------------------------------------------------
   const carriesFiles = (event) => isShown() && event.dataTransfer?.types.includes("Files");
-  const cardOf = (event) => event.target.closest?.("[data-drop]");
+  const cardOf = (event) => event.target.closest?.("[data-drop], [data-in-place]");
   const mark = (over) => {
     document.querySelectorAll(".lk-over").forEach((one) => one.classList.remove("lk-over"));
     over?.classList.add("lk-over");
@@ -152,8 +152,10 @@
       if (!carriesFiles(event)) return;
       event.preventDefault();
       event.stopPropagation();
-      const key = cardOf(event)?.dataset.drop ?? "";
-      send(await dropped(event.dataTransfer), key);
+      const card = cardOf(event)?.dataset;
+      // It would be refused, and only after everything has been sent.
+      if (card?.inPlace !== undefined) return say(words().in_place);
+      send(await dropped(event.dataTransfer), card?.drop ?? "");
     },
     true,
   );

@@ -84,10 +84,11 @@ def card(shown: Card, now: float, opened: str) -> str:
     """Lay out one collection; `opened` is what lies open in it."""
     collection, state, key = shown.collection, shown.state, shown.key
     going_on = state is not None and not state.finished
+    takes_files = collection.root is None or collection.keeps_originals
     buttons = _button("search", words.DO_SEARCH, key, "lk-main")
     if shown.editable:
         if not going_on:
-            if collection.root is None or collection.keeps_originals:
+            if takes_files:
                 buttons += _button("add", words.DO_ADD, key)
             if collection.root is not None:
                 buttons += _button("look", words.DO_LOOK, key)
@@ -99,7 +100,8 @@ def card(shown: Card, now: float, opened: str) -> str:
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
         for picture in collection.sample(4)
     )
-    drop = f' data-drop="{escape(key)}"' if shown.editable else ""
+    drop = f' data-drop="{escape(key)}"' if takes_files else " data-in-place"
+    drop = drop if shown.editable else ""
     return (
         f'<li class="lk-collection"{drop}><div class="lk-mosaic" aria-hidden="true">{images}</div>'
         f'<div class="lk-about"><h3>{escape(collection.name)}</h3>'
@@ -235,7 +237,7 @@ def pictures(key: str, page: Sequence[PictureRecord], start: int, total: int, no
 def _meta(shown: Card) -> str:
     collection = shown.collection
     ready, unread = collection.count()
-    parts = [words.READY_ONE if ready == 1 else words.READY.format(n=f"{ready:,}")]
+    parts = [words.pictures(ready)]
     done = shown.state is not None and shown.state.ended and not shown.state.cancelled
     if unread and not done:  # else the line below says so
         parts.append(words.UNREAD.format(n=f"{unread:,}"))
@@ -273,7 +275,7 @@ def _status(shown: Card, now: float) -> str:
     if state.cancelled:
         return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
     text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY
-    text = text.format(ready=f"{ready:,}", unread=f"{unread:,}")
+    text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
     return f'<p class="lk-state lk-good" role="status">{escape(text)} {show}</p>'
 
 

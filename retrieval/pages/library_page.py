@@ -261,7 +261,7 @@ class LibraryPage:
         collection = self.workspace.searcher(key, visitor_of(request)).collection
         in_place = collection.root is not None and not collection.keeps_originals
         notice = markup.notice(
-            words.REMOVED.format(n=f"{len(paths):,}", name=collection.name),
+            words.REMOVED.format(pictures=words.pictures(len(paths)), name=collection.name),
             words.REMOVED_HINT if in_place else "",
             markup.readmit_button(key) if collection.root is not None else "",
         )

@@ -236,7 +236,7 @@ def _in_words(key: str, collection: Collection, atlas: Atlas) -> str:
             continue
         counts = Counter(_pretty(picture.label) for picture in pictures if picture.label)
         kinds = ", ".join(f"{label} ({count:,})" for label, count in counts.most_common(3))
-        text = words.MAP_PART.format(part=name, n=f"{len(pictures):,}")
+        text = words.MAP_PART.format(part=name, pictures=words.pictures(len(pictures)))
         buttons = "".join(
             f'<button type="button" class="lk-button lk-link" data-map-key="{escape(key)}" '
             f'data-map-id="{picture.id}" aria-label="{escape(words.MAP_SEARCH.format(name=shown))}"'

@@ -122,7 +122,9 @@ def building(state: Building, name: str, now: float) -> str:
         return ""  # nothing was new, so there is nothing to tell
     if state.finished:
         text = words.BUILT_UNREADABLE if step.unreadable else words.BUILT
-        text = text.format(name=name, new=f"{step.ready:,}", unreadable=f"{step.unreadable:,}")
+        text = text.format(
+            name=name, new=words.pictures(step.ready), unreadable=f"{step.unreadable:,}"
+        )
         return notice(text, None)
     if not step.total:
         return notice(words.BUILDING_SCAN.format(name=name), None)

@@ -110,8 +110,8 @@ TRUTH_TIMES = " · {total} ms (opening {decoding}, features {features}, ranking 
 BUILDING_SCAN = "Looking through the folder of {name} ..."
 BUILDING = "Reading {name}: {done} of {total} pictures{left}. What is ready can be searched."
 BUILDING_LEFT = ", {time} left"
-BUILT = "{name} is up to date; {new} pictures were new."
-BUILT_UNREADABLE = "{name} is up to date; {new} pictures were new, {unreadable} could not be read."
+BUILT = "{name} is up to date; new in it: {new}."
+BUILT_UNREADABLE = "{name} is up to date; new in it: {new}; {unreadable} could not be read."
 SECONDS = "{n} seconds"
 A_MINUTE = "about a minute"
 MINUTES = "{n} minutes"
@@ -189,8 +189,6 @@ NO_PASSWORD_HINT = (
 YOUR_COLLECTIONS = "Collections"
 NO_COLLECTIONS = "No collections yet"
 NO_COLLECTIONS_BODY = "Drop a folder of pictures, and they can be searched in a moment."
-READY = "{n} pictures"
-READY_ONE = "1 picture"
 UNREAD = "{n} could not be read"
 IN_PLACE = "searched in place in the folder {folder}"
 KEPT_HERE = "copies are kept here"
@@ -202,8 +200,8 @@ LIBRARY_RATE = " · {rate} a second"
 LIBRARY_LEFT = " · {time} left"
 LIBRARY_SCAN = "Looking through the pictures ..."
 LIBRARY_WAITS = "Waits until another collection is finished ..."
-LIBRARY_READY = "{ready} pictures ready."
-LIBRARY_READY_UNREAD = "{ready} pictures ready, {unread} could not be read."
+LIBRARY_READY = "{pictures} ready."
+LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
 LIBRARY_STOPPED = "Stopped before the end; what was read can be searched."
 DO_SEARCH = "Search"
 DO_CANCEL = "Stop"
@@ -227,7 +225,7 @@ DO_LESS = "Back"
 NAME_LABEL = "Name of the collection"
 DELETED = "{name} was deleted."
 DELETED_HINT = "Photos that were searched in place are untouched."
-REMOVED = "{n} pictures were taken out of {name}."
+REMOVED = "{pictures} taken out of {name}."
 REMOVED_HINT = "In the folder they stay."
 CHANGES_NONE = "Nothing has changed."
 CHANGES = {
@@ -237,7 +235,7 @@ CHANGES = {
     "vanished": "{n} gone",
     "captions": "{n} with other captions",
 }
-CHANGES_OUT = "{n} pictures that you took out are left out."
+CHANGES_OUT = "Left out, since you took them out: {n}."
 CHANGES_CLOSED = "The folder {name} may not be opened; its pictures stay as they are known."
 AND_MORE = "and {n} more"
 PROBLEM_FILE = "File"
@@ -247,10 +245,10 @@ DOWNLOAD_SMALL_HINT = "Small copies, captions and what the search needs: quick t
 DOWNLOAD_ALL = "With the photos"
 DOWNLOAD_HINT = "One file. Drop it on this page on another computer to open it there."
 TAKEN_NONE = "There was no picture in it that can be read."
-TAKEN_SKIPPED = "{n} files were left out:"
-TAKEN_OTHERS = "{n} other files are no pictures."
+TAKEN_SKIPPED = "Left out ({n}):"
+TAKEN_OTHERS = "Files that are no pictures: {n}."
 TAKEN_NOTHING_NEW = "All of these pictures are here already."
-OPENED = "{name} is open: {n} pictures."
+OPENED = "{name} is open: {pictures}."
 REFUSED_TITLE = "cannot be searched with this model"
 OPEN_NOT_YOURS = "Only the owner can open a packed collection here."
 NOT_YOURS = "Only the owner can change that collection."
@@ -263,6 +261,8 @@ UPLOAD_WORDS = {
     "failed": "The connection was lost, and nothing was added. Drop them again.",
     "stop": "Stop",
     "stopped": "Stopped. Nothing was added.",
+    "in_place": "That collection is searched in place. Put the pictures into its folder, then look "
+    "for changes.",
 }
 MY_PICTURES = "My pictures"
 
@@ -290,7 +290,7 @@ MAP_IN = "Closer"
 MAP_OUT = "Farther"
 MAP_WHOLE = "The whole map"
 MAP_WORDS = "The map in words"
-MAP_PART = "{part}: {n} pictures."
+MAP_PART = "{part}: {pictures}."
 MAP_PARTS = (
     "Top left",
     "Top",
@@ -388,3 +388,8 @@ SHARE_NO_FOLDER = (
     "may be written."
 )
 SHARE_GOES_ON = "Here it goes on, for you alone: {address} (reload the page if it is open)."
+
+
+def pictures(n: int) -> str:
+    """Return how many pictures, in words that fit the number."""
+    return "1 picture" if n == 1 else f"{n:,} pictures"
