@@ -18,14 +18,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--pictures", type=Path, metavar="FOLDER", help="search this folder, in place"
     )
-    parser.add_argument("--model", type=Path, metavar="FILE", help="a model of `python -m export`")
-    parser.add_argument("--share", action="store_true", help="make a public link for a week")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="a model of `python -m export`; needs --pictures",
+    )
+    parser.add_argument(
+        "--share", action="store_true", help="make a public link, for a week at most"
+    )
     parser.add_argument(
         "--password",
         default=os.environ.get("LOOKALIKE_PASSWORD"),
         help="lets you change the collections from anywhere (or set LOOKALIKE_PASSWORD)",
     )
     parser.add_argument("--port", type=int, metavar="N", help="the port (default: the first free)")
+    parser.add_argument(
+        "--no-browser", action="store_true", help="do not open the page in the browser"
+    )
     parser.add_argument(
         "--milvus",
         default=os.environ.get("LOOKALIKE_MILVUS_URI", ""),
@@ -46,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.share,
             arguments.password,
             arguments.milvus,
+            browser=not arguments.no_browser,
             tell=functools.partial(print, flush=True),
         )
     except LookalikeError as error:

@@ -28,6 +28,8 @@ VISITORS = HOME / "visitors"
 # Pictures that are searched with, and results to take away; emptied at every start as well.
 RECEIVED = HOME / "received"
 DOWNLOADS = HOME / "downloads"
+# Collections of pictures to measure on, downloaded once.
+DATASETS = HOME / "datasets"
 
 # Where the vectors of new collections are to be: the address of a Milvus, or "" for this machine.
 MILVUS_URI = os.environ.get("LOOKALIKE_MILVUS_URI", "")

@@ -41,12 +41,18 @@ def running_app(
     *arguments: str,
     program: Path = PROJECT / "app.py",
     environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator[str]:
     """Start `app.py` with these arguments; yield its address once it answers.
 
     What it prints is in `app.log` of its home.
+
+    Args:
+        stdin: where it reads from; a terminal is taken for a person at this computer.
     """
-    with running_process(home, *arguments, program=program, environment=environment) as running:
+    with running_process(
+        home, *arguments, program=program, environment=environment, stdin=stdin
+    ) as running:
         yield running[0]
 
 
@@ -56,6 +62,7 @@ def running_process(
     *arguments: str,
     program: Path = PROJECT / "app.py",
     environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator[tuple[str, int]]:
     """Do what `running_app` does, and yield the number of the process as well."""
     port = free_port()
@@ -66,6 +73,7 @@ def running_process(
             [sys.executable, str(program), "--port", str(port), *arguments],
             cwd=home,  # anywhere but the project: paths must not hang on the working directory
             env={**os.environ, "LOOKALIKE_HOME": str(home), **(environment or {})},
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

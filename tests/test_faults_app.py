@@ -43,7 +43,14 @@ def start(home: Path, port: int, *arguments: str) -> "subprocess.Popen[bytes]":
     home.mkdir(exist_ok=True)
     with (home / "app.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "app.py"), "--port", str(port), *arguments],
+            [
+                sys.executable,
+                str(PROJECT / "app.py"),
+                "--port",
+                str(port),
+                "--no-browser",
+                *arguments,
+            ],
             env={**os.environ, "LOOKALIKE_HOME": str(home)},
             stdout=log,
             stderr=log,

@@ -296,7 +296,7 @@ def start_once(app: Path) -> None:
     address = f"http://127.0.0.1:{port}/"
     with tempfile.TemporaryDirectory() as home:
         process = subprocess.Popen(
-            [sys.executable, str(app), "--port", str(port)],
+            [sys.executable, str(app), "--port", str(port), "--no-browser"],
             env={**os.environ, "LOOKALIKE_HOME": home},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

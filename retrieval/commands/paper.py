@@ -87,7 +87,7 @@ def _download() -> Path:
             bar.n = done
             bar.refresh(nolock=True) if done == total else bar.update(0)
 
-        return download(settings.HOME / "downloads" / ARCHIVE, tell=tell)
+        return download(settings.DATASETS / ARCHIVE, tell=tell)
 
 
 def _system(model: Path, arguments: argparse.Namespace) -> System:

@@ -5,9 +5,11 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 import traceback
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -309,6 +311,15 @@ def shipped_collection(embedder: Embedder) -> Path:
     return settings.STARTER_COLLECTION
 
 
+def sits_someone_here() -> bool:
+    """Whether the app was started by hand, at a computer with a screen."""
+    by_hand = sys.stdin is not None and sys.stdin.isatty()
+    if not by_hand or settings.ON_A_SPACE or "SSH_CONNECTION" in os.environ:
+        return False
+    on_linux = sys.platform not in ("win32", "darwin")
+    return not on_linux or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def serve(
     pictures: Path | None,
     model: Path | None,
@@ -316,6 +327,7 @@ def serve(
     share: bool,
     password: str | None,
     milvus: str,
+    browser: bool,
     tell: Callable[[str], None],
 ) -> None:
     """Run the app until it is stopped.
@@ -327,6 +339,7 @@ def serve(
         share: make a public link.
         password: lets the owner change the collections from anywhere.
         milvus: the address of the Milvus where the vectors of new collections are to be.
+        browser: open the page in the browser of whoever sits at this computer.
         tell: says to whoever has started it where it is.
 
     Raises:
@@ -365,6 +378,11 @@ def serve(
         app = build_app(workspace, library, handover)
         server = launch(app, workspace, library, handover, port)
         tell(words.STARTED.format(address=server.address))
+        if browser and sits_someone_here():
+            # Some browsers return only when they are closed.
+            threading.Thread(
+                target=webbrowser.open, args=[server.address], name="browser", daemon=True
+            ).start()
         if share and not settings.ON_A_SPACE:
             make_link(server, workspace, library.access, tell)
         # What ends a program on a server is to leave as little behind as Ctrl+C.
