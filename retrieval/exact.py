@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from retrieval.embedding import Aspects
-from retrieval.errors import LookalikeError
 from retrieval.gallery import RANKED, Described, Ranking
 from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, balance, weigh
 from retrieval.ranking import rank
@@ -35,8 +34,8 @@ class ExactGallery:
         self._matching = matching
         self._lock = threading.Lock()
         self._subject: Embeddings | None = None
-        self._joined: Embeddings | None = None  # all aspects side by side, once they are asked for
-        self._widths: tuple[int, ...] = ()  # of each of them
+        # All aspects side by side, once they are asked for, and the width of each.
+        self._joined: tuple[Embeddings, tuple[int, ...]] | None = None
 
     def add(self, pictures: Sequence[Described]) -> None:
         """Keep the vectors of pictures that have none here; the others have the same ones."""
@@ -71,7 +70,7 @@ class ExactGallery:
 
     def search(self, query: Aspects, weights: Weights, filters: Filters, k: int) -> Ranking:
         """Rank all pictures that pass the filters; equal ones stand in the order of their paths."""
-        held = self.read("subject") if weights == SUBJECT_ONLY else self._all_aspects()
+        held = self.read("subject") if weights == SUBJECT_ONLY else self._all_aspects()[0]
         vectors, ids = held.vectors, held.ids
         if filters != NO_FILTERS:
             rows = np.flatnonzero(np.isin(ids, np.fromiter(self._matching(filters), np.int64)))
@@ -111,10 +110,7 @@ class ExactGallery:
         if aspect != "subject":
             return read_all(self._store, aspect)
         with self._lock:
-            held = self._subject
-            if held is None or held.revision != self.state():
-                held = self._subject = read_all(self._store, "subject")
-            return held
+            return self._read_subject()
 
     def state(self) -> int:
         """Return the revision of the collection."""
@@ -124,22 +120,30 @@ class ExactGallery:
         """Return the vectors of all pictures, weighted so that two multiply to a weighted mean."""
         if weights == SUBJECT_ONLY:
             return self.read("subject").vectors
-        joined = self._all_aspects().vectors
-        sample: Matrix = joined * balance(weights, self._widths)
+        joined, widths = self._all_aspects()
+        sample: Matrix = joined.vectors * balance(weights, widths)
         return sample
 
-    def _all_aspects(self) -> Embeddings:
-        """Return all aspects side by side, `(n, k + c + t)`."""
-        subject = self.read("subject")
+    def _all_aspects(self) -> tuple[Embeddings, tuple[int, ...]]:
+        """Return all aspects side by side, `(n, k + c + t)`, and the width of each."""
+        # The lock comes before the store's, here as in `read`: else two threads could wait for
+        # each other.
         with self._lock:
             held = self._joined
-            if held is None or held.revision != subject.revision:
-                colour = read_all(self._store, "colour")
-                texture = read_all(self._store, "texture")
-                if not len(subject.ids) == len(colour.ids) == len(texture.ids):
-                    # Somebody changed it between the reads; the next search sees all of it.
-                    raise LookalikeError("The collection has just changed. Search again.")
+            if held is None or held[0].revision != self.state():
+                # Rows belong together only when nobody writes between the three reads.
+                with self._store.view():
+                    subject = self._read_subject()
+                    colour = read_all(self._store, "colour")
+                    texture = read_all(self._store, "texture")
                 parts = [subject.vectors, colour.vectors, texture.vectors]
-                self._widths = tuple(part.shape[1] for part in parts)
-                held = self._joined = replace(subject, vectors=np.hstack(parts))
+                widths = tuple(part.shape[1] for part in parts)
+                held = self._joined = replace(subject, vectors=np.hstack(parts)), widths
             return held
+
+    def _read_subject(self) -> Embeddings:
+        """Do what `read` does for the subject, under the lock."""
+        held = self._subject
+        if held is None or held.revision != self.state():
+            held = self._subject = read_all(self._store, "subject")
+        return held

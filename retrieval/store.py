@@ -35,6 +35,20 @@ class Store:
             yield
 
     @contextmanager
+    def view(self) -> Iterator[sqlite3.Connection]:
+        """Read what stood here at one moment, whatever other processes write meanwhile.
+
+        One view inside of another one is of the same moment.
+        """
+        with self.held():
+            if self.database.in_transaction:
+                yield self.database
+                return
+            with self.database as database:
+                database.execute("BEGIN")
+                yield database
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write all or nothing."""
         with self.held(), self.database as database:

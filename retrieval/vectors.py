@@ -29,8 +29,7 @@ def unpack(blob: bytes, aspect: Aspect) -> Matrix:
 def read_all(store: Store, aspect: Aspect) -> Embeddings:
     """Read all vectors of one aspect, ordered by path; zeros where the aspect is not kept."""
     column, kind = COLUMNS[aspect]
-    with _whole(store), store.held(), store.database as database:
-        database.execute("BEGIN")
+    with _whole(store), store.view() as database:
         revision = int(store.fact("revision"))
         n = database.execute("SELECT count(content) FROM pictures").fetchone()[0]
         if aspect == "subject":

@@ -1,16 +1,20 @@
 """Search: a picture in, its nearest neighbours out, and every change of the collection seen."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
-from retrieval.embedding import Embedder
+from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.indexing import index_folder
-from retrieval.search import Found, Searcher
+from retrieval.query import Weights
+from retrieval.records import Content, Entry
+from retrieval.search import Found, Request, Searcher
 from tests.made import by_hue, encode, mean_colour
 
 PIXELS = 10_000_000
@@ -114,6 +118,52 @@ def test_changes_made_by_another_process_are_seen_by_the_next_search(
         list(index_folder(other, wheel, embedder, find_changes(other, wheel)))
     assert paths(search_hue(searcher, 320, k=1)) == ["pink.png"]
     assert "warm/red.png" not in paths(search_hue(searcher, 0, k=100))
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["this process", "another process"])
+def test_a_mixture_is_searched_while_the_collection_is_being_built(
+    tmp_path: Path, same: bool
+) -> None:
+    corners = np.eye(3, dtype=np.float32)  # a picture's three vectors are the same one
+    finished = threading.Event()
+    failures: list[BaseException] = []
+
+    with (
+        Collection.create(tmp_path / "c", "c", None, mean_colour()) as collection,
+        Collection(tmp_path / "c") as other,
+    ):
+
+        def write(number: int, writer: Collection) -> None:
+            # One comes and one goes, so that the count alone would tell nothing.
+            sha256, corner = f"{number:064x}", corners[number % 3]
+            entry = Entry(f"{number % 7}/{number}.png", 10, 10, "", sha256)
+            content = Content(sha256, 40, 30, None, corner, b"jpeg", corner, corner)
+            writer.write([entry], [content], [f"{(number - 20) % 7}/{number - 20}.png"])
+
+        def build() -> None:
+            try:
+                number = 20
+                while not finished.is_set():
+                    write(number, collection if same else other)
+                    number += 1
+            except BaseException as error:
+                failures.append(error)
+
+        for number in range(20):
+            write(number, collection)
+        writer = threading.Thread(target=build)
+        writer.start()
+        searcher = Searcher(collection, mean_colour())
+        try:
+            for _ in range(60):
+                query = Aspects(corners[:1], corners[:1], corners[:1])
+                found, _ = searcher.find(query, Request(20, Weights(1, 1, 1)))
+                # Rows of different moments side by side would give thirds.
+                assert {round(match.similarity, 3) for match in found} <= {0, 1}
+        finally:
+            finished.set()
+            writer.join()
+        assert failures == []
 
 
 def test_an_empty_collection_has_no_matches(tmp_path: Path, embedder: Embedder) -> None:
