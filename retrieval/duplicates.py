@@ -18,27 +18,36 @@ def find_groups(vectors: Matrix, threshold: float) -> list[npt.NDArray[np.int64]
         Groups of two and more row numbers, each in rising order, the largest group first.
     """
     n = len(vectors)
-    parent = np.arange(n)
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = int(parent[row])
-        return row
-
+    groups_of = np.arange(n)  # the first row of the group that each row is in
     step = max(1, BLOCK // max(1, n))
     for start in range(0, n, step):
         block = vectors[start : start + step]
-        # Each pair once: only rows after this block's own first one.
         near = block @ vectors[start:].T >= threshold
-        for i, j in np.argwhere(np.triu(near, k=1)):
-            a, b = root(start + int(i)), root(start + int(j))
-            parent[max(a, b)] = min(a, b)
-    roots = np.array([root(row) for row in range(n)], np.int64)
-    order = np.argsort(roots, kind="stable")
-    starts = np.flatnonzero(np.diff(roots[order], prepend=-1))
+        for i in range(len(block)):
+            # Each pair once: only the rows after this one.
+            others = np.flatnonzero(near[i, i + 1 :]) + start + i + 1
+            _join(groups_of, start + i, others)
+    order = np.argsort(groups_of, kind="stable")
+    starts = np.flatnonzero(np.diff(groups_of[order], prepend=-1))
     groups = [group for group in np.split(order, starts[1:]) if len(group) > 1]
     return sorted(groups, key=len, reverse=True)
+
+
+def _join(groups_of: npt.NDArray[np.int64], row: int, others: npt.NDArray[np.int64]) -> None:
+    """Put a row and others into one group.
+
+    There is no step for each pair, of which a film that hardly moves has millions: its frames are
+    one group after the first row, and no collection of `n` pictures has more than `n` joins.
+    """
+    found = groups_of[others]
+    own = groups_of[row]
+    apart = found[found != own]
+    if not len(apart):
+        return
+    joins = np.zeros(len(groups_of), np.bool_)
+    joins[apart] = True
+    joins[own] = True
+    groups_of[joins[groups_of]] = min(int(own), int(apart.min()))
 
 
 def fold(ids: npt.NDArray[np.int64], vectors: Matrix, threshold: float) -> list[list[int]]:

@@ -1,5 +1,7 @@
 """Near-duplicates in groups."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,33 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "BLOCK", 7)
     assert [group.tolist() for group in find_groups(vectors, 0.98)] == whole
     assert whole
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.9, 0.97, 0.999])
+def test_the_groups_are_those_of_a_walk_from_picture_to_picture(threshold: float) -> None:
+    vectors = to_unit(np.random.default_rng(1).normal(size=(150, 3)))
+    near = vectors @ vectors.T >= threshold
+    groups, seen = [], set()
+    for row in range(len(vectors)):
+        group, waiting = set(), [row]
+        while waiting:
+            at = waiting.pop()
+            if at not in seen:
+                seen.add(at)
+                group.add(at)
+                waiting += np.flatnonzero(near[at]).tolist()
+        if len(group) > 1:
+            groups.append(sorted(group))
+    groups.sort(key=len, reverse=True)
+    assert [group.tolist() for group in find_groups(vectors, threshold)] == groups
+
+
+def test_a_film_that_hardly_moves_is_one_group_and_takes_no_step_for_each_pair() -> None:
+    vectors = at_degrees(*np.linspace(0, 1, 4000))  # eight million pairs
+    started = time.perf_counter()
+    (group,) = find_groups(vectors, CLOSE)
+    assert time.perf_counter() - started < 5  # some 0.1 s; a step for each pair takes over 10
+    assert len(group) == len(vectors)
 
 
 def test_results_fold_into_the_best_ranked_copy_and_keep_their_order() -> None:
