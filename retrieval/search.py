@@ -227,7 +227,8 @@ def search(
     # Sorting is stable: equal similarities keep the order of the collections.
     matches.sort(key=lambda match: -match.similarity)
     compared = sum(searcher.collection.count()[0] for searcher in searchers)
-    compared -= len(request.left_out)
+    keys = {searcher.key for searcher in searchers}
+    compared -= sum(key in keys for key, _ in request.left_out)
     ranking = time.perf_counter() - started
     timings = Timings(decoding * 1e3, features * 1e3, ranking * 1e3)
     return Found(tuple(matches[: request.k]), compared, timings, method)

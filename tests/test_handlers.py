@@ -72,6 +72,61 @@ def test_a_link_to_a_collection_of_somebody_else_leaves_a_page_that_works(visito
     answer(visitor, "on_choice", collection="gone", count=30)
 
 
+def names(html: str) -> list[str]:
+    return re.findall(r'lk-name"[^>]*>(.*?)<', html)
+
+
+def test_the_options_count_before_anything_is_searched_for(visitor: Visitor) -> None:
+    key = add(visitor, "Jar/blue/b.png", "Jar/blue/a.png", "Jar/green/c.png")
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}&label=blue&order=name"})
+    assert names(shown["results"]) == ["a.png", "b.png"]
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}&n=2"})
+    assert len(names(shown["results"])) == 2
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}&label=red"})
+    assert "No picture passes" in shown["results"]
+
+
+def sentences(said: list[dict[str, Any]]) -> list[str]:
+    return [one["log"] for one in said if one["msg"] == "log"]
+
+
+def test_a_page_whose_search_is_forgotten_says_so(visitor: Visitor) -> None:
+    # Gradio forgets what a page had asked an hour after it has gone to sleep.
+    name = visitor.changing("Shape")
+    (sentence,) = sentences(visitor.ask(name, visitor.filled(name)))
+    assert "its search is forgotten" in sentence
+    answer(visitor, "on_load")
+    assert "lk-grid" in answer(visitor, name)["results"]
+
+
+@pytest.mark.parametrize(
+    ("written", "is_one"),
+    [
+        ("31.7.2024", True),
+        ("2024-7-3", True),
+        ("2024", True),
+        ("", True),
+        ("July 2024", False),
+        ("2024-13", False),
+    ],
+)
+def test_a_date_is_understood_or_refused(visitor: Visitor, written: str, is_one: bool) -> None:
+    answer(visitor, "on_load")
+    name = visitor.changing("Taken since")
+    said = sentences(visitor.ask(name, visitor.filled(name, **{"Taken since": written})))
+    assert ["That is no date" in sentence for sentence in said] == ([] if is_one else [True])
+
+
+def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:
+    key = answer(visitor, "on_load")["collection"]["value"]
+    answer(visitor, "on_upload", query=visitor.send(encode(by_hue(10), "PNG")))
+    answer(visitor, visitor.event("more"), {"key": key, "id": 1})
+    remove = visitor.event("remove")
+    # First the chip of the other picture: the upload stays as it is.
+    assert answer(visitor, remove, {"id": 1})["query"] == {"__type__": "update"}
+    assert answer(visitor, remove, {"id": 0})["query"] is None
+
+
 def test_the_only_picture_of_a_collection_is_not_called_none(visitor: Visitor) -> None:
     key = add(visitor, "Lonely/a.png")
     shown = answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:1"})

@@ -284,6 +284,30 @@ def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for
     page.wait_for_function(width)
 
 
+def test_a_drop_without_a_picture_says_where_it_belongs(page: Page) -> None:
+    send_file(page, "drop", b"PK", "photos.zip", "application/zip", "body")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("zips go under “My pictures”")
+
+
+def test_the_box_on_the_query_is_there_as_long_as_it_counts(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    chip = page.locator(".lk-chip")
+    expect(chip).to_contain_text("a part of it")
+    page.get_by_role("tab", name="Copies").click()
+    page.get_by_role("tab", name="Search").click()
+    expect(page.locator("#lk-crop i")).to_be_visible()
+    page.locator(".lk-pick").first.click()
+    expect(page.locator("#lk-crop")).to_have_count(0)
+    page.go_back()
+    expect(chip).to_contain_text("a part of it")
+    expect(page.locator("#lk-crop i")).to_be_visible()
+    page.get_by_role("button", name="Whole picture").click()
+    expect(chip).not_to_contain_text("a part of it")
+
+
 def test_a_damaged_file_gets_a_sentence_and_the_results_stay(page: Page) -> None:
     upload(page, pattern("dots", 99))
     kinds(page)

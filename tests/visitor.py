@@ -86,16 +86,33 @@ class Visitor:
         """Return by which number the page knows a handler."""
         return next(d["id"] for d in self.config["dependencies"] if d["api_name"] == name)
 
+    def changing(self, label: str) -> str:
+        """Return the handler of what searches anew when the control with this label changes."""
+        controls = {c["id"] for c in self.config["components"] if c["props"].get("label") == label}
+        return next(
+            str(d["api_name"])
+            for d in self.config["dependencies"]
+            if controls & {target for target, _ in d["targets"]}
+        )
+
+    def event(self, name: str) -> str:
+        """Return the handler of an event that only one thing on the page has."""
+        return next(
+            str(d["api_name"])
+            for d in self.config["dependencies"]
+            if name in {event for _, event in d["targets"]}
+        )
+
     def filled(self, name: str, **given: Any) -> list[Any]:
         """Return what the page sends with an event: what stands in its controls.
 
         Args:
-            given: what else stands in those that have such an `elem_id`.
+            given: what else stands in those that have such an `elem_id`, or such a label.
         """
         components = {c["id"]: c["props"] for c in self.config["components"]}
         dependency = next(d for d in self.config["dependencies"] if d["api_name"] == name)
         props = [components[id_] for id_ in dependency["inputs"]]
-        named = [str(prop.get("elem_id") or "") for prop in props]
+        named = [str(prop.get("elem_id") or prop.get("label") or "") for prop in props]
         assert set(given) <= set(named)
         return [given.get(elem, prop.get("value")) for elem, prop in zip(named, props, strict=True)]
 

@@ -1,8 +1,9 @@
 """The answers of the search page: what is asked in, what the page shows out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,11 +12,13 @@ from retrieval.building import Building
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
 from retrieval.pages.asking import Asked, Options, write_address
-from retrieval.query import join_aspects
-from retrieval.search import Found, Match, Request, Searcher, search
+from retrieval.query import NO_FILTERS, Filters, join_aspects
+from retrieval.records import PictureRecord
+from retrieval.search import Found, Request, Searcher, search
 from retrieval.workspace import Workspace
 
 EXAMPLES = 6
+T = TypeVar("T")
 
 
 class Answers:
@@ -44,7 +47,7 @@ class Answers:
         held = self.held(options.choice, visitor)
         address = write_address(asked, options)
         if not asked.parts:
-            return self._browse(held, address), self._truth(held), asked
+            return self._browse(held, options, address), self._truth(held), asked
         found = self.find(held, asked, options, times)
         if found.matches:
             html = markup.results(found, asked, address, ranked=not options.order)
@@ -70,7 +73,8 @@ class Answers:
             bounded(options.count), options.weights, options.filters, asked.placed, folded=True
         )
         found = search(held, query, request, *times)
-        return replace(found, matches=ordered(found.matches, options.order))
+        matches = ordered(found.matches, options.order, lambda match: match.picture)
+        return replace(found, matches=matches)
 
     def building(self, held: list[Searcher]) -> Building | None:
         """Return the building that is going on among these collections, if any."""
@@ -91,10 +95,13 @@ class Answers:
         """Lay out a few pictures to search with."""
         return markup.examples(sample(held, EXAMPLES))
 
-    def _browse(self, held: list[Searcher], address: str) -> str:
-        pictures = sample(held, settings.RESULTS)
+    def _browse(self, held: list[Searcher], options: Options, address: str) -> str:
+        pictures = sample(held, bounded(options.count), options.filters)
         if pictures:
-            return markup.browse(pictures, address)
+            shown = ordered(pictures, options.order, lambda placed: placed[1])
+            return markup.browse(shown, address)
+        if not options.filters.empty and sample(held, 1):
+            return markup.empty(words.NONE_PASS_TITLE, words.NONE_PASS, address)
         body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
         return markup.empty(words.EMPTY_TITLE, body, address)
 
@@ -106,28 +113,39 @@ class Answers:
         return markup.truth(name, embedder.describe(), embedder.extractor.provider, compared, found)
 
 
-def sample(held: Sequence[Searcher], n: int) -> list[markup.Placed]:
+def sample(held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS) -> list[markup.Placed]:
     """Choose pictures from all over the collections, the same at each visit."""
-    counts = [searcher.collection.count()[0] for searcher in held]
+    passing = [
+        None if filters.empty else sorted(searcher.collection.matching(filters))
+        for searcher in held
+    ]
+    counts = [
+        searcher.collection.count()[0] if ids is None else len(ids)
+        for searcher, ids in zip(held, passing, strict=True)
+    ]
     # Equal steps in the order of the paths visit every folder in turn.
     rows = np.linspace(0, sum(counts), min(n, sum(counts)), endpoint=False).astype(int)
     chosen: list[markup.Placed] = []
-    for searcher, end, count in zip(held, np.cumsum(counts), counts, strict=True):
+    for searcher, ids, end, count in zip(held, passing, np.cumsum(counts), counts, strict=True):
         here = rows[(rows >= end - count) & (rows < end)] - (end - count)
-        chosen += [(searcher.key, picture) for picture in searcher.collection.at(here)]
+        collection = searcher.collection
+        found = collection.at(here) if ids is None else collection.pictures(ids[i] for i in here)
+        chosen += [(searcher.key, picture) for picture in found]
     return chosen
 
 
-def ordered(matches: tuple[Match, ...], order: str) -> tuple[Match, ...]:
-    """Put the results, which are chosen by similarity, into another order."""
+def ordered(
+    shown: Sequence[T], order: str, picture_of: Callable[[T], PictureRecord]
+) -> tuple[T, ...]:
+    """Put what is shown into the order that is asked for; "" leaves it as it is."""
     if order == "name":
-        return tuple(sorted(matches, key=lambda match: markup.name_of(match.picture).casefold()))
+        return tuple(sorted(shown, key=lambda one: markup.name_of(picture_of(one)).casefold()))
     if order in ("newest", "oldest"):
         # Those without a date come last either way.
-        dated = [match for match in matches if match.picture.taken]
-        dated.sort(key=lambda match: match.picture.taken or "", reverse=order == "newest")
-        return (*dated, *(match for match in matches if not match.picture.taken))
-    return matches
+        dated = [one for one in shown if picture_of(one).taken]
+        dated.sort(key=lambda one: picture_of(one).taken or "", reverse=order == "newest")
+        return (*dated, *(one for one in shown if not picture_of(one).taken))
+    return tuple(shown)
 
 
 def bounded(count: int) -> int:

@@ -75,7 +75,7 @@ class Asked:
 
     def only(self, part: Part) -> "Asked":
         """Ask for pictures like this one alone."""
-        return replace(self._keeping(part), parts=(part,))
+        return replace(self._keeping(part), parts=(part,), arrived=True)
 
     def adding(self, part: Part) -> "Asked":
         """Ask for pictures like, or unlike, this one too; it replaces an earlier wish about it."""
@@ -89,7 +89,7 @@ class Asked:
 
     def emptied(self) -> "Asked":
         """Ask for nothing, and keep the uploads for the back button."""
-        return replace(self, parts=())
+        return replace(self, parts=(), arrived=True)
 
     def without(self, index: int) -> "Asked":
         """Take one picture away."""

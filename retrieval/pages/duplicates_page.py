@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
@@ -27,7 +28,9 @@ COPIES_SHOWN = 12  # of a group
 PICK = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-start]');
-  if (button) trigger('turn', {start: Number(button.dataset.start)});
+  if (!button) return;
+  trigger('turn', {start: Number(button.dataset.start)});
+  element.scrollIntoView();
 });
 """
 
@@ -105,7 +108,7 @@ class DuplicatesPage:
                 text = words.COPIES_SEARCH.format(n=f"{n:,}", time=markup.duration(seconds_for(n)))
                 return markup.empty(words.COPIES_SEARCH_TITLE, text), later
             if not task.result:
-                text = words.COPIES_NONE.format(n=f"{n:,}")
+                text = words.COPIES_NONE.format(pictures=words.pictures(n))
                 return markup.empty(words.COPIES_NONE_TITLE, text), still
             return show_groups(key, task.result, start), still
         except LookalikeError as error:
@@ -170,7 +173,9 @@ def show_groups(key: str, groups: Sequence[Group], start: int) -> str:
 
 
 def _group(key: str, group: Group) -> str:
-    tiles = "".join(_copy(key, copy, copy is group[0]) for copy in group[:COPIES_SHOWN])
+    names = [markup.name_of(copy.picture) for copy in group]
+    alike = len(set(names)) < len(names)
+    tiles = "".join(_copy(key, copy, copy is group[0], alike) for copy in group[:COPIES_SHOWN])
     more = ""
     if len(group) > COPIES_SHOWN:
         text = words.COPIES_MORE.format(n=f"{len(group) - COPIES_SHOWN:,}")
@@ -179,21 +184,24 @@ def _group(key: str, group: Group) -> str:
     return f'<section class="lk-group"><h3>{escape(title)}</h3><ol>{tiles}</ol>{more}</section>'
 
 
-def _copy(key: str, copy: Copy, best: bool) -> str:
+def _copy(key: str, copy: Copy, best: bool, with_folder: bool) -> str:
     picture = copy.picture
+    folder = str(PurePosixPath(picture.path).parent)
     facts = (
+        words.COPIES_FOLDER.format(folder=folder) if with_folder and folder != "." else "",
         f"{picture.width:,} × {picture.height:,}",
         words.COPIES_MEGAPIXELS.format(n=_megapixels(copy)),
         _size(picture.size),
         copy.date,
     )
     mark = f'<span class="lk-keep">{escape(words.COPIES_KEEP)}</span>' if best else ""
+    said = "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
     same = "" if best or not copy.same_file else f"<i>{escape(words.COPIES_SAME)}</i>"
     return (
         f"<li{' class=lk-best' if best else ''}><div>"
         f'<img src="{escape(markup.thumbnail_address(key, picture))}" alt="" loading="lazy">{mark}'
         f'</div><b title="{escape(picture.path)}">{escape(markup.name_of(picture))}</b>'
-        f"<small>{''.join(f'<span>{escape(fact)}</span>' for fact in facts)}{same}</small></li>"
+        f"<small>{said}{same}</small></li>"
     )
 
 
@@ -205,10 +213,11 @@ def _turning(start: int, total: int) -> str:
         (words.DO_LESS, start - GROUPS_SHOWN, start > 0),
         (words.DO_MORE, start + GROUPS_SHOWN, last < total),
     )
+    # Both are always there: where one came or went, the focus would be on the other.
     turns = "".join(
-        f'<button type="button" class="lk-back" data-start="{to}">{escape(text)}</button>'
+        f'<button type="button" class="lk-back" data-start="{max(0, to)}"'
+        f"{'' if possible else ' disabled'}>{escape(text)}</button>"
         for text, to, possible in buttons
-        if possible
     )
     said = words.COPIES_PAGE.format(first=f"{start + 1:,}", last=f"{last:,}", total=f"{total:,}")
     return f'<div class="lk-turn"><span>{escape(said)}</span>{turns}</div>'

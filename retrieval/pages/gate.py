@@ -22,6 +22,7 @@ from retrieval import settings
 from retrieval.errors import explain_os_error
 from retrieval.pages import words
 from retrieval.pages.handover import Handover
+from retrieval.pages.markup import duration
 from retrieval.pages.pace import Pace
 from retrieval.pages.sessions import Access, Asgi, Message, Receive, Send, visitor_of_scope
 from retrieval.temporary import make_room
@@ -121,7 +122,7 @@ class Gate:
         address = request.client.host if request.client else ""
         seconds = self.pace.seconds_to_wait(visitor or f"at {address}")
         if seconds:
-            raise _RefusedError(words.TOO_OFTEN.format(n=math.ceil(seconds)), 429)
+            raise _RefusedError(words.TOO_OFTEN.format(time=duration(math.ceil(seconds))), 429)
 
     def _admit(self, session: str, visitor: str) -> None:
         if not self.sessions.admits(session, visitor):

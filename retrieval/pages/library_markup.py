@@ -224,10 +224,13 @@ def pictures(key: str, page: Sequence[PictureRecord], start: int, total: int, no
         first=f"{min(start + 1, total):,}", last=f"{start + len(page):,}", total=f"{total:,}"
     )
     buttons = _button("remove", words.DO_REMOVE, key, "lk-main")
-    if start:
-        buttons += _button("page", words.DO_LESS, key, start=max(0, start - PER_PAGE))
-    if start + len(page) < total:
-        buttons += _button("page", words.DO_MORE, key, start=start + PER_PAGE)
+    if total > PER_PAGE:
+        # Both are always there: where one came or went, the focus would be on the other.
+        for text, to, possible in (
+            (words.DO_LESS, start - PER_PAGE, start > 0),
+            (words.DO_MORE, start + PER_PAGE, start + len(page) < total),
+        ):
+            buttons += _button("page", text, key, start=max(0, to), possible=possible)
     return _open_part(
         f'{notice}<ul class="lk-marks">{tiles}</ul><div class="lk-row">{buttons}'
         f'{_button("close", words.DO_CLOSE)}<span class="lk-hint">{escape(where)}</span></div>'
@@ -298,8 +301,16 @@ def _open_part(inner: str) -> str:
     return f'<div class="lk-open">{inner}</div>'
 
 
-def _button(act: str, text: str, key: str = "", kind: str = "", start: int | None = None) -> str:
+def _button(
+    act: str,
+    text: str,
+    key: str = "",
+    kind: str = "",
+    start: int | None = None,
+    possible: bool = True,
+) -> str:
     more = "" if start is None else f' data-start="{start}"'
+    more += "" if possible else " disabled"
     return (
         f'<button type="button" class="lk-button {kind}" data-act="{act}" '
         f'data-key="{escape(key)}"{more}>{escape(text)}</button>'

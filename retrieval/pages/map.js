@@ -6,11 +6,12 @@
   const THUMBNAILS = { shown: 320, held: 400, atOnce: 6 };
   const SHEETS = { shown: 40, held: 64, atOnce: 4 };
   const LARGEST = 260; // pixels of a cell
+  const AGAIN = 5000; // milliseconds until a picture that did not come is asked for once more
   const TAPPED = 24; // a finger cannot choose among smaller pictures, so it zooms in
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
 
   // Pictures by their addresses: loaded a few at a time, and the last used are held.
-  const pictures = ({ held: most, atOnce }, changed) => {
+  const pictures = ({ held: most, atOnce }, changed, missing = () => {}) => {
     const held = new Map();
     const under = new Set();
     const failed = new Set();
@@ -37,7 +38,15 @@
             }
             changed();
           })
-          .catch(() => failed.add(address))
+          .catch(() => {
+            // It is tried again later: the connection may be back by then.
+            if (!failed.size) missing();
+            failed.add(address);
+            setTimeout(() => {
+              failed.delete(address);
+              if (!closed) changed();
+            }, AGAIN);
+          })
           .finally(() => {
             under.delete(address);
             next();
@@ -65,7 +74,7 @@
     };
   };
 
-  const open = (box, data, search) => {
+  const open = (box, data, search, lost) => {
     const canvas = box.querySelector("canvas");
     const context = canvas.getContext("2d");
     const tip = box.querySelector(".lk-map-tip");
@@ -101,7 +110,7 @@
     const redraw = () => {
       if (!frame) frame = requestAnimationFrame(draw);
     };
-    const sheets = pictures(SHEETS, redraw);
+    const sheets = pictures(SHEETS, redraw, lost); // they are gone where the map was drawn anew
     const thumbnails = pictures(THUMBNAILS, redraw);
 
     // --- Drawing ---------------------------------------------------------------------------------
@@ -470,7 +479,7 @@
         if (!answer.ok) throw new Error(address);
         const data = await answer.json();
         if (shown !== address) return;
-        map = open(box, data, (id) => searchWith(box.dataset.key, id, pick));
+        map = open(box, data, (id) => searchWith(box.dataset.key, id, pick), lost);
         box.dataset.ready = address;
         failed = 0;
       } catch (error) {

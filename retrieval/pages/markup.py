@@ -3,7 +3,7 @@
 A button tells what it does by `data-do`; `page.js` hands its other data on to the handlers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import PurePosixPath
 
@@ -50,22 +50,33 @@ def results(found: Found, asked: Asked, address: str, ranked: bool = True) -> st
     notice = ""
     if found.confidence == Confidence.NONE and found.matches:
         notice = f'<p class="lk-none" role="status">{escape(words.NOTHING_MATCHES)}</p>'
-    spoken = words.SPOKEN.format(n=len(found.matches), best=words.CONFIDENCE[found.confidence])
-    return (
-        _head(words.RESULTS, subject, closable=True, address=address)
-        + _chips(asked)
-        + _cleaned(asked)
-        + notice
-        + f'<p class="lk-sr" role="status">{escape(spoken)}</p>'
-        + f'<ol class="lk-grid" aria-label="{escape(words.RESULTS)}">{"".join(tiles)}</ol>'
+    spoken = words.SPOKEN.format(
+        pictures=words.pictures(len(found.matches)),
+        subject=subject,
+        best=words.CONFIDENCE[found.confidence],
     )
+    about = _chips(asked) + _cleaned(asked) + notice
+    head = _head(words.RESULTS, subject, closable=True, address=address)
+    return head + _gallery(about, spoken, words.RESULTS, tiles)
 
 
 def browse(pictures: Iterable[Placed], address: str) -> str:
     """Lay out pictures of the collections, to begin with."""
-    tiles = "".join(_tile(key, picture, "", _spoken(picture)) for key, picture in pictures)
+    tiles = [_tile(key, picture, "", _spoken(picture)) for key, picture in pictures]
     head = _head(words.BROWSE, words.BROWSE_HINT, closable=False, address=address)
-    return f'{head}<ol class="lk-grid" aria-label="{escape(words.BROWSE)}">{tiles}</ol>'
+    return head + _gallery("", "", words.BROWSE, tiles)
+
+
+def _gallery(about: str, spoken: str, name: str, tiles: Sequence[str]) -> str:
+    """Lay out tiles below what is to be said about them.
+
+    Gradio changes a page's markup element by element, by their places: with the same elements in
+    every gallery the focus stays where it is, and a screen reader tells what is new.
+    """
+    return (
+        f'<div>{about}</div><p class="lk-sr" role="status">{escape(spoken)}</p>'
+        f'<ol class="lk-grid" aria-label="{escape(name)}">{"".join(tiles)}</ol>'
+    )
 
 
 def examples(pictures: Iterable[Placed]) -> str:
@@ -99,7 +110,7 @@ def truth(
         name=name,
         embedder=embedder,
         provider=provider,
-        compared=f"{compared:,}",
+        compared=words.pictures(compared),
         how=words.TRUTH_HOW.format(method=found.method) if found else "",
     )
     if found:
@@ -140,8 +151,10 @@ def building(state: Building, name: str, now: float) -> str:
 
 def duration(seconds: float) -> str:
     """Say a length of time as people do."""
+    if seconds < 1.5:
+        return words.A_SECOND
     if seconds < 50:
-        return words.SECONDS.format(n=max(1, round(seconds)))
+        return words.SECONDS.format(n=round(seconds))
     if seconds < 90:
         return words.A_MINUTE
     if seconds < 90 * 60:

@@ -74,6 +74,7 @@
       event.stopPropagation();
       const file = [...event.dataTransfer.files].find(isPicture);
       if (file) give(file);
+      else tell("odd", {});
     },
     true,
   );
@@ -100,8 +101,19 @@
     if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: behavior() });
   });
 
+  // While the dialog is open, Tab goes round in it.
+  const keepInside = (event) => {
+    const inside = [...document.querySelectorAll(".lk-why :is(button, a[href])")];
+    if (!inside.length) return;
+    const [first, last] = event.shiftKey ? [inside.at(-1), inside[0]] : [inside[0], inside.at(-1)];
+    if (document.activeElement !== last && inside.includes(document.activeElement)) return;
+    event.preventDefault();
+    first.focus();
+  };
+
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") closeDialog();
+    if (event.key === "Tab") keepInside(event);
     const tile = event.target.closest?.(".lk-grid .lk-tile");
     if (!tile || !event.key.startsWith("Arrow")) return;
     const picks = [...tile.parentElement.querySelectorAll(".lk-pick")];
@@ -117,18 +129,28 @@
 
   // --- The address -------------------------------------------------------------------------------
   let seen = null; // the address of the results that were last looked at
+  let visiting = false; // since the back or forward button, until something new is asked
+
+  // The pictures that an address asks with.
+  const askedWith = (address) => {
+    const parameters = new URLSearchParams(address);
+    return ["like", "unlike", "upload"].map((name) => parameters.getAll(name)).join(";");
+  };
 
   const follow = () => {
     const address = document.querySelector("#results [data-address]")?.dataset.address;
     if (address === undefined || address === seen) return;
-    const first = seen === null;
+    const before = seen;
+    const first = before === null;
     seen = address;
     if (address === location.search) return;
     // Gradio's own parameters (the theme, say) are let be as long as nothing has been asked.
     if (first && !address) return;
+    visiting = false;
     history[first ? "replaceState" : "pushState"]({}, "", address || location.pathname);
-    // On a phone the results lie below the question, out of sight.
-    if (!first && address && window.innerWidth <= 760) {
+    // On a phone the results lie below the question, out of sight. An option that was changed stays
+    // under the finger.
+    if (!first && window.innerWidth <= 760 && askedWith(address) !== askedWith(before)) {
       document.getElementById("answer")?.scrollIntoView({ behavior: behavior() });
     }
   };
@@ -137,6 +159,7 @@
   // searches of their own, and cut off the way forward.
   let stepping = 0;
   window.addEventListener("popstate", () => {
+    visiting = true;
     clearTimeout(stepping);
     stepping = setTimeout(() => tell("visit", { query: location.search }), 150);
   });
@@ -181,7 +204,14 @@
     });
   };
 
+  // The part that counts in the search that the back or forward button has brought.
+  const boxOfAddress = () => {
+    const shares = new URLSearchParams(location.search).get("crop")?.split("-").map(Number) ?? [];
+    return shares.length === 4 && shares.every(Number.isFinite) ? shares : null;
+  };
+
   const setBox = (next, send) => {
+    visiting = false;
     box = next;
     draw();
     if (!send) return;
@@ -195,12 +225,11 @@
     const image = picture();
     const layer = document.getElementById("lk-crop");
     if (image?.src !== source) clearTimeout(telling);
-    if (!image || !searching()) {
-      layer?.remove();
+    if (!image) {
       source = "";
       box = null;
-      return;
     }
+    if (!image || !searching()) return layer?.remove();
     if (image.src !== source) {
       source = image.src;
       box = null;
@@ -272,15 +301,28 @@
   };
 
   // --- Follow what Gradio changes ----------------------------------------------------------------
+  // A tile that gets another picture would go on showing the one before until that has come.
+  const hideUntilLoaded = ({ target }) => {
+    if (!target.matches?.(".lk-tile img") || target.complete) return;
+    const shown = () => target.classList.remove("lk-loading");
+    target.classList.add("lk-loading");
+    for (const end of ["load", "error"]) target.addEventListener(end, shown, { once: true });
+  };
+
   let waiting = false;
   const look = () => {
     waiting = false;
     follow();
     addLayer();
+    if (visiting && seen === location.search && picture()) {
+      box = boxOfAddress();
+      draw();
+    }
     const card = document.querySelector(".lk-why [data-close]");
     if (card && !card.closest(".lk-why").contains(document.activeElement)) card.focus();
   };
-  new MutationObserver(() => {
+  new MutationObserver((changes) => {
+    changes.filter(({ type }) => type === "attributes").forEach(hideUntilLoaded);
     if (!waiting) requestAnimationFrame(look);
     waiting = true;
   }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["src"] });

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from retrieval import settings
+from retrieval.errors import LookalikeError
 from retrieval.pages import words
 from retrieval.pages.asking import CLEANINGS, ORDERS, Options
 from retrieval.pages.elements import Choice, OneOf
@@ -63,7 +64,7 @@ class SearchOptions:
                 value="",
                 label=words.FILTER_SHAPE,
             )
-            self._megapixels = gr.Number(0, label=words.FILTER_MEGAPIXELS, minimum=0, step=1)
+            self._megapixels = gr.Number(0, label=words.FILTER_MEGAPIXELS, step=1)
             self._since = gr.Textbox(
                 label=words.FILTER_SINCE, placeholder=words.DATE_HINT, max_length=10
             )
@@ -115,6 +116,16 @@ class SearchOptions:
         """What asks for an upload to be described anew."""
         event: Callable[..., Any] = self._cleaning.input
         return event
+
+    def check(self, values: dict[Any, Any]) -> None:
+        """Look for what `read` would leave out without a word.
+
+        Raises:
+            LookalikeError: when a date is none.
+        """
+        for written in (values[self._since], values[self._until]):
+            if str(written or "").strip() and not _date(written):
+                raise LookalikeError(words.NO_DATE)
 
     def read(self, values: dict[Any, Any]) -> Options:
         """Return the options of an event; what makes no sense is left out."""
@@ -219,5 +230,14 @@ def _preset_of(subject: float, colour: float, texture: float) -> str | None:
 
 
 def _date(text: Any) -> str:
-    """Return a date that can be compared with EXIF's; what is not one filters nothing."""
-    return text if isinstance(text, str) and re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", text) else ""
+    """Return a date that can be compared with EXIF's, or "" for what is none."""
+    written = text.strip() if isinstance(text, str) else ""
+    found = re.fullmatch(r"(\d{4})(?:[-./](\d\d?)(?:[-./](\d\d?))?)?", written, re.ASCII)
+    parts = found.groups() if found else ()
+    if from_day := re.fullmatch(r"(\d\d?)\.(\d\d?)\.(\d{4})", written, re.ASCII):
+        parts = from_day.groups()[::-1]
+    numbers = [int(part) for part in parts if part]
+    year, month, day = (*numbers, 1, 1)[:3] if numbers else (0, 0, 0)
+    if not (year and 1 <= month <= 12 and 1 <= day <= 31):
+        return ""
+    return "-".join(f"{number:02}" for number in numbers)

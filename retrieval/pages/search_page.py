@@ -47,6 +47,7 @@ window.lookalike = (what, data) => {
   if (what === 'back') trigger('back', data);
   if (what === 'crop') trigger('crop', data);
   if (what === 'visit') trigger('visit', data);
+  if (what === 'odd') trigger('odd', data);
 };
 """
 
@@ -162,14 +163,17 @@ class SearchPage:
             (bridge.crop, self._crop),
         ):
             event(self._asking(handler), inputs, answer, **one_by_one)
-        # A chip is named by its place, so the second click of a double one is best dropped.
-        bridge.remove(self._asking(self._remove), inputs, answer, **quiet)
-        # These leave the upload behind, so it is taken off the page.
+        # These may leave the upload behind, which then is taken off the page. A chip is named by
+        # its place, so the second click of a double one is best dropped.
+        leaving = [*answer, self.upload]
+        bridge.remove(self._asking(self._remove, leaving=True), inputs, leaving, **quiet)
         for event, handler in (
             (bridge.pick, self._pick),
             (bridge.back, lambda asked, *_: asked.emptied()),
         ):
-            event(self._asking(handler, emptied=True), inputs, [*answer, self.upload], **one_by_one)
+            handle = self._asking(handler, leaving=True, anew=True)
+            event(handle, inputs, leaving, **one_by_one)
+        bridge.odd(_refuse_drop, None, None, **quiet)
         everything = [*view, *self.options.outputs, self.upload]
         bridge.visit(self.on_visit, inputs, everything, **one_by_one)
         bridge.why(
@@ -181,7 +185,7 @@ class SearchPage:
             **quiet,
         )
         for changed in self.options.events:
-            changed(self._asking(lambda asked, *_: asked), inputs, answer, **latest)
+            changed(self._asking(lambda asked, *_: asked, checked=True), inputs, answer, **latest)
 
     # The handlers of the page. A view is the status, the answer, the examples and the timer; an
     # answer is the results, the truth line and the query.
@@ -338,18 +342,33 @@ class SearchPage:
             return asked
         return asked.adding(self.parts.cropped(upload, upload.crop, options.cleaning))
 
-    def _asking(self, change: Handler, emptied: bool = False) -> Callable[..., Any]:
-        """Return the event handler that changes the query and answers it."""
+    def _asking(
+        self, change: Handler, leaving: bool = False, anew: bool = False, checked: bool = False
+    ) -> Callable[..., Any]:
+        """Return the event handler that changes the query and answers it.
+
+        Args:
+            leaving: it returns the upload too, which is taken off where the query has left it.
+            anew: the query before does not count.
+            checked: options that cannot be understood are refused.
+        """
 
         def handle(values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
             asked, options = values[self.asked], self.options.read(values)
             try:
+                # The query of a page that was away for an hour is gone.
+                if not (anew or asked.arrived):
+                    raise LookalikeError(words.FORGOTTEN)
+                if checked:
+                    self.options.check(values)
                 asked = change(asked, options, event, request)
                 answer = self.answers.answer(asked, options, visitor_of(request))
             except LookalikeError as error:
                 warn(error)
-                return (gr.skip(),) * (4 if emptied else 3)
-            return (*answer, None) if emptied else answer
+                return (gr.skip(),) * (4 if leaving else 3)
+            if not leaving:
+                return answer
+            return (*answer, gr.skip() if asked.upload else None)
 
         return handle
 
@@ -397,3 +416,8 @@ class SearchPage:
 
     def _timer(self, held: list[Searcher]) -> gr.Timer:
         return gr.Timer(active=self.answers.building(held) is not None)
+
+
+def _refuse_drop() -> None:
+    """Say why nothing came of a drop without a picture."""
+    warn(LookalikeError(words.DROPPED_NO_PICTURE))

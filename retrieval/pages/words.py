@@ -68,7 +68,7 @@ CHIP_UNLIKE = "not {name}"
 CHIP_REMOVE = "Take {name} away"
 TILE = "{name}{label}, {percent} % similar, {sure}. More like this"
 TILE_BROWSE = "{name}{label}. More like this"
-SPOKEN = "{n} results. The best one: {best}."
+SPOKEN = "{pictures} {subject}. The best one: {best}."
 CONFIDENCE = (
     "no real match",
     "loosely related",
@@ -82,6 +82,15 @@ NO_UPLOAD = (
     "This search was about an uploaded picture, which is not kept. Drop it here again, or ask its "
     "sender for it."
 )
+FORGOTTEN = (
+    "This page was left for long, and its search is forgotten. Reload it: its address brings the "
+    "search back."
+)
+DROPPED_NO_PICTURE = (
+    "That is no picture to search with. Drop a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
+    "folders and zips go under “My pictures”."
+)
+NO_DATE = "That is no date. Write it like 2024-07-31, 2024-07 or 2024."
 NOTHING_WANTED = "Choose at least one picture that the results should be like."
 NOTHING_COUNTS = "Turn at least one of the three sliders up."
 
@@ -103,7 +112,7 @@ EMPTY_BUILDING = "The first pictures appear here in a moment."
 NONE_PASS_TITLE = "No picture passes"
 NONE_PASS = 'No picture here has all that you ask for under "Only some pictures". Ask for less.'
 
-TRUTH = "{compared} pictures of {name}{how} · {embedder} · {provider}"
+TRUTH = "{compared} of {name}{how} · {embedder} · {provider}"
 TRUTH_HOW = " compared, {method}"
 TRUTH_TIMES = " · {total} ms (opening {decoding}, features {features}, ranking {ranking})"
 
@@ -112,6 +121,7 @@ BUILDING = "Reading {name}: {done} of {total} pictures{left}. What is ready can 
 BUILDING_LEFT = ", {time} left"
 BUILT = "{name} is up to date; new in it: {new}."
 BUILT_UNREADABLE = "{name} is up to date; new in it: {new}; {unreadable} could not be read."
+A_SECOND = "a second"
 SECONDS = "{n} seconds"
 A_MINUTE = "about a minute"
 MINUTES = "{n} minutes"
@@ -129,7 +139,7 @@ NO_REQUEST = "This request is not one that the app understands. Reload the page 
 LARGE_REQUEST = "This request is too large. Send less at once."
 OTHERS_SESSION = "This page was opened in another browser. Reload it and try again."
 BUSY = "Many people are searching at the moment. Try again in a few seconds."
-TOO_OFTEN = "That was a lot at once. Wait {n} seconds, then go on."
+TOO_OFTEN = "That was a lot at once. Wait {time}, then go on."
 NO_ROOM = "Too many pictures are being sent at the moment. Try again in a minute."
 NOT_SENT = "That file is not here any more. Send it again."
 
@@ -316,7 +326,7 @@ COPIES_RULE = (
     "file, then to the oldest."
 )
 COPIES_NONE_TITLE = "No copies"
-COPIES_NONE = "Each of the {n} pictures is here once."
+COPIES_NONE = "{pictures}, and none of them twice."
 COPIES_EMPTY = "As soon as there are pictures here, they are looked through for copies."
 COPIES_LATER = "They are looked through for copies when all of them are ready."
 COPIES_SEARCH_TITLE = "Looking for copies"
@@ -329,6 +339,7 @@ COPIES_FOUND = "{pictures} pictures in {groups} groups"
 COPIES_FOUND_ONE = "{pictures} pictures in 1 group"
 COPIES_SPARE = "all but one of each take {size}"
 COPIES_EXPORT = "Save the list (CSV)"
+COPIES_FOLDER = "in {folder}"
 COPIES_GROUP = "{n} copies"
 COPIES_KEEP = "Keep this one"
 COPIES_SAME = "the very same file"
