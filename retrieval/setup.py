@@ -68,9 +68,18 @@ def prepare_environment(requirements: str) -> Path:
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = ENVIRONMENT / "{}.done".format(requirements.replace("/", "-"))
     wanted = _digest(file)
-    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+    done = stamp.exists() and stamp.read_text() == wanted
+    # The Python that it was made with may have been replaced or removed since: then it does not
+    # run, or, being of another version, does not see what is installed. This takes some 20 ms.
+    if done and _runs(python, "import pip"):
         return python
-    print(f"Setting up Lookalike in {ENVIRONMENT.name}, once. This takes some minutes ...")
+    if done:
+        print(
+            f"The Python that {ENVIRONMENT.name} was made with is gone or was replaced, so it is "
+            "made anew. This takes some minutes ..."
+        )
+    else:
+        print(f"Setting up Lookalike in {ENVIRONMENT.name}, once. This takes some minutes ...")
     sys.stdout.flush()
     try:
         if not _can_install(python):
@@ -128,11 +137,16 @@ def _can_install(python: Path) -> bool:
 
     A setup that was cut short may have left Python alone, or have been by another Python.
     """
-    if not python.exists():
-        return False
     version = tuple(sys.version_info[:2])
-    code = f"import pip, sys; sys.exit(sys.version_info[:2] != {version})"
-    return subprocess.call([str(python), "-c", code], stderr=subprocess.DEVNULL) == 0
+    return _runs(python, f"import pip, sys; sys.exit(sys.version_info[:2] != {version})")
+
+
+def _runs(python: Path, code: str) -> bool:
+    """Say whether a Python is there, starts, and gets through some code."""
+    try:
+        return subprocess.call([str(python), "-c", code], stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
 
 
 def _program() -> list[str]:

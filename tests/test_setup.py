@@ -50,6 +50,24 @@ def test_the_environment_is_made_once_and_again_when_the_requirements_change(
     assert "Setting up" in capfd.readouterr().out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no link to replace")
+def test_an_environment_whose_python_has_died_is_made_anew(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = setup.prepare_environment("requirements.txt")
+    # `python3` has become one of another version, which looks elsewhere for what is installed.
+    (packages,) = (project / ".venv" / "lib").glob("python3.*")
+    packages.rename(packages.with_name("python3.10"))
+    assert setup.prepare_environment("requirements.txt") == python
+    assert "is gone or was replaced, so it is made anew" in capfd.readouterr().out
+    python.unlink()
+    python.write_bytes(b"MZ\0\0")  # nothing that runs here
+    python.chmod(0o755)
+    assert setup.prepare_environment("requirements.txt") == python
+    assert "is gone or was replaced, so it is made anew" in capfd.readouterr().out
+    subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
+
+
 def test_packages_that_cannot_be_had_end_in_a_sentence(project: Path) -> None:
     (project / "requirements.txt").write_text("./no-such-package\n")
     with pytest.raises(SystemExit, match="Check the internet connection"):
