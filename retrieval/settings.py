@@ -22,10 +22,10 @@ HOME = Path(
 )
 COLLECTIONS = HOME / "collections"
 # What browsers send on its way into a collection, and visitors' own collections; both are emptied
-# at every start.
+# at a start, unless another program is running that may use them.
 UPLOADS = HOME / "uploads"
 VISITORS = HOME / "visitors"
-# Pictures that are searched with, and results to take away; emptied at every start as well.
+# Pictures that are searched with, and results to take away; emptied at a start as well.
 RECEIVED = HOME / "received"
 DOWNLOADS = HOME / "downloads"
 # Collections of pictures to measure on, downloaded once.
@@ -74,9 +74,10 @@ SHARE_SECONDS = 120.0  # for downloading the tunnel's program and connecting, on
 # What a visitor may ask for in a minute. A click is one request, an upload two, and while a
 # collection is built the page asks once a second how far it is.
 VISITOR_REQUESTS = int(os.environ.get("LOOKALIKE_REQUESTS") or 180)
-# Uploads and downloads on their way: deleted after an hour, at every start, and the oldest of them
-# as soon as others need their room.
+# Uploads and downloads on their way: deleted after an hour, at a start, and the oldest of them as
+# soon as others need their room.
 TEMPORARY = (RECEIVED, DOWNLOADS)
+EMPTIED = (UPLOADS, VISITORS, *TEMPORARY)
 TEMPORARY_BYTES = 2 * 2**30
 TEMPORARY_SECONDS = 3600.0
 TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no room for more

@@ -1,10 +1,60 @@
-"""Folders of temporary files: bounded in bytes, and emptied of what nobody has come for."""
+"""Folders of temporary files: bounded in bytes, emptied of what nobody has come for, and shared."""
 
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = "running.lock"
+
+
+class Stay:
+    """A program's stay in a folder that several may use at once; one of them is the first.
+
+    When the first one goes another takes its place, so that whoever comes while any of them is
+    there is not the first.
+    """
+
+    def __init__(self, home: Path, every: float = 1.0) -> None:
+        """Begin it.
+
+        Args:
+            every: seconds between two looks at whether the first one has gone.
+        """
+        self._lock = FileLock(home / LOCK, timeout=0, thread_local=False)
+        self._ending = threading.Event()
+        self._heir = threading.Thread(
+            target=self._inherit, args=[every], name="wait to be the first", daemon=True
+        )
+        self.is_first = self._take_place(home)
+        if not self.is_first:
+            self._heir.start()
+
+    def end(self) -> None:
+        """End it."""
+        self._ending.set()
+        if self._heir.is_alive():
+            self._heir.join()
+        self._lock.release()
+
+    def _take_place(self, home: Path) -> bool:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError):
+            return True  # a disk without locks, on which nobody can know of the others
+        return True
+
+    def _inherit(self, every: float) -> None:
+        while not self._ending.wait(every):
+            with suppress(Timeout, OSError):
+                self._lock.acquire()
+                return
 
 
 def delete_old(folder: Path, seconds: float) -> int:

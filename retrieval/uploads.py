@@ -70,8 +70,6 @@ class Uploads:
         self._folder = folder
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
-        # What a former run left behind was never finished.
-        shutil.rmtree(folder, ignore_errors=True)
 
     def begin(self, visitor: str, files: int, size: int, bounds: UploadBounds) -> str:
         """Make room for an upload and return its name, which nobody else can guess.

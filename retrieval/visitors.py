@@ -42,8 +42,6 @@ class Visitors:
         self._lock = threading.Lock()
         self._ends: dict[str, float] = {}  # time.monotonic() when a collection is deleted
         self._stopping = threading.Event()
-        # The cookies that told whose they were have ended with the run that made them.
-        shutil.rmtree(folder, ignore_errors=True)
 
     def create(self, visitor: str, name: str) -> str:
         """Make an empty private collection and return its key, which nobody else can guess.

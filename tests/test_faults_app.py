@@ -132,6 +132,32 @@ def test_killed_under_load_and_started_again_it_goes_on_where_it_was(
         assert not [path for path in (home / name).rglob("*") if path.is_file()]
 
 
+def test_a_second_program_leaves_what_the_first_one_is_using(
+    tmp_path: Path, tiny_files: Path
+) -> None:
+    folders = [tmp_path / name for name in ("uploads", "visitors", "received", "downloads")]
+
+    def put(name: str) -> list[Path]:
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+            (folder / name).touch()
+        return [folder / name for folder in folders]
+
+    left, photos = put("of a former run"), save_hues(tmp_path / "photos", {"a.png": 0})
+    arguments = ("--pictures", str(photos), "--model", str(tiny_files))
+    first = start(tmp_path, free_port(), *arguments)
+    try:
+        assert [path for path in left if path.exists()] == []
+        used = put("in use")
+        second = start(tmp_path, free_port(), *arguments)
+        second.terminate()
+        second.wait(timeout=30)
+        assert [path for path in used if not path.exists()] == []
+    finally:
+        first.terminate()
+        first.wait(timeout=30)
+
+
 # A full disk, and visitors who hang up.
 
 

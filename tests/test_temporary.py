@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from retrieval.temporary import delete_old, keep_swept, make_room
+from retrieval.temporary import Stay, delete_old, keep_swept, make_room
 
 
 def put(path: Path, size: int, age: float) -> Path:
@@ -59,3 +59,24 @@ def test_sweeping_goes_on_in_the_background(tmp_path: Path) -> None:
                 break
             time.sleep(0.01)
         assert not old.exists()
+
+
+def test_nobody_is_the_first_while_another_is_there(tmp_path: Path) -> None:
+    first = Stay(tmp_path / "home")
+    second = Stay(tmp_path / "home", every=0.01)
+    assert (first.is_first, second.is_first) == (True, False)
+    first.end()
+    # The second takes its place, which a third that comes at once could get before it.
+    time.sleep(0.5)
+    third = Stay(tmp_path / "home", every=0.01)
+    assert not third.is_first
+    second.end()
+    third.end()
+    assert Stay(tmp_path / "home").is_first
+
+
+def test_on_a_disk_without_locks_everybody_is_the_first(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file, in which nothing can be locked")
+    stay = Stay(tmp_path / "home")
+    assert stay.is_first
+    stay.end()

@@ -223,6 +223,3 @@ def test_uploads_that_nobody_finishes_are_dropped(uploads: Uploads, tmp_path: Pa
     assert list((tmp_path / "uploads").iterdir())
     uploads.sweep(older_than=-1)
     assert not list((tmp_path / "uploads").iterdir())
-    send(uploads, {"a.png": PICTURE})
-    Uploads(tmp_path / "uploads")  # the app is started again
-    assert not (tmp_path / "uploads").exists()

@@ -66,12 +66,6 @@ def test_the_sweep_deletes_what_has_had_its_time(workspace: Workspace, tmp_path:
     assert late not in workspace.keys("you")
 
 
-def test_a_new_run_begins_with_none(workspace: Workspace, tmp_path: Path) -> None:
-    make(workspace, tmp_path).create("me", "a")
-    make(workspace, tmp_path)
-    assert not (tmp_path / "visitors").exists()
-
-
 def test_photos_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_path: Path) -> None:
     visitors = make(workspace, tmp_path)
     key = visitors.create("me", "a")

@@ -54,7 +54,7 @@ from retrieval.pages.sharing import Server, close_tunnels, robots_route
 from retrieval.pages.sharing import share as make_link
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
 from retrieval.pages.zero_gpu import mark_a_function
-from retrieval.temporary import keep_swept
+from retrieval.temporary import Stay, keep_swept
 from retrieval.unbundling import open_once
 from retrieval.uploads import Uploads
 from retrieval.visitors import VisitorBounds, Visitors
@@ -363,14 +363,16 @@ def serve(
         # Under a key that no folder of the library has, whatever people call their collections.
         shipped = Collection(shipped_collection(workspace.embedder), read_only=True)
         workspace.serve(shipped, key="@shipped")
+    stay = Stay(settings.HOME)
+    if stay.is_first:
+        # Whoever might ask for what is in there has gone with the run that made it.
+        for folder in settings.EMPTIED:
+            shutil.rmtree(folder, ignore_errors=True)
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
     library = make_library(workspace, password, public=share or settings.ON_A_SPACE)
     library.visitors.start()
     if settings.ON_ZERO_GPU:
         mark_a_function()
-    # Whoever might ask for them has gone with the run that made them.
-    for folder in settings.TEMPORARY:
-        shutil.rmtree(folder, ignore_errors=True)
     keep_swept(settings.TEMPORARY, settings.TEMPORARY_SECONDS)
     threading.Thread(target=workspace.warm_up, name="warm up", daemon=True).start()
     try:
@@ -401,3 +403,4 @@ def serve(
     finally:
         library.visitors.stop()
         workspace.stop()
+        stay.end()
