@@ -26,6 +26,9 @@ BROKEN = (
 # The table at the end of the file, before it is read into memory: names of 250 characters and
 # what zipfile keeps of each.
 MAX_TABLE_BYTES = 24 * 2**20
+# What stands at the end of a zip: its last record without the comment, and before it what there is
+# for large files, a locator and the record that it names.
+END_BYTES, LOCATOR_BYTES, LARGE_BYTES = 22, 20, 56
 ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lookalike"})
 MAX_NAME_BYTES = 255  # what Linux takes for one part of a path; others take as many characters
 MAX_PATH_BYTES = 3_000
@@ -162,20 +165,36 @@ def check_table(archive: Path, most: int = MAX_TABLE_BYTES) -> None:
     """
     size = archive.stat().st_size
     with archive.open("rb") as file:
-        file.seek(max(0, size - 22 - 65_535 - 20 - 56))
+        file.seek(max(0, size - END_BYTES - 65_535 - LOCATOR_BYTES - LARGE_BYTES))
         tail = file.read()
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or len(tail) < at + 22:
-        raise zipfile.BadZipFile
+        at = tail.rfind(b"PK\5\6")
+        if at < 0 or len(tail) < at + END_BYTES:
+            raise zipfile.BadZipFile
+        # For large files there is a second record, and before the end a locator that says where.
+        # zipfile believes the record before the locator, from Python 3.14 on the one that the
+        # locator names; nothing else counts, so that neither can be hidden by another.
+        beside = named = None
+        locator = at - LOCATOR_BYTES
+        if locator >= 0 and tail.startswith(b"PK\6\7", locator):
+            beside = _table_of(tail[max(0, locator - LARGE_BYTES) : locator])
+            place = struct.unpack_from("<Q", tail, locator + 8)[0]
+            if place < size:
+                file.seek(place)
+                named = _table_of(file.read(LARGE_BYTES))
     table = struct.unpack_from("<L", tail, at + 12)[0]
-    large = tail.rfind(b"PK\6\6", 0, at)
-    # Where there is a second record for large files, zipfile believes that one.
-    if large >= 0:
-        table = max(table, struct.unpack_from("<Q", tail, large + 40)[0])
-    if table > most:
+    if beside is not None and table == 0xFFFFFFFF:
+        table = 0  # "see the second record", which every Python does then
+    if max(table, beside or 0, named or 0) > most:
         raise LookalikeError(
             "The zip file holds far too many files to be taken at once. Make several smaller ones."
         )
+
+
+def _table_of(record: bytes) -> int | None:
+    """Return the bytes of the table as a record for large files has them; None when it is none."""
+    if len(record) < LARGE_BYTES or not record.startswith(b"PK\6\6"):
+        return None
+    return int(struct.unpack_from("<Q", record, 40)[0])
 
 
 def _name_of(entry: zipfile.ZipInfo) -> str:

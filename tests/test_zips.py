@@ -145,6 +145,55 @@ def test_a_second_record_cannot_hide_a_large_table(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out", ZipBounds())
 
 
+def as_for_large_files(
+    archive: Path, size: int | None = None, locator_to: int | None = None, extra: bytes = b""
+) -> bytes:
+    """Return a zip with a second record, and the first one saying so, as Go and Node write it.
+
+    Args:
+        size: what the second record says of the table; None for the truth.
+        locator_to: where the locator says that the second record is; None for the truth.
+        extra: bytes between the second record and its locator.
+    """
+    raw = archive.read_bytes()
+    at = raw.rfind(b"PK\5\6")
+    count, true_size, offset = struct.unpack_from("<HLL", raw, at + 10)
+    size = true_size if size is None else size
+    fields = (44, 45, 45, 0, 0, count, count, size, offset)
+    record = struct.pack("<4sQHHLLQQQQ", b"PK\6\6", *fields)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, at if locator_to is None else locator_to, 1)
+    full = (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+    end = struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, *full, 0)
+    return raw[:at] + record + extra + locator + end
+
+
+def test_a_zip_that_leaves_its_sizes_to_the_second_record_is_unpacked(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {"a.png": PICTURE})
+    archive.write_bytes(as_for_large_files(archive))
+    unpack(archive, tmp_path / "out", ZipBounds())
+    assert taken(tmp_path / "out") == {"a.png": PICTURE}
+
+
+def test_no_record_can_hide_a_large_table_behind_another(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {"a.png": PICTURE})
+    good = as_for_large_files(archive)
+    large = struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, 2**31, 0)
+    hostile = {
+        "it is large itself": as_for_large_files(archive, size=2**31),
+        "the one that the locator names": large + as_for_large_files(archive, locator_to=0),
+        # Python up to 3.13 finds no second record there, and believes the first.
+        "the first": as_for_large_files(archive, extra=b"12345678"),
+        "a comment with a small one": good.replace(b"PK\6\7", b"none")[:-2]
+        + struct.pack("<H", 56)
+        + large.replace(struct.pack("<Q", 2**31), struct.pack("<Q", 47)),
+    }
+    for name, raw in hostile.items():
+        archive.write_bytes(raw)
+        with pytest.raises(LookalikeError, match=r"far too many files"):
+            unpack(archive, tmp_path / "out", ZipBounds())
+            pytest.fail(name)
+
+
 def test_a_damaged_entry_costs_only_itself(tmp_path: Path) -> None:
     archive = make(tmp_path / "x.zip", {"a.png": b"first" * 400, "b.png": PICTURE})
     raw = bytearray(archive.read_bytes())
