@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from retrieval.images import is_passed_over
+
 MAX_BYTES = 64 * 2**20
 MAX_COLUMNS = 40
 MAX_TEXT = 2_000  # characters of one value
@@ -87,9 +89,9 @@ def captioned(path: str, folder_label: str, captions: Mapping[str, Caption]) -> 
 
 def _find_tables(root: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_passed_over(name))
         for name in sorted(names):
-            if name.lower().endswith(".csv") and not name.startswith("."):
+            if name.lower().endswith(".csv") and not is_passed_over(name):
                 path = Path(parent, name)
                 if not path.is_symlink():
                     yield path

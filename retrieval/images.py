@@ -30,6 +30,15 @@ SUFFIXES = frozenset(
         *("bmp", "dib", "heic", "heif", "hif", "avif"),
     )
 )
+# Folders of systems, in small letters: their bins, whose photos somebody has deleted, the small
+# copies and the snapshots that network drives keep, and what a repair of a disk has found.
+# `retrieval/pages/library.js` has the same ones.
+SYSTEM_FOLDERS = frozenset(
+    (
+        *("$recycle.bin", "system volume information", "lost+found"),
+        *("@eadir", "#recycle", "#snapshot", "@recycle"),
+    )
+)
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
@@ -88,19 +97,24 @@ class Preprocessing:
             raise ValueError(f"a side of {self.side} cannot be mirrored below {self.mirrored}")
 
 
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder of that name is nobody's picture: hidden, or the system's own."""
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
+
+
 def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """Yield the picture files below `folder`, sorted within each folder.
 
     Suffixes count in any case; hidden files and folders (`._IMG_1.jpg`, `.thumbnails`) are passed
-    over; a symbolic link counts only when it is a file that lies inside `folder`. Folders that
-    cannot be read are handed to `on_error`.
+    over, and so are the system's own (`SYSTEM_FOLDERS`); a symbolic link counts only when it is a
+    file that lies inside `folder`. Folders that cannot be read are handed to `on_error`.
     """
     root = folder.resolve()
     for parent, folders, names in os.walk(folder, onerror=on_error):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_passed_over(name))
         for name in sorted(names):
             path = Path(parent, name)
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            if is_passed_over(name) or path.suffix.lower() not in SUFFIXES:
                 continue
             # realpath, since Path.resolve raises on a link to itself.
             if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):

@@ -8,7 +8,7 @@ from typing import Any
 
 from retrieval.captions import Caption, caption_key, parse_captions
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.images import SUFFIXES
+from retrieval.images import SUFFIXES, is_passed_over
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
 OWN = ".lookalike/thumbnails"  # below a URL, where its thumbnails are
@@ -58,7 +58,7 @@ class Bucket:
         return {
             name: (int(found[path].get("size") or 0), _time_of(found[path]))
             for name, path in names.items()
-            if name and not any(part.startswith(".") for part in name.split("/"))
+            if name and not any(map(is_passed_over, name.split("/")))
         }
 
     def captions(self, names: Mapping[str, object]) -> dict[str, Caption]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.images import SUFFIXES
+from retrieval.images import SUFFIXES, is_passed_over
 
 CHUNK = 2**20
 # What zipfile and the unpackers below it raise at broken bytes, beside OSError without a number.
@@ -207,9 +207,8 @@ def _name_of(entry: zipfile.ZipInfo) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/")) or (
-        name.startswith("__MACOSX/")
-    )
+    parts = (part for part in name.split("/") if part not in (".", ".."))
+    return any(map(is_passed_over, parts)) or name.startswith("__MACOSX/")
 
 
 def _checked(entry: zipfile.ZipInfo, name: str) -> PurePosixPath | None:

@@ -46,6 +46,8 @@ def test_what_is_not_meant_for_us_says_nothing(text: str) -> None:
 def test_file_names_are_relative_to_the_table(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
     (tmp_path / "cats" / "all.csv").write_text("filename,label\nin/a.png,tom\n", encoding="utf-8")
+    (tmp_path / "#recycle").mkdir()
+    (tmp_path / "#recycle" / "old.csv").write_text("filename,label\nc.png,no\n", encoding="utf-8")
     (tmp_path / ".hidden.csv").write_text("filename,label\nb.png,no\n", encoding="utf-8")
     assert list(read_captions(tmp_path)) == ["cats/in/a.png"]
 

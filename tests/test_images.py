@@ -66,6 +66,13 @@ def test_hidden_files_and_folders_and_other_suffixes_are_passed_over(tmp_path: P
     assert found(tmp_path) == ["a.png"]
 
 
+def test_bins_and_other_folders_of_the_system_are_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "$RECYCLE.BIN/S-1/$R1.jpg", "System Volume Information/a.png")
+    touch(tmp_path, "trip/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "lost+found/b.png")
+    touch(tmp_path, "#recycle/c.png", "recycle/d.png")
+    assert found(tmp_path) == ["recycle/d.png"]
+
+
 def test_a_folder_that_is_called_like_a_picture_is_entered_and_not_taken_for_one(
     tmp_path: Path,
 ) -> None:

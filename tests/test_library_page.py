@@ -12,6 +12,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -28,6 +29,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("albums") / "Holiday <b>2024"
     save_hues(folder, {"sea/blue.png": 240, "sea/azure.png": 210, "日本 🐈/red 'x'.png": 0})
     (folder / "broken <i>.jpg").write_bytes(b"no")
+    save_hues(folder / "sea" / "@eaDir", {"SYNOPHOTO_THUMB_M.png": 240})
     (folder / "captions.csv").write_text("filename,label\nsea/azure.png,sky\n", encoding="utf-8")
     return folder
 
@@ -90,11 +92,15 @@ def page(browser: Browser, owned: str) -> Iterator[Page]:
 def test_a_folder_becomes_a_collection_that_is_searched_renamed_deleted_and_brought_back(
     page: Page, album: Path
 ) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(unquote(request.headers.get("x-name", ""))))
     add_folder(page, album)
     made = card(page, "Holiday <b>2024")
     expect(made.locator(".lk-good")).to_contain_text(
         "3 pictures ready, 1 could not be read.", timeout=SLOW
     )
+    assert any(path.endswith("/sea/blue.png") for path in sent)
+    assert not [path for path in sent if "@eaDir" in path]
     press(made, "Show which")
     expect(made.locator(".lk-table")).to_contain_text("broken <i>.jpg")
     with page.expect_download() as download:
@@ -337,6 +343,8 @@ def test_a_folder_dropped_from_the_file_manager_keeps_its_subfolders(
 ) -> None:
     # Under a name of its own, not to be taken for what another test has made of the album.
     folder = shutil.copytree(album, tmp_path / "Dropped")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(unquote(request.headers.get("x-name", ""))))
     zone = page.locator("#add-pictures").bounding_box()
     assert zone is not None
     session = page.context.new_cdp_session(page)
@@ -346,5 +354,7 @@ def test_a_folder_dropped_from_the_file_manager_keeps_its_subfolders(
         session.send("Input.dispatchDragEvent", place)
     made = card(page, "Dropped")
     expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    assert "Dropped/sea/blue.png" in sent
+    assert not [path for path in sent if "@eaDir" in path]
     press(made, "Show pictures")
     expect(made.get_by_label("Mark 日本 🐈/red 'x'.png")).to_be_visible()

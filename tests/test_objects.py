@@ -57,6 +57,7 @@ def test_a_bucket_is_indexed_searched_and_followed(
     url = "s3://photos/trip"
     put = bucket.put_object
     put(Bucket="photos", Key="trip/broken.jpg", Body=b"words")
+    put(Bucket="photos", Key="trip/a/@eaDir/0.png", Body=encode(by_hue(10), "PNG"))
     put(Bucket="photos", Key="trip/a/labels.csv", Body=b"filename,label\n0.png,special\n")
     assert main(["index", url, *options]) == 0
     assert "trip: 10 pictures ready, 1 could not be read" in capsys.readouterr().out

@@ -3,6 +3,9 @@
 (() => {
   const SUFFIXES =
     /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|bmp|dib|hei[cf]|hif|avif|zip|csv|lookalike)$/i;
+  // The folders that `retrieval.images` passes over: of the system, and hidden ones.
+  const PASSED_OVER =
+    /^(\..*|\$recycle\.bin|system volume information|lost\+found|@eadir|#recycle|#snapshot|@recycle)$/i;
   const AT_ONCE = 3;
   let tell = null; // hands an upload on to the page
   let sending = null; // what is under way, so that it can be stopped
@@ -50,7 +53,7 @@
   };
 
   const walk = async (entry, path, found) => {
-    if (entry.name.startsWith(".")) return;
+    if (PASSED_OVER.test(entry.name)) return;
     if (entry.isDirectory) {
       for (const child of await readAll(entry.createReader())) {
         await walk(child, `${path}${entry.name}/`, found);
@@ -72,8 +75,9 @@
 
   const chosen = (files) =>
     [...files]
-      .filter((file) => SUFFIXES.test(file.name) && !file.name.startsWith("."))
-      .map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+      .map((file) => ({ file, path: file.webkitRelativePath || file.name }))
+      .filter(({ path }) => SUFFIXES.test(path))
+      .filter(({ path }) => !path.split("/").some((part) => PASSED_OVER.test(part)));
 
   // --- Sending -----------------------------------------------------------------------------------
   const post = async (address, options) => {
