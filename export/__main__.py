@@ -79,10 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         "--layer",
         choices=("fc1", "fc2", "pool5"),
         default="fc2",
-        help="the layer to cut after (fc2: 4096 numbers, as in the paper)",
+        help="the layer to cut after (default: fc2, 4096 numbers, as in the paper)",
     )
     parser.add_argument(
-        "--pool", choices=("mean", "gem"), default="mean", help="how pool5 becomes 512 numbers"
+        "--pool",
+        choices=("mean", "gem"),
+        default="mean",
+        help="how pool5 becomes 512 numbers (default: mean)",
     )
     parser.add_argument(
         "--weights",
@@ -92,7 +95,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a state dict in torchvision's names, .pth or .safetensors, in one or several files "
         "(default: ImageNet's, downloaded by torchvision, 528 MB)",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the .onnx file to write")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the .onnx file to write (default: assets/models/vgg16-LAYER.onnx)",
+    )
     parser.add_argument("--name", help="what the page calls the model")
     parser.add_argument(
         "--side", type=int, default=224, help="pixels a side that the network sees (default 224)"
@@ -101,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fit",
         choices=("crop", "squash"),
         default="crop",
-        help="cut the square out of the centre, or press the whole picture into it",
+        help="cut the square out of the centre, or press the whole picture into it (default: crop)",
     )
     parser.add_argument(
         "--mirror-small",

@@ -22,30 +22,8 @@ Killed, the same command goes on from its last checkpoint. The results lie in th
 `vgg16.safetensors`, folded, for `python -m export --layer pool5 --pool gem --half --weights FILE`,
 and `vgg16-start.safetensors`, with batch normalisation and heads, for another `--start`.
 
-On a machine that takes at most 64 MiB a call, gives back files of at most 16 MiB and ends a command
-after 10 minutes, the data go in pieces, and training goes on in a second call. The repository's own
-files count too, and nearly all of their size is `assets/`, which training does not read: the first
-line takes it out of the way (not yet tried on such a machine). Once, in the repository's root:
-
-    git sparse-checkout set --no-cone '/*' '!/assets'
-    mkdir -p .git/info; echo /.piece/ >> .git/info/exclude
-    D=../shared/data; P=/var/tmp/pieces; mkdir -p $P
-    tar -cf - -C $D photos teacher corel1k | split -b 25m -d - $P/data-    # six of them
-
-Then for each piece a call with carry=[".piece"], one right after the other, as the machine is kept
-for 30 seconds only:
-
-    rm -rf .piece; mkdir .piece; mv $P/data-00 .piece/                     # here
-    mkdir -p /tmp/pieces && cp .piece/* /tmp/pieces/                       # the call's command
-
-and after the last, twice or three times until it says that it has finished:
-
-    mkdir -p /tmp/data && cat /tmp/pieces/data-* | tar -xf - -C /tmp/data &&
-        timeout 560 python3 -m export train --minutes 18 --save-every 1 \
-            --data /tmp/data --run /tmp/run --parts $OUT
-
-`vgg16-1of2.safetensors` and `vgg16-2of2.safetensors` come back; `--weights` takes both at once.
-`git sparse-checkout disable` brings `assets/` back.
+--parts FOLDER lays the results there too, in files under 16 MiB each. `.ci/lent-gpu.md` tells how
+to train on a machine that takes the data only in pieces.
 
 Try --fp32 on a processor that does not multiply bfloat16 by itself (avx512_bf16 or amx_bf16 in
 /proc/cpuinfo). Forward and backward of the trunk at 64 pixels, batches of 64, pictures a second:

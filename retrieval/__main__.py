@@ -1,4 +1,4 @@
-"""The command `python -m retrieval`: index, search, evaluate and fit from a terminal."""
+"""The command `python -m retrieval`: collections, searches and measurements from a terminal."""
 
 import argparse
 import io
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     search = commands.add_parser(
         "search", parents=[common], help="find the pictures most similar to one"
     )
-    search.add_argument("picture", type=Path)
+    search.add_argument("picture", type=Path, help="the picture to search with")
     search.add_argument("-k", type=int, default=settings.RESULTS, help="how many (default 24)")
     search.add_argument("--name", help="the collection (default: the only one there is)")
     search.add_argument("--label", default="", help="only pictures with this label")
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     unpack = commands.add_parser(
         "unpack", parents=[common], help="open a collection that was packed elsewhere"
     )
-    unpack.add_argument("file", type=Path)
+    unpack.add_argument("file", type=Path, help="a .lookalike file")
     unpack.add_argument("--name", help="what to call it (default: as it was called)")
     unpack.set_defaults(command=_unpack)
 

@@ -32,9 +32,15 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "evaluate", parents=[common], help="measure how well classes (subfolders) are found"
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="pictures in a subfolder for each class, or with a CSV that names it",
+    )
     offer_floats(parser)
-    parser.add_argument("--queries", type=Path, help="ask these instead of leaving one out")
+    parser.add_argument(
+        "--queries", type=Path, metavar="FOLDER", help="ask these instead of leaving one out"
+    )
     parser.add_argument("--no-pca", action="store_true", help="rank by the features themselves")
     parser.add_argument(
         "--compare",

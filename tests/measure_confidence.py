@@ -1,0 +1,81 @@
+# ruff: noqa: T201  (it is a command, and prints)
+"""What the words of "how sure" are worth: `python -m tests.measure_confidence`.
+
+For each step of `retrieval.confidence.BOUNDS`: of the first 24 results of every picture of Corel-1k
+and of the shipped collection (itself left out), how many show its kind; and how near the best match
+is when Corel-1k is asked for kinds that it does not hold, those of CIFAR-10. The data lie in
+`../shared/data`, or where LOOKALIKE_DATA says; the bundled model and its PCA are measured.
+"""
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from retrieval import settings
+from retrieval.confidence import BOUNDS, Calibration, calibrate
+from retrieval.embedding import Embedder, open_embedder
+from retrieval.features import extract_files
+from retrieval.images import find_images
+from retrieval.ranking import rank
+from retrieval.reduction import Matrix
+
+K = 24
+DATA = Path(os.environ.get("LOOKALIKE_DATA") or settings.PROJECT.parent / "shared" / "data")
+STARTER = settings.ASSETS / "starter" / "pictures"
+
+
+def main() -> None:
+    """Measure, and print a line for each step."""
+    embedder = open_embedder(settings.BUNDLED_MODEL, settings.BUNDLED_PCA, gpu=False)
+    print(f"{embedder.describe()}, {embedder.extractor.provider}")
+    calibration, vectors = None, None
+    for name, folder in (("Corel-1k", DATA / "corel1k"), ("shipped pictures", STARTER)):
+        embeddings, kinds = embed(embedder, list(find_images(folder)))
+        own = calibrate(embeddings)
+        show(name, own, embeddings, np.array(kinds))
+        if calibration is None:
+            calibration, vectors = own, embeddings
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(DATA / "cifar10-part.zip") as archive:
+            archive.extractall(folder)
+        queries, _ = embed(embedder, list(find_images(next(Path(folder).glob("*/queries")))))
+    assert calibration is not None
+    assert vectors is not None
+    best = scores_of(rank(queries, vectors, 1)[1][:, 0], calibration)
+    said = ", ".join(f"{100 * (best < bound).mean():.0f} % below {bound}" for bound in BOUNDS)
+    print(f"Best match in Corel-1k for kinds that it does not hold: {said}")
+
+
+def scores_of(similarities: Matrix, calibration: Calibration) -> Matrix:
+    """Return by how many spreads similarities exceed that of unrelated pictures."""
+    scores: Matrix = (similarities - calibration.middle) / calibration.spread
+    return scores
+
+
+def embed(embedder: Embedder, files: Sequence[Path]) -> tuple[Matrix, list[str]]:
+    """Return the embeddings `(n, k)` of pictures, and the names of the folders that they are in."""
+    features, read, _ = extract_files(files, embedder.extractor)
+    return embedder.project(features), [path.parent.name for path in read]
+
+
+def show(name: str, calibration: Calibration, vectors: Matrix, kinds: np.ndarray) -> None:
+    """Print which share of the results has the query's kind, between the bounds."""
+    ids, similarities = rank(vectors, vectors, K + 1)
+    others = ids != np.arange(len(vectors))[:, None]
+    same = (kinds[ids] == kinds[:, None])[others]
+    scores = scores_of(similarities, calibration)[others]
+    edges = (-np.inf, *BOUNDS, np.inf)
+    for low, high in zip(edges[::-1][1:], edges[::-1][:-1], strict=True):
+        inside = (scores >= low) & (scores < high)
+        print(
+            f"{name}, {low} to {high} spreads: {100 * same[inside].mean():.0f} % of "
+            f"{inside.sum():,} results show the query's kind"
+        )
+
+
+if __name__ == "__main__":
+    main()
