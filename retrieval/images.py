@@ -41,6 +41,10 @@ SYSTEM_FOLDERS = frozenset(
 )
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 
+# Pixels converted at one time. A large picture is held once as it was decoded and once as it is
+# wanted; the steps between need several times that, but only of a tile.
+TILE = 2**21
+
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
 
 SRGB = ImageCms.createProfile("sRGB")
@@ -155,7 +159,8 @@ def open_picture(
     Args:
         source: a file, or a file's bytes.
         at_least: how many pixels the short side needs; a picture that is much larger is decoded
-            at a reduced scale that keeps at least this many. None decodes in full.
+            at a reduced scale that keeps at least this many, or half of them where the picture is
+            very long. None decodes in full.
         max_pixels: the largest width x height that is decoded.
 
     Raises:
@@ -206,16 +211,29 @@ def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
         exif = _exif_of(image)
         image.load()
         icc = image.info.get("icc_profile")
+        taken = _taken(exif)
         # Not ImageOps.exif_transpose: it writes the EXIF anew, and stumbles over what cameras put
         # there. Pillow has turned a TIFF by now, and pillow-heif HEIC, and they have said so.
         turn = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
-        upright = image if turn is None else image.transpose(turn)
-        if at_least is not None and (factor := min(upright.size) // (2 * at_least)) > 1:
-            # Averaging over whole blocks first leaves little for the costly resizing that follows.
-            upright = _to_8_bit(upright).reduce(factor)
+        upright = image
+        if turn is not None:
+            upright = image.transpose(turn)
+            image.close()  # its memory, of which a large picture needs much
         if turn in SIDEWAYS:
             width, height = height, width
-        return Picture(_to_rgb(upright, icc), width, height, _taken(exif))
+        factor = 1 if at_least is None else _reduction(upright.size, at_least)
+        return Picture(_to_rgb(upright, factor, icc), width, height, taken)
+
+
+def _reduction(size: tuple[int, int], at_least: int) -> int:
+    """Return by how much a picture is reduced, by averaging over whole blocks.
+
+    That leaves little for the costly resizing that follows, and twice the pixels that are needed.
+    Of a panorama the long side would stay large, so that counts too, down to half of what the short
+    side needs: what a network looks at (see `scale_for`).
+    """
+    short, long = min(size), max(size)
+    return max(1, short // (2 * at_least), min(long // (8 * at_least), 2 * short // at_least))
 
 
 def _exif_of(image: Image.Image) -> Image.Exif:
@@ -234,44 +252,106 @@ def _taken(exif: Image.Exif) -> str | None:
         return None
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale greyscale of 16 or 32 bits to 8, and resolve palettes, so that pixels can be averaged.
+def _to_rgb(image: Image.Image, factor: int, icc: bytes | None) -> Image.Image:
+    """Reduce a picture by a whole factor, and make it RGB of 8 bits in sRGB, laid on white."""
+    profile = _foreign_profile(icc)
+    if image.mode == "RGB" and factor == 1 and not profile and not image.has_transparency_data:
+        return image
+    scale = _scale_of(image)
+    if image.width * image.height <= TILE:
+        return _tile_to_rgb(image, scale, factor, profile)
+    width, height = (-(-side // factor) for side in image.size)
+    whole = Image.new("RGB", (width, height))
+    for left, top, tile in _tiles(image, factor):
+        part = _tile_to_rgb(tile, scale, factor, profile)
+        whole.paste(part, (left // factor, top // factor))
+        whole.info = part.info
+    return whole
 
-    Pillow's own conversion clips 16-bit values at 255, which turns such pictures white.
+
+def _tiles(image: Image.Image, multiple: int = 1) -> Iterator[tuple[int, int, Image.Image]]:
+    """Yield the left and top of each part of a picture, and the part: so many pixels each, or more.
+
+    Args:
+        multiple: no block of so many pixels' side is cut, counted from the left and the top.
     """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
-        top = float(values.max(initial=0))
-        bottom = min(float(values.min(initial=0)), 0.0)
-        if image.mode == "F":
-            white = 1.0 if top <= 1 else max(top, 255.0)
-        else:
-            white = 255.0 if top <= 255 and image.mode == "I" else 65535.0
-        scaled = (values - bottom) * (255 / (max(white, top) - bottom))
-        return Image.fromarray(scaled.round().astype(np.uint8))
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if image.mode == "1":
-        return image.convert("L")
-    return image
+
+    def step(pixels: int) -> int:
+        return max(1, pixels // multiple) * multiple
+
+    width, height = image.size
+    columns = width if width <= TILE else step(TILE)
+    rows = step(TILE // columns)
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            right, bottom = min(left + columns, width), min(top + rows, height)
+            yield left, top, image.crop((left, top, right, bottom))
 
 
-def _to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    image = _to_8_bit(image)
+def _scale_of(image: Image.Image) -> tuple[float, float] | None:
+    """Return what is black in greyscale of 16 or 32 bits, and how much a step is of 8 bits.
+
+    None for other pictures. Pillow's own conversion clips 16-bit values at 255, which turns such
+    pictures white.
+    """
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return None
+    top = bottom = 0.0
+    for _, _, tile in _tiles(image):
+        values = _values(tile)
+        top = max(top, float(values.max(initial=0)))
+        bottom = min(bottom, float(values.min(initial=0)))
+    if image.mode == "F":
+        white = 1.0 if top <= 1 else max(top, 255.0)
+    else:
+        white = 255.0 if top <= 255 and image.mode == "I" else 65535.0
+    return bottom, 255 / (max(white, top) - bottom)
+
+
+def _values(image: Image.Image) -> npt.NDArray[np.float32]:
+    return np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+
+
+def _tile_to_rgb(
+    image: Image.Image,
+    scale: tuple[float, float] | None,
+    factor: int,
+    profile: ImageCms.ImageCmsProfile | None,
+) -> Image.Image:
+    """Do what `_to_rgb` does with a part, several times as large in between."""
+    # Palettes are resolved first, so that pixels can be averaged.
+    if scale is not None:
+        bottom, step = scale
+        image = Image.fromarray(((_values(image) - bottom) * step).round().astype(np.uint8))
+    elif image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    if factor > 1:
+        image = image.reduce(factor)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, "white")
         image = Image.alpha_composite(canvas, rgba).convert("RGB")
-    if icc and image.mode in ("RGB", "CMYK"):
+    if profile and image.mode in ("RGB", "CMYK"):
         try:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-            if "sRGB" not in ImageCms.getProfileDescription(profile):
-                converted = ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB")
-                if converted is not None:
-                    return converted
+            converted = ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB")
+            if converted is not None:
+                return converted
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass  # A broken profile costs a little colour, not the picture.
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _foreign_profile(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
+    """Return an embedded profile that is not sRGB; None for one that is, is broken, or for none."""
+    if not icc:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return None if "sRGB" in ImageCms.getProfileDescription(profile) else profile
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
 
 
 def crop(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:

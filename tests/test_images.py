@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import subprocess
 import sys
 import tempfile
 import tracemalloc
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from retrieval import images
 from retrieval.errors import PictureError
 from retrieval.images import (
     Preprocessing,
@@ -24,6 +26,7 @@ from retrieval.images import (
     preprocess,
     thumbnail,
 )
+from retrieval.settings import PROJECT
 from tests.made import by_hue, encode, need, noise
 
 IMAGENET = Preprocessing(side=224, fit="crop", interpolation="bilinear", resize=256)
@@ -540,6 +543,135 @@ def test_decoding_at_a_reduced_scale_hardly_changes_what_the_network_sees(kind: 
     difference = preprocess(reduced.image, IMAGENET).astype(int) - preprocess(full.image, IMAGENET)
     assert np.abs(difference).mean() < 1.5
     assert np.abs(difference).max() <= 8
+
+
+def static(mode: str, size: tuple[int, int] = (101, 67)) -> Image.Image:
+    """Return a picture of which no two pixels are alike."""
+    values = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    return Image.fromarray(values).convert(mode)
+
+
+def levels(dtype: str, low: float, high: float) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(4).uniform(low, high, (67, 101)).astype(dtype))
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+PALETTE = static("RGB").quantize(64)
+
+
+@pytest.mark.parametrize("at_least", [None, 6, 16], ids=["in full", "a fifth", "a half"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(static("RGB"), "PNG", exif=turned()),
+        encode(static("RGB"), "PNG", icc_profile=swapped_profile()),
+        encode(static("RGBA"), "PNG", icc_profile=swapped_profile(), exif=turned()),
+        encode(static("LA"), "PNG"),
+        encode(static("1"), "PNG"),
+        encode(static("CMYK"), "TIFF"),
+        encode(PALETTE, "PNG", transparency=3),
+        encode(PALETTE, "PNG", transparency=bytes(range(0, 256, 4))),
+        encode(levels("uint16", 0, 60_000), "PNG"),
+        encode(levels(">u2", 0, 60_000), "TIFF"),
+        encode(levels("int32", -500, 90_000), "TIFF"),
+        encode(levels("float32", -3, 700), "TIFF"),
+    ],
+    ids=[
+        "turned",
+        "another profile",
+        "alpha, another profile, turned",
+        "grey and alpha",
+        "one bit",
+        "CMYK",
+        "palette, one colour transparent",
+        "palette and alpha",
+        "16 bits",
+        "16 bits, big-endian",
+        "32 bits",
+        "float",
+    ],
+)
+def test_a_large_picture_is_converted_in_tiles_to_the_very_same_pixels(
+    data: bytes, at_least: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = np.asarray(open_picture(data, at_least).image)
+    for pixels in (900, 60):  # strips of whole rows, and parts of rows
+        monkeypatch.setattr(images, "TILE", pixels)
+        assert np.array_equal(np.asarray(open_picture(data, at_least).image), whole)
+
+
+def test_all_tiles_of_a_grey_picture_have_one_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(-500, 90_000, (40, 30)).astype(np.int32)
+    monkeypatch.setattr(images, "TILE", 100)
+    opened = open_picture(encode(Image.fromarray(values), "TIFF")).image
+    low, high = values.min(), values.max()
+    expected = ((values.astype(np.float32) - low) * (255 / (high - low))).round()
+    assert np.array_equal(np.asarray(opened)[..., 1], expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "reduced"),
+    [
+        ((2048, 512), (1024, 256)),  # up to 4:1 the short side alone decides
+        ((2100, 255), (1050, 128)),  # a panorama, whose long side is much more than anybody sees
+        ((8000, 100), (8000, 100)),  # its short side is hardly what a network looks at
+        ((60, 8000), (60, 8000)),
+    ],
+    ids=str,
+)
+def test_the_long_side_of_a_panorama_counts_too(
+    size: tuple[int, int], reduced: tuple[int, int]
+) -> None:
+    picture = open_picture(encode(by_hue(0, size), "PNG"), at_least=128)
+    assert picture.image.size == reduced
+    assert (picture.width, picture.height) == size
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+from retrieval.images import open_picture
+from tests.memory import peak_megabytes
+at_least = int(sys.argv[2]) or None
+open_picture(Path(sys.argv[1]).with_suffix(".small.png"), 8)  # what is loaded once
+before = peak_megabytes()
+picture = open_picture(Path(sys.argv[1]), at_least)
+print(peak_megabytes() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others round the memory of a process")
+@pytest.mark.parametrize(
+    ("mode", "size", "at_least", "copies"),
+    [
+        # How many times the picture as it was decoded: itself, its upright copy, the result.
+        ("I;16", (6000, 4000), 640, 1),  # 48 MB
+        ("RGBA", (16_000, 1_270), 640, 1.25),  # 81 MB; the rest likewise
+        ("RGBA", (4500, 4500), 0, 2),
+        ("RGBA turned", (4500, 4500), 0, 2),
+        ("P", (9000, 9000), 640, 1),
+    ],
+    ids=["16 bits", "a panorama with alpha", "alpha in full", "alpha, turned", "palette"],
+)
+def test_a_large_picture_takes_little_more_memory_than_its_pixels(
+    mode: str, size: tuple[int, int], at_least: int, copies: float, tmp_path: Path
+) -> None:
+    for name, (width, height) in {"a.png": size, "a.small.png": (9, 9)}.items():
+        image = Image.new(mode.split()[0], (width, height), 1 if mode == "P" else None)
+        if mode.startswith("RGBA"):
+            image.paste((9, 99, 200, 128), (0, 0, width // 2, height))
+        if mode == "P":
+            image.putpalette([255, 0, 0, 0, 0, 255])
+        image.save(tmp_path / name, exif=turned() if "turned" in mode else b"", compress_level=1)
+    command = [sys.executable, "-c", MEASURED, str(tmp_path / "a.png"), str(at_least)]
+    megabytes = float(subprocess.check_output(command, cwd=PROJECT, text=True))
+    decoded = size[0] * size[1] * {"I;16": 2, "P": 1}.get(mode, 4) / 2**20
+    assert megabytes < copies * decoded + 70  # for the tiles
 
 
 # --- shaping ---
