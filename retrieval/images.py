@@ -215,7 +215,7 @@ def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
         # Not ImageOps.exif_transpose: it writes the EXIF anew, and stumbles over what cameras put
         # there. Pillow has turned a TIFF by now, and pillow-heif HEIC, and they have said so.
         turn = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
-        upright = image
+        upright: Image.Image = image
         if turn is not None:
             upright = image.transpose(turn)
             image.close()  # its memory, of which a large picture needs much

@@ -4,6 +4,8 @@ The plain self-test ranks the embeddings that the collection keeps, so it needs 
 settings need the features before the PCA, which no collection keeps: they are computed anew.
 """
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +28,7 @@ from retrieval.reduction import Matrix, Reduction, load_pca
 from retrieval.search import Searcher
 
 BATCH = 8
+EACH = 10  # pictures of a class that a sample has at least, where the class has as many
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,35 @@ class Labels:
         by_class = np.argsort(np.asarray(self.labelled.labels), kind="stable")
         chosen = by_class[np.linspace(0, len(by_class), n, endpoint=False).astype(int)]
         return np.sort(chosen)
+
+    def sample(self, n: int) -> Integers | None:
+        """Return at most `n` rows that can be queries and collection; None when all of them can.
+
+        A picture can only find others of its class that are in the sample too. So where there are
+        many classes, some are drawn, always the same, rather than a picture or two of each of them,
+        and none of a single picture, unless there is nothing else to tell a class from. Of each as
+        many pictures are taken as fit, of all equally.
+        """
+        labels = np.asarray(self.labelled.labels)
+        if len(labels) <= n:
+            return None
+        _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        drawn = np.random.default_rng(0).permutation(len(sizes))
+        single = sizes[drawn] < 2
+        drawn = drawn[~single] if (~single).sum() > 1 else drawn[np.argsort(single, kind="stable")]
+        fit = int(np.searchsorted(np.cumsum(np.minimum(sizes[drawn], EACH)), n, side="right"))
+        drawn = drawn[: max(2, fit)]
+        each = bisect_right(
+            range(1, int(sizes.max()) + 1),
+            n,
+            key=lambda most: int(np.minimum(sizes[drawn], most).sum()),
+        )
+        chosen = []
+        for one in drawn:
+            rows = np.flatnonzero(classes == one)
+            taken = min(len(rows), max(1, each))
+            chosen.append(rows[np.linspace(0, len(rows), taken, endpoint=False).astype(int)])
+        return np.sort(np.concatenate(chosen))
 
     def notes(self) -> dict[str, str]:
         """Return what the protocol has to say of pictures that take no part."""
@@ -121,7 +153,7 @@ def compare_settings(
         LookalikeError: when the setting cannot be had, or a test would say nothing.
     """
     labels = read_labels(searcher)
-    rows = labels.spread(most)
+    rows = labels.sample(most)
     chosen = range(len(labels.pictures)) if rows is None else rows.tolist()
     pictures = [labels.pictures[row] for row in chosen]
     sources, origin = sources_of(searcher.collection, pictures)
@@ -143,7 +175,11 @@ def compare_settings(
         features.append(np.concatenate(parts))
     notes = {**labels.notes(), "features": f"computed anew from {origin}"}
     if rows is not None:
-        notes["sample"] = f"{len(pictures):,} of {len(labels.pictures):,}, spread over the classes"
+        taken, known = Counter(one.label for one in pictures), set(labels.labelled.labels)
+        notes["sample"] = (
+            f"{len(pictures):,} of {len(labels.pictures):,} pictures: {len(taken):,} of "
+            f"{len(known):,} classes, at most {max(taken.values()):,} pictures of each"
+        )
     test = SelfTest(
         Labelled(embed(features[0], kept), tuple(one.label for one in pictures)),
         None,

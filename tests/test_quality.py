@@ -1,6 +1,7 @@
 """The self-test of a served collection, and other settings on its pictures."""
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +14,17 @@ from retrieval.collection import Collection
 from retrieval.compare import Comparison, Setting
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
+from retrieval.evaluation import Labelled
 from retrieval.indexing import index_folder
 from retrieval.quality import (
+    Labels,
     Progress,
     compare_settings,
     plan_test,
     read_labels,
     settings_for,
 )
+from retrieval.records import PictureRecord
 from retrieval.search import Searcher
 from tests.made import mean_colour, save_hues
 
@@ -125,8 +129,63 @@ def test_where_the_originals_are_gone_the_thumbnails_serve_and_the_protocol_says
 def test_a_comparison_is_bounded_and_says_of_how_many(with_pca: Searcher) -> None:
     steps, found = run(with_pca, Setting(whitening=1), most=6)
     assert steps[-1].total == 6
-    assert found.second.protocol["sample"] == "6 of 12, spread over the classes"
+    assert found.second.protocol["sample"] == (
+        "6 of 12 pictures: 2 of 2 classes, at most 3 pictures of each"
+    )
     assert found.first.asked.count("red") == 3
+
+
+def test_of_many_small_classes_some_are_compared_whole(tiny_files: Path, tmp_path: Path) -> None:
+    products = {f"{kind}/{i}.png": 9 * kind + 2 * i for kind in range(40) for i in range(3)}
+    embedder = open_embedder(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    _, found = run(served(tmp_path / "served", products, embedder), Setting(pca=False), most=30)
+    assert set(Counter(found.first.asked).values()) == {3}
+    assert found.first.overall["mAP"].mean > 50
+    assert found.second.protocol["sample"] == (
+        "30 of 120 pictures: 10 of 40 classes, at most 3 pictures of each"
+    )
+    assert "without a relevant picture" not in found.second.protocol
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "sampled"),
+    [
+        ([3] * 1000, 1000, [3] * 333),
+        ([1000] * 10, 1000, [100] * 10),
+        ([100] * 100, 1000, [10] * 100),
+        ([1990, 10], 1000, [990, 10]),
+        ([900, *[1] * 300], 1000, [700, *[1] * 300]),
+        ([*[3] * 100, *[1] * 900], 1000, [3] * 100),
+        ([5000, *[1] * 9], 1000, [991, *[1] * 9]),
+        ([3] * 5, 15, None),
+        ([3] * 5, 3, [1, 1]),
+    ],
+    ids=[
+        "products",
+        "few and large",
+        "many and large",
+        "one small",
+        "one, and others of one picture",
+        "some, and others of one picture",
+        "one large",
+        "all fit",
+        "hardly any",
+    ],
+)
+def test_a_sample_has_pictures_that_can_find_each_other(
+    sizes: list[int], most: int, sampled: list[int] | None
+) -> None:
+    names = tuple(f"{kind}" for kind, size in enumerate(sizes) for _ in range(size))
+    pictures = tuple(PictureRecord(i, "", name, 1, 1, 1, None, "") for i, name in enumerate(names))
+    labels = Labels(pictures, Labelled(np.zeros((len(names), 1), np.float32), names), 0)
+    rows = labels.sample(most)
+    if sampled is None:
+        assert rows is None
+        return
+    assert rows is not None
+    assert len(set(rows.tolist())) == len(rows) <= most
+    assert sorted(Counter(names[row] for row in rows).values()) == sorted(sampled)
+    assert np.array_equal(rows, labels.sample(most))
 
 
 def test_another_model_is_run_over_the_same_pictures(
