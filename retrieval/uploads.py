@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, explain_os_error
@@ -23,6 +23,7 @@ LOOK_BYTES = 16 * 2**20  # that may come between two looks at what is free
 OPEN = 8  # uploads under way of one visitor
 OPEN_IN_ALL = 64
 MAX_UNPACKED_BYTES = 40 * 2**30  # of all zips of an upload
+MAX_LEFT_OUT = 10_000  # files of an upload whose names are kept with the reason
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,19 @@ class Upload:
     touched: float = field(default_factory=time.monotonic)
     files: int = 0
     bytes: int = 0
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Note a file that cannot be taken; the others can.
+
+        Raises:
+            LookalikeError: when there are too many of them to be remembered.
+        """
+        if len(self.left_out) >= MAX_LEFT_OUT:
+            raise LookalikeError(
+                f"More than {MAX_LEFT_OUT:,} of these files cannot be taken. {why}"
+            )
+        self.left_out.append((name[:200], why))
 
 
 @dataclass
@@ -120,26 +134,49 @@ class Uploads:
     def receiving(self, name: str, visitor: str, filename: str) -> Iterator["Receiver"]:
         """Yield what takes the bytes of one file; the file counts when all of them have come.
 
+        One that is too large, or has no name that can be kept, is left out: its bytes are dropped,
+        and `take` tells of it.
+
         Raises:
-            LookalikeError: when there is no such upload, the name is none, or it is too much.
+            LookalikeError: when there is no such upload, or all of it is too much.
         """
         upload = self._find(name, visitor)
         relative = storable(filename)
         if relative is None:
-            raise LookalikeError(f"{filename[:80]} is not a name that can be kept. Rename it.")
+            yield Receiver(upload, None, upload.bounds.bytes)
+            upload.leave_out(filename, "This is not a name that can be kept. Rename the file.")
+            return
         path = upload.folder / "files" / relative
         part = upload.folder / f"{secrets.token_hex(8)}.part"
+        most = _bound_of(relative, upload.bounds)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _require_room(part.parent)
             with part.open("wb") as file:
-                yield Receiver(upload, file.write, _bound_of(path, upload.bounds), relative.name)
-            os.replace(part, free_name(path))
+                receiver = Receiver(upload, file.write, most)
+                yield receiver
+            if receiver.received > most:
+                upload.leave_out(filename, _too_large(most))
+            else:
+                os.replace(part, free_name(path))
         except OSError as error:
             raise explain_os_error(error, relative.name) from error
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
+
+    def leave_out(self, name: str, visitor: str, filename: str, size: int) -> None:
+        """Note a file that was not sent since it has so many bytes, more than one may have.
+
+        Raises:
+            LookalikeError: when there is no such upload, or the file could have been taken.
+        """
+        upload = self._find(name, visitor)
+        most = _bound_of(PurePosixPath(filename), upload.bounds)
+        if size <= most:
+            raise LookalikeError("Reload the page and try again.")
+        upload.touched = time.monotonic()
+        upload.leave_out(filename, _too_large(most))
 
     def bundle(self, name: str, visitor: str) -> Path | None:
         """Return the packed collection that was uploaded, when it was one."""
@@ -180,7 +217,7 @@ class Uploads:
         self, upload: Upload, collection: Collection, folder: Path, strip: bool, most: int
     ) -> Taken:
         staged = upload.folder / "files"
-        taken = Taken()
+        taken = Taken(skipped=list(upload.left_out))
         pictures = sorted(_unpacked(upload, staged, taken))
         tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
         top = next(iter(tops)) if len(tops) == 1 else ""
@@ -244,16 +281,18 @@ class Receiver:
     """Takes the bytes of one file, no more than are allowed."""
 
     upload: Upload
-    into: Callable[[bytes], int]
+    into: Callable[[bytes], int] | None  # None drops them
     most: int
-    name: str
     received: int = 0
 
     def write(self, chunk: bytes) -> None:
-        """Take some bytes.
+        """Take some bytes; of a file that is too large the rest is dropped.
+
+        It is read all the same: a browser that is answered in the middle of a file takes it for a
+        lost connection.
 
         Raises:
-            LookalikeError: when the file or the upload is too large.
+            LookalikeError: when the upload is too large.
         """
         if not self.received:
             self.upload.files += 1
@@ -263,13 +302,14 @@ class Receiver:
         self.upload.bytes += len(chunk)
         self.upload.touched = time.monotonic()
         bounds = self.upload.bounds
-        if self.received > self.most:
-            raise LookalikeError(
-                f"{self.name} is larger than {_size(self.most)}. Save a smaller copy."
-            )
         if self.upload.bytes > bounds.bytes or self.upload.files > bounds.files:
             raise LookalikeError(f"This is too much at once. {bounds.as_sentence()}")
-        self.into(chunk)
+        if self.into and self.received <= self.most:
+            self.into(chunk)
+
+
+def _too_large(most: int) -> str:
+    return f"The file is larger than {_size(most)}. Save a smaller copy."
 
 
 def _require_room(folder: Path) -> None:
@@ -335,7 +375,7 @@ def _place(
     return place  # a newer table takes the place of the older one
 
 
-def _bound_of(path: Path, bounds: UploadBounds) -> int:
+def _bound_of(path: PurePath, bounds: UploadBounds) -> int:
     return bounds.bytes if path.suffix.lower() in (".zip", BUNDLE) else bounds.file_bytes
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from tests.browser import running_app, watch
 from tests.made import by_hue, encode, noise, save_hues
@@ -209,6 +209,40 @@ def test_a_zip_is_dropped_and_what_is_wrong_in_it_is_named(page: Page) -> None:
     expect(card(page, "Zipped").locator(".lk-good")).to_contain_text("1 picture", timeout=SLOW)
     expect(page.locator(".lk-say")).to_contain_text("Left out (1):")
     expect(page.locator(".lk-say")).to_contain_text("leads out of the zip")
+
+
+def test_a_file_that_is_too_large_is_named_and_neither_sent_nor_the_end_of_the_others(
+    browser: Browser, hosted: str
+) -> None:
+    page = open_library(browser, hosted)
+    wrong = watch(page, hosted)
+    sizes: list[str] = []
+
+    def note(request: Request) -> None:
+        if "uploads/" in request.url:
+            sizes.append(request.headers.get("x-size", "sent"))
+
+    page.on("request", note)
+    page.evaluate(
+        """(data) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const transfer = new DataTransfer();
+          const huge = new Uint8Array(51 * 2 ** 20);
+          transfer.items.add(new File([huge], "huge <b>.tif", { type: "image/tiff" }));
+          transfer.items.add(new File([bytes], "small.png", { type: "image/png" }));
+          const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+          document.querySelector("#add-pictures").dispatchEvent(new DragEvent("drop", options));
+        }""",
+        base64.b64encode(encode(by_hue(20), "PNG")).decode(),
+    )
+    made = card(page, "My pictures")
+    expect(made.locator(".lk-good")).to_contain_text("1 picture", timeout=SLOW)
+    expect(page.locator(".lk-say")).to_contain_text("Left out (1):")
+    expect(page.locator(".lk-say")).to_contain_text("huge <b>.tif")
+    expect(page.locator(".lk-say")).to_contain_text("larger than 50 MB")
+    assert sorted(sizes) == [str(51 * 2**20), "sent"]
+    page.context.close()
+    assert wrong == []
 
 
 def test_building_is_stopped_and_goes_on_after_the_page_was_closed(

@@ -3,11 +3,15 @@
 import shutil
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.pages.transfers import upload_routes
 from retrieval.uploads import OPEN, SPARE_BYTES, UploadBounds, Uploads
 from tests.made import by_hue, encode, mean_colour
 
@@ -151,18 +155,87 @@ def test_a_disk_without_room_is_said_to_be_so(uploads: Uploads) -> None:
 
 def test_more_than_was_said_is_stopped_on_the_way(uploads: Uploads) -> None:
     name = uploads.begin("me", 1, 1, BOUNDS)
-    with (
-        uploads.receiving(name, "me", "a.png") as receiver,
-        pytest.raises(LookalikeError, match=r"a\.png is larger than 20 KB"),
-    ):
-        receiver.write(bytes(30_000))
-    for number in range(5):
+    for number in range(6):
         with uploads.receiving(name, "me", f"{number}.png") as receiver:
-            if number == 4:
+            if number == 5:
                 with pytest.raises(LookalikeError, match=r"too much at once"):
                     receiver.write(b"x")
             else:
                 receiver.write(b"x")
+    name = uploads.begin("me", 1, 1, BOUNDS)
+    with uploads.receiving(name, "me", "a.png") as receiver:
+        receiver.write(bytes(100_000))  # too large by itself, and dropped
+        with pytest.raises(LookalikeError, match=r"too much at once"):
+            receiver.write(b"x")
+
+
+def test_a_file_that_is_too_large_is_left_out_and_the_others_are_taken(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    large = bytes(20_001)
+    files = {"Trip/a.png": PICTURE, "Trip/huge.tif": large, "Trip/b.png": PICTURE}
+    name = send(uploads, files)
+    uploads.leave_out(name, "me", "Trip/gigantic.tif", 2**40)
+    left = list((tmp_path / "uploads").rglob("*.part"))
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
+    assert taken(tmp_path / "originals") == ["a.png", "b.png"]
+    why = "The file is larger than 20 KB. Save a smaller copy."
+    assert result.skipped == [("Trip/huge.tif", why), ("Trip/gigantic.tif", why)]
+    assert (result.files, left) == (2, [])
+
+
+def test_an_upload_of_which_everything_is_left_out_tells_so(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    name = uploads.begin("me", 0, 0, BOUNDS)
+    uploads.leave_out(name, "me", "huge.tif", 10**9)
+    assert (uploads.title(name, "me"), uploads.bundle(name, "me")) == ("", None)
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
+    assert (result.files, [name for name, _ in result.skipped]) == (0, ["huge.tif"])
+
+
+def test_a_file_is_not_left_out_because_its_sender_says_so(uploads: Uploads) -> None:
+    name = uploads.begin("me", 1, 1, BOUNDS)
+    for filename, size in (("a.png", 20_000), ("a.png", -1), ("trip.zip", 99_999)):
+        with pytest.raises(LookalikeError, match=r"Reload the page"):
+            uploads.leave_out(name, "me", filename, size)
+
+
+def test_no_more_names_are_remembered_than_anybody_reads(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.uploads.MAX_LEFT_OUT", 2)
+    name = uploads.begin("me", 1, 1, BOUNDS)
+    for number in range(2):
+        uploads.leave_out(name, "me", f"{number}.png", 10**9)
+    with pytest.raises(LookalikeError, match=r"More than 2 of these files"):
+        uploads.leave_out(name, "me", "2.png", 10**9)
+
+
+def test_the_page_is_told_that_a_single_file_is_no_reason_to_stop(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    app = Starlette(routes=upload_routes(uploads, lambda request: BOUNDS))
+    headers = {"x-lookalike": "1"}
+    with TestClient(app) as client:
+        begun = client.post("/uploads", json={"files": 4, "bytes": 30_000}, headers=headers)
+        place = f"/uploads/{begun.json()['upload']}"
+
+        def post(filename: str, data: bytes = b"", **more: str) -> int:
+            about = {**headers, "x-name": quote(filename), **more}
+            return client.post(place, content=data, headers=about).status_code
+
+        assert post("a.png", PICTURE) == 204
+        assert post("huge.png", bytes(25_000)) == 204
+        assert post("../climbs.png", PICTURE) == 204
+        assert post("gigantic.png", **{"x-size": "99999999"}) == 204
+        assert post("small.png", **{"x-size": "9"}) == 413
+        assert post("small.png", **{"x-size": "nine"}) == 400
+        assert post("all.zip", bytes(90_000)) == 413  # too much at once
+    name = begun.json()["upload"]
+    result = uploads.take(name, "", collection, tmp_path / "originals", strip=True)
+    assert taken(tmp_path / "originals") == ["a.png"]
+    assert [name for name, _ in result.skipped] == ["huge.png", "../climbs.png", "gigantic.png"]
 
 
 def test_a_file_that_breaks_off_does_not_count(
@@ -182,22 +255,21 @@ def test_a_file_that_breaks_off_does_not_count(
 
 
 @pytest.mark.parametrize("filename", ["../a.png", "/a.png", "", "C:\\a.png", "a\0.png"])
-def test_names_that_lead_elsewhere_are_refused(
-    uploads: Uploads, tmp_path: Path, filename: str
+def test_names_that_lead_elsewhere_are_left_out(
+    uploads: Uploads, collection: Collection, tmp_path: Path, filename: str
 ) -> None:
-    name = uploads.begin("me", 1, 1, BOUNDS)
-    with (
-        pytest.raises(LookalikeError, match=r"not a name"),
-        uploads.receiving(name, "me", filename),
-    ):
-        pytest.fail("it was let in")
-    assert not list(tmp_path.glob("*.png"))
+    name = send(uploads, {filename: PICTURE, "b.png": PICTURE})
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["b.png"]
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
+    why = "This is not a name that can be kept. Rename the file."
+    assert (result.files, result.skipped) == (1, [(filename, why)])
 
 
 def test_nobody_reaches_the_upload_of_another(uploads: Uploads, collection: Collection) -> None:
     name = send(uploads, {"a.png": PICTURE})
     for act in (
         lambda: uploads.receiving(name, "you", "a.png").__enter__(),
+        lambda: uploads.leave_out(name, "you", "a.png", 10**9),
         lambda: uploads.bundle(name, "you"),
         lambda: uploads.take(name, "you", collection, Path("x"), True),
     ):

@@ -96,16 +96,11 @@ class Adding:
         return self.uploads.take(name, visitor, collection, folder, strip, room)
 
     def _settle(self, key: str, taken: Taken, visitor: str) -> str:
-        notice = ""
+        left_out = taken.skipped or taken.others
         if taken.files or taken.tables:
             self.build(key, visitor)
-        elif not taken.skipped and not taken.others:
-            notice = _told(words.TAKEN_NOTHING_NEW, taken)
-        else:
-            notice = _told(words.TAKEN_NONE, taken)
-        if taken.files and (taken.skipped or taken.others):
-            notice = _told("", taken)
-        return notice
+            return _told("", taken) if left_out else ""
+        return _told(words.TAKEN_NONE if left_out else words.TAKEN_NOTHING_NEW, taken)
 
     def _originals(self, key: str, visitor: str) -> Path:
         collection = self.workspace.searcher(key, visitor).collection

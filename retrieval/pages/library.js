@@ -6,6 +6,7 @@
   // The folders that `retrieval.images` passes over: of the system, and hidden ones.
   const PASSED_OVER =
     /^(\..*|\$recycle\.bin|system volume information|lost\+found|@eadir|#recycle|#snapshot|@recycle)$/i;
+  const PACKED = /\.(zip|lookalike)$/i;
   const AT_ONCE = 3;
   let tell = null; // hands an upload on to the page
   let sending = null; // what is under way, so that it can be stopped
@@ -94,7 +95,11 @@
     if (!found.length) return say(words().none);
     sending = new AbortController();
     const headers = { "X-Lookalike": "1" };
-    const bytes = found.reduce((sum, { file }) => sum + file.size, 0);
+    // A file that is too large is not sent: the server is told of it, and the page says so.
+    const most = Number(zone().dataset.most);
+    const isSent = ({ file, path }) => !(file.size > most) || PACKED.test(path);
+    const fit = found.filter(isSent);
+    const bytes = fit.reduce((sum, { file }) => sum + file.size, 0);
     let done = 0;
     let sent = 0;
     const progress = () => {
@@ -108,15 +113,20 @@
     };
     try {
       progress();
-      const body = JSON.stringify({ files: found.length, bytes });
+      const body = JSON.stringify({ files: fit.length, bytes });
       const { upload } = await (await post("uploads", { headers, body })).json();
       const waiting = found.values();
       const one = async () => {
-        for (const { file, path } of waiting) {
-          const name = { ...headers, "X-Name": encodeURIComponent(path) };
-          await post(`uploads/${upload}`, { headers: name, body: file });
+        for (const one of waiting) {
+          const { file, path } = one;
+          const about = { ...headers, "X-Name": encodeURIComponent(path) };
+          if (isSent(one)) {
+            await post(`uploads/${upload}`, { headers: about, body: file });
+            sent += file.size;
+          } else {
+            await post(`uploads/${upload}`, { headers: { ...about, "X-Size": file.size } });
+          }
           done += 1;
-          sent += file.size;
           progress();
         }
       };

@@ -41,7 +41,7 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
     return (
         f'<h2 class="lk-title">{escape(words.ADD_TITLE)}</h2>'
         '<div class="lk-drop" id="add-pictures" data-words="'
-        f'{escape(json.dumps(words.UPLOAD_WORDS))}">'
+        f'{escape(json.dumps(words.UPLOAD_WORDS))}" data-most="{bounds.file_bytes}">'
         f"<p><strong>{escape(words.ADD_DROP)}</strong></p>"
         f'<div class="lk-row">{_button("folder", words.ADD_FOLDER)}'
         f"{_button('files', words.ADD_FILES)}</div>"

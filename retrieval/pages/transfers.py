@@ -29,7 +29,8 @@ def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]
     """Return the routes by which a page hands over files.
 
     `POST uploads` with `{"files": n, "bytes": n}` answers `{"upload": name}`; then each file is
-    the body of a `POST uploads/NAME`, with its relative path in the header `X-Name`.
+    the body of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is
+    larger than a file may be is left out; it need not be sent, when its bytes are in `X-Size`.
     """
 
     async def begin(request: Request) -> Response:
@@ -54,11 +55,17 @@ def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]
         filename = unquote(request.headers.get("x-name", ""))
         name = request.path_params["name"]
         try:
+            if "x-size" in request.headers:
+                size = int(request.headers["x-size"])
+                uploads.leave_out(name, visitor_of(request), filename, size)
+                return Response(status_code=204)
             with uploads.receiving(name, visitor_of(request), filename) as receiver:
                 async for chunk in request.stream():
                     await run_in_threadpool(receiver.write, chunk)
         except LookalikeError as error:
             return _refusal(str(error), 413)
+        except ValueError:
+            return _refusal("Reload the page and try again.", 400)
         except ClientDisconnect:
             pass  # nobody is left to be told, and the half-sent file is gone
         return Response(status_code=204)
