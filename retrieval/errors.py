@@ -1,7 +1,11 @@
 """The errors that a person can mend: each message says what happened and then the cure."""
 
 import errno
+import os
 from pathlib import Path
+
+TOO_LONG = "Its path is too long for this disk. Shorten its name, or those of its folders."
+WINDOWS_PATH = 248  # characters from which on Windows may find a path too long
 
 
 class LookalikeError(Exception):
@@ -22,6 +26,8 @@ class BusyError(LookalikeError):
 def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
     """Turn an operating-system error at `path` into a sentence with its cure."""
     name = Path(path).name or str(path)
+    if is_too_long(error, path):
+        return LookalikeError(f"{name}: {TOO_LONG}")
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return LookalikeError(
@@ -38,3 +44,10 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
         case _:
             reason = error.strerror or type(error).__name__
             return LookalikeError(f"{name}: {reason}. Check the disk and try again.")
+
+
+def is_too_long(error: OSError, path: Path | str) -> bool:
+    """Whether an error says that a path is too long; Windows says that there is no such file."""
+    if os.name == "nt" and error.errno == errno.ENOENT:
+        return len(os.path.abspath(path)) >= WINDOWS_PATH
+    return error.errno == errno.ENAMETOOLONG

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -124,10 +125,13 @@ def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None)
             if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
                 continue
             try:
-                if path.is_file():
-                    yield path
-            except OSError:
-                yield path  # it is there but cannot even be measured; reading it will say why
+                is_file = stat.S_ISREG(path.stat().st_mode)
+            except OSError as error:
+                # It is there but cannot even be measured (its path is too long for Windows, say);
+                # reading it will say why. A link that leads nowhere is nothing.
+                is_file = isinstance(error, PermissionError) or not os.path.islink(path)
+            if is_file:
+                yield path
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:

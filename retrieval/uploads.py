@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
 from retrieval.collection import Collection
-from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import sha256_of_file
 from retrieval.images import SUFFIXES
 from retrieval.zips import ZipBounds, free_name, storable, unpack
@@ -134,8 +134,8 @@ class Uploads:
     def receiving(self, name: str, visitor: str, filename: str) -> Iterator["Receiver"]:
         """Yield what takes the bytes of one file; the file counts when all of them have come.
 
-        One that is too large, or has no name that can be kept, is left out: its bytes are dropped,
-        and `take` tells of it.
+        One that is too large, or has no name or path that can be kept, is left out: its bytes are
+        dropped, and `take` tells of it.
 
         Raises:
             LookalikeError: when there is no such upload, or all of it is too much.
@@ -150,7 +150,6 @@ class Uploads:
         part = upload.folder / f"{secrets.token_hex(8)}.part"
         most = _bound_of(relative, upload.bounds)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             _require_room(part.parent)
             with part.open("wb") as file:
                 receiver = Receiver(upload, file.write, most)
@@ -158,8 +157,12 @@ class Uploads:
             if receiver.received > most:
                 upload.leave_out(filename, _too_large(most))
             else:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(part, free_name(path))
         except OSError as error:
+            if is_too_long(error, path):
+                upload.leave_out(filename, TOO_LONG)
+                return
             raise explain_os_error(error, relative.name) from error
         finally:
             with suppress(FileNotFoundError):
@@ -230,11 +233,17 @@ class Uploads:
                 if taken.files >= most:
                     taken.skipped.append((str(relative), f"Only {most:,} pictures fit in here."))
                     continue
-                place = _place(collection, folder, relative, source, known)
-                if place is None:
+                try:
+                    place = _place(collection, folder, relative, source, known)
+                    if place is None:
+                        continue
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(source, place)
+                except OSError as error:
+                    if not is_too_long(error, folder / relative):
+                        raise
+                    taken.skipped.append((str(relative), TOO_LONG))
                     continue
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(source, place)
                 names.append(place.relative_to(folder).as_posix())
                 if place.suffix.lower() in SUFFIXES:
                     taken.files += 1

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.images import SUFFIXES, is_passed_over
 
 CHUNK = 2**20
@@ -253,6 +253,10 @@ def _extract(
         os.replace(temporary, free_name(path))
     except (FileExistsError, NotADirectoryError) as error:
         raise _SkipError("A file and a folder in the zip have the same name.") from error
+    except OSError as error:
+        if not is_too_long(error, path):
+            raise
+        raise _SkipError(TOO_LONG) from error
     finally:
         if temporary:
             with suppress(FileNotFoundError):

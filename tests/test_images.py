@@ -1,5 +1,6 @@
 """Pictures: what is found in a folder, how files of all kinds open, and how they are shaped."""
 
+import errno
 import io
 import os
 import struct
@@ -100,6 +101,22 @@ def test_symbolic_links_are_followed_only_to_files_inside_of_the_folder(tmp_path
     link(pictures / "broken.png", pictures / "gone.png")
     link(pictures / "loop.png", pictures / "loop.png")
     assert found(pictures) == ["a.png", "in.png", "sub/b.png"]
+
+
+def test_a_file_that_cannot_be_measured_is_named_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.png", "long.png")
+    measure = Path.stat
+
+    def as_on_windows(path: Path, **options: bool) -> os.stat_result:
+        """Say of a path that is too long what Windows says."""
+        if path.name == "long.png":
+            raise FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
+        return measure(path, **options)
+
+    monkeypatch.setattr(Path, "stat", as_on_windows)
+    assert found(tmp_path) == ["a.png", "long.png"]
 
 
 def test_a_folder_that_is_itself_a_link_is_searched(tmp_path: Path) -> None:

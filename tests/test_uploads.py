@@ -1,6 +1,7 @@
 """Uploads: files arrive whole and within bounds, and move into a collection together."""
 
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from urllib.parse import quote
@@ -287,6 +288,26 @@ def test_only_the_first_pictures_are_taken_when_a_zip_holds_more(
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
     assert result.files == 5
     assert [why for _, why in result.skipped] == ["Only 5 pictures fit in here."] * 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its own bound is met long before")
+def test_paths_that_are_too_long_for_the_disk_are_named_and_the_rest_is_taken(
+    collection: Collection, tmp_path: Path
+) -> None:
+    long, deep = "/".join(["d" * 200] * 12) + "/a.png", ["e" * 200] * 9
+    short, bounds = tmp_path / "short", UploadBounds(10, 100_000, 20_000)
+    files = {long: PICTURE, "b.png": PICTURE}
+    # On its way to us, and on its way into the collection.
+    for uploads, folder in (
+        (Uploads(tmp_path.joinpath(*deep)), short),
+        (Uploads(short), tmp_path.joinpath("in", *deep)),
+    ):
+        name = send(uploads, files, bounds)
+        result = uploads.take(name, "me", collection, folder, strip=False)
+        assert [path.name for path in folder.rglob("*.png")] == ["b.png"]
+        ((left_out, why),) = result.skipped
+        assert long.startswith(left_out)
+        assert "too long for this disk" in why
 
 
 def test_uploads_that_nobody_finishes_are_dropped(uploads: Uploads, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Zips: what is good in them comes out, what is wrong costs only itself and gets a sentence."""
 
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -245,6 +246,18 @@ def test_names_of_250_characters_fit_the_disk(tmp_path: Path, letter: str) -> No
     result = unpack(archive, tmp_path / "out", ZipBounds())
     assert result.skipped == []
     assert all(path.endswith(".png") for path in taken(tmp_path / "out"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its own bound is met long before")
+def test_a_path_that_is_too_long_for_the_disk_costs_only_itself(tmp_path: Path) -> None:
+    long = "/".join(["d" * 200] * 12) + "/a.png"
+    archive = make(tmp_path / "x.zip", {long: PICTURE, "b.png": PICTURE})
+    folder = tmp_path.joinpath(*["e" * 200] * 9)
+    result = unpack(archive, folder, ZipBounds())
+    assert list(taken(folder)) == ["b.png"]
+    assert [(name, "too long for this disk" in why) for name, why in result.skipped] == [
+        (long, True)
+    ]
 
 
 def test_the_same_name_twice_keeps_both(tmp_path: Path) -> None:
