@@ -127,6 +127,16 @@ def fetch_picture(
     raise LookalikeError(f"The website keeps pointing to other addresses. {SAVE_IT}")
 
 
+def trusting_context() -> ssl.SSLContext:
+    """Return what encrypted connections are made with: this machine's certificates and certifi's.
+
+    Python from python.org has none of its own on macOS.
+    """
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
 class _Deadline:
     """The moment at which everything must be done."""
 
@@ -290,9 +300,7 @@ def _connect(addresses: list[IPAddress], port: int, deadline: _Deadline) -> sock
 
 def _secure(plain: socket.socket, host: str, deadline: _Deadline) -> ssl.SSLSocket:
     """Return the connection encrypted, with the certificate checked against the name typed in."""
-    context = ssl.create_default_context()
-    # Python from python.org has no certificates of its own on macOS.
-    context.load_verify_locations(certifi.where())
+    context = trusting_context()
     plain.settimeout(deadline.left())
     try:
         return context.wrap_socket(plain, server_hostname=host)

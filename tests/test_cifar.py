@@ -3,15 +3,18 @@
 import hashlib
 import io
 import pickle
+import ssl
 import struct
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import certifi
 import numpy as np
 import pytest
 
@@ -167,6 +170,13 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
+    with running_site() as held:
+        yield held
+
+
+@contextmanager
+def running_site(certificate: Path | None = None) -> Iterator[Site]:
+    """Run it, by https where there is a certificate."""
     held = Site(np.random.default_rng(0).bytes(3_000_000))
 
     class Handler(BaseHTTPRequestHandler):
@@ -187,13 +197,20 @@ def site() -> Iterator[Site]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    held.address = f"http://127.0.0.1:{server.server_address[1]}/{ARCHIVE}"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "https" if certificate else "http"
+    held.address = f"{scheme}://127.0.0.1:{server.server_address[1]}/{ARCHIVE}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield held
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield held
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def fetch(site: Site, folder: Path, told: list[tuple[int, int | None]] | None = None) -> Path:
@@ -213,6 +230,15 @@ def test_a_download_tells_how_far_it_is(site: Site, tmp_path: Path) -> None:
     assert told[0] == (0, len(site.data))
     assert told[-1] == (len(site.data), len(site.data))
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_a_download_is_vouched_for_where_python_has_no_certificates(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: str(certificate))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running_site(certificate) as site:
+        assert fetch(site, tmp_path).read_bytes() == site.data
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_was(site: Site, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -452,28 +450,6 @@ def test_a_website_that_is_down_gets_a_sentence() -> None:
         port = free.getsockname()[1]
     with pytest.raises(LookalikeError, match="does not answer"):
         fetch(f"http://127.0.0.1:{port}/cat.png")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for pictures.test with its key, in one file."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed. Install it to test encrypted connections.")
-    folder = tmp_path_factory.mktemp("certificate")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=pictures.test", "-addext", "subjectAltName=DNS:pictures.test"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    both = folder / "both.pem"
-    both.write_bytes(key.read_bytes() + certificate.read_bytes())
-    return both
 
 
 @pytest.fixture
