@@ -18,7 +18,7 @@ from retrieval.changes import Changes, find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.commands import bench, evaluate, move, paper, publish
-from retrieval.commands.reading import bring_up_to_date, features_of
+from retrieval.commands.reading import bring_up_to_date, features_of, tell_of_unread_tables
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
@@ -193,6 +193,7 @@ def _extract(
         for step in carry_out(collection, plan, run):
             bar.total = step.total
             bar.update(step.done - bar.n)
+    tell_of_unread_tables(plan.unread_tables)
     for path, problem in collection.problems():
         print(f"{path}: {problem}", file=sys.stderr)
     return plan

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,19 +28,25 @@ class Caption:
     details: str  # the other columns as a JSON object, "" for none
 
 
-def read_captions(root: Path) -> dict[str, Caption]:
+def read_captions(
+    root: Path, on_unread: Callable[[Path], None] = lambda folder: None
+) -> dict[str, Caption]:
     """Return the captions of the pictures below a folder, by `caption_key` of their path.
 
-    A CSV without a column `filename` is not meant for us and is passed over, and so is one that
-    cannot be read.
+    A CSV without a column `filename` is not meant for us and is passed over.
+
+    Args:
+        on_unread: told of a folder when a table in it is there and cannot be read, as while Excel
+            has it open: what it says of the pictures below is not known.
     """
     captions: dict[str, Caption] = {}
-    for path in _find_tables(root):
+    for path in _find_tables(root, lambda error: on_unread(Path(error.filename))):
         try:
             if path.stat().st_size > MAX_BYTES:
                 continue
-            text = _decode(path.read_bytes())
+            text = decode(path.read_bytes())
         except OSError:
+            on_unread(path.parent)
             continue
         folder = PurePosixPath(path.parent.relative_to(root).as_posix())
         for filename, caption in parse_captions(text):
@@ -87,18 +93,19 @@ def captioned(path: str, folder_label: str, captions: Mapping[str, Caption]) -> 
     return (folder_label if caption.label is None else caption.label), caption.details
 
 
-def _find_tables(root: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(root):
+def decode(table: bytes) -> str:
+    """Return the text of a CSV, whichever program has written it."""
+    try:
+        return table.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return table.decode("cp1252", "replace")  # what Excel writes on Windows
+
+
+def _find_tables(root: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    for parent, folders, names in os.walk(root, onerror=on_error):
         folders[:] = sorted(name for name in folders if not is_passed_over(name))
         for name in sorted(names):
             if name.lower().endswith(".csv") and not is_passed_over(name):
                 path = Path(parent, name)
-                if not path.is_symlink():
+                if not os.path.islink(path):  # Path.is_symlink raises when it cannot tell
                     yield path
-
-
-def _decode(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")  # what Excel writes on Windows

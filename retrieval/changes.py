@@ -24,6 +24,7 @@ class Changes:
     moved: tuple[Move, ...] = ()  # the same bytes at another path
     captions: Mapping[str, Caption] = field(default_factory=dict)  # what the CSVs say of all
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
+    unread_tables: tuple[str, ...] = ()  # their folders, whose pictures keep label and details
 
     @property
     def new(self) -> int:
@@ -78,9 +79,10 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     vanished = {
         name: size
         for name, (size, _) in known.items()
-        if name not in seen and not any(_is_below(name, folder) for folder in closed)
+        if name not in seen and not any(is_below(name, folder) for folder in closed)
     }
-    captions = read_captions(root)
+    unread: dict[str, None] = {}
+    captions = read_captions(root, lambda folder: unread.setdefault(name_of(folder, root)))
     new = {name: path for name, path in to_read.items() if name not in known}
     moved = _find_moves(collection, vanished, new, captions)
     for move in moved:
@@ -89,6 +91,8 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     for name, now in collection.captions().items():
         # Photos that were handed over may have come without the table that told of them.
         if collection.keeps_originals and caption_key(name) not in captions:
+            continue
+        if any(is_below(name, folder) for folder in unread):
             continue
         then = captioned(name, label_of(name), captions)
         if name in seen and then != now:
@@ -102,6 +106,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         moved,
         captions,
         tuple(recaptioned),
+        tuple(folder for folder in unread if folder not in closed),
     )
 
 
@@ -151,5 +156,6 @@ def as_text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _is_below(name: str, folder: str) -> bool:
+def is_below(name: str, folder: str) -> bool:
+    """Whether a picture lies in a folder or deeper, "." being that of all."""
     return folder == "." or name.startswith(folder + "/")

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from retrieval.captions import captioned
-from retrieval.changes import Changes, label_of, name_of
+from retrieval.changes import Changes, is_below, label_of, name_of
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import PictureError, explain_os_error
@@ -60,6 +60,7 @@ class Plan:
     unchanged: int
     changes: Changes | None = None  # of a folder
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
+    unread_tables: tuple[str, ...] = ()  # their folders, whose pictures keep label and details
 
 
 Done = list[tuple[Entry, Content | None]]
@@ -79,7 +80,14 @@ def plan_folder(changes: Changes, root: Path) -> Plan:
         except OSError:
             size = modified = 0  # reading it will say why
         entries.append(Entry(name, size, modified, label, None, details=details))
-    return Plan(tuple(entries), changes.vanished, changes.unchanged, changes, changes.recaptioned)
+    return Plan(
+        tuple(entries),
+        changes.vanished,
+        changes.unchanged,
+        changes,
+        changes.recaptioned,
+        changes.unread_tables,
+    )
 
 
 def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
@@ -89,7 +97,8 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
         LookalikeError: when the storage cannot be asked.
     """
     files = bucket.list()
-    captions = bucket.captions(files)
+    unread: dict[str, None] = {}
+    captions = bucket.captions(files, unread.setdefault)
     known, excluded = collection.files(), collection.excluded()
     pictures = {name: files[name] for name in files if is_picture(name) and name not in excluded}
     entries = []
@@ -101,10 +110,18 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
     recaptioned = [
         (name, *now)
         for name, then in collection.captions().items()
-        if name in pictures and (now := captioned(name, label_of(name), captions)) != then
+        if name in pictures
+        and not any(is_below(name, folder) for folder in unread)
+        and (now := captioned(name, label_of(name), captions)) != then
     ]
     unchanged = len(pictures) - len(entries)
-    return Plan(tuple(entries), vanished, unchanged, recaptioned=tuple(recaptioned))
+    return Plan(
+        tuple(entries),
+        vanished,
+        unchanged,
+        recaptioned=tuple(recaptioned),
+        unread_tables=tuple(unread),
+    )
 
 
 def carry_out(collection: Collection, plan: Plan, run: Run) -> Generator[Step, None, None]:

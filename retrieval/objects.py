@@ -1,12 +1,11 @@
 """Pictures in object storage (`s3://...`), by fsspec: listed, read, with thumbnails beside them."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from retrieval.captions import Caption, caption_key, parse_captions
+from retrieval.captions import MAX_BYTES, Caption, caption_key, decode, parse_captions
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.images import SUFFIXES, is_passed_over
 
@@ -61,16 +60,27 @@ class Bucket:
             if name and not any(map(is_passed_over, name.split("/")))
         }
 
-    def captions(self, names: Mapping[str, object]) -> dict[str, Caption]:
-        """Return what the CSVs among the files say of pictures, by `caption_key` of their names."""
+    def captions(
+        self, files: Mapping[str, tuple[int, int]], on_unread: Callable[[str], None]
+    ) -> dict[str, Caption]:
+        """Return what the CSVs among the files say of pictures, by `caption_key` of their names.
+
+        Args:
+            files: as `list` returns them.
+            on_unread: told of a folder ("." for all) when the storage did not give a table in it.
+        """
         captions: dict[str, Caption] = {}
-        for name in names:
-            if name.lower().endswith(".csv"):
-                with suppress(PictureError, UnicodeDecodeError):
-                    text = self.read(name, 64 * 2**20).decode("utf-8-sig")
-                    folder = PurePosixPath(name).parent
-                    for filename, caption in parse_captions(text):
-                        captions[caption_key(str(folder / filename))] = caption
+        for name, (size, _) in files.items():
+            if not name.lower().endswith(".csv") or size > MAX_BYTES:
+                continue
+            folder = PurePosixPath(name).parent
+            try:
+                text = decode(self.read(name, MAX_BYTES))
+            except PictureError:
+                on_unread(str(folder))
+                continue
+            for filename, caption in parse_captions(text):
+                captions[caption_key(str(folder / filename))] = caption
         return captions
 
     def read(self, name: str, max_bytes: int) -> bytes:

@@ -10,6 +10,7 @@ from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.indexing import index_folder
+from retrieval.pages import library_markup as markup
 
 
 def parsed(text: str) -> dict[str, Caption]:
@@ -90,3 +91,35 @@ def test_labels_of_a_table_take_the_place_of_the_folders_and_go_with_it(
     table.unlink()
     update()
     assert {picture.label for picture in indexed.pictures()} == {"cold", "warm"}
+
+
+@pytest.mark.parametrize("held", ["captions.csv", "cold/captions.csv"])
+def test_a_table_that_is_held_takes_no_label_away(
+    indexed: Collection,
+    wheel: Path,
+    embedder: Embedder,
+    monkeypatch: pytest.MonkeyPatch,
+    held: str,
+) -> None:
+    (wheel / "captions.csv").write_text("filename,label\nwarm/red.png,hot\n")
+    (wheel / "cold/captions.csv").write_text("filename,label\nblue.png,icy\n")
+    for _ in index_folder(indexed, wheel, embedder, find_changes(indexed, wheel)):
+        pass
+    read = Path.read_bytes
+
+    def as_while_excel_has_it_open(path: Path) -> bytes:
+        if path == wheel / held:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    (wheel / "captions.csv").write_text("filename,label\nwarm/red.png,fiery\n")
+    monkeypatch.setattr(Path, "read_bytes", as_while_excel_has_it_open)
+    changes = find_changes(indexed, wheel)
+    # The table of a folder tells of the pictures in it, so those elsewhere are labelled anew.
+    expected = [] if held == "captions.csv" else [("warm/red.png", "fiery", "")]
+    assert list(changes.recaptioned) == expected
+    assert changes.unread_tables == (Path(held).parent.as_posix(),)
+    said = markup.changes("key", changes, 0, wheel)
+    assert f"in the folder {(wheel / held).parent.name} cannot be read" in said
+    monkeypatch.undo()
+    assert find_changes(indexed, wheel).recaptioned == (("warm/red.png", "fiery", ""),)

@@ -12,7 +12,7 @@ from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.objects import Bucket
-from tests.made import by_hue, encode, need, noise
+from tests.made import by_hue, encode, need, noise, save_hues
 from tests.servers import Server, free_port
 
 need("moto", "pip install -r tests/requirements.txt")
@@ -111,3 +111,38 @@ def test_what_cannot_be_listed_or_read_is_a_sentence(
         Bucket("s3://photos").read("none.png", 10)
     with pytest.raises(PictureError, match="Save a smaller copy"):
         Bucket("s3://photos").read("trip/a/0.png", 10)
+
+
+def test_a_table_is_read_as_in_a_folder_and_takes_nothing_away_while_it_is_not_given(
+    tiny_files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    local = need("fsspec", "pip install -r tests/requirements.txt").get_filesystem_class("file")
+    photos = save_hues(tmp_path / "shoot", {"a/red.png": 0, "b/blue.png": 240})
+    (photos / "a" / "labels.csv").write_bytes("filename;label\nred.png;größe\n".encode("cp1252"))
+    (photos / "b" / "labels.csv").write_text("filename,label\nblue.png,cold\n", encoding="utf-8")
+
+    def labels() -> list[str]:
+        assert main(["index", photos.as_uri(), "--model", str(tiny_files), "--cpu"]) == 0
+        with Collection(settings.COLLECTIONS / "shoot") as collection:
+            return [picture.label for picture in collection.pictures()]
+
+    assert labels() == ["größe", "cold"]
+    give = local.cat_file
+
+    def give_all_but(storage: Any, path: str, *more: Any, **named: Any) -> bytes:
+        if path.endswith("a/labels.csv"):
+            raise TimeoutError("the storage does not answer")
+        data: bytes = give(storage, path, *more, **named)
+        return data
+
+    (photos / "b" / "labels.csv").write_text("filename,label\nblue.png,icy\n", encoding="utf-8")
+    monkeypatch.setattr(local, "cat_file", give_all_but)
+    capsys.readouterr()
+    assert labels() == ["größe", "icy"]
+    assert "A table (CSV) in a cannot be read" in capsys.readouterr().err
+    monkeypatch.undo()
+    (photos / "a" / "labels.csv").unlink()
+    assert labels() == ["a", "icy"]

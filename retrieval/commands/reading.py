@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +72,20 @@ def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> 
             bar.update(step.done - bar.n)
     for folder in changes.unreadable_folders:
         print(f"The folder {folder} may not be opened; it was passed over.", file=sys.stderr)
+    tell_of_unread_tables(changes.unread_tables)
     for path, problem in collection.problems():
         print(f"{path}: {problem}", file=sys.stderr)
     return changes
+
+
+def tell_of_unread_tables(folders: Iterable[str]) -> None:
+    """Say that labels and captions were left as they were, where a table could not be read."""
+    for folder in folders:
+        print(
+            f"A table (CSV) in {folder} cannot be read, so labels and captions there stay as they "
+            "are. Close it in other programs, or check its permissions; then run it again.",
+            file=sys.stderr,
+        )
 
 
 def write(path: Path, data: str | bytes) -> None:

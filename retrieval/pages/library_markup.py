@@ -202,6 +202,9 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
         parts = f"<p>{escape(words.CHANGES_NONE)}</p>"
     for folder in found.unreadable_folders:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_CLOSED.format(name=folder))}</p>'
+    for folder in found.unread_tables:
+        name = root.name if folder == "." else folder
+        parts += f'<p class="lk-hint">{escape(words.CHANGES_UNREAD.format(name=name))}</p>'
     buttons = _button("apply", words.DO_APPLY, key, "lk-main") if found.any else ""
     if excluded:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_OUT.format(n=f"{excluded:,}"))}</p>'

@@ -247,6 +247,10 @@ CHANGES = {
 }
 CHANGES_OUT = "Left out, since you took them out: {n}."
 CHANGES_CLOSED = "The folder {name} may not be opened; its pictures stay as they are known."
+CHANGES_UNREAD = (
+    "A table (CSV) in the folder {name} cannot be read, so labels and captions there stay as they "
+    "are. Close it in other programs, or check its permissions; then look again."
+)
 AND_MORE = "and {n} more"
 PROBLEM_FILE = "File"
 PROBLEM_WHY = "Why"
