@@ -113,7 +113,7 @@ class Run:
         self._learned = 0.0  # seconds of earlier starts that went by after they had got going
         self._going_since = math.inf  # `time.monotonic()` when this start got going
         self._reserve = 0.0  # seconds that the end takes: the last measurement, and writing
-        self._expected = 0.0  # pictures in the whole schedule
+        self._followed = 0.0  # how much of the schedule was done when the average last moved
         self._best = -1.0
         self._centres: tuple[Tensor, ...] = ()
         self._targets: Targets | None = None
@@ -217,7 +217,7 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), recipe.clip)
         self._optimizer.step()
         self.step += 1
-        self._follow()
+        self._follow(progress)
         return losses.detach()
 
     def _losses(self, student: Student, crops: Tensor, side: int) -> Tensor:
@@ -243,10 +243,12 @@ class Run:
         return torch.stack([total, kl, cosine])
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _follow(self, progress: float) -> None:
         """Move the average towards the student; its half-life is a share of the schedule."""
-        half_life = max(self.recipe.half_life * self._expected, 1.0)
-        keep = min(0.5 ** (self.recipe.batch / half_life), (1 + self.step) / (10 + self.step))
+        # After a measurement that took longer than the one before, less may be done than was.
+        done = max(progress - self._followed, 0.0)
+        self._followed = progress
+        keep = min(0.5 ** (done / self.recipe.half_life), (1 + self.step) / (10 + self.step))
         theirs = self.student.state_dict()
         for name, value in self.average.state_dict().items():
             if value.is_floating_point():
@@ -272,17 +274,14 @@ class Run:
             recipe.batch,
             len(inside.held_out),
         )
-        if self._budget.steps is not None:
-            self._expected = float(self._budget.steps * recipe.batch)
+        if self._budget.minutes is None:
             return
-        assert self._budget.minutes is not None
         left = 60 * self._budget.minutes - self.elapsed
         expected = 0.0
         for side, share in recipe.shares():
             rate = self._pictures_per_second(side)
             expected += rate * share * left
             inside.say(f"{side} pixels: {rate:,.0f} pictures/s, {share:.0%} of the time")
-        self._expected = self._expected or expected  # a run that goes on keeps its average's pace
         inside.say(
             f"{len(inside.photos):,} photos, {left / 60:.1f} minutes: about {expected:,.0f} "
             f"pictures, {expected / len(inside.photos):,.1f} times each"
@@ -376,7 +375,7 @@ class Run:
             "step": self.step,
             "seconds": self.elapsed,
             "learned": self.learned,
-            "expected": self._expected,
+            "followed": self._followed,
             "best": self._best,
             "student": self.student.state_dict(),
             "average": self.average.state_dict(),
@@ -403,7 +402,7 @@ class Run:
         self._optimizer.load_state_dict(kept["optimizer"])
         self._centres = tuple(kept["centres"])
         self.step, self.seconds = kept["step"], kept["seconds"]
-        self._expected, self._best = kept["expected"], kept["best"]
+        self._followed, self._best = kept["followed"], kept["best"]
         self._learned = kept["learned"]
         self._in.say(f"Going on after step {self.step:,}, {self.seconds / 60:.1f} minutes in.")
 
