@@ -34,7 +34,10 @@ from retrieval.records import Aspect, Embeddings, PictureRecord
 from retrieval.reduction import Matrix
 
 NOT_LOADED = 101  # Milvus' code for it
-LOADING_SECONDS = 600.0  # until an index is built and in memory
+LOADING_SECONDS = 600.0  # until everything that is there has been counted or named
+# Until an index is built and in memory: Milvus Lite takes most of an hour for a million pictures. A
+# server that goes away meanwhile is noticed sooner, since the connection is looked after.
+INDEXING_SECONDS = 24 * 3600.0
 BATCH = 1_000  # vectors in one request
 MOST = 16_384  # results that Milvus gives at once
 DEEPEST = 4_096  # of each aspect, that a mixture looks at
@@ -400,7 +403,7 @@ class MilvusGallery:
             # It takes any name for an index, and then makes none.
             kinds = [kind for kind in kinds if kind in LITE]
         # What has just come lies unsorted in memory, and no index is made of it.
-        self._ask("flush", LOADING_SECONDS)
+        self._ask("flush", INDEXING_SECONDS)
         self._ask("release_collection")
         for aspect in aspects:
             if aspect in self._ask("list_indexes"):
@@ -427,7 +430,7 @@ class MilvusGallery:
             metric_type="COSINE",
             params=dict(BUILDING.get(kind, {})),
         )
-        self._ask("create_index", LOADING_SECONDS, index_params=index)
+        self._ask("create_index", INDEXING_SECONDS, index_params=index)
 
     def _is_lite(self) -> bool:
         with explained():
@@ -435,7 +438,7 @@ class MilvusGallery:
         return str(version).startswith("milvus_lite")
 
     def _load(self) -> None:
-        self._ask("load_collection", LOADING_SECONDS)
+        self._ask("load_collection", INDEXING_SECONDS)
 
     def _require(self, about: Mapping[str, Any]) -> None:
         """Refuse a collection that is not this one's."""

@@ -30,6 +30,9 @@ def test_it_fits_the_bundled_model_and_every_picture_is_labelled(starter: Search
     assert len(pictures) == len(starter.embeddings().ids)
     assert all(picture.label for picture in pictures)
     assert starter.collection.problems() == []
+    kinds = Counter(picture.label for picture in pictures)
+    assert len(kinds) == 24
+    assert set(kinds.values()) == {15}
 
 
 def test_its_pictures_and_thumbnails_are_there(starter: Searcher) -> None:
