@@ -34,6 +34,9 @@ from retrieval.records import Aspect, Embeddings, PictureRecord
 from retrieval.reduction import Matrix
 
 NOT_LOADED = 101  # Milvus' code for it
+# Until it has written what it was sent: with some 100,000 vectors, Milvus Lite now and then stops
+# for more than ten seconds to put its files together.
+WRITING_SECONDS = 300.0
 LOADING_SECONDS = 600.0  # until everything that is there has been counted or named
 # Until an index is built and in memory: Milvus Lite takes most of an hour for a million pictures. A
 # server that goes away meanwhile is noticed sooner, since the connection is looked after.
@@ -130,13 +133,13 @@ class MilvusGallery:
             self.create({aspect: len(vector) for aspect, vector in pictures[0].vectors.items()})
         rows = [self._row(picture) for picture in pictures]
         for start in range(0, len(rows), BATCH):
-            self._ask("upsert", data=rows[start : start + BATCH])
+            self._ask("upsert", WRITING_SECONDS, data=rows[start : start + BATCH])
 
     def remove(self, ids: Sequence[int]) -> None:
         """Forget pictures."""
         if ids and self.exists():
             for start in range(0, len(ids), BATCH):
-                self._ask("delete", ids=list(ids[start : start + BATCH]))
+                self._ask("delete", WRITING_SECONDS, ids=list(ids[start : start + BATCH]))
 
     def count(self) -> int:
         """Return how many pictures are there, by now."""
@@ -430,7 +433,15 @@ class MilvusGallery:
             metric_type="COSINE",
             params=dict(BUILDING.get(kind, {})),
         )
-        self._ask("create_index", INDEXING_SECONDS, index_params=index)
+        try:
+            self._ask("create_index", INDEXING_SECONDS, index_params=index)
+        except MilvusError:
+            # Where the connection breaks, the client asks again by itself, and then is told that
+            # there is one already: its own.
+            if aspect not in self._ask("list_indexes"):
+                raise
+            if self._ask("describe_index", index_name=aspect)["index_type"] != kind:
+                raise
 
     def _is_lite(self) -> bool:
         with explained():

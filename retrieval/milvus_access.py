@@ -15,9 +15,17 @@ log = logging.getLogger(__name__)
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
 SECONDS = 10.0  # that one request may take; searching takes milliseconds
-# Without these, channels to one address share what they know of it, and for minutes do not notice
-# that a server is back.
-RECONNECTING = {"grpc.use_local_subchannel_pool": 1, "grpc.max_reconnect_backoff_ms": 1000}
+# Without the first two, channels to one address share what they know of it, and for minutes do not
+# notice that a server is back. By the others the client asks every five minutes whether the server
+# is still there: as often as every server of gRPC allows, where Milvus' own ten seconds make Milvus
+# Lite hang up ("too many pings") while it builds an index.
+CHANNEL = {
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.max_reconnect_backoff_ms": 1000,
+    "grpc.keepalive_time_ms": 300_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.keepalive_permit_without_calls": 0,
+}
 
 
 class MilvusError(LookalikeError):
@@ -83,7 +91,7 @@ def connect(uri: str) -> Any:
     # It prints every error with its traceback, before it raises it.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
     with explained():
-        return MilvusClient(uri=uri, timeout=SECONDS, grpc_options=RECONNECTING, **access())
+        return MilvusClient(uri=uri, timeout=SECONDS, grpc_options=CHANNEL, **access())
 
 
 def message_of(error: BaseException | None) -> str:
