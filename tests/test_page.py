@@ -256,6 +256,20 @@ def test_arrow_keys_walk_through_the_results(page: Page) -> None:
     assert below["y"] > box["y"]
 
 
+def test_the_question_stays_in_view_and_all_of_it_can_be_reached(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 620})
+    page.get_by_text("Only some pictures").click()
+    page.evaluate("window.scrollTo(0, 300)")
+    expect(page.locator("#query")).to_be_in_viewport()
+    below = page.locator("#filters input").last
+    expect(below).not_to_be_in_viewport()
+    page.locator("#ask").hover(position={"x": 100, "y": 500})
+    page.mouse.wheel(0, 2000)
+    expect(below).to_be_in_viewport()
+    # Side by side with the other controls, not beside them where nobody sees it.
+    assert page.evaluate("document.getElementById('ask').scrollWidth <= 300")
+
+
 def test_show_all_returns_to_the_collection(page: Page) -> None:
     upload(page, pattern("clouds", 99))
     kinds(page)
