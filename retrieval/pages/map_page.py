@@ -189,7 +189,7 @@ def describe(atlas: Atlas, pictures: Sequence[PictureRecord]) -> dict[str, Any]:
         "cells": atlas.cells[[row for row, _ in here]].ravel().tolist(),
         "hashes": [picture.sha256 for _, picture in here],
         "names": [markup.name_of(picture) for _, picture in here],
-        "labels": [_pretty(label) for label in labels],
+        "labels": [markup.pretty(label) for label in labels],
         "label": [numbers[picture.label] for _, picture in here],
     }
 
@@ -234,7 +234,7 @@ def _in_words(key: str, collection: Collection, atlas: Atlas) -> str:
         pictures = [known[id_] for id_ in ids if id_ in known]
         if not pictures:
             continue
-        counts = Counter(_pretty(picture.label) for picture in pictures if picture.label)
+        counts = Counter(markup.pretty(picture.label) for picture in pictures if picture.label)
         kinds = ", ".join(f"{label} ({count:,})" for label, count in counts.most_common(3))
         text = words.MAP_PART.format(part=name, pictures=words.pictures(len(pictures)))
         buttons = "".join(
@@ -254,7 +254,3 @@ def _in_words(key: str, collection: Collection, atlas: Atlas) -> str:
 def _help() -> str:
     items = "".join(f"<li>{escape(line)}</li>" for line in words.MAP_HELP)
     return f'<ul class="lk-map-help">{items}</ul>'
-
-
-def _pretty(label: str) -> str:
-    return label.replace("_", " ").replace("-", " ")

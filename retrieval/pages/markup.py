@@ -260,9 +260,7 @@ def _tile(
     actions: str = "",
     copies: str = "",
 ) -> str:
-    label = (
-        f'<span class="lk-kind">{escape(_pretty(picture.label))}</span>' if picture.label else ""
-    )
+    label = f'<span class="lk-kind">{escape(pretty(picture.label))}</span>' if picture.label else ""
     actions = f'<span class="lk-actions">{actions}</span>' if actions else ""
     return (
         f'<li class="lk-tile"><button type="button" class="lk-pick" '
@@ -287,7 +285,8 @@ def _spoken(picture: PictureRecord) -> str:
     return words.TILE_BROWSE.format(name=name_of(picture), label=label)
 
 
-def _pretty(label: str) -> str:
+def pretty(label: str) -> str:
+    """Return a label as people write it: names of folders often have no spaces."""
     return label.replace("_", " ").replace("-", " ")
 
 

@@ -12,6 +12,7 @@ from retrieval.errors import LookalikeError
 from retrieval.pages import words
 from retrieval.pages.asking import CLEANINGS, ORDERS, Options
 from retrieval.pages.elements import Choice, OneOf
+from retrieval.pages.markup import pretty
 from retrieval.query import SHAPES, Filters, Weights
 from retrieval.search import Searcher
 
@@ -164,7 +165,7 @@ class SearchOptions:
         folders = {folder for s in held for folder in s.collection.folders()}
         tells_more = bool(filters.folder) or not folders <= labels
         return (
-            _choice(labels, filters.label, visible=True),
+            _choice(labels, filters.label, visible=True, shown=pretty),
             _choice(folders, filters.folder, visible=tells_more),
         )
 
@@ -201,9 +202,11 @@ def _slider(label: str, value: float) -> gr.Slider:
     return gr.Slider(0, 1, value=value, step=0.1, label=label, buttons=[])
 
 
-def _choice(values: Collection[str], chosen: str, visible: bool) -> gr.Dropdown:
+def _choice(
+    values: Collection[str], chosen: str, visible: bool, shown: Callable[[str], str] = str
+) -> gr.Dropdown:
     offered = sorted({*values, chosen} - {""})
-    choices = [(words.FILTER_ANY, ""), *((value, value) for value in offered)]
+    choices = [(words.FILTER_ANY, ""), *((shown(value), value) for value in offered)]
     return gr.Dropdown(choices, value=chosen, visible=visible)
 
 
