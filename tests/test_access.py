@@ -165,8 +165,16 @@ def test_a_picture_from_the_camera_is_searched_with(browser: Browser, address: s
     expect(page.locator(".lk-grid .lk-tile")).to_have_count(24, timeout=30_000)
     page.locator("#query").get_by_role("button", name="Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
+    # The button is there before the camera's first picture is, and then takes none.
+    page.wait_for_function(
+        """() => {
+          const video = document.querySelector("#query video");
+          return video?.readyState >= 2 && video.videoWidth > 0 && video.currentTime > 0.2;
+        }""",
+        timeout=60_000,
+    )
     page.get_by_role("button", name="capture photo").click(timeout=15_000)
-    expect(page.locator(".lk-score").first).to_be_visible(timeout=15_000)
+    expect(page.locator(".lk-score").first).to_be_visible(timeout=60_000)
     expect(page.locator(".lk-chip")).to_have_count(1)
     own.close()
     assert wrong == []
