@@ -121,16 +121,15 @@ class Student(nn.Module):
                 module.weight.copy_(kernel * scale.view(-1, 1, 1, 1))
                 assert module.bias is not None
                 module.bias.zero_()
-            maps_before, maps = maps, module(maps)
             if isinstance(module, nn.BatchNorm2d):
-                mean, variance = maps_before.mean((0, 2, 3)), maps_before.var((0, 2, 3))
+                mean, variance = maps.mean((0, 2, 3)), maps.var((0, 2, 3))
                 assert module.running_mean is not None
                 assert module.running_var is not None
                 module.running_mean.copy_(mean)
                 module.running_var.copy_(variance)
                 module.weight.copy_((variance + module.eps).sqrt() / scale)
                 module.bias.copy_(mean / scale + bias)
-                maps = module(maps_before)
+            maps = module(maps)
         return {f"features.{key}": value for key, value in trunk.state_dict().items()}
 
     @torch.no_grad()

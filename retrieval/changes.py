@@ -69,8 +69,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         except OSError:
             pass  # reading it will say why
         to_read[name] = path
-    in_place = collection.root is not None and not collection.keeps_originals
-    if in_place and known and not seen and not closed:
+    if collection.in_place and known and not seen and not closed:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(
             f"There is no picture in {root.name} any more, and there were {len(known):,}. If they "

@@ -166,6 +166,11 @@ class Collection:
         return bool(root) and not Path(root).is_absolute()
 
     @property
+    def in_place(self) -> bool:
+        """Whether the photos lie in a folder of their own, which is searched and never changed."""
+        return self.root is not None and not self.keeps_originals
+
+    @property
     def unfinished(self) -> bool:
         """Whether building was begun and has not come to its end."""
         return bool(self.store.fact("unfinished", ""))

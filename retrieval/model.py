@@ -168,9 +168,6 @@ class OnnxExtractor:
             # Older x86 processors add pairs of products in 16 bits, which overflow where weights
             # have a sign. This makes ONNX Runtime avoid it, slower; a float model does not care.
             options.add_session_config_entry("session.x64quantprecision", "1")
-        # The texture costs a twentieth of the time, and is wanted for collections only.
-        self._run_options = ort.RunOptions()
-        self._run_options.only_execute_path_to_fetches = True
         self._session: Any
         try:
             self._session = ort.InferenceSession(
@@ -239,7 +236,7 @@ class OnnxExtractor:
         return features, maps
 
     def _run(self, outputs: list[str], pictures: npt.NDArray[np.uint8]) -> Any:
-        return self._session.run(outputs, {"images": pictures}, self._run_options)
+        return self._session.run(outputs, {"images": pictures})
 
 
 def available_cpus() -> int:

@@ -33,16 +33,9 @@ class OpenVinoSession:
         self._of_thread = threading.local()
 
     def run(
-        self,
-        outputs: Sequence[str],
-        inputs: Mapping[str, npt.NDArray[np.uint8]],
-        run_options: object = None,
+        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[np.uint8]]
     ) -> list[npt.NDArray[np.float32]]:
-        """Return the outputs with these names, each an array of its own.
-
-        Args:
-            run_options: those of ONNX Runtime, which are nothing to OpenVINO.
-        """
+        """Return the outputs with these names, each an array of its own."""
         # A request holds the results of one run, so each thread has its own.
         request = getattr(self._of_thread, "request", None)
         if request is None:

@@ -63,8 +63,8 @@ class Adding:
         if changes is not None:
             self.workspace.build(key, collection.root or originals, bounds, lambda: changes)
             return
-        if collection.root is not None and not collection.keeps_originals:
-            self.workspace.build(key, collection.root, bounds)
+        if collection.in_place:
+            self.workspace.build(key, collection.root or originals, bounds)
             return
 
         def only_added() -> Changes:
@@ -104,7 +104,7 @@ class Adding:
 
     def _originals(self, key: str, visitor: str) -> Path:
         collection = self.workspace.searcher(key, visitor).collection
-        if collection.root is not None and not collection.keeps_originals:
+        if collection.in_place:
             raise LookalikeError(
                 f"{collection.name} is searched in place. Put the pictures into its folder, then "
                 "look for changes."

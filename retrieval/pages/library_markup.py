@@ -84,11 +84,10 @@ def card(shown: Card, now: float, opened: str) -> str:
     """Lay out one collection; `opened` is what lies open in it."""
     collection, state, key = shown.collection, shown.state, shown.key
     going_on = state is not None and not state.finished
-    takes_files = collection.root is None or collection.keeps_originals
     buttons = _button("search", words.DO_SEARCH, key, "lk-main")
     if shown.editable:
         if not going_on:
-            if takes_files:
+            if not collection.in_place:
                 buttons += _button("add", words.DO_ADD, key)
             if collection.root is not None:
                 buttons += _button("look", words.DO_LOOK, key)
@@ -100,8 +99,9 @@ def card(shown: Card, now: float, opened: str) -> str:
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
         for picture in collection.sample(4)
     )
-    drop = f' data-drop="{escape(key)}"' if takes_files else " data-in-place"
-    drop = drop if shown.editable else ""
+    drop = ""
+    if shown.editable:
+        drop = " data-in-place" if collection.in_place else f' data-drop="{escape(key)}"'
     return (
         f'<li class="lk-collection"{drop}><div class="lk-mosaic" aria-hidden="true">{images}</div>'
         f'<div class="lk-about"><h3>{escape(collection.name)}</h3>'

@@ -259,10 +259,9 @@ class LibraryPage:
             return opened
         paths = self.workspace.take_out(key, ids)
         collection = self.workspace.searcher(key, visitor_of(request)).collection
-        in_place = collection.root is not None and not collection.keeps_originals
         notice = markup.notice(
             words.REMOVED.format(pictures=words.pictures(len(paths)), name=collection.name),
-            words.REMOVED_HINT if in_place else "",
+            words.REMOVED_HINT if collection.in_place else "",
             markup.readmit_button(key) if collection.root is not None else "",
         )
         return replace(opened, notice=notice, removed=tuple(paths))
