@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from retrieval.errors import LookalikeError
-from retrieval.model import ModelCard, OnnxExtractor, has_cuda_driver, has_int8_instructions
+from retrieval.gpu_session import has_cuda_driver
+from retrieval.model import ModelCard, OnnxExtractor, has_int8_instructions
 from retrieval.reduction import to_unit
 
 MARK = "-int8"

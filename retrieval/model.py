@@ -1,13 +1,11 @@
 """What a model's file says of itself, and the ONNX Runtime session that computes its features."""
 
-import ctypes
 import hashlib
-import io
 import os
 import platform
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.errors import LookalikeError
+from retrieval.gpu_session import has_cuda_driver, open_gpu
 from retrieval.images import Preprocessing
 from retrieval.openvino_session import OpenVinoSession, is_wanted
 
@@ -30,7 +29,6 @@ GEM_FLOOR = 1e-6
 PROVIDERS = {
     "TensorrtExecutionProvider": "TensorRT",
     "CUDAExecutionProvider": "CUDA",
-    "CPUExecutionProvider": "CPU",
 }
 
 
@@ -187,27 +185,19 @@ class OnnxExtractor:
                 f"{path.name} is damaged or not a model. Copy it again, or make it anew with: "
                 "python -m export"
             ) from error
-        if gpu and has_cuda_driver():
-            # It prints what it does not find, among the results of a command.
-            with suppress(Exception), redirect_stdout(io.StringIO()):
-                ort.preload_dlls()
-            # A driver may be there while a library is missing or the card is full: only a session
-            # that has computed something is believed.
-            with suppress(Exception), redirect_stdout(io.StringIO()):
-                session = ort.InferenceSession(
-                    path,
-                    options,
-                    providers=["CUDAExecutionProvider", "CPUExecutionProvider"],
-                    enable_fallback=0,
-                )
-                session.run(["features"], {"images": probe})
-                self._session = session
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
         # Numbers in one texture; 0 for a model that was exported without it.
         self.texture_dimension = int(outputs["texture"][1]) if "texture" in outputs else 0
-        name = self._session.get_providers()[0]
-        self.provider = PROVIDERS.get(name, name)
-        if self.provider == "CPU" and self.card.precision == "int8" and is_wanted():
+        self.provider = "CPU"
+        if gpu and self.card.precision == "float" and has_cuda_driver():
+            # Something to see, since nothing looks alike however it is computed.
+            probe = np.random.default_rng(0).integers(0, 256, probe.shape, np.uint8)
+            found = open_gpu(path, options, probe, self.extract(probe))
+            if found:
+                self._session, precision = found
+                name = PROVIDERS.get(self._session.provider, self._session.provider)
+                self.provider = f"{name}, {precision}" if precision else name
+        elif self.card.precision == "int8" and is_wanted():
             # Whatever keeps it from working, ONNX Runtime is there.
             with suppress(Exception):
                 other = OpenVinoSession(path, options.intra_op_num_threads)
@@ -259,15 +249,3 @@ def has_int8_instructions() -> bool | None:
     except OSError:
         return None
     return any(name in known for name in ("avx512_vnni", "avx_vnni", "asimddp"))
-
-
-def has_cuda_driver() -> bool:
-    """Say whether NVIDIA's driver is there.
-
-    It is asked for by name, since asking ONNX Runtime would print red lines where it is not.
-    """
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return sys.platform != "darwin"

@@ -11,7 +11,8 @@ import pytest
 
 from retrieval.__main__ import main
 from retrieval.commands import bench, contenders
-from retrieval.commands.bench import Bench, Row, as_table, make_photos, race
+from retrieval.commands.bench import as_table, make_photos
+from retrieval.commands.racing import Bench, Row, race
 from retrieval.errors import LookalikeError
 from retrieval.images import find_images, open_picture
 from retrieval.ranking import rank

@@ -10,10 +10,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,44 +24,22 @@ from retrieval import settings
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.commands import contenders
-from retrieval.commands.contenders import MissingError
+from retrieval.commands.bench_network import BATCH, measure_extraction
+from retrieval.commands.racing import Bench, Row, calls, leaving_out, race, rows_of
 from retrieval.commands.reading import write
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
-from retrieval.family import int8_path
 from retrieval.images import find_images, open_picture, preprocess, scale_for
 from retrieval.indexing import index_folder
-from retrieval.model import OnnxExtractor, available_cpus, has_cuda_driver
+from retrieval.model import available_cpus
 from retrieval.ranking import rank
 from retrieval.reduction import Matrix
 
 PARTS = ("extraction", "pipeline", "ranking", "start")
-ROUNDS = 5
-BATCH = 8
 PHOTO = (4000, 3000)  # 12 megapixels
 SCENES = 4
 DIMENSION, K = 256, 24
 PATIENCE = 120  # seconds for the first page
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement; its ratio says how many times faster it is than what it is held against."""
-
-    part: str
-    task: str
-    program: str
-    milliseconds: float  # for one picture, one search, or one start
-    ratio: float  # times as fast as `against`; 1 for that itself
-    against: str
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What was measured, and what could not be."""
-
-    rows: list[Row]
-    left_out: list[str]
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -124,60 +101,6 @@ def machine() -> dict[str, object]:
     return {"cpus": available_cpus(), "system": platform.platform(), "load": busy}
 
 
-# --- extraction ---
-
-
-def measure_extraction(model: Path, gpu: bool = True) -> Bench:
-    """Time the network on one picture and on a batch, by each program that is there."""
-    threads = available_cpus()
-    floats = OnnxExtractor(model, gpu=False)
-    side = floats.card.preprocessing.side
-    programs: dict[str, contenders.Extract] = {}
-    left_out: list[str] = []
-    small = int8_path(model)
-    with _leaving_out(left_out):
-        programs["torch eager, VGG-16 trunk"] = contenders.torch_trunk(threads)
-    programs["ours, float"] = floats.extract
-    if small.is_file():
-        with _switched_off("LOOKALIKE_OPENVINO"):
-            programs["ours, int8"] = OnnxExtractor(small, gpu=False).extract
-        with _leaving_out(left_out):
-            programs["ours, int8 by OpenVINO"] = contenders.openvino(small, threads)
-    else:
-        left_out.append(f"int8: there is no {small.name}")
-    with _leaving_out(left_out):
-        programs["OpenVINO, float"] = contenders.openvino(model, threads)
-    card = OnnxExtractor(model) if gpu and has_cuda_driver() else None
-    if card and card.provider != "CPU":
-        programs[f"ours, {card.provider}"] = card.extract
-    else:
-        left_out.append("GPU: none that works here")
-    pictures = np.random.default_rng(0).integers(0, 256, (BATCH, side, side, 3), np.uint8)
-    rows = []
-    for task, n in (("one picture", 1), (f"batch of {BATCH}", BATCH)):
-        seconds = race({name: _calls(work, pictures[:n]) for name, work in programs.items()})
-        rows += _rows("extraction", f"{task}, {side}x{side}", seconds, n)
-    return Bench(rows, left_out)
-
-
-@contextmanager
-def _switched_off(variable: str) -> Iterator[None]:
-    """Set a switch of the environment to "0" for a while."""
-    before = os.environ.get(variable)
-    os.environ[variable] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before
-
-
-def _calls(work: Callable[..., object], *arguments: object) -> Callable[[], object]:
-    return lambda: work(*arguments)
-
-
 # --- pipeline ---
 
 
@@ -209,7 +132,7 @@ def measure_pipeline(embedder: Embedder, n: int) -> Bench:
 
         seconds = race({"network alone": infer, "building": build}, rounds=3)
     task = f"{n} JPEGs of 12 megapixels, {embedder.extractor.provider}"
-    return Bench(_rows("pipeline", task, seconds, n), [])
+    return Bench(rows_of("pipeline", task, seconds, n), [])
 
 
 def make_photos(folder: Path, n: int, size: tuple[int, int] = PHOTO) -> float:
@@ -244,19 +167,19 @@ def measure_ranking(n: int) -> Bench:
     threads = available_cpus()
     programs: dict[str, contenders.Rank] = {}
     left_out: list[str] = []
-    with _leaving_out(left_out):
+    with leaving_out(left_out):
         programs["faiss IndexFlatIP"] = contenders.faiss_index(vectors, threads)
     programs["ours"] = lambda asked, k: rank(asked, vectors, k)
-    with _leaving_out(left_out):
+    with leaving_out(left_out):
         programs["scikit-learn NearestNeighbors"] = contenders.nearest_neighbors(vectors)
     rows = []
     for m in (1, 64):
-        runs = {name: _calls(work, queries[:m], K) for name, work in programs.items()}
+        runs = {name: calls(work, queries[:m], K) for name, work in programs.items()}
         if m == 1:
             runs["reading the vectors once"] = lambda: read_all(vectors, threads)
         seconds = race(runs, rounds=3)
         task = f"{n:,} x {DIMENSION}, {m} {'query' if m == 1 else 'queries'}"
-        rows += _rows("ranking", task, seconds, 1)
+        rows += rows_of("ranking", task, seconds, 1)
     return Bench(rows, left_out)
 
 
@@ -287,7 +210,7 @@ def measure_start(app: Path, rounds: int = 2) -> Bench:
         ),
         "first page of the app": lambda: start_once(app),
     }
-    return Bench(_rows("start", app.name, race(runs, rounds), 1), [])
+    return Bench(rows_of("start", app.name, race(runs, rounds), 1), [])
 
 
 def start_once(app: Path) -> None:
@@ -329,42 +252,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-# --- timing and the table ---
-
-
-def race(runs: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Return the least seconds of each over several rounds, after one that does not count.
-
-    They take turns, so that what else the machine does falls on all alike, and the least is what
-    it disturbed least.
-    """
-    least = dict.fromkeys(runs, float("inf"))
-    for turn in range(rounds + 1):
-        for name, work in runs.items():
-            started = time.perf_counter()
-            work()
-            if turn:
-                least[name] = min(least[name], time.perf_counter() - started)
-    return least
-
-
-def _rows(part: str, task: str, seconds: Mapping[str, float], n: int) -> list[Row]:
-    """Turn seconds for `n` things into rows; the first program is what others are held against."""
-    against = next(iter(seconds))
-    return [
-        Row(part, task, name, 1000 * spent / n, seconds[against] / spent, against)
-        for name, spent in seconds.items()
-    ]
-
-
-@contextmanager
-def _leaving_out(left_out: list[str]) -> Iterator[None]:
-    """Note a program that is not installed, and go on."""
-    try:
-        yield
-    except MissingError as error:
-        cure = "pip install -r tests/requirements-bench.txt"
-        left_out.append(f"{error}: not installed ({cure})")
+# --- the table ---
 
 
 def as_table(bench: Bench) -> str:

@@ -45,6 +45,35 @@ def torch_trunk(threads: int) -> Extract:
     return extract
 
 
+def torch_on_gpu(layer: str, compiled: bool) -> Extract:
+    """Return torchvision's VGG-16 up to a layer on the GPU, in 16 bits, with channels last.
+
+    Args:
+        layer: "pool5", "fc1" or "fc2".
+        compiled: whether `torch.compile` makes a program of it first.
+    """
+    torch = _package("torch", "torch")
+    vision = _package("torchvision", "torchvision")
+    if not torch.cuda.is_available():
+        raise MissingError("torch for CUDA")
+    network = vision.models.vgg16(weights=None)
+    if layer == "pool5":
+        network = torch.nn.Sequential(network.features, torch.nn.AdaptiveAvgPool2d(1))
+    else:
+        network.classifier = network.classifier[: {"fc1": 2, "fc2": 5}[layer]]
+    network = network.eval().requires_grad_(False)
+    network = network.to("cuda", torch.float16, memory_format=torch.channels_last)
+    if compiled:
+        network = torch.compile(network)
+
+    def extract(pictures: Pictures) -> object:
+        with torch.inference_mode():
+            planes = torch.from_numpy(pictures).to("cuda").permute(0, 3, 1, 2).half()
+            return network((planes - 117.0) / 58.0).float().cpu()
+
+    return extract
+
+
 def openvino(model: Path, threads: int) -> Extract:
     """Return a model of ours run by OpenVINO."""
     _package("openvino", "openvino")
