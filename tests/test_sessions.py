@@ -1,5 +1,6 @@
 """Who is asking: the owner at this computer or with the password, and visitors by their cookie."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -10,7 +11,17 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from retrieval.pages.sessions import Access, VisitorCookie, is_of_this_computer, visitor_of
+from retrieval.pages.gate import Gate
+from retrieval.pages.handover import Handover
+from retrieval.pages.sessions import (
+    Access,
+    Message,
+    Receive,
+    Send,
+    VisitorCookie,
+    is_of_this_computer,
+    visitor_of,
+)
 
 NAME = "a" * 32
 
@@ -96,3 +107,31 @@ def test_each_browser_gets_a_name_of_its_own_and_keeps_it(client: TestClient) ->
     assert "set-cookie" not in client.get("/").headers
     client.cookies.clear()
     assert client.get("/").headers["set-cookie"] != first
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"), [("127.0.0.1", True), ("192.168.1.7", False)], ids=["here", "lan"]
+)
+def test_an_assistant_elsewhere_is_no_owner_though_its_tools_are_called_from_here(
+    client: str, expected: bool
+) -> None:
+    """Gradio calls a tool with a request of its own that has the headers it was sent."""
+    access = Access(None, public=False)
+    called: list[Request] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        called.append(Request({**scope, "client": ("127.0.0.1", 5)}))
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(f"answered without the app: {message}")
+
+    scope = {
+        **request(client, host="localhost:7860").scope,
+        "path": "/gradio_api/mcp/",
+        "method": "POST",
+    }
+    asyncio.run(Gate(app, Handover(), access)(scope, receive, send))
+    assert [access.is_owner(inner) for inner in called] == [expected]

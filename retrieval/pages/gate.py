@@ -24,7 +24,15 @@ from retrieval.pages import words
 from retrieval.pages.handover import Handover
 from retrieval.pages.markup import duration
 from retrieval.pages.pace import Pace
-from retrieval.pages.sessions import Access, Asgi, Message, Receive, Send, visitor_of_scope
+from retrieval.pages.sessions import (
+    LOOPBACK,
+    Access,
+    Asgi,
+    Message,
+    Receive,
+    Send,
+    visitor_of_scope,
+)
 from retrieval.temporary import make_room
 
 API = "/gradio_api/"
@@ -106,7 +114,9 @@ class Gate:
             most = settings.MAX_UPLOAD_BYTES + settings.MAX_REQUEST_BYTES
             await self.app(scope, _uploaded(receive, most), self._naming(visitor, send))
         elif name.startswith("mcp"):
-            await self.app(scope, _bounded(receive, settings.MAX_REQUEST_BYTES), send)
+            await self.app(
+                _from_elsewhere(scope), _bounded(receive, settings.MAX_REQUEST_BYTES), send
+            )
         else:
             body = self._checked(await _body(receive, settings.MAX_REQUEST_BYTES), visitor)
             scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
@@ -267,6 +277,18 @@ def _politely(send: Send) -> Send:
             await send(message)
 
     return send_politely
+
+
+def _from_elsewhere(scope: Message) -> Message:
+    """Note in the headers of another computer's request where it comes from.
+
+    Gradio calls an assistant's tools from here, with the headers that the assistant sent: one that
+    says `Host: localhost` would be taken for the owner.
+    """
+    host = (scope.get("client") or ("",))[0]
+    if host in LOOPBACK:
+        return scope
+    return {**scope, "headers": [*scope["headers"], (b"x-forwarded-for", host.encode())]}
 
 
 async def _refuse(sentence: str, status: int, send: Send) -> None:
