@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from retrieval import images
+from retrieval import conversion
 from retrieval.errors import PictureError
 from retrieval.images import (
     Preprocessing,
@@ -618,13 +618,13 @@ def test_a_large_picture_is_converted_in_tiles_to_the_very_same_pixels(
 ) -> None:
     whole = np.asarray(open_picture(data, at_least).image)
     for pixels in (900, 60):  # strips of whole rows, and parts of rows
-        monkeypatch.setattr(images, "TILE", pixels)
+        monkeypatch.setattr(conversion, "TILE", pixels)
         assert np.array_equal(np.asarray(open_picture(data, at_least).image), whole)
 
 
 def test_all_tiles_of_a_grey_picture_have_one_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).integers(-500, 90_000, (40, 30)).astype(np.int32)
-    monkeypatch.setattr(images, "TILE", 100)
+    monkeypatch.setattr(conversion, "TILE", 100)
     opened = open_picture(encode(Image.fromarray(values), "TIFF")).image
     low, high = values.min(), values.max()
     expected = ((values.astype(np.float32) - low) * (255 / (high - low))).round()
