@@ -427,6 +427,11 @@ class Collection:
         )
         return [label for (label,) in rows]
 
+    @property
+    def has_captions(self) -> bool:
+        """Whether a table says more of any picture than its label."""
+        return bool(self._all("SELECT 1 FROM pictures WHERE details <> '' LIMIT 1"))
+
     def folders(self) -> list[str]:
         """Return the folders that pictures lie in, and those above them, in order; the top is not
         among them."""

@@ -76,15 +76,20 @@ def prepare_environment(requirements: str) -> Path:
     if done:
         print(
             f"The Python that {ENVIRONMENT.name} was made with is gone or was replaced, so it is "
-            "made anew. This takes some minutes ..."
+            "made anew. What it needs is downloaded: minutes, on a slow line up to an hour ..."
         )
     else:
-        print(f"Setting up Lookalike in {ENVIRONMENT.name}, once. This takes some minutes ...")
+        print(
+            f"Setting up Lookalike in {ENVIRONMENT.name}, once. What it needs is downloaded: "
+            "minutes, on a slow line up to an hour ..."
+        )
     sys.stdout.flush()
     try:
         if not _can_install(python):
             _create()
-        install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        install = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
+        if not sys.stdout.isatty():  # somebody who watches wants to see it move
+            install.append("--quiet")
         subprocess.run([*install, "-r", str(file)], check=True)
         stamp.write_text(wanted)
     except subprocess.CalledProcessError:

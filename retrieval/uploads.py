@@ -53,6 +53,7 @@ class Upload:
     files: int = 0
     bytes: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
+    others: int = 0  # files that are no pictures, which the browser has not sent
 
     def leave_out(self, name: str, why: str) -> None:
         """Note a file that cannot be taken; the others can.
@@ -85,8 +86,13 @@ class Uploads:
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
 
-    def begin(self, visitor: str, files: int, size: int, bounds: UploadBounds) -> str:
+    def begin(
+        self, visitor: str, files: int, size: int, bounds: UploadBounds, others: int = 0
+    ) -> str:
         """Make room for an upload and return its name, which nobody else can guess.
+
+        Args:
+            others: how many files are no pictures and stay where they are; only to be told.
 
         Raises:
             LookalikeError: when it is too much, or the disk has no room for it.
@@ -127,7 +133,7 @@ class Uploads:
                 "some space and try again."
             )
         with self._lock:
-            self._uploads[name] = Upload(folder, visitor, bounds)
+            self._uploads[name] = Upload(folder, visitor, bounds, others=max(0, others))
         return name
 
     @contextmanager
@@ -181,10 +187,15 @@ class Uploads:
         upload.touched = time.monotonic()
         upload.leave_out(filename, _too_large(most))
 
-    def bundle(self, name: str, visitor: str) -> Path | None:
-        """Return the packed collection that was uploaded, when it was one."""
+    def bundles(self, name: str, visitor: str) -> list[Path]:
+        """Return the packed collections among the files of an upload."""
         upload = self._find(name, visitor)
-        return next((upload.folder / "files").glob(f"*{BUNDLE}"), None)
+        return sorted((upload.folder / "files").glob(f"*{BUNDLE}"))
+
+    def holds(self, name: str, visitor: str) -> bool:
+        """Whether any file of an upload is (still) here."""
+        upload = self._find(name, visitor)
+        return any(path.is_file() for path in (upload.folder / "files").rglob("*"))
 
     def take(
         self,
@@ -220,7 +231,7 @@ class Uploads:
         self, upload: Upload, collection: Collection, folder: Path, strip: bool, most: int
     ) -> Taken:
         staged = upload.folder / "files"
-        taken = Taken(skipped=list(upload.left_out))
+        taken = Taken(skipped=list(upload.left_out), others=upload.others)
         pictures = sorted(_unpacked(upload, staged, taken))
         tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
         top = next(iter(tops)) if len(tops) == 1 else ""

@@ -1,6 +1,8 @@
 """Taking pictures into collections: those that are sent, packed ones, and what a folder holds."""
 
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 
 from retrieval import settings
@@ -26,7 +28,7 @@ class Adding:
 
     def make(self, name: str, visitor: str, owner: bool) -> str:
         """Make a collection of an upload; return what there is to say of it."""
-        title = self.uploads.title(name, visitor) or words.MY_PICTURES
+        title = self._free(self.uploads.title(name, visitor) or words.MY_PICTURES, visitor)
         key = self.workspace.create(title) if owner else self.visitors.create(visitor, title)
         try:
             taken = self._take(name, key, visitor, strip=True)
@@ -44,10 +46,11 @@ class Adding:
         return self._settle(key, taken, visitor)
 
     def open_bundle(self, bundle: Path, owner: bool) -> str:
-        """Make a collection of a packed one; return what there is to say of it."""
+        """Make a collection of a packed one, whose file goes; return what there is to say of it."""
         if not owner or self.workspace.library is None:
             raise LookalikeError(words.OPEN_NOT_YOURS)
         folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)
+        bundle.unlink()
         self.workspace.open_folder(folder)
         collection = self.workspace.searcher(folder.name).collection
         text = words.OPENED.format(
@@ -82,6 +85,18 @@ class Adding:
             self.workspace.build(key, originals, bounds, only_added, afterwards)
         else:
             self.workspace.build(key, originals, bounds, only_added)
+
+    def _free(self, title: str, visitor: str) -> str:
+        """Return a title that this visitor sees on no other collection: with a number, if need be.
+
+        Photos are often dropped in several goes, and all would be called "My pictures".
+        """
+        used = set()
+        for key in self.workspace.keys(visitor):
+            with suppress(LookalikeError):  # deleted or damaged meanwhile
+                used.add(self.workspace.searcher(key, visitor).collection.name)
+        numbered = (f"{title} {number}" for number in count(2))
+        return next(name for name in chain([title], numbered) if name not in used)
 
     def _discard(self, key: str) -> None:
         if self.workspace.is_private(key):

@@ -56,7 +56,7 @@ class Answers:
         elif options.filters.empty:
             html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
         else:
-            html = markup.empty(words.NONE_PASS_TITLE, words.NONE_PASS, address)
+            html = markup.none_pass(address)
         return html, self._truth(held, found), asked
 
     def find(
@@ -101,7 +101,7 @@ class Answers:
             shown = ordered(pictures, options.order, lambda placed: placed[1])
             return markup.browse(shown, address)
         if not options.filters.empty and sample(held, 1):
-            return markup.empty(words.NONE_PASS_TITLE, words.NONE_PASS, address)
+            return markup.none_pass(address)
         body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
         return markup.empty(words.EMPTY_TITLE, body, address)
 

@@ -32,7 +32,7 @@ def why(
     pixels: Pixels,
     asked_jpeg: bytes,
     match: Match,
-    owner: bool,
+    openable: bool,
 ) -> str:
     """Lay out the two pictures side by side, warm where they resemble each other.
 
@@ -40,7 +40,7 @@ def why(
         part: the picture of the query that is explained.
         pixels: what the network sees of it and of the match, `(2, side, side, 3)`.
         asked_jpeg: the former as it is shown.
-        owner: whether the match's own file may be opened.
+        openable: whether the match's own file is here and may be opened.
     """
     picture = match.picture
     facts = [
@@ -67,7 +67,7 @@ def why(
         for i, (address, caption) in enumerate(((own, part.name), (theirs, name_of(picture))))
     )
     link = ""
-    if owner:
+    if openable:
         address = f"originals/{match.key}/{picture.id}"
         link = (
             f'<p><a href="{escape(address)}" target="_blank" rel="noopener">'

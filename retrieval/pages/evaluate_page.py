@@ -238,7 +238,7 @@ class EvaluatePage:
     def _show_test(
         self, searcher: Searcher, labels: Labels, evaluation: Evaluation, seconds: float
     ) -> tuple[Any, ...]:
-        key, collection = searcher.collection.folder.name, searcher.collection
+        key, collection = searcher.key, searcher.collection
 
         def on_page(row: int) -> report.Shown:
             picture = labels.pictures[row]

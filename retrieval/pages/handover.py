@@ -27,6 +27,8 @@ KINDS = {
     **{f".{name}": f"image/{name}" for name in ("png", "webp", "gif", "bmp", "avif", "heic")},
     **dict.fromkeys((".tif", ".tiff"), "image/tiff"),
 }
+# What few browsers draw; such a picture is sent to them decoded.
+UNSHOWABLE = frozenset({".heic", ".heif", ".hif", ".tif", ".tiff", ".dib"})
 
 
 class Handover:

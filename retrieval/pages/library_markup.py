@@ -51,7 +51,7 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
         '.heif,.hif,.avif,.tif,.tiff,.zip,.csv,.lookalike" tabindex="-1" '
         f'aria-label="{escape(words.ADD_FILES)}">'
         '<div class="lk-upload" role="status" aria-live="polite"></div></div>'
-        f'<p class="lk-hint">{about} {escape(words.ADD_LABELS)}</p>'
+        f'<p class="lk-hint">{about} {escape(words.ADD_LABELS)} {escape(words.ADD_TO)}</p>'
     )
 
 
@@ -149,6 +149,15 @@ def rename_form(key: str, name: str) -> str:
         f'<input name="value" maxlength="80" value="{escape(name)}" data-focus></label>'
         f'<button class="lk-button lk-main">{escape(words.DO_SAVE)}</button>'
         f"{_button('close', words.DO_CLOSE)}</form>"
+    )
+
+
+def delete_for_good(key: str) -> str:
+    """Ask once more, where nothing is brought back."""
+    return _open_part(
+        f'<p>{escape(words.DELETE_FOR_GOOD)}</p><div class="lk-row">'
+        f"{_button('delete-for-good', words.DO_DELETE_FOR_GOOD, key, 'lk-main')}"
+        f"{_button('close', words.DO_KEEP)}</div>"
     )
 
 

@@ -49,8 +49,20 @@ class LibraryPage:
         self.access = access
         self.adding = Adding(workspace, uploads, visitors)
 
-    def build(self, app: gr.Blocks, tabs: gr.Tabs, tab: gr.Tab, choice: gr.Dropdown) -> None:
-        """Add the page to the tab; `choice` is where the search page keeps the collection."""
+    def build(
+        self,
+        app: gr.Blocks,
+        tabs: gr.Tabs,
+        tab: gr.Tab,
+        choice: gr.Dropdown,
+        address: gr.Textbox,
+    ) -> None:
+        """Add the page to the tab.
+
+        Args:
+            choice: where the search page keeps the collection.
+            address: the search page's field for web addresses, which the owner may use.
+        """
         opened = gr.State(Opened(), time_to_live=6 * 3600)
         with gr.Row(elem_id="library"):
             with gr.Column(elem_id="library-add", min_width=280):
@@ -83,11 +95,14 @@ class LibraryPage:
         tab.select(self.on_return, opened, view, **quiet)
         timer.tick(self.on_tick, opened, view, **quiet)
         listing.select(self.on_act, opened, [*view, tabs, choice], **quiet)
-        add.select(self.on_upload, opened, view, **quiet)
+        # What is sent while another upload is unpacked waits for its turn.
+        add.select(
+            self.on_upload, opened, view, trigger_mode="multiple", concurrency_limit=1, **quiet
+        )
         for event in (go.click, folder.submit):
             event(self.on_folder, [opened, folder], [*view, folder], **quiet)
         for event in (unlock.click, password.submit):
-            event(self.on_password, [opened, password], [*whole, password], **quiet)
+            event(self.on_password, [opened, password], [*whole, password, address], **quiet)
 
     # The handlers. They return the cards, what is open, and whether to look again in a second.
 
@@ -133,6 +148,7 @@ class LibraryPage:
             "remove": self._remove,
             "unremove": self._unremove,
             "delete": self._delete,
+            "delete-for-good": self._delete_for_good,
         }
         try:
             if act == "search":
@@ -158,15 +174,20 @@ class LibraryPage:
         name, key = str(event.upload), str(event.key or "")
         visitor, owner = visitor_of(request), self.access.is_owner(request)
         try:
-            bundle = self.uploads.bundle(name, visitor)
-            if bundle is not None:
-                opened = Opened(notice=self.adding.open_bundle(bundle, owner))
-            elif key:
+            told, bundles = "", self.uploads.bundles(name, visitor)
+            for bundle in bundles:
+                try:
+                    told += self.adding.open_bundle(bundle, owner)
+                except LookalikeError as error:  # the others can be opened all the same
+                    warn(error)
+                    bundle.unlink(missing_ok=True)
+            if key and self.uploads.holds(name, visitor):
                 if not self.workspace.may_edit(key, visitor, owner):
                     raise LookalikeError(words.NOT_YOURS)
-                opened = Opened(notice=self.adding.add(name, key, visitor))
-            else:
-                opened = Opened(notice=self.adding.make(name, visitor, owner))
+                told += self.adding.add(name, key, visitor)
+            elif self.uploads.holds(name, visitor) or not bundles:
+                told += self.adding.make(name, visitor, owner)
+            opened = Opened(notice=told)
         except LookalikeError as error:
             warn(error)
         finally:
@@ -179,8 +200,10 @@ class LibraryPage:
         try:
             if not self.access.is_owner(request) or self.access.is_public:
                 raise LookalikeError(words.NOT_YOURS)
+            if not folder.strip():
+                raise LookalikeError(words.FOLDER_NONE)
             root = Path(folder.strip().strip("\"'")).expanduser()
-            if not folder.strip() or not root.is_dir():
+            if not root.is_dir():
                 raise LookalikeError(
                     f"There is no folder {folder.strip()[:200]}. Copy its path from the file "
                     "manager, and try again."
@@ -198,7 +221,8 @@ class LibraryPage:
             gr.Info(words.PASSWORD_RIGHT)
         else:
             gr.Warning(words.PASSWORD_WRONG)
-        return *self.on_load(opened, request), ""
+        may_fetch = gr.Textbox(visible=True) if self.access.is_owner(request) else gr.skip()
+        return *self.on_load(opened, request), "", may_fetch
 
     def bounds(self, request: Any) -> UploadBounds:
         """Return what whoever asks may hand over at once."""
@@ -256,7 +280,7 @@ class LibraryPage:
     def _remove(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
         ids = [int(id_) for id_ in list(event.ids)[: markup.PER_PAGE]]
         if not ids:
-            return opened
+            raise LookalikeError(words.NOTHING_MARKED)
         paths = self.workspace.take_out(key, ids)
         collection = self.workspace.searcher(key, visitor_of(request)).collection
         notice = markup.notice(
@@ -273,8 +297,7 @@ class LibraryPage:
 
     def _delete(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         if self.workspace.is_private(key):
-            self.visitors.delete(key)
-            return Opened()
+            return Opened(key, "delete")  # there is no bin for these, so it is asked once more
         refused = key in self.workspace.refused
         name = key if refused else self.workspace.searcher(key).collection.name
         place = self.workspace.delete(key)
@@ -283,6 +306,12 @@ class LibraryPage:
             notice=markup.notice(words.DELETED.format(name=name), words.DELETED_HINT, button),
             deleted=place,
         )
+
+    def _delete_for_good(self, opened: Opened, key: str, *_: Any) -> Opened:
+        if (opened.key, opened.view) != (key, "delete") or not self.workspace.is_private(key):
+            return opened
+        self.visitors.delete(key)
+        return Opened(notice=markup.notice(words.DELETED_FOR_GOOD))
 
     def _undo(self, place: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
@@ -323,14 +352,18 @@ class LibraryPage:
         collection, key = card.collection, card.key
         if opened.view == "rename":
             return markup.rename_form(key, collection.name)
+        if opened.view == "delete":
+            return markup.delete_for_good(key)
         if opened.view == "problems":
             return markup.problems(key, collection.problems())
         if opened.view == "download":
             return markup.download(key, collection.root is not None)
         if opened.view == "pictures":
-            page = collection.page(opened.start, markup.PER_PAGE)
             total = collection.count()[0]
-            return markup.pictures(key, page, opened.start, total, opened.notice)
+            # The last page may have been emptied.
+            start = min(opened.start, max(0, total - 1) // markup.PER_PAGE * markup.PER_PAGE)
+            page = collection.page(start, markup.PER_PAGE)
+            return markup.pictures(key, page, start, total, opened.notice)
         if opened.view == "changes" and opened.changes is not None and collection.root is not None:
             excluded = len(collection.excluded())
             return markup.changes(key, opened.changes, excluded, collection.root)

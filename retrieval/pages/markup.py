@@ -16,6 +16,8 @@ from retrieval.report import data_uri
 from retrieval.search import Found, Match, percent
 from retrieval.workspace import Building
 
+TOLD_SECONDS = 60  # for which the search page says how a building ended
+
 # A picture and the key of its collection.
 Placed = tuple[str, PictureRecord]
 
@@ -102,6 +104,16 @@ def empty(title: str, body: str, address: str = "") -> str:
     )
 
 
+def none_pass(address: str) -> str:
+    """Say that the filters leave nothing, with a button that takes them off."""
+    return (
+        f'<div class="lk-empty" data-address="{escape(address)}">'
+        f"<h2>{escape(words.NONE_PASS_TITLE)}</h2><p>{escape(words.NONE_PASS)}</p>"
+        f'<p><button type="button" class="lk-back" data-do="unfilter">{escape(words.NO_FILTERS)}'
+        "</button></p></div>"
+    )
+
+
 def truth(
     name: str, embedder: str, provider: str, compared: int, found: Found | None = None
 ) -> str:
@@ -127,6 +139,8 @@ def truth(
 def building(state: Building, name: str, now: float) -> str:
     """Say how the building of a collection stands, with a bar while it goes on."""
     step = state.step
+    if state.finished and now - state.ended > TOLD_SECONDS:
+        return ""  # the card under "My pictures" still says it
     if state.problem:
         return notice(state.problem, None)
     if state.finished and (state.cancelled or not step.total):
@@ -182,6 +196,8 @@ def script_words() -> str:
     """Hand `page.js` its words."""
     return (
         f'<span id="lk-words" hidden data-crop="{escape(words.CROP_HINT)}" '
+        f'data-crop-start="{escape(words.CROP_START)}" '
+        f'data-crop-spoken="{escape(words.CROP_SPOKEN)}" '
         f'data-reset="{escape(words.CROP_RESET)}"></span>'
     )
 

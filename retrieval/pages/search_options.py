@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -97,7 +98,7 @@ class SearchOptions:
     @property
     def narrowing(self) -> list[Any]:
         """The controls of what hangs on the pictures, in the order in which `narrow` sets them."""
-        return [self._label, self._folder]
+        return [self._label, self._folder, self._words]
 
     @property
     def events(self) -> list[Callable[..., Any]]:
@@ -159,14 +160,33 @@ class SearchOptions:
             choice = held[0].key
         return gr.Dropdown(offered, value=choice, visible=len(held) > 1)
 
-    def narrow(self, filters: Filters, held: Sequence[Searcher]) -> tuple[Any, Any]:
-        """Return the choices of kinds and of folders in what is searched; what is chosen stays."""
-        labels = {label for s in held for label in s.collection.distinct_labels()}
+    def fitting(self, options: Options, held: Sequence[Searcher]) -> Options:
+        """Return the options less a kind or a folder that none of these collections has.
+
+        A filter of the collection before would hide everything, and nobody would see why.
+        """
+        filters = options.filters
+        if filters.label and not any(filters.label in _labels(s) for s in held):
+            filters = replace(filters, label="")
+        if filters.folder and not any(filters.folder in s.collection.folders() for s in held):
+            filters = replace(filters, folder="")
+        return replace(options, filters=filters)
+
+    def narrow(self, filters: Filters, held: Sequence[Searcher]) -> tuple[Any, Any, Any]:
+        """Return the choices of kinds and of folders in what is searched; what is chosen stays.
+
+        And the field for words, which is there where captions are.
+        """
+        labels = {label for s in held for label in _labels(s)}
         folders = {folder for s in held for folder in s.collection.folders()}
         tells_more = bool(filters.folder) or not folders <= labels
         return (
             _choice(labels, filters.label, visible=True, shown=pretty),
             _choice(folders, filters.folder, visible=tells_more),
+            gr.Textbox(
+                value=filters.words,
+                visible=bool(filters.words) or any(s.collection.has_captions for s in held),
+            ),
         )
 
     def show(
@@ -180,6 +200,7 @@ class SearchOptions:
         """
         weights, filters = options.weights, options.filters
         preset = _preset_of(weights.subject, weights.colour, weights.texture)
+        label, folder, captions = self.narrow(filters, held)
         return (
             self.offer(seen, options.choice),
             options.count,
@@ -187,15 +208,20 @@ class SearchOptions:
             weights.subject,
             weights.colour,
             weights.texture,
-            *self.narrow(filters, held),
+            label,
+            folder,
             filters.shape,
             filters.megapixels,
             filters.since,
             filters.until,
-            filters.words,
+            captions,
             options.order,
             options.cleaning,
         )
+
+
+def _labels(searcher: Searcher) -> list[str]:
+    return searcher.collection.distinct_labels()
 
 
 def _slider(label: str, value: float) -> gr.Slider:

@@ -12,6 +12,7 @@ import numpy as np
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.fetching import fetch_picture
+from retrieval.originals import open_original
 from retrieval.pages import details, markup, words
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
@@ -23,7 +24,7 @@ from retrieval.pages.asking import (
     read_address,
 )
 from retrieval.pages.elements import make_place, warn
-from retrieval.pages.handover import Handover
+from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import QueryImage
 from retrieval.pages.saving import save_results
@@ -33,8 +34,6 @@ from retrieval.search import Match, Searcher
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
-# What browsers cannot show as it was uploaded; its preview is sent back decoded.
-UNSHOWABLE = frozenset({".heic", ".heif", ".hif", ".tif", ".tiff", ".dib"})
 
 # `page.js` listens for buttons everywhere on the page; this is its way to the handlers.
 BRIDGE = """
@@ -96,6 +95,7 @@ class SearchPage:
                     placeholder=words.WEB_ADDRESS_HINT,
                     elem_id="address",
                     max_length=2000,
+                    submit_btn=True,
                     visible=False,
                 )
                 self.examples = make_place("examples")
@@ -150,12 +150,17 @@ class SearchPage:
             {self.address, *inputs},
             [*answer, self.upload],
             concurrency_id="fetch",
-            **latest,
+            **{**latest, "show_progress": "minimal"},
+            show_progress_on=self.address,
         )
         self.options.cleaned(self._asking(self._clean), inputs, answer, **latest)
-        self.save.click(self.on_save, {self.kind, *inputs}, self.download, **quiet).success(
-            None, self.download, js=DOWNLOAD
-        )
+        self.save.click(
+            self.on_save,
+            {self.kind, *inputs},
+            self.download,
+            **{**quiet, "show_progress": "minimal"},
+            show_progress_on=self.kind,
+        ).success(None, self.download, js=DOWNLOAD)
         self.upload.clear(self._asking(lambda asked, *_: asked.emptied()), inputs, answer, **quiet)
         for event, handler in (
             (bridge.more, self._add(wanted=True)),
@@ -173,7 +178,7 @@ class SearchPage:
         ):
             handle = self._asking(handler, leaving=True, anew=True)
             event(handle, inputs, leaving, **one_by_one)
-        bridge.odd(_refuse_drop, None, None, **quiet)
+        bridge.odd(_comment_drop, None, None, **quiet)
         everything = [*view, *self.options.outputs, self.upload]
         bridge.visit(self.on_visit, inputs, everything, **one_by_one)
         bridge.why(
@@ -213,17 +218,18 @@ class SearchPage:
         Gradio also says that the tab was chosen when the page opens, perhaps before it is filled.
         """
         if not values[self.asked].arrived:
-            return (gr.skip(),) * 9
+            return (gr.skip(),) * (7 + len(self.options.narrowing))
         options = self.options.read(values)
         if options.choice not in self.workspace.keys(visitor_of(request)):
             options = replace(options, choice="")
+        options = self._fitting(options, request)
         offered = self.options.offer(self.answers.held("", visitor_of(request)), options.choice)
         narrowed = self._narrow(options, request)
         return (*self._view(values[self.asked], options, request), offered, *narrowed)
 
     def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Turn to another collection, with the same query where there is one."""
-        options = self.options.read(values)
+        options = self._fitting(self.options.read(values), request)
         view = self._view(values[self.asked], options, request)
         return (*view, *self._narrow(options, request))
 
@@ -235,7 +241,8 @@ class SearchPage:
         # The first pictures are shown as they come; later ones would only make the page flicker.
         settled = going_on is not None and going_on.step.done > 4 * settings.RESULTS
         # Once, when all are there: a list that somebody has just opened is let be.
-        narrowed = (gr.skip(),) * 2 if going_on else self._narrow(options, request)
+        nothing = (gr.skip(),) * len(self.options.narrowing)
+        narrowed = nothing if going_on else self._narrow(options, request)
         if asked.parts or settled:
             return self.answers.status(held), *(gr.skip(),) * 4, self._timer(held), *narrowed
         return (*self._view(asked, options, request), *narrowed)
@@ -310,8 +317,14 @@ class SearchPage:
             warn(error)
             return gr.skip()
         match = Match(record, 0.0, placed[0])
-        owner = self.access.is_owner(request) and not self.access.is_public
-        return details.why(self.workspace.embedder, part, pixels, jpeg, match, owner)
+        openable = self.access.is_owner(request) and not self.access.is_public
+        if openable:
+            collection = self.workspace.searcher(placed[0], visitor).collection
+            file = open_original(collection, record)
+            openable = file is not None
+            if file is not None:
+                file.close()
+        return details.why(self.workspace.embedder, part, pixels, jpeg, match, openable)
 
     # What changes the query. Each takes the present one, and returns the next.
 
@@ -410,7 +423,10 @@ class SearchPage:
             self._timer(held),
         )
 
-    def _narrow(self, options: Options, request: gr.Request) -> tuple[Any, Any]:
+    def _fitting(self, options: Options, request: gr.Request) -> Options:
+        return self.options.fitting(options, self.answers.held(options.choice, visitor_of(request)))
+
+    def _narrow(self, options: Options, request: gr.Request) -> tuple[Any, ...]:
         held = self.answers.held(options.choice, visitor_of(request))
         return self.options.narrow(options.filters, held)
 
@@ -418,6 +434,9 @@ class SearchPage:
         return gr.Timer(active=self.answers.building(held) is not None)
 
 
-def _refuse_drop() -> None:
-    """Say why nothing came of a drop without a picture."""
-    warn(LookalikeError(words.DROPPED_NO_PICTURE))
+def _comment_drop(event: gr.EventData) -> None:
+    """Say what came of a drop that was no picture, or more than one."""
+    if event.several:
+        gr.Info(words.DROPPED_SEVERAL)
+    else:
+        warn(LookalikeError(words.DROPPED_NO_PICTURE))

@@ -1,8 +1,7 @@
-"""The server around the pages: its theme, its headers, and the addresses of thumbnails."""
+"""The server around the pages: its theme, its headers, and what is served beside them."""
 
 import importlib.util
 import os
-import re
 import shutil
 import signal
 import sys
@@ -12,7 +11,7 @@ import traceback
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from retrieval import settings
@@ -23,23 +22,20 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ["GRADIO_TEMP_DIR"] = str(settings.RECEIVED)
 
 import gradio as gr
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for
-from retrieval.originals import open_original
 from retrieval.pages import words
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
 from retrieval.pages.gate import Gate
-from retrieval.pages.handover import KINDS, Handover, handover_routes
+from retrieval.pages.handover import Handover, handover_routes
 from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.map_page import MapPage, map_routes
+from retrieval.pages.picture_routes import original_route, thumbnail_route
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.sessions import (
     Access,
@@ -48,7 +44,6 @@ from retrieval.pages.sessions import (
     Receive,
     Send,
     VisitorCookie,
-    visitor_of,
 )
 from retrieval.pages.sharing import Server, close_tunnels, robots_route
 from retrieval.pages.sharing import share as make_link
@@ -129,7 +124,7 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
                 search = SearchPage(workspace, library.access, handover)
                 search.build(app, search_tab)
             with gr.Tab(words.TAB_LIBRARY, id="library") as library_tab:
-                library.build(app, tabs, library_tab, search.options.choice)
+                library.build(app, tabs, library_tab, search.options.choice, search.address)
             with gr.Tab(words.TAB_MAP, id="map") as map_tab:
                 MapPage(workspace).build(app, tabs, map_tab)
             with gr.Tab(words.TAB_COPIES, id="copies") as copies_tab:
@@ -212,48 +207,6 @@ def past_proxies() -> Iterator[None]:
 
 def _text(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
-
-
-def thumbnail_route(workspace: Workspace) -> Route:
-    """Serve `thumbnails/KEY/SHA256.jpg`: what a collection keeps, and no file of the disk."""
-
-    def thumbnail(request: Request) -> Response:
-        sha256 = request.path_params["sha256"]
-        try:
-            key, visitor = request.path_params["key"], visitor_of(request)
-            collection = workspace.searcher(key, visitor).collection
-            jpeg = collection.thumbnail(sha256) if re.fullmatch("[0-9a-f]{64}", sha256) else None
-        except LookalikeError:
-            jpeg = None
-        if jpeg is None:
-            return Response("There is no such picture.", 404)
-        # The address names the content, so it never changes.
-        forever = {"Cache-Control": "private, max-age=31536000, immutable"}
-        return Response(jpeg, media_type="image/jpeg", headers=forever)
-
-    return Route("/thumbnails/{key}/{sha256}.jpg", thumbnail)
-
-
-def original_route(workspace: Workspace, access: Access) -> Route:
-    """Serve `originals/KEY/ID`: a picture's own file, to the owner at this computer alone."""
-
-    def original(request: Request) -> Response:
-        nothing = Response("There is no such picture.", 404)
-        if access.is_public or not access.is_owner(request):
-            return nothing
-        try:
-            searcher = workspace.searcher(request.path_params["key"], visitor_of(request))
-            record = searcher.record(request.path_params["id"])
-        except LookalikeError:
-            return nothing
-        file = open_original(searcher.collection, record)
-        kind = KINDS.get(PurePosixPath(record.path).suffix.lower())
-        if file is None or kind is None:
-            return nothing
-        with file:
-            return Response(file.read(), media_type=kind)
-
-    return Route("/originals/{key}/{id:int}", original)
 
 
 def theme() -> gr.themes.Base:

@@ -28,8 +28,8 @@ HEADER = "x-lookalike"
 def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]) -> list[Route]:
     """Return the routes by which a page hands over files.
 
-    `POST uploads` with `{"files": n, "bytes": n}` answers `{"upload": name}`; then each file is
-    the body of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is
+    `POST uploads` with `{"files": n, "bytes": n, "others": n}` answers `{"upload": name}`; the last
+    counts files that stay where they are, since they are no pictures. Then each file is the body of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is
     larger than a file may be is left out; it need not be sent, when its bytes are in `X-Size`.
     """
 
@@ -39,11 +39,12 @@ def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]
         try:
             wanted = json.loads(await _body(request, 10_000))
             files, size = int(wanted["files"]), int(wanted["bytes"])
+            others = int(wanted.get("others", 0))
         except (ValueError, KeyError, TypeError):
             return _refusal("Reload the page and try again.", 400)
         try:
             name = await run_in_threadpool(
-                lambda: uploads.begin(visitor_of(request), files, size, bounds_of(request))
+                lambda: uploads.begin(visitor_of(request), files, size, bounds_of(request), others)
             )
         except LookalikeError as error:
             return _refusal(str(error), 413)

@@ -1,5 +1,7 @@
 """Every sentence of the pages, in one place, so that they can be read, mended and translated."""
 
+import sys
+
 TITLE = "Lookalike"
 TAGLINE = "Drop in a picture and see the ones that look most like it."
 
@@ -45,7 +47,12 @@ SAVE_KINDS = ("Pictures (ZIP)", "Table (CSV)", "Sheet (PNG)", "Sheet to print (P
 SHEET_TITLE = "Pictures that look alike"
 SAVE_BUTTON = "Save"
 NOTHING_TO_SAVE = "There are no results to save yet. Search for something first."
-CROP_HINT = "Drag a box on your picture to search for that part."
+CROP_HINT = "Drag a box to search for a part"
+CROP_START = "Search for a part"
+CROP_SPOKEN = (
+    "A part of your picture to search for. Enter marks the middle, arrow keys move it, with Shift "
+    "they change its size, and Escape takes the whole picture again. With a pointer, drag a box."
+)
 CROP_RESET = "Whole picture"
 CROPPED = "a part of it"
 
@@ -56,7 +63,7 @@ RESULTS = "Most similar"
 LIKE_YOURS = "to your picture"
 LIKE_NAMED = "to {name}"
 LIKE_SEVERAL = "to {n} pictures together"
-BACK = "Show all"
+BACK = "Start over"
 MORE_LIKE_THIS = "More like this"
 ADD_MORE = "Also like this one"
 ADD_LESS = "Less like this one"
@@ -68,7 +75,7 @@ CHIP_UNLIKE = "not {name}"
 CHIP_REMOVE = "Take {name} away"
 TILE = "{name}{label}, {percent} % similar, {sure}. More like this"
 TILE_BROWSE = "{name}{label}. More like this"
-SPOKEN = "{pictures} {subject}. The best one: {best}."
+SPOKEN = "{pictures}, most similar {subject}. The first one: {best}."
 CONFIDENCE = (
     "no real match",
     "loosely related",
@@ -90,6 +97,10 @@ DROPPED_NO_PICTURE = (
     "That is no picture to search with. Drop a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
     "folders and zips go under “My pictures”."
 )
+DROPPED_SEVERAL = (
+    "One picture at a time: this is what looks like the first. To ask with several, press “Also "
+    "like this one” on results. To keep yours here, drop them under “My pictures”."
+)
 NO_DATE = "That is no date. Write it like 2024-07-31, 2024-07 or 2024."
 NOTHING_WANTED = "Choose at least one picture that the results should be like."
 NOTHING_COUNTS = "Turn at least one of the three sliders up."
@@ -110,7 +121,8 @@ ALONE_TITLE = "The only picture here"
 ALONE = "There is nothing else here to compare it with. Add more under “My pictures”."
 EMPTY_BUILDING = "The first pictures appear here in a moment."
 NONE_PASS_TITLE = "No picture passes"
-NONE_PASS = 'No picture here has all that you ask for under "Only some pictures". Ask for less.'
+NONE_PASS = 'No picture here has all that you ask for under "Only some pictures".'
+NO_FILTERS = "All pictures"
 
 TRUTH = "{compared} of {name}{how} · {embedder} · {provider}"
 TRUTH_HOW = " compared, {method}"
@@ -147,7 +159,7 @@ NOT_SENT = "That file is not here any more. Send it again."
 TAB_TEST = "How good is it?"
 TEST_LEAD = (
     "Pictures that are sorted into subfolders, or labelled in a CSV, can test the search: each one "
-    "is searched for in turn, and a result counts as right when it is of the same class."
+    "is searched for in turn, and a result counts as right when it is of the same kind."
 )
 TEST_START = "Test this collection"
 TEST_STOP = "Stop"
@@ -167,27 +179,34 @@ COMPARE_START = "Compare"
 COMPARING = "{done} of {total} pictures seen by the network{left}"
 NO_SETTING = "Choose a setting to compare with."
 FOUND = "What {name} finds"
-FOUND_LEAD = "The ten nearest, the most similar first. Pale ones are not of the class {label}."
+FOUND_LEAD = "The ten nearest, the most similar first. Pale ones are not of the kind {label}."
 DOWNLOAD_REPORT = "Report (HTML)"
 DOWNLOAD_CSV = "Figures (CSV)"
 DOWNLOAD_PNG = "Charts (PNG)"
 
 # My pictures
 TAB_LIBRARY = "My pictures"
-ADD_TITLE = "Add pictures"
+ADD_TITLE = "New collection"
 ADD_DROP = "Drop a folder, pictures or a zip here"
 ADD_FOLDER = "Choose a folder"
 ADD_FILES = "Choose files"
-ADD_LABELS = "Subfolders become labels. A CSV with a column “filename” adds captions."
+ADD_LABELS = (
+    "Each subfolder becomes a kind to filter by. A CSV with a column “filename” adds captions."
+)
+ADD_TO = "To add to a collection, drop on its card."
 ADD_VISITOR = (
     "Only you see them, in this browser. Small copies are kept for {hours} hours, then everything "
     "is deleted; the photos themselves are deleted as soon as they have been read."
 )
 ADD_CLOSED = "Your browser refuses cookies, so pictures of your own cannot be kept here."
 FOLDER_LABEL = "Or name a folder on this computer"
-FOLDER_HINT = "/home/me/Pictures"
+# Not this computer's own: visitors could find it in the page.
+FOLDER_HINT = {"win32": r"C:\Users\Me\Pictures", "darwin": "/Users/me/Pictures"}.get(
+    sys.platform, "/home/me/Pictures"
+)
 FOLDER_INFO = "It is searched in place: nothing in it is copied or changed."
 FOLDER_BUTTON = "Search this folder"
+FOLDER_NONE = "Type or paste the path of a folder first."
 PASSWORD_TITLE = "Are you the owner?"
 PASSWORD_LABEL = "Password"
 PASSWORD_BUTTON = "Unlock"
@@ -237,6 +256,11 @@ DELETED = "{name} was deleted."
 DELETED_HINT = "Photos that were searched in place are untouched."
 REMOVED = "{pictures} taken out of {name}."
 REMOVED_HINT = "In the folder they stay."
+NOTHING_MARKED = "Mark at least one picture first."
+DELETE_FOR_GOOD = "It cannot be brought back, and its pictures are only kept here."
+DO_DELETE_FOR_GOOD = "Delete for good"
+DO_KEEP = "Keep"
+DELETED_FOR_GOOD = "The collection was deleted."
 CHANGES_NONE = "Nothing has changed."
 CHANGES = {
     "new": "{n} new",
@@ -271,6 +295,7 @@ MARK = "Mark {name}"
 UPLOAD_WORDS = {
     "sending": "Sending {done} of {total} · {percent} %",
     "sent": "Sent. Taking a look at them ...",
+    "more": " · {n} more to come",
     "none": "There is no picture in that. Drop JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF.",
     "failed": "The connection was lost, and nothing was added. Drop them again.",
     "stop": "Stop",
