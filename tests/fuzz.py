@@ -446,7 +446,7 @@ def _send(visitor: Visitor, kind: str, data: bytes) -> tuple[str, str]:
     made = [key for key in _keys(page) if key != "colours"]
     for key in made:
         visitor.finish(key)
-        visitor.outcome("on_act", [None], {"act": "delete", "key": key})
+        visitor.outcome("on_act", [None], {"act": "delete-for-good", "key": key})
     if not made and not any(m["msg"] == "log" for m in said) and "lk-say" not in page:
         return "no sentence", _all(said)
     return "accepted" if made else "refused", _all(said)
@@ -466,7 +466,7 @@ def _build(visitor: Visitor, files: dict[str, bytes], tally: Tally, kind: str) -
         tally.faults.append(f"{kind}: of {len(files)} built {found} + {problems} are left")
     if seconds > SECONDS * len(files):
         tally.faults.append(f"{kind}: building took {seconds:.0f} s")
-    visitor.outcome("on_act", [None], {"act": "delete", "key": key})
+    visitor.outcome("on_act", [None], {"act": "delete-for-good", "key": key})
 
 
 def a_whole_picture() -> bytes:

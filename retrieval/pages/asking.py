@@ -18,6 +18,7 @@ from retrieval.search import Placed
 
 NOTHING = Aspects(*(np.zeros((1, 0), np.float32) for _ in range(3)))
 KEPT_UPLOADS = 6  # for the back button
+KEPT_BYTES = 3 * 2**20  # of them in all, the latest excepted: there may be a thousand pages
 ORDERS = ("newest", "oldest", "name")
 Cleaning = Literal["auto", "always", "never"]
 CLEANINGS: tuple[Cleaning, ...] = ("auto", "always", "never")
@@ -38,6 +39,12 @@ class Part:
     crop: Box | None = None  # what of it counts
     pixels: npt.NDArray[np.uint8] | None = None  # (side, side, 3), of an upload, as searched with
     treated: bytes = b""  # of an upload that was cleaned up: what was searched with, as a JPEG
+
+    @property
+    def bytes(self) -> int:
+        """How much memory its pictures take."""
+        pixels = 0 if self.pixels is None else self.pixels.nbytes
+        return len(self.jpeg) + len(self.treated) + pixels
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,12 @@ class Asked:
     def _keeping(self, part: Part) -> "Asked":
         if not part.token:
             return self
-        others = [upload for upload in self.uploads if upload.token != part.token]
-        return replace(self, uploads=(part, *others)[:KEPT_UPLOADS])
+        kept, room = [part], KEPT_BYTES - part.bytes
+        for upload in self.uploads:
+            if upload.token != part.token and len(kept) < KEPT_UPLOADS and upload.bytes <= room:
+                kept.append(upload)
+                room -= upload.bytes
+        return replace(self, uploads=tuple(kept))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import math
 import re
 import traceback
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException
@@ -39,8 +40,10 @@ API = "/gradio_api/"
 OPEN = re.compile(
     r"info|openapi\.json|startup-events|app_id|login_check|user|token|theme\.css"
     r"|upload|upload_progress|file=.+|queue/(join|data|status)|heartbeat/[^/]+|cancel|reset"
-    r"|(run|api)/[^/]+|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
+    r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
 )
+SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
+MAX_UNREAD = 100  # answers that a page has not fetched, each of up to some 100 KB
 
 
 class _RefusedError(Exception):
@@ -54,10 +57,20 @@ class _RefusedError(Exception):
 class Gate:
     """Lets requests through to Gradio; plain ASGI, so that streams stay streams."""
 
-    def __init__(self, app: Asgi, handover: Handover, access: Access) -> None:
+    def __init__(
+        self,
+        app: Asgi,
+        handover: Handover,
+        access: Access,
+        unread: Callable[[str], int] = lambda session: 0,
+    ) -> None:
+        """Args:
+        unread: says how many answers wait for a page.
+        """
         self.app = app
         self.handover = handover
         self.access = access
+        self.unread = unread
         self.sessions = Sessions()
         self.pace = Pace(settings.VISITOR_REQUESTS)
 
@@ -81,6 +94,8 @@ class Gate:
             if path.startswith(API):
                 await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
             else:
+                if scope["method"] == "POST" and path.rstrip("/") == "/uploads":
+                    self._keep_pace(scope, visitor_of_scope(scope))
                 await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:
@@ -100,8 +115,13 @@ class Gate:
             raise _RefusedError(words.NO_ADDRESS, 404)
         visitor = visitor_of_scope(scope)
         if name == "queue/data":
-            query = parse_qs(scope["query_string"].decode("latin-1"))
-            self._admit(query.get("session_hash", [""])[0], visitor)
+            # Of two, one library takes the first and another the last.
+            query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            sessions = query.get("session_hash", [])
+            if len(sessions) != 1:
+                raise _RefusedError(words.NO_REQUEST, 400)
+            self._admit(sessions[0], visitor)
+            scope = {**scope, "query_string": urlencode({"session_hash": sessions[0]}).encode()}
         elif name.startswith("heartbeat/"):
             self._admit(name.removeprefix("heartbeat/"), visitor)
         if scope["method"] != "POST":
@@ -135,6 +155,8 @@ class Gate:
             raise _RefusedError(words.TOO_OFTEN.format(time=duration(math.ceil(seconds))), 429)
 
     def _admit(self, session: str, visitor: str) -> None:
+        if not SESSION.fullmatch(session):
+            raise _RefusedError(words.NO_REQUEST, 400)
         if not self.sessions.admits(session, visitor):
             raise _RefusedError(words.OTHERS_SESSION, 403)
 
@@ -149,6 +171,8 @@ class Gate:
         session = request.get("session_hash")
         if isinstance(session, str):
             self._admit(session, visitor)
+            if self.unread(session) > MAX_UNREAD:
+                raise _RefusedError(words.BUSY, 429)
         # Where a file is named Gradio would look for it, or fetch it; the handlers see to that.
         return json.dumps(_without_meta(request)).encode()
 
@@ -171,8 +195,13 @@ class Gate:
                 sentence = words.LARGE_REQUEST if large else words.NO_REQUEST
                 await _refuse(sentence, 413 if large else start["status"], send)
                 return
-            paths = json.loads(body)
-            names = [self.handover.offer(Path(path), visitor) for path in paths]
+            paths = [Path(path) for path in json.loads(body)]
+            if len(paths) > 1:  # a page sends one at a time, and many would push out all others
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                await _refuse(words.NO_REQUEST, 400, send)
+                return
+            names = [self.handover.offer(path, visitor) for path in paths]
             answer = json.dumps(names).encode()
             await send({**start, "headers": _with_length(start["headers"], len(answer))})
             await send({"type": "http.response.body", "body": answer})

@@ -34,11 +34,13 @@ UNSHOWABLE = frozenset({".heic", ".heif", ".hif", ".tif", ".tiff", ".dib"})
 class Handover:
     """The names of files, and whose they are; safe to use from several threads."""
 
-    def __init__(self, most: int = 10_000) -> None:
+    def __init__(self, most: int = 10_000, of_one: int = 100) -> None:
         """Args:
         most: names that are kept; the oldest are forgotten.
+        of_one: those of one visitor, who is not to push out those of others.
         """
         self._most = most
+        self._of_one = of_one
         self._files: OrderedDict[str, tuple[Path, str]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -47,6 +49,9 @@ class Handover:
         name = f"{secrets.token_urlsafe(16)}/{path.name}"
         with self._lock:
             self._files[name] = (path, visitor)
+            theirs = [known for known, (_, owner) in self._files.items() if owner == visitor]
+            for known in theirs[: -self._of_one]:
+                del self._files[known]
             while len(self._files) > self._most:
                 self._files.popitem(last=False)
         return name

@@ -17,29 +17,49 @@
   const words = () => JSON.parse(zone().dataset.words);
   const place = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
+  // What stands there is changed, and not replaced, or the button would be gone between the press
+  // and the release of a mouse.
+  const part = (spot, name, wanted, make) => {
+    let found = spot.querySelector(`[data-part=${name}]`);
+    if (!wanted) {
+      found?.remove();
+      return null;
+    }
+    if (!found) {
+      found = make();
+      found.dataset.part = name;
+      spot.append(found);
+    }
+    return found;
+  };
+
   const say = (text, share, stoppable) => {
     const spot = zone()?.querySelector(".lk-upload");
     if (!spot) return;
-    spot.replaceChildren();
-    if (!text) return;
-    const line = document.createElement("span");
-    line.textContent = text;
-    spot.append(line);
-    if (stoppable) {
+    // Read aloud are the beginning, the end, and every tenth in between.
+    spot.setAttribute("aria-live", share === undefined || share % 10 === 0 ? "polite" : "off");
+    const line = part(spot, "line", text, () => document.createElement("span"));
+    if (line && line.textContent !== text) line.textContent = text;
+    part(spot, "stop", text && stoppable, () => {
       const stop = document.createElement("button");
       stop.type = "button";
       stop.className = "lk-button lk-link";
       stop.textContent = words().stop;
       stop.onclick = () => sending?.abort();
-      spot.append(stop);
-    }
-    if (share === undefined) return;
-    const bar = document.createElement("span");
-    bar.className = "lk-progress";
-    const fill = document.createElement("i");
-    fill.style.width = `${share}%`;
-    bar.append(fill);
-    spot.append(bar);
+      return stop;
+    });
+    const bar = part(spot, "bar", text && share !== undefined, () => {
+      const made = document.createElement("span");
+      made.className = "lk-progress";
+      made.append(document.createElement("i"));
+      return made;
+    });
+    if (bar) bar.firstChild.style.width = `${share}%`;
+  };
+
+  const sayNoMoreSent = () => {
+    const line = zone()?.querySelector("[data-part=line]");
+    if (!sending && line?.textContent === words().sent) say("");
   };
 
   // --- What was dropped --------------------------------------------------------------------------
@@ -53,6 +73,7 @@
     }
   };
 
+  // Files that are no pictures are counted in `found.others`.
   const walk = async (entry, path, found) => {
     if (PASSED_OVER.test(entry.name)) return;
     if (entry.isDirectory) {
@@ -62,23 +83,25 @@
     } else if (SUFFIXES.test(entry.name)) {
       const file = await new Promise((done, failed) => entry.file(done, failed));
       found.push({ file, path: path + entry.name });
-    }
+    } else found.others += 1;
   };
 
   const dropped = async (transfer) => {
     // The list is emptied as soon as this handler waits, so the entries are taken first.
     const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    const found = [];
+    const found = Object.assign([], { others: 0 });
     if (entries.length) for (const entry of entries) await walk(entry, "", found);
     else for (const file of transfer.files) found.push({ file, path: file.name });
     return found;
   };
 
-  const chosen = (files) =>
-    [...files]
+  const chosen = (files) => {
+    const seen = [...files]
       .map((file) => ({ file, path: file.webkitRelativePath || file.name }))
-      .filter(({ path }) => SUFFIXES.test(path))
       .filter(({ path }) => !path.split("/").some((part) => PASSED_OVER.test(part)));
+    const found = seen.filter(({ path }) => SUFFIXES.test(path));
+    return Object.assign(found, { others: seen.length - found.length });
+  };
 
   // --- Sending -----------------------------------------------------------------------------------
   const post = async (address, options) => {
@@ -90,9 +113,42 @@
     return answer;
   };
 
+  // A file goes by the older way, which alone tells how much of it has gone.
+  const put = (address, headers, file, tellSent) =>
+    new Promise((done, failed) => {
+      const request = new XMLHttpRequest();
+      const stop = () => request.abort();
+      const end = (settle, value) => {
+        signal.removeEventListener("abort", stop);
+        settle(value);
+      };
+      const { signal } = sending;
+      request.open("POST", address);
+      for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+      request.upload.onprogress = ({ loaded }) => tellSent(Math.min(loaded, file.size));
+      request.onload = () => {
+        if (request.status < 300) return end(done);
+        let told = "";
+        try {
+          told = JSON.parse(request.responseText).error ?? "";
+        } catch {
+          // no sentence of ours
+        }
+        end(failed, Object.assign(new Error(told), { told: Boolean(told) }));
+      };
+      request.onerror = request.onabort = () => end(failed, new Error());
+      signal.addEventListener("abort", stop);
+      request.send(file);
+    });
+
+  const queue = []; // what was dropped while something else was under way
   const send = async (found, key) => {
-    if (sending || !zone()) return;
+    if (!zone()) return;
     if (!found.length) return say(words().none);
+    if (sending) {
+      queue.push([found, key]);
+      return;
+    }
     sending = new AbortController();
     const headers = { "X-Lookalike": "1" };
     // A file that is too large is not sent: the server is told of it, and the page says so.
@@ -102,18 +158,22 @@
     const bytes = fit.reduce((sum, { file }) => sum + file.size, 0);
     let done = 0;
     let sent = 0;
+    let asked = false; // to stop
+    let wrong = false;
     const progress = () => {
       const percent = Math.floor((100 * sent) / Math.max(1, bytes));
       const total = found.length.toLocaleString("en");
+      const more = queue.reduce((sum, [{ length }]) => sum + length, 0);
       say(
-        place(words().sending, { done: done.toLocaleString("en"), total, percent }),
+        place(words().sending, { done: done.toLocaleString("en"), total, percent }) +
+          (more ? place(words().more, { n: more.toLocaleString("en") }) : ""),
         percent,
         true,
       );
     };
     try {
       progress();
-      const body = JSON.stringify({ files: fit.length, bytes });
+      const body = JSON.stringify({ files: fit.length, bytes, others: found.others });
       const { upload } = await (await post("uploads", { headers, body })).json();
       const waiting = found.values();
       const one = async () => {
@@ -121,8 +181,14 @@
           const { file, path } = one;
           const about = { ...headers, "X-Name": encodeURIComponent(path) };
           if (isSent(one)) {
-            await post(`uploads/${upload}`, { headers: about, body: file });
-            sent += file.size;
+            let counted = 0;
+            const count = (loaded) => {
+              sent += loaded - counted;
+              counted = loaded;
+              progress();
+            };
+            await put(`uploads/${upload}`, about, file, count);
+            count(file.size);
           } else {
             await post(`uploads/${upload}`, { headers: { ...about, "X-Size": file.size } });
           }
@@ -133,15 +199,24 @@
       await Promise.all(Array.from({ length: AT_ONCE }, one));
       say(words().sent);
       tell?.("select", { upload, key });
-      setTimeout(() => say(""), 4000);
+      // Until the cards show it (see below); they stay as they are where nothing came of it.
+      setTimeout(sayNoMoreSent, 60_000);
     } catch (error) {
-      const stopped = sending.signal.aborted && !error.told;
-      say(error.told ? error.message : stopped ? words().stopped : words().failed);
+      asked = sending.signal.aborted && !error.told;
+      wrong = !asked;
+      say(error.told ? error.message : asked ? words().stopped : words().failed);
       sending.abort(); // the others under way
     } finally {
       sending = null;
+      if (asked) queue.length = 0;
+      // What went wrong is to be read before the next begins.
+      else if (queue.length) setTimeout(() => send(...queue.shift()), wrong ? 6_000 : 0);
     }
   };
+
+  window.addEventListener("beforeunload", (event) => {
+    if (sending) event.preventDefault();
+  });
 
   // --- What people do ----------------------------------------------------------------------------
   const carriesFiles = (event) => isShown() && event.dataTransfer?.types.includes("Files");
@@ -186,9 +261,26 @@
     zone()?.querySelector(`[data-pick=${kind}]`).click();
   };
 
+  // These may take seconds. The button says that it was heard until the cards change.
+  const SLOW = new Set(["look", "apply", "remove", "unremove", "readmit", "undo", "delete"]);
+  const showBusy = (element, button) => {
+    button.classList.add("lk-busy");
+    const end = () => {
+      watch.disconnect();
+      button.classList.remove("lk-busy");
+    };
+    const watch = new MutationObserver(end);
+    watch.observe(element, { childList: true, subtree: true, characterData: true });
+    setTimeout(end, 60_000);
+  };
+
   // Called by each of our two pieces of markup when it appears.
   window.lookalikeLibrary = (element, trigger) => {
     if (element.closest("#library-drop")) tell = trigger;
+    else {
+      // What was sent shows among the cards now.
+      new MutationObserver(sayNoMoreSent).observe(element, { childList: true, subtree: true });
+    }
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-act]");
       if (!button) return;
@@ -197,6 +289,7 @@
       if (act === "add") return pick("files", key);
       const marked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
       const ids = [...marked].map((box) => Number(box.value));
+      if (SLOW.has(act)) showBusy(element, button);
       trigger("select", { act, key, start: Number(start ?? 0), ids });
     });
     element.addEventListener("submit", (event) => {

@@ -217,10 +217,13 @@ class LibraryPage:
 
     def on_password(self, opened: Opened, password: str, request: gr.Request) -> tuple[Any, ...]:
         """Let the owner in."""
-        if self.access.enter(request, password):
-            gr.Info(words.PASSWORD_RIGHT)
-        else:
-            gr.Warning(words.PASSWORD_WRONG)
+        try:
+            if self.access.enter(request, password):
+                gr.Info(words.PASSWORD_RIGHT)
+            else:
+                gr.Warning(words.PASSWORD_WRONG)
+        except LookalikeError as error:
+            warn(error)
         may_fetch = gr.Textbox(visible=True) if self.access.is_owner(request) else gr.skip()
         return *self.on_load(opened, request), "", may_fetch
 
@@ -308,7 +311,7 @@ class LibraryPage:
         )
 
     def _delete_for_good(self, opened: Opened, key: str, *_: Any) -> Opened:
-        if (opened.key, opened.view) != (key, "delete") or not self.workspace.is_private(key):
+        if not self.workspace.is_private(key):
             return opened
         self.visitors.delete(key)
         return Opened(notice=markup.notice(words.DELETED_FOR_GOOD))

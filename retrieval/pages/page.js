@@ -15,7 +15,11 @@
     return file.type || !suffix ? file : new File([file], file.name, { type: `image/${suffix}` });
   };
 
+  const turnToSearch = () =>
+    document.querySelector("#tabs button[role=tab]")?.click(); // the first one
+
   const give = async (file) => {
+    if (!searching()) turnToSearch();
     // While the camera is on there is no field: go back to uploading, and wait for it.
     if (!input()) document.querySelector("#query button[aria-label='Upload file']")?.click();
     for (let tries = 0; tries < 40 && !input(); tries++) {
@@ -32,8 +36,9 @@
 
   const isPicture = (file) => file.type.startsWith("image/") || SUFFIXES.test(file.name);
 
-  // Another tab has drops and fields of its own.
   const searching = () => document.getElementById("query")?.offsetParent != null;
+  // That tab takes drops of its own, and what is pasted there may be meant for it.
+  const adding = () => document.getElementById("add-pictures")?.offsetParent != null;
 
   document.addEventListener(
     "change",
@@ -48,12 +53,12 @@
 
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find(isPicture);
-    if (!file || !searching()) return;
+    if (!file || adding()) return;
     event.preventDefault();
     give(file);
   });
 
-  const carriesFiles = (event) => searching() && event.dataTransfer?.types.includes("Files");
+  const carriesFiles = (event) => !adding() && event.dataTransfer?.types.includes("Files");
   const mark = (on) => document.documentElement.classList.toggle("lk-dragging", on);
 
   document.addEventListener("dragover", (event) => {
@@ -72,9 +77,9 @@
       // Also what falls on the upload itself: on its own it refuses HEIC that has no type.
       event.preventDefault();
       event.stopPropagation();
-      const file = [...event.dataTransfer.files].find(isPicture);
-      if (file) give(file);
-      else tell("odd", {});
+      const pictures = [...event.dataTransfer.files].filter(isPicture);
+      if (pictures.length) give(pictures[0]);
+      if (pictures.length !== 1) tell("odd", { several: pictures.length > 1 });
     },
     true,
   );
@@ -83,19 +88,28 @@
   let opener = null; // to which the focus goes back when the dialog is closed
   const closeDialog = () => {
     const dialog = document.querySelector(".lk-why");
-    if (!dialog) return;
+    if (!dialog) return false;
     dialog.remove();
     opener?.focus();
+    return true;
   };
+  // On a phone the back button closes what lies on top: the dialog has a step of its own.
+  const leaveDialog = () => {
+    if (!closeDialog() || !history.state?.why) return;
+    leaving = true;
+    history.back();
+  };
+  let leaving = false;
 
   document.addEventListener("click", (event) => {
     // Where the system has no type for HEIC, "image/*" alone would hide iPhone photos in the dialog.
     input()?.setAttribute("accept", "image/*,.heic,.heif,.hif,.avif,.tif,.tiff");
     const dialog = event.target.closest?.(".lk-why");
-    if (dialog && (event.target === dialog || event.target.closest("[data-close]"))) closeDialog();
+    if (dialog && (event.target === dialog || event.target.closest("[data-close]"))) leaveDialog();
     const button = event.target.closest?.("[data-do]");
     if (!button) return;
     const { do: what, key, id } = button.dataset;
+    if (what === "unfilter") return tell("visit", { query: unfiltered() });
     opener = button;
     tell(what, { key, id: Number(id) });
     if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: behavior() });
@@ -112,7 +126,7 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") closeDialog();
+    if (event.key === "Escape") leaveDialog();
     if (event.key === "Tab") keepInside(event);
     const tile = event.target.closest?.(".lk-grid .lk-tile");
     if (!tile || !event.key.startsWith("Arrow")) return;
@@ -137,9 +151,24 @@
     return ["like", "unlike", "upload"].map((name) => parameters.getAll(name)).join(";");
   };
 
+  const FILTERS = ["label", "folder", "shape", "mp", "since", "until", "words"];
+  const unfiltered = () => {
+    const parameters = new URLSearchParams(seen ?? "");
+    FILTERS.forEach((name) => parameters.delete(name));
+    return String(parameters) && `?${parameters}`;
+  };
+  // So that a closed drawer says that something in it counts.
+  const countFilters = (address) => {
+    const parameters = new URLSearchParams(address);
+    const n = FILTERS.filter((name) => parameters.has(name)).length;
+    const label = document.querySelector("#filters > button > span:first-child, #filters .label-wrap > span");
+    if (label) label.dataset.count = n ? ` (${n})` : "";
+  };
+
   const follow = () => {
     const address = document.querySelector("#results [data-address]")?.dataset.address;
     if (address === undefined || address === seen) return;
+    countFilters(address);
     const before = seen;
     const first = before === null;
     seen = address;
@@ -159,6 +188,11 @@
   // searches of their own, and cut off the way forward.
   let stepping = 0;
   window.addEventListener("popstate", () => {
+    if (leaving || closeDialog()) {
+      leaving = false;
+      return;
+    }
+    if (!searching()) turnToSearch();
     visiting = true;
     clearTimeout(stepping);
     stepping = setTimeout(() => tell("visit", { query: location.search }), 150);
@@ -192,8 +226,9 @@
       width: `${room.width}px`,
       height: `${room.height}px`,
     });
-    const [mark, reset] = layer.children;
+    const [mark, reset, begin, hint] = layer.children;
     mark.hidden = reset.hidden = !box;
+    begin.hidden = hint.hidden = Boolean(box);
     if (!box) return;
     const [left, top, right, bottom] = box;
     Object.assign(mark.style, {
@@ -240,8 +275,7 @@
     fresh.id = "lk-crop";
     fresh.tabIndex = 0;
     fresh.setAttribute("role", "group");
-    fresh.setAttribute("aria-label", words().crop ?? "");
-    fresh.title = words().crop ?? "";
+    fresh.setAttribute("aria-label", words().cropSpoken ?? "");
     const mark = document.createElement("i");
     const reset = document.createElement("button");
     reset.type = "button";
@@ -251,7 +285,17 @@
       setBox(null, true);
     });
     reset.addEventListener("pointerdown", (event) => event.stopPropagation());
-    fresh.append(mark, reset);
+    // A finger scrolls the page, until it is told to draw; a mouse draws at once.
+    const begin = document.createElement("button");
+    begin.type = "button";
+    begin.className = "lk-begin";
+    begin.textContent = words().cropStart ?? "";
+    begin.addEventListener("pointerdown", (event) => event.stopPropagation());
+    begin.addEventListener("click", () => fresh.classList.add("lk-drawing"));
+    const hint = document.createElement("span");
+    hint.textContent = words().crop ?? "";
+    hint.setAttribute("aria-hidden", "true");
+    fresh.append(mark, reset, begin, hint);
     image.closest(".image-container").append(fresh);
 
     let start = null;
@@ -261,6 +305,7 @@
       return [share(event.clientX, room.left, room.width), share(event.clientY, room.top, room.height)];
     };
     fresh.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "touch" && !fresh.classList.contains("lk-drawing")) return;
       start = at(event);
       fresh.setPointerCapture(event.pointerId);
       event.preventDefault();
@@ -272,9 +317,13 @@
       const [a, b] = start;
       setBox([Math.min(a, x), Math.min(b, y), Math.max(a, x), Math.max(b, y)], false);
     });
+    fresh.addEventListener("pointercancel", () => {
+      start = null;
+    });
     fresh.addEventListener("pointerup", () => {
       if (!start) return;
       start = null;
+      fresh.classList.remove("lk-drawing");
       const small = !box || box[2] - box[0] < 0.05 || box[3] - box[1] < 0.05;
       if (small) return setBox(null, Boolean(box));
       setBox(box, true);
@@ -319,7 +368,9 @@
       draw();
     }
     const card = document.querySelector(".lk-why [data-close]");
-    if (card && !card.closest(".lk-why").contains(document.activeElement)) card.focus();
+    if (!card) return;
+    if (!card.closest(".lk-why").contains(document.activeElement)) card.focus();
+    if (!history.state?.why) history.pushState({ why: true }, "", location.href);
   };
   new MutationObserver((changes) => {
     changes.filter(({ type }) => type === "attributes").forEach(hideUntilLoaded);

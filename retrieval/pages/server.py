@@ -11,6 +11,7 @@ import traceback
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,15 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
                 DuplicatesPage(workspace).build(app, copies_tab)
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
                 EvaluatePage(workspace).build(app, test_tab)
-    app.queue(max_size=settings.MAX_QUEUE, default_concurrency_limit=2)
+    # Not `api_open`: what is asked past the queue is asked past all of its bounds.
+    app.queue(max_size=settings.MAX_QUEUE, default_concurrency_limit=2, api_open=False)
     return app
+
+
+def unread(app: gr.Blocks, session: str) -> int:
+    """Return how many messages wait for a page that does not fetch them."""
+    waiting = app._queue.pending_messages_per_session
+    return int(waiting[session].qsize()) if session in waiting else 0
 
 
 def launch(
@@ -180,7 +188,7 @@ def launch(
                 "middleware": [
                     (SecurityHeaders, (), {}),
                     (VisitorCookie, (), {}),
-                    (Gate, (handover, library.access), {}),
+                    (Gate, (handover, library.access, partial(unread, app)), {}),
                 ],
             },
         )

@@ -1,9 +1,9 @@
 """Who is asking: a visitor, told apart by a cookie, or the owner of the app."""
 
 import hmac
+import math
+import re
 import secrets
-import threading
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -11,7 +11,13 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 
-COOKIE = "lookalike"
+from retrieval.errors import LookalikeError
+from retrieval.pages.pace import Pace
+
+# Under the name for encrypted pages a browser takes no cookie that another site of the same domain
+# has set: on gradio.live everybody can have one.
+COOKIES = {False: "lookalike", True: "__Host-lookalike"}
+NAME = re.compile(r"[\w-]{32,64}", re.ASCII)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip")
 Message = MutableMapping[str, Any]
@@ -31,13 +37,14 @@ class VisitorCookie:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass the request on; the page itself brings the cookie along, unless it is there."""
-        if scope["type"] != "http" or scope["path"] != "/" or _cookie(_header(scope, b"cookie")):
+        if scope["type"] != "http" or scope["path"] != "/" or visitor_of_scope(scope):
             await self.app(scope, receive, send)
             return
         # Inside the frame of a Space the page is a third party, which needs the longer form.
-        secure = scope["scheme"] == "https" or _header(scope, b"x-forwarded-proto") == "https"
+        secure = _is_secure(scope)
         place = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
-        cookie = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; HttpOnly; {place}".encode()
+        name = secrets.token_urlsafe(24)
+        cookie = f"{COOKIES[secure]}={name}; Path=/; HttpOnly; {place}".encode()
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -53,12 +60,12 @@ def visitor_of(request: Any) -> str:
     Programs have none: they see what everybody sees.
     """
     inner = request.request if isinstance(request, gr.Request) else request
-    return _cookie(inner.headers.get("cookie", "")) if inner else ""
+    return visitor_of_scope(inner.scope) if inner else ""
 
 
 def visitor_of_scope(scope: Message) -> str:
     """Return the name of the browser that sent a request, before anything has read it."""
-    return _cookie(_header(scope, b"cookie"))
+    return _cookie(_header(scope, b"cookie"), COOKIES[_is_secure(scope)])
 
 
 class Access:
@@ -67,19 +74,17 @@ class Access:
     On a shared link or a Space everybody comes through a tunnel, so there only the password counts.
     """
 
-    def __init__(self, password: str | None, public: bool, patience: float = 1.0) -> None:
+    def __init__(self, password: str | None, public: bool, tries: int = 20) -> None:
         """Args:
         password: the owner's, None for none.
         public: whether strangers' requests may look like those of this computer; it may become
             False when there is no way for strangers after all.
-        patience: seconds that a wrong password costs the first time.
+        tries: passwords that are looked at in a minute, whoever they come from.
         """
         self.has_password = bool(password)
         self.is_public = public
         self._password = (password or "").encode()
-        self._patience = patience
-        self._wrong = 0
-        self._turn = threading.Lock()
+        self._pace = Pace(tries)
         self._owners: set[str] = set()
 
     def is_owner(self, request: Any) -> bool:
@@ -92,18 +97,22 @@ class Access:
         return not self.is_public and is_of_this_computer(inner)
 
     def enter(self, request: Any, password: str) -> bool:
-        """Take whoever knows the password for the owner from now on; slow down who does not."""
+        """Take whoever knows the password for the owner from now on.
+
+        Raises:
+            LookalikeError: when too many are tried; this one was not looked at. Nobody is kept
+                waiting, since that would hold up the pages of all others.
+        """
+        if seconds := self._pace.seconds_to_wait(""):
+            raise LookalikeError(
+                f"Too many passwords are being tried. Wait {math.ceil(seconds)} seconds, then try "
+                "again."
+            )
         visitor = visitor_of(request)
-        # One after the other, or many wrong ones at once would cost no more than a single one.
-        with self._turn:
-            right = hmac.compare_digest(password.encode(), self._password) and self.has_password
-            if right and visitor:
-                self._wrong = 0
-                self._owners.add(visitor)
-                return True
-            self._wrong += 1
-            time.sleep(min(5.0, self._patience * self._wrong))
-            return False
+        right = hmac.compare_digest(password.encode(), self._password) and self.has_password
+        if right and visitor:
+            self._owners.add(visitor)
+        return right and bool(visitor)
 
 
 def is_of_this_computer(request: Any) -> bool:
@@ -126,9 +135,13 @@ def _header(scope: Message, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
-def _cookie(header: str) -> str:
+def _is_secure(scope: Message) -> bool:
+    return scope.get("scheme") == "https" or _header(scope, b"x-forwarded-proto") == "https"
+
+
+def _cookie(header: str, name: str) -> str:
     try:
-        kept = SimpleCookie(header).get(COOKIE)
+        kept = SimpleCookie(header).get(name)
     except CookieError:
         return ""
-    return kept.value if kept and len(kept.value) >= 32 else ""
+    return kept.value if kept and NAME.fullmatch(kept.value) else ""

@@ -29,8 +29,9 @@ def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]
     """Return the routes by which a page hands over files.
 
     `POST uploads` with `{"files": n, "bytes": n, "others": n}` answers `{"upload": name}`; the last
-    counts files that stay where they are, since they are no pictures. Then each file is the body of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is
-    larger than a file may be is left out; it need not be sent, when its bytes are in `X-Size`.
+    counts files that stay where they are, since they are no pictures. Then each file is the body
+    of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is larger
+    than a file may be is left out; it need not be sent, when its bytes are in `X-Size`.
     """
 
     async def begin(request: Request) -> Response:
