@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from retrieval.building import Building
+from retrieval.indexing import Step
+from retrieval.pages import markup
 from tests.made import by_hue, encode, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor
@@ -62,6 +65,47 @@ def test_the_kinds_are_those_of_what_is_searched_also_of_pictures_that_came_late
     assert kinds(answer(visitor, "on_choice", collection=key)) == ["", "green", "pale"]
 
 
+def test_a_filter_that_the_next_collection_has_not_is_dropped_and_others_stay(
+    visitor: Visitor,
+) -> None:
+    key = add(visitor, "Moss/green/a.png", "Moss/pale/b.png")
+    answer(visitor, "on_load")
+    shown = answer(visitor, "on_choice", collection=key, Kind="warm", Shape="landscape")
+    assert shown["Kind"]["value"] == ""
+    assert len(names(shown["results"])) == 2
+    assert "shape=landscape" in shown["results"]
+    shown = answer(visitor, "on_choice", collection=key, Kind="green")
+    assert (shown["Kind"]["value"], len(names(shown["results"]))) == ("green", 1)
+
+
+def test_words_of_captions_are_asked_for_where_there_are_captions(visitor: Visitor) -> None:
+    field = "Words in the caption"
+    assert not answer(visitor, "on_load")[field]["visible"]
+    said = visitor.add_pictures(
+        {"Told/a.png": encode(by_hue(10), "PNG"), "Told/b.csv": b"filename,title\na.png,a fox\n"}
+    )
+    assert said["success"]
+    key = next(
+        key for name, key in answer(visitor, "on_load")["collection"]["choices"] if name == "Told"
+    )
+    visitor.finish(key)
+    assert answer(visitor, "on_choice", collection=key)[field]["visible"]
+
+
+def test_two_collections_are_never_called_the_same(visitor: Visitor) -> None:
+    for hue in (11, 12):
+        visitor.add_pictures({f"{hue}.png": encode(by_hue(hue), "PNG")})
+    offered = [name for name, _ in answer(visitor, "on_load")["collection"]["choices"]]
+    assert "My pictures" in offered
+    assert "My pictures 2" in offered
+
+
+def test_how_a_building_ended_is_told_for_a_minute() -> None:
+    state = Building(Step(3, 3, 3, 0), started=1.0, ended=100.0)
+    assert "new in it: 3 pictures" in markup.building(state, "Garden", 130.0)
+    assert markup.building(state, "Garden", 161.0) == ""
+
+
 def test_a_link_to_a_collection_of_somebody_else_leaves_a_page_that_works(visitor: Visitor) -> None:
     add(visitor, "Grass/a.png", "Grass/b.png")  # or there would be nothing to choose
     answer(visitor, "on_load")
@@ -84,6 +128,7 @@ def test_the_options_count_before_anything_is_searched_for(visitor: Visitor) -> 
     assert len(names(shown["results"])) == 2
     shown = answer(visitor, "on_visit", {"query": f"?in={key}&label=red"})
     assert "No picture passes" in shown["results"]
+    assert 'data-do="unfilter"' in shown["results"]
 
 
 def sentences(said: list[dict[str, Any]]) -> list[str]:

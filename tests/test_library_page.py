@@ -281,6 +281,39 @@ def test_a_packed_collection_is_opened_by_dropping_it(page: Page) -> None:
     )
     expect(page.locator(".lk-say")).to_contain_text("Garden is open: ")
     expect(card(page, "Garden")).to_have_count(2)
+    # Two at once, and a picture beside them.
+    packed = [
+        {"name": f"{n}.lookalike", "mimeType": "", "buffer": path.read_bytes()} for n in (1, 2)
+    ]
+    picture = {"name": "c.png", "mimeType": "image/png", "buffer": encode(by_hue(33), "PNG")}
+    page.set_input_files("#add-pictures input[data-pick=files]", [*packed, picture])
+    expect(card(page, "Garden")).to_have_count(4)
+    expect(card(page, "My pictures")).not_to_have_count(0)
+
+
+def test_what_is_dropped_while_something_is_sent_comes_after_it(page: Page) -> None:
+    files = [
+        {"name": f"{hue}.png", "mimeType": "image/png", "buffer": encode(by_hue(hue), "PNG")}
+        for hue in range(60, 72)
+    ]
+    page.evaluate(
+        """() => {
+          const open = XMLHttpRequest.prototype.send;
+          XMLHttpRequest.prototype.send = function (body) {
+            setTimeout(() => open.call(this, body), 150);
+          };
+        }"""
+    )
+    page.set_input_files("#add-pictures input[data-pick=files]", files[:10])
+    expect(page.locator(".lk-upload")).to_contain_text("Sending")
+    page.set_input_files("#add-pictures input[data-pick=files]", files[10:])
+    expect(page.locator(".lk-upload")).to_contain_text("2 more to come")
+    for name, pictures in (("My pictures", 10), ("My pictures 2", 2)):
+        made = page.locator(
+            ".lk-collection", has=page.get_by_role("heading", name=name, exact=True)
+        )
+        expect(made.locator(".lk-meta")).to_contain_text(f"{pictures} pictures", timeout=SLOW)
+    expect(page.locator(".lk-upload")).to_be_empty()
 
 
 def test_a_visitors_pictures_are_seen_by_nobody_else(
@@ -305,6 +338,7 @@ def test_a_visitors_pictures_are_seen_by_nobody_else(
     expect(card(theirs, "Garden")).to_be_visible()
     expect(card(theirs, "Holiday")).to_have_count(0)
     press(made, "Delete")
+    press(made, "Delete for good")
     expect(made).to_have_count(0)
     for page in (mine, theirs):
         page.context.close()

@@ -243,6 +243,33 @@ def test_why_a_result_matches_is_shown_and_closed_by_escape(page: Page) -> None:
     expect(dialog).to_be_visible()
 
 
+def test_the_back_button_closes_the_reasons_and_leaves_the_search(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    before = kinds(page)
+    address = page.url
+    tile_button(page, 0, "why")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.url == address
+    assert kinds(page) == before
+    page.go_back()  # and the next one leaves the search
+    expect(page.locator(".lk-head h2")).to_contain_text("A look around")
+
+
+def test_filters_are_counted_on_their_drawer_and_taken_off_with_one_press(page: Page) -> None:
+    page.get_by_text("Only some pictures").click()
+    page.locator("#filters").get_by_label("At least, in megapixels").fill("50")
+    page.keyboard.press("Enter")
+    expect(page.locator(".lk-empty h2")).to_have_text("No picture passes")
+    label = page.locator("#filters span[data-count]")
+    expect(label).to_have_attribute("data-count", " (1)")
+    page.get_by_role("button", name="All pictures").click()
+    expect(page.locator(".lk-pick").first).to_be_visible()
+    expect(label).to_have_attribute("data-count", "")
+    expect(page.locator("#filters").get_by_label("At least, in megapixels")).to_have_value("0")
+
+
 def test_arrow_keys_walk_through_the_results(page: Page) -> None:
     page.locator(".lk-pick").first.focus()
     page.keyboard.press("ArrowRight")
@@ -270,7 +297,7 @@ def test_the_question_stays_in_view_and_all_of_it_can_be_reached(page: Page) -> 
     assert page.evaluate("document.getElementById('ask').scrollWidth <= 310")
 
 
-def test_show_all_returns_to_the_collection(page: Page) -> None:
+def test_starting_over_returns_to_the_collection(page: Page) -> None:
     upload(page, pattern("clouds", 99))
     kinds(page)
     page.locator(".lk-back").click()
@@ -296,6 +323,14 @@ def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for
     # Chromium cannot show HEIC: the preview has to be one that it can.
     width = "document.querySelector('#query .image-frame img')?.naturalWidth > 0"
     page.wait_for_function(width)
+
+
+def test_a_picture_dropped_on_another_tab_is_searched_with(page: Page) -> None:
+    page.get_by_role("tab", name="Map").click()
+    expect(page.locator("#query")).to_be_hidden()
+    dropped = encode(pattern("stripes", 98), "PNG")
+    send_file(page, "drop", dropped, "image.png", "image/png", "body")
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
 
 
 def test_a_drop_without_a_picture_says_where_it_belongs(page: Page) -> None:

@@ -14,7 +14,7 @@ from retrieval.pages import library_markup as markup
 from retrieval.pages import words
 from retrieval.unbundling import unpack_bundle
 from retrieval.uploads import Taken, Uploads
-from retrieval.visitors import Visitors
+from retrieval.visitors import Version, Visitors
 from retrieval.workspace import Workspace
 
 
@@ -81,8 +81,14 @@ class Adding:
 
         if self.workspace.is_private(key):
             bounds = Bounds(settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_PIXELS)
-            afterwards = lambda: self.visitors.drop_originals(key)  # noqa: E731
-            self.workspace.build(key, originals, bounds, only_added, afterwards)
+            tables: dict[Path, Version] = {}
+
+            def look() -> Changes:
+                tables.update(self.visitors.tables(key))  # first: one that comes later is not read
+                return only_added()
+
+            afterwards = lambda: self.visitors.drop_originals(key, tables)  # noqa: E731
+            self.workspace.build(key, originals, bounds, look, afterwards)
         else:
             self.workspace.build(key, originals, bounds, only_added)
 
@@ -107,8 +113,10 @@ class Adding:
     def _take(self, name: str, key: str, visitor: str, strip: bool) -> Taken:
         collection = self.workspace.searcher(key, visitor).collection
         folder = self._originals(key, visitor)
-        room = self.visitors.room(visitor) if self.workspace.is_private(key) else None
-        return self.uploads.take(name, visitor, collection, folder, strip, room)
+        room = tables = None
+        if self.workspace.is_private(key):
+            room, tables = self.visitors.room(visitor), self.visitors.bounds.tables
+        return self.uploads.take(name, visitor, collection, folder, strip, room, tables)
 
     def _settle(self, key: str, taken: Taken, visitor: str) -> str:
         left_out = taken.skipped or taken.others
@@ -132,6 +140,10 @@ def _told(text: str, taken: Taken) -> str:
     parts = [text] if text else []
     if taken.others:
         parts.append(words.TAKEN_OTHERS.format(n=f"{taken.others:,}"))
-    if taken.skipped:
-        parts.append(words.TAKEN_SKIPPED.format(n=f"{len(taken.skipped):,}"))
-    return markup.notice(" ".join(parts), items=taken.skipped)
+    items, skipped = taken.skipped, len(taken.skipped) + taken.unnamed
+    if skipped:
+        parts.append(words.TAKEN_SKIPPED.format(n=f"{skipped:,}"))
+    if taken.unnamed:  # the list can only count what is in it
+        items = items[: markup.LISTED - 1]
+        items.append((words.AND_MORE.format(n=f"{skipped - len(items):,}"), ""))
+    return markup.notice(" ".join(parts), items=items)

@@ -15,6 +15,7 @@ from retrieval.packing import save_csv, save_zip
 from retrieval.pages import words
 from retrieval.search import Match
 from retrieval.sheets import save_contact_sheet
+from retrieval.temporary import make_room
 
 # In the order of `words.SAVE_KINDS`.
 NAMES = ("lookalike.zip", "lookalike.csv", "lookalike.png", "lookalike.pdf")
@@ -34,11 +35,17 @@ def save_results(
         originals: whether the pictures' own files may leave the computer.
 
     Raises:
-        LookalikeError: when there is nothing to save, or the disk is full.
+        LookalikeError: when there is nothing to save, no room for it, or the disk is full.
     """
     if not matches:
         raise LookalikeError(words.NOTHING_TO_SAVE)
     name = NAMES[words.SAVE_KINDS.index(kind)]
+    # Only photos can fill so large a ZIP; a table, a sheet or 200 thumbnails is like an upload.
+    large = originals and name.endswith(".zip")
+    needed = settings.MAX_SAVED_BYTES if large else settings.MAX_UPLOAD_BYTES
+    most = settings.TEMPORARY_BYTES - needed
+    if not make_room(settings.TEMPORARY, most, settings.TEMPORARY_SPARED):
+        raise LookalikeError(words.NO_ROOM)
     try:
         settings.DOWNLOADS.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(dir=settings.DOWNLOADS)) / name
