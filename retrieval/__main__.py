@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from retrieval import settings
-from retrieval.bundle import pack
+from retrieval.bundle import Photos, pack
 from retrieval.changes import Changes, find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
@@ -30,7 +30,7 @@ from retrieval.objects import Bucket, is_url
 from retrieval.query import Filters
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
 from retrieval.search import Searcher
-from retrieval.unbundling import unpack_bundle
+from retrieval.unbundling import photos_of, unpack_bundle
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
     move.add(commands)
 
-    check = commands.add_parser("check", help="verify that a collection is whole")
+    check = commands.add_parser("check", parents=[common], help="verify that a collection is whole")
     check.add_argument("--name", help="the collection (default: the only one there is)")
     check.add_argument("--repair", action="store_true", help="mend what can be mended")
     check.set_defaults(command=_check)
@@ -229,24 +229,34 @@ def _search(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     folder = find_collection(settings.COLLECTIONS, arguments.name)
-    findings = check_collection(folder, arguments.repair)
+    findings = check_collection(folder, arguments.repair, lambda: _embedder(arguments))
     for finding in findings:
         print(finding.sentence, "(mended)" if finding.repaired else "")
     if not findings:
         print(f"{folder.name} is whole.")
     elif all(finding.repaired for finding in findings):
-        print(f"{folder.name} is whole again. Index its folder to read what was lost anew.")
+        print(
+            f"{folder.name} is whole again. Index its folder, or go on with it on the page, to "
+            "read what was lost anew."
+        )
     else:
-        cure = "" if arguments.repair else " Mend it with: python -m retrieval check --repair"
-        raise LookalikeError(f"{folder.name} is not whole.{cure}")
+        cure = (
+            "What could not be mended was kept. Connect the disk with its photos, and try again."
+            if arguments.repair
+            else f"Mend it with: python -m retrieval check --repair --name {folder.name}"
+        )
+        raise LookalikeError(f"{folder.name} is not whole. {cure}")
 
 
 def _pack(arguments: argparse.Namespace) -> None:
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
-        pack(collection, arguments.file, arguments.photos)
+        photos = pack(collection, arguments.file, arguments.photos)
         ready, _ = collection.count()
         size = arguments.file.stat().st_size / 2**20
-        print(f"{arguments.file}: {ready:,} pictures of {collection.name}, {size:,.1f} MB")
+        print(
+            f"{arguments.file}: {ready:,} pictures of {collection.name}, {size:,.1f} MB"
+            f"{_told(photos, 'are in it')}"
+        )
 
 
 def _unpack(arguments: argparse.Namespace) -> None:
@@ -254,7 +264,15 @@ def _unpack(arguments: argparse.Namespace) -> None:
         arguments.file, settings.COLLECTIONS, _embedder(arguments), arguments.name
     )
     with Collection(folder) as collection:
-        print(f"{collection.name}: {collection.count()[0]:,} pictures ready")
+        ready, _ = collection.count()
+        told = _told(photos_of(collection), "came along")
+        print(f"{collection.name}: {ready:,} pictures ready{told}")
+
+
+def _told(photos: Photos, are: str) -> str:
+    """Say how many photos are in a packed collection, or came along; "" where none were to."""
+    missing = f", {photos.missing:,} are missing" if photos.missing else ""
+    return f"; {photos.packed:,} photos {are}{missing}" if photos != Photos() else ""
 
 
 def _fit_pca(arguments: argparse.Namespace) -> None:

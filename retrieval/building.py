@@ -2,13 +2,14 @@
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from retrieval.collection import Collection
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.indexing import Step
 
 NOTHING = Step(0, 0, 0, 0)
@@ -125,29 +126,35 @@ class Builders:
             if cancel.is_set():
                 self._tell(key, waiting=False)
                 return None, True
-        # Whoever looks at the page learns how it ended; nobody else listens to a thread.
-        problem: str | None = "Something went wrong while reading the pictures. Start again."
-        cancelled = False
+        problem, cancelled = None, False
         try:
             self._tell(key, waiting=False)
             collection.mark_unfinished(True)
-            steps = work()
-            for step in steps:
-                if not step.done:
-                    self._tell(key, started=time.monotonic())
-                self._tell(key, step=step)
-                if cancel.is_set() and step.done < step.total:
-                    cancelled = True
-                    break
-            steps.close()  # now, not some time later: it holds the lock of the collection
+            with closing(work()) as steps:  # not closed some time later: it holds a lock
+                for step in steps:
+                    if not step.done:
+                        self._tell(key, started=time.monotonic())
+                    self._tell(key, step=step)
+                    if cancel.is_set() and step.done < step.total:
+                        cancelled = True
+                        break
             if not cancelled:
                 collection.mark_unfinished(False)
-            problem = None
         except LookalikeError as error:
             problem = str(error)
+        except OSError as error:  # a network drive that does not answer, say
+            problem = str(explain_os_error(error, str(error.filename or collection.folder)))
+        except Exception:  # whoever looks at the page learns of it; nobody listens to a thread
+            traceback.print_exc()
+            problem = (
+                "Something went wrong while reading the pictures; what was finished is kept. Go "
+                "on, and if it happens again, the terminal says more."
+            )
         finally:
             self._turn.release()
         return problem, cancelled
 
     def _tell(self, key: str, **changes: Any) -> None:
-        self._states[key] = replace(self._states[key], **changes)
+        state = self._states.get(key)
+        if state is not None:  # not forgotten meanwhile
+            self._states[key] = replace(state, **changes)

@@ -4,40 +4,62 @@ An ordinary zip, stored unpacked since pictures pack no further:
 
     manifest.json      what it is: name, counts, model, PCA, preprocessing
     contents.jsonl     a line for each content: its SHA-256, width, height, time taken
-    pictures.jsonl     a line for each file: path, label, captions, and its content or problem
+    pictures.jsonl     a line for each file: path, label, captions, and its content or problem;
+                       and the SHA-256 of its photo, where that is not the one of the content
     subject.f4, colour.f2 ...    the vectors, a row for each line of contents.jsonl
     thumbnails/SHA256.jpg
-    photos/SHA256.jpg  the photos themselves, only when asked for
+    photos/SHA256.jpg  the photos themselves, by their bytes, only when asked for
 
 `retrieval.unbundling` opens it again.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.files import replace_when_done
+from retrieval.files import modified_of, replace_when_done
 from retrieval.originals import open_original
-from retrieval.records import Aspect, PictureRecord
+from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS
 
 FORMAT_VERSION = 1
 MAGIC = "lookalike-collection"
+LATEST = 2**62 - 1  # nanoseconds since 1970: in the year 2116
 
 
-def pack(collection: Collection, path: Path, photos: bool = False, problems: bool = True) -> None:
-    """Write a collection into one file, whole or not at all.
+@dataclass(frozen=True)
+class Photos:
+    """How many files of a collection came along in its packed one, and how many did not."""
+
+    packed: int = 0
+    missing: int = 0
+
+
+@dataclass
+class _Put:
+    """What `_put_photos` has done."""
+
+    packed: int = 0
+    missing: int = 0
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)  # what a line has more, by path
+
+
+def pack(collection: Collection, path: Path, photos: bool = False, problems: bool = True) -> Photos:
+    """Write a collection into one file, whole or not at all; tell of the photos in it.
 
     Args:
-        photos: put the photos themselves in as well, those that are still where they were.
+        photos: put the photos themselves in as well, those that are still where they were, and the
+            files that could not be read.
         problems: tell of the files that could not be read, too.
     """
     pictures = collection.pictures()
@@ -53,8 +75,6 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
             bundle.writestr(member(aspect), vectors.tobytes())
             del held, vectors
         bundle.writestr("contents.jsonl", _lines(_content_line(picture) for picture in contents))
-        bundle.writestr("pictures.jsonl", _lines(_picture_lines(collection, pictures, problems)))
-        kept = 0
         for picture in contents:
             jpeg = collection.thumbnail(picture.sha256)
             if not jpeg:
@@ -63,30 +83,73 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
                     "the file. Mend the collection with: python -m retrieval check --repair"
                 )
             bundle.writestr(f"thumbnails/{picture.sha256}.jpg", jpeg)
-            kept += photos and _put_photo(bundle, collection, picture)
+        put = _put_photos(bundle, collection, pictures, problems) if photos else _Put()
+        lines = _picture_lines(collection, pictures, problems, put.others)
+        bundle.writestr("pictures.jsonl", _lines(lines))
         manifest = {
             "format": MAGIC,
             "version": FORMAT_VERSION,
             "name": collection.name,
             "pictures": len(pictures),
             "contents": len(contents),
-            "photos": kept,
+            "photos": put.packed,
+            "missing": put.missing,
             **collection.provenance(),
         }
         bundle.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1))
+    return Photos(put.packed, put.missing)
 
 
-def _put_photo(bundle: zipfile.ZipFile, collection: Collection, picture: PictureRecord) -> bool:
-    source = open_original(collection, picture)
-    if source is None:
-        return False
-    # Without the file's time: ZIP knows none before 1980, and the collection has it anyway.
-    member = zipfile.ZipInfo(f"photos/{picture.sha256}{PurePosixPath(picture.path).suffix.lower()}")
-    with source:
-        member.file_size = os.fstat(source.fileno()).st_size
-        with bundle.open(member, "w") as target:
-            shutil.copyfileobj(source, target, 2**20)
-    return True
+def _put_photos(
+    bundle: zipfile.ZipFile, collection: Collection, pictures: list[PictureRecord], problems: bool
+) -> _Put:
+    """Put in the files as they are now, each content once."""
+    done, known, inside = _Put(), collection.files(), set()
+    unread = [_unread(path) for path, _ in collection.problems()] if problems else []
+    for picture in (*pictures, *unread):
+        source = open_original(collection, picture)
+        if source is None:
+            done.missing += 1
+            continue
+        with source:
+            status = os.fstat(source.fileno())
+            unchanged = known.get(picture.path) == (status.st_size, modified_of(status))
+            if unchanged and picture.sha256 in inside:
+                done.packed += 1
+                continue
+            try:
+                # Before it is copied, since the name is the hash; then the system still has it.
+                sha256 = _sha256_of(source)
+            except OSError:
+                done.missing += 1
+                continue
+            if sha256 not in inside:
+                suffix = PurePosixPath(picture.path).suffix.lower()
+                # Without the file's time: ZIP knows none before 1980, and the collection has it.
+                member = zipfile.ZipInfo(f"photos/{sha256}{suffix}")
+                member.file_size = status.st_size
+                source.seek(0)
+                with bundle.open(member, "w") as target:
+                    shutil.copyfileobj(source, target, 2**20)
+                inside.add(sha256)
+        done.packed += 1
+        if not picture.sha256 and not unchanged:
+            done.others[picture.path] = {"photo": sha256, "modified": PASSING}
+        elif sha256 != picture.sha256:
+            done.others[picture.path] = {"photo": sha256}
+    return done
+
+
+def _sha256_of(file: BinaryIO) -> str:
+    found = hashlib.sha256()
+    while chunk := file.read(2**20):
+        found.update(chunk)
+    return found.hexdigest()
+
+
+def _unread(path: str) -> PictureRecord:
+    """Stand in for a file that could not be read."""
+    return PictureRecord(0, path, "", 0, 0, 0, None, "")
 
 
 def _content_line(picture: PictureRecord) -> dict[str, Any]:
@@ -99,16 +162,25 @@ def _content_line(picture: PictureRecord) -> dict[str, Any]:
 
 
 def _picture_lines(
-    collection: Collection, pictures: list[PictureRecord], problems: bool
+    collection: Collection,
+    pictures: list[PictureRecord],
+    problems: bool,
+    others: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    files = collection.files()
+    # A broken clock may date a file 1601; no program that opens this takes what is so far off.
+    files = {
+        path: (size, max(-LATEST, min(LATEST, modified)))
+        for path, (size, modified) in collection.files().items()
+    }
     for picture in pictures:
         size, modified = files.get(picture.path, (picture.size, 0))
         line = {"path": picture.path, "size": size, "modified": modified, "label": picture.label}
-        yield {**line, "captions": picture.captions, "sha256": picture.sha256}
+        line |= {"captions": picture.captions, "sha256": picture.sha256}
+        yield {**line, **others.get(picture.path, {})}
     for path, problem in collection.problems() if problems else ():
         size, modified = files.get(path, (0, 0))
-        yield {"path": path, "size": size, "modified": modified, "label": "", "problem": problem}
+        line = {"path": path, "size": size, "modified": modified, "label": "", "problem": problem}
+        yield {**line, **others.get(path, {})}
 
 
 def _lines(rows: Iterator[dict[str, Any]]) -> str:

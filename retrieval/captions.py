@@ -4,20 +4,26 @@ The first row names the columns. `filename` is relative to the CSV's folder; `la
 of the subfolder's name; every other column is kept as a detail by which one can filter.
 """
 
+import codecs
 import csv
 import io
 import json
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 from retrieval.images import is_passed_over
 
 MAX_BYTES = 64 * 2**20
 MAX_COLUMNS = 40
 MAX_TEXT = 2_000  # characters of one value
+MAX_ROW = 2**20  # characters; where a row has more it ends the table, as a broken one does
+CHUNK = 2**20
+_encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,9 @@ class Caption:
 
 
 def read_captions(
-    root: Path, on_unread: Callable[[Path], None] = lambda folder: None
+    root: Path,
+    on_unread: Callable[[Path], None] = lambda folder: None,
+    wanted: Container[str] | None = None,
 ) -> dict[str, Caption]:
     """Return the captions of the pictures below a folder, by `caption_key` of their path.
 
@@ -38,46 +46,79 @@ def read_captions(
     Args:
         on_unread: told of a folder when a table in it is there and cannot be read, as while Excel
             has it open: what it says of the pictures below is not known.
+        wanted: the keys of the pictures that there are; rows of others are not kept, so that no
+            table takes more memory than the pictures warrant. None keeps all rows.
     """
     captions: dict[str, Caption] = {}
-    for path in _find_tables(root, lambda error: on_unread(Path(error.filename))):
+    for path in find_tables(root, lambda error: on_unread(Path(error.filename))):
+        folder = PurePosixPath(path.parent.relative_to(root).as_posix())
+        found: dict[str, Caption] = {}
         try:
             if path.stat().st_size > MAX_BYTES:
                 continue
-            text = decode(path.read_bytes())
+            with path.open(encoding=_encoding_of(path), errors="replace", newline="") as file:
+                for filename, cells in _rows(file):
+                    key = caption_key(_below(folder, filename))
+                    if wanted is None or key in wanted:
+                        found[key] = _caption(cells)
         except OSError:
             on_unread(path.parent)
             continue
-        folder = PurePosixPath(path.parent.relative_to(root).as_posix())
-        for filename, caption in parse_captions(text):
-            captions[caption_key(str(folder / filename))] = caption
+        captions.update(found)
     return captions
 
 
 def parse_captions(text: str) -> Iterator[tuple[str, Caption]]:
     """Yield file name and caption of each row that has a name."""
-    head = text.split("\n", 1)[0]
-    # Excel writes semicolons where the comma separates decimals.
-    delimiter = max(",;\t", key=head.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    for filename, cells in _rows(io.StringIO(text, newline="")):
+        yield filename, _caption(cells)
+
+
+def _rows(table: TextIO) -> Iterator[tuple[str, Iterable[tuple[str, str]]]]:
+    """Yield of each row that has a name the name, and all cells as column and value."""
+    in_row = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal in_row
+        while line := table.readline(MAX_ROW):
+            in_row += len(line)
+            if in_row >= MAX_ROW:
+                raise csv.Error
+            yield line
+
     try:
+        head = next(lines(), "")
+        # Excel writes semicolons where the comma separates decimals.
+        delimiter = max(",;\t", key=head.count)
+        rows = csv.reader(chain([head], lines()), delimiter=delimiter)
         columns = [name.strip().casefold() for name in next(rows, [])][:MAX_COLUMNS]
         if "filename" not in columns:
             return
+        at = columns.index("filename")
         for row in rows:
-            values = {
-                column: value.strip()[:MAX_TEXT]
-                for column, value in zip(columns, row, strict=False)
-                if column and value.strip()
-            }
-            filename = values.pop("filename", "").replace("\\", "/")
-            if not filename or ".." in filename.split("/"):
-                continue
-            label = values.pop("label", None)
-            details = json.dumps(values, ensure_ascii=False) if values else ""
-            yield filename.removeprefix("./"), Caption(label, details)
+            in_row = 0
+            filename = row[at].strip()[:MAX_TEXT].replace("\\", "/") if at < len(row) else ""
+            if filename and ".." not in filename.split("/"):
+                yield filename.removeprefix("./"), zip(columns, row, strict=False)
     except csv.Error:
         return  # a broken row ends the table; what came before it counts
+
+
+def _below(folder: PurePosixPath, filename: str) -> str:
+    """Return a file's path, which is relative to a folder."""
+    # Making a path takes as long as all else that is done to a row, and few names need it.
+    if "//" in filename or "/." in filename or filename[:1] in "./" or filename[-1:] == "/":
+        return str(folder / filename)
+    return f"{folder}/{filename}" if folder.parts else filename
+
+
+def _caption(cells: Iterable[tuple[str, str]]) -> Caption:
+    values = {
+        column: value.strip()[:MAX_TEXT] for column, value in cells if column and value.strip()
+    }
+    values.pop("filename", None)
+    label = values.pop("label", None)
+    return Caption(label, _encode_json(values) if values else "")
 
 
 def caption_key(path: str) -> str:
@@ -101,7 +142,25 @@ def decode(table: bytes) -> str:
         return table.decode("cp1252", "replace")  # what Excel writes on Windows
 
 
-def _find_tables(root: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+def _encoding_of(path: Path) -> str:
+    """Return how a CSV file is written, as `decode` finds it, without ever holding all of it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while chunk := file.read(CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8-sig"
+
+
+def find_tables(root: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield the CSV files below a folder; those that are hidden, or links, are passed over.
+
+    Args:
+        on_error: told of folders that cannot be read.
+    """
     for parent, folders, names in os.walk(root, onerror=on_error):
         folders[:] = sorted(name for name in folders if not is_passed_over(name))
         for name in sorted(names):

@@ -1,13 +1,15 @@
 """How a folder differs from what a collection knows of it: what is new, changed, moved and gone."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from retrieval.captions import Caption, caption_key, captioned, read_captions
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.files import sha256_of_file
+from retrieval.files import modified_of, sha256_of_file
 from retrieval.images import find_images
 from retrieval.records import Entry, Move
 
@@ -43,7 +45,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     New files as large as one that vanished are read, and where the bytes are the same as well the
     file has only moved. Pictures that were taken out of the collection are passed over.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):  # also no when a network drive does not answer
         # Visitors read this too, and are not to learn where it lies.
         raise LookalikeError(
             f"There is no folder {root.name} any more. If it is on another disk, connect that disk."
@@ -64,7 +66,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         seen.add(name)
         try:
             status = path.stat()
-            if known.get(name) == (status.st_size, status.st_mtime_ns):
+            if known.get(name) == (status.st_size, modified_of(status)):
                 continue
         except OSError:
             pass  # reading it will say why
@@ -81,20 +83,26 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         if name not in seen and not any(is_below(name, folder) for folder in closed)
     }
     unread: dict[str, None] = {}
-    captions = read_captions(root, lambda folder: unread.setdefault(name_of(folder, root)))
+    captions = read_captions(
+        root,
+        lambda folder: unread.setdefault(name_of(folder, root)),
+        {caption_key(name) for name in chain(seen, known)},
+    )
     new = {name: path for name, path in to_read.items() if name not in known}
     moved = _find_moves(collection, vanished, new, captions)
     for move in moved:
         del vanished[move.old], to_read[move.new.path]
     recaptioned = []
+    in_place, kept = collection.in_place, collection.root is not None
     for name, now in collection.captions().items():
-        # Photos that were handed over may have come without the table that told of them.
-        if collection.keeps_originals and caption_key(name) not in captions:
+        # Photos that were handed over may have come without the table that told of them, and a
+        # visitor's table goes with the photos once they have been read.
+        if not in_place and caption_key(name) not in captions:
             continue
         if any(is_below(name, folder) for folder in unread):
             continue
         then = captioned(name, label_of(name), captions)
-        if name in seen and then != now:
+        if (name in seen or not kept) and then != now:
             recaptioned.append((name, *then))
     return Changes(
         tuple(to_read.values()),
@@ -131,7 +139,7 @@ def _find_moves(
             continue
         if old_names:
             label, details = captioned(name, label_of(name), captions)
-            entry = Entry(name, status.st_size, status.st_mtime_ns, label, None, details=details)
+            entry = Entry(name, status.st_size, modified_of(status), label, None, details=details)
             moved.append(Move(old_names.pop(0), entry))
     return tuple(moved)
 

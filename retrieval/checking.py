@@ -2,8 +2,9 @@
 
 import io
 import json
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,16 @@ import numpy as np
 from PIL import Image
 
 from retrieval.collection import Collection
-from retrieval.database import connect
+from retrieval.database import DamagedError, connect, explained
+from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.mending import MODEL_FACTS, mend_database, mend_thumbnails
 from retrieval.milvus import MilvusGallery
-from retrieval.outbox import Outbox
-from retrieval.schema import COLUMNS, DATABASE, THUMBNAILS
-from retrieval.store import Store
+from retrieval.outbox import FOLLOWING, Outbox
+from retrieval.records import PictureRecord
+from retrieval.schema import COLUMNS, DATABASE, ORIGINALS, THUMBNAILS
+from retrieval.store import Store, held_alone
+from retrieval.thumbnails import draw_thumbnails, is_there, photos_of
 from retrieval.writing import forget_contents
 
 
@@ -29,49 +34,98 @@ class Finding:
     repaired: bool = False
 
 
-def check_collection(folder: Path, repair: bool = False) -> list[Finding]:
+def check_collection(
+    folder: Path, repair: bool = False, embedder: Callable[[], Embedder] | None = None
+) -> list[Finding]:
     """Verify a collection: both files, every vector, every thumbnail, and what belongs together.
 
-    With `repair`, pictures that have lost something are forgotten, so that building reads just them
-    again, and what nobody uses is dropped. The photos themselves are never touched.
+    With `repair`, a file that is damaged is set aside and made anew of what can be read of it,
+    thumbnails are drawn again, pictures whose vectors are lost are forgotten, so that building
+    reads just them again, and what nobody uses is dropped. What could not be read again is kept as
+    it is. The photos themselves are never touched.
+
+    Args:
+        embedder: opens the model, for one that does not say any more what it was made with.
 
     Raises:
-        LookalikeError: when there is no collection, or its file cannot be read at all.
+        LookalikeError: when there is no collection, it cannot be read just now, or nothing can be
+            read of it any more.
     """
-    findings = list(_check_files(folder))
-    if findings:
-        return findings
+    broken = _broken_files(folder)
+    if broken and not repair:
+        return [Finding(f"{name} {why}.") for name, why in broken.items()]
+    findings = []
+    if broken:
+        with held_alone(folder, lambda: folder.name):
+            for name, why in broken.items():
+                aside = (
+                    mend_database(folder, embedder) if name == DATABASE else mend_thumbnails(folder)
+                )
+                told = f"{name} {why}. It was made anew of what could be read of it"
+                kept = f", and set aside as {aside}" if (folder / aside).exists() else ""
+                findings.append(Finding(f"{told}{kept}.", True))
     with Collection(folder) as collection:
         if not repair:
             return list(_check_contents(collection, False))
         with collection.building():
-            findings = list(_check_contents(collection, True))
-            if findings:
-                collection.mark_unfinished(True)
+            if THUMBNAILS in broken:
+                draw_thumbnails(collection, collection.prune())
+            findings += _check_contents(collection, True)
             return findings
 
 
-def _check_files(folder: Path) -> Iterator[Finding]:
-    if not (folder / DATABASE).is_file():
+def _broken_files(folder: Path) -> dict[str, str]:
+    """Return what is wrong with the files of a collection, by their names."""
+    if not (folder / DATABASE).is_file() and not os.path.isdir(folder / ORIGINALS):
         raise LookalikeError(f"There is no collection in {folder.name}. Check the name.")
-    if not (folder / THUMBNAILS).is_file():
-        yield Finding(f"{THUMBNAILS} is missing. Index the pictures again.")
-        return
-    for name in (DATABASE, THUMBNAILS):
+    broken = {}
+    for name, look in ((DATABASE, _lacking_records), (THUMBNAILS, _lacking_thumbnails)):
+        if not (folder / name).is_file():
+            broken[name] = "is missing"
+            continue
         try:
-            with closing(connect(folder / name)) as database:
+            with explained(folder), closing(connect(folder / name)) as database:
                 answers = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
-        except (LookalikeError, sqlite3.DatabaseError):
+                answers = [] if answers == ["ok"] else answers
+                answers = answers or look(database)
+        except DamagedError:
             answers = ["it is no database any more"]
-        if answers != ["ok"]:
-            yield Finding(
-                f"{name} is damaged ({'; '.join(answers)[:300]}). Delete the collection and index "
-                "the pictures again; the pictures themselves are untouched."
-            )
+        if answers:
+            broken[name] = f"is damaged ({'; '.join(answers)[:300]})"
+    return broken
+
+
+def _lacking_records(database: sqlite3.Connection) -> list[str]:
+    """Return what is not in the database of the records, and should be."""
+    lacking = [
+        f"it has no {table}" for table in _without(database, "facts", "contents", "pictures")
+    ]
+    if lacking:
+        return lacking
+    facts = dict(database.execute("SELECT key, value FROM facts"))
+    numbers = ("format_version", "revision", "dimension")
+    for fact in ("name", "root", *MODEL_FACTS, *numbers):
+        if fact not in facts or (fact in numbers and not str(facts[fact]).isdigit()):
+            lacking.append(f"it does not say its {fact}")
+    if facts.get("milvus"):
+        lacking += [f"it has no {table}" for table in _without(database, FOLLOWING)]
+    return lacking
+
+
+def _lacking_thumbnails(database: sqlite3.Connection) -> list[str]:
+    """Return what is not in the database of the thumbnails, and should be."""
+    return [f"it has no {table}" for table in _without(database, "thumbnails")]
+
+
+def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    there = {name for (name,) in database.execute(query)}
+    return [table for table in tables if table not in there]
 
 
 def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
-    lost: dict[str, str] = {}  # why a content has to be computed again, by its SHA-256
+    lost: dict[str, str] = {}  # what is wrong with the vector of a content, by its SHA-256
+    bare: dict[str, str] = {}  # what is wrong with its thumbnail
     store = collection.store
     dimension = int(collection.provenance()["dimension"])
     elsewhere = collection.place is not None
@@ -85,19 +139,21 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
     for sha256, jpeg in _thumbnails(store):
         kept.add(sha256)
         if sha256 in known and not _is_jpeg(jpeg):
-            lost[sha256] = "its thumbnail is damaged"
+            bare[sha256] = "its thumbnail is damaged"
     if not collection.url:  # those of object storage lie there
         for sha256 in known - kept:
-            lost[sha256] = "its thumbnail is missing"
-    paths = _paths_by_content(store)
-    for sha256, why in sorted(lost.items(), key=lambda item: paths.get(item[0], [""])[0]):
-        for path in paths.get(sha256, []):
-            yield Finding(f"{path}: {why}.", repair)
-    if repair and lost:
-        forget_contents(store, lost)
-        collection.prune()
+            bare[sha256] = "its thumbnail is missing"
+    pictures = _by_content(collection)
+    mended = _mend_contents(collection, lost, bare, pictures) if repair else set()
+    wrong = bare | lost
+    for sha256, copies in pictures.items():
+        if sha256 in wrong:
+            kept_as_it_is = repair and sha256 not in mended
+            why = wrong[sha256] + (", and its photo is not here as it was" if kept_as_it_is else "")
+            for picture in copies:
+                yield Finding(f"{picture.path}: {why}.", sha256 in mended)
     yield from _check_elsewhere(collection, repair)
-    unused = (known - set(paths)) | (kept - known)
+    unused = (known - pictures.keys()) | (kept - known)
     if unused:
         if repair:
             collection.prune()
@@ -110,6 +166,39 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
             if repair:
                 collection.caption([(path, collection.captions()[path][0], "")])
             yield Finding(f"{path}: its captions cannot be read.", repair)
+
+
+def _mend_contents(
+    collection: Collection,
+    lost: Mapping[str, str],
+    bare: Mapping[str, str],
+    pictures: Mapping[str, Sequence[PictureRecord]],
+) -> set[str]:
+    """Mend contents as far as their photos are here, and return their SHA-256.
+
+    Pictures whose vectors are `lost` are forgotten, to be read again; thumbnails are drawn.
+    """
+    store, root = collection.store, photos_of(collection)
+    again = {
+        sha256
+        for sha256 in lost
+        # What lies in object storage is taken to be there.
+        if collection.url or any(is_there(root, p) for p in pictures.get(sha256, []))
+    }
+    if again:
+        forget_contents(store, again)
+        collection.prune()
+        collection.mark_unfinished(True)
+    if collection.root is None and lost.keys() - again:
+        # These are never read again, and a single vector of another length, or of what is no
+        # number, would keep all others from being searched. Zeros are like nothing.
+        zeros = bytes(4 * int(collection.provenance()["dimension"]))
+        with store.change() as database:
+            database.executemany(
+                "UPDATE contents SET embedding = ? WHERE sha256 = ?",
+                [(zeros, sha256) for sha256 in lost.keys() - again],
+            )
+    return again | draw_thumbnails(collection, bare.keys() - again)
 
 
 def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
@@ -150,14 +239,12 @@ def _thumbnails(store: Store) -> Iterator[tuple[str, bytes]]:
         yield from store.thumbnails.execute("SELECT sha256, jpeg FROM thumbnails")
 
 
-def _paths_by_content(store: Store) -> dict[str, list[str]]:
-    """Return the paths of the pictures of each content, by its SHA-256."""
-    paths: dict[str, list[str]] = {}
-    for sha256, path in store.rows(
-        "SELECT sha256, path FROM pictures JOIN contents ON content = contents.id ORDER BY path"
-    ):
-        paths.setdefault(sha256, []).append(path)
-    return paths
+def _by_content(collection: Collection) -> dict[str, list[PictureRecord]]:
+    """Return the pictures of each content, by its SHA-256, in the order of their paths."""
+    found: dict[str, list[PictureRecord]] = {}
+    for picture in collection.pictures():
+        found.setdefault(picture.sha256, []).append(picture)
+    return found
 
 
 def _wrong_with(embedding: bytes, dimension: int) -> str:

@@ -107,10 +107,7 @@ class Collection:
             "format_version": str(FORMAT_VERSION),
             "name": name,
             "root": _root_fact(root, folder) if root else "",
-            "fingerprint": embedder.fingerprint,
-            "embedder": embedder.describe(),
-            "dimension": str(embedder.dimension),
-            "card": json.dumps(embedder.card.to_metadata()),
+            **model_facts(embedder),
             "revision": "0",
         }
         new = not (folder / DATABASE).exists()
@@ -118,9 +115,9 @@ class Collection:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, folder) from error
-        with explained(folder.name), connection(folder / THUMBNAILS) as database, database:
+        with explained(folder), connection(folder / THUMBNAILS) as database, database:
             lay_out_thumbnails(database)
-        with explained(folder.name), connection(folder / DATABASE) as database, database:
+        with explained(folder), connection(folder / DATABASE) as database, database:
             lay_out(database, facts)
         collection = cls(folder)
         if new and milvus:
@@ -267,9 +264,14 @@ class Collection:
         write(self.store, entries, contents, vanished, moved)
         self.deliver()
 
-    def prune(self) -> None:
-        """Drop the contents and thumbnails that no picture uses any more."""
-        prune(self.store)
+    def prune(self) -> set[str]:
+        """Drop the contents and thumbnails that no picture uses any more.
+
+        Returns:
+            The SHA-256 of the contents whose thumbnails are lost.
+        """
+        lacking = prune(self.store)
+        return set() if self.url else lacking  # those of object storage lie there
 
     def caption(self, captions: Iterable[tuple[str, str, str]]) -> None:
         """Set path by path the label and the details of pictures, all or nothing."""
@@ -533,7 +535,7 @@ class Collection:
         with self.store.held():
             self.store.database.execute("VACUUM INTO ?", (str(folder / DATABASE),))
             self.store.thumbnails.execute("VACUUM INTO ?", (str(folder / THUMBNAILS),))
-        with explained(folder.name), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
+        with explained(folder), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
             copy.execute("UPDATE facts SET value = ? WHERE key = 'root'", (root,))
 
     def _fact(self, key: str) -> str:
@@ -543,10 +545,20 @@ class Collection:
         try:
             return int(self._fact(key))
         except ValueError as error:
-            raise LookalikeError(damaged(self.folder.name)) from error
+            raise damaged(self.folder) from error
 
     def _all(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         return self.store.rows(query, *values)
+
+
+def model_facts(embedder: Embedder) -> dict[str, str]:
+    """Return what is noted of the model that makes a collection's embeddings."""
+    return {
+        "fingerprint": embedder.fingerprint,
+        "embedder": embedder.describe(),
+        "dimension": str(embedder.dimension),
+        "card": json.dumps(embedder.card.to_metadata()),
+    }
 
 
 def _root_fact(root: Path, folder: Path) -> str:

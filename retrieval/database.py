@@ -1,31 +1,51 @@
 """SQLite as the collections use it: safe against kills, and its errors in sentences."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from retrieval.errors import LookalikeError
+from retrieval.schema import ORIGINALS
 
 BUSY_SECONDS = 10
 
 
+class DamagedError(LookalikeError):
+    """A file of a collection is no whole database any more."""
+
+
 def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
-    with explained(path.parent.name):
+    with explained(path.parent):
         if read_only:
-            uri = f"file:{quote(path.absolute().as_posix())}?immutable=1"
+            uri = f"{address(path.absolute())}?immutable=1"
             return sqlite3.connect(uri, uri=True, check_same_thread=False)
         database = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
-        # For new files. A picture's row fits a page of 4 KB once and leaves half of it empty; with
-        # four times that, reading all vectors takes half as long (100,000: 0.8 s to 0.4 s).
-        database.execute("PRAGMA page_size = 16384")
-        # Rows that a replacement pushes out are noted like deleted ones (see `retrieval.outbox`).
-        database.execute("PRAGMA recursive_triggers = ON")
-        # Readers go on while one writes; a kill loses nothing that was committed.
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        try:
+            # For new files. A picture's row fits a page of 4 KB once and leaves half of it empty;
+            # with four times that, reading all vectors takes half as long (100,000: 0.8 s to 0.4).
+            database.execute("PRAGMA page_size = 16384")
+            # Rows that a replacement pushes out are noted like deleted ones (`retrieval.outbox`).
+            database.execute("PRAGMA recursive_triggers = ON")
+            # Readers go on while one writes; a kill loses nothing that was committed.
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            database.close()  # or Windows would let nobody set the file aside
+            raise
         return database
+
+
+def address(path: PurePath) -> str:
+    """Return the URI by which SQLite opens an absolute path, such as file:///C:/pictures/x.
+
+    A drive of Windows stands where the path of a URI does, and so does the computer of a network
+    drive (file:////nas/share/x): what would stand for a host, SQLite refuses.
+    """
+    place = path.as_posix()
+    return "file://" + quote(place if place.startswith("/") else f"/{place}", safe="/:")
 
 
 @contextmanager
@@ -38,27 +58,81 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Turn SQLite's errors into sentences."""
+def explained(folder: Path) -> Iterator[None]:
+    """Turn SQLite's errors about the collection in a folder into sentences.
+
+    Raises:
+        DamagedError: when a file is no database, or not all of one.
+        LookalikeError: for everything else that people can mend.
+    """
     try:
         yield
-    except sqlite3.OperationalError as error:
-        reason = str(error)
-        if "full" in reason or "disk I/O" in reason:
-            sentence = "The disk is full. Free some space and try again; what was finished is kept."
-        elif "locked" in reason:
-            sentence = f"Another program is using the collection {name}. Try again in a moment."
-        elif "readonly" in reason or "unable to open" in reason:
-            sentence = f"The collection {name} may not be changed here. Check its permissions."
-        else:
-            sentence = damaged(name)
-        raise LookalikeError(sentence) from error
+    except sqlite3.ProgrammingError as error:
+        if "closed" not in str(error):
+            raise
+        raise LookalikeError(
+            f"The collection {folder.name} has just been closed. Reload the page, or try again."
+        ) from error
     except sqlite3.DatabaseError as error:
-        raise LookalikeError(damaged(name)) from error
+        if _is_damage(error):
+            raise damaged(folder) from error
+        raise LookalikeError(_sentence(error, folder.name)) from error
+    except MemoryError as error:
+        raise LookalikeError(
+            f"There is not enough memory for the collection {folder.name}. Close other programs "
+            "and try again."
+        ) from error
 
 
-def damaged(name: str) -> str:
-    return (
-        f"The collection {name} is damaged. Delete its folder and index the pictures again; the "
-        "pictures themselves are untouched."
+def damaged(folder: Path) -> DamagedError:
+    """Return what to raise when the collection in a folder is damaged; its photos are safe."""
+    if os.path.isdir(folder / ORIGINALS):
+        photos = (
+            f". Do not delete its folder, where the photos lie that it was given, in {ORIGINALS}"
+        )
+    else:
+        photos = "; photos that are searched in their own folder are untouched"
+    return DamagedError(
+        f"The collection {folder.name} is damaged{photos}. End the app, and mend the collection "
+        f"with: python -m retrieval check --repair --name {folder.name}"
     )
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    reason = str(error)
+    match _code(error):
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return True
+        case sqlite3.SQLITE_ERROR:
+            return reason.startswith(("no such table", "no such column"))
+    return "decode" in reason  # a text of bytes that are none, which Python notices
+
+
+def _sentence(error: sqlite3.DatabaseError, name: str) -> str:
+    match _code(error):
+        case sqlite3.SQLITE_FULL:
+            return "The disk is full. Free some space and try again; what was finished is kept."
+        case sqlite3.SQLITE_IOERR:
+            return (
+                f"The disk is full or does not answer, so the collection {name} cannot be used. "
+                "Free some space, or connect the disk, and try again; what was finished is kept."
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return f"Another program is using the collection {name}. Try again in a moment."
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return f"The collection {name} may not be changed here. Check its permissions."
+        case sqlite3.SQLITE_PROTOCOL | sqlite3.SQLITE_NOLFS:
+            return (
+                f"The collection {name} lies on a disk that databases cannot work on, as many "
+                "network drives are. Move it to a disk of this computer, and say where by the "
+                "environment variable LOOKALIKE_HOME."
+            )
+    return (
+        f"The collection {name} cannot be used ({error}). Try again, and check it with: "
+        f"python -m retrieval check --name {name}"
+    )
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    """Return SQLite's number of an error without its details; 0 for one that is Python's own."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

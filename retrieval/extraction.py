@@ -17,6 +17,7 @@ from retrieval.changes import Changes, is_below, label_of, name_of
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import PictureError, explain_os_error
+from retrieval.files import modified_of
 from retrieval.images import (
     THUMBNAIL_SIDE,
     open_picture,
@@ -29,6 +30,7 @@ from retrieval.indexing import Bounds, Prepared, Step, compute
 from retrieval.model import available_cpus
 from retrieval.objects import Bucket, is_picture, thumbnail_name
 from retrieval.records import PASSING, Content, Entry
+from retrieval.thumbnails import draw_thumbnails
 
 BATCH = 16  # files in one job
 
@@ -76,7 +78,7 @@ def plan_folder(changes: Changes, root: Path) -> Plan:
         label, details = captioned(name, label_of(name), changes.captions)
         try:
             status = path.stat()
-            size, modified = status.st_size, status.st_mtime_ns
+            size, modified = status.st_size, modified_of(status)
         except OSError:
             size = modified = 0  # reading it will say why
         entries.append(Entry(name, size, modified, label, None, details=details))
@@ -146,7 +148,8 @@ def carry_out(collection: Collection, plan: Plan, run: Run) -> Generator[Step, N
             done += len(results)
             unreadable += sum(entry.problem is not None for entry, _ in results)
             yield Step(done, total, done - unreadable, unreadable)
-        collection.prune()
+        # A power cut may have left records whose thumbnails were still on their way to the disk.
+        draw_thumbnails(collection, collection.prune())
         collection.tune()
 
 

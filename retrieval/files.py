@@ -38,6 +38,14 @@ def replace_when_done(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def modified_of(status: os.stat_result) -> int:
+    """Return when a file was changed, in nanoseconds since 1970, as far as SQLite can keep it.
+
+    A broken clock dates a file 1601, and in nanoseconds that is no number of 64 bits.
+    """
+    return max(-(2**63), min(2**63 - 1, status.st_mtime_ns))
+
+
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in pieces."""
     with path.open("rb") as file:

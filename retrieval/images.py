@@ -2,12 +2,14 @@
 
 import io
 import os
+import re
 import stat
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +18,23 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from retrieval.conversion import to_rgb
 from retrieval.errors import PictureError, explain_os_error
+from retrieval.headers import (
+    CountedReads,
+    check_header,
+    check_opened,
+    guard_tags,
+    safe_profile,
+    too_large,
+)
 
 pillow_heif.register_heif_opener()
+guard_tags()
 
-# We bound the pixels ourselves, before decoding and with a sentence (see `_check_size`).
-Image.MAX_IMAGE_PIXELS = None
+MOST_PIXELS = 200_000_000  # width x height that is decoded
+# We bound the pixels ourselves, before decoding and with a sentence. Pillow's bound, an error from
+# twice as many on, is for what it allocates while it opens a file: 4 GB for a GIF of 60 bytes.
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 # Pillow knows many more formats, some with programs behind them (EPS runs Ghostscript); a stranger
 # may only reach these decoders.
@@ -148,7 +162,7 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
 
 
 def open_picture(
-    source: Path | bytes, at_least: int | None = None, max_pixels: int = 200_000_000
+    source: Path | bytes, at_least: int | None = None, max_pixels: int = MOST_PIXELS
 ) -> Picture:
     """Open a picture as upright RGB.
 
@@ -160,7 +174,7 @@ def open_picture(
         at_least: how many pixels the short side needs; a picture that is much larger is decoded
             at a reduced scale that keeps at least this many, or half of them where the picture is
             very long. None decodes in full.
-        max_pixels: the largest width x height that is decoded.
+        max_pixels: the largest width x height that is decoded; `MOST_PIXELS` or less.
 
     Raises:
         PictureError: with a sentence saying why the file cannot be used.
@@ -180,6 +194,9 @@ def open_picture(
         raise PictureError(
             f"This is not a picture that can be read. Save it as {READABLE}."
         ) from error
+    except Image.DecompressionBombError as error:
+        counted = re.search(r"\d+", str(error))
+        raise too_large(int(counted[0]) if counted else MOST_PIXELS, max_pixels) from error
     except PermissionError as error:
         raise PictureError("The file may not be opened. Check its permissions.") from error
     except FileNotFoundError as error:
@@ -196,20 +213,21 @@ def open_picture(
 
 
 def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
-    with Image.open(file, formats=FORMATS) as image:
+    check_header(file, max_pixels)
+    counted = CountedReads(file)
+    with Image.open(cast(IO[bytes], counted), formats=FORMATS) as image:
+        counted.set_free()
         width, height = image.size
         if width * height > max_pixels:
-            raise PictureError(
-                f"The picture has {width * height / 1e6:,.0f} megapixels; at most "
-                f"{max_pixels / 1e6:,.0f} can be opened. Save a smaller copy."
-            )
+            raise too_large(width * height, max_pixels)
+        check_opened(image)
         if at_least is not None:
             # JPEG decodes at 1/2, 1/4 or 1/8 scale for a fraction of the time; other formats
             # ignore this.
             image.draft(None, (at_least, at_least))
         exif = _exif_of(image)
         image.load()
-        icc = image.info.get("icc_profile")
+        icc = safe_profile(image.info.get("icc_profile"))
         taken = _taken(exif)
         # Not ImageOps.exif_transpose: it writes the EXIF anew, and stumbles over what cameras put
         # there. Pillow has turned a TIFF by now, and pillow-heif HEIC, and they have said so.

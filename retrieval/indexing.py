@@ -16,6 +16,7 @@ from retrieval.changes import Changes, as_text, label_of, name_of
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import PictureError, explain_os_error
+from retrieval.files import modified_of
 from retrieval.images import (
     THUMBNAIL_SIDE,
     open_picture,
@@ -27,6 +28,7 @@ from retrieval.images import (
 from retrieval.model import available_cpus
 from retrieval.records import PASSING, Content, Entry
 from retrieval.sketch import describe_layout
+from retrieval.thumbnails import draw_thumbnails
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def index_folder(
             yield Step(done, total, ready, unreadable)
         if waiting:
             raise RuntimeError("a copy was left without its content")
-        collection.prune()
+        # A power cut may have left records whose thumbnails were still on their way to the disk.
+        draw_thumbnails(collection, collection.prune())
         collection.tune()
 
 
@@ -201,7 +204,7 @@ def _prepare(
 
     try:
         status = path.stat()
-        size, modified = status.st_size, status.st_mtime_ns
+        size, modified = status.st_size, modified_of(status)
         if as_text(str(path)) != str(path):
             raise PictureError("The file's name is not valid text. Rename it.")
         data = read_bounded(path, bounds.bytes)

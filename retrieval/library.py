@@ -5,6 +5,7 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.milvus import MilvusGallery
 from retrieval.schema import DATABASE
+from retrieval.schema import ORIGINALS as ORIGINALS
 
 TRASH = ".trash"
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
-ORIGINALS = "originals"  # in a collection's folder: the photos that were handed to it
 
 
 def folder_of(library: Path, name: str) -> Path:
@@ -108,15 +109,27 @@ def empty_trash(library: Path, older_than: float) -> None:
             try:
                 _drop_elsewhere(place)
             except LookalikeError:
-                continue  # it stays in the bin until its vectors in Milvus can be deleted as well
-            shutil.rmtree(place, ignore_errors=True)
+                # It stays in the bin until its vectors in Milvus can be deleted as well, or until
+                # somebody has looked after its photos.
+                continue
+            # Out of the bin first, or what a kill leaves of it would be taken for a damaged one.
+            # Windows moves no folder of which another program has a file.
+            with suppress(OSError):
+                place = place.rename(library / f"{OPENING}{place.name}")
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def _drop_elsewhere(folder: Path) -> None:
-    """Delete the vectors that a collection has in a Milvus."""
+    """Delete the vectors that a collection has in a Milvus.
+
+    Raises:
+        LookalikeError: when Milvus does not answer, or photos lie in a collection that is damaged.
+    """
     try:
         collection = Collection(folder)
     except LookalikeError:
+        if (folder / ORIGINALS).exists():
+            raise  # the only copies of photos are not deleted with what cannot even be read
         return  # damaged, so nobody knows where they were
     with collection:
         gallery = collection.gallery
@@ -129,8 +142,10 @@ def collection_for(
 ) -> Collection:
     """Open the collection of the pictures in `root`, or make an empty one.
 
-    Without a `name` it takes the folder's; when that one is already used for another folder, or was
-    made with another model, a number of its own is added, and nothing is overwritten.
+    One that is searched in place there by this very model is opened, whatever its folder is called;
+    with a `name` it has to have that one. A new one takes the folder's name, unless one is given;
+    when that is already used for another folder, or by another model, a number of its own is added,
+    and nothing is overwritten.
 
     Args:
         milvus: the address of the Milvus where the vectors of a new one are to be; "" for none.
@@ -145,11 +160,14 @@ def collection_for(
         raise LookalikeError("The folder's name is not valid text. Rename it.")
     title = name or root.resolve().name or "pictures"
     folder = folder_of(library, title)
-    if name is None and not _fits(folder, root, embedder):
-        identity = f"{root.resolve()}\n{embedder.fingerprint}"
-        folder = folder.with_name(
-            f"{folder.name}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
-        )
+    identity = hashlib.sha256(f"{root.resolve()}\n{embedder.fingerprint}".encode()).hexdigest()
+    own = folder.with_name(f"{folder.name}-{identity[:6]}")
+    # Where one of this name would be comes first: mostly nothing else need be opened.
+    known = _find_in_place((folder, own, *folders_in(library)), root, name, embedder)
+    if known is not None:
+        folder = known
+    elif name is None and not _fits(folder, root, embedder):
+        folder = own
     collection = Collection.create(folder, title, root, embedder, milvus)
     if collection.root != root.resolve():
         collection.close()
@@ -180,6 +198,22 @@ def collection_of(
             f"There is already a collection {title}, of other pictures. Choose another --name."
         )
     return collection
+
+
+def _find_in_place(
+    folders: Iterable[Path], root: Path, name: str | None, embedder: Embedder
+) -> Path | None:
+    """Return the first of `folders` that holds what is known of `root` by this very model.
+
+    Not opened read-only, which would pass over what a running app has written, such as a new name.
+    """
+    where = root.resolve()
+    for folder in folders:
+        with suppress(LookalikeError), Collection(folder) as collection:
+            same = collection.in_place and collection.root == where and collection.is_of(embedder)
+            if same and name in (None, collection.name):
+                return folder
+    return None
 
 
 def _fits(folder: Path, root: Path, embedder: Embedder) -> bool:

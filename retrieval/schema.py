@@ -8,6 +8,7 @@ from retrieval.records import Aspect
 FORMAT_VERSION = 3
 DATABASE = "collection.sqlite"
 THUMBNAILS = "thumbnails.sqlite"
+ORIGINALS = "originals"  # beside them: the photos that were handed to a collection
 
 SCHEMA = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -2,14 +2,14 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from retrieval.database import connect, damaged, explained
-from retrieval.errors import BusyError, LookalikeError, explain_os_error
+from retrieval.errors import BusyError, explain_os_error
 from retrieval.schema import DATABASE, THUMBNAILS
 
 
@@ -31,7 +31,7 @@ class Store:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other threads out, and turn SQLite's errors into sentences."""
-        with self._mutex, explained(self.folder.name):
+        with self._mutex, explained(self.folder):
             yield
 
     @contextmanager
@@ -73,7 +73,7 @@ class Store:
         if not rows and default is not None:
             return default
         if not rows:
-            raise LookalikeError(damaged(self.folder.name))
+            raise damaged(self.folder)
         return str(rows[0][0])
 
     def note(self, facts: Mapping[str, str]) -> None:
@@ -84,17 +84,31 @@ class Store:
     @contextmanager
     def building(self) -> Iterator[None]:
         """Hold the right to change the collection, as `Collection.building` says."""
-        lock = FileLock(self.folder / "building.lock", timeout=0, thread_local=False)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise BusyError(
-                f"Another window or program is already working on {self.fact('name')}. Wait until "
-                "it has finished, or close it."
-            ) from error
-        except OSError as error:
-            raise explain_os_error(error, self.folder) from error
-        try:
+        with held_alone(self.folder, lambda: self.fact("name")):
             yield
-        finally:
-            lock.release()
+
+
+@contextmanager
+def held_alone(folder: Path, name: Callable[[], str]) -> Iterator[None]:
+    """Hold the right to change the collection in a folder; the lock ends with the process.
+
+    Args:
+        name: says what people call it.
+
+    Raises:
+        BusyError: when another window or process holds it.
+    """
+    lock = FileLock(folder / "building.lock", timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BusyError(
+            f"Another window or program is already working on {name()}. Wait until it has "
+            "finished, or close it."
+        ) from error
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,5 +1,6 @@
-"""Folders of temporary files: bounded in bytes, emptied of what nobody has come for, and shared."""
+"""Folders of temporary files: bounded, emptied of what nobody has come for, and shared."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LOCK = "running.lock"
+MOST_FILES = 20_000  # a walk over so many takes a fraction of a second, and each upload is one
 
 
 class Stay:
@@ -67,20 +69,24 @@ def delete_old(folder: Path, seconds: float) -> int:
     for path, _, modified in list(_files(folder)):
         if modified < before:
             with suppress(OSError):
-                path.unlink()
+                os.unlink(path)
                 deleted += 1
-    for path in sorted(folder.rglob("*"), reverse=True):
+    for parent, _, _ in os.walk(folder, topdown=False):
         with suppress(OSError):  # one that holds something, or that a file is just put into
-            if path.is_dir() and path.stat().st_mtime < before:
-                path.rmdir()
+            if parent != str(folder) and os.stat(parent).st_mtime < before:
+                os.rmdir(parent)
     return deleted
 
 
-def make_room(folders: Sequence[Path], most: int, spared: float) -> bool:
-    """Delete the oldest files below some folders until all take at most so many bytes.
+def make_room(
+    folders: Sequence[Path], most: int, spared: float, most_files: int = MOST_FILES
+) -> bool:
+    """Delete the oldest files below some folders until all take at most so many bytes, and there is
+    room for one more; the folders that this leaves empty go, too.
 
     Args:
         spared: seconds; a file that is younger stays, since somebody is about to use it.
+        most_files: how many files there may be, however small.
 
     Returns:
         Whether it was enough.
@@ -88,14 +94,20 @@ def make_room(folders: Sequence[Path], most: int, spared: float) -> bool:
     files = sorted(
         (file for folder in folders for file in _files(folder)), key=lambda file: file[2]
     )
-    kept, before = sum(size for _, size, _ in files), time.time() - spared
+    roots = {str(folder) for folder in folders}
+    kept, count, before = sum(size for _, size, _ in files), len(files), time.time() - spared
     for path, size, modified in files:
-        if kept <= most or modified >= before:
+        if (kept <= most and count < most_files) or modified >= before:
             break
         with suppress(OSError):
-            path.unlink()
+            parent = os.path.dirname(path)
+            is_old = parent not in roots and os.stat(parent).st_mtime < before
+            os.unlink(path)
             kept -= size
-    return kept <= most
+            count -= 1
+            if is_old:  # else a file may just be put into it
+                os.rmdir(parent)
+    return kept <= most and count < most_files
 
 
 def keep_swept(folders: Sequence[Path], seconds: float, every: float = 60.0) -> None:
@@ -110,10 +122,15 @@ def keep_swept(folders: Sequence[Path], seconds: float, every: float = 60.0) -> 
     threading.Thread(target=sweep, name="sweep temporary files", daemon=True).start()
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, int, float]]:
+def _files(folder: Path) -> Iterator[tuple[str, int, float]]:
     """Yield path, bytes and time of change (seconds since 1970) of each file."""
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # it went meanwhile
-            status = path.lstat()
-            if not path.is_dir():
-                yield path, status.st_size, status.st_mtime
+    waiting = [str(folder)]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:  # or it went meanwhile
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                    continue
+                with suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    yield entry.path, status.st_size, status.st_mtime

@@ -6,31 +6,36 @@ Nothing in it is trusted: it is read row by row into a collection of our own mak
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from retrieval.bundle import FORMAT_VERSION, MAGIC, member
+from retrieval.bundle import FORMAT_VERSION, MAGIC, Photos, member
+from retrieval.caption_tables import keep_captions
+from retrieval.captions import MAX_TEXT
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.files import sha256_of_file
+from retrieval.errors import LookalikeError, explain_os_error, is_too_long
+from retrieval.files import modified_of, sha256_of_file
 from retrieval.images import SUFFIXES
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
-from retrieval.records import Aspect, Content, Entry
+from retrieval.records import PASSING, Aspect, Content, Entry
 from retrieval.schema import COLUMNS
-from retrieval.zips import BROKEN, check_table, is_of_the_file, storable
+from retrieval.zips import BROKEN, check_table, free_name, is_of_the_file, storable
 
 MAX_PICTURES = 1_000_000
 MAX_TEXT_BYTES = 1_000 * 2**20
 MAX_THUMBNAIL_BYTES = 2**20
+MAX_PACKED_BYTES = 500 * 2**20  # of a photo, where its bytes are packed
 BATCH = 256
 
 
@@ -70,6 +75,15 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         finally:
             shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def photos_of(collection: Collection) -> Photos:
+    """Return how many photos came along when a collection was opened, and how many did not.
+
+    That is none of either when it was packed without them, or never.
+    """
+    fact = collection.store.fact
+    return Photos(int(fact("photos_packed", "0")), int(fact("photos_missing", "0")))
 
 
 def open_once(path: Path, folder: Path, embedder: Embedder) -> Path:
@@ -118,14 +132,21 @@ def _read_into(
                 )
             collection.write([], batch)
         known = set(hashes)
-        lines = _json_lines(bundle, "pictures.jsonl", MAX_PICTURES)
-        entries = [_entry(line, known) for line in lines]
-        where = {}
+        entries, wanted = [], []
+        for line in _json_lines(bundle, "pictures.jsonl", MAX_PICTURES):
+            entries.append(_entry(line, known))
+            wanted.append(str(line.get("photo") or line.get("sha256")))
+        photos = Photos(0, _size(manifest.get("missing", 0)))
         if with_photos:
-            where = {e.path: _take_photo(bundle, e, folder / ORIGINALS) for e in entries}
+            taking = _Taking(bundle, folder / ORIGINALS, entries, wanted)
+            entries = keep_captions(folder / ORIGINALS, taking.take_all())
+            photos = Photos(taking.taken, len(entries) - taking.taken)
+            collection.mark_unfinished(taking.to_read > 0)
         for start in range(0, len(entries), 4 * BATCH):
-            chunk = entries[start : start + 4 * BATCH]
-            collection.write([_with_file(entry, where.get(entry.path)) for entry in chunk])
+            collection.write(entries[start : start + 4 * BATCH])
+        if photos != Photos():
+            told = {"photos_packed": str(photos.packed), "photos_missing": str(photos.missing)}
+            collection.store.note(told)
 
 
 def _require(manifest: dict[str, Any], embedder: Embedder) -> None:
@@ -147,34 +168,92 @@ def _require(manifest: dict[str, Any], embedder: Embedder) -> None:
     )
 
 
-def _take_photo(bundle: zipfile.ZipFile, entry: Entry, folder: Path) -> Path | None:
-    relative = storable(entry.path)
-    if entry.sha256 is None or relative is None or relative.suffix.lower() not in SUFFIXES:
-        return None
-    place = folder / relative
-    with suppress(KeyError):
-        data = _read(bundle, f"photos/{entry.sha256}{relative.suffix.lower()}", 500 * 2**20)
-        if hashlib.sha256(data).hexdigest() == entry.sha256:
+class _Taking:
+    """Writes the photos of a bundle into a folder."""
+
+    def __init__(
+        self, bundle: zipfile.ZipFile, folder: Path, entries: list[Entry], wanted: list[str]
+    ) -> None:
+        """Prepare for it.
+
+        Args:
+            wanted: the SHA-256 of the photo of each entry.
+        """
+        self.taken = 0
+        self.to_read = 0  # of those taken, that nobody has looked at
+        self._bundle = bundle
+        self._folder = folder
+        self._entries = entries
+        self._wanted = wanted
+        names = (name for name in bundle.namelist() if name.startswith("photos/"))
+        self._members = {PurePosixPath(name).stem: name for name in names}
+        self._paths = {entry.path.casefold() for entry in entries}
+        self._numbers: dict[Path, int] = {}  # of names that come again
+
+    def take_all(self) -> list[Entry]:
+        """Write what there is; return the entries as the files are there."""
+        # Programs before this one packed what lay at the last path of a content, whatever it was.
+        owners = {sha256: number for number, sha256 in enumerate(self._wanted)}
+        taken = []
+        for number, (entry, sha256) in enumerate(zip(self._entries, self._wanted, strict=True)):
+            place = self._place(entry.path) if sha256 in self._members else None
+            found = self._write(self._members[sha256], place) if place else None
+            if place and found and found != sha256 and owners[sha256] != number:
+                place.unlink()
+            elif place and found:
+                entry = self._with_file(entry, place, found)
+            taken.append(entry)
+        return taken
+
+    def _place(self, path: str) -> Path | None:
+        """Return where the photo of a path can go, None for nowhere.
+
+        Two paths may be one to this system, and the second gets a number.
+        """
+        relative = storable(path)
+        if relative is None or relative.suffix.lower() not in SUFFIXES:
+            return None
+
+        def is_taken(place: Path) -> bool:
+            name = place.relative_to(self._folder).as_posix()
+            return os.path.lexists(place) or (name != path and name.casefold() in self._paths)
+
+        return free_name(self._folder / relative, is_taken, self._numbers)
+
+    def _write(self, name: str, place: Path) -> str | None:
+        """Write a photo; return its SHA-256, None when this disk cannot have it there."""
+        member = self._bundle.getinfo(name)
+        # What is stored as it is has no more bytes than the bundle.
+        if member.compress_type != zipfile.ZIP_STORED and member.file_size > MAX_PACKED_BYTES:
+            raise ValueError
+        found = hashlib.sha256()
+        try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
-            return place
-    return None
+            with self._bundle.open(member) as source, place.open("xb") as target:
+                while chunk := source.read(2**20):
+                    found.update(chunk)
+                    target.write(chunk)
+        except (FileExistsError, NotADirectoryError):
+            return None  # a file lies where its folder would be
+        except OSError as error:
+            if is_too_long(error, place):
+                return None
+            raise
+        return found.hexdigest()
 
-
-def _with_file(entry: Entry, place: Path | None) -> Entry:
-    """Note the time of the file that was written, so that it is not taken for a changed one."""
-    if place is None:
-        return entry
-    status = place.stat()
-    return Entry(
-        entry.path,
-        status.st_size,
-        status.st_mtime_ns,
-        entry.label,
-        entry.sha256,
-        entry.problem,
-        entry.details,
-    )
+    def _with_file(self, entry: Entry, place: Path, sha256: str) -> Entry:
+        """Note the file that was written: unless it was changed, it is not to be read again."""
+        status = place.stat()
+        # Edited after it was indexed, or not read then for a reason that has passed.
+        to_read = entry.modified == PASSING if entry.sha256 is None else entry.sha256 != sha256
+        self.taken += 1
+        self.to_read += to_read
+        return replace(
+            entry,
+            path=place.relative_to(self._folder).as_posix(),
+            size=status.st_size,
+            modified=PASSING if to_read else modified_of(status),
+        )
 
 
 def _entry(line: dict[str, Any], known: set[str]) -> Entry:
@@ -182,7 +261,9 @@ def _entry(line: dict[str, Any], known: set[str]) -> Entry:
     if len(path) > 4_000 or "\0" in path:
         raise ValueError
     captions = line.get("captions") or {}
-    details = json.dumps({str(k): str(v) for k, v in captions.items()}, ensure_ascii=False)
+    # As far as a table gives them.
+    captions = {str(k)[:MAX_TEXT]: str(v)[:MAX_TEXT] for k, v in captions.items()}
+    details = json.dumps(captions, ensure_ascii=False)
     sha256 = line.get("sha256")
     if sha256 is None:
         problem = str(line["problem"])[:1_000]

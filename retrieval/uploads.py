@@ -6,23 +6,28 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
+from retrieval import captions
 from retrieval.collection import Collection
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import sha256_of_file
-from retrieval.images import SUFFIXES
-from retrieval.zips import ZipBounds, free_name, storable, unpack
+from retrieval.images import SUFFIXES, is_passed_over
+from retrieval.zips import LOOK_BYTES, MAX_NAMED, ZipBounds, free_name, storable, unpack
 
 BUNDLE = ".lookalike"
 SPARE_BYTES = 200 * 2**20  # left free on the disk
-LOOK_BYTES = 16 * 2**20  # that may come between two looks at what is free
 OPEN = 8  # uploads under way of one visitor
 OPEN_IN_ALL = 64
+IDLE_SECONDS = 60.0  # after which one gives way to others, when there are so many
 MAX_UNPACKED_BYTES = 40 * 2**30  # of all zips of an upload
+# What all zips of an upload may hold: 20 times the pictures that there is room for, since a Mac
+# packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
+# are taken; and no more than twice what the owner may add.
+MIN_ENTRIES, MAX_ENTRIES = 10_000, 100_000
 MAX_LEFT_OUT = 10_000  # files of an upload whose names are kept with the reason
 
 
@@ -42,6 +47,14 @@ class UploadBounds:
         )
 
 
+@dataclass(frozen=True)
+class TableBounds:
+    """How many tables (CSV) a collection's folder may hold; unless told otherwise, the owner's."""
+
+    count: int = 10_000
+    bytes: int = 2**30  # of all
+
+
 @dataclass
 class Upload:
     """Files that one visitor is sending."""
@@ -54,6 +67,7 @@ class Upload:
     bytes: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
     others: int = 0  # files that are no pictures, which the browser has not sent
+    numbers: dict[Path, int] = field(default_factory=dict)  # of names that come again
 
     def leave_out(self, name: str, why: str) -> None:
         """Note a file that cannot be taken; the others can.
@@ -75,7 +89,15 @@ class Taken:
     files: int = 0  # pictures
     tables: int = 0  # CSV files
     skipped: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
+    unnamed: int = 0  # files left out after so many that no more are named
     others: int = 0  # files that are no pictures
+
+    def skip(self, name: str, why: str) -> None:
+        """Leave a file out."""
+        if len(self.skipped) < MAX_NAMED:
+            self.skipped.append((name, why))
+        else:
+            self.unnamed += 1
 
 
 class Uploads:
@@ -116,6 +138,8 @@ class Uploads:
         folder = self._folder / name
         with self._lock:
             under_way = [upload.visitor for upload in self._uploads.values()]
+        if len(under_way) >= OPEN_IN_ALL and self._drop_idle():
+            under_way.pop()
         if under_way.count(visitor) >= OPEN or len(under_way) >= OPEN_IN_ALL:
             raise LookalikeError(
                 "Too many pictures are on their way already. Wait until they are here, then try "
@@ -135,6 +159,15 @@ class Uploads:
         with self._lock:
             self._uploads[name] = Upload(folder, visitor, bounds, others=max(0, others))
         return name
+
+    def _drop_idle(self) -> bool:
+        """Drop the upload that nothing has come for in longest, if that is a while."""
+        uploads = list(self._uploads.items())
+        name, idle = min(uploads, key=lambda item: item[1].touched)
+        if time.monotonic() - idle.touched < IDLE_SECONDS:
+            return False
+        self.drop(name, idle.visitor)
+        return True
 
     @contextmanager
     def receiving(self, name: str, visitor: str, filename: str) -> Iterator["Receiver"]:
@@ -164,7 +197,7 @@ class Uploads:
                 upload.leave_out(filename, _too_large(most))
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(part, free_name(path))
+                os.replace(part, free_name(path, numbers=upload.numbers))
         except OSError as error:
             if is_too_long(error, path):
                 upload.leave_out(filename, TOO_LONG)
@@ -205,6 +238,7 @@ class Uploads:
         folder: Path,
         strip: bool,
         room: int | None = None,
+        tables: TableBounds | None = None,
     ) -> Taken:
         """Unpack the zips of an upload and move all of its pictures into a collection's folder.
 
@@ -215,51 +249,67 @@ class Uploads:
             folder: where the collection's originals lie.
             strip: leave out a folder that holds everything, rather than make a label of it.
             room: how many pictures there is room for by now, where that is bounded.
+            tables: what the folder may hold of them, those that are there already too.
         """
         upload = self._find(name, visitor)
         upload.touched = math.inf  # nothing comes any more, and it may take long
         try:
             most = upload.bounds.files
             most = most if room is None else min(most, room)
-            taken = self._take(upload, collection, folder, strip, most)
+            kept = _Tables(folder, tables or TableBounds())
+            taken = self._take(upload, collection, folder, strip, most, kept)
         finally:
             upload.touched = time.monotonic()
         self.drop(name, visitor)
         return taken
 
     def _take(
-        self, upload: Upload, collection: Collection, folder: Path, strip: bool, most: int
+        self,
+        upload: Upload,
+        collection: Collection,
+        folder: Path,
+        strip: bool,
+        most: int,
+        tables: "_Tables",
     ) -> Taken:
         staged = upload.folder / "files"
-        taken = Taken(skipped=list(upload.left_out), others=upload.others)
+        taken = Taken(others=upload.others)
+        for name, why in upload.left_out:
+            taken.skip(name, why)
         pictures = sorted(_unpacked(upload, staged, taken))
         tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
         top = next(iter(tops)) if len(tops) == 1 else ""
         known = collection.files()
+        strip = strip or _is_known(pictures, top, known)
         names: list[str] = []
+        numbers: dict[Path, int] = {}
         try:
             for relative, source in pictures:
                 if strip and top:
                     relative = relative.relative_to(top)
-                if taken.files >= most:
-                    taken.skipped.append((str(relative), f"Only {most:,} pictures fit in here."))
+                is_table = relative.suffix.lower() == ".csv"
+                if is_table:
+                    why = tables.refuse(folder / relative, source.stat().st_size)
+                else:
+                    why = f"Only {most:,} pictures fit in here." if taken.files >= most else ""
+                if why:
+                    taken.skip(str(relative), why)
                     continue
                 try:
-                    place = _place(collection, folder, relative, source, known)
+                    place = _place(collection, folder, relative, source, known, numbers)
                     if place is None:
                         continue
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(source, place)
+                    _move(source, place)
                 except OSError as error:
                     if not is_too_long(error, folder / relative):
                         raise
-                    taken.skipped.append((str(relative), TOO_LONG))
+                    taken.skip(str(relative), TOO_LONG)
                     continue
                 names.append(place.relative_to(folder).as_posix())
-                if place.suffix.lower() in SUFFIXES:
-                    taken.files += 1
-                else:
+                if is_table:
                     taken.tables += 1
+                else:
+                    taken.files += 1
         except OSError as error:
             raise explain_os_error(error, folder) from error
         collection.readmit(names)  # one may have been taken out before
@@ -342,24 +392,60 @@ def _require_room(folder: Path) -> None:
         raise LookalikeError("The disk is full. Free some space and try again.")
 
 
+class _Tables:
+    """The tables in a collection's folder, while others come."""
+
+    def __init__(self, folder: Path, bounds: TableBounds) -> None:
+        self._bounds = bounds
+        self._sizes: dict[Path, int] = {}
+        for path in captions.find_tables(folder):
+            with suppress(FileNotFoundError):  # read and deleted meanwhile
+                self._sizes[path] = path.stat().st_size
+        self._bytes = sum(self._sizes.values())
+
+    def refuse(self, place: Path, size: int) -> str:
+        """Return why a table of so many bytes has no place there; "" where it has, and counts."""
+        if size > captions.MAX_BYTES:
+            return (
+                f"A table (CSV) is read when it has no more than {_size(captions.MAX_BYTES)}. Make "
+                "several smaller ones."
+            )
+        count = len(self._sizes) + (place not in self._sizes)
+        bytes_ = self._bytes + size - self._sizes.get(place, 0)
+        if count > self._bounds.count or bytes_ > self._bounds.bytes:
+            return (
+                f"Only {self._bounds.count:,} tables (CSV) with {_size(self._bounds.bytes)} in all "
+                "fit in here. Put the rows of your pictures into one small table, and add it again."
+            )
+        self._sizes[place], self._bytes = size, bytes_
+        return ""
+
+
 def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
     # A picture packs badly, so what comes out is about as much as went in; allow for other kinds.
     left = min(4 * upload.bounds.bytes, MAX_UNPACKED_BYTES)
+    entries = min(max(20 * upload.bounds.files, MIN_ENTRIES), MAX_ENTRIES)
     for path in sorted(path for path in staged.rglob("*") if path.is_file()):
         relative = PurePosixPath(path.relative_to(staged).as_posix())
         suffix = path.suffix.lower()
+        if any(map(is_passed_over, relative.parts)):
+            continue  # a page sends none, and what is not seen there would never be deleted
         if suffix == ".zip":
             inside = upload.folder / f"zip-{secrets.token_hex(6)}"
-            bounds = ZipBounds(file_bytes=upload.bounds.file_bytes, total_bytes=left)
+            bounds = ZipBounds(entries, upload.bounds.file_bytes, left)
             try:
-                result = unpack(path, inside, bounds)
+                result = unpack(path, inside, bounds, lambda: _require_room(upload.folder))
             except LookalikeError as error:
-                taken.skipped.append((path.name, str(error)))
+                taken.skip(path.name, str(error))
+                shutil.rmtree(inside, ignore_errors=True)
                 continue
             finally:
                 path.unlink()
-            taken.skipped += [(f"{path.name}: {name}", why) for name, why in result.skipped]
+            entries -= result.entries
+            for name, why in result.skipped:
+                taken.skip(f"{path.name}: {name}", why)
+            taken.unnamed += result.unnamed
             taken.others += result.others
             for file in inside.rglob("*"):
                 if file.is_file():
@@ -371,12 +457,32 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
             taken.others += 1
 
 
+def _is_known(
+    pictures: Sequence[tuple[PurePosixPath, Path]], top: str, known: Mapping[str, tuple[int, int]]
+) -> bool:
+    """Whether a folder is the one that a collection was made of, dropped again.
+
+    Then its files lie where they did, rather than all once more below its name: most of those
+    whose path is known, without that name, are as large as they were.
+    """
+    if not top:
+        return False
+    sizes = [
+        (known[name][0], source.stat().st_size)
+        for relative, source in pictures
+        if (name := relative.relative_to(top).as_posix()) in known
+    ]
+    same = sum(before == now for before, now in sizes)
+    return bool(same) and 2 * same >= len(sizes)
+
+
 def _place(
     collection: Collection,
     folder: Path,
     relative: PurePosixPath,
     source: Path,
     known: dict[str, tuple[int, int]],
+    numbers: dict[Path, int],
 ) -> Path | None:
     """Return where a file is to go, None when the collection has it there already."""
 
@@ -385,14 +491,27 @@ def _place(
 
     place = folder / relative
     if is_taken(place) and source.suffix.lower() != ".csv":
-        name = relative.as_posix()
+        name, size = relative.as_posix(), source.stat().st_size
         here = [sha256 for _, sha256 in collection.hashes([name])]
-        if place.exists() and not here:
+        # A file of another size need not be read to be known as another.
+        if not here and place.exists() and place.stat().st_size == size:
             here = [sha256_of_file(place)]
-        if sha256_of_file(source) in here:
+        elif here and name in known and known[name][0] != size:
+            here = []
+        if here and sha256_of_file(source) in here:
             return None
-        return free_name(place, is_taken)
+        return free_name(place, is_taken, numbers)
     return place  # a newer table takes the place of the older one
+
+
+def _move(source: Path, place: Path) -> None:
+    """Move a file to where it is to be."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, place)
+    except FileNotFoundError:  # its folder was empty, and has just been deleted as such
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, place)
 
 
 def _bound_of(path: PurePath, bounds: UploadBounds) -> int:

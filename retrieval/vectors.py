@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import numpy as np
 
 from retrieval.database import damaged
-from retrieval.errors import LookalikeError
 from retrieval.records import Aspect, Embeddings
 from retrieval.reduction import Matrix, to_unit
 from retrieval.schema import COLUMNS
@@ -49,7 +48,7 @@ def read_all(store: Store, aspect: Aspect) -> Embeddings:
             if aspect != "subject":
                 blobs = [blob or bytes(whole) for blob in blobs]
             if any(len(blob) != whole for blob in blobs):
-                raise LookalikeError(damaged(store.folder.name))
+                raise damaged(store.folder)
             end = at + len(chunk)
             ids[at:end] = [id_ for id_, _ in chunk]
             vectors[at:end] = np.frombuffer(b"".join(blobs), kind).reshape(len(blobs), width)
@@ -82,5 +81,5 @@ def _whole(store: Store) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise LookalikeError(damaged(store.folder.name)) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise damaged(store.folder) from error

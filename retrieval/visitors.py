@@ -1,22 +1,27 @@
 """Private collections of visitors: theirs alone, bounded, and deleted after some hours."""
 
+import os
 import secrets
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrieval.captions import find_tables
 from retrieval.changes import name_of
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.images import find_images
 from retrieval.library import ORIGINALS, TRASH
-from retrieval.uploads import Uploads
+from retrieval.uploads import TableBounds, Uploads
 from retrieval.workspace import Workspace
 
 SWEEP_SECONDS = 60
+TABLES = TableBounds(count=20, bytes=5 * 2**20)
+Version = tuple[int, int, int]  # of a file: its number on the disk, its bytes, and its time
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class VisitorBounds:
     pictures: int  # of one visitor, in all
     collections: int  # of one visitor
     total: int  # collections of all visitors
+    tables: TableBounds = TABLES  # of one collection
 
 
 class Visitors:
@@ -90,15 +96,35 @@ class Visitors:
         """Return where a collection's photos wait until they have been read."""
         return self._folder / key / ORIGINALS
 
-    def drop_originals(self, key: str) -> None:
-        """Delete the photos that were read; thumbnails and vectors are all that is kept.
+    def tables(self, key: str) -> dict[Path, Version]:
+        """Return the tables that wait with a collection's photos."""
+        found = {}
+        for path in find_tables(self.originals(key)):
+            with suppress(OSError):
+                found[path] = _version(path)
+        return found
+
+    def drop_originals(self, key: str, tables: Mapping[Path, Version]) -> None:
+        """Delete the photos and tables that were read: what is kept is thumbnails, vectors, and
+        what the tables said.
 
         What has come meanwhile stays until it has been read.
+
+        Args:
+            tables: those that were there before they were read.
         """
         originals = self.originals(key)
         for path in self._workspace.searcher(key, self._workspace.visitor(key)).collection.files():
             with suppress(OSError, ValueError):
                 (originals / path).unlink()
+        for table, version in tables.items():
+            with suppress(OSError):
+                if _version(table) == version:
+                    table.unlink()
+        for parent, _, _ in os.walk(originals, topdown=False):
+            with suppress(OSError):  # something is in it
+                if parent != str(originals):
+                    os.rmdir(parent)
 
     def delete(self, key: str) -> None:
         """Delete a collection for good."""
@@ -135,3 +161,8 @@ class Visitors:
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):
             self.sweep()
+
+
+def _version(path: Path) -> Version:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

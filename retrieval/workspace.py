@@ -1,7 +1,5 @@
 """What one running app serves: a model, opened once, and the collections searched with it."""
 
-import os
-import shutil
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
@@ -28,10 +26,10 @@ from retrieval.library import (
     new_folder,
     restore,
 )
+from retrieval.removed import REMOVED, bring_back, forget_old, take_away
 from retrieval.search import Searcher
 
-REMOVED = "removed"  # beside the originals: those taken out, until the app is started again
-UNDO_SECONDS = 24 * 3600
+UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 
 
 class Workspace:
@@ -118,7 +116,6 @@ class Workspace:
 
     def open_folder(self, folder: Path) -> None:
         """Serve one collection of the library, or tell in `refused` why it does not fit."""
-        shutil.rmtree(folder / REMOVED, ignore_errors=True)
         try:
             self.serve(Collection(folder))
         except LookalikeError as error:
@@ -220,8 +217,15 @@ class Workspace:
         """Return place and name of each collection that `undo` can bring back, the latest first."""
         found = []
         for place in discarded(self.library) if self.library else []:
-            with suppress(LookalikeError), Collection(place, read_only=True) as collection:
-                found.append((place.name, collection.name))
+            try:
+                with Collection(place, read_only=True) as collection:
+                    name = collection.name
+            except LookalikeError:
+                if not place.is_dir():
+                    continue
+                # Photos may lie in it all the same, so it can be brought back as well.
+                name = place.name.split("-", 2)[2]
+            found.append((place.name, name))
         return found
 
     def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
@@ -235,16 +239,54 @@ class Workspace:
         if collection.root is None:
             collection.prune()  # nothing could bring them back
         elif collection.keeps_originals:
-            _move_files(paths, collection.root, collection.folder / REMOVED)
+            take_away(collection.folder, collection.root, paths)
         return paths
 
     def let_in(self, key: str, paths: Iterable[str]) -> None:
-        """Undo `take_out`; building brings the pictures back."""
+        """Undo `take_out`; building brings the pictures back.
+
+        Raises:
+            LookalikeError: when some of the photos cannot be brought back; the others are let in.
+        """
         collection = self._searchers[key].collection
         paths = list(paths)
+        gone: list[str] = []
+        held: list[str] = []
         if collection.keeps_originals and collection.root is not None:
-            _move_files(paths, collection.folder / REMOVED, collection.root)
-        collection.readmit(paths)
+            gone, held = bring_back(collection.folder, collection.root, paths)
+        collection.readmit(set(paths) - set(held))
+        if not gone and not held:
+            return
+        if len(gone) + len(held) < len(paths):
+            collection.mark_unfinished(True)  # so that the page offers to read the others
+        sentences = []
+        if gone:
+            sentences.append(
+                f"{len(gone):,} of the photos are not here any more, since what is taken out is "
+                "kept for a day. Add them again."
+            )
+        if held:
+            sentences.append(
+                f"{len(held):,} of the photos cannot be moved back. Close other programs that use "
+                "them, and try again."
+            )
+        raise LookalikeError(" ".join(sentences))
+
+    def forget_taken_out(self) -> None:
+        """Delete for good the photos that were taken out for long, which `let_in` cannot undo then.
+
+        For the first app on these collections only: in another one they may just be let in.
+        """
+        for searcher in list(self._searchers.values()):
+            collection = searcher.collection
+            folder = collection.folder
+            if not (folder / REMOVED).is_dir():
+                continue
+            with suppress(LookalikeError, OSError):  # damaged, which is said where it is used
+                root = collection.root
+                if collection.keeps_originals and root is not None:
+                    excluded = collection.excluded()
+                    collection.readmit(forget_old(folder, root, excluded, UNDO_SECONDS))
 
     # Building.
 
@@ -305,11 +347,3 @@ class Workspace:
 
     def _is_seen(self, key: str, visitor: str) -> bool:
         return self._visitors.get(key, "") in ("", visitor)
-
-
-def _move_files(paths: Iterable[str], source: Path, target: Path) -> None:
-    for path in paths:
-        # A file that is not there any more needs no moving.
-        with suppress(FileNotFoundError):
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(source / path, target / path)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from retrieval.records import Content, Entry, Move
+from retrieval.records import PASSING, Content, Entry, Move
 from retrieval.store import Store
 from retrieval.vectors import pack
 
@@ -16,7 +16,10 @@ def write(
     vanished: Iterable[str],
     moved: Iterable[Move],
 ) -> None:
-    """Record files and contents, and forget the files at the paths `vanished`."""
+    """Record files and contents, and forget the files at the paths `vanished`.
+
+    A problem that may pass (`PASSING`) replaces no picture that is known.
+    """
     for content in contents:
         if not np.isfinite(content.embedding).all():
             raise ValueError("an embedding of numbers that are not finite")
@@ -59,7 +62,11 @@ def write(
                 "ON CONFLICT (path) DO UPDATE SET size = excluded.size, "
                 "modified = excluded.modified, label = excluded.label, "
                 "details = excluded.details, content = excluded.content, "
-                "problem = excluded.problem",
+                "problem = excluded.problem "
+                # A disk that drops out takes no picture along: what could not be read just then is
+                # as it is known, and the next run tries again.
+                f"WHERE excluded.problem IS NULL OR excluded.modified <> {PASSING} "
+                "OR pictures.content IS NULL",
                 [
                     (e.path, e.size, e.modified, e.label, e.details, e.sha256, e.problem)
                     for e in entries
@@ -70,20 +77,29 @@ def write(
             )
 
 
-def prune(store: Store) -> None:
-    """Drop the contents and thumbnails that no picture uses any more."""
+def prune(store: Store) -> set[str]:
+    """Drop the contents and thumbnails that no picture uses any more.
+
+    Whatever a power cut does from here on, it takes no thumbnail of now.
+
+    Returns:
+        The SHA-256 of the contents that have no thumbnail.
+    """
     with store.held():
         with store.transaction() as database:
             database.execute(
                 "DELETE FROM contents WHERE NOT EXISTS "
                 "(SELECT 1 FROM pictures WHERE content = contents.id)"
             )
-        unused = {sha for (sha,) in store.thumbnails.execute("SELECT sha256 FROM thumbnails")}
-        unused -= {sha for (sha,) in store.rows("SELECT sha256 FROM contents")}
+        drawn = {sha for (sha,) in store.thumbnails.execute("SELECT sha256 FROM thumbnails")}
+        known = {sha for (sha,) in store.rows("SELECT sha256 FROM contents")}
         with store.thumbnails as database:
             database.executemany(
-                "DELETE FROM thumbnails WHERE sha256 = ?", [(sha256,) for sha256 in unused]
+                "DELETE FROM thumbnails WHERE sha256 = ?", [(sha256,) for sha256 in drawn - known]
             )
+        # Waiting for the disk after each batch would cost 1 ms a picture.
+        store.thumbnails.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return known - drawn
 
 
 def forget_contents(store: Store, hashes: Iterable[str]) -> None:

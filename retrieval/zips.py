@@ -18,6 +18,10 @@ from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_
 from retrieval.images import SUFFIXES, is_passed_over
 
 CHUNK = 2**20
+LOOK_BYTES = 16 * 2**20  # that may be written between two looks at what is free on the disk
+BLOCK = 4096  # bytes that the smallest file or folder takes on most disks
+MAX_NAMED = 1_000  # files that are left out with their names; the others are counted
+MAX_NAMED_CHARACTERS = 200
 # What zipfile and the unpackers below it raise at broken bytes, beside OSError without a number.
 BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
@@ -39,7 +43,7 @@ MAX_DEPTH = 40
 class ZipBounds:
     """What one zip file may hold at most."""
 
-    entries: int = 50_000
+    entries: int = 50_000  # of all kinds, folders too
     file_bytes: int = 300 * 2**20
     total_bytes: int = 20 * 2**30
 
@@ -52,15 +56,23 @@ class Unpacked:
         default_factory=list
     )  # relative to the folder it was unpacked to
     skipped: list[tuple[str, str]] = field(default_factory=list)  # entry and sentence
+    unnamed: int = 0  # entries that were left out after so many that no more are named
     others: int = 0  # files that are no pictures
+    entries: int = 0  # all that it holds
 
 
 class _SkipError(Exception):
     """One entry is left out, with a sentence."""
 
 
-def unpack(archive: Path, folder: Path, bounds: ZipBounds) -> Unpacked:
+def unpack(
+    archive: Path, folder: Path, bounds: ZipBounds, look: Callable[[], None] = lambda: None
+) -> Unpacked:
     """Unpack the pictures and CSV files of a zip into an empty folder.
+
+    Args:
+        look: called before the first file, and each time `LOOK_BYTES` have been written; what it
+            raises, since the disk is nearly full, ends the unpacking.
 
     Raises:
         LookalikeError: when it is no zip, has too many entries, or the disk is full. Whatever is
@@ -71,25 +83,31 @@ def unpack(archive: Path, folder: Path, bounds: ZipBounds) -> Unpacked:
         check_table(archive)
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
+            result.entries = len(entries)
             if len(entries) > bounds.entries:
                 raise LookalikeError(
                     f"The zip file holds {len(entries):,} files; at most {bounds.entries:,} can be "
-                    "taken at once. Make several smaller ones."
+                    "taken at once, of all zips. Make several smaller ones, and add one after the "
+                    "other."
                 )
             left = bounds.total_bytes
+            writing = _Writing(look)
             for entry in entries:
                 name = _name_of(entry)
                 if entry.is_dir() or _is_hidden(name):
                     continue
                 try:
-                    relative = _checked(entry, name)
+                    relative = _checked(entry, name, bounds.file_bytes, left)
                     if relative is None:
                         result.others += 1
                         continue
-                    left -= _extract(opened, entry, folder / relative, bounds.file_bytes, left)
+                    left -= _extract(opened, entry, folder / relative, writing)
                     result.files.append(relative)
                 except _SkipError as reason:
-                    result.skipped.append((name, str(reason)))
+                    if len(result.skipped) < MAX_NAMED:
+                        result.skipped.append((name[:MAX_NAMED_CHARACTERS], str(reason)))
+                    else:
+                        result.unnamed += 1
     except NotImplementedError as error:
         raise LookalikeError(
             f"{archive.name} is of a kind of zip that cannot be read. Make an ordinary one."
@@ -131,13 +149,24 @@ def storable(name: str) -> PurePosixPath | None:
     return path if len(str(path).encode()) <= MAX_PATH_BYTES else None
 
 
-def free_name(path: Path, is_taken: Callable[[Path], bool] = Path.exists) -> Path:
-    """Return `path`, or one with a number before its suffix when that is taken."""
-    number, free = 2, path
+def free_name(
+    path: Path,
+    is_taken: Callable[[Path], bool] = Path.exists,
+    numbers: dict[Path, int] | None = None,
+) -> Path:
+    """Return `path`, or one with a number before its suffix when that is taken.
+
+    Args:
+        numbers: the last number of each name. Who asks for many names keeps one: without it, 50,000
+            files of the same name ask the disk a billion times.
+    """
+    numbers = {} if numbers is None else numbers
+    stem = path.stem.encode()[: MAX_NAME_BYTES - 40].decode("utf-8", "ignore")
+    # As they are cut, since long names that only differ at their ends share their numbers.
+    name, free = path.with_name(stem + path.suffix), path
     while is_taken(free):
-        stem = path.stem.encode()[: MAX_NAME_BYTES - 40].decode("utf-8", "ignore")
-        free = path.with_name(f"{stem} ({number}){path.suffix}")
-        number += 1
+        numbers[name] = numbers.get(name, 1) + 1
+        free = path.with_name(f"{stem} ({numbers[name]}){path.suffix}")
     return free
 
 
@@ -211,8 +240,13 @@ def _is_hidden(name: str) -> bool:
     return any(map(is_passed_over, parts)) or name.startswith("__MACOSX/")
 
 
-def _checked(entry: zipfile.ZipInfo, name: str) -> PurePosixPath | None:
-    """Return where an entry may go, None when it is no picture."""
+def _checked(entry: zipfile.ZipInfo, name: str, most: int, left: int) -> PurePosixPath | None:
+    """Return where an entry may go, None when it is no picture.
+
+    Args:
+        most: bytes that it may have.
+        left: bytes that all together may still have.
+    """
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise _SkipError("It is a link to another file. Put the picture itself into the zip.")
     relative = storable(name)
@@ -228,29 +262,45 @@ def _checked(entry: zipfile.ZipInfo, name: str) -> PurePosixPath | None:
     # Deflate packs 1,032 to 1 at best, and a picture is packed already.
     if entry.file_size > 1_100 * max(entry.compress_size, 1) + 1_000:
         raise _SkipError("It claims to grow beyond all measure. It looks like a zip bomb.")
-    return relative
-
-
-def _extract(
-    opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: int, left: int
-) -> int:
-    """Write one entry, and return its bytes."""
     # No more than the entry claims is ever read, so the claim can be judged instead.
     if entry.file_size > most:
         raise _SkipError("The file is too large. Save a smaller copy.")
     if entry.file_size > left:
         raise _SkipError("The zip holds more than can be taken at once. Make several smaller ones.")
+    return relative
+
+
+@dataclass
+class _Writing:
+    """What is remembered from one file that is written to the next."""
+
+    look: Callable[[], None]
+    since: int = LOOK_BYTES  # bytes since the last look; the first one is at once
+    numbers: dict[Path, int] = field(default_factory=dict)  # of names that come again
+
+    def count(self, size: int) -> None:
+        """Count bytes that are about to be written, and look whether there is room for them."""
+        self.since += size
+        if self.since >= LOOK_BYTES:
+            self.look()
+            self.since = 0
+
+
+def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, writing: _Writing) -> int:
+    """Write one entry, and return its bytes."""
     temporary: Path | None = None
     written = 0
     try:
+        writing.count(BLOCK * len(path.parts))  # empty files and their folders fill a disk as well
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
         temporary = Path(part)
         with os.fdopen(handle, "wb") as output:
             for chunk in _chunks(opened, entry):
+                writing.count(len(chunk))
                 output.write(chunk)
                 written += len(chunk)
-        os.replace(temporary, free_name(path))
+        os.replace(temporary, free_name(path, numbers=writing.numbers))
     except (FileExistsError, NotADirectoryError) as error:
         raise _SkipError("A file and a folder in the zip have the same name.") from error
     except OSError as error:

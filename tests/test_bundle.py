@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.bundle import pack
+from retrieval.__main__ import main
+from retrieval.bundle import Photos, pack
+from retrieval.caption_tables import NAME, keep_captions
+from retrieval.captions import MAX_COLUMNS
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.library import empty_trash, folders_in
-from retrieval.unbundling import open_once, read_manifest, unpack_bundle
-from tests.made import mean_colour
+from retrieval.records import Entry
+from retrieval.unbundling import open_once, photos_of, read_manifest, unpack_bundle
+from tests.made import by_hue, mean_colour
 
 
 @pytest.fixture
@@ -77,8 +81,219 @@ def test_the_photos_come_along_only_when_asked_for(
         assert opened.root is not None
         for picture in opened.pictures():
             assert (opened.root / picture.path).read_bytes() == (wheel / picture.path).read_bytes()
+        assert (opened.root / "broken.jpg").read_bytes() == b"no"
+        assert photos_of(opened) == Photos(8, 0)
+        assert not opened.unfinished
+        assert not find_changes(opened, opened.root).any
+
+
+def moved_by_file(collection: Collection, embedder: Embedder, folder: Path) -> Collection:
+    """Take a collection with its photos to another computer."""
+    pack(collection, folder / "moved.lookalike", photos=True)
+    return Collection(unpack_bundle(folder / "moved.lookalike", folder / "there", embedder))
+
+
+def build(collection: Collection, embedder: Embedder) -> None:
+    root = collection.root
+    assert root is not None
+    list(index_folder(collection, root, embedder, find_changes(collection, root)))
+
+
+def test_a_photo_edited_since_comes_along_as_it_is_and_is_read_there(
+    packed: Path, indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    by_hue(120).save(wheel / "warm" / "yellow.png")
+    by_hue(300).save(wheel / "warm" / "copy of red.png")  # whose twin is as it was
+    with moved_by_file(indexed, embedder, tmp_path) as opened:
+        assert opened.root is not None
+        for picture in opened.pictures():
+            assert (opened.root / picture.path).read_bytes() == (wheel / picture.path).read_bytes()
+        assert photos_of(opened) == Photos(8, 0)
+        assert opened.unfinished  # so that the page offers to go on
         changes = find_changes(opened, opened.root)
-        assert (changes.to_read, changes.moved) == ((), ())
+        assert changes.changed == ("warm/copy of red.png", "warm/yellow.png")
+        known = {picture.path: picture.sha256 for picture in opened.pictures()}
+        assert known["warm/copy of red.png"] == known["warm/red.png"]
+        build(opened, embedder)
+        known = {picture.path: picture.sha256 for picture in opened.pictures()}
+        assert known["warm/copy of red.png"] != known["warm/red.png"]
+        assert opened.count() == (7, 1)
+        assert not find_changes(opened, opened.root).any
+
+
+def test_what_an_older_program_packed_under_another_hash_is_kept_as_the_file_that_it_is(
+    packed: Path, indexed: Collection, embedder: Embedder, tmp_path: Path
+) -> None:
+    pack(indexed, tmp_path / "photos.lookalike", photos=True)
+    shas = {picture.path: picture.sha256 for picture in indexed.pictures()}
+    edited = [f"photos/{shas[name]}.png" for name in ("cold/blue.png", "warm/red.png")]
+
+    def edit(name: str, data: bytes) -> bytes:
+        return b"rotated" if name in edited else data
+
+    bundle = rewritten(tmp_path / "photos.lookalike", edit)
+    with Collection(unpack_bundle(bundle, tmp_path / "library", embedder)) as opened:
+        assert opened.root is not None
+        assert (opened.root / "cold/blue.png").read_bytes() == b"rotated"
+        # Of two paths it was the last one whose file they took.
+        assert not (opened.root / "warm/copy of red.png").exists()
+        assert (opened.root / "warm/red.png").read_bytes() == b"rotated"
+        assert photos_of(opened) == Photos(7, 1)
+        assert find_changes(opened, opened.root).changed == ("cold/blue.png", "warm/red.png")
+
+
+def test_a_photo_comes_along_by_any_of_its_paths(
+    indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    for twin in ("a.png", "warm/red.jpg", "z.png"):
+        (wheel / twin).write_bytes((wheel / "warm/red.png").read_bytes())
+    build(indexed, embedder)
+    (wheel / "z.png").unlink()
+    (wheel / "a.png").unlink()
+    with moved_by_file(indexed, embedder, tmp_path) as opened:
+        assert opened.root is not None
+        there = {path.relative_to(opened.root).as_posix() for path in opened.root.rglob("*.*")}
+        assert there == {picture.path for picture in opened.pictures()}  # no copy was lost
+        assert photos_of(opened) == Photos(9, 0)
+    assert read_manifest(tmp_path / "moved.lookalike")["missing"] == 2
+
+
+def test_photos_that_are_not_there_are_counted(
+    indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    (wheel / "cold/blue.png").unlink()
+    assert pack(indexed, tmp_path / "x.lookalike") == Photos(0, 0)
+    assert pack(indexed, tmp_path / "x.lookalike", photos=True) == Photos(5, 1)
+    manifest = read_manifest(tmp_path / "x.lookalike")
+    assert (manifest["photos"], manifest["missing"]) == (5, 1)
+    with Collection(unpack_bundle(tmp_path / "x.lookalike", tmp_path, embedder)) as opened:
+        assert photos_of(opened) == Photos(5, 1)
+    wheel.rename(tmp_path / "elsewhere")
+    pack(indexed, tmp_path / "x.lookalike", photos=True)
+    with Collection(unpack_bundle(tmp_path / "x.lookalike", tmp_path, embedder)) as opened:
+        assert (opened.root, photos_of(opened)) == (None, Photos(0, 6))
+
+
+def test_a_file_that_could_not_be_read_is_tried_again_only_when_it_has_changed(
+    packed: Path, indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    by_hue(120).save(wheel / "broken.jpg")
+    with moved_by_file(indexed, embedder, tmp_path) as opened:
+        assert opened.unfinished
+        build(opened, embedder)
+        assert opened.count() == (8, 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the names cannot be had there")
+def test_two_paths_that_are_one_elsewhere_both_come_along(
+    indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    by_hue(100).save(wheel / "a\\b.png")
+    (wheel / "a").mkdir()
+    by_hue(140).save(wheel / "a" / "b.png")
+    by_hue(170).save(wheel / "a" / "b (2).png")
+    build(indexed, embedder)
+    ours = {picture.sha256: picture.path for picture in indexed.pictures()}
+    with moved_by_file(indexed, embedder, tmp_path) as opened:
+        assert opened.root is not None
+        assert opened.count() == (9, 0)
+        for picture in opened.pictures():
+            path = ours[picture.sha256]
+            assert (opened.root / picture.path).read_bytes() == (wheel / path).read_bytes()
+            assert picture.path == path.replace("a\\b.png", "a/b (3).png")
+        assert not find_changes(opened, opened.root).any
+
+
+def test_a_file_where_a_folder_would_be_costs_only_what_is_in_it(
+    indexed: Collection, embedder: Embedder, tmp_path: Path
+) -> None:
+    pack(indexed, tmp_path / "photos.lookalike", photos=True)
+
+    def edit(name: str, data: bytes) -> bytes:
+        return data.replace(b"warm/red.png", b"cold/blue.png/x.png")
+
+    bundle = rewritten(tmp_path / "photos.lookalike", edit)
+    with Collection(unpack_bundle(bundle, tmp_path / "library", embedder)) as opened:
+        assert photos_of(opened) == Photos(5, 1)
+
+
+def test_files_of_a_broken_clock_are_packed(
+    indexed: Collection, embedder: Embedder, tmp_path: Path
+) -> None:
+    with indexed.store.transaction() as database:
+        database.execute(f"UPDATE pictures SET modified = {-(2**63)}")
+    pack(indexed, tmp_path / "x.lookalike")
+    with Collection(unpack_bundle(tmp_path / "x.lookalike", tmp_path, embedder)) as opened:
+        assert opened.count() == (6, 0)
+
+
+def test_the_command_line_tells_how_many_photos_came_along(
+    wheel: Path, tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model", str(tiny_files), "--cpu"]
+    bundle = str(tmp_path / "x.lookalike")
+    main(["index", str(wheel), *options])
+    (wheel / "warm/red.png").unlink()
+    capsys.readouterr()
+    assert main(["pack", bundle, "--photos"]) == 0
+    assert "6 pictures of wheel, " in (said := capsys.readouterr().out)
+    assert said.endswith("MB; 5 photos are in it, 1 are missing\n")
+    assert main(["unpack", bundle, *options]) == 0
+    said = capsys.readouterr().out
+    assert said == "wheel: 6 pictures ready; 5 photos came along, 1 are missing\n"
+    assert main(["pack", bundle, "--name", "wheel"]) == 0
+    assert capsys.readouterr().out.endswith(" MB\n")
+
+
+AWKWARD = 'angry, "loud";\nand = late'
+
+
+def test_labels_and_captions_outlive_that_the_photos_are_read_again(
+    indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    named = [' "a"; b,c.png', "=cmd.png"] if os.name != "nt" else ["b,c.png"]
+    for name in named:
+        by_hue(100).save(wheel / name)
+    build(indexed, embedder)
+    mood = json.dumps({"the mood; of it": AWKWARD, "day\rtime": "x"}, ensure_ascii=False)
+    indexed.caption(
+        [
+            ("warm/red.png", "hot", mood),
+            ("cold/blue.png", "cold", '{"z": "1", "day\\rtime": "2"}'),
+            *((name, "l;a", "") for name in named),
+        ]
+    )
+    before = indexed.captions()
+    with moved_by_file(indexed, embedder, tmp_path) as opened:
+        assert opened.root is not None
+        assert {path: label for path, (label, _) in opened.captions().items()} == {
+            path: label for path, (label, _) in before.items()
+        }
+        known = {picture.path: picture.captions for picture in opened.pictures()}
+        assert known == {picture.path: picture.captions for picture in indexed.pictures()}
+        table = (opened.root / NAME).read_text("utf-8-sig")
+        assert "yellow" not in table  # of which there is nothing to say
+        assert not find_changes(opened, opened.root).any
+        captions = opened.captions()
+        for path in opened.root.rglob("*.png"):
+            os.utime(path, (1, 1))
+        opened.write([], vanished=["warm/red.png"])  # as repairing does
+        assert len(find_changes(opened, opened.root).to_read) == len(captions)
+        build(opened, embedder)
+        assert opened.captions() == captions
+
+
+def test_captions_of_more_columns_than_a_table_has_take_several(tmp_path: Path) -> None:
+    entries = [
+        Entry(f"{n}.png", 1, 1, "", "0" * 64, details=json.dumps({f"column of {n}": "x"}))
+        for n in range(3)
+    ]
+    wide = json.dumps({f"column {k}": str(k) for k in range(MAX_COLUMNS - 3)})
+    entries.append(Entry("wide.png", 1, 1, "", "0" * 64, details=wide))
+    assert keep_captions(tmp_path, entries) == entries
+    assert len(list(tmp_path.glob("*.csv"))) == 2
+    assert keep_captions(tmp_path / "none", [Entry("a/b.png", 1, 1, "a", "0" * 64)])
+    assert not (tmp_path / "none").exists()
 
 
 def test_photos_of_any_time_are_packed_and_none_from_elsewhere(
@@ -220,6 +435,8 @@ def test_hostile_paths_and_thumbnails_are_harmless(
     folder = unpack_bundle(rewritten(bundle, climb), tmp_path / "library", embedder)
     assert not list(tmp_path.glob("*.png"))
     assert len(list((folder / "originals").rglob("*.png"))) == 3
+    with Collection(folder) as opened:
+        assert photos_of(opened) == Photos(3, 3)
 
     def script(name: str, data: bytes) -> bytes:
         return b"<script>" if name.startswith("thumbnails/") else data

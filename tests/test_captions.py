@@ -1,11 +1,20 @@
 """Captions: a CSV beside the pictures gives labels and details, whoever wrote it."""
 
+import tracemalloc
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from retrieval.captions import Caption, caption_key, captioned, parse_captions, read_captions
+from retrieval.captions import (
+    MAX_ROW,
+    Caption,
+    caption_key,
+    captioned,
+    parse_captions,
+    read_captions,
+)
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
@@ -60,6 +69,40 @@ def test_excels_bytes_are_understood(tmp_path: Path) -> None:
     assert [captions[name].label for name in ("ä.png", "b.png")] == ["grün", "grün"]
 
 
+@pytest.mark.parametrize(
+    ("filename", "key"),
+    [
+        ("b.png", "in/b.png"),
+        ("./c/b.png", "in/c/b.png"),
+        ("c//b.png", "in/c/b.png"),
+        ("c/./b.png", "in/c/b.png"),
+        (".\\c\\b.png", "in/c/b.png"),
+        ("/b.png", "/b.png"),
+        ("./", "in"),
+    ],
+)
+def test_paths_are_tidied(tmp_path: Path, filename: str, key: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text(f"filename,label\n{filename},x\n", encoding="utf-8")
+    assert list(read_captions(tmp_path)) == [key]
+
+
+def test_of_a_table_only_rows_of_pictures_that_are_there_are_kept(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n}\n" for n in range(100_000))
+    (tmp_path / "a.csv").write_text(f"filename,label\n{rows}a.png,red\n", encoding="utf-8")
+    tracemalloc.start()
+    captions = read_captions(tmp_path, wanted={"a.png", "b.png"})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert captions == {"a.png": Caption("red", "")}
+    assert most < 5 * 2**20  # all rows take 16 MB
+
+
+@pytest.mark.parametrize("broken", ["," * MAX_ROW, '"\n",' * MAX_ROW], ids=["a line", "lines"])
+def test_a_row_that_never_ends_ends_the_table(broken: str) -> None:
+    assert list(parsed(f"filename,label\na.png,red\n{broken}\nb.png,blue\n")) == ["a.png"]
+
+
 def test_accents_match_however_they_are_written() -> None:
     captions = {caption_key("ü.png"): Caption("x", "")}
     assert captioned(unicodedata.normalize("NFD", "ü.png"), "", captions) == ("x", "")
@@ -105,15 +148,15 @@ def test_a_table_that_is_held_takes_no_label_away(
     (wheel / "cold/captions.csv").write_text("filename,label\nblue.png,icy\n")
     for _ in index_folder(indexed, wheel, embedder, find_changes(indexed, wheel)):
         pass
-    read = Path.read_bytes
+    open_ = Path.open
 
-    def as_while_excel_has_it_open(path: Path) -> bytes:
+    def as_while_excel_has_it_open(path: Path, *given: Any, **named: Any) -> Any:
         if path == wheel / held:
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path)
+        return open_(path, *given, **named)
 
     (wheel / "captions.csv").write_text("filename,label\nwarm/red.png,fiery\n")
-    monkeypatch.setattr(Path, "read_bytes", as_while_excel_has_it_open)
+    monkeypatch.setattr(Path, "open", as_while_excel_has_it_open)
     changes = find_changes(indexed, wheel)
     # The table of a folder tells of the pictures in it, so those elsewhere are labelled anew.
     expected = [] if held == "captions.csv" else [("warm/red.png", "fiery", "")]

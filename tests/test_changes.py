@@ -75,6 +75,23 @@ def test_a_folder_whose_disk_is_away_forgets_nothing(indexed: Collection, wheel:
     assert not find_changes(indexed, wheel).any
 
 
+def test_a_table_that_went_with_photos_takes_no_label_away(
+    wheel: Path, tmp_path: Path, embedder: Embedder
+) -> None:
+    (wheel / "captions.csv").write_text("filename,label\nwarm/red.png,hot\n")
+    # A visitor's: its photos are not kept.
+    with Collection.create(tmp_path / "c", "c", None, embedder) as collection:
+        apply(collection, wheel, embedder)
+        (wheel / "captions.csv").unlink()
+        assert not find_changes(collection, wheel).any
+        for path in wheel.rglob("*.png"):
+            path.unlink()
+        (wheel / "late.csv").write_text("filename,label\nwarm/red.png,fiery\nnone.png,x\n")
+        changes = find_changes(collection, wheel)
+    assert changes.recaptioned == (("warm/red.png", "fiery", ""),)
+    assert list(changes.captions) == ["warm/red.png"]
+
+
 def test_copies_that_move_are_paired_once_each(
     indexed: Collection, wheel: Path, embedder: Embedder
 ) -> None:

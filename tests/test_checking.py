@@ -1,5 +1,6 @@
 """Checking a collection finds what is wrong with it, and mends what can be mended."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import settings
+from retrieval import database, settings
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
@@ -16,7 +17,9 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
-from retrieval.schema import DATABASE, THUMBNAILS
+from retrieval.records import Content, Entry
+from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
+from tests.made import extracted
 
 
 @contextmanager
@@ -70,12 +73,165 @@ def test_harm_is_found_mended_and_read_again(
     assert check_collection(folder) == []
 
 
+def index(folder: Path, embedder: Embedder) -> Collection:
+    """Open a collection and bring it up to date with its photos."""
+    collection = Collection(folder)
+    root = collection.root
+    assert root is not None
+    for _ in index_folder(collection, root, embedder, find_changes(collection, root)):
+        pass
+    return collection
+
+
+@pytest.fixture
+def kept(wheel: Path, embedder: Embedder, tmp_path: Path) -> Path:
+    """The folder of a collection that was handed the colour wheel: it holds the only copies."""
+    folder = tmp_path / "kept"
+    Collection.create(folder, "My wheel", folder / ORIGINALS, embedder).close()
+    wheel.rename(folder / ORIGINALS)
+    index(folder, embedder).close()
+    return folder
+
+
+@pytest.fixture
+def without_photos(kept: Path) -> Path:
+    """The same, as it is opened on a computer where the photos are not."""
+    shutil.rmtree(kept / ORIGINALS)
+    with harming(kept / DATABASE) as database:
+        database.execute("UPDATE facts SET value = '' WHERE key = 'root'")
+    return kept
+
+
 @pytest.mark.parametrize("file", [DATABASE, THUMBNAILS])
 def test_a_file_full_of_noise_is_said_to_be_damaged(folder: Path, file: str) -> None:
     (folder / file).write_bytes(b"noise" * 5_000)
-    findings = check_collection(folder, repair=True)
+    findings = check_collection(folder)
     assert "damaged" in findings[0].sentence
     assert not findings[0].repaired
+    assert (folder / file).read_bytes() == b"noise" * 5_000
+
+
+@pytest.mark.parametrize("noise", [b"noise" * 5_000, b""], ids=["noise", "empty"])
+def test_thumbnails_that_are_lost_are_drawn_anew_and_nothing_else_is(
+    kept: Path, embedder: Embedder, noise: bytes
+) -> None:
+    (kept / THUMBNAILS).write_bytes(noise)
+    seen = extracted(embedder)
+    findings = check_collection(kept, repair=True)
+    assert [finding.repaired for finding in findings] == [True]
+    assert "set aside as thumbnails.sqlite.broken" in findings[0].sentence
+    assert (kept / f"{THUMBNAILS}.broken").exists()
+    assert check_collection(kept) == []
+    with index(kept, embedder) as collection:
+        assert collection.count() == (6, 0)
+        assert all(collection.thumbnail(p.sha256) for p in collection.pictures())
+    assert extracted(embedder) == seen
+
+
+def test_records_of_which_nothing_is_left_are_made_anew_beside_their_photos(
+    kept: Path, embedder: Embedder
+) -> None:
+    for number in ("", "-2"):
+        (kept / DATABASE).write_bytes(b"noise" * 5_000)
+        findings = check_collection(kept, repair=True, embedder=lambda: embedder)
+        assert all(finding.repaired for finding in findings)
+        assert (kept / f"{DATABASE}.broken{number}").read_bytes() == b"noise" * 5_000
+        with Collection(kept) as collection:
+            assert (collection.name, collection.unfinished) == ("kept", True)
+            assert collection.root == (kept / ORIGINALS).resolve()
+        with index(kept, embedder) as collection:
+            assert collection.count() == (6, 0)
+        assert check_collection(kept) == []
+
+
+def test_records_of_which_nothing_is_left_can_be_made_anew_of_a_folder_searched_in_place(
+    folder: Path, wheel: Path, embedder: Embedder
+) -> None:
+    (folder / DATABASE).write_bytes(b"noise" * 5_000)
+    with pytest.raises(
+        LookalikeError, match=r"sqlite\.broken\. Make them anew .* --name collection"
+    ):
+        check_collection(folder, repair=True, embedder=lambda: embedder)
+    assert (folder / f"{DATABASE}.broken").exists()
+    Collection.create(folder, "collection", wheel, embedder).close()
+    with index(folder, embedder) as collection:
+        assert collection.count() == (6, 0)
+
+
+def test_what_lies_beside_a_torn_page_is_kept(kept: Path, embedder: Embedder) -> None:
+    said = '{"said": "' + "word " * 300 + '"}'
+    with Collection(kept) as collection:
+        for number in range(200):
+            name, vector = f"{number:03}", np.array([1, 0, 0], np.float32)
+            entry = Entry(f"{name}.png", 1, 1, "", name, details=said)
+            collection.write([entry], [Content(name, 1, 1, None, vector, b"")])
+        collection.exclude(["out.png"])
+    data = bytearray((kept / DATABASE).read_bytes())
+    page = data.rindex(b"100.png") // 16384 * 16384
+    torn = data[page : page + 16384].count(said.encode())
+    data[page : page + 500] = b"\xa5" * 500
+    (kept / DATABASE).write_bytes(data)
+    findings = check_collection(kept, repair=True)
+    assert findings[0].sentence.startswith("collection.sqlite is damaged")
+    with Collection(kept) as collection:
+        assert (collection.name, collection.excluded()) == ("My wheel", {"out.png"})
+        assert 0 < torn < 20
+        assert collection.count() == (206 - torn, 0)
+        assert collection.captions()["199.png"] == ("", said)
+
+
+def test_what_cannot_be_read_again_is_kept_and_said_not_to_be_mended(
+    without_photos: Path,
+) -> None:
+    with harming(without_photos / THUMBNAILS) as thumbnails:
+        thumbnails.execute("DELETE FROM thumbnails")
+    with harming(without_photos / DATABASE) as records:
+        records.execute("UPDATE contents SET embedding = x'00' WHERE id = 1")
+    findings = check_collection(without_photos, repair=True)
+    assert len(findings) == 6
+    assert not any(finding.repaired for finding in findings)
+    assert "its photo is not here" in findings[0].sentence
+    with Collection(without_photos) as collection:
+        assert collection.count() == (6, 0)
+        assert len(collection.embeddings().ids) == 6  # the one keeps no other from being searched
+        assert not collection.unfinished  # nobody could go on
+
+
+def test_a_vector_whose_photo_is_away_just_now_waits_for_it(
+    folder: Path, wheel: Path, embedder: Embedder
+) -> None:
+    with harming(folder / DATABASE) as records:
+        records.execute("UPDATE contents SET embedding = x'00' WHERE id = 1")
+    away = wheel.rename(wheel.with_name("away"))
+    assert [finding.repaired for finding in check_collection(folder, repair=True)] == [False]
+    away.rename(wheel)
+    assert [finding.repaired for finding in check_collection(folder, repair=True)] == [True]
+    with index(folder, embedder) as collection:
+        assert collection.count() == (6, 0)
+    assert check_collection(folder) == []
+
+
+def test_a_thumbnail_that_is_drawn_again_costs_no_caption(kept: Path) -> None:
+    with Collection(kept) as collection:
+        collection.caption([("warm/red.png", "mine", '{"said": "by hand"}')])
+        before = collection.pictures()
+    with harming(kept / THUMBNAILS) as thumbnails:
+        thumbnails.execute("DELETE FROM thumbnails")
+    assert all(finding.repaired for finding in check_collection(kept, repair=True))
+    with Collection(kept) as collection:
+        assert collection.pictures() == before
+
+
+def test_a_database_that_is_only_busy_is_not_said_to_be_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(folder / DATABASE)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LookalikeError, match=r"Another program is using"):
+            check_collection(folder, repair=True)
+    assert check_collection(folder) == []
 
 
 def test_a_torn_page_is_found(folder: Path) -> None:
@@ -107,6 +263,12 @@ def test_the_command_checks_mends_packs_and_opens(
     assert main(["check"]) == 1
     assert "check --repair" in capsys.readouterr().err
     assert main(["check", "--repair"]) == 0
+    assert main(["check"]) == 0
+    (settings.COLLECTIONS / "wheel" / ORIGINALS).mkdir()
+    (settings.COLLECTIONS / "wheel" / DATABASE).write_bytes(b"noise")
+    assert main(["check", "--repair", *model]) == 0
+    assert (settings.COLLECTIONS / "wheel" / f"{DATABASE}.broken").exists()
+    shutil.rmtree(settings.COLLECTIONS / "wheel")
     assert main(["index", str(wheel), *model]) == 0
     bundle = str(tmp_path / "wheel.lookalike")
     assert main(["pack", bundle]) == 0

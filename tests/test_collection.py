@@ -210,7 +210,7 @@ def test_a_damaged_collection_is_refused_with_the_cure(
         with Collection(tmp_path / "new") as damaged:
             damaged.embeddings()
 
-    with pytest.raises(LookalikeError, match=r"new is damaged\. Delete its folder"):
+    with pytest.raises(LookalikeError, match=r"new is damaged; .* check --repair --name new"):
         use()
 
 

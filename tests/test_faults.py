@@ -1,6 +1,7 @@
 """A full disk, a folder that may not be written: a sentence each, nothing finished is lost."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
+from retrieval.schema import THUMBNAILS
 from retrieval.uploads import UploadBounds, Uploads
 from tests.made import encode, noise
 
@@ -101,6 +103,36 @@ def test_a_collection_on_a_disk_that_may_not_be_written_says_so(
         Collection(small_disk / "c")
     with Collection(small_disk / "c", read_only=True) as collection:
         assert collection.count() == (0, 0)
+
+
+def without_power(collection: Collection, folder: Path) -> Path:
+    """Copy a collection as a power cut may leave it: what was not yet asked of the disk is lost of
+    the thumbnails, and not of the records."""
+    shutil.copytree(collection.folder, folder)
+    (folder / f"{THUMBNAILS}-wal").unlink(missing_ok=True)
+    (folder / f"{THUMBNAILS}-shm").unlink(missing_ok=True)
+    return folder
+
+
+def test_a_power_cut_takes_no_thumbnail_for_good(
+    wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    with Collection.create(tmp_path / "c", "c", wheel, embedder) as collection:
+        steps = index_folder(collection, wheel, embedder, find_changes(collection, wheel), batch=2)
+        while next(steps).done < 4:
+            pass
+        early = without_power(collection, tmp_path / "early")
+        for _ in steps:
+            pass
+        late = without_power(collection, tmp_path / "late")
+    with Collection(late) as collection:
+        assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+    with Collection(early) as collection:
+        assert not all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+        for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
+            pass
+        assert collection.count() == (6, 0)
+        assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
 
 
 @pytest.mark.skipif(

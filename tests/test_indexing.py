@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from retrieval.changes import find_changes, label_of
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import BusyError, LookalikeError
+from retrieval.files import modified_of
 from retrieval.images import open_picture
 from retrieval.indexing import Bounds, Step, index_folder
+from retrieval.records import Entry
 from retrieval.schema import DATABASE, THUMBNAILS
 from tests.made import by_hue, encode, extracted, mean_colour, noise, save_hues
 
@@ -243,6 +246,40 @@ def test_a_picture_that_goes_before_its_turn_is_reported_and_then_forgotten(
     assert last == Step(30, 30, 29, 1)
     index(collection, embedder)
     assert (collection.count(), collection.problems()) == ((29, 0), [])
+
+
+def test_a_disk_that_drops_out_while_it_is_looked_through_takes_no_known_picture_along(
+    collection: Collection, photos: Path, embedder: Embedder
+) -> None:
+    index(collection, embedder)
+    before = collection.pictures()
+    (photos / "new.png").write_bytes(encode(by_hue(7), "PNG"))
+    changes = find_changes(collection, photos)
+    changes = replace(changes, to_read=tuple(sorted(photos.iterdir())))  # none could be looked at
+    away = photos.rename(photos.with_name("away"))
+    steps = list(index_folder(collection, photos, embedder, changes))
+    assert steps[-1].unreadable == 31
+    assert collection.count() == (30, 1)
+    away.rename(photos)
+    assert collection.pictures() == before
+    assert all(collection.thumbnail(picture.sha256) for picture in before)
+    index(collection, embedder)
+    assert collection.count() == (31, 0)
+    assert extracted(embedder) == 31
+
+
+@pytest.mark.parametrize(
+    ("year", "is_kept"), [(1601, False), (1969, True), (2100, True), (9999, False)]
+)
+def test_a_file_of_any_date_can_be_written_down(
+    collection: Collection, year: int, is_kept: bool
+) -> None:
+    changed = (year - 1970) * 365 * 86400 * 10**9
+    status = os.stat_result((0,) * 10, {"st_mtime_ns": changed})
+    modified = modified_of(status)
+    collection.write([Entry("a.png", 1, modified, "", None, "damaged")])
+    assert collection.files() == {"a.png": (1, modified)}
+    assert (modified == changed) == is_kept
 
 
 def test_stopping_keeps_what_is_done_and_going_on_computes_only_the_rest(

@@ -14,7 +14,7 @@ from retrieval.errors import LookalikeError, PictureError
 from retrieval.indexing import index_folder
 from retrieval.query import Weights
 from retrieval.records import Content, Entry
-from retrieval.search import Found, Request, Searcher
+from retrieval.search import DEEPEST, Found, Match, Placed, Request, Searcher
 from tests.made import by_hue, encode, mean_colour
 
 PIXELS = 10_000_000
@@ -164,6 +164,54 @@ def test_a_mixture_is_searched_while_the_collection_is_being_built(
             finished.set()
             writer.join()
         assert failures == []
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+@pytest.mark.parametrize("frames", [10, 48, 500])
+def test_what_is_behind_a_burst_is_found(tmp_path: Path, frames: int) -> None:
+    generator = np.random.default_rng(0)
+    scene = generator.normal(size=288)
+    entries, contents = [], []
+    for number in range(frames + 30):
+        is_frame = number < frames
+        layout = scene + generator.normal(0, 0.05, 288) if is_frame else generator.normal(size=288)
+        vector = unit(np.array([1, 0.001 * number if is_frame else 1 + 0.01 * number, 0]))
+        name, sha256 = f"{number:04}.png", f"{number:064x}"
+        entries.append(Entry(name, 10, 10, "", sha256))
+        contents.append(
+            Content(sha256, 40, 30, None, vector, b"jpeg", vector, vector, unit(layout))
+        )
+    with Collection.create(tmp_path / "c", "c", None, mean_colour()) as collection:
+        collection.write(entries, contents)
+        searcher = Searcher(collection, mean_colour())
+        query = np.array([[1, 0, 0]], np.float32)
+        first = collection.ids()[0]
+
+        def results(k: int, left_out: frozenset[Placed] = frozenset()) -> list[Match]:
+            request = Request(k, folded=True, left_out=left_out)
+            return searcher.find(Aspects(query, query, query), request)[0]
+
+        found = results(24)
+        assert [len(match.copies) for match in found] == [frames - 1] + [0] * 23
+        assert [match.picture.path for match in found[1:]] == [
+            f"{number:04}.png" for number in range(frames, frames + 23)
+        ]
+        assert len(results(100)) == 31  # all that there is
+        assert len(results(24, frozenset([("", first)]))) == 24
+
+
+def test_a_film_without_an_end_is_not_looked_at_whole(tmp_path: Path) -> None:
+    still = unit(np.ones(3))
+    with Collection.create(tmp_path / "c", "c", None, mean_colour()) as collection:
+        content = Content("0" * 64, 4, 3, None, still, b"jpeg", still, still, still)
+        entries = [Entry(f"{n}.png", 10, 10, "", content.sha256) for n in range(DEEPEST + 100)]
+        collection.write(entries, [content])
+        query = Aspects(still[None], still[None], still[None])
+        (only,), _ = Searcher(collection, mean_colour()).find(query, Request(24, folded=True))
+    assert len(only.copies) == DEEPEST - 1
 
 
 def test_an_empty_collection_has_no_matches(tmp_path: Path, embedder: Embedder) -> None:

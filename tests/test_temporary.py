@@ -4,6 +4,14 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
+from retrieval import settings
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
+from retrieval.pages import words
+from retrieval.pages.saving import save_results
+from retrieval.search import Match
 from retrieval.temporary import Stay, delete_old, keep_swept, make_room
 
 
@@ -48,6 +56,46 @@ def test_the_oldest_give_way_to_what_comes_and_the_newest_do_not(tmp_path: Path)
     assert [path.exists() for path in (oldest, old, new)] == [False, True, True]
     assert not make_room(folders, 10, 60)
     assert [path.exists() for path in (old, new)] == [False, True]
+
+
+def test_many_small_files_give_way_too_and_their_folders_go_with_them(tmp_path: Path) -> None:
+    for number in range(5):
+        put(tmp_path / f"in/{number}/a.jpg", 0, age=100 - number)
+        os.utime(tmp_path / f"in/{number}", (0, 0))
+    os.utime(tmp_path / "in/1")  # something is about to be put into it
+    assert make_room([tmp_path / "in"], 100, 60, most_files=3)  # room for one more
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["1", "3", "4"]
+    put(tmp_path / "in/new.jpg", 0, age=0)
+    assert not make_room([tmp_path / "in"], 100, 60, most_files=1)
+    assert [path.name for path in (tmp_path / "in").rglob("*.jpg")] == ["new.jpg"]
+
+
+@pytest.mark.parametrize("age", [100, 10])
+def test_what_is_saved_takes_the_place_of_what_nobody_came_for(
+    indexed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int
+) -> None:
+    downloads = tmp_path / "downloads"
+    monkeypatch.setattr(settings, "DOWNLOADS", downloads)
+    monkeypatch.setattr(settings, "TEMPORARY", (downloads,))
+    monkeypatch.setattr(settings, "TEMPORARY_BYTES", settings.MAX_SAVED_BYTES + 50)
+    other = put(downloads / "other.zip", 100, age)
+    matches = [Match(picture, 0.5) for picture in indexed.pictures()]
+
+    def save(kind: str, originals: bool) -> Path:
+        return save_results(kind, [], matches, {"": indexed}, originals)
+
+    # Thumbnails and tables are small, so there is room for them.
+    assert save(words.SAVE_KINDS[0], originals=False).is_file()
+    assert save(words.SAVE_KINDS[1], originals=True).is_file()
+    assert other.exists()
+    if age < settings.TEMPORARY_SPARED:
+        with pytest.raises(LookalikeError, match=r"Try again in a minute"):
+            save(words.SAVE_KINDS[0], originals=True)
+        return
+    for path in downloads.rglob("*.*"):
+        os.utime(path, (0, 0))
+    assert save(words.SAVE_KINDS[0], originals=True).is_file()
+    assert [path.name for path in downloads.rglob("*.*")] == ["lookalike.zip"]
 
 
 def test_sweeping_goes_on_in_the_background(tmp_path: Path) -> None:

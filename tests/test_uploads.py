@@ -10,11 +10,21 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.indexing import index_folder
 from retrieval.pages.transfers import upload_routes
-from retrieval.uploads import OPEN, SPARE_BYTES, UploadBounds, Uploads
-from tests.made import by_hue, encode, mean_colour
+from retrieval.uploads import (
+    OPEN,
+    OPEN_IN_ALL,
+    SPARE_BYTES,
+    TableBounds,
+    Taken,
+    UploadBounds,
+    Uploads,
+)
+from tests.made import by_hue, encode, mean_colour, noise
 
 BOUNDS = UploadBounds(files=5, bytes=100_000, file_bytes=20_000)
 PICTURE = encode(by_hue(0), "PNG")
@@ -69,6 +79,38 @@ def test_added_to_a_collection_the_folder_stays_as_a_label(
     name = send(uploads, {"cats/a.png": PICTURE})
     uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
     assert taken(tmp_path / "originals") == ["cats/a.png"]
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        (PICTURE, ["a.png", "b.png", "c.png"]),
+        (encode(noise((30, 20)), "PNG"), ["Trip/a.png", "Trip/b.png", "Trip/c.png"]),
+    ],
+    ids=["the same folder", "another with the same names"],
+)
+def test_a_folder_dropped_again_on_what_was_made_of_it_adds_what_is_new(
+    uploads: Uploads, collection: Collection, tmp_path: Path, first: bytes, expected: list[str]
+) -> None:
+    folder, before = tmp_path / "originals", {"a.png": first, "b.png": first}
+    uploads.take(send(uploads, before), "me", collection, folder, strip=True)
+    list(index_folder(collection, folder, mean_colour(), find_changes(collection, folder)))
+    name = send(uploads, {f"Trip/{name}.png": PICTURE for name in "abc"})
+    uploads.take(name, "me", collection, folder, strip=False)
+    assert sorted({*expected, *before}) == taken(folder)
+
+
+def test_when_all_places_are_taken_the_one_that_is_idle_gives_way(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [uploads.begin(f"visitor {i}", 1, 1, BOUNDS) for i in range(OPEN_IN_ALL)]
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("me", 1, 1, BOUNDS)
+    monkeypatch.setattr("retrieval.uploads.IDLE_SECONDS", 0.0)
+    mine = uploads.begin("me", 1, 1, BOUNDS)
+    assert uploads.title(mine, "me") == ""
+    with pytest.raises(LookalikeError, match=r"not here any more"):
+        uploads.title(names[0], "visitor 0")
 
 
 def test_zips_are_unpacked_and_what_is_wrong_in_them_named(
@@ -136,6 +178,111 @@ def test_several_zips_share_one_bound(
     assert "more than can be taken at once" in found.skipped[-1][1]
 
 
+def test_several_zips_share_one_bound_of_entries(
+    uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.uploads.MAX_ENTRIES", 6)
+    files = {
+        f"{zip_}.zip": zipped({f"{zip_}{n}.png": b"" for n in range(4)}, tmp_path / "x.zip")
+        for zip_ in "ab"
+    }
+    result = uploads.take(
+        send(uploads, files), "me", collection, tmp_path / "originals", strip=False
+    )
+    ((left_out, why),) = result.skipped
+    assert (result.files, left_out) == (4, "b.zip")
+    assert "4 files; at most 2 can be taken at once, of all zips" in why
+
+
+def test_photos_of_thousands_in_one_zip_do_not_meet_the_bound_of_entries(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    entries = {f"Trip/{n:04}.png": f"{n}".encode() for n in range(3_000)}
+    entries |= {f"__MACOSX/Trip/._{n:04}.png": b"" for n in range(3_000)}
+    entries |= {"Trip/labels.csv": b"filename,label\n0001.png,sea\n"}
+    data = zipped(entries, tmp_path / "x.zip")
+    name = send(uploads, {"trip.zip": data}, UploadBounds(500, 10**7, 10**7))
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
+    assert (result.files, result.tables) == (500, 1)  # and the table that comes after them
+    assert len(result.skipped) + result.unnamed == 2_500
+
+
+def test_tables_are_bounded_in_number_and_bytes(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    def add(**sizes: int) -> Taken:
+        name = send(uploads, {f"{name}.csv": bytes(size) for name, size in sizes.items()})
+        return uploads.take(
+            name, "me", collection, tmp_path / "originals", False, None, TableBounds(3, 1_500)
+        )
+
+    assert add(a=1_000, b=400).tables == 2
+    over = add(c=101)
+    assert (over.tables, [name for name, _ in over.skipped]) == (0, ["c.csv"])
+    assert "Only 3 tables (CSV) with 1.5 KB in all fit in here. Put" in over.skipped[0][1]
+    assert add(a=1_100).tables == 1  # in place of the other one
+    assert add(b=1, d=1, e=1).tables == 2
+    assert taken(tmp_path / "originals") == ["a.csv", "b.csv", "d.csv"]
+
+
+def test_a_table_that_is_too_large_to_be_read_is_left_out(
+    uploads: Uploads,
+    collection: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("retrieval.captions.MAX_BYTES", 2_048)
+    name = send(uploads, {"a.csv": bytes(2_049), "b.csv": bytes(2_048)})
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
+    ((left_out, why),) = result.skipped
+    assert (left_out, "no more than 2.0 KB" in why) == ("a.csv", True)
+
+
+def test_what_no_page_sees_is_not_taken(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    hidden = dict.fromkeys([".a.png", "b/.c/d.csv", "@eaDir/e.png", ".f.zip"], PICTURE)
+    name = send(uploads, {**hidden, "g.png": PICTURE})
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
+    assert taken(tmp_path / "originals") == ["g.png"]
+    assert (result.files, result.skipped) == (1, [])
+
+
+def test_after_very_many_that_are_left_out_they_are_only_counted(
+    uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.uploads.MAX_NAMED", 3)
+    data = zipped({f"../{n}.png": b"" for n in range(4)}, tmp_path / "x.zip")
+    name = send(uploads, {"trip.zip": data})
+    for number in range(2):
+        uploads.leave_out(name, "me", f"{number}.png", 10**9)
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
+    assert [name for name, _ in result.skipped] == ["0.png", "1.png", "trip.zip: ../0.png"]
+    assert result.unnamed == 3
+
+
+def test_a_disk_that_fills_up_while_a_zip_is_unpacked_costs_that_zip(
+    uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "large.zip"
+    with zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.bmp", bytes(20 * 2**20))
+        archive.writestr("b.bmp", bytes(20 * 2**20))
+    bounds = UploadBounds(files=5, bytes=2**30, file_bytes=2**30)
+    files = {"large.zip": large.read_bytes(), "small.zip": zipped({"a.png": PICTURE}, large)}
+    name = send(uploads, files, bounds)
+    plenty = shutil.disk_usage("/")
+
+    def nearly_full(folder: Path) -> object:
+        held = sum(path.stat().st_size for path in (tmp_path / "uploads").rglob("*.bmp"))
+        return plenty._replace(free=SPARE_BYTES - 1 if held else SPARE_BYTES)
+
+    monkeypatch.setattr(shutil, "disk_usage", nearly_full)
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
+    assert taken(tmp_path / "originals") == ["a.png"]
+    assert result.skipped == [("large.zip", "The disk is full. Free some space and try again.")]
+
+
 def test_a_disk_that_fills_up_meanwhile_stops_what_comes(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +337,8 @@ def test_an_upload_of_which_everything_is_left_out_tells_so(
 ) -> None:
     name = uploads.begin("me", 0, 0, BOUNDS)
     uploads.leave_out(name, "me", "huge.tif", 10**9)
-    assert (uploads.title(name, "me"), uploads.bundle(name, "me")) == ("", None)
+    assert (uploads.title(name, "me"), uploads.bundles(name, "me")) == ("", [])
+    assert not uploads.holds(name, "me")
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
     assert (result.files, [name for name, _ in result.skipped]) == (0, ["huge.tif"])
 
@@ -271,7 +419,8 @@ def test_nobody_reaches_the_upload_of_another(uploads: Uploads, collection: Coll
     for act in (
         lambda: uploads.receiving(name, "you", "a.png").__enter__(),
         lambda: uploads.leave_out(name, "you", "a.png", 10**9),
-        lambda: uploads.bundle(name, "you"),
+        lambda: uploads.bundles(name, "you"),
+        lambda: uploads.holds(name, "you"),
         lambda: uploads.take(name, "you", collection, Path("x"), True),
     ):
         with pytest.raises(LookalikeError, match=r"not here any more"):

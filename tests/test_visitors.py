@@ -9,10 +9,11 @@ import pytest
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
-from retrieval.uploads import Uploads
-from retrieval.visitors import VisitorBounds, Visitors
+from retrieval.pages.adding import Adding
+from retrieval.uploads import UploadBounds, Uploads
+from retrieval.visitors import TABLES, VisitorBounds, Visitors
 from retrieval.workspace import Workspace
-from tests.made import by_hue
+from tests.made import by_hue, encode
 
 BOUNDS = VisitorBounds(hours=1, pictures=10, collections=2, total=3)
 
@@ -26,6 +27,13 @@ def workspace(tiny_files: Path) -> Iterator[Workspace]:
 
 def make(workspace: Workspace, tmp_path: Path, bounds: VisitorBounds = BOUNDS) -> Visitors:
     return Visitors(workspace, Uploads(tmp_path / "uploads"), tmp_path / "visitors", bounds)
+
+
+def wait(workspace: Workspace, key: str) -> None:
+    end = time.monotonic() + 20
+    while not (state := workspace.building(key)) or not state.finished:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_there_are_only_so_many_of_one_and_of_all(workspace: Workspace, tmp_path: Path) -> None:
@@ -73,14 +81,74 @@ def test_photos_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_
     originals.mkdir()
     by_hue(10).save(originals / "early.png")
     workspace.build(key, originals, Bounds())
-    end = time.monotonic() + 20
-    while not (state := workspace.building(key)) or not state.finished:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait(workspace, key)
     by_hue(20).save(originals / "late.png")
     assert visitors.room("me") == BOUNDS.pictures - 2  # the one that waits counts as well
-    visitors.drop_originals(key)
+    visitors.drop_originals(key, {})
     assert [path.name for path in originals.iterdir()] == ["late.png"]
+
+
+def test_tables_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_path: Path) -> None:
+    visitors = make(workspace, tmp_path)
+    key = visitors.create("me", "a")
+    folder = visitors.originals(key) / "in"
+    (folder / "empty").mkdir(parents=True)
+    for name in ("read.csv", "replaced.csv"):
+        (folder / name).write_text("filename\n")
+    before = visitors.tables(key)
+    (folder / "late.csv").write_text("filename\n")
+    (folder / "new").write_text("filename\n")
+    (folder / "new").replace(folder / "replaced.csv")
+    visitors.drop_originals(key, before)
+    assert sorted(path.name for path in folder.iterdir()) == ["late.csv", "replaced.csv"]
+
+
+def test_what_tables_said_stays_when_they_go_with_the_photos(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    uploads = Uploads(tmp_path / "uploads")
+    visitors = Visitors(workspace, uploads, tmp_path / "visitors", BOUNDS)
+    adding = Adding(workspace, uploads, visitors)
+
+    def send(**files: bytes) -> str:
+        name = uploads.begin("me", len(files), 0, UploadBounds(10, 10**7, 10**7))
+        for filename, data in files.items():
+            with uploads.receiving(name, "me", filename.replace("_", ".")) as receiver:
+                receiver.write(data)
+        return name
+
+    def labels() -> dict[str, str]:
+        wait(workspace, key)
+        left = [path.name for path in visitors.originals(key).rglob("*")]
+        assert left == []
+        pictures = workspace.searcher(key, "me").collection.pictures()
+        return {picture.path: picture.label for picture in pictures}
+
+    red, blue = encode(by_hue(0), "PNG"), encode(by_hue(240), "PNG")
+    adding.make(send(a_png=red, a_csv=b"filename,label\na.png,red\n"), "me", owner=False)
+    (key,) = visitors.keys("me")
+    assert labels() == {"a.png": "red"}
+    adding.add(send(b_png=blue), key, "me")
+    assert labels() == {"a.png": "red", "b.png": ""}
+    adding.add(send(late_csv=b"filename,label\nb.png,blue\n"), key, "me")
+    assert labels() == {"a.png": "red", "b.png": "blue"}
+    told = adding.add(send(large_csv=bytes(TABLES.bytes + 1)), key, "me")
+    assert "Only 20 tables (CSV) with 5.0 MB in all fit in here" in told
+
+
+def test_of_very_many_that_are_left_out_all_are_counted(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.uploads.MAX_NAMED", 250)
+    uploads = Uploads(tmp_path / "uploads")
+    visitors = Visitors(workspace, uploads, tmp_path / "visitors", BOUNDS)
+    name = uploads.begin("me", 0, 0, UploadBounds(10, 10**6, 10**6))
+    for number in range(1_300):
+        uploads.leave_out(name, "me", f"{number}.png", 10**9)
+    told = Adding(workspace, uploads, visitors).make(name, "me", owner=False)
+    assert "Left out (1,300):" in told
+    assert ("198.png" in told, "199.png" in told) == (True, False)
+    assert "and 1,101 more" in told
 
 
 def test_one_that_cannot_be_deleted_does_not_end_the_sweep(

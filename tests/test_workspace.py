@@ -1,5 +1,8 @@
 """The collections of a running app: made, built, renamed, deleted and brought back."""
 
+import errno
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -14,7 +17,9 @@ from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step
-from retrieval.library import discarded, empty_trash, find_collection, folder_of
+from retrieval.library import ORIGINALS, discarded, empty_trash, find_collection, folder_of
+from retrieval.removed import REMOVED
+from retrieval.schema import DATABASE
 from retrieval.workspace import Workspace
 from tests.made import by_hue, mean_colour
 
@@ -143,6 +148,143 @@ def test_pictures_are_taken_out_and_let_in_again(
     workspace.let_in(key, ["warm/red.png"])
     build(workspace, key, collection.root)
     assert collection.count() == (6, 0)
+
+
+@pytest.fixture
+def kept(workspace: Workspace, wheel: Path) -> str:
+    """The key of a collection that holds the only copies of its photos."""
+    key = workspace.create("kept")
+    wheel.rename(originals(workspace, key))
+    build(workspace, key, originals(workspace, key))
+    return key
+
+
+def originals(workspace: Workspace, key: str) -> Path:
+    return workspace.searcher(key).collection.folder / ORIGINALS
+
+
+def take_out(workspace: Workspace, key: str, path: str) -> None:
+    pictures = workspace.searcher(key).collection.pictures()
+    ids = [picture.id for picture in pictures if picture.path == path]
+    assert workspace.take_out(key, ids) == [path]
+
+
+def make_older(removed: Path, seconds: float) -> None:
+    """Say of what was taken out that it was so much earlier."""
+    for place in removed.iterdir():
+        when, rest = place.name.split("-")
+        place.rename(removed / f"{int(when) - int(seconds * 1e9)}-{rest}")
+
+
+def test_what_was_taken_out_stays_for_a_day_whatever_is_opened_meanwhile(
+    workspace: Workspace, kept: str, tiny_files: Path, collections: Path
+) -> None:
+    take_out(workspace, kept, "warm/red.png")
+    other = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    other.open_library(collections)
+    other.forget_taken_out()
+    other.stop()
+    workspace.undo(workspace.delete(kept))
+    workspace.let_in(kept, ["warm/red.png"])
+    build(workspace, kept, originals(workspace, kept))
+    assert workspace.searcher(kept).collection.count() == (6, 0)
+
+
+def test_what_was_taken_out_a_day_ago_goes_and_is_offered_no_more(
+    workspace: Workspace, kept: str
+) -> None:
+    collection = workspace.searcher(kept).collection
+    take_out(workspace, kept, "warm/red.png")
+    make_older(collection.folder / REMOVED, 25 * 3600)
+    take_out(workspace, kept, "warm/orange.png")
+    workspace.forget_taken_out()
+    assert collection.excluded() == {"warm/orange.png"}
+    assert [path.name for path in (collection.folder / REMOVED).rglob("*.png")] == ["orange.png"]
+    workspace.let_in(kept, ["warm/orange.png"])
+
+
+def test_what_an_earlier_version_took_out_stays_for_a_day_more(
+    workspace: Workspace, kept: str
+) -> None:
+    collection = workspace.searcher(kept).collection
+    take_out(workspace, kept, "warm/red.png")
+    removed = collection.folder / REMOVED
+    place = next(removed.iterdir())
+    (place / "warm").rename(removed / "warm")  # as it was laid out
+    workspace.forget_taken_out()
+    workspace.let_in(kept, ["warm/red.png"])
+    assert (originals(workspace, kept) / "warm/red.png").exists()
+
+
+def test_photos_of_one_name_that_are_taken_out_do_not_replace_each_other(
+    workspace: Workspace, kept: str
+) -> None:
+    photos, path = originals(workspace, kept), "warm/red.png"
+    collection = workspace.searcher(kept).collection
+    first = (photos / path).read_bytes()
+    take_out(workspace, kept, path)
+    by_hue(300).save(photos / path)
+    second = (photos / path).read_bytes()
+    collection.readmit([path])  # as adding it does
+    build(workspace, kept, photos)
+    take_out(workspace, kept, path)
+    workspace.let_in(kept, [path])
+    assert (photos / path).read_bytes() == second
+    workspace.let_in(kept, [path])
+    assert (photos / path).read_bytes() == second
+    assert (photos / "warm/red-2.png").read_bytes() == first
+
+
+def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
+    workspace: Workspace, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = workspace.searcher(kept).collection
+    take_out(workspace, kept, "warm/red.png")
+    shutil.rmtree(collection.folder / REMOVED)
+    take_out(workspace, kept, "warm/orange.png")
+    with pytest.raises(LookalikeError, match=r"^1 of the photos are not here any more"):
+        workspace.let_in(kept, ["warm/red.png", "warm/orange.png"])
+    assert (originals(workspace, kept) / "warm/orange.png").exists()
+    assert collection.excluded() == set()
+    assert collection.unfinished
+    take_out(workspace, kept, "cold/blue.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "")))
+        with pytest.raises(LookalikeError, match=r"^1 of the photos cannot be moved back"):
+            workspace.let_in(kept, ["cold/blue.png"])
+    assert collection.excluded() == {"cold/blue.png"}
+    workspace.let_in(kept, ["cold/blue.png"])
+
+
+def test_a_damaged_collection_is_found_in_the_bin_with_its_photos_which_stay(
+    workspace: Workspace, kept: str, collections: Path
+) -> None:
+    folder = originals(workspace, kept).parent
+    workspace.stop()
+    (folder / DATABASE).write_bytes(b"noise" * 1_000)
+    with pytest.raises(LookalikeError):
+        workspace.searcher(kept).collection.count()
+    workspace = Workspace(workspace.model_path, settings.pca_path(workspace.model_path), gpu=False)
+    workspace.open_library(collections)
+    assert "Do not delete" in workspace.refused[kept]
+    place = workspace.delete(kept)
+    assert workspace.bin() == [(place, "kept")]
+    empty_trash(collections, older_than=-2)
+    assert workspace.bin() == [(place, "kept")]
+    assert workspace.undo(place) == kept
+    assert len(list((folder / ORIGINALS).rglob("*.png"))) == 6
+
+
+def test_a_damaged_collection_without_photos_leaves_the_bin_in_its_time(
+    workspace: Workspace, wheel: Path, collections: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    place = workspace.delete(key)
+    (discarded(collections)[0] / DATABASE).write_bytes(b"noise" * 1_000)
+    assert workspace.bin() == [(place, "wheel")]
+    empty_trash(collections, older_than=-2)
+    assert workspace.bin() == []
+    assert [path.name for path in collections.iterdir()] == [".trash"]
 
 
 def test_a_folder_that_is_gone_gets_a_sentence_without_its_place(
@@ -313,6 +455,49 @@ def test_one_is_built_after_the_other(collection: Collection, tmp_path: Path) ->
         wait_for(lambda: builders.state("b").finished)  # type: ignore[union-attr]
         assert builders.state("b").step.done == 1  # type: ignore[union-attr]
         builders.stop()
+
+
+def broken(error: Exception) -> Generator[Step, None, None]:
+    yield Step(0, 2, 0, 0)
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OverflowError("int too large"), "Something went wrong"),
+        (OSError(errno.EHOSTDOWN, "Host is down", "/nas/photos"), "photos: Host is down. Check"),
+    ],
+    ids=["ours", "the disk's"],
+)
+def test_an_error_ends_what_is_built_and_what_came_meanwhile_is_built_after_it(
+    collection: Collection,
+    error: Exception,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    builders = Builders()
+    builders.start("c", collection, lambda: broken(error))
+    wait_for(lambda: builders.state("c").finished)  # type: ignore[union-attr]
+    problem = builders.state("c").problem  # type: ignore[union-attr]
+    assert problem is not None
+    assert problem.startswith(sentence)
+    assert ("OverflowError" in capsys.readouterr().err) == isinstance(error, OverflowError)
+    assert collection.unfinished
+    first, second = Work(1), Work(1)
+
+    def fails() -> Generator[Step, None, None]:
+        yield from first()
+        raise error
+
+    builders.start("c", collection, fails)
+    builders.start("c", collection, second)
+    for gate in (*first.gates, *second.gates):
+        gate.set()
+    wait_for(lambda: builders.state("c").finished)  # type: ignore[union-attr]
+    assert second.closed
+    assert builders.state("c").problem is None  # type: ignore[union-attr]
+    assert not collection.unfinished
 
 
 def test_pace_and_time_left_come_from_what_was_done() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import LookalikeError
-from retrieval.zips import ZipBounds, free_name, storable, unpack
+from retrieval.zips import MAX_NAMED, ZipBounds, free_name, storable, unpack
 from tests.made import by_hue, encode
 
 PICTURE = encode(by_hue(0), "PNG")
@@ -123,8 +123,34 @@ def test_the_sum_of_all_is_bounded(tmp_path: Path) -> None:
 
 def test_too_many_entries_are_refused(tmp_path: Path) -> None:
     archive = make(tmp_path / "x.zip", {f"{n}.png": b"" for n in range(30)})
-    with pytest.raises(LookalikeError, match=r"30 files; at most 20"):
+    with pytest.raises(LookalikeError, match=r"30 files; at most 20 .* one after the other"):
         unpack(archive, tmp_path / "out", ZipBounds(entries=20))
+
+
+def test_of_very_many_that_are_left_out_the_first_are_named(tmp_path: Path) -> None:
+    entries = {f"../{n}{'x' * 300}.png": b"" for n in range(MAX_NAMED + 5)}
+    result = unpack(make(tmp_path / "x.zip", entries), tmp_path / "out", ZipBounds())
+    assert (len(result.skipped), result.unnamed, result.entries) == (1_000, 5, 1_005)
+    assert max(len(name) for name, _ in result.skipped) == 200
+
+
+def test_somebody_looks_at_the_disk_while_it_is_written(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.part")))
+        if len(looks) == 3:
+            raise LookalikeError("The disk is full.")
+
+    archive = make(tmp_path / "x.zip", {"a.bmp": bytes(40 * 2**20)})
+    with pytest.raises(LookalikeError, match=r"The disk is full"):
+        unpack(archive, tmp_path / "out", ZipBounds(), look)
+    assert [round(size / 2**20) for size in looks] == [0, 15, 31]
+    assert taken(tmp_path / "out") == {}
+    looks.clear()
+    small = make(tmp_path / "y.zip", {f"{n}.png": b"" for n in range(10)})
+    unpack(small, tmp_path / "out", ZipBounds(), look)
+    assert looks == [0]
 
 
 def test_a_table_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> None:
@@ -256,7 +282,7 @@ def test_a_path_that_is_too_long_for_the_disk_costs_only_itself(tmp_path: Path) 
     result = unpack(archive, folder, ZipBounds())
     assert list(taken(folder)) == ["b.png"]
     assert [(name, "too long for this disk" in why) for name, why in result.skipped] == [
-        (long, True)
+        (long[:200], True)
     ]
 
 
@@ -272,6 +298,23 @@ def test_free_names_are_numbered(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "a (2).png").touch()
     assert free_name(tmp_path / "a.png") == tmp_path / "a (3).png"
+
+
+@pytest.mark.parametrize("stem", ["a", "a" * 240])
+def test_many_files_of_the_same_name_do_not_ask_for_all_of_them_again(stem: str) -> None:
+    asked, numbers = 0, dict[Path, int]()
+    names: set[Path] = set()
+
+    def is_taken(path: Path) -> bool:
+        nonlocal asked
+        asked += 1
+        return path in names
+
+    for number in range(1_000):  # of a long name only the beginning is kept beside a number
+        ending = number // 2 if len(stem) > 200 else ""
+        names.add(free_name(Path(f"{stem}{ending}.png"), is_taken, numbers))
+    assert len(names) == 1_000
+    assert asked <= 2_000
 
 
 def test_deep_folders_stay_within_what_disks_take() -> None:

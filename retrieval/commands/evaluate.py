@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval import compare, report, settings
-from retrieval.captions import captioned, read_captions
+from retrieval.captions import caption_key, captioned, read_captions
 from retrieval.changes import label_of
 from retrieval.commands.reading import features_of, offer_floats, open_as_asked, write
 from retrieval.compare import COMPUTED_BY, Comparison, Setting
@@ -122,8 +122,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
     features, files = features_of(folder, extractor)
-    captions = read_captions(folder)
     names = [path.relative_to(folder).as_posix() for path in files]
+    unread: list[Path] = []
+    captions = read_captions(folder, unread.append, wanted={caption_key(name) for name in names})
+    if unread:
+        raise LookalikeError(
+            f"A table (CSV) in {unread[0]} cannot be read, so the classes are not known. Close it "
+            "in other programs, or check its permissions."
+        )
     labels = [captioned(name, label_of(name), captions)[0] for name in names]
     rows = [row for row, label in enumerate(labels) if label]
     if not rows:

@@ -12,7 +12,7 @@ from retrieval.indexing import Bounds
 from retrieval.library import ORIGINALS
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
-from retrieval.unbundling import unpack_bundle
+from retrieval.unbundling import photos_of, unpack_bundle
 from retrieval.uploads import Taken, Uploads
 from retrieval.visitors import Version, Visitors
 from retrieval.workspace import Workspace
@@ -56,6 +56,10 @@ class Adding:
         text = words.OPENED.format(
             name=collection.name, pictures=words.pictures(collection.count()[0])
         )
+        if missing := photos_of(collection).missing:
+            text += " " + words.OPENED_MISSING.format(n=f"{missing:,}")
+        if collection.unfinished:  # photos that were edited after they had been read
+            self.build(folder.name, "")
         return markup.notice(text)
 
     def build(self, key: str, visitor: str, changes: Changes | None = None) -> None:

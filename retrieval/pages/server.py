@@ -329,6 +329,7 @@ def serve(
         # Whoever might ask for what is in there has gone with the run that made it.
         for folder in settings.EMPTIED:
             shutil.rmtree(folder, ignore_errors=True)
+        workspace.forget_taken_out()
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
     library = make_library(workspace, password, public=share or settings.ON_A_SPACE)
     library.visitors.start()

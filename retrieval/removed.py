@@ -1,0 +1,100 @@
+"""Photos that were taken out of a collection: kept for a day, so that they can be let in again.
+
+Each time some are taken out they go to a folder of their own, named by the time, so that none takes
+the place of an earlier one of its name.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+REMOVED = "removed"  # in a collection's folder, beside the originals
+STAMP = re.compile(r"\d{16,}-[0-9a-f]{6}")  # nanoseconds since 1970, and what tells two apart
+
+
+def take_away(folder: Path, root: Path, paths: Iterable[str]) -> None:
+    """Move photos from `root` to what was taken out of the collection in `folder`.
+
+    One that cannot be moved, since it is gone, or another program holds it, stays where it is: the
+    collection passes it over there as well.
+    """
+    place = folder / REMOVED / _stamp()
+    for path in paths:
+        with suppress(OSError):
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(root / path, place / path)
+
+
+def bring_back(folder: Path, root: Path, paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Move photos back to `root`, of several that lay at a path the one that was taken out last.
+
+    Where another photo has come to the place of one it gets a name of its own beside it.
+
+    Returns:
+        The paths of which there is no photo any more, and those that cannot be moved just now.
+    """
+    places = sorted(_places(folder), reverse=True)
+    gone, held = [], []
+    for path in paths:
+        source = next((place / path for place in places if os.path.isfile(place / path)), None)
+        try:
+            if source is not None:
+                target = _free(root / path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, target)
+            elif not os.path.exists(root / path):
+                gone.append(path)
+        except OSError:
+            held.append(path)
+    return gone, held
+
+
+def forget_old(folder: Path, root: Path, excluded: Iterable[str], older_than: float) -> list[str]:
+    """Delete for good what was taken out more than so many seconds ago.
+
+    Returns:
+        Those of the paths `excluded` of which there is no photo any more, here or in `root`.
+    """
+    _keep_unstamped(folder)
+    before = time.time_ns() - older_than * 1e9
+    for place in _places(folder):
+        if int(place.name.partition("-")[0]) < before:
+            shutil.rmtree(place, ignore_errors=True)
+    left = [root, *_places(folder)]
+    return [path for path in excluded if not any(os.path.exists(at / path) for at in left)]
+
+
+def _keep_unstamped(folder: Path) -> None:
+    """Put what earlier versions took out, which wrote down no time, with what goes in a day."""
+    removed = folder / REMOVED
+    place = removed / _stamp()
+    for path in list(removed.iterdir()):
+        if not STAMP.fullmatch(path.name):
+            with suppress(OSError):
+                place.mkdir(exist_ok=True)
+                path.rename(place / path.name)
+
+
+def _places(folder: Path) -> list[Path]:
+    """Return the folders of all times that something was taken out."""
+    if not (folder / REMOVED).is_dir():
+        return []
+    return [path for path in (folder / REMOVED).iterdir() if STAMP.fullmatch(path.name)]
+
+
+def _stamp() -> str:
+    return f"{time.time_ns()}-{secrets.token_hex(3)}"
+
+
+def _free(path: Path) -> Path:
+    """Return `path`, or one beside it with a number where there is a file already."""
+    free, number = path, 2
+    while os.path.lexists(free):
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        number += 1
+    return free

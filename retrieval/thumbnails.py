@@ -1,0 +1,75 @@
+"""Thumbnails that were lost, drawn once more of the photos that are still here."""
+
+import hashlib
+from collections.abc import Collection as Group
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from retrieval.collection import Collection
+from retrieval.errors import PictureError
+from retrieval.images import THUMBNAIL_SIDE, open_picture, read_bounded, thumbnail
+from retrieval.model import available_cpus
+from retrieval.records import PictureRecord
+from retrieval.schema import ORIGINALS
+
+MAX_BYTES = 300 * 2**20  # of a photo; they were taken once, so this only bounds what changed since
+AT_ONCE = 64  # that are drawn before they are written
+
+
+def draw_thumbnails(collection: Collection, hashes: Group[str]) -> set[str]:
+    """Draw the thumbnails of contents whose photos are here with the bytes they had.
+
+    Args:
+        hashes: the SHA-256 of the contents.
+
+    Returns:
+        Those of the contents that have one now.
+    """
+    if not hashes:
+        return set()
+    copies: dict[str, list[PictureRecord]] = {}
+    for picture in collection.pictures():
+        if picture.sha256 in hashes:
+            copies.setdefault(picture.sha256, []).append(picture)
+    root, wanted = photos_of(collection), list(copies.values())
+    drawn: set[str] = set()
+    with ThreadPoolExecutor(available_cpus(), thread_name_prefix="draw") as pool:
+        for start in range(0, len(wanted), AT_ONCE):
+            part = wanted[start : start + AT_ONCE]
+            jpegs = pool.map(lambda pictures: _draw(root, pictures), part)
+            rows = [(p[0].sha256, jpeg) for p, jpeg in zip(part, jpegs, strict=True) if jpeg]
+            with collection.store.held(), collection.store.thumbnails as database:
+                database.executemany("INSERT OR REPLACE INTO thumbnails VALUES (?, ?)", rows)
+            drawn.update(sha256 for sha256, _ in rows)
+    return drawn
+
+
+def photos_of(collection: Collection) -> Path:
+    """Return the folder that the photos of a collection are in, if they are here."""
+    return collection.root or collection.folder / ORIGINALS
+
+
+def is_there(root: Path, picture: PictureRecord) -> bool:
+    """Whether the photo of a picture can be read."""
+    return bool(_read(root, picture))
+
+
+def _draw(root: Path, pictures: Sequence[PictureRecord]) -> bytes:
+    """Return the thumbnail of one of some copies; nothing where none is there as it was."""
+    for picture in pictures:
+        data = _read(root, picture)
+        if hashlib.sha256(data).hexdigest() == picture.sha256:
+            with suppress(PictureError):
+                image = open_picture(data, 2 * THUMBNAIL_SIDE).image
+                return thumbnail(image, THUMBNAIL_SIDE)
+    return b""
+
+
+def _read(root: Path, picture: PictureRecord) -> bytes:
+    """Return the bytes of a photo; none where they cannot be read."""
+    try:
+        return read_bounded(root / picture.path, MAX_BYTES)
+    except (PictureError, ValueError):  # a name that no disk can have
+        return b""

@@ -1,0 +1,74 @@
+"""The library: which collection a folder of pictures belongs to."""
+
+from pathlib import Path
+
+import pytest
+
+from retrieval.collection import Collection
+from retrieval.embedding import Embedder
+from retrieval.library import collection_for, folder_of, folders_in, new_folder
+from tests.made import mean_colour
+
+
+def made_on_the_page(library: Path, name: str, root: Path, embedder: Embedder) -> Path:
+    """Make a collection as the page does: a name that is taken gets a number."""
+    folder = new_folder(library, name)
+    Collection.create(folder, name, root, embedder).close()
+    return folder
+
+
+@pytest.fixture
+def years(tmp_path: Path) -> list[Path]:
+    """Two folders of one name."""
+    folders = [tmp_path / place / "2023" for place in ("here", "there")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    return folders
+
+
+def test_a_folder_that_is_known_under_another_key_is_not_taken_twice(
+    collections: Path, years: list[Path], embedder: Embedder
+) -> None:
+    made = [made_on_the_page(collections, "2023", year, embedder) for year in years]
+    for year, folder in zip(years, made, strict=True):
+        with collection_for(collections, year, None, embedder) as collection:
+            assert collection.folder == folder
+    assert folders_in(collections) == sorted(made)
+
+
+def test_a_collection_is_found_by_the_name_that_it_was_given_later(
+    collections: Path, years: list[Path], embedder: Embedder
+) -> None:
+    folder = made_on_the_page(collections, "2023", years[0], embedder)
+    with Collection(folder) as running:
+        running.rename("Iceland")  # the page has it open, and nothing is in the file itself yet
+        with collection_for(collections, years[0], "Iceland", embedder) as collection:
+            assert collection.folder == folder
+        with collection_for(collections, years[0], None, embedder) as collection:
+            assert collection.folder == folder
+
+
+def test_another_name_or_model_is_another_collection(
+    collections: Path, years: list[Path], embedder: Embedder
+) -> None:
+    folder = made_on_the_page(collections, "2023", years[0], embedder)
+    with collection_for(collections, years[0], "again", embedder) as collection:
+        assert collection.folder == folder_of(collections, "again")
+    with collection_for(collections, years[0], None, mean_colour("1" * 64)) as collection:
+        assert collection.folder not in (folder, folder_of(collections, "again"))
+    assert len(folders_in(collections)) == 3
+
+
+def test_what_lies_in_a_collection_itself_or_is_damaged_is_passed_over(
+    collections: Path, years: list[Path], embedder: Embedder
+) -> None:
+    ruins = collections / "a ruin"
+    ruins.mkdir()
+    (ruins / "collection.sqlite").write_bytes(b"noise" * 1_000)
+    kept = collections / "kept"
+    Collection.create(kept, "kept", kept / "originals", embedder).close()
+    (kept / "originals").mkdir()
+    with collection_for(collections, kept / "originals", None, embedder) as collection:
+        assert collection.folder == collections / "originals"
+    with collection_for(collections, years[0], None, embedder) as collection:
+        assert collection.folder == collections / "2023"
