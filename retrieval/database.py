@@ -93,8 +93,8 @@ def damaged(folder: Path) -> DamagedError:
     else:
         photos = "; photos that are searched in their own folder are untouched"
     return DamagedError(
-        f"The collection {folder.name} is damaged{photos}. End the app, and mend the collection "
-        f"with: python -m retrieval check --repair --name {folder.name}"
+        f"The collection {folder.name} is damaged{photos}. Mend it under “My pictures”, or with: "
+        f"python -m retrieval check --repair --name {folder.name}"
     )
 
 

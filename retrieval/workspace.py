@@ -12,8 +12,10 @@ from retrieval.background import Once
 from retrieval.building import Builders
 from retrieval.building import Building as Building
 from retrieval.changes import Changes, find_changes
+from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.copies import find_copies
+from retrieval.database import DamagedError
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
@@ -61,6 +63,7 @@ class Workspace:
         self.copies = Once(find_copies)
         self.library: Path | None = None
         self.refused: dict[str, str] = {}  # why a collection cannot be searched, by its key
+        self.damaged: set[str] = set()  # those of them that can be mended
 
     @property
     def model_path(self) -> Path:
@@ -101,6 +104,7 @@ class Workspace:
                 self._visitors[key] = visitor
             self._searchers[key] = searcher
             self.refused.pop(key, None)
+            self.damaged.discard(key)
         return key
 
     def open_library(self, library: Path) -> None:
@@ -120,6 +124,21 @@ class Workspace:
             self.serve(Collection(folder))
         except LookalikeError as error:
             self.refused[folder.name] = str(error)
+            if isinstance(error, DamagedError):
+                self.damaged.add(folder.name)
+
+    def mend(self, key: str) -> None:
+        """Make a damaged collection anew of what can be read of it, and serve it.
+
+        Raises:
+            LookalikeError: when it is not one of these, or cannot be mended.
+        """
+        folder = self._refused_folder(key)
+        self.damaged.discard(key)
+        check_collection(folder, repair=True, embedder=lambda: self.embedder)
+        self.open_folder(folder)
+        if key in self.refused:
+            raise LookalikeError(self.refused[key])
 
     def keys(self, visitor: str = "") -> list[str]:
         """Return the keys of the collections that a visitor sees, the first served first."""
@@ -193,6 +212,7 @@ class Workspace:
                 searcher.collection.close()
             visitor = self._visitors.pop(key, "")
             why = self.refused.pop(key, "")
+            self.damaged.discard(key)
             try:
                 return discard(folder).name
             except LookalikeError:

@@ -308,11 +308,9 @@ def test_what_is_dropped_while_something_is_sent_comes_after_it(page: Page) -> N
     expect(page.locator(".lk-upload")).to_contain_text("Sending")
     page.set_input_files("#add-pictures input[data-pick=files]", files[10:])
     expect(page.locator(".lk-upload")).to_contain_text("2 more to come")
-    for name, pictures in (("My pictures", 10), ("My pictures 2", 2)):
-        made = page.locator(
-            ".lk-collection", has=page.get_by_role("heading", name=name, exact=True)
-        )
-        expect(made.locator(".lk-meta")).to_contain_text(f"{pictures} pictures", timeout=SLOW)
+    for pictures in (10, 2):
+        meta = page.locator(".lk-meta", has_text=re.compile(rf"^{pictures} pictures"))
+        expect(meta).not_to_have_count(0, timeout=SLOW)
     expect(page.locator(".lk-upload")).to_be_empty()
 
 

@@ -14,9 +14,9 @@ LARGEST = 40 * 2**20
 # Folders of one machine, as they slip into a file by copy and paste. Put together here, so that
 # this file does not hold what it looks for.
 HOMES = "|".join(("work", "home", "root", "Users", "tmp/venv"))
-EXAMPLE = "home/me"  # nobody's: the page shows it
+EXAMPLE = r"(?:home|Users)[\\/][mM]e[\\/]"  # nobody's: the page shows it
 MACHINE_PATHS = re.compile(
-    rf"(?<![\w.~/:-])(?:(?!/{EXAMPLE}/)/(?:{HOMES})/\w|[A-Z]:\\\\?(?:{HOMES})\\)"
+    rf"(?<![\w.~/:-])(?:/(?!{EXAMPLE})(?:{HOMES})/\w|[A-Z]:\\\\?(?!{EXAMPLE})(?:{HOMES})\\)"
 )
 
 

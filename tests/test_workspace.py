@@ -275,6 +275,23 @@ def test_a_damaged_collection_is_found_in_the_bin_with_its_photos_which_stay(
     assert len(list((folder / ORIGINALS).rglob("*.png"))) == 6
 
 
+def test_a_damaged_collection_is_mended_and_searched_again(
+    workspace: Workspace, kept: str, collections: Path
+) -> None:
+    folder = originals(workspace, kept).parent
+    workspace.stop()
+    (folder / DATABASE).write_bytes(b"noise" * 1_000)
+    workspace = Workspace(workspace.model_path, settings.pca_path(workspace.model_path), gpu=False)
+    workspace.open_library(collections)
+    assert workspace.damaged == {kept}
+    workspace.mend(kept)
+    assert (workspace.damaged, workspace.refused) == (set(), {})
+    build(workspace, kept, folder / ORIGINALS)
+    assert workspace.searcher(kept).collection.count() == (6, 0)
+    with pytest.raises(LookalikeError, match=r"not here any more"):
+        workspace.mend(kept)
+
+
 def test_a_damaged_collection_without_photos_leaves_the_bin_in_its_time(
     workspace: Workspace, wheel: Path, collections: Path
 ) -> None:

@@ -262,7 +262,7 @@
   };
 
   // These may take seconds. The button says that it was heard until the cards change.
-  const SLOW = new Set(["look", "apply", "remove", "unremove", "readmit", "undo", "delete"]);
+  const SLOW = new Set(["look", "apply", "remove", "unremove", "readmit", "undo", "delete", "mend"]);
   const showBusy = (element, button) => {
     button.classList.add("lk-busy");
     const end = () => {

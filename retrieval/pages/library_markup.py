@@ -110,9 +110,10 @@ def card(shown: Card, now: float, opened: str) -> str:
     )
 
 
-def refused_card(key: str, sentence: str, editable: bool) -> str:
+def refused_card(key: str, sentence: str, editable: bool, mendable: bool = False) -> str:
     """Lay out a collection that cannot be opened, with the reason."""
-    button = _button("delete", words.DO_DELETE, key) if editable else ""
+    button = _button("mend", words.DO_MEND, key, "lk-main") if mendable else ""
+    button += _button("delete", words.DO_DELETE, key) if editable else ""
     return (
         f'<li class="lk-collection lk-refused"><div class="lk-about"><h3>{escape(key)}</h3>'
         f'<p class="lk-meta">{escape(sentence)}</p></div><div class="lk-row">{button}</div></li>'

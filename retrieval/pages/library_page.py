@@ -157,6 +157,8 @@ class LibraryPage:
                 opened = replace(opened, key="", view="", start=0, changes=None)
             elif act == "undo":
                 opened = self._undo(key, request)
+            elif act == "mend":
+                opened = self._mend(key, request)
             elif act in acts:
                 if not self.workspace.may_edit(
                     key, visitor_of(request), self.access.is_owner(request)
@@ -322,6 +324,13 @@ class LibraryPage:
         self.workspace.undo(place)
         return Opened()
 
+    def _mend(self, key: str, request: gr.Request) -> Opened:
+        if not self.access.is_owner(request):
+            raise LookalikeError(words.NOT_YOURS)
+        self.workspace.mend(key)
+        self.adding.build(key, visitor_of(request))  # what was lost
+        return Opened(notice=markup.notice(words.MENDED.format(name=key)))
+
     # What is shown.
 
     def _view(self, opened: Opened, request: gr.Request) -> tuple[str, Opened, gr.Timer]:
@@ -344,7 +353,8 @@ class LibraryPage:
                     cards.append(markup.refused_card(key, str(error), owner))
         if owner:
             for key, sentence in sorted(self.workspace.refused.items()):
-                cards.append(markup.refused_card(key, sentence, True))
+                mendable = key in self.workspace.damaged
+                cards.append(markup.refused_card(key, sentence, True, mendable))
         hint = "" if owner else words.NO_PASSWORD_HINT
         notices = [opened.notice] if opened.notice and opened.view != "pictures" else []
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
