@@ -28,6 +28,9 @@ VISITORS = HOME / "visitors"
 # Pictures that are searched with, and results to take away; emptied at a start as well.
 RECEIVED = HOME / "received"
 DOWNLOADS = HOME / "downloads"
+# Collections that are being downloaded, packed: as large as all of their photos, so not in the
+# system's folder for temporary files, which may be memory.
+PACKED = HOME / "packed"
 # Collections of pictures to measure on, downloaded once.
 DATASETS = HOME / "datasets"
 
@@ -77,7 +80,7 @@ VISITOR_REQUESTS = int(os.environ.get("LOOKALIKE_REQUESTS") or 180)
 # Uploads and downloads on their way: deleted after an hour, at a start, and the oldest of them as
 # soon as others need their room.
 TEMPORARY = (RECEIVED, DOWNLOADS)
-EMPTIED = (UPLOADS, VISITORS, *TEMPORARY)
+EMPTIED = (UPLOADS, VISITORS, PACKED, *TEMPORARY)
 TEMPORARY_BYTES = 2 * 2**30
 TEMPORARY_SECONDS = 3600.0
 TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no room for more

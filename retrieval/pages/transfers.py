@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from retrieval import settings
 from retrieval.bundle import pack
 from retrieval.errors import LookalikeError
 from retrieval.pages.sessions import Access, visitor_of
@@ -100,7 +101,8 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
 
     def bundle(request: Request) -> Response:
         key, visitor = request.path_params["key"], visitor_of(request)
-        folder = tempfile.TemporaryDirectory(prefix="lookalike-")
+        settings.PACKED.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=settings.PACKED)
         path = Path(folder.name) / "collection.lookalike"
         try:
             collection = workspace.searcher(key, visitor).collection

@@ -283,7 +283,10 @@ PROBLEM_WHY = "Why"
 DOWNLOAD_SMALL = "Without the photos"
 DOWNLOAD_SMALL_HINT = "Small copies, captions and what the search needs: quick to send."
 DOWNLOAD_ALL = "With the photos"
-DOWNLOAD_HINT = "One file. Drop it on this page on another computer to open it there."
+DOWNLOAD_HINT = (
+    "One file. Drop it on this page on another computer to open it there. With the photos it may "
+    "take a minute or more until the download begins."
+)
 TAKEN_NONE = "There was no picture in it that can be read."
 TAKEN_SKIPPED = "Left out ({n}):"
 TAKEN_OTHERS = "Files that are no pictures: {n}."
