@@ -47,7 +47,7 @@ SAVE_KINDS = ("Pictures (ZIP)", "Table (CSV)", "Sheet (PNG)", "Sheet to print (P
 SHEET_TITLE = "Pictures that look alike"
 SAVE_BUTTON = "Save"
 NOTHING_TO_SAVE = "There are no results to save yet. Search for something first."
-CROP_HINT = "Drag a box to search for a part"
+CROP_HINT = "Drag to search for a part"
 CROP_START = "Search for a part"
 CROP_SPOKEN = (
     "A part of your picture to search for. Enter marks the middle, arrow keys move it, with Shift "
