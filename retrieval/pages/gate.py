@@ -124,6 +124,11 @@ class Gate:
             scope = {**scope, "query_string": urlencode({"session_hash": sessions[0]}).encode()}
         elif name.startswith("heartbeat/"):
             self._admit(name.removeprefix("heartbeat/"), visitor)
+        elif name == "upload_progress" and not _upload_of(scope):
+            # The camera asks after an upload that it has not begun, and Gradio makes it wait for
+            # three seconds to be told that there is none.
+            await _send_done(send)
+            return
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
@@ -306,6 +311,18 @@ def _politely(send: Send) -> Send:
             await send(message)
 
     return send_politely
+
+
+def _upload_of(scope: Message) -> str:
+    query = parse_qs(scope["query_string"].decode("latin-1"))
+    return query.get("upload_id", [""])[0]
+
+
+async def _send_done(send: Send) -> None:
+    """Say of an upload, as Gradio does, that all of it is here."""
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b'data: {"msg": "done"}\n\n'})
 
 
 def _from_elsewhere(scope: Message) -> Message:

@@ -59,7 +59,7 @@
 
   const sayNoMoreSent = () => {
     const line = zone()?.querySelector("[data-part=line]");
-    if (!sending && line?.textContent === words().sent) say("");
+    if (line && !sending && line.textContent === words().sent) say("");
   };
 
   // --- What was dropped --------------------------------------------------------------------------
