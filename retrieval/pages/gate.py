@@ -314,7 +314,7 @@ def _politely(send: Send) -> Send:
 
 
 def _upload_of(scope: Message) -> str:
-    query = parse_qs(scope["query_string"].decode("latin-1"))
+    query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
     return query.get("upload_id", [""])[0]
 
 
