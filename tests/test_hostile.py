@@ -365,6 +365,13 @@ def test_many_files_in_one_upload_are_refused_and_leave_nothing(
     assert sorted((served.home / "received").rglob("*.png")) == before
 
 
+def test_the_progress_of_no_upload_is_told_at_once(visitor: Visitor) -> None:
+    started = time.perf_counter()
+    answer = visitor.http.get("/gradio_api/upload_progress", params={"upload_id": ""})
+    assert (answer.status_code, answer.text.strip()) == (200, 'data: {"msg": "done"}')
+    assert time.perf_counter() - started < 2
+
+
 @pytest.mark.parametrize("name", ["x" * 65, "a b", "", "ä"], ids=["long", "space", "none", "sign"])
 def test_a_page_has_a_short_plain_name(visitor: Visitor, name: str) -> None:
     body = {"data": [], "fn_index": 0, "session_hash": name}
