@@ -13,21 +13,20 @@ An ordinary zip, stored unpacked since pictures pack no further:
 `retrieval.unbundling` opens it again.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.files import modified_of, replace_when_done
+from retrieval.files import modified_of, replace_when_done, sha256_of
 from retrieval.originals import open_original
 from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS
@@ -43,15 +42,6 @@ class Photos:
 
     packed: int = 0
     missing: int = 0
-
-
-@dataclass
-class _Put:
-    """What `_put_photos` has done."""
-
-    packed: int = 0
-    missing: int = 0
-    others: dict[str, dict[str, Any]] = field(default_factory=dict)  # what a line has more, by path
 
 
 def pack(collection: Collection, path: Path, photos: bool = False, problems: bool = True) -> Photos:
@@ -83,8 +73,10 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
                     "the file. Mend the collection with: python -m retrieval check --repair"
                 )
             bundle.writestr(f"thumbnails/{picture.sha256}.jpg", jpeg)
-        put = _put_photos(bundle, collection, pictures, problems) if photos else _Put()
-        lines = _picture_lines(collection, pictures, problems, put.others)
+        put, others = Photos(), dict[str, dict[str, Any]]()
+        if photos:
+            put, others = _put_photos(bundle, collection, pictures, problems)
+        lines = _picture_lines(collection, pictures, problems, others)
         bundle.writestr("pictures.jsonl", _lines(lines))
         manifest = {
             "format": MAGIC,
@@ -97,31 +89,36 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
             **collection.provenance(),
         }
         bundle.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1))
-    return Photos(put.packed, put.missing)
+    return put
 
 
 def _put_photos(
     bundle: zipfile.ZipFile, collection: Collection, pictures: list[PictureRecord], problems: bool
-) -> _Put:
-    """Put in the files as they are now, each content once."""
-    done, known, inside = _Put(), collection.files(), set()
+) -> tuple[Photos, dict[str, dict[str, Any]]]:
+    """Put in the files as they are now, each content once.
+
+    Returns how many, and what their lines in `pictures.jsonl` say more, by path.
+    """
+    packed = missing = 0
+    others: dict[str, dict[str, Any]] = {}
+    known, inside = collection.files(), set()
     unread = [_unread(path) for path, _ in collection.problems()] if problems else []
     for picture in (*pictures, *unread):
         source = open_original(collection, picture)
         if source is None:
-            done.missing += 1
+            missing += 1
             continue
         with source:
             status = os.fstat(source.fileno())
             unchanged = known.get(picture.path) == (status.st_size, modified_of(status))
             if unchanged and picture.sha256 in inside:
-                done.packed += 1
+                packed += 1
                 continue
             try:
                 # Before it is copied, since the name is the hash; then the system still has it.
-                sha256 = _sha256_of(source)
+                sha256 = sha256_of(source)
             except OSError:
-                done.missing += 1
+                missing += 1
                 continue
             if sha256 not in inside:
                 suffix = PurePosixPath(picture.path).suffix.lower()
@@ -132,19 +129,12 @@ def _put_photos(
                 with bundle.open(member, "w") as target:
                     shutil.copyfileobj(source, target, 2**20)
                 inside.add(sha256)
-        done.packed += 1
+        packed += 1
         if not picture.sha256 and not unchanged:
-            done.others[picture.path] = {"photo": sha256, "modified": PASSING}
+            others[picture.path] = {"photo": sha256, "modified": PASSING}
         elif sha256 != picture.sha256:
-            done.others[picture.path] = {"photo": sha256}
-    return done
-
-
-def _sha256_of(file: BinaryIO) -> str:
-    found = hashlib.sha256()
-    while chunk := file.read(2**20):
-        found.update(chunk)
-    return found.hexdigest()
+            others[picture.path] = {"photo": sha256}
+    return Photos(packed, missing), others
 
 
 def _unread(path: str) -> PictureRecord:

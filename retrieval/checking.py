@@ -22,7 +22,7 @@ from retrieval.outbox import FOLLOWING, Outbox
 from retrieval.records import PictureRecord
 from retrieval.schema import COLUMNS, DATABASE, ORIGINALS, THUMBNAILS
 from retrieval.store import Store, held_alone
-from retrieval.thumbnails import draw_thumbnails, is_there, photos_of
+from retrieval.thumbnails import draw_thumbnails, folder_of_photos, is_there
 from retrieval.writing import forget_contents
 
 
@@ -178,7 +178,7 @@ def _mend_contents(
 
     Pictures whose vectors are `lost` are forgotten, to be read again; thumbnails are drawn.
     """
-    store, root = collection.store, photos_of(collection)
+    store, root = collection.store, folder_of_photos(collection)
     again = {
         sha256
         for sha256 in lost

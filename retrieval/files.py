@@ -1,6 +1,7 @@
 """Files that are either written whole or not at all."""
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -49,4 +50,9 @@ def modified_of(status: os.stat_result) -> int:
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in pieces."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(file)
+
+
+def sha256_of(file: io.BufferedReader) -> str:
+    """Return the SHA-256 of what is left of an open file, read in pieces."""
+    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -340,12 +340,7 @@ def _check_heif(file: IO[bytes], max_pixels: int) -> None:
     at = 0
     while at + 8 <= length:
         file.seek(at)
-        head = file.read(16)
-        size, kind = struct.unpack_from(">I4s", head)
-        start = 8
-        if size == 1:
-            start, size = 16, struct.unpack_from(">Q", head, 8)[0]
-        size = size or length - at
+        kind, start, size = _box_head(file.read(16), length - at)
         if size < start:
             return
         if kind == b"meta":
@@ -420,15 +415,23 @@ def _overdone() -> PictureError:
     )
 
 
+def _box_head(head: bytes, rest: int) -> tuple[bytes, int, int]:
+    """Return a box's kind, where its content begins, and its size: of the `rest` where it is last.
+
+    ISO 14496-12, 4.2.
+    """
+    size, kind = struct.unpack_from(">I4s", head)
+    start = 8
+    if size == 1:
+        start, size = 16, struct.unpack_from(">Q", head, 8)[0]
+    return kind, start, size or rest
+
+
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kind and the content of each box."""
     at = 0
     while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        start = 8
-        if size == 1:
-            start, size = 16, struct.unpack_from(">Q", data, at + 8)[0]
-        size = size or len(data) - at
+        kind, start, size = _box_head(data[at : at + 16], len(data) - at)
         if size < start:
             return
         yield kind, data[at + start : at + size]

@@ -1,15 +1,15 @@
 """The original file of a picture, where it lies in its collection's folder."""
 
+import io
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 from retrieval.collection import Collection
 from retrieval.images import SUFFIXES
 from retrieval.records import PictureRecord
 
 
-def open_original(collection: Collection, picture: PictureRecord) -> BinaryIO | None:
+def open_original(collection: Collection, picture: PictureRecord) -> io.BufferedReader | None:
     """Open the file of a picture, if it is one and lies inside its collection's folder.
 
     A collection may come from somebody else, and say that its pictures lie anywhere.

@@ -33,7 +33,7 @@ def draw_thumbnails(collection: Collection, hashes: Group[str]) -> set[str]:
     for picture in collection.pictures():
         if picture.sha256 in hashes:
             copies.setdefault(picture.sha256, []).append(picture)
-    root, wanted = photos_of(collection), list(copies.values())
+    root, wanted = folder_of_photos(collection), list(copies.values())
     drawn: set[str] = set()
     with ThreadPoolExecutor(available_cpus(), thread_name_prefix="draw") as pool:
         for start in range(0, len(wanted), AT_ONCE):
@@ -46,7 +46,7 @@ def draw_thumbnails(collection: Collection, hashes: Group[str]) -> set[str]:
     return drawn
 
 
-def photos_of(collection: Collection) -> Path:
+def folder_of_photos(collection: Collection) -> Path:
     """Return the folder that the photos of a collection are in, if they are here."""
     return collection.root or collection.folder / ORIGINALS
 

@@ -62,8 +62,17 @@ class Workspace:
         self._builders = Builders()
         self.copies = Once(find_copies)
         self.library: Path | None = None
-        self.refused: dict[str, str] = {}  # why a collection cannot be searched, by its key
-        self.damaged: set[str] = set()  # those of them that can be mended
+        self._refusals: dict[str, LookalikeError] = {}  # of collections, by their keys
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why a collection of the library cannot be searched, by its key."""
+        return {key: str(error) for key, error in self._refusals.items()}
+
+    @property
+    def damaged(self) -> set[str]:
+        """Those of the refused ones that can be mended."""
+        return {key for key, error in self._refusals.items() if isinstance(error, DamagedError)}
 
     @property
     def model_path(self) -> Path:
@@ -103,8 +112,7 @@ class Workspace:
             if visitor:
                 self._visitors[key] = visitor
             self._searchers[key] = searcher
-            self.refused.pop(key, None)
-            self.damaged.discard(key)
+            self._refusals.pop(key, None)
         return key
 
     def open_library(self, library: Path) -> None:
@@ -123,9 +131,7 @@ class Workspace:
         try:
             self.serve(Collection(folder))
         except LookalikeError as error:
-            self.refused[folder.name] = str(error)
-            if isinstance(error, DamagedError):
-                self.damaged.add(folder.name)
+            self._refusals[folder.name] = error
 
     def mend(self, key: str) -> None:
         """Make a damaged collection anew of what can be read of it, and serve it.
@@ -134,11 +140,10 @@ class Workspace:
             LookalikeError: when it is not one of these, or cannot be mended.
         """
         folder = self._refused_folder(key)
-        self.damaged.discard(key)
         check_collection(folder, repair=True, embedder=lambda: self.embedder)
         self.open_folder(folder)
-        if key in self.refused:
-            raise LookalikeError(self.refused[key])
+        if key in self._refusals:
+            raise self._refusals[key]
 
     def keys(self, visitor: str = "") -> list[str]:
         """Return the keys of the collections that a visitor sees, the first served first."""
@@ -211,16 +216,15 @@ class Workspace:
             if searcher:
                 searcher.collection.close()
             visitor = self._visitors.pop(key, "")
-            why = self.refused.pop(key, "")
-            self.damaged.discard(key)
+            refusal = self._refusals.pop(key, None)
             try:
                 return discard(folder).name
             except LookalikeError:
                 # Windows moves no folder of which another program holds a file.
                 if searcher:
                     self.serve(Collection(folder), visitor)
-                else:
-                    self.refused[key] = why
+                elif refusal:
+                    self._refusals[key] = refusal
                 raise
 
     def undo(self, place: str) -> str:
@@ -361,7 +365,7 @@ class Workspace:
             searcher.collection.close()
 
     def _refused_folder(self, key: str) -> Path:
-        if self.library is None or key not in self.refused:
+        if self.library is None or key not in self._refusals:
             raise LookalikeError("That collection is not here any more. Reload the page.")
         return self.library / key
 

@@ -256,16 +256,23 @@ def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
     workspace.let_in(kept, ["cold/blue.png"])
 
 
+def ruined(workspace: Workspace, folder: Path) -> Workspace:
+    """Damage the collection in a folder, and return the workspace of the next start."""
+    workspace.stop()
+    (folder / DATABASE).write_bytes(b"noise" * 1_000)
+    model = workspace.model_path
+    following = Workspace(model, settings.pca_path(model), gpu=False)
+    following.open_library(folder.parent)
+    return following
+
+
 def test_a_damaged_collection_is_found_in_the_bin_with_its_photos_which_stay(
     workspace: Workspace, kept: str, collections: Path
 ) -> None:
     folder = originals(workspace, kept).parent
-    workspace.stop()
-    (folder / DATABASE).write_bytes(b"noise" * 1_000)
+    before, workspace = workspace, ruined(workspace, folder)
     with pytest.raises(LookalikeError):
-        workspace.searcher(kept).collection.count()
-    workspace = Workspace(workspace.model_path, settings.pca_path(workspace.model_path), gpu=False)
-    workspace.open_library(collections)
+        before.searcher(kept).collection.count()
     assert "Do not delete" in workspace.refused[kept]
     place = workspace.delete(kept)
     assert workspace.bin() == [(place, "kept")]
@@ -275,14 +282,9 @@ def test_a_damaged_collection_is_found_in_the_bin_with_its_photos_which_stay(
     assert len(list((folder / ORIGINALS).rglob("*.png"))) == 6
 
 
-def test_a_damaged_collection_is_mended_and_searched_again(
-    workspace: Workspace, kept: str, collections: Path
-) -> None:
+def test_a_damaged_collection_is_mended_and_searched_again(workspace: Workspace, kept: str) -> None:
     folder = originals(workspace, kept).parent
-    workspace.stop()
-    (folder / DATABASE).write_bytes(b"noise" * 1_000)
-    workspace = Workspace(workspace.model_path, settings.pca_path(workspace.model_path), gpu=False)
-    workspace.open_library(collections)
+    workspace = ruined(workspace, folder)
     assert workspace.damaged == {kept}
     workspace.mend(kept)
     assert (workspace.damaged, workspace.refused) == (set(), {})

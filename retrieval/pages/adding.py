@@ -12,6 +12,7 @@ from retrieval.indexing import Bounds
 from retrieval.library import ORIGINALS
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
+from retrieval.thumbnails import folder_of_photos
 from retrieval.unbundling import photos_of, unpack_bundle
 from retrieval.uploads import Taken, Uploads
 from retrieval.visitors import Version, Visitors
@@ -68,10 +69,10 @@ class Adding:
         bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
         originals = collection.folder / ORIGINALS
         if changes is not None:
-            self.workspace.build(key, collection.root or originals, bounds, lambda: changes)
+            self.workspace.build(key, folder_of_photos(collection), bounds, lambda: changes)
             return
         if collection.in_place:
-            self.workspace.build(key, collection.root or originals, bounds)
+            self.workspace.build(key, folder_of_photos(collection), bounds)
             return
 
         def only_added() -> Changes:
