@@ -27,6 +27,10 @@ class Targets:
     logits: Tensor  # (n, 1000), their log-probabilities averaged
     embeddings: tuple[Tensor, ...]  # (n, d) of each teacher
 
+    def half(self) -> "Targets":
+        """Return the same in 16 bits, to be kept."""
+        return Targets(self.logits.half(), tuple(each.half() for each in self.embeddings))
+
 
 def ask(teachers: Sequence[Teacher], pictures: Tensor) -> Targets:
     """Ask the teachers about RGB pictures from 0 to 255, `(n, 3, s, s)`."""

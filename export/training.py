@@ -48,6 +48,9 @@ class Recipe:
     low: float = 0.3  # the smallest share of a photo that is cropped
     mixup: float = 0.0  # share of the pictures that are mixed with another
     teacher_side: int = 224
+    # Different crops of each photo, after which they and what was said of them come again; 0 is
+    # never. Where the teachers take most of the time, the student sees twice as many that way.
+    views: int = 0
     half_life: float = 0.01  # of the average of the weights, as a share of the schedule
     half: bool = True  # bfloat16 where autocast allows it
     seed: int = 0
@@ -117,6 +120,7 @@ class Run:
         self._best = -1.0
         self._centres: tuple[Tensor, ...] = ()
         self._targets: Targets | None = None
+        self._said: dict[int, Targets] = {}  # by the teachers of each batch that comes again
         self._stopping = False
 
     @property
@@ -203,16 +207,27 @@ class Run:
     def _one_step(self, progress: float) -> Tensor:
         """Learn from one batch; return loss, KL and cosine distance, still on the device."""
         recipe, photos = self.recipe, self._in.photos
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
-        rows = rows_at(self.step, recipe.batch, len(photos), recipe.seed)
+        batch = self.step
+        if recipe.views:
+            batch %= max(recipe.views * len(photos) // recipe.batch, 1)
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + batch)
+        rows = rows_at(batch, recipe.batch, len(photos), recipe.seed)
         side = recipe.side_at(progress)
-        crops = photos.crop(rows, max(side, recipe.teacher_side), generator, recipe.low)
+        # What comes again has to be what it was, whatever the side has become.
+        sides = [each for each, _ in recipe.sides] if recipe.views else [side]
+        crops = photos.crop(rows, max(*sides, recipe.teacher_side), generator, recipe.low)
         if recipe.mixup:
             crops = _mix(crops, recipe.mixup, generator)
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.rate_at(progress)
+        targets = self._said.get(batch)
+        if targets is None:
+            targets = ask(self._in.teachers, resize(crops, recipe.teacher_side))
+            if recipe.views:
+                # In 16 bits at once, so that a run that was killed goes on to the same weights.
+                targets = self._said[batch] = targets.half()
         self._optimizer.zero_grad(set_to_none=True)
-        losses = self._losses(self.student.train(), crops, side)
+        losses = self._losses(self.student.train(), crops, side, targets)
         torch.autograd.backward(losses[0])
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), recipe.clip)
         self._optimizer.step()
@@ -220,20 +235,19 @@ class Run:
         self._follow(progress)
         return losses.detach()
 
-    def _losses(self, student: Student, crops: Tensor, side: int) -> Tensor:
+    def _losses(self, student: Student, crops: Tensor, side: int, targets: Targets) -> Tensor:
         """Return loss, KL and cosine distance `(3,)` of a student that sees `crops` at `side`."""
         recipe = self.recipe
-        targets = ask(self._in.teachers, resize(crops, recipe.teacher_side))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.half):
             logits, embeddings = student(resize(crops, side))
         kl = F.kl_div(
             (logits.float() / recipe.temperature).log_softmax(1),
-            (targets.logits / recipe.temperature).log_softmax(1),
+            (targets.logits.float() / recipe.temperature).log_softmax(1),
             reduction="batchmean",
             log_target=True,
         )
         distances = [
-            1 - F.cosine_similarity(ours.float(), theirs - centre).mean()
+            1 - F.cosine_similarity(ours.float(), theirs.float() - centre).mean()
             for ours, theirs, centre in zip(
                 embeddings, targets.embeddings, self._centres, strict=True
             )
@@ -317,7 +331,8 @@ class Run:
             begun = time.monotonic()
             larger = max(side, self.recipe.teacher_side)
             crops = self._in.photos.crop(rows, larger, generator, self.recipe.low)
-            losses = self._losses(student, crops, side)
+            targets = ask(self._in.teachers, resize(crops, self.recipe.teacher_side))
+            losses = self._losses(student, crops, side, targets)
             torch.autograd.backward(losses[0])
             float(losses[0].detach())
             if not small:

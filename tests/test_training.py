@@ -368,11 +368,15 @@ def test_a_short_run_lowers_the_losses(
     assert late[1] < 0.98 * early[1]
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(few: Any, tmp_path: Path) -> None:
-    unbroken = make_run(few, tmp_path / "unbroken", training.Budget(steps=6), mixup=0.5)
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
+    few: Any, tmp_path: Path, views: int
+) -> None:
+    options = {"mixup": 0.5, "views": views}
+    unbroken = make_run(few, tmp_path / "unbroken", training.Budget(steps=6), **options)
     unbroken.train()
 
-    first = make_run(few, tmp_path / "broken", training.Budget(steps=6, save_every=0), mixup=0.5)
+    first = make_run(few, tmp_path / "broken", training.Budget(steps=6, save_every=0), **options)
     one_step = first._one_step
 
     def stop_at_three(progress: float) -> Any:
@@ -383,7 +387,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(few: Any, tmp_path: 
     first._one_step = stop_at_three
     assert "Stopped after step 3" in first.train()
     lines: list[str] = []
-    again = make_run(few, tmp_path / "broken", training.Budget(steps=6), lines, mixup=0.5)
+    again = make_run(few, tmp_path / "broken", training.Budget(steps=6), lines, **options)
     again.train()
     assert "Going on after step 3" in lines[0]
     ours, theirs = state_of(again), state_of(unbroken)
@@ -394,6 +398,31 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(few: Any, tmp_path: 
         for name in ("unbroken", "broken")
     ]
     assert results[0] == results[1]
+
+
+def test_crops_that_come_again_are_shown_to_the_student_alone(few: Any, tmp_path: Path) -> None:
+    seen: dict[str, list[Any]] = {"student": [], "teacher": []}
+    run = make_run(few, tmp_path, training.Budget(steps=9), views=2, sides=((32, 0.0),))
+    losses, (teacher,) = run._losses, run._in.teachers
+
+    def see(student: Any, crops: Any, *rest: Any) -> Any:
+        seen["student"].append(crops)
+        return losses(student, crops, *rest)
+
+    def answer(pictures: Any) -> Any:
+        seen["teacher"].append(pictures)
+        return Colours()(pictures)
+
+    run._losses = see
+    run._in.teachers[0] = answer
+    for step in range(9):
+        run._centres = (torch.zeros(teachers.DIMENSIONS[teacher.name]),)
+        run._one_step(step / 9)
+    # Twelve photos, two crops of each, eight in a batch: three batches, and then they come again.
+    assert [len(seen["student"]), len(seen["teacher"])] == [9, 3]
+    for step in range(9):
+        assert torch.equal(seen["student"][step], seen["teacher"][step % 3])
+    assert not torch.equal(seen["student"][0], seen["student"][1])
 
 
 def test_a_checkpoint_of_other_options_or_damaged_is_a_sentence(few: Any, tmp_path: Path) -> None:
