@@ -140,11 +140,8 @@ def _export(arguments: argparse.Namespace) -> None:
     side = arguments.side
     if side % STRIDE or not STRIDE <= side <= 1024:
         raise LookalikeError(f"--side must be a multiple of {STRIDE} up to 1024, not {side}.")
-    if arguments.mirror_small and (side % (2 * STRIDE) or not 0 < arguments.mirror_small <= side):
-        raise LookalikeError(
-            f"--mirror-small takes up to {side} pixels, and a --side that is a multiple of "
-            f"{2 * STRIDE}."
-        )
+    if arguments.mirror_small and not 0 < arguments.mirror_small <= side:
+        raise LookalikeError(f"--mirror-small takes up to {side} pixels.")
     if arguments.layer != "pool5" and side != 224:
         raise LookalikeError(
             "Fully connected layers need --side 224. For other sides use --layer pool5."

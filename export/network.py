@@ -24,7 +24,7 @@ STRIDE = 32  # pixels of the picture to one place of the map
 class GeneralizedMean(nn.Module):
     """Pool a map `(n, c, h, w)` to `(n, c)` by the mean of powers (GeM).
 
-    (mean of x^p)^(1/p), with p = 3 between mean (1) and maximum (infinity) pooling: "Fine-tuning
+    (mean of x^p)^(1/p), with p = 2 between mean (1) and maximum (infinity) pooling: "Fine-tuning
     CNN Image Retrieval with No Human Annotation", Radenovic, Tolias and Chum, 2018.
     """
 

@@ -205,7 +205,7 @@ def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
     """Compare the pictures with those in Milvus, where the vectors are in one.
 
     Mended, it is told of all that it lacks, and of those there that are no pictures here; those
-    whose vectors are nowhere are forgotten.
+    whose vectors are nowhere are forgotten, to be read again, or kept where nobody could.
     """
     gallery = collection.gallery
     if not isinstance(gallery, MilvusGallery):
@@ -218,8 +218,9 @@ def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
             with collection.store.transaction() as database:
                 Outbox(collection.store).note(database, lacking.tolist())
             collection.deliver()
-        has = len(here) - len(lacking)
-        yield Finding(f"Milvus has the vectors of {has:,} of {len(here):,} pictures.", repair)
+        has, there = len(here) - len(lacking), gallery.ids()
+        mended = repair and set(collection.ids()) <= set(there.tolist())
+        yield Finding(f"Milvus has the vectors of {has:,} of {len(here):,} pictures.", mended)
     strangers = np.setdiff1d(there, here)
     if len(strangers):
         if repair:

@@ -100,11 +100,11 @@ class SelfTest:
         if not self._asked.labels or len(self.collection.labels) < needed:
             raise LookalikeError(
                 "There are too few pictures to evaluate. Name a folder with a subfolder for each "
-                "class."
+                "kind."
             )
         if len(set(self.collection.labels)) < 2:
             raise LookalikeError(
-                "All pictures have the same class. Put each class into a subfolder of its own."
+                "All pictures are of the same kind. Put each kind into a subfolder of its own."
             )
 
     @property
@@ -165,11 +165,11 @@ class SelfTest:
         protocol = {
             "model": self.model,
             "queries": queries,
-            "collection": f"{len(labels):,} pictures in {len(set(labels)):,} classes",
+            "collection": f"{len(labels):,} pictures in {len(set(labels)):,} kinds",
             "query itself": "left out of the ranking (leave one out)"
             if own
             else "not in the ranking",
-            "relevant": "same class (subfolder, or label in the CSV)",
+            "relevant": "same kind (subfolder, or label in the CSV)",
             "similarity": "cosine, exact; equal ones keep the collection's order",
             "mAP": "average precision over the whole ranking, mean over queries",
             "intervals": f"95 %, bootstrap over queries, {RESAMPLES:,} resamples",

@@ -60,8 +60,11 @@ def explain(embedder: Embedder, feature_map: Matrix, other: Matrix) -> Explanati
 def fold(places: Matrix) -> Matrix:
     """Lay the four corners `(h, w)` of a mirrored picture over each other: `(h / 2, w / 2)`.
 
+    Where the mirrors' lines run through places, these are halved first: `(h, w)` for odd sides.
     See `retrieval.images.Preprocessing.mirrored`.
     """
+    if len(places) % 2:
+        places = np.kron(places, np.full((2, 2), 0.25, np.float32))
     top, bottom = np.split(places, 2)
     left, right = np.split(top + bottom[::-1], 2, axis=1)
     folded: Matrix = left + right[:, ::-1]

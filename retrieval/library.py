@@ -1,6 +1,7 @@
 """The collections of this machine: one folder each, named so that one finds it again."""
 
 import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -153,7 +154,7 @@ def collection_for(
     Raises:
         LookalikeError: when there is no such folder, or a given name is used for another folder.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):  # also no when a network drive does not answer
         raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
     # Python's stand-ins for the bytes of a name that are no text.
     if re.search("[\udc80-\udcff]", str(root.resolve())):

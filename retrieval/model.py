@@ -23,7 +23,7 @@ PREFIX = "lookalike."
 
 # Generalised mean pooling (GeM), (mean of x^p)^(1/p): what "gem" in a card means. The floor keeps
 # the root's slope finite where a channel is silent.
-GEM_POWER = 3.0
+GEM_POWER = 2.0
 GEM_FLOOR = 1e-6
 
 PROVIDERS = {

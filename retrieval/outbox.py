@@ -7,6 +7,7 @@ telling something twice does no harm, since the server knows pictures by their i
 "transactional outbox" (Richardson, "Microservices Patterns", 2018, ch. 3).
 """
 
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from retrieval.schema import COLUMNS
 from retrieval.store import Store
 from retrieval.vectors import unpack
 from retrieval.writing import forget_contents
+
+log = logging.getLogger(__name__)
 
 BATCH = 500
 FOLLOWING, MOVING = "outbox", "moving"  # what has to reach a collection's gallery, and its next one
@@ -103,9 +106,24 @@ class Outbox:
                 )
                 if blank:
                     self._blank(database, [row[0] for row in rows])
-            # What is nowhere any more is forgotten, so that the next run reads its file again.
-            forget_contents(self._store, [row[6] for row in rows if row[0] not in found])
+            self._give_up([row[6] for row in rows if row[0] not in found])
             yield len(notes)
+
+    def _give_up(self, hashes: Sequence[str]) -> None:
+        """Forget contents whose vectors are nowhere any more, so that their files are read again.
+
+        Where the files are not here nothing could bring the pictures back, so they are kept, as
+        long as it takes: once the vectors are back where they were, the pictures are found again.
+        """
+        if not hashes:
+            return
+        if self._store.fact("root", "") or self._store.fact("url", ""):
+            forget_contents(self._store, hashes)
+            self._store.note({"unfinished": "1"})  # so that the page offers to read them
+            what = "Their photos are read again by the next index."
+        else:
+            what = "Their photos are not here, so they are kept, but not found by a search."
+        log.warning("The vectors of %d contents are nowhere any more. %s", len(hashes), what)
 
     def _rows(self, ids: Sequence[int]) -> list[tuple[Any, ...]]:
         """Return those of the pictures that are here: fields of `Described`, hash and vectors."""

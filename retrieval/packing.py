@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -18,11 +18,13 @@ from retrieval.originals import open_original
 from retrieval.search import Match
 from retrieval.tables import as_csv, harmless
 
-COLUMNS = ("rank", "similarity", "path", "label", "width", "height", "taken")
+COLUMNS = ("rank", "similarity", "path", "label", "width", "height", "taken", "copy of")
 
 
 def save_csv(matches: Sequence[Match], path: Path) -> None:
     """Write results as CSV, a row each, whole or not at all.
+
+    Below a result stand its copies, with its rank, and its path as what they are copies of.
 
     Raises:
         LookalikeError: when the file cannot be written.
@@ -30,14 +32,16 @@ def save_csv(matches: Sequence[Match], path: Path) -> None:
     rows = (
         (
             rank,
-            f"{match.similarity:.6f}",
-            harmless(match.picture.path),
-            harmless(match.picture.label),
-            match.picture.width,
-            match.picture.height,
-            harmless(match.picture.taken or ""),
+            f"{one.similarity:.6f}",
+            harmless(one.picture.path),
+            harmless(one.picture.label),
+            one.picture.width,
+            one.picture.height,
+            harmless(one.picture.taken or ""),
+            "" if one is match else harmless(match.picture.path),
         )
         for rank, match in enumerate(matches, start=1)
+        for one in (match, *match.copies)
     )
     with replace_when_done(path) as temporary:
         temporary.write_bytes(as_csv(COLUMNS, rows))
@@ -62,8 +66,9 @@ def save_zip(
     """Write the pictures of results as a ZIP, in their order, whole or not at all.
 
     Each is the original where it lies in its collection's folder, else the thumbnail. Names begin
-    with the rank, so no two are the same, and are safe on any disk. Pictures are copied in pieces
-    and not compressed again.
+    with the rank, so no two are the same, and are safe on any disk. The copies of a result lie in a
+    folder that begins with its rank, and come last: they are not to take the room of a result.
+    Pictures are copied in pieces and not compressed again.
 
     Args:
         collections: where the matches come from, by their keys.
@@ -75,12 +80,10 @@ def save_zip(
         LookalikeError: when the file cannot be written.
     """
     counts = {"originals": 0, "thumbnails": 0, "left out": 0}
-    digits = len(str(len(matches)))
     left = max_bytes
     with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for rank, match in enumerate(matches, start=1):
+        for name, match in _named(matches):
             picture, collection = match.picture, collections[match.key]
-            name = f"{rank:0{digits}} {_safe_name(picture.path)}"
             if originals and (file := open_original(collection, picture)):
                 with file:
                     status = os.fstat(file.fileno())
@@ -98,6 +101,18 @@ def save_zip(
             else:
                 counts["left out"] += 1
     return Packed(counts["originals"], counts["thumbnails"], counts["left out"])
+
+
+def _named(matches: Sequence[Match]) -> Iterator[tuple[str, Match]]:
+    """Yield each result with its name in a ZIP, and then the copies of all."""
+    digits = len(str(len(matches)))
+    for rank, match in enumerate(matches, start=1):
+        yield f"{rank:0{digits}} {_safe_name(match.picture.path)}", match
+    for rank, match in enumerate(matches, start=1):
+        places = len(str(len(match.copies)))
+        for number, copy in enumerate(match.copies, start=1):
+            name = _safe_name(copy.picture.path)
+            yield f"{rank:0{digits}} copies/{number:0{places}} {name}", copy
 
 
 def _add(archive: zipfile.ZipFile, name: str, file: BinaryIO, size: int, modified: float) -> None:

@@ -76,16 +76,16 @@ def _draw_classes(axes: Any, evaluation: Evaluation) -> None:
     axes.barh(places, means, color=TEAL, height=0.7, xerr=np.maximum(spread, 0), ecolor=QUIET)
     axes.set_yticks(places, [_plain(one.label) for one in reversed(worst)])
     axes.set_xlim(0, 100)
-    axes.set_title("P@10, class by class, %", loc="left", fontsize=10)
+    axes.set_title("P@10, kind by kind, %", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_confusion(axes: Any, evaluation: Evaluation) -> None:
     found = confusion(evaluation)
-    axes.set_title(f"Classes of the first {found.depth} results, %", loc="left", fontsize=10)
+    axes.set_title(f"Kinds of the first {found.depth} results, %", loc="left", fontsize=10)
     if len(found.labels) > MOST_CLASSES or found.asked != found.labels:
         axes.set_axis_off()
-        axes.text(0, 0.9, f"{len(found.labels):,} classes: see the CSV.", color=QUIET)
+        axes.text(0, 0.9, f"{len(found.labels):,} kinds: see the CSV.", color=QUIET)
         return
     axes.imshow(found.shares, cmap="GnBu", vmin=0, vmax=100)
     names = [_plain(label) for label in found.labels]
@@ -122,4 +122,4 @@ def _caption(evaluation: Evaluation) -> str:
 
 
 def _plain(label: str) -> str:
-    return label.replace("_", " ") or "(no class)"
+    return label.replace("_", " ") or "(no kind)"

@@ -28,6 +28,11 @@ from retrieval.reduction import Matrix, Reduction, load_pca
 from retrieval.search import Searcher
 
 BATCH = 8
+WHITENINGS = {
+    0.0: "Rare traits less (no whitening)",
+    0.5: "Rare traits more (whitening 0.5)",
+    1.0: "Rare traits most (whitening 1)",
+}
 EACH = 10  # pictures of a class that a sample has at least, where the class has as many
 
 
@@ -80,7 +85,7 @@ class Labels:
         """Return what the protocol has to say of pictures that take no part."""
         if not self.without:
             return {}
-        return {"left out": f"{self.without:,} without a class"}
+        return {"left out": f"{self.without:,} without a kind"}
 
 
 def read_labels(searcher: Searcher) -> Labels:
@@ -98,19 +103,19 @@ def read_labels(searcher: Searcher) -> Labels:
     classes = set(labels)
     if not classes:
         raise LookalikeError(
-            "The pictures of this collection have no classes, so there is nothing to test them by. "
-            "Put each kind of picture into a subfolder of its own (cats, dogs ...) and let the "
-            "collection look for changes."
+            "The pictures of this collection are not sorted into kinds, so nothing can be tested "
+            "by them. Put each kind of picture into a subfolder of its own (cats, dogs ...) and "
+            "let the collection look for changes."
         )
     if len(classes) == 1:
         raise LookalikeError(
-            f"All pictures have the same class, {labels[0]}, so every result would be right. "
-            "A test needs at least two classes, a subfolder for each."
+            f"All pictures are of the same kind, {labels[0]}, so every result would be right. "
+            "A test needs at least two kinds, a subfolder for each."
         )
     if len(classes) == len(labels):
         raise LookalikeError(
-            "Every class has a single picture, so no picture has another one to find. Give each "
-            "class at least two pictures; ten or more say something."
+            "Every kind has a single picture, so no picture has another one to find. Give each "
+            "kind at least two pictures; ten or more say something."
         )
     rows = [row_of[one.id] for one in pictures]
     return Labels(pictures, Labelled(held.vectors[rows], labels), len(known) - len(pictures))
@@ -178,7 +183,7 @@ def compare_settings(
         taken, known = Counter(one.label for one in pictures), set(labels.labelled.labels)
         notes["sample"] = (
             f"{len(pictures):,} of {len(labels.pictures):,} pictures: {len(taken):,} of "
-            f"{len(known):,} classes, at most {max(taken.values()):,} pictures of each"
+            f"{len(known):,} kinds, at most {max(taken.values()):,} pictures of each"
         )
     test = SelfTest(
         Labelled(embed(features[0], kept), tuple(one.label for one in pictures)),
@@ -256,20 +261,22 @@ def extract_parts(sources: Sequence[Path | bytes], extractor: FeatureExtractor) 
 def settings_for(embedder: Embedder, models: Sequence[Path]) -> Mapping[str, Setting]:
     """Return the settings that can be compared with an embedder's own, by what people call them.
 
+    Plain words come first, and those of the field, by which papers speak of it, in brackets.
+
     Args:
         models: files of other models.
     """
     found: dict[str, Setting] = {}
     reduction = embedder.reduction
     if reduction is not None:
-        found["without the PCA"] = Setting(pca=False)
+        found["Nothing left out (no PCA)"] = Setting(pca=False)
         for components in (256, 128, 64, 32):
             if components < reduction.dimension:
-                found[f"{components} components"] = Setting(components=components)
-        for whitening in (0.0, 0.5, 1.0):
+                name = f"Only {components} numbers (PCA)"
+                found[name] = Setting(components=components)
+        for whitening in WHITENINGS:
             if reduction.variance is not None and whitening != reduction.whitening:
-                name = f"whitening {whitening:g}" if whitening else "no whitening"
-                found[name] = Setting(whitening=whitening)
+                found[WHITENINGS[whitening]] = Setting(whitening=whitening)
     for model in models:
-        found[f"model {model.stem}"] = Setting(model=model)
+        found[f"Other network ({model.stem})"] = Setting(model=model)
     return found

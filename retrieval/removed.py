@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from retrieval.zips import free_name
+
 REMOVED = "removed"  # in a collection's folder, beside the originals
 STAMP = re.compile(r"\d{16,}-[0-9a-f]{6}")  # nanoseconds since 1970, and what tells two apart
 
@@ -44,7 +46,7 @@ def bring_back(folder: Path, root: Path, paths: Iterable[str]) -> tuple[list[str
         source = next((place / path for place in places if os.path.isfile(place / path)), None)
         try:
             if source is not None:
-                target = _free(root / path)
+                target = free_name(root / path, os.path.lexists)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)
             elif not os.path.exists(root / path):
@@ -89,12 +91,3 @@ def _places(folder: Path) -> list[Path]:
 
 def _stamp() -> str:
     return f"{time.time_ns()}-{secrets.token_hex(3)}"
-
-
-def _free(path: Path) -> Path:
-    """Return `path`, or one beside it with a number where there is a file already."""
-    free, number = path, 2
-    while os.path.lexists(free):
-        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
-        number += 1
-    return free

@@ -34,7 +34,7 @@ HINTS = {
     "hit@10": "at least one of 10 is right",
     "mAP": "how far up all right ones are",
 }
-RIGHT = "Right means: of the same class as the query."
+RIGHT = "Right means: of the same kind as the query."
 
 
 @dataclass(frozen=True)
@@ -174,17 +174,17 @@ def classes_section(classes: Sequence[ClassScores]) -> str:
     )
     head = "".join(f'<th scope="col">{metric}</th>' for metric in METRICS)
     table = (
-        '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Class</th>'
+        '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Kind</th>'
         f'<th scope="col">Queries</th><th scope="col" class="lk-wide">P@10</th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
-    return _section("Class by class", "The hardest first. " + _rest(len(ordered)), table)
+    return _section("Kind by kind", "The hardest first. " + _rest(len(ordered)), table)
 
 
 def confusion_section(found: Confusion) -> str:
     """Show which classes are taken for which: a matrix, or the largest mistakes of many classes."""
     lead = (
-        f"What the first {found.depth} results of each class's queries are, in percent. The "
+        f"What the first {found.depth} results of each kind's queries are, in percent. The "
         "diagonal is right."
     )
     if len(found.labels) > MOST_COLUMNS or found.asked != found.labels:
@@ -214,7 +214,7 @@ def worst_section(worst: Sequence[WorstQuery], show: Show) -> str:
     tiles = "".join(_tile(one, show(one.row)) for one in worst)
     return _section(
         "The hardest queries",
-        "The pictures whose own class is found worst. Often the label is to be doubted, or the "
+        "The pictures whose own kind is found worst. Often the label is to be doubted, or the "
         "picture shows two things.",
         f'<ol class="lk-worst">{tiles}</ol>',
     )
@@ -270,7 +270,7 @@ def _cell(share: float, right: bool) -> str:
 def _largest_lead(found: Confusion) -> str:
     return (
         f"The most frequent mistakes among the first {found.depth} results, in percent of the "
-        "results of that class's queries."
+        "results of that kind's queries."
     )
 
 
@@ -317,8 +317,8 @@ def _signed(points: float) -> str:
 
 
 def _rest(n: int) -> str:
-    return f"{n - MOST_ROWS:,} more classes are in the CSV." if n > MOST_ROWS else ""
+    return f"{n - MOST_ROWS:,} more kinds are in the CSV." if n > MOST_ROWS else ""
 
 
 def _name(label: str) -> str:
-    return label.replace("_", " ") or "(no class)"
+    return label.replace("_", " ") or "(no kind)"

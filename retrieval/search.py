@@ -36,7 +36,7 @@ class Match:
     similarity: float  # -1 to 1: a cosine, or the weighted mean of several
     key: str = ""  # of its collection, as its searcher was called
     confidence: Confidence = Confidence.NONE
-    copies: tuple[PictureRecord, ...] = ()  # near-duplicates that ranked below it
+    copies: "tuple[Match, ...]" = ()  # near-duplicates that ranked below it
 
 
 def percent(similarity: float) -> int:
@@ -161,18 +161,13 @@ class Searcher:
         matches = []
         for group in groups:
             # A picture may have been removed since the vectors were read.
-            here = [id_ for id_ in group if id_ in records]
+            here = [
+                Match(records[id_], similarity[id_], self.key, calibration.judge(similarity[id_]))
+                for id_ in group
+                if id_ in records
+            ]
             if here:
-                value = similarity[here[0]]
-                matches.append(
-                    Match(
-                        records[here[0]],
-                        value,
-                        self.key,
-                        calibration.judge(value),
-                        tuple(records[id_] for id_ in here[1:]),
-                    )
-                )
+                matches.append(replace(here[0], copies=tuple(here[1:])))
         return matches, ranking.method
 
     def _rank(self, query: Aspects, request: Request, k: int) -> Ranking:

@@ -77,6 +77,10 @@ SHARE_SECONDS = 120.0  # for downloading the tunnel's program and connecting, on
 # What a visitor may ask for in a minute. A click is one request, an upload two, and while a
 # collection is built the page asks once a second how far it is.
 VISITOR_REQUESTS = int(os.environ.get("LOOKALIKE_REQUESTS") or 180)
+# What all visitors of one network address may fetch in a minute of what is computed or packed for
+# each who asks: maps, lists of copies, packed collections. Small pictures lie ready, and do not
+# count.
+VISITOR_DOWNLOADS = max(1, VISITOR_REQUESTS // 3)
 # Uploads and downloads on their way: deleted after an hour, at a start, and the oldest of them as
 # soon as others need their room.
 TEMPORARY = (RECEIVED, DOWNLOADS)

@@ -20,6 +20,7 @@ from retrieval.uploads import TableBounds, Uploads
 from retrieval.workspace import Workspace
 
 SWEEP_SECONDS = 60
+IDLE_SECONDS = 20 * 60  # after which a collection gives way to another, when there is no place left
 TABLES = TableBounds(count=20, bytes=5 * 2**20)
 Version = tuple[int, int, int]  # of a file: its number on the disk, its bytes, and its time
 
@@ -34,6 +35,11 @@ class VisitorBounds:
     total: int  # collections of all visitors
     tables: TableBounds = TABLES  # of one collection
 
+    @property
+    def at_one_address(self) -> int:
+        """How many there may be from one network address, whose cookies may all be made up."""
+        return max(self.collections, self.total // 2)
+
 
 class Visitors:
     """Makes and deletes the private collections; safe to use from several threads."""
@@ -47,10 +53,16 @@ class Visitors:
         self._folder = folder
         self._lock = threading.Lock()
         self._ends: dict[str, float] = {}  # time.monotonic() when a collection is deleted
+        self._addresses: dict[str, str] = {}  # where a collection was made from
         self._stopping = threading.Event()
 
-    def create(self, visitor: str, name: str) -> str:
+    def create(self, visitor: str, name: str, address: str = "") -> str:
         """Make an empty private collection and return its key, which nobody else can guess.
+
+        Where there is no place left, the one that nobody has used for longest gives way.
+
+        Args:
+            address: the visitor's own in the network; "" where it is not known.
 
         Raises:
             LookalikeError: when this visitor, or all together, have as many as are allowed.
@@ -66,15 +78,12 @@ class Visitors:
                     f"You can keep {self.bounds.collections} collections here at a time. Delete "
                     "one, then make another."
                 )
-            if len(self._ends) >= self.bounds.total:
-                raise LookalikeError(
-                    "There are as many visitors' collections as fit on this computer. Try again "
-                    "in an hour, or run Lookalike on your own."
-                )
+            self._make_room(address)
             folder = self._folder / f"v-{secrets.token_hex(16)}"
             collection = Collection.create(folder, name, None, self._workspace.embedder)
             key = self._workspace.serve(collection, visitor)
             self._ends[key] = time.monotonic() + self.bounds.hours * 3600
+            self._addresses[key] = address
         return key
 
     def keys(self, visitor: str) -> list[str]:
@@ -130,6 +139,7 @@ class Visitors:
         """Delete a collection for good."""
         place = self._workspace.delete(key)
         self._ends.pop(key, None)
+        self._addresses.pop(key, None)
         shutil.rmtree(self._folder / TRASH / place, ignore_errors=True)
 
     def hours_left(self, key: str) -> float:
@@ -157,6 +167,32 @@ class Visitors:
         for key in list(self._ends):
             with suppress(LookalikeError):
                 self.delete(key)
+
+    def _make_room(self, address: str) -> None:
+        """See that there is a place for one more collection from an address."""
+        neighbours = [key for key, known in self._addresses.items() if address and known == address]
+        if len(neighbours) >= self.bounds.at_one_address:
+            others, which = neighbours, "collections from your network"
+        elif len(self._ends) >= self.bounds.total:
+            others, which = list(self._ends), "visitors' collections"
+        else:
+            return
+        idle = {key: self._idle_seconds(key) for key in others}
+        for key in sorted(others, key=idle.__getitem__, reverse=True):
+            if idle[key] < IDLE_SECONDS:
+                break
+            with suppress(LookalikeError):  # just deleted, or its files are held
+                self.delete(key)
+                return
+        raise LookalikeError(
+            f"There are as many {which} as fit on this computer. Try again in half an hour, or run "
+            "Lookalike on your own."
+        )
+
+    def _idle_seconds(self, key: str) -> float:
+        if self._uploads.is_sending(self._workspace.visitor(key)):
+            return 0.0
+        return self._workspace.idle_seconds(key)
 
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):

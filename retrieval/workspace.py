@@ -1,6 +1,7 @@
 """What one running app serves: a model, opened once, and the collections searched with it."""
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from functools import cached_property
@@ -59,6 +60,7 @@ class Workspace:
         self._lock = threading.RLock()
         self._searchers: dict[str, Searcher] = {}
         self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
+        self._asked: dict[str, float] = {}  # time.monotonic() when theirs was last asked for
         self._builders = Builders()
         self.copies = Once(find_copies)
         self.library: Path | None = None
@@ -111,6 +113,7 @@ class Workspace:
         with self._lock:
             if visitor:
                 self._visitors[key] = visitor
+                self._asked[key] = time.monotonic()
             self._searchers[key] = searcher
             self._refusals.pop(key, None)
         return key
@@ -158,7 +161,17 @@ class Workspace:
         searcher = self._searchers.get(key)
         if searcher is None or not self._is_seen(key, visitor):
             raise LookalikeError("That collection is not here any more. Reload the page.")
+        if key in self._visitors:
+            self._asked[key] = time.monotonic()
         return searcher
+
+    def idle_seconds(self, key: str) -> float:
+        """Return for how long a private collection was neither asked for nor built."""
+        state = self.building(key)
+        if state is not None and not state.finished:
+            return 0.0
+        last = max(self._asked.get(key, 0.0), state.ended if state else 0.0)
+        return time.monotonic() - last
 
     def is_private(self, key: str) -> bool:
         """Whether a collection is seen by one visitor only."""
@@ -216,6 +229,7 @@ class Workspace:
             if searcher:
                 searcher.collection.close()
             visitor = self._visitors.pop(key, "")
+            self._asked.pop(key, None)
             refusal = self._refusals.pop(key, None)
             try:
                 return discard(folder).name
@@ -347,6 +361,7 @@ class Workspace:
         collection = self._searchers[key].collection
 
         def work() -> Generator[Step, None, None]:
+            collection.deliver()  # what turns out to be lost is among the changes
             found = changes() if changes else find_changes(collection, root)
             yield from index_folder(collection, root, self.embedder, found, bounds=bounds)
             if afterwards:

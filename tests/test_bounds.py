@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from retrieval.collection import Collection
 from retrieval.pages import words
 from tests.bench_load import crowd, report_on
 from tests.made import encode, pattern, save_patterns
@@ -50,6 +51,27 @@ def test_who_asks_too_often_is_told_how_long_to_wait_and_others_go_on(
     assert calm.search(calm.send(data))["success"]
     hasty.close()
     calm.close()
+
+
+def test_who_fetches_too_much_of_what_is_computed_is_told_so_whatever_their_cookies_say(
+    served: tuple[Served, Path],
+) -> None:
+    address = served[0].address
+    key = served[1].name
+
+    def fetch(path: str) -> httpx.Response:
+        made_up = {"cookie": f"lookalike={secrets.token_hex(16)}"}
+        return httpx.get(f"{address.rstrip('/')}/{path}", headers=made_up)
+
+    for path in (f"bundles/{key}.lookalike", f"copies/{key}.csv", f"maps/{key}/{'0' * 32}.json"):
+        answers = (fetch(path) for _ in range(REQUESTS))
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert "a lot at once. Wait" in refused.json()["detail"]
+    # A page with hundreds of small pictures is never told so.
+    with Collection(served[0].home / "collections" / key) as collection:
+        sha256 = collection.pictures()[0].sha256
+    small = {fetch(f"thumbnails/{key}/{sha256}.jpg").status_code for _ in range(5 * REQUESTS)}
+    assert small == {200}
 
 
 def test_temporary_files_take_no_more_room_than_they_may_and_the_oldest_give_way(

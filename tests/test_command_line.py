@@ -132,7 +132,7 @@ def test_the_name_of_another_folders_collection_is_refused(
         (["search", "{tmp}/photos/0.png", "-k", "1000000"], "-k must be"),
         (["evaluate", "{tmp}/gone"], "There is no folder"),
         (["evaluate", "{tmp}/empty"], "There are no pictures"),
-        (["evaluate", "{tmp}/photos"], "in no subfolders, so they have no classes"),
+        (["evaluate", "{tmp}/photos"], "in no subfolders, so they have no kinds"),
         (["fit-pca", "{tmp}/empty"], "There are no pictures"),
         (["fit-pca", "{tmp}/photos", "--model", str(settings.BUNDLED_MODEL)], "--model FILE"),
         (["fit-pca", "{tmp}/photos", "--components", "0"], "--components must be at least 1"),

@@ -164,6 +164,7 @@ def test_pictures_without_classes_get_a_kind_sentence(browser: Browser, tmp_path
         expect(page.locator("#results .lk-tile")).to_have_count(3, timeout=60_000)
         open_tab(page)
         page.locator("#test-start").click()
-        expect(page.locator("#test-result")).to_contain_text("have no classes", timeout=30_000)
+        told = page.locator("#test-result")
+        expect(told).to_contain_text("not sorted into kinds", timeout=30_000)
         expect(page.locator("#test-status")).to_be_hidden()
         page.close()

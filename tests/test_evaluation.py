@@ -146,7 +146,7 @@ def test_the_classes_are_measured_apart_and_average_to_the_whole() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "sentence"),
-    [((), "too few"), (("a",), "too few"), (("a", "a", "a"), "same class.*subfolder")],
+    [((), "too few"), (("a",), "too few"), (("a", "a", "a"), "same kind.*subfolder")],
     ids=["nothing", "one picture", "one class"],
 )
 def test_what_cannot_be_compared_is_refused_with_the_cure(

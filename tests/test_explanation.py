@@ -96,3 +96,15 @@ def test_the_corners_of_a_mirrored_picture_are_laid_over_each_other() -> None:
     upper = np.hstack([corner, 10 * corner[:, ::-1]])
     whole = np.vstack([upper, 100 * upper[::-1]])
     assert np.array_equal(fold(whole), 1111 * corner)
+
+
+def test_mirrors_may_meet_in_the_middle_of_a_place() -> None:
+    places = np.zeros((5, 5), np.float32)
+    places[0, 0], places[2, 2], places[4, 1] = 4, 8, 12
+    folded = fold(places)
+    assert folded.shape == (5, 5)
+    assert folded.sum() == places.sum()
+    # The corner's first place is two cells wide, and of the middle one a quarter is in each corner.
+    assert folded[:2, :2].tolist() == [[1, 1], [1, 1]]
+    assert folded[4, 4] == 8
+    assert folded[:2, 2:4].tolist() == [[3, 3], [3, 3]]

@@ -2,16 +2,20 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from retrieval.building import Building
 from retrieval.indexing import Step
 from retrieval.pages import markup
-from tests.made import by_hue, encode, save_hues
+from retrieval.pages.asking import PLAIN, Asked
+from retrieval.pages.search_page import SearchPage
+from tests.made import by_hue, encode, pattern, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor
 
@@ -184,6 +188,42 @@ def test_an_upload_of_an_earlier_page_is_told_from_a_wrong_link(visitor: Visitor
     assert "about an uploaded picture, which is not kept" in sentence
 
 
+def copied(visitor: Visitor) -> tuple[str, str]:
+    """Make a collection of a picture, two copies and others; return its key and the results."""
+    before = keys(visitor)
+    dots = pattern("dots", 1)
+    files = {"Twins/b.png": dots, "Twins/old/c.png": dots, "Twins/a.png": dots.resize((80, 60))}
+    files |= {f"Twins/{seed}.png": pattern("checks", seed) for seed in range(3)}
+    visitor.add_pictures({name: encode(image, "PNG") for name, image in files.items()})
+    (key,) = keys(visitor) - before
+    visitor.finish(key)
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}"})
+    like = re.findall(r'data-id="(\d+)"[^>]*aria-label="2\.png', shown["results"])[0]
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:{like}"})
+    return key, shown["results"]
+
+
+def test_the_copies_in_a_result_are_shown_each_with_a_way_to_look_at_it(visitor: Visitor) -> None:
+    key, results = copied(visitor)
+    (id_,) = re.findall(
+        r'class="lk-copies" data-do="copies" data-key="\w+" data-id="(\d+)"', results
+    )
+    dialog = answer(visitor, visitor.event("copies"), {"key": key, "id": int(id_)})["why"]
+    assert re.findall("<h2>(.*?)</h2>", dialog) == ["3 copies"]
+    assert sorted(re.findall("<b>(.*?)</b>", dialog)) == ["a.png", "b.png", "c.png"]
+    assert re.findall("the very same file as (.*?)<", dialog) == ["b.png"]
+    assert "in old" in dialog
+    links = re.findall('<a href="(.*?)"', dialog)
+    assert [visitor.http.get(f"/{link}").status_code for link in links] == [200] * 3
+
+
+def test_a_badge_whose_result_is_gone_says_so(visitor: Visitor) -> None:
+    key, _ = copied(visitor)
+    name = visitor.event("copies")
+    (sentence,) = sentences(visitor.ask(name, visitor.filled(name), {"key": key, "id": 10**6}))
+    assert "not in the collection any more" in sentence
+
+
 def run_test(visitor: Visitor, key: str) -> dict[str, Any]:
     """Press the button that tests a collection, and return what the page then shows."""
     answer(visitor, "on_wait")
@@ -211,3 +251,50 @@ def test_a_class_that_looks_like_a_formula_is_none_in_the_table(visitor: Visitor
     (data,) = re.findall(r'data:text/csv[^"]*?base64,([^"]+)', links)
     table = base64.b64decode(data).decode("utf-8-sig")
     assert [line.split(",")[0] for line in table.splitlines()[1:3]] == ["'=1+1", "plain"]
+
+
+class Answers:
+    """Answers of a page while a collection is built; what comes in between is up to the test."""
+
+    def __init__(self, between: Callable[[], object]) -> None:
+        self._between = between
+
+    def held(self, choice: str, visitor: str) -> list[Any]:
+        return []
+
+    def building(self, held: list[Any]) -> None:
+        return None
+
+    def status(self, held: list[Any]) -> str:
+        return "status"
+
+    def examples(self, held: list[Any]) -> str:
+        return "examples"
+
+    def answer(self, asked: Asked, options: Any, visitor: str) -> tuple[str, str, Asked]:
+        self._between()
+        return "pictures", "truth", asked.numbered()
+
+
+def tick(asked: Asked, between: Callable[[], object] = lambda: None) -> tuple[Any, ...]:
+    """Return status, results, truth, query, examples and timer of one tick of the search page."""
+    page = object.__new__(SearchPage)
+    page.asked = "asked"  # type: ignore[assignment]
+    page.answers = Answers(between)  # type: ignore[assignment]
+    page.options = SimpleNamespace(read=lambda values: PLAIN, narrowing=[])  # type: ignore[assignment]
+    page._narrow = lambda *_: ()  # type: ignore[method-assign]
+    return page.on_tick({page.asked: asked}, gr.Request())
+
+
+def test_following_a_building_leaves_an_answer_alone_that_comes_meanwhile() -> None:
+    arrived = Asked(arrived=True).numbered()
+    assert tick(arrived)[1] == "pictures"
+
+    arrived = Asked(arrived=True).numbered()
+    other: list[Asked] = []
+    view = tick(arrived, lambda: other.append(arrived.numbered()))
+    assert view[0] == "status"
+    assert "pictures" not in view
+    # What began before that answer reached the page shows nothing either; what comes after does.
+    assert "pictures" not in tick(arrived)
+    assert tick(other[0])[1] == "pictures"

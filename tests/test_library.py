@@ -1,11 +1,13 @@
 """The library: which collection a folder of pictures belongs to."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
 from retrieval.library import collection_for, folder_of, folders_in, new_folder
 from tests.made import mean_colour
 
@@ -57,6 +59,20 @@ def test_another_name_or_model_is_another_collection(
     with collection_for(collections, years[0], None, mean_colour("1" * 64)) as collection:
         assert collection.folder not in (folder, folder_of(collections, "again"))
     assert len(folders_in(collections)) == 3
+
+
+def test_a_network_drive_that_does_not_answer_is_no_folder(
+    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stat(path: Path, **_: object) -> None:
+        raise OSError(errno.EHOSTDOWN, "Host is down")
+
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.stat", stat)
+        with pytest.raises(LookalikeError, match=r"There is no folder .*drive"):
+            collection_for(tmp_path / "library", drive, None, embedder)
 
 
 def test_what_lies_in_a_collection_itself_or_is_damaged_is_passed_over(

@@ -291,6 +291,25 @@ def test_a_packed_collection_is_opened_by_dropping_it(page: Page) -> None:
     expect(card(page, "My pictures")).not_to_have_count(0)
 
 
+def test_a_download_that_is_refused_or_lost_gets_a_sentence_on_the_page(
+    browser: Browser, owned: str
+) -> None:
+    page = open_library(browser, owned)  # unwatched: the browser notes the refusal as an error
+    garden = card(page, "Garden").first
+    press(garden, "Download")
+    link = garden.get_by_role("link", name="With the photos")
+    link.evaluate("(link) => { link.href = 'bundles/gone.lookalike' }")
+    link.click()
+    toast = page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("That collection is not here any more")
+    page.get_by_test_id("toast-close").click()
+    page.route("**/bundles/**", lambda route: route.abort("connectionrefused"))
+    garden.get_by_role("link", name="Without the photos").click()
+    expect(toast).to_contain_text("The download did not begin")
+    assert page.url.startswith(owned)
+    page.context.close()
+
+
 def test_what_is_dropped_while_something_is_sent_comes_after_it(page: Page) -> None:
     files = [
         {"name": f"{hue}.png", "mimeType": "image/png", "buffer": encode(by_hue(hue), "PNG")}

@@ -85,6 +85,33 @@ def test_search_results_filters_and_explanation(page: Page) -> None:
     look_around(page)
 
 
+def test_the_copies_in_a_result_are_opened_from_its_badge(page: Page) -> None:
+    page.locator(".lk-pick").first.click()
+    badge = page.locator(".lk-copies").first
+    expect(badge).to_have_text("2 copies")
+    badge.click()
+    dialog = page.get_by_role("dialog", name="2 copies")
+    expect(dialog.locator("li")).to_have_count(2)
+    expect(dialog).to_contain_text(RUN)
+    expect(dialog.locator("li").first).to_contain_text("the one in the results")
+    look_around(page)
+    with page.expect_popup() as opened:
+        dialog.get_by_role("link").last.click()
+    assert opened.value.evaluate("document.images[0].naturalWidth") in (80, 160)
+    opened.value.close()
+    page.go_back()
+    expect(dialog).to_have_count(0)
+    badge.press("Enter")  # the search is still there
+    expect(dialog.get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(badge).to_be_focused()
+    # What is asked about next is shown, too, and not taken for the same.
+    tile = page.locator(".lk-tile", has=page.locator(".lk-copies")).first
+    tile.hover()
+    tile.locator("[data-do=why]").click()
+    expect(page.get_by_role("dialog", name="Why this match?")).to_be_visible()
+
+
 def test_a_sentence_about_a_file_is_text_too(page: Page) -> None:
     page.set_input_files(
         "#query input[type=file]",

@@ -230,9 +230,31 @@ def test_a_check_finds_what_milvus_has_lost_and_an_index_reads_it_again(
         ]
         assert [f.repaired for f in check_collection(folder, repair=True)] == [True]
         assert collection.count() == (6, 0)
+        assert collection.unfinished  # the page offers to go on
         index(collection, embedder)
         assert collection.gallery.count() == collection.count()[0] == 7
         assert check_collection(folder) == []
+
+
+def test_a_picture_whose_vectors_are_lost_is_kept_where_no_photo_could_bring_it_back(
+    uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def of_milvus(repair: bool) -> list[tuple[str, bool]]:
+        found_ = check_collection(collection.folder, repair=repair)
+        return [(f.sentence, f.repaired) for f in found_ if "Milvus" in f.sentence]
+
+    with fill(tmp_path / "c", 20, uri) as collection:
+        gallery, lost = collection.gallery, collection.pictures()[3]
+        vectors = {a: gallery.fetch([lost.id], a)[0] for a in gallery.widths()}
+        gallery.remove([lost.id])
+        lacking = "Milvus has the vectors of 19 of 20 pictures."
+        assert of_milvus(repair=True) == [(lacking, False)]
+        assert "they are kept, but not found by a search" in caplog.text
+        assert collection.pictures([lost.id]) == [lost]
+        assert collection.thumbnail(lost.sha256)
+        facts = (lost.width, lost.height, lost.taken)
+        gallery.add([Described(lost.id, lost.path, lost.label, *facts, vectors)])
+        assert of_milvus(repair=False) == []
 
 
 def test_a_check_finds_and_deletes_what_belongs_to_no_picture(

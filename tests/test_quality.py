@@ -1,5 +1,6 @@
 """The self-test of a served collection, and other settings on its pictures."""
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -71,22 +72,22 @@ def test_of_too_many_pictures_some_of_each_class_are_asked_of_all(tmp_path: Path
     found = test.summarise(list(test.rank()))
     assert sorted(found.asked) == ["blue", "blue", "red", "red"]
     assert found.protocol["queries"] == "4 of 12 pictures of the collection"
-    assert found.protocol["collection"] == "12 pictures in 2 classes"
+    assert found.protocol["collection"] == "12 pictures in 2 kinds"
 
 
 def test_pictures_without_a_class_take_no_part_and_are_named(tmp_path: Path) -> None:
     labels, test = plan_test(served(tmp_path, {**HUES, "stray.png": 120}), 100)
     assert labels.without == 1
     found = test.summarise(list(test.rank()))
-    assert found.protocol["left out"] == "1 without a class"
-    assert found.protocol["collection"] == "12 pictures in 2 classes"
+    assert found.protocol["left out"] == "1 without a kind"
+    assert found.protocol["collection"] == "12 pictures in 2 kinds"
 
 
 @pytest.mark.parametrize(
     ("hues", "sentence"),
     [
-        ({"a.png": 0, "b.png": 90}, "have no classes"),
-        ({"red/a.png": 0, "red/b.png": 5}, "same class, red"),
+        ({"a.png": 0, "b.png": 90}, "not sorted into kinds"),
+        ({"red/a.png": 0, "red/b.png": 5}, "same kind, red"),
         ({"red/a.png": 0, "blue/b.png": 220}, "a single picture"),
     ],
     ids=["no labels", "one class", "one picture each"],
@@ -122,7 +123,7 @@ def test_where_the_originals_are_gone_the_thumbnails_serve_and_the_protocol_says
     (tmp_path / "served" / "pictures" / "red" / "3.png").unlink()
     _, found = run(with_pca, Setting(components=1))
     assert "thumbnails" in found.second.protocol["features"]
-    assert found.second.protocol["collection"] == "12 pictures in 2 classes"
+    assert found.second.protocol["collection"] == "12 pictures in 2 kinds"
     assert found.second.protocol["model"].endswith("PCA 1")
 
 
@@ -130,7 +131,7 @@ def test_a_comparison_is_bounded_and_says_of_how_many(with_pca: Searcher) -> Non
     steps, found = run(with_pca, Setting(whitening=1), most=6)
     assert steps[-1].total == 6
     assert found.second.protocol["sample"] == (
-        "6 of 12 pictures: 2 of 2 classes, at most 3 pictures of each"
+        "6 of 12 pictures: 2 of 2 kinds, at most 3 pictures of each"
     )
     assert found.first.asked.count("red") == 3
 
@@ -142,7 +143,7 @@ def test_of_many_small_classes_some_are_compared_whole(tiny_files: Path, tmp_pat
     assert set(Counter(found.first.asked).values()) == {3}
     assert found.first.overall["mAP"].mean > 50
     assert found.second.protocol["sample"] == (
-        "30 of 120 pictures: 10 of 40 classes, at most 3 pictures of each"
+        "30 of 120 pictures: 10 of 40 kinds, at most 3 pictures of each"
     )
     assert "without a relevant picture" not in found.second.protocol
 
@@ -203,15 +204,18 @@ def test_only_what_can_be_had_is_offered(with_pca: Searcher) -> None:
     reduction = with_pca.embedder.reduction
     assert reduction is not None
     offered = settings_for(with_pca.embedder, [Path("models/big.onnx")])
-    assert offered["without the PCA"] == Setting(pca=False)
-    assert offered["whitening 1"] == Setting(whitening=1)
-    assert offered["model big"] == Setting(model=Path("models/big.onnx"))
-    assert "64 components" not in offered
+    assert offered["Nothing left out (no PCA)"] == Setting(pca=False)
+    assert offered["Rare traits most (whitening 1)"] == Setting(whitening=1)
+    assert offered["Other network (big)"] == Setting(model=Path("models/big.onnx"))
+    # Nobody has to know the field's words: they are only ever in brackets.
+    assert not [name for name in offered if re.search("PCA|whiten|component", name.split("(")[0])]
+    shorter = "Only 64 numbers (PCA)"
+    assert shorter not in offered
     wide = replace(
         reduction,
         components=np.eye(100, 3, dtype=np.float32),
         scale=np.ones(100, np.float32),
         variance=np.ones(100, np.float32),
     )
-    assert "64 components" in settings_for(replace(with_pca.embedder, reduction=wide), [])
+    assert shorter in settings_for(replace(with_pca.embedder, reduction=wide), [])
     assert settings_for(mean_colour(), []) == {}

@@ -110,9 +110,17 @@ def test_few_classes_get_a_matrix_and_many_get_the_largest_mistakes() -> None:
     many = report.sections(measured(*(f"kind {i}" for i in range(40))), None)
     assert "lk-confusion" in few
     assert "lk-confusion" not in many
-    assert "10 more classes are in the CSV." in many
+    assert "10 more kinds are in the CSV." in many
     assert "The most frequent mistakes" in many
     Checked(many)
+
+
+@pytest.mark.parametrize("kinds", [3, 40])
+def test_a_report_says_kind_as_the_pages_do_and_never_class(kinds: int) -> None:
+    one, other = (measured(*(f"x{i}" for i in range(kinds)), seed=seed) for seed in (0, 1))
+    said = " ".join(Checked(report.document("Pets", one, show, [compare(one, other)])).text.split())
+    assert "Kind by kind" in said
+    assert not re.search(r"\bclass(es)?\b", said, re.IGNORECASE)
 
 
 def test_a_hard_query_is_a_button_only_where_it_can_be_clicked(evaluation: Evaluation) -> None:

@@ -196,6 +196,8 @@ def test_what_is_behind_a_burst_is_found(tmp_path: Path, frames: int) -> None:
 
         found = results(24)
         assert [len(match.copies) for match in found] == [frames - 1] + [0] * 23
+        nearness = [match.similarity for match in (found[0], *found[0].copies)]
+        assert nearness == sorted(nearness, reverse=True)
         assert [match.picture.path for match in found[1:]] == [
             f"{number:04}.png" for number in range(frames, frames + 23)
         ]

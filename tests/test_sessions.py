@@ -21,6 +21,7 @@ from retrieval.pages.sessions import (
     Send,
     VisitorCookie,
     is_of_this_computer,
+    own_address_of,
     visitor_of,
 )
 
@@ -64,6 +65,24 @@ def test_only_a_page_of_this_computer_is_the_owners(asked: Request, expected: bo
     assert is_of_this_computer(asked) is expected
     assert Access(None, public=False).is_owner(asked) is expected
     assert not Access(None, public=True).is_owner(asked)
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        ("9.8.7.6", "9.8.7.6"),
+        ("::ffff:9.8.7.6", "9.8.7.6"),
+        ("2a01:4f8:1:2:3:4:5:6", "2a01:4f8:1:2::/64"),
+        ("2a01:4f8:1:2::9", "2a01:4f8:1:2::/64"),
+        ("127.0.0.1", ""),
+        ("::1", ""),
+        ("10.16.3.9", ""),
+        ("172.17.0.1", ""),
+        ("testclient", ""),
+    ],
+)
+def test_an_address_that_many_may_share_is_nobodys_own(client: str, expected: str) -> None:
+    assert own_address_of(request(client)) == expected
 
 
 def test_the_password_lets_in_one_browser() -> None:

@@ -3,6 +3,7 @@ import io
 import os
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def test_a_table_has_a_row_for_each_result_in_order(indexed: Collection, tmp_pat
         "width": "40",
         "height": "30",
         "taken": "",
+        "copy of": "",
     }
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
 
@@ -96,6 +98,60 @@ def test_a_negative_similarity_stays_a_number(tmp_path: Path) -> None:
 def test_a_name_with_the_marks_of_csv_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     save_csv([match_named(name)], tmp_path / "results.csv")
     assert read_csv(tmp_path / "results.csv")[0]["path"] == name
+
+
+def with_copies(indexed: Collection) -> list[Match]:
+    """Two results, the first of them with three copies."""
+    first, second, *copies = matches_of(indexed)[:5]
+    return [replace(first, copies=tuple(copies)), second]
+
+
+def test_a_table_names_the_copies_of_a_result_below_it(indexed: Collection, tmp_path: Path) -> None:
+    save_csv(with_copies(indexed), tmp_path / "results.csv")
+    rows = read_csv(tmp_path / "results.csv")
+    told = [(row["rank"], row["path"], row["copy of"], row["similarity"][:3]) for row in rows]
+    assert told == [
+        ("1", "cold/azure.png", "", "0.9"),
+        ("1", "cold/cyan.png", "cold/azure.png", "0.7"),
+        ("1", "warm/orange.png", "cold/azure.png", "0.6"),
+        ("1", "warm/red.png", "cold/azure.png", "0.5"),
+        ("2", "cold/blue.png", "", "0.8"),
+    ]
+
+
+def test_a_result_that_a_spreadsheet_would_run_is_text_beside_its_copies_too(
+    tmp_path: Path,
+) -> None:
+    found = replace(match_named("=1+1.png"), copies=(match_named("b.png"),))
+    save_csv([found], tmp_path / "results.csv")
+    assert read_csv(tmp_path / "results.csv")[1]["copy of"] == "'=1+1.png"
+
+
+def test_a_zip_holds_the_copies_of_a_result_in_a_folder_of_its_rank(
+    indexed: Collection, wheel: Path, tmp_path: Path
+) -> None:
+    packed = save_zip(with_copies(indexed), {"": indexed}, tmp_path / "results.zip", 10**6)
+    assert packed == Packed(originals=5, thumbnails=0, left_out=0)
+    with zipfile.ZipFile(tmp_path / "results.zip") as archive:
+        assert archive.namelist() == [
+            "1 azure.png",
+            "2 blue.png",
+            "1 copies/1 cyan.png",
+            "1 copies/2 orange.png",
+            "1 copies/3 red.png",
+        ]
+        assert archive.read("1 copies/3 red.png") == (wheel / "warm/red.png").read_bytes()
+
+
+def test_copies_take_no_room_from_results_in_a_zip(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "copy.png"):
+        (tmp_path / name).write_bytes(bytes(1000))
+    first = replace(match_named("a.png"), copies=(match_named("copy.png"),))
+    found = [first, match_named("b.png")]
+    packed = save_zip(found, of(tmp_path), tmp_path / "results.zip", 2000)
+    assert packed == Packed(originals=2, thumbnails=0, left_out=1)
+    with zipfile.ZipFile(tmp_path / "results.zip") as archive:
+        assert archive.namelist() == ["1 a.png", "2 b.png"]
 
 
 def test_a_zip_holds_the_originals_in_order(

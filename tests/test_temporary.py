@@ -82,7 +82,9 @@ def test_what_is_saved_takes_the_place_of_what_nobody_came_for(
     matches = [Match(picture, 0.5) for picture in indexed.pictures()]
 
     def save(kind: str, originals: bool) -> Path:
-        return save_results(kind, [], matches, {"": indexed}, originals)
+        path, missing = save_results(kind, [], matches, {"": indexed}, originals)
+        assert missing == 0
+        return path
 
     # Thumbnails and tables are small, so there is room for them.
     assert save(words.SAVE_KINDS[0], originals=False).is_file()

@@ -3,15 +3,18 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
 from retrieval import settings
+from retrieval.changes import Changes
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.pages.adding import Adding
 from retrieval.uploads import UploadBounds, Uploads
-from retrieval.visitors import TABLES, VisitorBounds, Visitors
+from retrieval.visitors import IDLE_SECONDS, TABLES, VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 from tests.made import by_hue, encode
 
@@ -48,6 +51,62 @@ def test_there_are_only_so_many_of_one_and_of_all(workspace: Workspace, tmp_path
         visitors.create("she", "e")
     visitors.delete(keys[0])
     visitors.create("she", "e")
+
+
+def test_made_up_cookies_leave_half_of_the_places_to_other_addresses(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    visitors = make(workspace, tmp_path, VisitorBounds(1, 10, collections=1, total=4))
+    for cookie in ("a", "b"):
+        visitors.create(cookie, "greedy", "9.9.9.9")
+    with pytest.raises(LookalikeError, match=r"as many collections from your network as fit"):
+        visitors.create("c", "greedy", "9.9.9.9")
+    visitors.create("you", "yours", "8.8.8.8")
+    visitors.create("she", "hers")  # through a proxy: nobody knows from where
+    with pytest.raises(LookalikeError, match=r"as many visitors' collections as fit"):
+        visitors.create("he", "his")
+
+
+def test_when_no_place_is_left_what_nobody_uses_any_more_gives_way(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = Uploads(tmp_path / "uploads")
+    bounds = VisitorBounds(1, 10, collections=1, total=4)
+    visitors = Visitors(workspace, uploads, tmp_path / "visitors", bounds)
+    oldest, older, used, sent = (visitors.create(name, name) for name in ("a", "b", "me", "you"))
+    later = time.monotonic() + IDLE_SECONDS
+    monkeypatch.setattr("retrieval.workspace.time", SimpleNamespace(monotonic=lambda: later))
+    workspace.searcher(used, "me")  # as each look at the page does
+    uploads.begin("you", 1, 1, UploadBounds(1, 1, 1))
+    new = visitors.create("c", "c")
+    assert oldest not in workspace.keys("a")
+    assert not (tmp_path / "visitors" / oldest).exists()
+    newer = visitors.create("d", "d")
+    assert older not in workspace.keys("b")
+    with pytest.raises(LookalikeError, match=r"as many visitors' collections as fit"):
+        visitors.create("e", "e")
+    assert workspace.keys("me") + workspace.keys("you") == [used, sent]
+    assert workspace.keys("c") + workspace.keys("d") == [new, newer]
+
+
+def test_what_is_being_built_does_not_give_way(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.visitors.IDLE_SECONDS", 1e-9)
+    visitors = make(workspace, tmp_path, VisitorBounds(1, 10, collections=1, total=1))
+    key, go_on = visitors.create("me", "a"), Event()
+
+    def changes() -> Changes:
+        assert go_on.wait(20)
+        return Changes((), (), 0, ())
+
+    workspace.build(key, visitors.originals(key), Bounds(), changes)
+    with pytest.raises(LookalikeError, match=r"as many visitors' collections as fit"):
+        visitors.create("you", "b")
+    go_on.set()
+    wait(workspace, key)
+    visitors.create("you", "b")
+    assert workspace.keys("me") == []
 
 
 def test_without_cookies_nothing_can_be_kept_apart(workspace: Workspace, tmp_path: Path) -> None:

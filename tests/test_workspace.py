@@ -232,7 +232,7 @@ def test_photos_of_one_name_that_are_taken_out_do_not_replace_each_other(
     assert (photos / path).read_bytes() == second
     workspace.let_in(kept, [path])
     assert (photos / path).read_bytes() == second
-    assert (photos / "warm/red-2.png").read_bytes() == first
+    assert (photos / "warm/red (2).png").read_bytes() == first
 
 
 def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(

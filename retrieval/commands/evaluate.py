@@ -1,4 +1,4 @@
-"""The command `evaluate`: how well classes (subfolders) are found, and whether settings differ."""
+"""The command `evaluate`: how well kinds (subfolders) are found, and whether settings differ."""
 
 import argparse
 import csv
@@ -30,12 +30,12 @@ THUMBNAIL = 160  # pixels, in the report
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     """Describe the command."""
     parser = commands.add_parser(
-        "evaluate", parents=[common], help="measure how well classes (subfolders) are found"
+        "evaluate", parents=[common], help="measure how well kinds (subfolders) are found"
     )
     parser.add_argument(
         "folder",
         type=Path,
-        help="pictures in a subfolder for each class, or with a CSV that names it",
+        help="pictures in a subfolder for each kind, or with a CSV that names it",
     )
     offer_floats(parser)
     parser.add_argument(
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
         describe(extractor.card, reduction),
         notes={
             COMPUTED_BY: extractor.provider,
-            **({"left out": f"{without:,} without a class"} if without else {}),
+            **({"left out": f"{without:,} without a kind"} if without else {}),
         },
     )
     evaluation = test.summarise(list(test.rank()))
@@ -127,15 +127,15 @@ def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
     captions = read_captions(folder, unread.append, wanted={caption_key(name) for name in names})
     if unread:
         raise LookalikeError(
-            f"A table (CSV) in {unread[0]} cannot be read, so the classes are not known. Close it "
+            f"A table (CSV) in {unread[0]} cannot be read, so the kinds are not known. Close it "
             "in other programs, or check its permissions."
         )
     labels = [captioned(name, label_of(name), captions)[0] for name in names]
     rows = [row for row, label in enumerate(labels) if label]
     if not rows:
         raise LookalikeError(
-            f"The pictures of {folder} are in no subfolders, so they have no classes. Put each "
-            "class into a subfolder of its own, or name them in a CSV beside them: filename,label"
+            f"The pictures of {folder} are in no subfolders, so they have no kinds. Put each "
+            "kind into a subfolder of its own, or name them in a CSV beside them: filename,label"
         )
     return _Read(
         features[rows],

@@ -27,10 +27,17 @@ class Adding:
         self.uploads = uploads
         self.visitors = visitors
 
-    def make(self, name: str, visitor: str, owner: bool) -> str:
-        """Make a collection of an upload; return what there is to say of it."""
+    def make(self, name: str, visitor: str, owner: bool, address: str = "") -> str:
+        """Make a collection of an upload; return what there is to say of it.
+
+        Args:
+            address: the visitor's own in the network; "" where it is not known.
+        """
         title = self._free(self.uploads.title(name, visitor) or words.MY_PICTURES, visitor)
-        key = self.workspace.create(title) if owner else self.visitors.create(visitor, title)
+        if owner:
+            key = self.workspace.create(title)
+        else:
+            key = self.visitors.create(visitor, title, address)
         try:
             taken = self._take(name, key, visitor, strip=True)
         except LookalikeError:

@@ -47,7 +47,7 @@ class Answers:
         held = self.held(options.choice, visitor)
         address = write_address(asked, options)
         if not asked.parts:
-            return self._browse(held, options, address), self._truth(held), asked
+            return self._browse(held, options, address), self._truth(held), asked.numbered()
         found = self.find(held, asked, options, times)
         if found.matches:
             html = markup.results(found, asked, address, ranked=not options.order)
@@ -57,7 +57,7 @@ class Answers:
             html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
         else:
             html = markup.none_pass(address)
-        return html, self._truth(held, found), asked
+        return html, self._truth(held, found), asked.numbered()
 
     def find(
         self, held: list[Searcher], asked: Asked, options: Options, times: tuple[float, float]

@@ -1,8 +1,10 @@
-"""Why a result matches: what is known of it, and where the two pictures resemble each other."""
+"""Of one result: why it matches, where it resembles the query, and the copies folded into it."""
 
 import io
 import time
+from collections.abc import Set as AbstractSet
 from html import escape
+from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -14,7 +16,7 @@ from retrieval.images import is_mirrored, open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.pages import words
 from retrieval.pages.asking import Part
-from retrieval.pages.markup import name_of, thumbnail_address
+from retrieval.pages.markup import file_size, name_of, thumbnail_address
 from retrieval.pages.parts import Pixels
 from retrieval.reduction import Matrix
 from retrieval.report import data_uri
@@ -22,6 +24,7 @@ from retrieval.search import Match, percent
 
 SHOWN_SIDE = 480  # pixels
 OVERLAY_SIDE = 224
+COPIES_SHOWN = 60  # of a result: a film may have thousands
 # From cold to hot, transparent where a place adds nothing.
 WARM = np.array([[255, 190, 60], [235, 60, 40]], np.float32)
 
@@ -68,20 +71,70 @@ def why(
     )
     link = ""
     if openable:
-        address = f"originals/{match.key}/{picture.id}"
-        link = (
-            f'<p><a href="{escape(address)}" target="_blank" rel="noopener">'
-            f"{escape(words.OPEN_ORIGINAL)}</a></p>"
-        )
+        link = f"<p>{_link(_original(match), escape(words.OPEN_ORIGINAL))}</p>"
+    body = f'<div class="lk-pair">{figures}</div><p>{escape(note)}</p><dl>{rows}</dl>{link}'
+    return _dialog(words.WHY, body)
+
+
+def copies(match: Match, openable: AbstractSet[int]) -> str:
+    """Lay out a result and its copies, each with a link to look at it.
+
+    Args:
+        openable: of which pictures the own file is here and may be opened; of the others it is the
+            small picture.
+    """
+    every = (match, *match.copies)
+    same: dict[str, Match] = {}  # the first of each content
+    for one in every:
+        same.setdefault(one.picture.sha256, one)
+    tiles = "".join(
+        _copy(one, match, same[one.picture.sha256], one.picture.id in openable)
+        for one in every[:COPIES_SHOWN]
+    )
+    rest = ""
+    if len(every) > COPIES_SHOWN:
+        text = words.COPIES_REST.format(n=f"{len(every) - COPIES_SHOWN:,}")
+        rest = f"<p>{escape(text)}</p>"
+    title = words.COPIES.format(n=f"{len(every):,}")
+    body = f'<p>{escape(words.COPIES_NOTE)}</p><ol class="lk-twins">{tiles}</ol>{rest}'
+    return _dialog(title, body)
+
+
+def _copy(one: Match, first: Match, same: Match, openable: bool) -> str:
+    picture = one.picture
+    folder, name, other = str(PurePosixPath(picture.path).parent), name_of(picture), same.picture
+    other_name = other.path if name_of(other) == name else name_of(other)
+    facts = (
+        words.COPIES_FIRST if one is first else "",
+        words.COPIES_FOLDER.format(folder=folder) if folder != "." else "",
+        f"{picture.width:,} × {picture.height:,}",
+        file_size(picture.size),
+        picture.taken or "",
+        "" if same is one else words.COPIES_SAME_AS.format(name=other_name),
+    )
+    said = "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
+    small = thumbnail_address(one.key, picture)
+    inside = f'<img src="{escape(small)}" alt="" loading="lazy"><b>{escape(name)}</b>'
+    return f"<li>{_link(_original(one) if openable else small, inside)}<small>{said}</small></li>"
+
+
+def _original(match: Match) -> str:
+    return f"originals/{match.key}/{match.picture.id}"
+
+
+def _link(address: str, inside: str) -> str:
+    return f'<a href="{escape(address)}" target="_blank" rel="noopener">{inside}</a>'
+
+
+def _dialog(title: str, body: str) -> str:
     # The page closes it by taking it away, and Gradio shows only what differs from the time before.
     now = time.monotonic_ns()
     return (
         f'<div class="lk-why" data-at="{now}" role="dialog" aria-modal="true" '
-        f'aria-label="{escape(words.WHY)}">'
-        f'<div class="lk-card"><div class="lk-head"><h2>{escape(words.WHY)}</h2>'
+        f'aria-label="{escape(title)}">'
+        f'<div class="lk-card"><div class="lk-head"><h2>{escape(title)}</h2>'
         f'<button type="button" class="lk-back" data-close="1">{escape(words.CLOSE)}</button></div>'
-        f'<div class="lk-pair">{figures}</div><p>{escape(note)}</p><dl>{rows}</dl>{link}'
-        "</div></div>"
+        f"{body}</div></div>"
     )
 
 

@@ -123,7 +123,7 @@ def copies_route(workspace: Workspace) -> Route:
             key, visitor = request.path_params["key"], visitor_of(request)
             collection = workspace.searcher(key, visitor).collection
             # Whoever has the address has seen the list, so it is there, or quick to make.
-            task = workspace.copies.ask(collection, patience=60)
+            task = workspace.copies.ask(collection, patience=5)
             if task.result is None:
                 raise LookalikeError(task.problem or words.COPIES_LATER)
         except LookalikeError as error:
@@ -162,7 +162,7 @@ def show_groups(key: str, groups: Sequence[Group], start: int) -> str:
     pictures = f"{sum(map(len, groups)):,}"
     found = words.COPIES_FOUND_ONE if len(groups) == 1 else words.COPIES_FOUND
     said = found.format(pictures=pictures, groups=f"{len(groups):,}")
-    spare = words.COPIES_SPARE.format(size=_size(spare_bytes(tuple(groups))))
+    spare = words.COPIES_SPARE.format(size=markup.file_size(spare_bytes(tuple(groups))))
     return (
         f'<div class="lk-head"><h2>{escape(said)} <span>{escape(spare)}</span></h2>'
         f'<a class="lk-back" href="copies/{escape(key)}.csv" download>'
@@ -191,7 +191,7 @@ def _copy(key: str, copy: Copy, best: bool, with_folder: bool) -> str:
         words.COPIES_FOLDER.format(folder=folder) if with_folder and folder != "." else "",
         f"{picture.width:,} × {picture.height:,}",
         words.COPIES_MEGAPIXELS.format(n=_megapixels(copy)),
-        _size(picture.size),
+        markup.file_size(picture.size),
         copy.date,
     )
     mark = f'<span class="lk-keep">{escape(words.COPIES_KEEP)}</span>' if best else ""
@@ -226,12 +226,3 @@ def _turning(start: int, total: int) -> str:
 def _megapixels(copy: Copy) -> str:
     value = copy.picture.width * copy.picture.height / 1e6
     return f"{value:.1f}" if value >= 0.1 else f"{value:.2f}"
-
-
-def _size(size: int) -> str:
-    """Say a number of bytes as file managers do."""
-    if size < 1_000_000:
-        return f"{max(1, round(size / 1000)):,} KB"
-    if size < 1_000_000_000:
-        return f"{size / 1e6:,.1f} MB"
-    return f"{size / 1e9:,.1f} GB"

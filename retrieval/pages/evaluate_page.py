@@ -81,7 +81,13 @@ class EvaluatePage:
                 start = gr.Button(
                     words.TEST_START, variant="primary", interactive=False, elem_id="test-start"
                 )
-                setting = Choice([], label=words.COMPARE, visible=False, elem_id="test-setting")
+                setting = Choice(
+                    [],
+                    label=words.COMPARE,
+                    info=words.COMPARE_INFO,
+                    visible=False,
+                    elem_id="test-setting",
+                )
                 against = gr.Button(words.COMPARE_START, visible=False, elem_id="test-compare")
                 stop = gr.Button(words.TEST_STOP, visible=False, elem_id="test-stop")
             with gr.Column(elem_id="test-answer", min_width=320):

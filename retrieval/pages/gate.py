@@ -42,6 +42,7 @@ OPEN = re.compile(
     r"|upload|upload_progress|file=.+|queue/(join|data|status)|heartbeat/[^/]+|cancel|reset"
     r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
 )
+DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.json)")
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
 MAX_UNREAD = 100  # answers that a page has not fetched, each of up to some 100 KB
 
@@ -73,6 +74,7 @@ class Gate:
         self.unread = unread
         self.sessions = Sessions()
         self.pace = Pace(settings.VISITOR_REQUESTS)
+        self.downloads = Pace(settings.VISITOR_DOWNLOADS)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a sentence."""
@@ -95,7 +97,9 @@ class Gate:
                 await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
             else:
                 if scope["method"] == "POST" and path.rstrip("/") == "/uploads":
-                    self._keep_pace(scope, visitor_of_scope(scope))
+                    self._keep_pace(scope, visitor_of_scope(scope), self.pace)
+                elif DEAR.fullmatch(path):
+                    self._keep_pace(scope, "", self.downloads)
                 await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:
@@ -132,30 +136,35 @@ class Gate:
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        self._keep_pace(scope, visitor)
+        self._keep_pace(scope, visitor, self.pace)
         if name == "upload":
             if not await run_in_threadpool(has_room):
                 raise _RefusedError(words.NO_ROOM, 507)
             most = settings.MAX_UPLOAD_BYTES + settings.MAX_REQUEST_BYTES
             await self.app(scope, _uploaded(receive, most), self._naming(visitor, send))
         elif name.startswith("mcp"):
-            await self.app(
-                _from_elsewhere(scope), _bounded(receive, settings.MAX_REQUEST_BYTES), send
-            )
+            # All of it first: what is raised while it is read, its library answers in its own way.
+            body = await _body(receive, settings.MAX_REQUEST_BYTES)
+            await self.app(_from_elsewhere(scope), _replayed(body, receive), send)
         else:
             body = self._checked(await _body(receive, settings.MAX_REQUEST_BYTES), visitor)
             scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
             await self.app(scope, _replayed(body, receive), _politely(send))
 
-    def _keep_pace(self, scope: Message, visitor: str) -> None:
-        """Refuse a visitor who asks too often; the owner may ask as often as they like."""
+    def _keep_pace(self, scope: Message, visitor: str, pace: Pace) -> None:
+        """Refuse a visitor who asks too often; the owner may ask as often as they like.
+
+        Args:
+            visitor: "" where all of a network address count as one.
+        """
         request = Request(scope)
         if self.access.is_owner(request):
             return
         # Who has no cookie is known by the address: a program, or a browser that refuses them.
-        # Cookies can be made up, so what holds in any case is the bound of the queue.
+        # Cookies can be made up, so what holds in any case is the bound of the queue, and of what
+        # an address may fetch.
         address = request.client.host if request.client else ""
-        seconds = self.pace.seconds_to_wait(visitor or f"at {address}")
+        seconds = pace.seconds_to_wait(visitor or f"at {address}")
         if seconds:
             raise _RefusedError(words.TOO_OFTEN.format(time=duration(math.ceil(seconds))), 429)
 

@@ -274,6 +274,30 @@
     setTimeout(end, 60_000);
   };
 
+  // Downloads go through a frame that nobody sees. A file is saved by the browser, and the frame
+  // stays as it is; anything else is loaded into it, and is the reason why there is no file.
+  const FRAME = "lk-download";
+  const saving = (trigger) => {
+    const frame = document.querySelector(`iframe[name=${FRAME}]`) ?? document.createElement("iframe");
+    if (!frame.isConnected) {
+      frame.name = FRAME;
+      frame.hidden = true;
+      document.body.append(frame);
+    }
+    frame.onload = () => {
+      let told = "";
+      try {
+        const { body, location } = frame.contentDocument;
+        if (location.href === "about:blank") return;
+        told = (body.querySelector("pre") ?? body).textContent;
+        told = JSON.parse(told).error ?? told;
+      } catch {
+        // It is no JSON, or the browser's own page about a lost connection, which cannot be read.
+      }
+      trigger("select", { act: "refused", key: "", told });
+    };
+  };
+
   // Called by each of our two pieces of markup when it appears.
   window.lookalikeLibrary = (element, trigger) => {
     if (element.closest("#library-drop")) tell = trigger;
@@ -282,6 +306,7 @@
       new MutationObserver(sayNoMoreSent).observe(element, { childList: true, subtree: true });
     }
     element.addEventListener("click", (event) => {
+      if (event.target.closest(`a[target=${FRAME}]`)) saving(trigger);
       const button = event.target.closest("button[data-act]");
       if (!button) return;
       const { act, key, start } = button.dataset;

@@ -17,9 +17,11 @@ from retrieval.pages import words
 from retrieval.pages.markup import duration, progress_bar, thumbnail_address
 from retrieval.records import PictureRecord
 from retrieval.uploads import UploadBounds
+from retrieval.visitors import IDLE_SECONDS
 
 LISTED = 200  # names in one list
 PER_PAGE = 60
+DOWNLOAD_FRAME = "lk-download"  # by which `library.js` knows these links
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
     """Lay out the place where pictures are dropped; with `hours` it is a visitor's."""
     about = escape(bounds.as_sentence())
     if hours is not None:
-        about += " " + escape(words.ADD_VISITOR.format(hours=f"{hours:g}"))
+        about += " " + escape(
+            words.ADD_VISITOR.format(hours=f"{hours:g}", minutes=IDLE_SECONDS // 60)
+        )
     return (
         f'<h2 class="lk-title">{escape(words.ADD_TITLE)}</h2>'
         '<div class="lk-drop" id="add-pictures" data-words="'
@@ -165,12 +169,14 @@ def delete_for_good(key: str) -> str:
 def download(key: str, has_photos: bool) -> str:
     """Offer the collection as one file."""
     address = f"bundles/{escape(key)}.lookalike"
+    # The frame shows nothing: it takes what the server says where there is no file to be had.
+    into = f'target="{DOWNLOAD_FRAME}"'
     links = (
-        f'<a class="lk-button lk-main" href="{address}" download>{escape(words.DOWNLOAD_SMALL)}</a>'
+        f'<a class="lk-button lk-main" href="{address}" {into}>{escape(words.DOWNLOAD_SMALL)}</a>'
     )
     if has_photos:
         links += (
-            f'<a class="lk-button" href="{address}?photos=1" download>'
+            f'<a class="lk-button" href="{address}?photos=1" {into}>'
             f"{escape(words.DOWNLOAD_ALL)}</a>"
         )
     return _open_part(

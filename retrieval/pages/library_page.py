@@ -1,5 +1,6 @@
 """The tab "My pictures": collections made, watched, changed, packed and deleted from the page."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from retrieval.pages import library_markup as markup
 from retrieval.pages import words
 from retrieval.pages.adding import Adding
 from retrieval.pages.elements import make_place, warn
-from retrieval.pages.sessions import Access, visitor_of
+from retrieval.pages.sessions import Access, own_address_of, visitor_of
 from retrieval.uploads import UploadBounds, Uploads
 from retrieval.visitors import Visitors
 from retrieval.workspace import Workspace
@@ -159,6 +160,8 @@ class LibraryPage:
                 opened = self._undo(key, request)
             elif act == "mend":
                 opened = self._mend(key, request)
+            elif act == "refused":  # a download, with what the server said to it
+                raise LookalikeError(str(event.told or words.DOWNLOAD_LOST)[:500])
             elif act in acts:
                 if not self.workspace.may_edit(
                     key, visitor_of(request), self.access.is_owner(request)
@@ -188,7 +191,7 @@ class LibraryPage:
                     raise LookalikeError(words.NOT_YOURS)
                 told += self.adding.add(name, key, visitor)
             elif self.uploads.holds(name, visitor) or not bundles:
-                told += self.adding.make(name, visitor, owner)
+                told += self.adding.make(name, visitor, owner, own_address_of(request))
             opened = Opened(notice=told)
         except LookalikeError as error:
             warn(error)
@@ -205,7 +208,7 @@ class LibraryPage:
             if not folder.strip():
                 raise LookalikeError(words.FOLDER_NONE)
             root = Path(folder.strip().strip("\"'")).expanduser()
-            if not root.is_dir():
+            if not os.path.isdir(root):  # also no when a network drive does not answer
                 raise LookalikeError(
                     f"There is no folder {folder.strip()[:200]}. Copy its path from the file "
                     "manager, and try again."

@@ -263,8 +263,12 @@ def _result(match: Match) -> str:
     )
     copies = ""
     if match.copies:
-        text = words.COPIES.format(n=len(match.copies) + 1)
-        copies = f'<span class="lk-copies">{escape(text)}</span>'
+        text = words.COPIES.format(n=f"{len(match.copies) + 1:,}")
+        copies = (
+            f'<button type="button" class="lk-copies" {_doing("copies", match.key, picture)} '
+            f'aria-label="{escape(words.COPIES_OPEN.format(copies=text, name=name))}">'
+            f"{escape(text)}</button>"
+        )
     return _tile(match.key, picture, score, spoken, actions, copies)
 
 
@@ -284,7 +288,7 @@ def _tile(
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy" '
         f'width="{picture.width}" height="{picture.height}">'
         f'<span class="lk-more" aria-hidden="true">{escape(words.MORE_LIKE_THIS)}</span>'
-        f"{copies}</button>{actions}"
+        f"</button>{copies}{actions}"
         f'<div class="lk-caption">{score}<span class="lk-line">{label}'
         f'<span class="lk-name" title="{escape(picture.path)}">{escape(name_of(picture))}</span>'
         f'<span class="lk-size">{picture.width} × {picture.height}</span>'
@@ -304,6 +308,15 @@ def _spoken(picture: PictureRecord) -> str:
 def pretty(label: str) -> str:
     """Return a label as people write it: names of folders often have no spaces."""
     return label.replace("_", " ").replace("-", " ")
+
+
+def file_size(size: int) -> str:
+    """Say a number of bytes as file managers do."""
+    if size < 1_000_000:
+        return f"{max(1, round(size / 1000)):,} KB"
+    if size < 1_000_000_000:
+        return f"{size / 1e6:,.1f} MB"
+    return f"{size / 1e9:,.1f} GB"
 
 
 def _small(jpeg: bytes) -> str:

@@ -27,8 +27,11 @@ def save_results(
     matches: Sequence[Match],
     collections: dict[str, Collection],
     originals: bool,
-) -> Path:
-    """Write results as one of `words.SAVE_KINDS`; return the file, in a folder of its own.
+) -> tuple[Path, int]:
+    """Write results as one of `words.SAVE_KINDS`.
+
+    Returns:
+        The file, in a folder of its own, and how many pictures are missing in it.
 
     Args:
         queries: the pictures that were searched with, as JPEGs.
@@ -40,7 +43,7 @@ def save_results(
     if not matches:
         raise LookalikeError(words.NOTHING_TO_SAVE)
     name = NAMES[words.SAVE_KINDS.index(kind)]
-    # Only photos can fill so large a ZIP; a table, a sheet or 200 thumbnails is like an upload.
+    # Only photos can fill so large a ZIP; a table, a sheet or thumbnails are like an upload.
     large = originals and name.endswith(".zip")
     needed = settings.MAX_SAVED_BYTES if large else settings.MAX_UPLOAD_BYTES
     most = settings.TEMPORARY_BYTES - needed
@@ -52,12 +55,12 @@ def save_results(
     except OSError as error:
         raise explain_os_error(error, name) from error
     if path.suffix == ".zip":
-        save_zip(matches, collections, path, settings.MAX_SAVED_BYTES, originals)
-    elif path.suffix == ".csv":
+        return path, save_zip(matches, collections, path, needed, originals).left_out
+    if path.suffix == ".csv":
         save_csv(matches, path)
     else:
         images: list[Image.Image] = [open_picture(jpeg).image for jpeg in queries]
         names = ", ".join(sorted({collection.name for collection in collections.values()}))
         notes = [names, date.today().isoformat()]
         save_contact_sheet(images, matches, collections, path, words.SHEET_TITLE, notes)
-    return path
+    return path, 0

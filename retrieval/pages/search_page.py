@@ -30,7 +30,7 @@ from retrieval.pages.query_image import QueryImage
 from retrieval.pages.saving import save_results
 from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import Access, visitor_of
-from retrieval.search import Match, Searcher
+from retrieval.search import GONE, Match, Searcher
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
@@ -42,6 +42,7 @@ window.lookalike = (what, data) => {
   if (what === 'more') trigger('more', data);
   if (what === 'less') trigger('less', data);
   if (what === 'why') trigger('why', data);
+  if (what === 'copies') trigger('copies', data);
   if (what === 'remove') trigger('remove', data);
   if (what === 'back') trigger('back', data);
   if (what === 'crop') trigger('crop', data);
@@ -189,6 +190,7 @@ class SearchPage:
             trigger_mode="multiple",
             **quiet,
         )
+        bridge.copies(self.on_copies, inputs, self.why, trigger_mode="multiple", **quiet)
         for changed in self.options.events:
             changed(self._asking(lambda asked, *_: asked, checked=True), inputs, answer, **latest)
 
@@ -243,9 +245,16 @@ class SearchPage:
         # Once, when all are there: a list that somebody has just opened is let be.
         nothing = (gr.skip(),) * len(self.options.narrowing)
         narrowed = nothing if going_on else self._narrow(options, request)
-        if asked.parts or settled:
-            return self.answers.status(held), *(gr.skip(),) * 4, self._timer(held), *narrowed
-        return (*self._view(asked, options, request), *narrowed)
+        status = (self.answers.status(held), *(gr.skip(),) * 4, self._timer(held))
+        # Another answer may be given meanwhile, or on its way to the page: it is to stay there.
+        if asked.parts or settled or not asked.is_latest:
+            return (*status, *narrowed)
+        view = self._view(asked, options, request)
+        own: Asked = view[3]
+        if own.is_latest and own.number == asked.number + 1:
+            return (*view, *narrowed)
+        own.withdraw()
+        return (*status, *narrowed)
 
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for an uploaded picture, and return what the upload is to show."""
@@ -289,7 +298,7 @@ class SearchPage:
                 raise LookalikeError(words.NOTHING_TO_SAVE)
             found = self.answers.find(held, asked, options, (0.0, 0.0))
             wanted = [part for part in asked.parts if part.wanted]
-            path = save_results(
+            path, missing = save_results(
                 values[self.kind],
                 [self.parts.jpeg(part, visitor) for part in wanted],
                 found.matches,
@@ -298,6 +307,8 @@ class SearchPage:
             )
         except LookalikeError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error
+        if missing:
+            gr.Info(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
         return f"files/{self.handover.offer(path, visitor)}"
 
     def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
@@ -317,14 +328,37 @@ class SearchPage:
             warn(error)
             return gr.skip()
         match = Match(record, 0.0, placed[0])
-        openable = self.access.is_owner(request) and not self.access.is_public
-        if openable:
-            collection = self.workspace.searcher(placed[0], visitor).collection
-            file = open_original(collection, record)
-            openable = file is not None
-            if file is not None:
-                file.close()
+        openable = self._may_open(match, request)
         return details.why(self.workspace.embedder, part, pixels, jpeg, match, openable)
+
+    def on_copies(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
+        """Show the pictures that are folded into one result."""
+        asked, options = values[self.asked], self.options.read(values)
+        placed, visitor = (str(event.key), int(event.id)), visitor_of(request)
+        try:
+            if not asked.parts:
+                raise LookalikeError(words.FORGOTTEN)
+            held = self.answers.held(options.choice, visitor)
+            matches = self.answers.find(held, asked, options, (0.0, 0.0)).matches
+            match = next((one for one in matches if (one.key, one.picture.id) == placed), None)
+            if match is None:
+                raise LookalikeError(GONE)
+        except LookalikeError as error:
+            warn(error)
+            return gr.skip()
+        shown = (match, *match.copies)[: details.COPIES_SHOWN]
+        openable = {one.picture.id for one in shown if self._may_open(one, request)}
+        return details.copies(match, openable)
+
+    def _may_open(self, match: Match, request: gr.Request) -> bool:
+        """Whether a result's own file is here, and is for whoever asks."""
+        if self.access.is_public or not self.access.is_owner(request):
+            return False
+        searcher = self.workspace.searcher(match.key, visitor_of(request))
+        file = open_original(searcher.collection, match.picture)
+        if file is not None:
+            file.close()
+        return file is not None
 
     # What changes the query. Each takes the present one, and returns the next.
 

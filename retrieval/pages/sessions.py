@@ -1,6 +1,7 @@
 """Who is asking: a visitor, told apart by a cookie, or the owner of the app."""
 
 import hmac
+import ipaddress
 import math
 import re
 import secrets
@@ -66,6 +67,25 @@ def visitor_of(request: Any) -> str:
 def visitor_of_scope(scope: Message) -> str:
     """Return the name of the browser that sent a request, before anything has read it."""
     return _cookie(_header(scope, b"cookie"), COOKIES[_is_secure(scope)])
+
+
+def own_address_of(request: Any) -> str:
+    """Return the network address that a request comes from; "" where others may well share it.
+
+    Tunnels, proxies and containers that do not say whom they speak for have addresses that lead
+    nowhere else. Of a long one the first half counts: whoever has one has all that begin so.
+    """
+    inner = request.request if isinstance(request, gr.Request) else request
+    try:
+        address = ipaddress.ip_address(inner.client.host if inner and inner.client else "")
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            half = ipaddress.ip_network((int(address) >> 64 << 64, 64))
+            return str(half) if address.is_global else ""
+        address = address.ipv4_mapped
+    return str(address) if address.is_global else ""
 
 
 class Access:

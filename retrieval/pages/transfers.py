@@ -111,7 +111,7 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
             pack(collection, path, photos=request.query_params.get("photos") == "1")
         except LookalikeError as error:
             folder.cleanup()
-            return Response(str(error), 403)
+            return Response(str(error), 403, media_type="text/plain")
         return FileResponse(
             path,
             media_type="application/octet-stream",

@@ -46,6 +46,10 @@ SAVE = "Save these results"
 SAVE_KINDS = ("Pictures (ZIP)", "Table (CSV)", "Sheet (PNG)", "Sheet to print (PDF)")
 SHEET_TITLE = "Pictures that look alike"
 SAVE_BUTTON = "Save"
+SAVED_WITHOUT = (
+    "Not in the file: {pictures}, for which there was no room, or which are not there any more. "
+    "The table (CSV) names all of them."
+)
 NOTHING_TO_SAVE = "There are no results to save yet. Search for something first."
 CROP_HINT = "Drag to search for a part"
 CROP_START = "Search for a part"
@@ -70,6 +74,13 @@ ADD_LESS = "Less like this one"
 WHY = "Why this match?"
 CLOSE = "Close"
 COPIES = "{n} copies"
+COPIES_OPEN = "{copies} of {name}. Show them"
+COPIES_NOTE = (
+    "So much alike that they are one result. Press a picture to open it in a tab of its own."
+)
+COPIES_SAME_AS = "the very same file as {name}"
+COPIES_FIRST = "the one in the results"
+COPIES_REST = "And {n} more. The table (CSV) under “Save these results” names all of them."
 CHIPS = "What you are looking for"
 CHIP_UNLIKE = "not {name}"
 CHIP_REMOVE = "Take {name} away"
@@ -175,6 +186,10 @@ STILL_BUILDING_WHAT = "the collection was still being read; what was ready took 
 TEST_PROGRESS = "Progress of the test"
 TEST_TITLE = "How good is it on {name}?"
 COMPARE = "Compare with"
+COMPARE_INFO = (
+    "A picture can be described in other ways: by more numbers or fewer, with rare traits counting "
+    "more or less, or by another network. Both ways are tested on the same pictures."
+)
 COMPARE_START = "Compare"
 COMPARING = "{done} of {total} pictures seen by the network{left}"
 NO_SETTING = "Choose a setting to compare with."
@@ -196,7 +211,8 @@ ADD_LABELS = (
 ADD_TO = "To add to a collection, drop on its card."
 ADD_VISITOR = (
     "Only you see them, in this browser. Small copies are kept for {hours} hours, then everything "
-    "is deleted; the photos themselves are deleted as soon as they have been read."
+    "is deleted; sooner when others need the room and you have not looked for {minutes} minutes. "
+    "The photos themselves are deleted as soon as they have been read."
 )
 ADD_CLOSED = "Your browser refuses cookies, so pictures of your own cannot be kept here."
 FOLDER_LABEL = "Or name a folder on this computer"
@@ -287,6 +303,7 @@ DOWNLOAD_HINT = (
     "One file. Drop it on this page on another computer to open it there. With the photos it may "
     "take a minute or more until the download begins."
 )
+DOWNLOAD_LOST = "The download did not begin. Check the connection, then try again."
 TAKEN_NONE = "There was no picture in it that can be read."
 TAKEN_SKIPPED = "Left out ({n}):"
 TAKEN_OTHERS = "Files that are no pictures: {n}."
@@ -407,7 +424,7 @@ They can
     and see their pictures in small, with names, labels and captions;
   - save what they find, in small;
   - keep {collections} collections of their own with {pictures} pictures in all, which only they
-    see, and which are deleted after {hours} hours.
+    see, and which are deleted after {hours} hours, or sooner when others need the room.
 They can't
   - change your collections, or get the photos themselves or their places on this computer;
   - see the pictures that others ask with or keep{fetch}.

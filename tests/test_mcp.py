@@ -1,0 +1,141 @@
+"""What assistants do with the app's tool, over plain HTTP as their clients send it (MCP)."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from retrieval.pages import words
+from tests.made import by_hue, encode, need, save_hues
+from tests.serving import Served, serving
+from tests.visitor import Visitor
+
+need("mcp", 'pip install "gradio[mcp]"')
+
+PICTURE = encode(by_hue(200), "PNG")
+
+
+@pytest.fixture(scope="module")
+def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A public app with six pictures."""
+    pictures = save_hues(
+        tmp_path_factory.mktemp("colours"), {f"kind/{hue}.png": hue for hue in range(0, 360, 60)}
+    )
+    home = tmp_path_factory.mktemp("home")
+    with serving(tiny_model, pictures, home, public=True) as served:
+        yield served
+
+
+def post(served: Served, method: str, params: dict[str, Any]) -> httpx.Response:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    return httpx.post(
+        f"{served.address.rstrip('/')}/gradio_api/mcp/",
+        json=asked,
+        headers={"accept": "application/json, text/event-stream"},
+        timeout=60,
+    )
+
+
+def ask(served: Served, method: str, **params: Any) -> dict[str, Any]:
+    """Return the result of a request."""
+    answer = post(served, method, params)
+    assert answer.status_code == 200
+    line = next(line for line in answer.text.splitlines() if line.startswith("data: "))
+    result: dict[str, Any] = json.loads(line.removeprefix("data: "))["result"]
+    return result
+
+
+def call(served: Served, **arguments: Any) -> tuple[str, bool]:
+    """Call the tool; return what it says, and whether it has worked."""
+    result = ask(served, "tools/call", name="search", arguments=arguments)
+    (content,) = result["content"]
+    return content["text"], not result["isError"]
+
+
+def data_url(data: bytes, kind: str = "image/png") -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def test_searching_is_the_only_tool_and_says_what_it_takes(served: Served) -> None:
+    (tool,) = ask(served, "tools/list")["tools"]
+    assert tool["name"] == "search"
+    assert tool["description"].startswith("Find the pictures that look most like the given one")
+    taken = tool["inputSchema"]
+    assert {name: kind["type"] for name, kind in taken["properties"].items()} == {
+        **{"picture": "string", "count": "integer", "collection": "string"}
+    }
+    assert taken["required"] == ["picture"]
+
+
+def test_a_picture_in_a_data_url_is_searched_with(served: Served) -> None:
+    said, worked = call(served, picture=data_url(PICTURE), count=2)
+    assert worked
+    assert "'picture': 'kind/180.png'" in said
+    assert "'picture': 'kind/240.png'" in said
+    assert said.count("'similarity'") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"picture": data_url(b"no picture")}, "This is not a picture that can be read."),
+        ({"picture": data_url(PICTURE[:60])}, "damaged"),
+        ({"picture": "data:image/png;base64,%%%"}, "The file is empty."),
+        ({"picture": "http://127.0.0.1:1/a.png"}, "Web addresses are switched off here."),
+        ({"picture": data_url(PICTURE), "collection": "none"}, "There is no such collection."),
+        ({"picture": data_url(PICTURE), "count": "many"}, "'many' is not of type 'integer'"),
+        ({}, "'picture' is a required property"),
+    ],
+    ids=["no picture", "half", "no data", "address", "collection", "count", "nothing"],
+)
+def test_what_cannot_be_searched_with_is_refused_in_a_sentence(
+    served: Served, arguments: dict[str, Any], sentence: str
+) -> None:
+    said, worked = call(served, **arguments)
+    assert not worked
+    assert sentence in said
+
+
+def test_a_picture_that_is_too_large_is_refused_and_fills_no_log(served: Served) -> None:
+    large = {"name": "search", "arguments": {"picture": data_url(bytes(2 * 2**20))}}
+    answer = post(served, "tools/call", large)
+    assert answer.status_code == 413
+    assert answer.json()["error"] == words.LARGE_REQUEST
+    assert "Traceback" not in served.log
+
+
+def test_no_answer_tells_a_path_of_the_server_or_takes_one(served: Served) -> None:
+    said = [
+        call(served, picture=picture)[0]
+        for picture in (
+            data_url(PICTURE),
+            data_url(b"no picture"),
+            data_url(PICTURE, "image/../../../../evil"),
+            "file:///etc/hostname",
+            "received/file.png",
+            "data:",
+        )
+    ]
+    said += [json.dumps(ask(served, f"{kind}/list")) for kind in ("tools", "resources", "prompts")]
+    said.append(json.dumps(ask(served, "tools/call", name="on_load", arguments={})))
+    for text in said:
+        assert str(served.home.parent) not in text
+        assert "Traceback" not in text
+    assert not [path for path in served.home.parent.rglob("*evil*")]
+    hostile = call(served, picture=str(served.home / "app.log"))
+    assert hostile[1] is False
+    assert "Launching" not in hostile[0]
+
+
+def test_an_assistant_sees_no_collection_of_a_visitor(served: Served, visitor: Visitor) -> None:
+    visitor.add_pictures({"mine.png": encode(by_hue(33), "PNG")})
+    (folder,) = (served.home / "visitors").glob("v-*")
+    visitor.finish(folder.name)
+    assert "mine.png" in str(visitor.search(visitor.send(PICTURE), 9))
+    assert "mine.png" not in call(served, picture=data_url(PICTURE), count=9)[0]
+    said, worked = call(served, picture=data_url(PICTURE), collection=folder.name)
+    assert (said, worked) == (words.NO_COLLECTION, False)
