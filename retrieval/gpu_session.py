@@ -23,7 +23,7 @@ Features = npt.NDArray[np.float32]
 
 ALIKE = 0.999  # least cosine of features computed in 16 bits and in 32
 MOST = 64  # pictures at once: for so many TensorRT plans, and more fill no card better
-# Layers that 16 bits are enough for. GeM's third powers and the variances of texture stay in 32.
+# Layers that 16 bits are enough for. GeM's powers and the variances of texture stay in 32.
 LAYERS = ("Conv", "Gemm", "Relu", "MaxPool", "Flatten")
 
 
