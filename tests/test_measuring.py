@@ -41,7 +41,7 @@ def test_evaluate_writes_what_was_asked_for(
     assert main([*arguments, "--compare", "pca=off", "--compare", "components=1"]) == 0
     printed = capsys.readouterr().out
     assert "all queries       15    100.0" in printed
-    assert "left out: 1 without a class" in printed
+    assert "left out: 1 without a kind" in printed
     assert printed.count("paired bootstrap") == 2
     assert outputs["csv"].read_text().splitlines()[0].startswith("class,queries,P@1,P@1 low")
     kept = json.loads(outputs["json"].read_text())
