@@ -249,6 +249,7 @@ def test_the_back_button_closes_the_reasons_and_leaves_the_search(page: Page) ->
     address = page.url
     tile_button(page, 0, "why")
     expect(page.get_by_role("dialog")).to_be_visible()
+    page.wait_for_function("history.state?.why")  # the dialog's own step comes a frame later
     page.go_back()
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert page.url == address
