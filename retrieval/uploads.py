@@ -316,12 +316,8 @@ class Uploads:
         return taken
 
     def is_sending(self, visitor: str) -> bool:
-        """Whether something of a visitor has come just now."""
-        now = time.monotonic()
-        return any(
-            upload.visitor == visitor and now - upload.touched < IDLE_SECONDS
-            for upload in list(self._uploads.values())
-        )
+        """Whether something of a visitor has come that is not in a collection yet."""
+        return any(upload.visitor == visitor for upload in list(self._uploads.values()))
 
     def title(self, name: str, visitor: str) -> str:
         """Return what to call these files: after the one folder or zip that they came in."""

@@ -170,7 +170,9 @@ class Visitors:
 
     def _make_room(self, address: str) -> None:
         """See that there is a place for one more collection from an address."""
-        neighbours = [key for key, known in self._addresses.items() if address and known == address]
+        neighbours = [
+            key for key, known in list(self._addresses.items()) if address and known == address
+        ]
         if len(neighbours) >= self.bounds.at_one_address:
             others, which = neighbours, "collections from your network"
         elif len(self._ends) >= self.bounds.total:

@@ -123,7 +123,7 @@ def copies_route(workspace: Workspace) -> Route:
             key, visitor = request.path_params["key"], visitor_of(request)
             collection = workspace.searcher(key, visitor).collection
             # Whoever has the address has seen the list, so it is there, or quick to make.
-            task = workspace.copies.ask(collection, patience=5)
+            task = workspace.copies.ask(collection, patience=20)
             if task.result is None:
                 raise LookalikeError(task.problem or words.COPIES_LATER)
         except LookalikeError as error:

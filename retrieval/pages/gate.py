@@ -32,6 +32,7 @@ from retrieval.pages.sessions import (
     Message,
     Receive,
     Send,
+    own_address_of,
     visitor_of_scope,
 )
 from retrieval.temporary import make_room
@@ -163,7 +164,7 @@ class Gate:
         # Who has no cookie is known by the address: a program, or a browser that refuses them.
         # Cookies can be made up, so what holds in any case is the bound of the queue, and of what
         # an address may fetch.
-        address = request.client.host if request.client else ""
+        address = own_address_of(request) or (request.client.host if request.client else "")
         seconds = pace.seconds_to_wait(visitor or f"at {address}")
         if seconds:
             raise _RefusedError(words.TOO_OFTEN.format(time=duration(math.ceil(seconds))), 429)

@@ -274,26 +274,29 @@
     setTimeout(end, 60_000);
   };
 
-  // Downloads go through a frame that nobody sees. A file is saved by the browser, and the frame
-  // stays as it is; anything else is loaded into it, and is the reason why there is no file.
+  // Downloads go through frames that nobody sees, one each, so that none cuts off another. A file
+  // is saved by the browser, and the frame stays as it is; anything else is loaded into it, and is
+  // the reason why there is no file.
   const FRAME = "lk-download";
-  const saving = (trigger) => {
-    const frame = document.querySelector(`iframe[name=${FRAME}]`) ?? document.createElement("iframe");
-    if (!frame.isConnected) {
-      frame.name = FRAME;
-      frame.hidden = true;
-      document.body.append(frame);
-    }
+  let frames = 0;
+  const saving = (link, trigger) => {
+    const frame = document.createElement("iframe");
+    frames += 1;
+    frame.name = link.target = `${FRAME}-${frames}`;
+    frame.hidden = true;
+    document.body.append(frame);
     frame.onload = () => {
       let told = "";
       try {
-        const { body, location } = frame.contentDocument;
+        const { body, contentType, location } = frame.contentDocument;
         if (location.href === "about:blank") return;
-        told = (body.querySelector("pre") ?? body).textContent;
+        // A gateway's page in HTML is not for people.
+        if (contentType !== "text/html") told = (body.querySelector("pre") ?? body).textContent;
         told = JSON.parse(told).error ?? told;
       } catch {
         // It is no JSON, or the browser's own page about a lost connection, which cannot be read.
       }
+      frame.remove();
       trigger("select", { act: "refused", key: "", told });
     };
   };
@@ -306,7 +309,8 @@
       new MutationObserver(sayNoMoreSent).observe(element, { childList: true, subtree: true });
     }
     element.addEventListener("click", (event) => {
-      if (event.target.closest(`a[target=${FRAME}]`)) saving(trigger);
+      const link = event.target.closest(`a[target^=${FRAME}]`);
+      if (link) saving(link, trigger);
       const button = event.target.closest("button[data-act]");
       if (!button) return;
       const { act, key, start } = button.dataset;

@@ -232,8 +232,8 @@ class SearchPage:
     def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Turn to another collection, with the same query where there is one."""
         options = self._fitting(self.options.read(values), request)
-        view = self._view(values[self.asked], options, request)
-        return (*view, *self._narrow(options, request))
+        narrowed = self._narrow(options, request)
+        return (*self._view(values[self.asked], options, request), *narrowed)
 
     def on_tick(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow the building of the collection; the results of a search stay as they are."""
@@ -245,8 +245,10 @@ class SearchPage:
         # Once, when all are there: a list that somebody has just opened is let be.
         nothing = (gr.skip(),) * len(self.options.narrowing)
         narrowed = nothing if going_on else self._narrow(options, request)
-        status = (self.answers.status(held), *(gr.skip(),) * 4, self._timer(held))
-        # Another answer may be given meanwhile, or on its way to the page: it is to stay there.
+        # Another answer may be given meanwhile, or on its way to the page: it is to stay there. If
+        # the building has ended then, one more tick shows all pictures where there is no search.
+        later = self._timer(held) if asked.parts or going_on else gr.Timer(active=True)
+        status = (self.answers.status(held), *(gr.skip(),) * 4, later)
         if asked.parts or settled or not asked.is_latest:
             return (*status, *narrowed)
         view = self._view(asked, options, request)
@@ -439,23 +441,21 @@ class SearchPage:
             warn(error)
             parts = []
         asked = replace(asked, parts=tuple(parts))
-        view = self._view(asked, options, request)
         seen, held = self.answers.held("", visitor), self.answers.held(options.choice, visitor)
-        return (*view, *self.options.show(options, seen, held))
+        shown = self.options.show(options, seen, held)
+        return (*self._view(asked, options, request), *shown)
 
     def _view(self, asked: Asked, options: Options, request: gr.Request) -> tuple[Any, ...]:
         held = self.answers.held(options.choice, visitor_of(request))
+        status, examples = self.answers.status(held), self.answers.examples(held)
+        timer = self._timer(held)
+        # Last, since an answer that is counted has to reach the page.
         try:
             answer = self.answers.answer(asked, options, visitor_of(request))
         except LookalikeError as error:
             warn(error)
             answer = self.answers.answer(asked.emptied(), options, visitor_of(request))
-        return (
-            self.answers.status(held),
-            *answer,
-            self.answers.examples(held),
-            self._timer(held),
-        )
+        return (status, *answer, examples, timer)
 
     def _fitting(self, options: Options, request: gr.Request) -> Options:
         return self.options.fitting(options, self.answers.held(options.choice, visitor_of(request)))
