@@ -40,6 +40,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.goto(address)
     expect(page.locator(".lk-grid .lk-tile")).to_have_count(24, timeout=30_000)
     expect(page.locator(".lk-progress")).to_have_count(0, timeout=60_000)  # all are ready
+    page.wait_for_timeout(250)  # until the filters are drawn anew, which lose what is typed then
     yield page
     page.close()
     assert wrong == []
