@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.__main__ import find_browser
 
@@ -124,3 +124,14 @@ def watch(page: Page, address: str) -> list[str]:
         ),
     )
     return wrong
+
+
+def turn_to(page: Page, name: str) -> None:
+    """Go to a tab, which on a phone lies in the menu of those that have no room."""
+    tab = page.get_by_role("tab", name=name)
+    expect(page.get_by_role("tab").first).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(300)  # Gradio shows all of them first, and then moves some away
+    if not tab.is_visible():
+        page.get_by_role("button", name="More tabs").click()
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.first.click()

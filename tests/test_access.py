@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.__main__ import find_browser
-from tests.browser import FLAGS, running_app, watch
+from tests.browser import FLAGS, running_app, turn_to, watch
 from tests.made import encode, pattern, save_patterns
 
 TABS = ("My pictures", "Map", "Copies", "How good is it?")
@@ -45,15 +45,6 @@ def upload(page: Page) -> None:
     expect(page.locator(".lk-score").first).to_be_visible()
 
 
-def open_tab(page: Page, name: str) -> None:
-    """Go to a tab, which on a phone lies in the menu of those that have no room."""
-    tab = page.get_by_role("tab", name=name)
-    if not tab.count():
-        page.get_by_role("button", name="More tabs").click()
-        tab = page.locator(".overflow-dropdown button", has_text=name)
-    tab.first.click()
-
-
 def complaints(page: Page) -> list[str]:
     """Return what axe-core finds, each with the first place of it."""
     page.wait_for_timeout(500)  # while things fade in their contrast is lower
@@ -81,7 +72,7 @@ def test_axe_finds_nothing_on_any_tab(
     found["why"] = complaints(page)
     page.keyboard.press("Escape")
     for name in TABS:
-        open_tab(page, name)
+        turn_to(page, name)
         page.wait_for_timeout(1000)  # what a tab shows first is asked for when it is opened
         found[name] = complaints(page)
     context.close()

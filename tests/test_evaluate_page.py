@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from retrieval.pages.evaluate_page import EvaluatePage
 from retrieval.workspace import Workspace
-from tests.browser import running_app, watch
+from tests.browser import running_app, turn_to, watch
 from tests.made import KINDS, pattern, save_patterns
 
 EACH = 6
@@ -38,12 +38,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 
 def open_tab(page: Page) -> None:
-    tab = page.get_by_role("tab", name="How good is it?")
-    expect(page.get_by_role("tab").first).to_be_visible(timeout=30_000)
-    if not tab.is_visible():  # on a phone the last tabs stand in a menu
-        page.get_by_role("button", name="More tabs").click()
-        tab = page.get_by_role("button", name="How good is it?")
-    tab.click()
+    turn_to(page, "How good is it?")
     expect(page.locator("#test-start")).to_be_enabled(timeout=30_000)
 
 
