@@ -59,6 +59,12 @@ class Recipe:
         """Return the side at a share of the schedule."""
         return [side for side, start in self.sides if start <= progress][-1]
 
+    def crop_side(self, side: int) -> int:
+        """Return the side of the crops that teachers and a student that sees `side` look at."""
+        # What comes again has to be what it was, whatever the student's side has become.
+        sides = [each for each, _ in self.sides] if self.views else [side]
+        return max(*sides, self.teacher_side)
+
     def rate_at(self, progress: float) -> float:
         """Return the learning rate: a straight rise, then half a cosine down to zero."""
         if progress < self.warm_up:
@@ -213,9 +219,7 @@ class Run:
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + batch)
         rows = rows_at(batch, recipe.batch, len(photos), recipe.seed)
         side = recipe.side_at(progress)
-        # What comes again has to be what it was, whatever the side has become.
-        sides = [each for each, _ in recipe.sides] if recipe.views else [side]
-        crops = photos.crop(rows, max(*sides, recipe.teacher_side), generator, recipe.low)
+        crops = photos.crop(rows, recipe.crop_side(side), generator, recipe.low)
         if recipe.mixup:
             crops = _mix(crops, recipe.mixup, generator)
         for group in self._optimizer.param_groups:
@@ -329,8 +333,8 @@ class Run:
         seconds = math.inf
         for _ in range(2 if small else 5):
             begun = time.monotonic()
-            larger = max(side, self.recipe.teacher_side)
-            crops = self._in.photos.crop(rows, larger, generator, self.recipe.low)
+            crop_side = self.recipe.crop_side(side)
+            crops = self._in.photos.crop(rows, crop_side, generator, self.recipe.low)
             targets = ask(self._in.teachers, resize(crops, self.recipe.teacher_side))
             losses = self._losses(student, crops, side, targets)
             torch.autograd.backward(losses[0])

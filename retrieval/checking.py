@@ -219,7 +219,7 @@ def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
                 Outbox(collection.store).note(database, lacking.tolist())
             collection.deliver()
         has, there = len(here) - len(lacking), gallery.ids()
-        mended = repair and set(collection.ids()) <= set(there.tolist())
+        mended = repair and not len(np.setdiff1d(collection.ids(), there))
         yield Finding(f"Milvus has the vectors of {has:,} of {len(here):,} pictures.", mended)
     strangers = np.setdiff1d(there, here)
     if len(strangers):

@@ -123,7 +123,8 @@ def open_gpu(
 
 def _ways(model: Path, side: int) -> Iterator[Way]:
     """Yield what to try, the fastest first; a model is converted only when it comes to that."""
-    # As tensor cores want them; the bias in the same kernel makes batches 15 % faster on an H200.
+    # As tensor cores want them. The bias in the same kernel took 16 % off 64 pictures of 128
+    # pixels on an H200, and 1 % off 64 of 224.
     channels_last = ("CUDAExecutionProvider", {"prefer_nhwc": "1", "fuse_conv_bias": "1"})
     planes: tuple[str, dict[str, str]] = ("CUDAExecutionProvider", {})
     halved: bytes | None = None

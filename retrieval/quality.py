@@ -272,11 +272,10 @@ def settings_for(embedder: Embedder, models: Sequence[Path]) -> Mapping[str, Set
         found["Nothing left out (no PCA)"] = Setting(pca=False)
         for components in (256, 128, 64, 32):
             if components < reduction.dimension:
-                name = f"Only {components} numbers (PCA)"
-                found[name] = Setting(components=components)
-        for whitening in WHITENINGS:
+                found[f"Only {components} numbers (PCA)"] = Setting(components=components)
+        for whitening, name in WHITENINGS.items():
             if reduction.variance is not None and whitening != reduction.whitening:
-                found[WHITENINGS[whitening]] = Setting(whitening=whitening)
+                found[name] = Setting(whitening=whitening)
     for model in models:
         found[f"Other network ({model.stem})"] = Setting(model=model)
     return found

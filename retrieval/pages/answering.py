@@ -60,7 +60,11 @@ class Answers:
         return html, self._truth(held, found), asked.numbered()
 
     def find(
-        self, held: list[Searcher], asked: Asked, options: Options, times: tuple[float, float]
+        self,
+        held: list[Searcher],
+        asked: Asked,
+        options: Options,
+        times: tuple[float, float] = (0.0, 0.0),
     ) -> Found:
         """Search the collections; the results stand in the order that is asked for."""
         wanted = [part.aspects for part in asked.parts if part.wanted]

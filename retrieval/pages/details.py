@@ -4,7 +4,6 @@ import io
 import time
 from collections.abc import Set as AbstractSet
 from html import escape
-from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -16,7 +15,13 @@ from retrieval.images import is_mirrored, open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.pages import words
 from retrieval.pages.asking import Part
-from retrieval.pages.markup import file_size, name_of, thumbnail_address
+from retrieval.pages.markup import (
+    fact_lines,
+    file_size,
+    folder_line,
+    name_of,
+    thumbnail_address,
+)
 from retrieval.pages.parts import Pixels
 from retrieval.reduction import Matrix
 from retrieval.report import data_uri
@@ -102,20 +107,20 @@ def copies(match: Match, openable: AbstractSet[int]) -> str:
 
 def _copy(one: Match, first: Match, same: Match, openable: bool) -> str:
     picture = one.picture
-    folder, name, other = str(PurePosixPath(picture.path).parent), name_of(picture), same.picture
+    name, other = name_of(picture), same.picture
     other_name = other.path if name_of(other) == name else name_of(other)
     facts = (
         words.COPIES_FIRST if one is first else "",
-        words.COPIES_FOLDER.format(folder=folder) if folder != "." else "",
+        folder_line(picture),
         f"{picture.width:,} × {picture.height:,}",
         file_size(picture.size),
         picture.taken or "",
         "" if same is one else words.COPIES_SAME_AS.format(name=other_name),
     )
-    said = "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
     small = thumbnail_address(one.key, picture)
     inside = f'<img src="{escape(small)}" alt="" loading="lazy"><b>{escape(name)}</b>'
-    return f"<li>{_link(_original(one) if openable else small, inside)}<small>{said}</small></li>"
+    link = _link(_original(one) if openable else small, inside)
+    return f"<li>{link}<small>{fact_lines(facts)}</small></li>"
 
 
 def _original(match: Match) -> str:

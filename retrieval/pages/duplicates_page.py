@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
@@ -186,22 +185,20 @@ def _group(key: str, group: Group) -> str:
 
 def _copy(key: str, copy: Copy, best: bool, with_folder: bool) -> str:
     picture = copy.picture
-    folder = str(PurePosixPath(picture.path).parent)
     facts = (
-        words.COPIES_FOLDER.format(folder=folder) if with_folder and folder != "." else "",
+        markup.folder_line(picture) if with_folder else "",
         f"{picture.width:,} × {picture.height:,}",
         words.COPIES_MEGAPIXELS.format(n=_megapixels(copy)),
         markup.file_size(picture.size),
         copy.date,
     )
     mark = f'<span class="lk-keep">{escape(words.COPIES_KEEP)}</span>' if best else ""
-    said = "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
     same = "" if best or not copy.same_file else f"<i>{escape(words.COPIES_SAME)}</i>"
     return (
         f"<li{' class=lk-best' if best else ''}><div>"
         f'<img src="{escape(markup.thumbnail_address(key, picture))}" alt="" loading="lazy">{mark}'
         f'</div><b title="{escape(picture.path)}">{escape(markup.name_of(picture))}</b>'
-        f"<small>{said}{same}</small></li>"
+        f"<small>{markup.fact_lines(facts)}{same}</small></li>"
     )
 
 

@@ -121,15 +121,14 @@ class Gate:
         visitor = visitor_of_scope(scope)
         if name == "queue/data":
             # Of two, one library takes the first and another the last.
-            query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-            sessions = query.get("session_hash", [])
+            sessions = _asked_for(scope, "session_hash")
             if len(sessions) != 1:
                 raise _RefusedError(words.NO_REQUEST, 400)
             self._admit(sessions[0], visitor)
             scope = {**scope, "query_string": urlencode({"session_hash": sessions[0]}).encode()}
         elif name.startswith("heartbeat/"):
             self._admit(name.removeprefix("heartbeat/"), visitor)
-        elif name == "upload_progress" and not _upload_of(scope):
+        elif name == "upload_progress" and not any(_asked_for(scope, "upload_id")):
             # The camera asks after an upload that it has not begun, and Gradio makes it wait for
             # three seconds to be told that there is none.
             await _send_done(send)
@@ -323,9 +322,10 @@ def _politely(send: Send) -> Send:
     return send_politely
 
 
-def _upload_of(scope: Message) -> str:
-    query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
-    return query.get("upload_id", [""])[0]
+def _asked_for(scope: Message, name: str) -> list[str]:
+    """Return all values of a name in the address, the empty ones too."""
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return query.get(name, [])
 
 
 async def _send_done(send: Send) -> None:

@@ -32,6 +32,17 @@ def name_of(picture: PictureRecord) -> str:
     return PurePosixPath(picture.path).name
 
 
+def folder_line(picture: PictureRecord) -> str:
+    """Say in which subfolder a picture lies; "" where it lies in none."""
+    folder = str(PurePosixPath(picture.path).parent)
+    return words.COPIES_FOLDER.format(folder=folder) if folder != "." else ""
+
+
+def fact_lines(facts: Iterable[str]) -> str:
+    """Lay out what is known of a picture, a line each; "" is left out."""
+    return "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
+
+
 def results(found: Found, asked: Asked, address: str, ranked: bool = True) -> str:
     """Lay out results, with a line where the good matches end as long as they are `ranked`."""
     wanted = sum(part.wanted for part in asked.parts)

@@ -245,18 +245,16 @@ class SearchPage:
         # Once, when all are there: a list that somebody has just opened is let be.
         nothing = (gr.skip(),) * len(self.options.narrowing)
         narrowed = nothing if going_on else self._narrow(options, request)
-        # Another answer may be given meanwhile, or on its way to the page: it is to stay there. If
-        # the building has ended then, one more tick shows all pictures where there is no search.
+        # Another answer may be given meanwhile, or on its way to the page: it is to stay there.
+        if asked.is_latest and not asked.parts and not settled:
+            view = self._view(asked, options, request)
+            own: Asked = view[3]
+            if own.is_latest and own.number == asked.number + 1:
+                return (*view, *narrowed)
+            own.withdraw()
+        # If the building has ended then, one more tick shows all pictures where nothing is asked.
         later = self._timer(held) if asked.parts or going_on else gr.Timer(active=True)
-        status = (self.answers.status(held), *(gr.skip(),) * 4, later)
-        if asked.parts or settled or not asked.is_latest:
-            return (*status, *narrowed)
-        view = self._view(asked, options, request)
-        own: Asked = view[3]
-        if own.is_latest and own.number == asked.number + 1:
-            return (*view, *narrowed)
-        own.withdraw()
-        return (*status, *narrowed)
+        return self.answers.status(held), *(gr.skip(),) * 4, later, *narrowed
 
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for an uploaded picture, and return what the upload is to show."""
@@ -298,7 +296,7 @@ class SearchPage:
         try:
             if not asked.parts:
                 raise LookalikeError(words.NOTHING_TO_SAVE)
-            found = self.answers.find(held, asked, options, (0.0, 0.0))
+            found = self.answers.find(held, asked, options)
             wanted = [part for part in asked.parts if part.wanted]
             path, missing = save_results(
                 values[self.kind],
@@ -341,7 +339,7 @@ class SearchPage:
             if not asked.parts:
                 raise LookalikeError(words.FORGOTTEN)
             held = self.answers.held(options.choice, visitor)
-            matches = self.answers.find(held, asked, options, (0.0, 0.0)).matches
+            matches = self.answers.find(held, asked, options).matches
             match = next((one for one in matches if (one.key, one.picture.id) == placed), None)
             if match is None:
                 raise LookalikeError(GONE)

@@ -60,7 +60,7 @@ def visitor_of(request: Any) -> str:
 
     Programs have none: they see what everybody sees.
     """
-    inner = request.request if isinstance(request, gr.Request) else request
+    inner = _plain(request)
     return visitor_of_scope(inner.scope) if inner else ""
 
 
@@ -69,13 +69,18 @@ def visitor_of_scope(scope: Message) -> str:
     return _cookie(_header(scope, b"cookie"), COOKIES[_is_secure(scope)])
 
 
+def _plain(request: Any) -> Any:
+    """Return Starlette's request, which Gradio's holds."""
+    return request.request if isinstance(request, gr.Request) else request
+
+
 def own_address_of(request: Any) -> str:
     """Return the network address that a request comes from; "" where others may well share it.
 
     Tunnels, proxies and containers that do not say whom they speak for have addresses that lead
     nowhere else. Of a long one the first half counts: whoever has one has all that begin so.
     """
-    inner = request.request if isinstance(request, gr.Request) else request
+    inner = _plain(request)
     try:
         address = ipaddress.ip_address(inner.client.host if inner and inner.client else "")
     except ValueError:
@@ -109,7 +114,7 @@ class Access:
 
     def is_owner(self, request: Any) -> bool:
         """Whether a request of Gradio or Starlette comes from the owner."""
-        inner = request.request if isinstance(request, gr.Request) else request
+        inner = _plain(request)
         if inner is None:
             return False
         if visitor_of(inner) in self._owners:
