@@ -115,6 +115,12 @@
     if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: behavior() });
   });
 
+  // A field that loses the focus searches with what is in it, and that answer could come last: here
+  // it keeps the focus, and is emptied with the others.
+  document.addEventListener("mousedown", (event) => {
+    if (event.target.closest?.("[data-do=unfilter]")) event.preventDefault();
+  });
+
   // While the dialog is open, Tab goes round in it.
   const keepInside = (event) => {
     const inside = [...document.querySelectorAll(".lk-why :is(button, a[href])")];
