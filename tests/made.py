@@ -100,7 +100,8 @@ def save_tiny_model(path: Path) -> Path:
         helper.make_node(
             "AveragePool", ["pixels"], ["feature_map"], kernel_shape=[32, 32], strides=[32, 32]
         ),
-        helper.make_node("Flatten", ["feature_map"], ["features"]),
+        helper.make_node("GlobalAveragePool", ["feature_map"], ["colour"]),
+        helper.make_node("Flatten", ["colour"], ["features"]),
         helper.make_node("GlobalMaxPool", ["pixels"], ["brightest"]),
         helper.make_node("Flatten", ["brightest"], ["texture"]),
     ]
