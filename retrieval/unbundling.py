@@ -30,7 +30,7 @@ from retrieval.images import SUFFIXES
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
 from retrieval.records import PASSING, Aspect, Content, Entry
 from retrieval.schema import COLUMNS
-from retrieval.zips import BROKEN, check_table, free_name, is_of_the_file, storable
+from retrieval.zips import BROKEN, PLAIN, check_table, free_name, is_of_the_file, storable
 
 MAX_PICTURES = 1_000_000
 MAX_TEXT_BYTES = 1_000 * 2**20
@@ -331,6 +331,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             raise LookalikeError(f"There is no file {path.name}. Check the name and try again.")
         check_table(path, 400 * 2**20)
         with zipfile.ZipFile(path) as bundle:
+            if any(entry.compress_type not in PLAIN for entry in bundle.infolist()):
+                raise zipfile.BadZipFile
             yield bundle
     except (*BROKEN, NotImplementedError) as error:
         raise LookalikeError(_damaged(path)) from error
@@ -342,9 +344,13 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _read(bundle: zipfile.ZipFile, name: str, most: int) -> bytes:
     """Return a member; KeyError where there is none, ValueError when it is too large."""
-    if bundle.getinfo(name).file_size > most:
+    size = bundle.getinfo(name).file_size
+    if size > most:
         raise ValueError
-    return bundle.read(name)
+    with bundle.open(name) as file:
+        # With the size, beyond which nothing is unpacked: without it, zipfile unpacks whatever is
+        # packed and then cuts it off.
+        return file.read(size)
 
 
 def _json_lines(bundle: zipfile.ZipFile, name: str, most: int) -> Iterator[dict[str, Any]]:

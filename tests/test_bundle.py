@@ -2,6 +2,8 @@
 
 import json
 import os
+import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -443,6 +445,24 @@ def test_hostile_paths_and_thumbnails_are_harmless(
 
     with pytest.raises(LookalikeError, match=r"is damaged"):
         unpack_bundle(rewritten(bundle, script), tmp_path / "library", embedder)
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
+)
+def test_no_more_is_unpacked_than_a_bundle_claims(tmp_path: Path, method: int) -> None:
+    bundle = tmp_path / "x.lookalike"
+    size = 64 * 2**20
+    with zipfile.ZipFile(bundle, "w") as opened:
+        opened.writestr("manifest.json", b" " * size, method)
+    raw = bundle.read_bytes().replace(struct.pack("<L", size), struct.pack("<L", 1_000))
+    bundle.write_bytes(raw)
+    tracemalloc.start()
+    with pytest.raises(LookalikeError, match=r"damaged"):
+        read_manifest(bundle)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"PK\5\6" + b"\0" * 18])

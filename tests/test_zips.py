@@ -2,6 +2,7 @@
 
 import struct
 import sys
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -109,6 +110,26 @@ def test_ten_million_to_one_is_refused_by_its_claim(tmp_path: Path) -> None:
     archive.write_bytes(raw)
     result = unpack(archive, tmp_path / "out", ZipBounds(file_bytes=2**40, total_bytes=2**40))
     assert "zip bomb" in result.skipped[0][1]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])
+def test_what_is_unpacked_all_at_once_is_left_out(tmp_path: Path, method: int) -> None:
+    """Of a kilobyte zipfile makes gigabytes, before it cuts off what was not claimed."""
+    archive = tmp_path / "x.zip"
+    size = 64 * 2**20
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("bomb.png", bytes(size), method)
+        opened.writestr("good.png", PICTURE)
+    archive.write_bytes(
+        archive.read_bytes().replace(struct.pack("<L", size), struct.pack("<L", 10_000))
+    )
+    tracemalloc.start()
+    result = unpack(archive, tmp_path / "out", ZipBounds())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert list(taken(tmp_path / "out")) == ["good.png"]
+    assert "usual method" in result.skipped[0][1]
+    assert peak < 8 * 2**20
 
 
 def test_the_sum_of_all_is_bounded(tmp_path: Path) -> None:
