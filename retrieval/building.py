@@ -139,7 +139,7 @@ class Builders:
                         cancelled = True
                         break
             if not cancelled:
-                collection.mark_unfinished(False)
+                collection.mark_finished()
         except LookalikeError as error:
             problem = str(error)
         except OSError as error:  # a network drive that does not answer, say

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,17 @@ from retrieval.collection import Collection
 from retrieval.database import DamagedError, connect, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.lost import give_up, readable, void
 from retrieval.mending import MODEL_FACTS, mend_database, mend_thumbnails
 from retrieval.milvus import MilvusGallery
-from retrieval.outbox import FOLLOWING, Outbox
+from retrieval.moving import fill_gaps, lacking_in
+from retrieval.outbox import FOLLOWING
 from retrieval.records import PictureRecord
 from retrieval.schema import COLUMNS, DATABASE, ORIGINALS, THUMBNAILS
 from retrieval.store import Store, held_alone
-from retrieval.thumbnails import draw_thumbnails, folder_of_photos, is_there
-from retrieval.writing import forget_contents
+from retrieval.thumbnails import draw_thumbnails
+
+LOST = "its vector is lost"
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ def check_collection(
     """Verify a collection: both files, every vector, every thumbnail, and what belongs together.
 
     With `repair`, a file that is damaged is set aside and made anew of what can be read of it,
-    thumbnails are drawn again, pictures whose vectors are lost are forgotten, so that building
-    reads just them again, and what nobody uses is dropped. What could not be read again is kept as
-    it is. The photos themselves are never touched.
+    thumbnails are drawn again, pictures whose vectors are lost are marked, so that building reads
+    just them again, and what nobody uses is dropped. What could not be read again is kept. The
+    photos themselves are never touched.
 
     Args:
         embedder: opens the model, for one that does not say any more what it was made with.
@@ -134,6 +137,10 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
             continue
         if why := _wrong_with(embedding, dimension):
             lost[sha256] = why
+    waiting = set() if elsewhere else void(store)
+    here = readable(store, waiting)
+    if collection.unfinished:
+        waiting -= here  # about to be read
     known = collection.known_contents()
     kept = set()
     for sha256, jpeg in _thumbnails(store):
@@ -144,8 +151,11 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
         for sha256 in known - kept:
             bare[sha256] = "its thumbnail is missing"
     pictures = _by_content(collection)
-    mended = _mend_contents(collection, lost, bare, pictures) if repair else set()
-    wrong = bare | lost
+    mended = _mend_contents(collection, lost, bare) if repair else set()
+    if repair and waiting & here:
+        collection.mark_unfinished(True)
+        mended |= waiting & here
+    wrong = bare | lost | dict.fromkeys(waiting, LOST)
     for sha256, copies in pictures.items():
         if sha256 in wrong:
             kept_as_it_is = repair and sha256 not in mended
@@ -172,32 +182,16 @@ def _mend_contents(
     collection: Collection,
     lost: Mapping[str, str],
     bare: Mapping[str, str],
-    pictures: Mapping[str, Sequence[PictureRecord]],
 ) -> set[str]:
     """Mend contents as far as their photos are here, and return their SHA-256.
 
-    Pictures whose vectors are `lost` are forgotten, to be read again; thumbnails are drawn.
+    Vectors that are `lost` are computed again by the next run; thumbnails are drawn.
     """
-    store, root = collection.store, folder_of_photos(collection)
-    again = {
-        sha256
-        for sha256 in lost
-        # What lies in object storage is taken to be there.
-        if collection.url or any(is_there(root, p) for p in pictures.get(sha256, []))
-    }
-    if again:
-        forget_contents(store, again)
-        collection.prune()
-        collection.mark_unfinished(True)
-    if collection.root is None and lost.keys() - again:
-        # These are never read again, and a single vector of another length, or of what is no
-        # number, would keep all others from being searched. Zeros are like nothing.
-        zeros = bytes(4 * int(collection.provenance()["dimension"]))
-        with store.change() as database:
-            database.executemany(
-                "UPDATE contents SET embedding = ? WHERE sha256 = ?",
-                [(zeros, sha256) for sha256 in lost.keys() - again],
-            )
+    if collection.place:  # these are only what was left here by a move
+        collection.exact.forget(lost)
+        again = set(lost)
+    else:
+        again = give_up(collection.store, lost, void=True)
     return again | draw_thumbnails(collection, bare.keys() - again)
 
 
@@ -205,23 +199,23 @@ def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
     """Compare the pictures with those in Milvus, where the vectors are in one.
 
     Mended, it is told of all that it lacks, and of those there that are no pictures here; those
-    whose vectors are nowhere are forgotten, to be read again, or kept where nobody could.
+    whose vectors are nowhere are read again by the next run, as far as their photos are here.
     """
     gallery = collection.gallery
     if not isinstance(gallery, MilvusGallery):
         return
     collection.deliver()
-    there, here = gallery.ids(), np.array(collection.ids(), np.int64)
-    lacking = np.setdiff1d(here, there)
-    if len(lacking):
+    lacking = fill_gaps(collection, gallery) if repair else lacking_in(collection, gallery)
+    if lacking:
+        total, mended = len(collection.ids()), False
         if repair:
-            with collection.store.transaction() as database:
-                Outbox(collection.store).note(database, lacking.tolist())
-            collection.deliver()
-        has, there = len(here) - len(lacking), gallery.ids()
-        mended = repair and not len(np.setdiff1d(collection.ids(), there))
-        yield Finding(f"Milvus has the vectors of {has:,} of {len(here):,} pictures.", mended)
-    strangers = np.setdiff1d(there, here)
+            still = collection.pictures(lacking_in(collection, gallery))
+            hashes = {picture.sha256 for picture in still}
+            mended = hashes == readable(collection.store, hashes)
+        has = total - len(lacking)
+        yield Finding(f"Milvus has the vectors of {has:,} of {total:,} pictures.", mended)
+    there = gallery.ids()
+    strangers = np.setdiff1d(there, collection.ids())
     if len(strangers):
         if repair:
             gallery.remove(strangers.tolist())

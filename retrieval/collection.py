@@ -24,6 +24,7 @@ from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.exact import ExactGallery
 from retrieval.filtering import conditions_of, mentions
 from retrieval.gallery import Gallery
+from retrieval.lost import readable, to_read_again
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place, resolve
 from retrieval.objects import Bucket, thumbnail_name
@@ -213,6 +214,10 @@ class Collection:
         if self.unfinished != unfinished:
             self.store.note({"unfinished": "1" if unfinished else ""})
 
+    def mark_finished(self) -> None:
+        """Remember that all is built, unless vectors turned out to be lost that can come back."""
+        self.mark_unfinished(bool(readable(self.store, self.to_read_again())))
+
     def building(self) -> AbstractContextManager[None]:
         """Hold the right to change the collection; the lock ends with the process that holds it.
 
@@ -244,6 +249,10 @@ class Collection:
                 "OR EXISTS (SELECT 1 FROM pictures WHERE content = contents.id)"
             )
         }
+
+    def to_read_again(self) -> set[str]:
+        """Return the SHA-256 of those whose vectors are lost, and come back with their bytes."""
+        return to_read_again(self.store)
 
     def known_among(self, hashes: Iterable[str]) -> set[str]:
         """Return those of `hashes` whose embedding is kept."""

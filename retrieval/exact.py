@@ -1,7 +1,7 @@
 """The default gallery: vectors that lie beside the pictures' records, ranked exactly in memory."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,8 @@ from retrieval.reduction import Matrix
 from retrieval.schema import COLUMNS
 from retrieval.store import Store
 from retrieval.vectors import pack, read_all, read_some
+
+BLANK = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)  # no vectors
 
 
 class ExactGallery:
@@ -52,10 +54,9 @@ class ExactGallery:
 
     def remove(self, ids: Sequence[int]) -> None:
         """Drop the vectors of pictures, whose records stay."""
-        blank = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)
         with self._store.change() as database:
             database.executemany(
-                f"UPDATE contents SET {blank} "
+                f"UPDATE contents SET {BLANK} "
                 "WHERE id = (SELECT content FROM pictures WHERE id = ?)",
                 [(id_,) for id_ in ids],
             )
@@ -90,13 +91,19 @@ class ExactGallery:
             if length
         }
 
+    def forget(self, hashes: Iterable[str]) -> None:
+        """Drop the vectors of some contents, whose records stay."""
+        with self._store.change() as database:
+            database.executemany(
+                f"UPDATE contents SET {BLANK} WHERE sha256 = ?", [(sha256,) for sha256 in hashes]
+            )
+
     def clear(self) -> None:
         """Drop all vectors, and give the room that they took back to the disk."""
-        blank = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)
         with self._store.change() as database:
             # A vector of zeros stays: fetched from elsewhere, it would look like none.
             database.execute(
-                f"UPDATE contents SET {blank} WHERE embedding <> zeroblob(length(embedding))"
+                f"UPDATE contents SET {BLANK} WHERE embedding <> zeroblob(length(embedding))"
             )
         with self._store.held():
             self._store.database.execute("VACUUM")

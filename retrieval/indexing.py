@@ -100,7 +100,7 @@ def index_folder(
         if changes.vanished or changes.moved:
             collection.write([], vanished=changes.vanished, moved=changes.moved)
         collection.caption(changes.recaptioned)
-        claims = _Claims(collection.known_contents())
+        claims = _Claims(collection.known_contents() - collection.to_read_again())
         failed: dict[str, str] = {}  # why a content could not be read, for its copies
         waiting: list[Entry] = []  # copies of a content that another thread is reading
         done = ready = unreadable = 0

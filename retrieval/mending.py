@@ -17,6 +17,7 @@ from retrieval.collection import Collection, model_facts
 from retrieval.database import address, connect, connection, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.outbox import Outbox
 from retrieval.schema import (
     DATABASE,
     FORMAT_VERSION,
@@ -112,6 +113,8 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         if place := collection.place:
             with collection.store.transaction() as database:
                 collection.settle_at(database, place)
+                # What had still to be told is not known any more.
+                Outbox(collection.store).note_all(database)
     return aside
 
 

@@ -88,8 +88,10 @@ def connect(uri: str) -> Any:
         from pymilvus import MilvusClient
     except ImportError as error:
         raise LookalikeError(f"Milvus needs more packages. Install them with: {INSTALL}") from error
-    # It prints every error with its traceback, before it raises it.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
+    # They print every error with its traceback, before they raise it: the client, and Milvus Lite
+    # in this process.
+    for name in ("pymilvus", "grpc._server"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with explained():
         return MilvusClient(uri=uri, timeout=SECONDS, grpc_options=CHANNEL, **access())
 

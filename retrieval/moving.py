@@ -4,9 +4,10 @@ It can be killed at any moment and run again, and goes on where it was: on the w
 of the move says what the target has yet to be told; on the way back, what has no vectors here is
 missing. The collection is searched where it was until the target holds all of it and a sample has
 been compared; then one transaction makes the target its gallery. The source is left as it is.
+Pictures whose vectors the source has lost are kept, and wait to be read again (`retrieval.lost`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ import numpy as np
 from retrieval.collection import Collection, new_place
 from retrieval.errors import LookalikeError
 from retrieval.gallery import RANKED, Described, Gallery
+from retrieval.lost import give_up
+from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place, resolve
 from retrieval.outbox import BATCH, MOVING, Outbox
 from retrieval.records import PictureRecord
@@ -29,6 +32,7 @@ class Moved:
 
     done: int  # pictures
     total: int
+    lost: tuple[str, ...] = ()  # in the end: the paths of those whose vectors are nowhere any more
 
 
 def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Iterator[Moved]:
@@ -56,6 +60,15 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
             yield Moved(max(0, total - len(notes)), total)
             for _ in notes.deliver(source, target, blank=False):
                 yield Moved(max(0, total - len(notes)), total)
+            lacking = lacking_in(collection, target)
+            lost = notes.lost_among(lacking, source)
+            if missed := sorted(set(lacking) - set(lost)):
+                with collection.store.transaction() as database:
+                    notes.note(database, missed)
+                raise LookalikeError(
+                    f"There are {total:,} pictures, and {total - len(missed):,} arrived. Nothing "
+                    "was switched over; run the same command again."
+                )
             _compare(collection, source, target)
             target.settle(kinds)
             with collection.store.change() as database:
@@ -66,6 +79,7 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
                     database.execute("DELETE FROM facts WHERE key LIKE 'moving_%'")
                     break
         target.close()
+        yield _ended(collection, lost)
 
 
 def move_home(collection: Collection) -> Iterator[Moved]:
@@ -82,14 +96,10 @@ def move_home(collection: Collection) -> Iterator[Moved]:
         source, target = collection.gallery, collection.exact
         total, _ = collection.count()
         yield Moved(target.count(), total)
+        lost: list[int] = []
         while missing := _without_vectors(collection):
             ids = [picture.id for picture in missing]
             fetched = {aspect: source.fetch(ids, aspect) for aspect in RANKED}
-            if not fetched["subject"].any():
-                raise LookalikeError(
-                    "Milvus does not have the vectors of some pictures. Mend the collection with: "
-                    "python -m retrieval check --repair"
-                )
             target.add(
                 [
                     Described(
@@ -101,10 +111,18 @@ def move_home(collection: Collection) -> Iterator[Moved]:
                     if fetched["subject"][at].any()
                 ]
             )
+            # Of copies, one may have vectors that the others have lost.
+            had = {
+                p.sha256 for p, row in zip(missing, fetched["subject"], strict=True) if row.any()
+            }
+            gone = [picture for picture in missing if picture.sha256 not in had]
+            give_up(collection.store, {picture.sha256 for picture in gone}, void=True)
+            lost += [picture.id for picture in gone]
             yield Moved(target.count(), total)
         _compare(collection, source, target)
         with collection.store.change() as database:
             collection.settle_at(database, None)
+        yield _ended(collection, lost)
 
 
 def drop_copy(collection: Collection) -> None:
@@ -112,7 +130,26 @@ def drop_copy(collection: Collection) -> None:
     if collection.place is not None:
         with collection.building():
             collection.deliver()
+            gallery = collection.gallery
+            assert isinstance(gallery, MilvusGallery)
+            fill_gaps(collection, gallery)  # what is lost there may lie here alone
             collection.exact.clear()
+
+
+def fill_gaps(collection: Collection, gallery: MilvusGallery) -> list[int]:
+    """Tell the Milvus where the vectors are of the pictures that it lacks; return their ids."""
+    lacking = lacking_in(collection, gallery)
+    if lacking:
+        with collection.store.transaction() as database:
+            Outbox(collection.store).note(database, lacking)
+        collection.deliver()
+    return lacking
+
+
+def lacking_in(collection: Collection, gallery: MilvusGallery) -> list[int]:
+    """Return the ids of the pictures that a gallery does not have."""
+    there = gallery.ids()  # first: what is taken out meanwhile is not missed
+    return [int(id_) for id_ in np.setdiff1d(collection.ids(), there)]
 
 
 def _target(collection: Collection, uri: str) -> Place:
@@ -139,22 +176,23 @@ def _target(collection: Collection, uri: str) -> Place:
 
 
 def _without_vectors(collection: Collection) -> list[PictureRecord]:
-    """Return the next pictures whose vectors are not here, one of each content."""
+    """Return the pictures of the next contents whose vectors are not here."""
     rows = collection.store.rows(
-        "SELECT min(pictures.id) FROM contents JOIN pictures ON content = contents.id "
-        f"WHERE length(embedding) = 0 GROUP BY contents.id LIMIT {BATCH}"
+        "SELECT pictures.id FROM pictures WHERE content IN (SELECT id FROM contents "
+        "WHERE length(embedding) = 0 "
+        f"AND EXISTS (SELECT 1 FROM pictures WHERE content = contents.id) LIMIT {BATCH})"
     )
     return collection.pictures(id_ for (id_,) in rows)
 
 
+def _ended(collection: Collection, lost: Iterable[int]) -> Moved:
+    """Return what there is to say in the end."""
+    total, _ = collection.count()
+    return Moved(total, total, tuple(picture.path for picture in collection.pictures(lost)))
+
+
 def _compare(collection: Collection, source: Gallery, target: Gallery) -> None:
-    """Compare two galleries: how many pictures they hold, and the vectors of a sample."""
-    expected, there = collection.count()[0], target.count()
-    if there != expected:
-        raise LookalikeError(
-            f"There are {expected:,} pictures, and {there:,} arrived. Nothing was switched over; "
-            "run the same command again."
-        )
+    """Compare the vectors of a sample in two galleries."""
     ids = [picture.id for picture in collection.sample(COMPARED)]
     for aspect in RANKED:
         mine, theirs = source.fetch(ids, aspect), target.fetch(ids, aspect)

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from retrieval.gallery import RANKED, Described, Gallery
+from retrieval.lost import MARKED, VOID, give_up
 from retrieval.records import Aspect
 from retrieval.reduction import Matrix
 from retrieval.schema import COLUMNS
 from retrieval.store import Store
 from retrieval.vectors import unpack
-from retrieval.writing import forget_contents
 
 log = logging.getLogger(__name__)
 
@@ -100,35 +100,37 @@ class Outbox:
             found = self._vectors(rows, source)
             target.add([_described(row, found[row[0]]) for row in rows if row[0] in found])
             target.remove(sorted(set(ids) - {row[0] for row in rows}))
+            lost = {row[6] for row in rows if row[0] not in found}
+            here = give_up(self._store, lost)  # first, or a kill would leave no trace of them
             with self._store.transaction() as database:
                 database.executemany(
                     f"DELETE FROM {self._name} WHERE n = ?", [(n,) for n, _ in notes]
                 )
                 if blank:
                     self._blank(database, [row[0] for row in rows])
-            self._give_up([row[6] for row in rows if row[0] not in found])
+            if lost:
+                log.warning(
+                    "The vectors of %d contents are nowhere any more. The photos of %d are read "
+                    "again by the next index; those of the others are not here, so they are kept, "
+                    "but not found by a search.",
+                    len(lost),
+                    len(here),
+                )
             yield len(notes)
 
-    def _give_up(self, hashes: Sequence[str]) -> None:
-        """Forget contents whose vectors are nowhere any more, so that their files are read again.
-
-        Where the files are not here nothing could bring the pictures back, so they are kept, as
-        long as it takes: once the vectors are back where they were, the pictures are found again.
-        """
-        if not hashes:
-            return
-        if self._store.fact("root", "") or self._store.fact("url", ""):
-            forget_contents(self._store, hashes)
-            self._store.note({"unfinished": "1"})  # so that the page offers to read them
-            what = "Their photos are read again by the next index."
-        else:
-            what = "Their photos are not here, so they are kept, but not found by a search."
-        log.warning("The vectors of %d contents are nowhere any more. %s", len(hashes), what)
+    def lost_among(self, ids: Sequence[int], source: Gallery) -> list[int]:
+        """Return those of the pictures whose vectors are nowhere: not here and not in `source`."""
+        rows = self._rows(ids)
+        return sorted({row[0] for row in rows} - self._vectors(rows, source).keys())
 
     def _rows(self, ids: Sequence[int]) -> list[tuple[Any, ...]]:
-        """Return those of the pictures that are here: fields of `Described`, hash and vectors."""
+        """Return those of the pictures that are here.
+
+        Each has the fields of `Described`, the hash, whether what is here is lost, and the vectors.
+        """
+        lost = f"{MARKED} AND {VOID}"
         query = (
-            f"SELECT pictures.id, path, label, width, height, taken, sha256, {VECTORS} "
+            f"SELECT pictures.id, path, label, width, height, taken, sha256, {lost}, {VECTORS} "
             "FROM pictures JOIN contents ON content = contents.id WHERE pictures.id = ?"
         )
         return [row for id_ in ids for row in self._store.rows(query, id_)]
@@ -139,9 +141,9 @@ class Outbox:
         """Return the vectors by the pictures' ids: from the records, or else from `source`."""
         found: dict[int, dict[Aspect, Matrix]] = {}
         for row in rows:
-            blobs = zip(RANKED, row[7:], strict=True)
+            blobs = zip(RANKED, row[8:], strict=True)
             vectors = {aspect: unpack(blob, aspect) for aspect, blob in blobs if blob}
-            if "subject" in vectors:
+            if "subject" in vectors and not row[7]:
                 found[row[0]] = vectors
         # The picture's own, or those of a copy, but not while they are of another content there.
         owners_of = (

@@ -51,11 +51,6 @@ def folder_of_photos(collection: Collection) -> Path:
     return collection.root or collection.folder / ORIGINALS
 
 
-def is_there(root: Path, picture: PictureRecord) -> bool:
-    """Whether the photo of a picture can be read."""
-    return bool(_read(root, picture))
-
-
 def _draw(root: Path, pictures: Sequence[PictureRecord]) -> bytes:
     """Return the thumbnail of one of some copies; nothing where none is there as it was."""
     for picture in pictures:

@@ -16,6 +16,7 @@ from retrieval.collection import Collection
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import sha256_of_file
 from retrieval.images import SUFFIXES, is_passed_over
+from retrieval.records import PASSING
 from retrieval.zips import LOOK_BYTES, MAX_NAMED, ZipBounds, free_name, storable, unpack
 
 BUNDLE = ".lookalike"
@@ -281,6 +282,8 @@ class Uploads:
         top = next(iter(tops)) if len(tops) == 1 else ""
         known = collection.files()
         strip = strip or _is_known(pictures, top, known)
+        # What lost its vectors may come again, to the place where it was.
+        known = {name: file for name, file in known.items() if file[1] != PASSING}
         names: list[str] = []
         numbers: dict[Path, int] = {}
         try:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from retrieval.lost import MARKED
 from retrieval.records import PASSING, Content, Entry, Move
 from retrieval.store import Store
 from retrieval.vectors import pack
@@ -35,10 +36,11 @@ def write(
                 "INSERT INTO contents "
                 "(sha256, width, height, taken, embedding, colour, texture, sketch) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-                # Vectors that had gone elsewhere, and are not needed there any more.
+                # Vectors that had gone elsewhere, and are not needed there any more, or are lost.
                 "ON CONFLICT (sha256) DO UPDATE SET embedding = excluded.embedding, "
                 "colour = excluded.colour, texture = excluded.texture "
-                "WHERE length(contents.embedding) = 0",
+                "WHERE length(contents.embedding) = 0 OR EXISTS "
+                f"(SELECT 1 FROM pictures WHERE content = contents.id AND {MARKED})",
                 [
                     (
                         *(c.sha256, c.width, c.height, c.taken),
@@ -47,6 +49,13 @@ def write(
                     )
                     for c in contents
                 ],
+            )
+            # Copies of what was lost have their vectors back; naming the content has it noted for
+            # the outbox.
+            database.executemany(
+                f"UPDATE pictures SET content = content, modified = 0 WHERE {MARKED} "
+                "AND content = (SELECT id FROM contents WHERE sha256 = ?)",
+                [(c.sha256,) for c in contents],
             )
             database.executemany(
                 "UPDATE OR REPLACE pictures SET path = ?, size = ?, modified = ?, label = ?, "
@@ -100,16 +109,3 @@ def prune(store: Store) -> set[str]:
         # Waiting for the disk after each batch would cost 1 ms a picture.
         store.thumbnails.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return known - drawn
-
-
-def forget_contents(store: Store, hashes: Iterable[str]) -> None:
-    """Forget contents and the pictures that have them."""
-    rows = [(sha256,) for sha256 in hashes]
-    if not rows:
-        return
-    with store.change() as database:
-        database.executemany(
-            "DELETE FROM pictures WHERE content = (SELECT id FROM contents WHERE sha256 = ?)",
-            rows,
-        )
-        database.executemany("DELETE FROM contents WHERE sha256 = ?", rows)

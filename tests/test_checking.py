@@ -197,6 +197,24 @@ def test_what_cannot_be_read_again_is_kept_and_said_not_to_be_mended(
         assert not collection.unfinished  # nobody could go on
 
 
+def test_where_some_photos_are_not_here_a_lost_vector_keeps_no_other_from_being_searched(
+    kept: Path,
+) -> None:
+    with Collection(kept) as collection:
+        before = collection.pictures()
+    (kept / ORIGINALS / before[0].path).unlink()
+    with harming(kept / DATABASE) as records:
+        records.execute("UPDATE contents SET embedding = x'00' WHERE id < 3")
+    findings = check_collection(kept, repair=True)
+    assert sorted(finding.repaired for finding in findings) == [False, True]
+    with Collection(kept) as collection:
+        assert collection.pictures() == before
+        assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 4
+    assert [finding.sentence for finding in check_collection(kept)] == [
+        f"{before[0].path}: its vector is lost."
+    ]
+
+
 def test_a_vector_whose_photo_is_away_just_now_waits_for_it(
     folder: Path, wheel: Path, embedder: Embedder
 ) -> None:

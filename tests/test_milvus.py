@@ -2,13 +2,16 @@
 
 import base64
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from retrieval.building import Builders
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
@@ -16,6 +19,7 @@ from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.gallery import Described
 from retrieval.indexing import index_folder
+from retrieval.mending import mend_database
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place
 from retrieval.query import Filters, Weights
@@ -229,11 +233,80 @@ def test_a_check_finds_what_milvus_has_lost_and_an_index_reads_it_again(
             "Milvus has the vectors of 6 of 7 pictures."
         ]
         assert [f.repaired for f in check_collection(folder, repair=True)] == [True]
-        assert collection.count() == (6, 0)
+        assert collection.count() == (7, 0)  # it is seen meanwhile, with all that is known of it
         assert collection.unfinished  # the page offers to go on
+        assert find_changes(collection, tmp_path / "photos").changed == ("a/240.png",)
         index(collection, embedder)
         assert collection.gallery.count() == collection.count()[0] == 7
         assert check_collection(folder) == []
+
+
+def test_what_turns_out_to_be_lost_while_building_is_offered_to_be_read(
+    uri: str, tmp_path: Path, embedder: Embedder
+) -> None:
+    def build() -> None:
+        root = tmp_path / "photos"
+        changes = find_changes(collection, root)
+        builders.start(
+            "hues", collection, lambda: index_folder(collection, root, embedder, changes)
+        )
+        while not (state := builders.state("hues")) or not state.finished:
+            time.sleep(0.01)
+        assert state.problem is None
+
+    builders = Builders()
+    with photos(tmp_path, embedder, uri) as collection:
+        collection.gallery.remove([p.id for p in collection.pictures() if p.path == "a/240.png"])
+        folder = tmp_path / "photos"
+        (folder / "b" / "copy.png").write_bytes((folder / "a" / "240.png").read_bytes())
+        build()
+        assert collection.unfinished
+        build()
+        assert not collection.unfinished
+        assert collection.gallery.count() == collection.count()[0] == 8
+
+
+def test_where_some_photos_are_here_these_are_read_again_and_the_others_kept(
+    uri: str, tmp_path: Path, embedder: Embedder
+) -> None:
+    with photos(tmp_path, embedder, uri) as collection:
+        collection.caption([("b/0.0.png", "mine", '{"said": "by hand"}')])
+        before = collection.pictures()
+        away = {"a/120.0.png", "a/240.png", "b/0.0.png", "b/120.0.png"}
+        for path in away:
+            (tmp_path / "photos" / path).unlink()
+        lost = {"a/0.0.png", "b/0.0.png", "a/240.png"}
+        collection.gallery.remove([p.id for p in before if p.path in lost])
+        findings = check_collection(collection.folder, repair=True)
+        assert [f.repaired for f in findings if "Milvus" in f.sentence] == [False]
+        assert collection.pictures() == before
+        assert all(collection.thumbnail(picture.sha256) for picture in before)
+        changes = replace(find_changes(collection, tmp_path / "photos"), vanished=())
+        assert changes.changed == ("a/0.0.png",)
+        for _ in index_folder(collection, tmp_path / "photos", embedder, changes):
+            pass
+        assert collection.pictures() == before
+        assert listed(collection, "mine") == {"b/0.0.png": 1}  # a copy of what was read
+        assert listed(collection).keys() == {p.path for p in before} - {"a/240.png"}
+
+
+def test_records_made_anew_tell_milvus_what_it_had_not_been_told(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    with (
+        milvus_lite(tmp_path / "milvus") as (server, uri),
+        photos(tmp_path, embedder, uri) as collection,
+    ):
+        server.kill()
+        with pytest.raises(MilvusError, match="does not answer"):
+            collection.caption([("a/240.png", "night", "")])
+        collection.exclude(["b/0.0.png"])
+        collection.close()
+        server.start()
+        mend_database(collection.folder)
+        with Collection(collection.folder) as mended:
+            mended.deliver()
+            assert listed(mended, "night") == {"a/240.png": 0}
 
 
 def test_a_picture_whose_vectors_are_lost_is_kept_where_no_photo_could_bring_it_back(

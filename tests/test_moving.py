@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,24 @@ import pytest
 
 from retrieval import settings
 from retrieval.__main__ import main
+from retrieval.changes import find_changes
+from retrieval.checking import check_collection
 from retrieval.collection import Collection
+from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.indexing import index_folder
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place
 from retrieval.moving import drop_copy, move_home, move_out
 from retrieval.query import Weights
+from retrieval.records import PictureRecord
+from retrieval.schema import ORIGINALS
 from retrieval.search import Request, Searcher, search
-from tests.made import need
+from retrieval.uploads import Uploads
+from tests.made import need, save_hues
 from tests.made_vectors import MIX, WIDTHS, fill, found, of_width, queries
 from tests.servers import Server, milvus_lite
+from tests.test_uploads import send
 
 need("milvus_lite", "pip install -r tests/requirements.txt")
 
@@ -172,6 +181,102 @@ def test_what_did_not_arrive_whole_is_noticed_and_nothing_is_switched_over(
         with pytest.raises(LookalikeError, match="700 pictures, and 699 arrived"):
             list(steps)
         assert collection.place is None
+        # What the sentence says to do helps.
+        assert list(move_out(collection, server[1]))[-1].done == 700
+        assert collection.gallery.count() == 700
+
+
+def index(collection: Collection, root: Path, embedder: Embedder) -> None:
+    """Read what is new in a folder, where what is not there is no change."""
+    changes = replace(find_changes(collection, root), vanished=(), moved=())
+    for _ in index_folder(collection, root, embedder, changes):
+        pass
+
+
+def lose(collection: Collection, *positions: int) -> list[PictureRecord]:
+    """Have the Milvus of a collection lose the vectors of some pictures, by their places."""
+    lost = [collection.pictures()[at] for at in positions]
+    collection.gallery.remove([picture.id for picture in lost])
+    return lost
+
+
+@pytest.mark.parametrize("home", [True, False], ids=["back home", "to another Milvus"])
+def test_what_milvus_has_lost_is_told_and_kept_and_the_rest_is_moved(
+    library: Path,
+    server: tuple[Server, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    home: bool,
+) -> None:
+    there = "local" if home else str(tmp_path / "other.db")
+    with fill(library / "made", 60, server[1]) as collection:
+        before = collection.pictures()
+        lost = lose(collection, 1, 30)
+        assert main(["check", "--repair", "--name", "made"]) == 1
+        capsys.readouterr()
+        assert main(["move", "made", "--to", there, "--drop"]) == 0
+        said = capsys.readouterr()
+        assert "made: 60 pictures, their vectors are at" in said.out
+        assert "2 of them had lost their vectors there" in said.err
+        assert all(picture.path in said.err for picture in lost)
+        assert "add them to it again" in said.err
+        assert (collection.place is None) == home
+        # All that is known of them is here, and no search finds them.
+        assert collection.pictures() == before
+        assert all(collection.thumbnail(picture.sha256) for picture in lost)
+        searcher = Searcher(collection, of_width(WIDTHS[0]))
+        paths, similarities = found(searcher, queries(1)[0], Request(60))
+        assert len(paths) == 60 if home else 58
+        assert all(
+            similarities[paths.index(picture.path)] == 0
+            for picture in lost
+            if picture.path in paths
+        )
+        # It can be moved on, and a check goes on telling what is lost.
+        assert main(["move", "made", "--to", server[1]]) == 0
+        assert collection.gallery.count() == 58
+        assert "58 of 60" in str(check_collection(collection.folder))
+        list(move_home(collection))
+        lacking = [f.sentence for f in check_collection(collection.folder) if "jpeg" not in str(f)]
+        assert [s for s in lacking if "vector is lost" in s] == sorted(
+            f"{picture.path}: its vector is lost." for picture in lost
+        )
+
+
+def test_a_photo_that_is_added_again_brings_the_lost_vectors_of_its_copies_back(
+    library: Path, server: tuple[Server, str], embedder: Embedder, tmp_path: Path
+) -> None:
+    hues = {"a/red.png": 0.0, "a/copy.png": 0.0, "b/green.png": 120.0, "b/blue.png": 240.0}
+    photos = save_hues(tmp_path / "photos", hues)
+    folder, uri = library / "hues", server[1]
+    with Collection.create(folder, "hues", photos, embedder, milvus=uri) as collection:
+        index(collection, photos, embedder)
+        collection.store.note({"root": ""})  # as it is where its photos are not
+        lose(collection, 0, 1, 2)
+        before = collection.pictures()
+        steps = list(move_home(collection))
+        assert steps[-1].lost == ("a/copy.png", "a/red.png", "b/blue.png")
+        files = {path: (photos / path).read_bytes() for path in ("a/red.png", "b/green.png")}
+        uploads = Uploads(tmp_path / "uploads")
+        name = send(uploads, files)
+        taken = uploads.take(name, "me", collection, folder / ORIGINALS, strip=False)
+        assert taken.files == 1  # the other one is here
+        index(collection, folder / ORIGINALS, embedder)
+        assert [p.path for p in collection.pictures()] == [p.path for p in before]
+        vectors = collection.embeddings().vectors
+        assert vectors == pytest.approx(np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]]))
+
+
+def test_vectors_that_milvus_has_lost_are_not_dropped_here(
+    library: Path, server: tuple[Server, str]
+) -> None:
+    with fill(library / "made", 60) as collection:
+        assert main(["move", "made", "--to", server[1]]) == 0
+        lost = lose(collection, 7)
+        before = collection.exact.fetch([lost[0].id], "subject")
+        assert main(["move", "made", "--to", server[1], "--drop"]) == 0
+        assert collection.exact.count() == 0
+        assert collection.gallery.fetch([lost[0].id], "subject") == pytest.approx(before, abs=1e-4)
 
 
 def test_a_move_to_nowhere_is_a_sentence(library: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from retrieval.milvus import KINDS, LITE
 from retrieval.moving import drop_copy, move_home, move_out
 
 HERE = "local"
+LISTED = 20  # pictures that are named
 
 
 def add(commands: Any) -> None:
@@ -39,15 +40,29 @@ def run(arguments: argparse.Namespace) -> None:
         home = arguments.to == HERE
         kinds = [arguments.index] if arguments.index else []
         steps = move_home(collection) if home else move_out(collection, arguments.to, kinds)
+        lost: tuple[str, ...] = ()
         with tqdm(unit="picture", desc=collection.name, file=sys.stderr) as bar:
             for step in steps:
                 bar.total = step.total
                 bar.update(step.done - bar.n)
+                lost = step.lost
         ready, _ = collection.count()
         print(f"{collection.name}: {ready:,} pictures, their vectors are at {arguments.to}")
+        if lost:
+            print(_told(lost), file=sys.stderr)
         if not arguments.drop:
             return
         if before is None or before == collection.place:
             drop_copy(collection)
         else:
             collection.gallery_at(before).drop()
+
+
+def _told(lost: tuple[str, ...]) -> str:
+    """Say which pictures are found by no search any more, and how they come back."""
+    listed = [*lost[:LISTED], *([f"and {len(lost) - LISTED:,} more"] if len(lost) > LISTED else [])]
+    return (
+        f"{len(lost):,} of them had lost their vectors there: they are kept, but no search finds "
+        "them until their photos are read again. Index the folder, or go on with it on the page; "
+        "where the photos are not here, add them to it again.\n" + "\n".join(listed)
+    )

@@ -1,0 +1,81 @@
+"""Contents whose vectors are lost: where a photo is here they are read again, else they are kept.
+
+Nothing is forgotten for it. A picture that is marked (`PASSING`) has another time than its file, so
+whoever compares its folder reads it again once the file is here; until then it is shown with all
+that is known of it, and no search finds it.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from retrieval.records import PASSING
+from retrieval.schema import ORIGINALS
+from retrieval.store import Store
+
+MARKED = f"content IS NOT NULL AND modified = {PASSING}"
+VOID = "embedding = zeroblob(length(embedding))"  # like nothing
+
+
+def readable(store: Store, hashes: Iterable[str]) -> set[str]:
+    """Return those of the contents of which a photo is here, by their SHA-256.
+
+    What lies in object storage is taken to be there.
+    """
+    if store.fact("url", ""):
+        return set(hashes)
+    root = store.folder / (store.fact("root", "") or ORIGINALS)
+    query = "SELECT path FROM pictures JOIN contents ON content = contents.id WHERE sha256 = ?"
+    return {
+        sha256
+        for sha256 in hashes
+        if any(_is_there(root / path) for (path,) in store.rows(query, sha256))
+    }
+
+
+def give_up(store: Store, hashes: Iterable[str], void: bool = False) -> set[str]:
+    """Have contents whose vectors are lost read again; return those of which a photo is here.
+
+    Args:
+        void: put zeros in their places, which are like nothing; where vectors are ranked from the
+            records, one that is not there would keep all others from being searched.
+    """
+    rows = [(sha256,) for sha256 in hashes]
+    if not rows:
+        return set()
+    here = readable(store, (sha256 for (sha256,) in rows))
+    with store.change() as database:
+        database.executemany(
+            f"UPDATE pictures SET modified = {PASSING} "
+            "WHERE content = (SELECT id FROM contents WHERE sha256 = ?)",
+            rows,
+        )
+        if void:
+            zeros = bytes(4 * int(store.fact("dimension")))
+            database.executemany(
+                "UPDATE contents SET embedding = ? WHERE sha256 = ?",
+                [(zeros, *row) for row in rows],
+            )
+        if here:  # the page offers to read them
+            database.execute("INSERT OR REPLACE INTO facts VALUES ('unfinished', '1')")
+    return here
+
+
+def to_read_again(store: Store) -> set[str]:
+    """Return the contents that are read again wherever their bytes are found, by their SHA-256."""
+    query = f"SELECT sha256 FROM contents JOIN pictures ON content = contents.id WHERE {MARKED}"
+    return {sha256 for (sha256,) in store.rows(query)}
+
+
+def void(store: Store) -> set[str]:
+    """Return those that have zeros for a vector until then."""
+    query = f"SELECT sha256 FROM contents JOIN pictures ON content = contents.id WHERE {MARKED}"
+    return {sha256 for (sha256,) in store.rows(f"{query} AND {VOID}")}
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a photo can be opened."""
+    try:
+        with path.open("rb") as file:
+            return bool(file.read(1))
+    except (OSError, ValueError):  # a name that no disk can have
+        return False
