@@ -79,6 +79,38 @@ def test_axe_finds_nothing_on_any_tab(
     assert {place: text for place, text in found.items() if text} == {}
 
 
+# Of what can be pressed, what a finger of 40 pixels would miss above, below or beside its middle.
+MISSED = """() => {
+  const pressed = "button:not([tabindex='-1']), a[href], summary, label:has([type=radio])";
+  const missed = (element) => {
+    element.scrollIntoView({ block: "center", behavior: "instant" });
+    const { left, top, width, height } = element.getBoundingClientRect();
+    const [x, y] = [left + width / 2, top + height / 2];
+    return [[0, -19], [0, 19], [-19, 0], [19, 0]].some(([right, down]) => {
+      const hit = document.elementFromPoint(x + right, y + down);
+      return !element.contains(hit);
+    });
+  };
+  const shown = (element) => element.checkVisibility({ visibilityProperty: true });
+  return [...document.querySelectorAll(pressed)].filter(shown).filter(missed)
+    .map((element) => element.outerHTML.slice(0, 120));
+}"""
+
+
+def test_whatever_is_pressed_is_large_enough_for_a_finger(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = opened(context, address)
+    upload(page)
+    page.get_by_role("button", name="What should match?").click()
+    missed = {"results": page.evaluate(MISSED)}
+    for name in TABS:
+        turn_to(page, name)
+        page.wait_for_timeout(1000)
+        missed[name] = page.evaluate(MISSED)
+    context.close()
+    assert {place: text for place, text in missed.items() if text} == {}
+
+
 def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None:
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = opened(context, address)

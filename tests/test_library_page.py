@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
-from tests.browser import running_app, watch
+from tests.browser import running_app, turn_to, watch
 from tests.made import by_hue, encode, noise, save_hues
 
 SLOW = 60_000  # milliseconds
@@ -443,3 +443,36 @@ def test_a_folder_dropped_from_the_file_manager_keeps_its_subfolders(
     assert not [path for path in sent if "@eaDir" in path]
     press(made, "Show pictures")
     expect(made.get_by_label("Mark 日本 🐈/red 'x'.png")).to_be_visible()
+
+
+def test_on_a_phone_what_is_new_comes_into_view_and_the_focus_stays_where_it_does_no_harm(
+    browser: Browser, owned: str, tmp_path: Path
+) -> None:
+    page = browser.new_context(
+        viewport={"width": 390, "height": 500}, has_touch=True, is_mobile=True
+    ).new_page()
+    page.goto(owned)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=SLOW)
+    turn_to(page, "My pictures")
+    expect(page.locator(".lk-collection").first).to_be_attached()
+    for name in ("Phone one", "Phone two"):
+        folder = save_hues(tmp_path / name, {"red.png": 0, "lime.png": 90})
+        (folder / "notes.txt").write_text("no picture")
+        page.evaluate("window.scrollTo({ top: 0 })")
+        add_folder(page, folder)
+        expect(card(page, name)).to_be_in_viewport(timeout=SLOW)
+    expect(page.locator(".lk-say")).to_contain_text("Left out: 1 file of other kinds.")
+
+    gone = card(page, "Phone one")
+    gone.get_by_role("button", name="Delete", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(gone).to_have_count(0)
+    said = page.locator(".lk-say")
+    expect(said).to_contain_text("Phone one was deleted. It can be brought back for a day.")
+    expect(said).to_be_in_viewport()
+    expect(said).to_be_focused()
+
+    press(card(page, "Phone two"), "Search")
+    expect(page.locator("#query")).to_be_in_viewport()
+    assert page.evaluate("scrollY") == 0
+    page.context.close()

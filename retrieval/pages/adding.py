@@ -151,7 +151,7 @@ def _told(text: str, taken: Taken) -> str:
     """Say what was left out of an upload."""
     parts = [text] if text else []
     if taken.others:
-        parts.append(words.TAKEN_OTHERS.format(n=f"{taken.others:,}"))
+        parts.append(words.TAKEN_OTHERS.format(files=words.files(taken.others)))
     items, skipped = taken.skipped, len(taken.skipped) + taken.unnamed
     if skipped:
         parts.append(words.TAKEN_SKIPPED.format(n=f"{skipped:,}"))

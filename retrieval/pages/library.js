@@ -301,12 +301,37 @@
     };
   };
 
+  // A new collection lies at the end of the list, and what is said of a deleted one at its top:
+  // perhaps out of sight, on a phone nearly always. What was not there before comes into view.
+  const quiet = matchMedia("(prefers-reduced-motion: reduce)");
+  const showNews = (element) => {
+    let known = null; // the cards, and then what is said above them
+    const look = () => {
+      if (!element.querySelector(".lk-title")) return; // not filled yet
+      const cards = [...element.querySelectorAll(".lk-collection[data-key]")];
+      const notice = element.querySelector(".lk-say");
+      const now = { keys: new Set(cards.map(({ dataset }) => dataset.key)), said: notice?.textContent };
+      const before = known;
+      known = now;
+      if (!before || !isShown()) return;
+      const fresh = cards.find(({ dataset }) => !before.keys.has(dataset.key));
+      const news = fresh ?? (now.said === before.said ? null : notice);
+      news?.scrollIntoView({ block: "nearest", behavior: quiet.matches ? "auto" : "smooth" });
+      // Gradio makes the next card of one that is gone, and would leave the focus on its "Delete".
+      const gone = [...before.keys].some((key) => !now.keys.has(key));
+      if (gone) notice?.focus({ preventScroll: true });
+    };
+    new MutationObserver(look).observe(element, { childList: true, subtree: true, characterData: true });
+    look();
+  };
+
   // Called by each of our two pieces of markup when it appears.
   window.lookalikeLibrary = (element, trigger) => {
     if (element.closest("#library-drop")) tell = trigger;
     else {
       // What was sent shows among the cards now.
       new MutationObserver(sayNoMoreSent).observe(element, { childList: true, subtree: true });
+      showNews(element);
     }
     element.addEventListener("click", (event) => {
       const link = event.target.closest(`a[target^=${FRAME}]`);
@@ -319,6 +344,8 @@
       const marked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
       const ids = [...marked].map((box) => Number(box.value));
       if (SLOW.has(act)) showBusy(element, button);
+      // Another tab takes the place of this one, and is not to begin in the middle.
+      if (act === "search") window.scrollTo({ top: 0 });
       trigger("select", { act, key, start: Number(start ?? 0), ids });
     });
     element.addEventListener("submit", (event) => {

@@ -107,7 +107,8 @@ def card(shown: Card, now: float, opened: str) -> str:
     if shown.editable:
         drop = " data-in-place" if collection.in_place else f' data-drop="{escape(key)}"'
     return (
-        f'<li class="lk-collection"{drop}><div class="lk-mosaic" aria-hidden="true">{images}</div>'
+        f'<li class="lk-collection" data-key="{escape(key)}"{drop}>'
+        f'<div class="lk-mosaic" aria-hidden="true">{images}</div>'
         f'<div class="lk-about"><h3>{escape(collection.name)}</h3>'
         f'<p class="lk-meta">{escape(_meta(shown))}</p>{_status(shown, now)}'
         f'</div><div class="lk-row">{buttons}</div>{opened}</li>'
@@ -131,8 +132,8 @@ def notice(
     small = f" <span>{escape(hint)}</span>" if hint else ""
     listed = _table(items) if items else ""
     return (
-        f'<div class="lk-notice lk-say" role="status"><div>{escape(text)}{small}</div>{button}'
-        f"{listed}</div>"
+        '<div class="lk-notice lk-say" role="status" tabindex="-1">'
+        f"<div>{escape(text)}{small}</div>{button}{listed}</div>"
     )
 
 
@@ -171,17 +172,17 @@ def download(key: str, has_photos: bool) -> str:
     address = f"bundles/{escape(key)}.lookalike"
     # The frame shows nothing: it takes what the server says where there is no file to be had.
     into = f'target="{DOWNLOAD_FRAME}"'
-    links = (
-        f'<a class="lk-button lk-main" href="{address}" {into}>{escape(words.DOWNLOAD_SMALL)}</a>'
-    )
+    ways = [("", "lk-main", words.DOWNLOAD_SMALL, words.DOWNLOAD_SMALL_HINT)]
     if has_photos:
-        links += (
-            f'<a class="lk-button" href="{address}?photos=1" {into}>'
-            f"{escape(words.DOWNLOAD_ALL)}</a>"
-        )
+        ways.append(("?photos=1", "", words.DOWNLOAD_ALL, words.DOWNLOAD_ALL_HINT))
+    rows = "".join(
+        f'<div class="lk-row"><a class="lk-button {look}" href="{address}{query}" {into}>'
+        f'{escape(name)}</a><span class="lk-hint">{escape(hint)}</span></div>'
+        for query, look, name, hint in ways
+    )
     return _open_part(
-        f'<p class="lk-hint">{escape(words.DOWNLOAD_HINT)} {escape(words.DOWNLOAD_SMALL_HINT)}</p>'
-        f'<div class="lk-row">{links}{_button("close", words.DO_CLOSE)}</div>'
+        f"<p>{escape(words.DOWNLOAD_HINT)}</p>{rows}"
+        f'<div class="lk-row">{_button("close", words.DO_CLOSE)}</div>'
     )
 
 
@@ -261,7 +262,7 @@ def _meta(shown: Card) -> str:
     ready, unread = collection.count()
     parts = [words.pictures(ready)]
     done = shown.state is not None and shown.state.ended and not shown.state.cancelled
-    if unread and not done:  # else the line below says so
+    if unread and not done and not _rests(shown):  # else the line below says so
         parts.append(words.UNREAD.format(n=f"{unread:,}"))
     root = collection.root
     if shown.hours_left is not None:
@@ -277,14 +278,23 @@ def _meta(shown: Card) -> str:
     return " · ".join(parts)
 
 
+def _rests(shown: Card) -> bool:
+    """Return whether nothing has happened since the start, and nothing is left to be read."""
+    state, collection = shown.state, shown.collection
+    untouched = state is None or (state.finished and not state.step.total and not state.problem)
+    return untouched and (collection.read_only or not collection.unfinished)
+
+
 def _status(shown: Card, now: float) -> str:
     """Say how building stands, with the button that fits."""
     state, collection, key = shown.state, shown.collection, shown.key
     ready, unread = collection.count()
     show = _button("problems", words.DO_SHOW_PROBLEMS, key, "lk-link") if unread else ""
+    if _rests(shown):
+        text = words.UNREAD.format(n=f"{unread:,}") + "."
+        link = show if shown.editable else ""
+        return f'<p class="lk-state">{escape(text)} {link}</p>' if unread else ""
     if state is None or (state.finished and not state.step.total and not state.problem):
-        if collection.read_only or not collection.unfinished:
-            return f'<p class="lk-state">{show}</p>' if show and shown.editable else ""
         resume = _button("resume", words.DO_RESUME, key, "lk-link") if shown.editable else ""
         return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
     if not state.finished:

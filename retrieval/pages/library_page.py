@@ -306,12 +306,15 @@ class LibraryPage:
     def _delete(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         if self.workspace.is_private(key):
             return Opened(key, "delete")  # there is no bin for these, so it is asked once more
-        refused = key in self.workspace.refused
-        name = key if refused else self.workspace.searcher(key).collection.name
+        name, hint = key, words.DELETED_HINT
+        if key not in self.workspace.refused:
+            collection = self.workspace.searcher(key).collection
+            name = collection.name
+            hint = words.DELETED_IN_PLACE_HINT if collection.in_place else hint
         place = self.workspace.delete(key)
         button = markup.undo_button(place)
         return Opened(
-            notice=markup.notice(words.DELETED.format(name=name), words.DELETED_HINT, button),
+            notice=markup.notice(words.DELETED.format(name=name), hint, button),
             deleted=place,
         )
 

@@ -109,6 +109,7 @@ class SearchPage:
                     self.kind = gr.Dropdown(
                         list(words.SAVE_KINDS),
                         value=words.SAVE_KINDS[0],
+                        label=words.SAVE,
                         show_label=False,
                         elem_id="save-kind",
                     )

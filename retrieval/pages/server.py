@@ -246,6 +246,8 @@ def theme() -> gr.themes.Base:
         block_border_width="1px",
         block_border_width_dark="1px",
         block_shadow="none",
+        # Soft's own is as white as the field: nobody would see that there is one.
+        input_border_color="*border_color_primary",
         input_border_width="1px",
         input_border_width_dark="1px",
         input_shadow="none",

@@ -269,7 +269,8 @@ DO_MORE = "Next"
 DO_LESS = "Back"
 NAME_LABEL = "Name of the collection"
 DELETED = "{name} was deleted."
-DELETED_HINT = "Photos that were searched in place are untouched."
+DELETED_HINT = "It can be brought back for a day."
+DELETED_IN_PLACE_HINT = "It can be brought back for a day, and its photos stay where they are."
 REMOVED = "{pictures} taken out of {name}."
 REMOVED_HINT = "In the folder they stay."
 NOTHING_MARKED = "Mark at least one picture first."
@@ -297,16 +298,16 @@ AND_MORE = "and {n} more"
 PROBLEM_FILE = "File"
 PROBLEM_WHY = "Why"
 DOWNLOAD_SMALL = "Without the photos"
-DOWNLOAD_SMALL_HINT = "Small copies, captions and what the search needs: quick to send."
+DOWNLOAD_SMALL_HINT = "Quick to send: small copies of the pictures, which can be searched."
 DOWNLOAD_ALL = "With the photos"
-DOWNLOAD_HINT = (
-    "One file. Drop it on this page on another computer to open it there. With the photos it may "
-    "take a minute or more until the download begins."
-)
+DOWNLOAD_ALL_HINT = "Large: it may take a minute or more until the download begins."
+DOWNLOAD_HINT = "One file for another computer: drop it on this page there to open it."
 DOWNLOAD_LOST = "The download did not begin. Check the connection, then try again."
 TAKEN_NONE = "There was no picture in it that can be read."
 TAKEN_SKIPPED = "Left out ({n}):"
-TAKEN_OTHERS = "Files that are no pictures: {n}."
+TAKEN_OTHERS = (
+    "Left out: {files} of other kinds. Read are JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC and AVIF."
+)
 TAKEN_NOTHING_NEW = "All of these pictures are here already."
 OPENED = "{name} is open: {pictures}."
 OPENED_MISSING = "Files that were not there any more when it was packed: {n}."
@@ -456,3 +457,8 @@ SHARE_GOES_ON = "Here it goes on, for you alone: {address} (reload the page if i
 def pictures(n: int) -> str:
     """Return how many pictures, in words that fit the number."""
     return "1 picture" if n == 1 else f"{n:,} pictures"
+
+
+def files(n: int) -> str:
+    """Return how many files, in words that fit the number."""
+    return "1 file" if n == 1 else f"{n:,} files"
