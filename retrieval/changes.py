@@ -27,6 +27,7 @@ class Changes:
     captions: Mapping[str, Caption] = field(default_factory=dict)  # what the CSVs say of all
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
     unread_tables: tuple[str, ...] = ()  # their folders, whose pictures keep label and details
+    untold: str = ""  # why what a Milvus may have lost is not among them, if so
 
     @property
     def new(self) -> int:
@@ -43,13 +44,15 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     """Compare the pictures below `root` with what the collection knows, by size and time.
 
     New files as large as one that vanished are read, and where the bytes are the same as well the
-    file has only moved. Pictures that were taken out of the collection are passed over.
+    file has only moved. Pictures that were taken out of the collection are passed over. A Milvus is
+    told first what it has yet to be told, so that what turns out to be lost there is read again.
     """
     if not os.path.isdir(root):  # also no when a network drive does not answer
         # Visitors read this too, and are not to learn where it lies.
         raise LookalikeError(
             f"There is no folder {root.name} any more. If it is on another disk, connect that disk."
         )
+    untold = collection.try_to_deliver()
     known = collection.files()
     excluded = collection.excluded()
     closed: list[str] = []
@@ -114,6 +117,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         captions,
         tuple(recaptioned),
         tuple(folder for folder in unread if folder not in closed),
+        untold,
     )
 
 

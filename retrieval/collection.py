@@ -12,13 +12,13 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from retrieval.database import connection, damaged, explained
+from retrieval.database import DamagedError, connection, damaged, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.exact import ExactGallery
@@ -26,7 +26,7 @@ from retrieval.filtering import conditions_of, mentions
 from retrieval.gallery import Gallery
 from retrieval.lost import readable, to_read_again
 from retrieval.milvus import MilvusGallery
-from retrieval.milvus_access import MilvusError, Place, resolve
+from retrieval.milvus_access import Place, resolve
 from retrieval.objects import Bucket, thumbnail_name
 from retrieval.outbox import Outbox
 from retrieval.query import Filters
@@ -303,8 +303,7 @@ class Collection:
             database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
             database.executemany("DELETE FROM pictures WHERE path = ?", rows)
         # They are taken out whether Milvus answers or not: no search shows what has no record.
-        with suppress(MilvusError):
-            self.deliver()
+        self.try_to_deliver()
 
     def readmit(self, paths: Iterable[str]) -> None:
         """Let paths in again that were taken out; reading the folder brings them back."""
@@ -398,6 +397,16 @@ class Collection:
             gallery = self.gallery
             for _ in Outbox(self.store).deliver(gallery, gallery, blank=True):
                 pass
+
+    def try_to_deliver(self) -> str:
+        """Deliver, and return why that cannot be done just now; "" when it is done."""
+        try:
+            self.deliver()
+        except DamagedError:
+            raise
+        except LookalikeError as error:  # Milvus is away, or the disk is full
+            return str(error)
+        return ""
 
     def embeddings(self, aspect: Aspect = "subject") -> Embeddings:
         """Read all vectors of one aspect, ordered by path.

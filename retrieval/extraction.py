@@ -98,6 +98,7 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
     Raises:
         LookalikeError: when the storage cannot be asked.
     """
+    collection.try_to_deliver()  # what turns out to be lost is read again
     files = bucket.list()
     unread: dict[str, None] = {}
     captions = bucket.captions(files, unread.setdefault)
@@ -133,7 +134,7 @@ def carry_out(collection: Collection, plan: Plan, run: Run) -> Generator[Step, N
         BusyError: when the collection is being changed by another window or process.
     """
     with collection.building():
-        collection.deliver()  # what a run before this one could not
+        collection.deliver()  # what could not be told before, or this run has to wait for
         changes = plan.changes
         if plan.vanished or (changes and changes.moved):
             collection.write([], vanished=plan.vanished, moved=changes.moved if changes else ())

@@ -96,7 +96,7 @@ def index_folder(
     collection.require(embedder)
     bounds = bounds or Bounds()
     with collection.building():
-        collection.deliver()  # what a run before this one could not
+        collection.deliver()  # what could not be told before, or this run has to wait for
         if changes.vanished or changes.moved:
             collection.write([], vanished=changes.vanished, moved=changes.moved)
         collection.caption(changes.recaptioned)

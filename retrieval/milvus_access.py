@@ -82,12 +82,12 @@ def connect(uri: str) -> Any:
     """Return a client of a Milvus.
 
     Raises:
-        LookalikeError: when its package is not installed, or it does not answer.
+        MilvusError: when its package is not installed, or it does not answer.
     """
     try:
         from pymilvus import MilvusClient
     except ImportError as error:
-        raise LookalikeError(f"Milvus needs more packages. Install them with: {INSTALL}") from error
+        raise MilvusError(f"Milvus needs more packages. Install them with: {INSTALL}") from error
     # They print every error with its traceback, before they raise it: the client, and Milvus Lite
     # in this process.
     for name in ("pymilvus", "grpc._server"):

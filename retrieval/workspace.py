@@ -361,7 +361,6 @@ class Workspace:
         collection = self._searchers[key].collection
 
         def work() -> Generator[Step, None, None]:
-            collection.deliver()  # what turns out to be lost is among the changes
             found = changes() if changes else find_changes(collection, root)
             yield from index_folder(collection, root, self.embedder, found, bounds=bounds)
             if afterwards:

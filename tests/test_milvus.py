@@ -22,6 +22,7 @@ from retrieval.indexing import index_folder
 from retrieval.mending import mend_database
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place
+from retrieval.pages import library_markup as markup
 from retrieval.query import Filters, Weights
 from retrieval.search import Request, Searcher, search
 from tests.bench_scale import show
@@ -377,6 +378,32 @@ def test_a_server_that_dies_during_an_index_loses_nothing(
         assert collection.gallery.count() == collection.count()[0] == 120
         vectors = collection.embeddings().vectors
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_look_tells_milvus_first_and_goes_on_without_it_where_it_does_not_answer(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    root = tmp_path / "photos"
+    with (
+        milvus_lite(tmp_path / "milvus") as (server, uri),
+        photos(tmp_path, embedder, uri) as collection,
+    ):
+        lost = next(p for p in collection.pictures() if p.path == "a/240.png")
+        collection.gallery.remove([lost.id])
+        server.kill()
+        with pytest.raises(MilvusError):
+            collection.caption([("a/240.png", "night", "")])
+        save_hues(root, {"a/new.png": 30.0})
+        found_ = find_changes(collection, root)
+        assert [path.name for path in found_.to_read] == ["new.png"]
+        assert "does not answer" in found_.untold
+        page = markup.changes("hues", found_, 0, root)
+        assert "does not answer" in page
+        assert "lost there are not among these" in page
+        server.start()
+        found_ = find_changes(collection, root)
+        assert [path.name for path in found_.to_read] == ["240.png", "new.png"]
+        assert found_.untold == ""
 
 
 def test_a_server_that_goes_away_during_a_search_is_a_sentence_until_it_is_back(

@@ -222,6 +222,8 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     for folder in found.unread_tables:
         name = root.name if folder == "." else folder
         parts += f'<p class="lk-hint">{escape(words.CHANGES_UNREAD.format(name=name))}</p>'
+    if found.untold:
+        parts += f'<p class="lk-hint">{escape(words.CHANGES_UNTOLD.format(why=found.untold))}</p>'
     buttons = _button("apply", words.DO_APPLY, key, "lk-main") if found.any else ""
     if excluded:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_OUT.format(n=f"{excluded:,}"))}</p>'

@@ -290,6 +290,7 @@ CHANGES = {
 }
 CHANGES_OUT = "Left out, since you took them out: {n}."
 CHANGES_CLOSED = "The folder {name} may not be opened; its pictures stay as they are known."
+CHANGES_UNTOLD = "{why} Vectors that were lost there are not among these."
 CHANGES_UNREAD = (
     "A table (CSV) in the folder {name} cannot be read, so labels and captions there stay as they "
     "are. Close it in other programs, or check its permissions; then look again."
