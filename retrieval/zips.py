@@ -33,8 +33,8 @@ MAX_TABLE_BYTES = 24 * 2**20
 # What stands at the end of a zip: its last record without the comment, and before it what there is
 # for large files, a locator and the record that it names.
 END_BYTES, LOCATOR_BYTES, LARGE_BYTES = 22, 20, 56
-# Ways to pack an entry that are unpacked piece by piece. Of the others zipfile unpacks a megabyte at
-# once, whatever comes of it: of 1.2 kB packed by bzip2 3 GB, and of 1 MB by LZMA 7.
+# Ways to pack an entry that are unpacked piece by piece. Of the others zipfile unpacks a megabyte
+# at once, whatever comes of it: of 1.2 kB packed by bzip2 3 GB, and of 1 MB by LZMA 7.
 PLAIN = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lookalike"})
 UNUSUAL = "It is packed in an unusual way. Make the zip anew, with the usual method (Deflate)."

@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import math
 import re
 import tempfile
 import time
@@ -43,6 +44,9 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("LOOKALIKE_REQUESTS", "100000")  # a minute, for tests/test_bounds.py to see to
         with serving(tiny_model, pictures, home, public=True) as served:
             yield served
+            # All that strangers can ask for has an answer that was thought of.
+            assert "Traceback" not in served.log
+            assert "Traceback" not in served.log
 
 
 @pytest.fixture
@@ -320,9 +324,14 @@ def test_no_answer_header_or_error_names_a_path_of_the_server(
         (b"\xff\xfe\x00", 400),
         (b"[" * 200_000, 400),
         (b'{"data":' * 100_000, 400),
+        (b'{"data":' + b"[" * 600 + b"]" * 600 + b"}", 400),
+        (b'{"data":' + b'[{"a":' * 60 + b"1" + b"}]" * 60 + b"}", 400),
         (b'{"data": ["' + b"x" * settings.MAX_REQUEST_BYTES + b'"]}', 413),
     ],
-    ids=["empty", "cut", "list", "text", "binary", "deep list", "deep", "large"],
+    ids=[
+        *("empty", "cut", "list", "text", "binary", "deep list", "deep", "whole deep list"),
+        *("whole and less deep", "large"),
+    ],
 )
 def test_what_is_no_request_gets_a_sentence(
     visitor: Visitor, way: str, body: bytes, status: int
@@ -340,8 +349,9 @@ def test_an_upload_without_end_is_cut_off_and_leaves_nothing(
     part = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
 
     def endless() -> Iterator[bytes]:
+        yield part
         for _ in range(2 * settings.MAX_UPLOAD_BYTES // 2**20):
-            yield part + bytes(2**20) + b"\r\n"  # many files, none of them too large
+            yield bytes(2**20)
 
     headers = {"content-type": "multipart/form-data; boundary=x"}
     answer = visitor.http.post("/gradio_api/upload", content=endless(), headers=headers)
@@ -388,6 +398,99 @@ def test_a_page_that_does_not_listen_is_not_answered_for_ever(visitor: Visitor) 
     assert (answer.status_code, answer.json()["detail"]) == (429, words.BUSY)
 
 
+@pytest.mark.parametrize("number", [-1, 10**9, "x", None, math.inf, math.nan, [], {}], ids=str)
+def test_an_event_that_there_is_not_gets_a_sentence(
+    served: Served, visitor: Visitor, number: Any
+) -> None:
+    body = json.dumps({"data": [], "fn_index": number, "session_hash": visitor.session})
+    for way in ("queue/join", "call/nothing", "call/v2/search", "cancel", "reset"):
+        answer = visitor.http.post(f"/gradio_api/{way}", content=body, headers=JSON)
+        assert answer.status_code < 500, way
+    nobody = f"queue/data?session_hash={visitor.session}-not"
+    for way in ("call/search/x", "call/nothing/x", nobody):
+        assert visitor.http.get(f"/gradio_api/{way}").status_code == 200  # with a word in it
+    assert "Traceback" not in served.log
+
+
+def test_too_few_values_are_no_bug_of_ours(served: Served, visitor: Visitor) -> None:
+    assert error_of(visitor.outcome("search", [])) == words.NO_REQUEST
+    assert "Traceback" not in served.log
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"files": 1e400, "bytes": 1}',
+        b'{"files": 1, "bytes": 1, "others": -1e400}',
+        b'{"files": NaN, "bytes": 1}',
+        b"[" * 9_000,
+        b'{"files": "\\ud800", "bytes": 1}',
+    ],
+    ids=["infinite", "infinitely many others", "no number", "deep", "half a sign"],
+)
+def test_an_upload_that_cannot_be_is_refused(visitor: Visitor, body: bytes) -> None:
+    answer = visitor.http.post("/uploads", content=body, headers={"x-lookalike": "1"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "Reload the page and try again.")
+
+
+def test_forms_are_taken_nowhere_but_where_files_are_sent(visitor: Visitor) -> None:
+    """Gradio's login is open to anybody, takes files, and keeps them in memory."""
+    for place in ("login", "login/", "", "config", "files/x", "thumbnails/x/y.jpg"):
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            files = {"username": ("a.png", PICTURE, "image/png")}
+            answer = visitor.http.request(method, f"/{place}", files=files)
+            assert (answer.status_code, answer.json()["detail"]) == (404, words.NO_ADDRESS)
+
+
+PART = b'--x\r\ncontent-disposition: form-data; name="files"%s\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        # Python takes three seconds for 80 KB of this, and for ten times as much a hundred times
+        # as long, in which nobody else is answered.
+        ("; charset=punycode", PART % b"" + b"a" * 10**5 + b"-" + b"b" * 10**5),
+        ("; charset=punycode", PART % b'; filename="a.png"' + PICTURE),
+        ("", PART % b"" + b"kept in memory"),
+        ("", PART % b'; filename="a.png"' + PICTURE + b"\r\n" + PART % b"" + b"and more"),
+    ],
+    ids=["slow text", "slow name", "text", "text after a file"],
+)
+def test_an_upload_is_a_file_and_nothing_else(
+    served: Served, visitor: Visitor, kind: str, body: bytes
+) -> None:
+    before = sorted((served.home / "received").rglob("*"))
+    started = time.perf_counter()
+    answer = visitor.http.post(
+        "/gradio_api/upload?upload_id=x",
+        content=body + b"\r\n--x--\r\n",
+        headers={"content-type": f"multipart/form-data; boundary=x{kind}"},
+    )
+    assert (answer.status_code, answer.json()["detail"]) == (400, words.NO_REQUEST)
+    assert time.perf_counter() - started < 2
+    assert sorted((served.home / "received").rglob("*")) == before
+
+
+@pytest.mark.parametrize("way", ["upload_progress", "upload"])
+def test_how_far_an_upload_is_goes_by_a_short_name(visitor: Visitor, way: str) -> None:
+    place, method = f"/gradio_api/{way}?upload_id={'x' * 65}", "GET"
+    files = {"files": ("a.png", PICTURE, "image/png")} if way == "upload" else None
+    answer = visitor.http.request("POST" if files else method, place, files=files)
+    assert (answer.status_code, answer.json()["detail"]) == (400, words.NO_REQUEST)
+
+
+def test_an_address_that_is_too_long_costs_nobody_their_upload(
+    served: Served, visitor: Visitor
+) -> None:
+    coming = served.home / "received" / "tmp-of-somebody"
+    coming.parent.mkdir(exist_ok=True)
+    coming.write_bytes(PICTURE)
+    assert visitor.http.get("/static/" + "a" * 5_000).status_code == 404
+    assert coming.exists()
+    coming.unlink()
+
+
 PICTURES = [None, 3, True, "x", [], {}, [{}], {"path": None}, {"path": []}, {"url": "data:,"}]
 COUNTS = [None, "", "x", [], {}, True, 1e400, -1e400, float("nan"), 10**30, -5, 0.5]
 COLLECTIONS = [None, 3, [], {}, "nothing", "../x", "\0", "x" * 10_000]
@@ -403,6 +506,20 @@ def test_arguments_of_any_type_get_an_answer_or_a_sentence(visitor: Visitor) -> 
     ):
         said = visitor.outcome("search", arguments)["output"]
         assert "data" in said or re.match(r"[A-Z].+\.$", said["error"]), arguments
+
+
+def test_half_a_sign_is_a_text_like_any_other(visitor: Visitor, key: str) -> None:
+    """JSON can say it, but no text can be written that has it."""
+    half = "\ud800"
+    sent = {"path": half, "meta": META}
+    assert error_of(visitor.search(sent)) == words.NOT_SENT
+    assert error_of(visitor.search(visitor.send(PICTURE), 3, half)) == words.NO_COLLECTION
+    for act in ("name", "delete", half):
+        event = {"act": act, "key": key, "value": half}
+        assert visitor.outcome("on_act", [None], event)["success"]
+    for dependency in visitor.config["dependencies"]:
+        values = [half] * len(dependency["inputs"])
+        visitor.ask_number(dependency["id"], values, {"key": half, "id": half, "value": half})
 
 
 def test_events_of_the_page_bear_nonsense(served: Served, visitor: Visitor) -> None:

@@ -5,6 +5,7 @@ request however large it is, opens any address or path that is named as a file, 
 apart by a word that the browser thinks up, which whoever learns it may use as well.
 """
 
+import errno
 import json
 import math
 import re
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
+from gradio.route_utils import FnIndexInferError
 from starlette.concurrency import run_in_threadpool
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from retrieval import settings
@@ -25,6 +27,7 @@ from retrieval.pages import words
 from retrieval.pages.handover import Handover
 from retrieval.pages.markup import duration
 from retrieval.pages.pace import Pace
+from retrieval.pages.receiving import FORM, Arriving, drop_parts, guard_uploads, has_room
 from retrieval.pages.sessions import (
     LOOPBACK,
     Access,
@@ -32,10 +35,10 @@ from retrieval.pages.sessions import (
     Message,
     Receive,
     Send,
+    header_of,
     own_address_of,
     visitor_of_scope,
 )
-from retrieval.temporary import make_room
 
 API = "/gradio_api/"
 OPEN = re.compile(
@@ -44,7 +47,10 @@ OPEN = re.compile(
     r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
 )
 DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.json)")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
+MAX_DEPTH = 50  # lists in lists of a request; a page sends a few
 MAX_UNREAD = 100  # answers that a page has not fetched, each of up to some 100 KB
 
 
@@ -76,6 +82,8 @@ class Gate:
         self.sessions = Sessions()
         self.pace = Pace(settings.VISITOR_REQUESTS)
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
+        self.arriving = Arriving()
+        guard_uploads()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a sentence."""
@@ -97,20 +105,31 @@ class Gate:
             if path.startswith(API):
                 await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
             else:
-                if scope["method"] == "POST" and path.rstrip("/") == "/uploads":
-                    self._keep_pace(scope, visitor_of_scope(scope), self.pace)
+                if scope["method"] not in ("GET", "HEAD"):
+                    # Gradio's own login, for one, takes forms of any size.
+                    if not UPLOADS.fullmatch(path):
+                        raise _RefusedError(words.NO_ADDRESS, 404)
+                    if path.rstrip("/") == "/uploads":
+                        self._keep_pace(scope, visitor_of_scope(scope), self.pace)
                 elif DEAR.fullmatch(path):
                     self._keep_pace(scope, "", self.downloads)
                 await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:
-                raise
+                if not isinstance(error.__cause__, HTTPException):
+                    raise
+                # Gradio finds out that there is no such page while it answers, and has said so.
+                await send({"type": "http.response.body", "body": b""})
+                return
             sentence, status = words.WENT_WRONG, 500
             if isinstance(error, _RefusedError):
                 sentence, status = str(error), error.status
+            elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                sentence, status = words.NO_ADDRESS, 404
             elif isinstance(error, OSError) and error.errno:
                 sentence, status = str(explain_os_error(error, "What was sent")), 507
-                _drop_parts()
+                if error.errno in FULL:
+                    drop_parts()
             else:
                 traceback.print_exc()
             await _refuse(sentence, status, send)
@@ -128,11 +147,17 @@ class Gate:
             scope = {**scope, "query_string": urlencode({"session_hash": sessions[0]}).encode()}
         elif name.startswith("heartbeat/"):
             self._admit(name.removeprefix("heartbeat/"), visitor)
-        elif name == "upload_progress" and not any(_asked_for(scope, "upload_id")):
-            # The camera asks after an upload that it has not begun, and Gradio makes it wait for
-            # three seconds to be told that there is none.
-            await _send_done(send)
-            return
+        elif name in ("upload", "upload_progress"):
+            uploads = [upload for upload in _asked_for(scope, "upload_id") if upload]
+            if name == "upload_progress" and not uploads:
+                # The camera asks after an upload that it has not begun, and Gradio makes it wait
+                # for three seconds to be told that there is none.
+                await _send_done(send)
+                return
+            for upload in uploads:
+                if not SESSION.fullmatch(upload):
+                    raise _RefusedError(words.NO_REQUEST, 400)
+                self.arriving.note_progress(upload)
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
@@ -140,16 +165,23 @@ class Gate:
         if name == "upload":
             if not await run_in_threadpool(has_room):
                 raise _RefusedError(words.NO_ROOM, 507)
+            if not FORM.fullmatch(header_of(scope, b"content-type")):
+                raise _RefusedError(words.NO_REQUEST, 400)
             most = settings.MAX_UPLOAD_BYTES + settings.MAX_REQUEST_BYTES
-            await self.app(scope, _uploaded(receive, most), self._naming(visitor, send))
+            with self.arriving.counted(receive, most) as counted:
+                await self.app(scope, counted, self._naming(visitor, send))
         elif name.startswith("mcp"):
             # All of it first: what is raised while it is read, its library answers in its own way.
             body = await _body(receive, settings.MAX_REQUEST_BYTES)
             await self.app(_from_elsewhere(scope), _replayed(body, receive), send)
         else:
-            body = self._checked(await _body(receive, settings.MAX_REQUEST_BYTES), visitor)
+            body = self._checked(name, await _body(receive, settings.MAX_REQUEST_BYTES), visitor)
             scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
-            await self.app(scope, _replayed(body, receive), _politely(send))
+            try:
+                await self.app(scope, _replayed(body, receive), _politely(send))
+            except (FnIndexInferError, LookupError, TypeError, ValueError) as error:
+                # Nothing of ours runs before it has waited in the queue: there is no such event.
+                raise _RefusedError(words.NO_REQUEST, 400) from error
 
     def _keep_pace(self, scope: Message, visitor: str, pace: Pace) -> None:
         """Refuse a visitor who asks too often; the owner may ask as often as they like.
@@ -174,7 +206,7 @@ class Gate:
         if not self.sessions.admits(session, visitor):
             raise _RefusedError(words.OTHERS_SESSION, 403)
 
-    def _checked(self, body: bytes, visitor: str) -> bytes:
+    def _checked(self, name: str, body: bytes, visitor: str) -> bytes:
         """Return a request that Gradio may have: whole, of this visitor, naming no files to it."""
         try:
             request = json.loads(body)
@@ -187,8 +219,11 @@ class Gate:
             self._admit(session, visitor)
             if self.unread(session) > MAX_UNREAD:
                 raise _RefusedError(words.BUSY, 429)
+        if name == "queue/join" and not isinstance(request.get("event_data"), dict):
+            request["event_data"] = {}  # in which handlers look for what they need
         # Where a file is named Gradio would look for it, or fetch it; the handlers see to that.
-        return json.dumps(_without_meta(request)).encode()
+        # Half a sign of two, which JSON can say and no file or database takes, becomes a "?".
+        return json.dumps(_without_meta(request), ensure_ascii=False).encode("utf-8", "replace")
 
     def _naming(self, visitor: str, send: Send) -> Send:
         """Answer an upload with names in place of paths, or a refusal with a sentence of ours."""
@@ -205,9 +240,14 @@ class Gate:
                 return
             start = started[0]
             if start["status"] != 200:
-                large = start["status"] == 413 or body.decode() == words.LARGE_REQUEST
-                sentence = words.LARGE_REQUEST if large else words.NO_REQUEST
-                await _refuse(sentence, 413 if large else start["status"], send)
+                said = body.decode()
+                large = start["status"] == 413 or said == words.LARGE_REQUEST
+                sentence, status = words.NO_REQUEST, start["status"]
+                if large:
+                    sentence, status = words.LARGE_REQUEST, 413
+                elif said == words.NO_ROOM:
+                    sentence, status = words.NO_ROOM, 507
+                await _refuse(sentence, status, send)
                 return
             paths = [Path(path) for path in json.loads(body)]
             if len(paths) > 1:  # a page sends one at a time, and many would push out all others
@@ -221,15 +261,6 @@ class Gate:
             await send({"type": "http.response.body", "body": answer})
 
         return send_names
-
-
-def has_room() -> bool:
-    """Whether one more upload fits in what temporary files may take, the oldest of which give way.
-
-    A page needs its upload no more once it has been answered, nor a file that it has downloaded.
-    """
-    most = settings.TEMPORARY_BYTES - settings.MAX_UPLOAD_BYTES
-    return make_room(settings.TEMPORARY, most, settings.TEMPORARY_SPARED)
 
 
 class Sessions:
@@ -251,14 +282,16 @@ class Sessions:
         return known == visitor
 
 
-def _without_meta(value: Any) -> Any:
+def _without_meta(value: Any, depth: int = 0) -> Any:
     """Take from whatever is named as a file the mark by which Gradio knows it."""
+    if depth > MAX_DEPTH:
+        raise _RefusedError(words.NO_REQUEST, 400)
     if isinstance(value, list):
-        return [_without_meta(item) for item in value]
+        return [_without_meta(item, depth + 1) for item in value]
     if isinstance(value, dict):
         marked = "path" in value and "meta" in value
         return {
-            key: _without_meta(item)
+            key: _without_meta(item, depth + 1)
             for key, item in value.items()
             if not (marked and key == "meta")
         }
@@ -276,35 +309,6 @@ async def _body(receive: Receive, most: int) -> bytes:
             raise _RefusedError(words.LARGE_REQUEST, 413)
         if not message.get("more_body"):
             return bytes(body)
-
-
-def _uploaded(receive: Receive, most: int) -> Receive:
-    """Pass an upload on until it is too large or breaks off.
-
-    Gradio deletes what has come of it for this error alone.
-    """
-    receive_bounded = _bounded(receive, most)
-
-    async def receive_upload() -> Message:
-        try:
-            message = await receive_bounded()
-        except _RefusedError as error:
-            raise MultiPartException(str(error)) from error
-        if message["type"] == "http.disconnect":
-            raise MultiPartException(words.NO_REQUEST)
-        return message
-
-    return receive_upload
-
-
-def _drop_parts() -> None:
-    """Delete uploads that are not whole, which Gradio leaves behind when the disk is full.
-
-    Whatever else is on its way then could not be written either.
-    """
-    for part in settings.RECEIVED.glob("tmp*"):
-        if part.is_file():
-            part.unlink(missing_ok=True)
 
 
 def _politely(send: Send) -> Send:
@@ -354,21 +358,6 @@ async def _refuse(sentence: str, status: int, send: Send) -> None:
     headers = _with_length(headers, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _bounded(receive: Receive, most: int) -> Receive:
-    """Pass a request's body on, and refuse it when it becomes too large."""
-    received = 0
-
-    async def receive_bounded() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > most:
-            raise _RefusedError(words.LARGE_REQUEST, 413)
-        return message
-
-    return receive_bounded
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -30,6 +30,7 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for
 from retrieval.pages import words
+from retrieval.pages.connections import watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
 from retrieval.pages.gate import Gate
@@ -107,8 +108,27 @@ class App(gr.Blocks):
         except gr.Error:
             raise
         except Exception as error:
+            if isinstance(error, AttributeError) and isinstance(error.obj, gr.EventData):
+                # A program has asked for the event, and not said what a page says with it.
+                raise gr.Error(words.NO_REQUEST, print_exception=False) from error
             traceback.print_exc()
             raise gr.Error(words.WENT_WRONG, print_exception=False) from error
+
+    async def preprocess_data(self, *arguments: Any, **named: Any) -> list[Any]:
+        """Refuse what no page sends: too few values, or such as their elements cannot have."""
+        try:
+            values: list[Any] = await super().preprocess_data(*arguments, **named)
+            return values
+        except Exception as error:
+            if isinstance(error, gr.Error) and not error.print_exception:
+                raise  # a sentence of ours
+            raise gr.Error(words.NO_REQUEST, print_exception=False) from error
+
+    async def call_function(self, block_fn: Any, *arguments: Any, **named: Any) -> Any:
+        """Run a handler, unless an event has none and is the page's own affair."""
+        if block_fn.fn is None:
+            raise gr.Error(words.NO_REQUEST, print_exception=False)
+        return await super().call_function(block_fn, *arguments, **named)
 
 
 def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) -> gr.Blocks:
@@ -192,6 +212,7 @@ def launch(
                 ],
             },
         )
+    watch_connections(app.server.config)
     return Server(app.server_name, app.server_port, str(app.local_url), app.share_token)
 
 

@@ -66,7 +66,7 @@ def visitor_of(request: Any) -> str:
 
 def visitor_of_scope(scope: Message) -> str:
     """Return the name of the browser that sent a request, before anything has read it."""
-    return _cookie(_header(scope, b"cookie"), COOKIES[_is_secure(scope)])
+    return _cookie(header_of(scope, b"cookie"), COOKIES[_is_secure(scope)])
 
 
 def _plain(request: Any) -> Any:
@@ -121,7 +121,7 @@ class Access:
             return True
         return not self.is_public and is_of_this_computer(inner)
 
-    def enter(self, request: Any, password: str) -> bool:
+    def enter(self, request: Any, password: str | None) -> bool:
         """Take whoever knows the password for the owner from now on.
 
         Raises:
@@ -134,7 +134,8 @@ class Access:
                 "again."
             )
         visitor = visitor_of(request)
-        right = hmac.compare_digest(password.encode(), self._password) and self.has_password
+        typed = (password or "").encode("utf-8", "replace")  # half a sign is none
+        right = hmac.compare_digest(typed, self._password) and self.has_password
         if right and visitor:
             self._owners.add(visitor)
         return right and bool(visitor)
@@ -156,12 +157,13 @@ def is_of_this_computer(request: Any) -> bool:
     return all(name in LOOPBACK for name in names)
 
 
-def _header(scope: Message, name: bytes) -> str:
+def header_of(scope: Message, name: bytes) -> str:
+    """Return the first header of a name, in small letters, of a request; "" where there is none."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 def _is_secure(scope: Message) -> bool:
-    return scope.get("scheme") == "https" or _header(scope, b"x-forwarded-proto") == "https"
+    return scope.get("scheme") == "https" or header_of(scope, b"x-forwarded-proto") == "https"
 
 
 def _cookie(header: str, name: str) -> str:

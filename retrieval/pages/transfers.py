@@ -42,7 +42,7 @@ def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]
             wanted = json.loads(await _body(request, 10_000))
             files, size = int(wanted["files"]), int(wanted["bytes"])
             others = int(wanted.get("others", 0))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return _refusal("Reload the page and try again.", 400)
         try:
             name = await run_in_threadpool(
