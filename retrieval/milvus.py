@@ -241,7 +241,12 @@ class MilvusGallery:
             self._require(about)
             fields = {field["name"]: field for field in about["fields"]}
             widths = {a: int(fields[a]["params"]["dim"]) for a in RANKED if a in fields}
-            self._load()
+            indexed = self._ask("list_indexes")
+            if lacking := [aspect for aspect in widths if aspect not in indexed]:
+                # Whoever made it, or gave it another index, was killed between two steps.
+                self._index(lacking, KINDS[0][1])
+            else:
+                self._load()
             for aspect in widths:
                 about = self._ask("describe_index", index_name=aspect)
                 self._kinds[aspect] = str(about["index_type"])

@@ -159,6 +159,44 @@ def test_hnsw_finds_nearly_all_and_says_what_it_is(
         assert search([searcher], query, Request(24)).method == "exact"
 
 
+STEPS = ("flush", "release_collection", "list_indexes", "drop_index", "create_index")
+
+
+@pytest.mark.parametrize("step", range(1, 10))
+def test_a_kill_between_two_steps_of_an_index_leaves_what_can_be_gone_on_with(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(gallery: MilvusGallery, request: str, *args: float, **arguments: object) -> object:
+        nonlocal left
+        left -= request in STEPS
+        if not left:
+            raise Killed
+        return ask(gallery, request, *args, **arguments)
+
+    def make() -> None:
+        nonlocal left
+        with fill(tmp_path / "c", 20, uri) as collection:
+            assert isinstance(collection.gallery, MilvusGallery)
+            left = step
+            collection.gallery.settle(["HNSW"])
+
+    ask, left = MilvusGallery._ask, step
+    monkeypatch.setattr(MilvusGallery, "_ask", die)
+    with pytest.raises(Killed):
+        make()
+    monkeypatch.undo()
+    with Collection(tmp_path / "c") as again:
+        again.deliver()
+        searcher = Searcher(again, of_width(WIDTHS[0]))
+        assert len(found(searcher, queries(1)[0], Request(20))[0]) == again.count()[0]
+        assert isinstance(again.gallery, MilvusGallery)
+        again.gallery.settle(["HNSW"])
+        assert search([searcher], queries(1)[0], Request()).method == "approximate, HNSW"
+
+
 # Every change of the records reaches Milvus.
 
 
