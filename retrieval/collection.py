@@ -40,7 +40,7 @@ from retrieval.schema import (
     lay_out_thumbnails,
     upgrade,
 )
-from retrieval.store import Store
+from retrieval.store import Store, put_in_place
 from retrieval.writing import prune, write
 
 # A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
@@ -63,6 +63,8 @@ class Collection:
         """
         self.folder = folder
         self.read_only = read_only
+        if not read_only:
+            put_in_place(folder)
         if not (folder / DATABASE).is_file():
             raise LookalikeError(
                 f"There is no collection in {folder.name}. Make one with: "
@@ -111,6 +113,7 @@ class Collection:
             **model_facts(embedder),
             "revision": "0",
         }
+        put_in_place(folder)
         new = not (folder / DATABASE).exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,11 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.schema import ORIGINALS
 
 BUSY_SECONDS = 10
@@ -55,6 +55,34 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
         yield database
     finally:
         database.close()
+
+
+def set_aside(path: Path) -> str:
+    """Give a database that is broken another name beside it, and return that.
+
+    Raises:
+        LookalikeError: when another program holds it.
+    """
+    name, number = f"{path.name}.broken", 2
+    while os.path.lexists(path.with_name(name)):
+        name, number = f"{path.name}.broken-{number}", number + 1
+    try:
+        for end in ("", "-wal", "-shm"):  # or the next database would be given the changes of this
+            with suppress(FileNotFoundError):
+                os.rename(path.with_name(path.name + end), path.with_name(name + end))
+    except PermissionError as error:
+        raise LookalikeError(
+            f"{path.name} of {path.parent.name} is used by another program. End the app, and try "
+            "again."
+        ) from error
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return name
+
+
+def made_anew(path: Path) -> Path:
+    """Return where a database is made that is to take the place of a broken one."""
+    return path.with_name(f".{path.name}.new")
 
 
 @contextmanager

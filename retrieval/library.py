@@ -11,11 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.collection import Collection
+from retrieval.database import made_anew
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.milvus import MilvusGallery
 from retrieval.schema import DATABASE
 from retrieval.schema import ORIGINALS as ORIGINALS
+from retrieval.store import put_in_place
 
 TRASH = ".trash"
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
@@ -55,6 +57,9 @@ def find_collection(library: Path, name: str | None) -> Path:
 
 def folders_in(library: Path) -> list[Path]:
     """Return the folders of the collections in a library, by name."""
+    for new in library.glob(f"*/{made_anew(Path(DATABASE))}"):
+        with suppress(LookalikeError):  # it is being made just now
+            put_in_place(new.parent)
     # What begins with a dot is on its way in or out.
     found = [path.parent for path in library.glob(f"*/{DATABASE}")]
     return sorted(folder for folder in found if not folder.name.startswith("."))

@@ -14,7 +14,7 @@ from types import UnionType
 from typing import Any
 
 from retrieval.collection import Collection, model_facts
-from retrieval.database import address, connect, connection, explained
+from retrieval.database import address, connect, connection, explained, made_anew, set_aside
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.outbox import Outbox
@@ -130,36 +130,13 @@ def mend_thumbnails(folder: Path) -> str:
     return _renew(folder / THUMBNAILS, fill)
 
 
-def set_aside(path: Path) -> str:
-    """Give a database that is broken another name beside it, and return that.
-
-    Raises:
-        LookalikeError: when another program holds it.
-    """
-    name, number = f"{path.name}.broken", 2
-    while os.path.lexists(path.with_name(name)):
-        name, number = f"{path.name}.broken-{number}", number + 1
-    try:
-        for end in ("", "-wal", "-shm"):  # or the next database would be given the changes of this
-            with suppress(FileNotFoundError):
-                os.rename(path.with_name(path.name + end), path.with_name(name + end))
-    except PermissionError as error:
-        raise LookalikeError(
-            f"{path.name} of {path.parent.name} is used by another program. End the app, and try "
-            "again."
-        ) from error
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    return name
-
-
 def _renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], None]) -> str:
     """Put a new database in the place of a broken one; return what that is called now.
 
     Args:
         fill: is given the old one, to be read as far as it goes, and the new one.
     """
-    new = path.with_name(f".{path.name}.new")
+    new = made_anew(path)
     _delete(new)  # of a run that was killed
     try:
         with (

@@ -1,5 +1,6 @@
 """The two files of an opened collection: reading, writing in transactions, and its facts."""
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from retrieval.database import connect, damaged, explained
+from retrieval.database import connect, damaged, explained, made_anew, set_aside
 from retrieval.errors import BusyError, explain_os_error
 from retrieval.schema import DATABASE, THUMBNAILS
 
@@ -86,6 +87,26 @@ class Store:
         """Hold the right to change the collection, as `Collection.building` says."""
         with held_alone(self.folder, lambda: self.fact("name")):
             yield
+
+
+def put_in_place(folder: Path) -> None:
+    """Give the files of a collection that were made anew their places, where a kill came before it.
+
+    Raises:
+        BusyError: when they are being made just now.
+    """
+    for path in (folder / DATABASE, folder / THUMBNAILS):
+        new = made_anew(path)
+        unfinished = new.with_name(f"{new.name}-wal").exists()
+        if path.exists() or unfinished or not new.is_file():
+            continue
+        with held_alone(folder, lambda: folder.name):
+            if not path.exists():
+                set_aside(path)  # what was left of the old one
+                try:
+                    os.replace(new, path)
+                except OSError as error:
+                    raise explain_os_error(error, path) from error
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Checking a collection finds what is wrong with it, and mends what can be mended."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
+from retrieval.library import folders_in
 from retrieval.records import Content, Entry
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
 from tests.made import extracted
@@ -156,6 +158,46 @@ def test_records_of_which_nothing_is_left_can_be_made_anew_of_a_folder_searched_
     Collection.create(folder, "collection", wheel, embedder).close()
     with index(folder, embedder) as collection:
         assert collection.count() == (6, 0)
+
+
+@pytest.mark.parametrize("file", [DATABASE, THUMBNAILS])
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_a_kill_before_what_was_made_anew_has_its_place_loses_nothing(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, file: str, step: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(source: Path, target: Path) -> None:
+        nonlocal left
+        left -= Path(source).name.strip(".").startswith(file)
+        if not left:
+            raise Killed
+        rename(source, target)
+
+    with Collection(kept) as collection:
+        before = collection.pictures()
+        thumbnails = [collection.thumbnail(p.sha256) for p in before]
+    shutil.rmtree(kept / ORIGINALS)
+    with harming(kept / file) as broken:
+        broken.execute("CREATE TABLE other (a)")
+        broken.execute("CREATE INDEX others ON other (a)")
+        broken.execute("PRAGMA writable_schema = ON")
+        broken.execute("UPDATE sqlite_master SET rootpage = 2 WHERE name = 'others'")
+    left, rename = step, os.rename
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.mending._delete", lambda path: None)  # a kill cleans nothing up
+        patch.setattr(os, "rename", die)
+        patch.setattr(os, "replace", die)
+        with pytest.raises(Killed):
+            check_collection(kept, repair=True)
+    assert folders_in(kept.parent) == [kept]
+    check_collection(kept, repair=True)
+    with Collection(kept) as collection:
+        assert collection.pictures() == before
+        assert [collection.thumbnail(p.sha256) for p in before] == thumbnails
+    assert check_collection(kept) == []
+    assert list(kept.glob("*.broken"))
 
 
 def test_what_lies_beside_a_torn_page_is_kept(kept: Path, embedder: Embedder) -> None:

@@ -162,7 +162,7 @@ def test_hnsw_finds_nearly_all_and_says_what_it_is(
 STEPS = ("flush", "release_collection", "list_indexes", "drop_index", "create_index")
 
 
-@pytest.mark.parametrize("step", range(1, 10))
+@pytest.mark.parametrize("step", [1, 4, 7, 9])
 def test_a_kill_between_two_steps_of_an_index_leaves_what_can_be_gone_on_with(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
