@@ -9,9 +9,8 @@ whether any other picture could have been among them, and looks further down unt
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +18,6 @@ import numpy.typing as npt
 
 from retrieval.embedding import Aspects
 from retrieval.errors import LookalikeError
-from retrieval.filtering import end_of
 from retrieval.gallery import EXACT, RANKED, Described, Ranking
 from retrieval.milvus_access import (
     SECONDS,
@@ -29,6 +27,15 @@ from retrieval.milvus_access import (
     connect,
     explained,
 )
+from retrieval.milvus_kinds import (
+    KINDS,
+    LITE,
+    index_of,
+    method_of,
+    search_parameters,
+    suitable,
+)
+from retrieval.milvus_layout import condition_of, design, row_of
 from retrieval.query import Filters, Weights, balance
 from retrieval.records import Aspect, Embeddings, PictureRecord
 from retrieval.reduction import Matrix
@@ -47,35 +54,6 @@ DEEPEST = 4_096  # of each aspect, that a mixture looks at
 WORDED = 10_000  # ids in one filter
 LARGEST = 200_000  # pictures whose vectors are read into memory at once
 SAMPLE = 2_000  # pictures that similarities of unrelated ones are measured on
-MAX_FOLDERS = 64  # folders that lie in each other; deeper ones are found by those above them
-MAX_BYTES = 65_535  # of a text in Milvus
-
-# By how many pictures there are, the kinds of index to ask for: the first that the server offers.
-# FLAT compares with all. HNSW (Malkov and Yashunin 2018) keeps a graph and all vectors in memory;
-# what stands behind it needs less of that, which counts from some tens of millions on.
-KINDS = (
-    (100_000, ("FLAT",)),
-    (20_000_000, ("HNSW", "IVF_FLAT", "AUTOINDEX")),
-    (10**12, ("DISKANN", "HNSW_SQ", "IVF_SQ8", "AUTOINDEX")),
-)
-# Milvus Lite looks at every picture in Python where it compares with all: 10,000 take 0.7 s.
-LITE_EXACT = 2_000
-LITE = ("FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8", "AUTOINDEX")  # what Milvus Lite offers
-# How an index is built, and how it is searched for k pictures. With these, HNSW finds 99 % and
-# more of the right ones (`python -m tests.bench_scale`).
-BUILDING: Mapping[str, Mapping[str, Any]] = {
-    "HNSW": {"M": 16, "efConstruction": 200},
-    "HNSW_SQ": {"M": 16, "efConstruction": 200, "sq_type": "SQ8"},
-    "IVF_FLAT": {"nlist": 1024},
-    "IVF_SQ8": {"nlist": 4096},
-}
-SEARCHING: Mapping[str, Callable[[int], Mapping[str, Any]]] = {
-    "HNSW": lambda k: {"ef": max(256, 2 * k)},
-    "HNSW_SQ": lambda k: {"ef": max(256, 2 * k)},
-    "IVF_FLAT": lambda k: {"nprobe": 64},
-    "IVF_SQ8": lambda k: {"nprobe": 256},
-    "DISKANN": lambda k: {"search_list": max(256, 2 * k)},
-}
 
 
 class Records(Protocol):
@@ -131,7 +109,7 @@ class MilvusGallery:
             return
         if not self.exists():
             self.create({aspect: len(vector) for aspect, vector in pictures[0].vectors.items()})
-        rows = [self._row(picture) for picture in pictures]
+        rows = [row_of(picture, self._widths) for picture in pictures]
         for start in range(0, len(rows), BATCH):
             self._ask("upsert", WRITING_SECONDS, data=rows[start : start + BATCH])
 
@@ -179,7 +157,7 @@ class MilvusGallery:
         if len(wanted) == 1:
             ((aspect, (share, vector)),) = wanted.items()
             found, similarities = self._nearest(aspect, vector, conditions, k)
-            return Ranking(found, share * similarities, self._method(aspect))
+            return Ranking(found, share * similarities, method_of(self._kinds[aspect]))
         return self._mix(wanted, conditions, k)
 
     def widths(self) -> dict[Aspect, int]:
@@ -272,7 +250,7 @@ class MilvusGallery:
     def create(self, widths: Mapping[Aspect, int]) -> None:
         """Make the collection there, for vectors of so many numbers."""
         with self._lock:
-            self._ask("create_collection", **self._design(widths))
+            self._ask("create_collection", **design(widths, json.dumps(self._stamp)))
             self._index(list(widths), KINDS[0][1])
             self._widths = dict(widths)
 
@@ -284,10 +262,7 @@ class MilvusGallery:
         """
         if not self.exists():
             return
-        count = self.count()
-        if not kinds and count > LITE_EXACT and self._is_lite():
-            count = max(count, KINDS[0][0] + 1)
-        wanted = kinds or next(kinds for most, kinds in KINDS if count <= most)
+        wanted = kinds or suitable(self.count(), self._is_lite())
         if any(kind not in wanted for kind in self._kinds.values()):
             with self._lock:
                 self._index(list(self._widths), wanted)
@@ -328,7 +303,7 @@ class MilvusGallery:
             seen_all = any(len(found) < depth for found, _ in lists.values())
             sure = seen_all or (len(best) == k and float(total[best[-1]]) >= bound)
             if sure or depth >= DEEPEST:
-                methods = [self._method(aspect) for aspect in wanted]
+                methods = [method_of(self._kinds[aspect]) for aspect in wanted]
                 method = next((m for m in methods if m != EXACT), EXACT)
                 if method == EXACT and not sure:
                     method = "approximate, a mixture"
@@ -339,8 +314,7 @@ class MilvusGallery:
         self, aspect: Aspect, vector: Matrix, conditions: list[str], k: int
     ) -> tuple[Any, Matrix]:
         """Return ids and cosines of the nearest pictures that meet one of the conditions."""
-        searching = SEARCHING.get(self._kinds[aspect])
-        parameters = dict(searching(k)) if searching else {}
+        parameters = search_parameters(self._kinds[aspect], k)
         found: list[tuple[float, int]] = []
         for condition in conditions:
             hits = self._ask(
@@ -350,60 +324,12 @@ class MilvusGallery:
                 filter=condition,
                 limit=k,
                 output_fields=["id"],
-                search_params={"metric_type": "COSINE", "params": parameters},
+                search_params=parameters,
             )[0]
             found += [(-float(hit["distance"]), int(hit["id"])) for hit in hits]
         found = sorted(found)[:k]
         ids = np.array([id_ for _, id_ in found], np.int64)
         return ids, np.array([-cosine for cosine, _ in found], np.float32)
-
-    def _method(self, aspect: Aspect) -> str:
-        kind = self._kinds[aspect]
-        return EXACT if kind in ("FLAT", "BRUTE_FORCE") else f"approximate, {kind}"
-
-    def _row(self, picture: Described) -> dict[str, Any]:
-        folders = [str(folder) for folder in PurePosixPath(picture.path).parents][-2::-1]
-        row: dict[str, Any] = {
-            "id": picture.id,
-            "label": _bounded(picture.label),
-            "folders": [_bounded(folder) for folder in folders[:MAX_FOLDERS]],
-            "shape": shape_of(picture.width, picture.height),
-            "pixels": picture.width * picture.height,
-            "day": (picture.taken or "")[:10],
-        }
-        for aspect, width in self._widths.items():
-            vector = picture.vectors.get(aspect)
-            row[aspect] = np.zeros(width, np.float32) if vector is None else vector
-        return row
-
-    def _design(self, widths: Mapping[Aspect, int]) -> dict[str, Any]:
-        """Return how the collection there is to be, as Milvus' client takes it."""
-        from pymilvus import DataType, MilvusClient
-
-        stamp = json.dumps(self._stamp)
-        schema = MilvusClient.create_schema(
-            auto_id=False, enable_dynamic_field=False, description=stamp
-        )
-        schema.add_field("id", DataType.INT64, is_primary=True)
-        schema.add_field("label", DataType.VARCHAR, max_length=MAX_BYTES)
-        schema.add_field(
-            "folders",
-            DataType.ARRAY,
-            element_type=DataType.VARCHAR,
-            max_capacity=MAX_FOLDERS,
-            max_length=MAX_BYTES,
-        )
-        schema.add_field("shape", DataType.VARCHAR, max_length=16)
-        schema.add_field("pixels", DataType.INT64)
-        schema.add_field("day", DataType.VARCHAR, max_length=16)
-        for aspect, width in widths.items():
-            schema.add_field(aspect, DataType.FLOAT_VECTOR, dim=width)
-        return {
-            "schema": schema,
-            # A writer sees what it has written, and a reader waits for nobody.
-            "consistency_level": "Session",
-            "properties": {"lookalike": stamp},  # Milvus Lite drops descriptions
-        }
 
     def _index(self, aspects: Sequence[Aspect], kinds: Sequence[str]) -> None:
         """Give every aspect an index of the first of these kinds that the server offers."""
@@ -428,18 +354,8 @@ class MilvusGallery:
         self._load()
 
     def _create_index(self, aspect: Aspect, kind: str) -> None:
-        from pymilvus import MilvusClient
-
-        index = MilvusClient.prepare_index_params()
-        index.add_index(
-            aspect,
-            index_name=aspect,
-            index_type=kind,
-            metric_type="COSINE",
-            params=dict(BUILDING.get(kind, {})),
-        )
         try:
-            self._ask("create_index", INDEXING_SECONDS, index_params=index)
+            self._ask("create_index", INDEXING_SECONDS, index_params=index_of(aspect, kind))
         except MilvusError:
             # Where the connection breaks, the client asks again by itself, and then is told that
             # there is one already: its own.
@@ -504,36 +420,3 @@ class MilvusGallery:
             if self._client is None:
                 self._client = connect(self.place.uri)
             return self._client
-
-
-def condition_of(filters: Filters) -> str:
-    """Return the filters, but for the words, as an expression of Milvus; "" for none."""
-    terms = []
-    if filters.label:
-        terms.append(f"label == {_quoted(_bounded(filters.label))}")
-    if filters.folder:
-        terms.append(f"array_contains(folders, {_quoted(_bounded(filters.folder))})")
-    if filters.shape:
-        terms.append(f"shape == {_quoted(filters.shape)}")
-    if filters.megapixels:
-        terms.append(f"pixels >= {filters.megapixels * 1e6:.0f}")
-    if filters.since:
-        terms.append(f"day >= {_quoted(filters.since)}")
-    if filters.until:
-        terms.append(f'day != "" and day <= {_quoted(end_of(filters.until))}')
-    return " and ".join(terms)
-
-
-def shape_of(width: int, height: int) -> str:
-    """Return which of `retrieval.query.SHAPES` a picture has, as `retrieval.filtering` says it."""
-    if width > 1.1 * height:
-        return "landscape"
-    return "portrait" if height > 1.1 * width else "square"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _bounded(text: str) -> str:
-    return text.encode()[:MAX_BYTES].decode(errors="ignore")

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from retrieval import settings
 from retrieval.collection import Collection
 from retrieval.library import find_collection
-from retrieval.milvus import KINDS, LITE
+from retrieval.milvus_kinds import KINDS, LITE
 from retrieval.moving import drop_copy, move_home, move_out
 
 HERE = "local"
