@@ -119,7 +119,7 @@ def test_a_folder_becomes_a_collection_that_is_searched_renamed_deleted_and_brou
     press(made, "Search")
     expect(page.locator(".lk-tile")).to_have_count(3)
     assert set(page.locator(".lk-kind").all_inner_texts()) == {"sky", "sea", "日本 🐈"}
-    page.get_by_role("button", name="Only some pictures").click()
+    page.get_by_role("button", name="Filter and sort").click()
     page.get_by_label("Kind", exact=True).click()
     expect(page.get_by_role("option")).to_contain_text(["Any", "sea", "sky", "日本 🐈"])
     page.keyboard.press("Escape")

@@ -73,7 +73,7 @@ def test_search_results_filters_and_explanation(page: Page) -> None:
     look_around(page)
     shown = page.locator(".lk-name").all_inner_texts()
     assert any(f"onerror={RUN}" in name for name in shown)
-    page.get_by_role("button", name="Only some pictures").click()
+    page.get_by_role("button", name="Filter and sort").click()
     page.get_by_label("Kind", exact=True).click()
     expect(page.get_by_role("option").nth(2)).to_be_visible()
     page.keyboard.press("Escape")

@@ -259,7 +259,7 @@ def test_the_back_button_closes_the_reasons_and_leaves_the_search(page: Page) ->
 
 
 def test_filters_are_counted_on_their_drawer_and_taken_off_with_one_press(page: Page) -> None:
-    page.get_by_text("Only some pictures").click()
+    page.get_by_text("Filter and sort").click()
     page.wait_for_timeout(
         250
     )  # nobody types while the drawer opens, and its fields are being filled
@@ -295,7 +295,7 @@ def test_arrow_keys_walk_through_the_results(page: Page) -> None:
 
 def test_the_question_stays_in_view_and_all_of_it_can_be_reached(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 620})
-    page.get_by_text("Only some pictures").click()
+    page.get_by_text("Filter and sort").click()
     page.evaluate("window.scrollTo(0, 300)")
     expect(page.locator("#query")).to_be_in_viewport()
     below = page.locator("#filters input").last

@@ -20,6 +20,7 @@ from retrieval.pages.markup import (
     file_size,
     folder_line,
     name_of,
+    pretty,
     thumbnail_address,
 )
 from retrieval.pages.parts import Pixels
@@ -52,7 +53,7 @@ def why(
     """
     picture = match.picture
     facts = [
-        (words.FACT_LABEL, picture.label),
+        (words.FACT_LABEL, pretty(picture.label)),
         (words.FACT_FILE, picture.path),
         (words.FACT_SIZE, f"{picture.width:,} × {picture.height:,}"),
         (words.FACT_TAKEN, picture.taken or ""),

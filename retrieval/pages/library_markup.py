@@ -37,11 +37,10 @@ class Card:
 
 def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
     """Lay out the place where pictures are dropped; with `hours` it is a visitor's."""
-    about = escape(bounds.as_sentence())
+    hints = [bounds.as_sentence(), f"{words.ADD_LABELS} {words.ADD_TO}"]
     if hours is not None:
-        about += " " + escape(
-            words.ADD_VISITOR.format(hours=f"{hours:g}", minutes=IDLE_SECONDS // 60)
-        )
+        kept = words.ADD_VISITOR.format(hours=f"{hours:g}", minutes=IDLE_SECONDS // 60)
+        hints.insert(0, kept)
     return (
         f'<h2 class="lk-title">{escape(words.ADD_TITLE)}</h2>'
         '<div class="lk-drop" id="add-pictures" data-words="'
@@ -55,7 +54,7 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
         '.heif,.hif,.avif,.tif,.tiff,.zip,.csv,.lookalike" tabindex="-1" '
         f'aria-label="{escape(words.ADD_FILES)}">'
         '<div class="lk-upload" role="status" aria-live="polite"></div></div>'
-        f'<p class="lk-hint">{about} {escape(words.ADD_LABELS)} {escape(words.ADD_TO)}</p>'
+        + "".join(f'<p class="lk-hint">{escape(hint)}</p>' for hint in hints)
     )
 
 

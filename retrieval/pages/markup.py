@@ -3,6 +3,7 @@
 A button tells what it does by `data-do`; `page.js` hands its other data on to the handlers.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import PurePosixPath
@@ -129,22 +130,23 @@ def truth(
     name: str, embedder: str, provider: str, compared: int, found: Found | None = None
 ) -> str:
     """Say what computed the results, over how many pictures, and how long it took."""
-    text = words.TRUTH.format(
-        name=name,
-        embedder=embedder,
-        provider=provider,
-        compared=words.pictures(compared),
-        how=words.TRUTH_HOW.format(method=found.method) if found else "",
-    )
+    counted = words.pictures(compared)
+    text = words.TRUTH.format(name=name, compared=counted)
+    how = words.TRUTH_HOW.format(embedder=embedder, provider=provider)
     if found:
         times = found.timings
-        text += words.TRUTH_TIMES.format(
-            total=round(times.total),
+        text = words.TRUTH_FOUND.format(name=name, compared=counted, total=round(times.total))
+        how += words.TRUTH_STEPS.format(
+            method=found.method,
             decoding=round(times.decoding),
             features=round(times.features),
             ranking=round(times.ranking),
         )
-    return f'<p class="lk-truth">{escape(text)}</p>'
+    # What only experts read is there for them, folded away.
+    return (
+        f'<div class="lk-truth">{escape(text)}<details><summary>{escape(words.TRUTH_TITLE)}'
+        f"</summary>{escape(how)}</details></div>"
+    )
 
 
 def building(state: Building, name: str, now: float) -> str:
@@ -317,8 +319,8 @@ def _spoken(picture: PictureRecord) -> str:
 
 
 def pretty(label: str) -> str:
-    """Return a label as people write it: names of folders often have no spaces."""
-    return label.replace("_", " ").replace("-", " ")
+    """Return a label as people write it: names of folders often have no spaces. Dates stay."""
+    return re.sub(r"_|(?<!\d)-|-(?!\d)", " ", label)
 
 
 def file_size(size: int) -> str:
