@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -59,13 +60,12 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         manifest = _manifest(bundle, path)
         _require(manifest, embedder)
         title = " ".join(str(name or manifest.get("name") or path.stem).split())[:80]
-        folder = new_folder(library, title)
-        # Made beside its place and moved there in the end: half a collection is never seen.
-        making = library / f"{OPENING}{folder.name}"
-        shutil.rmtree(making, ignore_errors=True)
+        # Made beside its place and moved there in the end: half a collection is never seen. Others
+        # may be opening the same file meanwhile.
+        making = library / f"{OPENING}{secrets.token_hex(4)}"
         try:
             _read_into(bundle, manifest, making, title, embedder)
-            making.rename(folder)
+            folder = _settle(making, library, title)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise LookalikeError(_damaged(path)) from error
         except OSError as error:
@@ -75,6 +75,17 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         finally:
             shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def _settle(making: Path, library: Path, title: str) -> Path:
+    """Move what was made to a place that is free, and return that."""
+    while True:
+        folder = new_folder(library, title)
+        try:
+            return making.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another one has just taken it
+                raise
 
 
 def photos_of(collection: Collection) -> Photos:

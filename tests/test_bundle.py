@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from retrieval import unbundling
 from retrieval.__main__ import main
 from retrieval.bundle import Photos, pack
 from retrieval.caption_tables import NAME, keep_captions
 from retrieval.captions import MAX_COLUMNS
 from retrieval.changes import find_changes
+from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
@@ -334,6 +336,26 @@ def test_half_an_opened_collection_is_never_seen(
     assert open_once(packed, tmp_path / "once", embedder).name == "wheel"
     empty_trash(library, -1)
     assert list(library.iterdir()) == []
+
+
+def test_two_who_open_the_same_file_at_once_get_a_whole_one_each(
+    packed: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, opened = tmp_path / "library", []
+    read = unbundling._thumbnail
+
+    def read_while_another_opens_it(bundle: zipfile.ZipFile, sha256: str) -> bytes:
+        monkeypatch.setattr(unbundling, "_thumbnail", read)
+        opened.append(unpack_bundle(packed, library, embedder))
+        return read(bundle, sha256)
+
+    monkeypatch.setattr(unbundling, "_thumbnail", read_while_another_opens_it)
+    opened.append(unpack_bundle(packed, library, embedder))
+    assert [folder.name for folder in opened] == ["wheel", "wheel-2"]
+    for folder in opened:
+        assert check_collection(folder) == []
+        with Collection(folder) as collection:
+            assert collection.count() == (7, 1)
 
 
 def test_photos_without_their_table_keep_their_captions_when_one_is_added(
