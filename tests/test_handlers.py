@@ -65,8 +65,19 @@ def test_the_kinds_are_those_of_what_is_searched_also_of_pictures_that_came_late
 ) -> None:
     assert kinds(answer(visitor, "on_load")) == ["", "warm"]
     key = add(visitor, "Leaves/green/a.png", "Leaves/pale/b.png")
-    assert kinds(answer(visitor, "on_return")) == ["", "green", "pale", "warm"]
+    shown = answer(visitor, "on_return", collection="")
+    assert kinds(shown) == ["", "green", "pale", "warm"]
     assert kinds(answer(visitor, "on_choice", collection=key)) == ["", "green", "pale"]
+
+
+def test_a_tab_that_is_opened_while_the_page_fills_leaves_the_collection_alone(
+    visitor: Visitor,
+) -> None:
+    first = answer(visitor, "on_load")["collection"]["value"]
+    assert first
+    # What Gradio sends then is what stood in the page before the answer had come.
+    assert "value" not in answer(visitor, "on_return")["collection"]
+    assert answer(visitor, "on_return", collection=first)["collection"]["value"] == first
 
 
 def test_a_filter_that_the_next_collection_has_not_is_dropped_and_others_stay(

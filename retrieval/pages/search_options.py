@@ -32,10 +32,11 @@ class SearchOptions:
 
     def __init__(self) -> None:
         """Lay them out in the column around."""
-        # What it offers hangs on who looks, so it is filled when the page is opened.
+        # What it offers hangs on who looks, so it is filled when the page is opened; until then it
+        # is None.
         self.choice = Choice(
             [(words.ALL_COLLECTIONS, "")],
-            value="",
+            value=None,
             label=words.COLLECTION,
             elem_id="collection",
             visible=False,

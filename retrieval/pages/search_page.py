@@ -218,9 +218,10 @@ class SearchPage:
     def on_return(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow what has happened to the collections while another tab was open.
 
-        Gradio also says that the tab was chosen when the page opens, perhaps before it is filled.
+        Gradio also says that the tab was chosen when the page opens, perhaps before it is filled:
+        then it would be filled with all collections, whatever its address asks for.
         """
-        if not values[self.asked].arrived:
+        if not values[self.asked].arrived or values[self.options.choice] is None:
             return (gr.skip(),) * (7 + len(self.options.narrowing))
         options = self.options.read(values)
         if options.choice not in self.workspace.keys(visitor_of(request)):
