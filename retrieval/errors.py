@@ -19,6 +19,14 @@ class PictureError(LookalikeError):
     """One picture cannot be used; the rest of the run goes on."""
 
 
+def too_large(pixels: int, max_pixels: int) -> PictureError:
+    """Return what is said of a picture with too many pixels."""
+    return PictureError(
+        f"The picture has {pixels / 1e6:,.0f} megapixels; at most {max_pixels / 1e6:,.0f} can be "
+        "opened. Save a smaller copy."
+    )
+
+
 class BusyError(LookalikeError):
     """Another window or process is changing the same collection."""
 

@@ -6,19 +6,16 @@ What is refused here no camera and no editor writes; the figures in the comments
 Pillow 12.3 and pillow-heif 1.8.
 """
 
-import io
 import os
 import re
 import struct
-from collections import defaultdict
-from collections.abc import Iterator
-from functools import cache
 from typing import IO, Any, Literal, cast
 
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from retrieval.errors import PictureError
+from retrieval.boxes import check_boxes
+from retrieval.errors import PictureError, too_large
 
 ANEW = "Open it in a picture editor and save it anew."
 
@@ -40,7 +37,6 @@ MAX_NUMBERS = 2**19
 FRACTION = 16  # numbers that a fraction counts for: 3 µs and 300 bytes
 SLACK = 2**16  # bytes that tags may share beyond the file's length, as fractions do that are alike
 MAX_PROFILE = 2**23  # bytes; those of presses have 3 MB
-MAX_META = 2**24  # bytes; an iPhone's has 10 kB
 
 # TIFF 6.0, section 2, and libtiff's: how many bytes a value of each type takes.
 UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -84,14 +80,6 @@ class CountedReads:
         return getattr(self._file, name)
 
 
-def too_large(pixels: int, max_pixels: int) -> PictureError:
-    """Return what is said of a picture with too many pixels."""
-    return PictureError(
-        f"The picture has {pixels / 1e6:,.0f} megapixels; at most {max_pixels / 1e6:,.0f} can be "
-        "opened. Save a smaller copy."
-    )
-
-
 def check_header(file: IO[bytes], max_pixels: int) -> None:
     """Look at what a file says before its pixels; to be called before Pillow opens it.
 
@@ -107,7 +95,7 @@ def check_header(file: IO[bytes], max_pixels: int) -> None:
     elif start.startswith(b"\x89PNG\r\n\x1a\n"):
         _check_png(file, max_pixels)
     elif start[4:8] == b"ftyp":
-        _check_heif(counted, max_pixels)
+        check_boxes(counted, max_pixels)
     elif start.startswith(b"MM\0+"):
         # Pillow takes it for a TIFF of the common kind and so reads other tags than libtiff does.
         raise PictureError(
@@ -317,154 +305,3 @@ def check_tags(file: IO[bytes], byte_order: bytes, big: bool) -> None:
     pixels = sides.get(WIDTH, 0) * sides.get(LENGTH, 0)
     if sides.get(TILE_WIDTH, 0) * sides.get(TILE_LENGTH, 0) > max(4 * pixels, 2**22):
         raise TagsError(f"The tiles of this TIFF are far larger than the picture. {ANEW}")
-
-
-# HEIC and AVIF
-
-
-class _Numbers:
-    """Numbers of several bytes, one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._bytes = io.BytesIO(data)
-
-    def take(self, size: int) -> int:
-        data = self._bytes.read(size)
-        if len(data) < size:
-            raise EOFError("a box ends too soon")
-        return int.from_bytes(data, "big")
-
-
-def _check_heif(file: IO[bytes], max_pixels: int) -> None:
-    length = file.seek(0, os.SEEK_END)
-    at = 0
-    while at + 8 <= length:
-        file.seek(at)
-        kind, start, size = _box_head(file.read(16), length - at)
-        if size < start:
-            return
-        if kind == b"meta":
-            if size > MAX_META:
-                raise _overdone()
-            file.seek(at + start)
-            _check_items(file.read(size - start)[4:], length, max_pixels)
-        at += size
-
-
-def _check_items(meta: bytes, length: int, max_pixels: int) -> None:
-    """Look at the items of a file, the pictures and what is said of them.
-
-    Of a megabyte that 400 items share libheif makes 800, and a picture may be put together of
-    65,000 tiles that are all the same, or lie outside of it: 16 ms each, of 512 x 512 pixels.
-    """
-    stored: dict[int, int] = {}
-    properties: list[tuple[bytes, bytes]] = []
-    associated: list[tuple[int, int]] = []
-    parts: dict[int, list[int]] = defaultdict(list)
-    described: dict[int, int] = defaultdict(lambda: 1)
-    shown: list[int] = []
-    for kind, box in _boxes(meta):
-        if kind == b"pitm":
-            shown.append(int.from_bytes(box[4 : 8 if box[0] else 6], "big"))
-        elif kind == b"iloc":
-            for item, size in _stored(box):
-                stored[item] = stored.get(item, 0) + size
-        elif kind == b"iprp":
-            for inner, content in _boxes(box):
-                if inner == b"ipco":
-                    properties += _boxes(content)
-                elif inner == b"ipma":
-                    associated += _associations(content)
-        elif kind == b"iref":
-            for relation, item, others in _references(box):
-                if relation == b"dimg":
-                    parts[item] += others
-                elif relation in (b"auxl", b"thmb"):
-                    for other in others:
-                        parts[other].append(item)
-                elif relation == b"cdsc":
-                    described[item] += len(others)
-    areas: dict[int, int] = {}
-    copied = sum(size * described[item] for item, size in stored.items())
-    for item, number in associated:
-        if 0 < number <= len(properties):
-            kind, box = properties[number - 1]
-            copied += len(box)
-            if kind == b"ispe":
-                width, height = struct.unpack_from(">II", box, 4)
-                areas[item] = max(areas.get(item, 0), width * height)
-    if areas and max(areas.values()) > max_pixels:
-        raise too_large(max(areas.values()), max_pixels)
-
-    @cache
-    def decoded(item: int) -> int:
-        """Return how many pixels are decoded for one of the pictures; a circle ends in an error."""
-        return areas.get(item, 0) + sum(map(decoded, parts.get(item, ())))
-
-    # An iPhone's portrait has four times its pixels: its tiles, its depth, and masks.
-    if copied > 2 * length + 2**25 or any(
-        decoded(item) > 8 * areas.get(item, 0) + 2**24 for item in shown
-    ):
-        raise _overdone()
-
-
-def _overdone() -> PictureError:
-    return PictureError(
-        "This HEIC or AVIF is put together of far more than its size and its pixels. Save it as "
-        "JPEG or PNG."
-    )
-
-
-def _box_head(head: bytes, rest: int) -> tuple[bytes, int, int]:
-    """Return a box's kind, where its content begins, and its size: of the `rest` where it is last.
-
-    ISO 14496-12, 4.2.
-    """
-    size, kind = struct.unpack_from(">I4s", head)
-    start = 8
-    if size == 1:
-        start, size = 16, struct.unpack_from(">Q", head, 8)[0]
-    return kind, start, size or rest
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the content of each box."""
-    at = 0
-    while at + 8 <= len(data):
-        kind, start, size = _box_head(data[at : at + 16], len(data) - at)
-        if size < start:
-            return
-        yield kind, data[at + start : at + size]
-        at += size
-
-
-def _stored(iloc: bytes) -> Iterator[tuple[int, int]]:
-    """Yield items and the bytes that each piece of them takes (ISO 14496-12, 8.11.3)."""
-    numbers, version = _Numbers(iloc[4:]), iloc[0]
-    sizes, more = numbers.take(1), numbers.take(1)
-    wide = 4 if version == 2 else 2
-    for _ in range(numbers.take(wide)):
-        item = numbers.take(wide)
-        numbers.take((2 if version else 0) + 2 + (more >> 4))
-        for _ in range(numbers.take(2)):
-            numbers.take((more & 15 if version else 0) + (sizes >> 4))
-            yield item, numbers.take(sizes & 15)
-
-
-def _associations(ipma: bytes) -> Iterator[tuple[int, int]]:
-    """Yield items and the number of each of their properties, from 1 (ISO 23008-12, 9.3.2)."""
-    numbers = _Numbers(ipma[4:])
-    wide, mask = (2, 0x7FFF) if ipma[3] & 1 else (1, 0x7F)
-    for _ in range(numbers.take(4)):
-        item = numbers.take(4 if ipma[0] else 2)
-        for _ in range(numbers.take(1)):
-            yield item, numbers.take(wide) & mask
-
-
-def _references(iref: bytes) -> Iterator[tuple[bytes, int, list[int]]]:
-    """Yield a relation, an item, and those it relates to (ISO 14496-12, 8.11.12)."""
-    wide = 4 if iref[0] else 2
-    for kind, box in _boxes(iref[4:]):
-        numbers = _Numbers(box)
-        item = numbers.take(wide)
-        yield kind, item, [numbers.take(wide) for _ in range(numbers.take(2))]

@@ -17,14 +17,13 @@ import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from retrieval.conversion import to_rgb
-from retrieval.errors import PictureError, explain_os_error
+from retrieval.errors import PictureError, explain_os_error, too_large
 from retrieval.headers import (
     CountedReads,
     check_header,
     check_opened,
     guard_tags,
     safe_profile,
-    too_large,
 )
 
 pillow_heif.register_heif_opener()
