@@ -25,9 +25,11 @@ from retrieval.headers import (
     guard_tags,
     safe_profile,
 )
+from retrieval.memory import give_back_large
 
 pillow_heif.register_heif_opener()
 guard_tags()
+give_back_large()
 
 MOST_PIXELS = 200_000_000  # width x height that is decoded
 # We bound the pixels ourselves, before decoding and with a sentence. Pillow's bound, an error from
