@@ -2,19 +2,15 @@
 
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 
 from retrieval.building import Building
 from retrieval.indexing import Step
 from retrieval.pages import markup
-from retrieval.pages.asking import PLAIN, Asked
-from retrieval.pages.search_page import SearchPage
 from tests.made import by_hue, encode, pattern, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor
@@ -90,7 +86,8 @@ def test_a_filter_that_the_next_collection_has_not_is_dropped_and_others_stay(
     assert len(names(shown["results"])) == 2
     assert "shape=landscape" in shown["results"]
     shown = answer(visitor, "on_choice", collection=key, Kind="green")
-    assert (shown["Kind"]["value"], len(names(shown["results"]))) == ("green", 1)
+    assert "value" not in shown["Kind"]
+    assert len(names(shown["results"])) == 1
 
 
 def test_words_of_captions_are_asked_for_where_there_are_captions(visitor: Visitor) -> None:
@@ -264,48 +261,17 @@ def test_a_class_that_looks_like_a_formula_is_none_in_the_table(visitor: Visitor
     assert [line.split(",")[0] for line in table.splitlines()[1:3]] == ["'=1+1", "plain"]
 
 
-class Answers:
-    """Answers of a page while a collection is built; what comes in between is up to the test."""
-
-    def __init__(self, between: Callable[[], object]) -> None:
-        self._between = between
-
-    def held(self, choice: str, visitor: str) -> list[Any]:
-        return []
-
-    def building(self, held: list[Any]) -> None:
-        return None
-
-    def status(self, held: list[Any]) -> str:
-        return "status"
-
-    def examples(self, held: list[Any]) -> str:
-        return "examples"
-
-    def answer(self, asked: Asked, options: Any, visitor: str) -> tuple[str, str, Asked]:
-        self._between()
-        return "pictures", "truth", asked.numbered()
+def test_following_a_building_leaves_the_results_of_a_search_alone(visitor: Visitor) -> None:
+    key = add(visitor, "Reed/a.png", "Reed/b.png")
+    answer(visitor, "on_load")
+    assert "A look around" in answer(visitor, "on_tick")["results"]
+    answer(visitor, visitor.event("pick"), {"key": key, "id": 1})
+    assert "lk-" not in str(answer(visitor, "on_tick")["results"])
 
 
-def tick(asked: Asked, between: Callable[[], object] = lambda: None) -> tuple[Any, ...]:
-    """Return status, results, truth, query, examples and timer of one tick of the search page."""
-    page = object.__new__(SearchPage)
-    page.asked = "asked"  # type: ignore[assignment]
-    page.answers = Answers(between)  # type: ignore[assignment]
-    page.options = SimpleNamespace(read=lambda values: PLAIN, narrowing=[])  # type: ignore[assignment]
-    page._narrow = lambda *_: ()  # type: ignore[method-assign]
-    return page.on_tick({page.asked: asked}, gr.Request())
-
-
-def test_following_a_building_leaves_an_answer_alone_that_comes_meanwhile() -> None:
-    arrived = Asked(arrived=True).numbered()
-    assert tick(arrived)[1] == "pictures"
-
-    arrived = Asked(arrived=True).numbered()
-    other: list[Asked] = []
-    view = tick(arrived, lambda: other.append(arrived.numbered()))
-    assert view[0] == "status"
-    assert "pictures" not in view
-    # What began before that answer reached the page shows nothing either; what comes after does.
-    assert "pictures" not in tick(arrived)
-    assert tick(other[0])[1] == "pictures"
+def test_what_is_typed_while_a_building_ends_is_left_in_its_field(visitor: Visitor) -> None:
+    answer(visitor, "on_load")
+    shown = answer(visitor, "on_tick", Kind="warm")
+    for field in ("Kind", "Folder", "Words in the caption"):
+        assert "visible" in shown[field]
+        assert "value" not in shown[field]

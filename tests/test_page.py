@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser import running_app, watch
 from tests.made import encode, pattern, save_patterns
@@ -195,6 +195,70 @@ def answered_late(page: Page, *actions: Callable[[], object]) -> None:
     page.unroute("**/queue/join*")
 
 
+def upload_slowly(page: Page) -> None:
+    """Upload a picture that takes long to open, until the page has asked for its like."""
+    with page.expect_response("**/queue/join*"):
+        upload(page, pattern("dots", 99, (6000, 6000)))
+
+
+def test_what_was_done_last_counts_although_a_slow_upload_is_answered_after_it(page: Page) -> None:
+    upload_slowly(page)
+    page.locator(".lk-pick").first.click()
+    kinds(page)
+    page.wait_for_timeout(2000)  # for what should not come
+    expect(page.locator(".lk-head h2")).to_have_text(re.compile("^Most similar to .*jpg"))
+    expect(page.locator("#query .image-frame img")).to_have_count(0)
+
+
+def test_a_number_chosen_while_an_upload_is_opened_counts_for_it(page: Page) -> None:
+    upload_slowly(page)
+    page.locator("#count label").nth(0).click()
+    expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
+    expect(page.locator(".lk-tile")).to_have_count(12)
+
+
+def test_an_earlier_answer_that_the_browser_shows_last_gives_way(page: Page) -> None:
+    shown = page.locator("#results [data-turn]")
+    last = int(shown.get_attribute("data-turn") or 0)
+    shown.evaluate("(element) => (element.dataset.turn = 0)")
+    page.wait_for_function(
+        "(last) => Number(document.querySelector('#results [data-turn]').dataset.turn) > last",
+        arg=last,
+    )
+
+
+def open_filters(page: Page) -> Locator:
+    page.get_by_text("Filter and sort").click()
+    page.wait_for_timeout(250)  # nobody types while the drawer opens, and is being filled
+    return page.locator("#filters")
+
+
+def test_a_tile_that_is_pressed_right_after_typing_is_searched_with_as_typed(page: Page) -> None:
+    open_filters(page).get_by_label("At least, in megapixels").fill("0.001")
+    joined: list[str] = []
+    page.on(
+        "request", lambda request: joined.append(request.url) if "join" in request.url else None
+    )
+    page.locator(".lk-pick").nth(2).click()
+    kinds(page)
+    page.wait_for_url("**like=*&mp=0.001*")
+    assert len(joined) == 1
+
+
+def test_a_tile_is_taken_for_what_it_showed_when_its_press_began(page: Page) -> None:
+    pick = page.locator(".lk-pick").nth(4)
+    pressed = pick.get_attribute("data-id")
+    field = open_filters(page).get_by_label("At least, in megapixels")
+    field.fill("0.001")
+    pick.hover()
+    page.locator("#count label").nth(0).evaluate("(label) => label.click()")
+    page.mouse.down()
+    expect(page.locator(".lk-tile")).to_have_count(12)
+    expect(pick).not_to_have_attribute("data-id", pressed or "")
+    page.mouse.up()
+    page.wait_for_url(f"**like=*%3A{pressed}&*")
+
+
 def test_what_is_done_before_the_answer_is_there_counts_as_well(page: Page) -> None:
     dots, stripes = pattern("dots", 99), pattern("stripes", 99)
     answered_late(page, lambda: upload(page, dots), lambda: upload(page, stripes))
@@ -259,11 +323,7 @@ def test_the_back_button_closes_the_reasons_and_leaves_the_search(page: Page) ->
 
 
 def test_filters_are_counted_on_their_drawer_and_taken_off_with_one_press(page: Page) -> None:
-    page.get_by_text("Filter and sort").click()
-    page.wait_for_timeout(
-        250
-    )  # nobody types while the drawer opens, and its fields are being filled
-    page.locator("#filters").get_by_label("At least, in megapixels").fill("50")
+    open_filters(page).get_by_label("At least, in megapixels").fill("50")
     page.keyboard.press("Enter")
     expect(page.locator(".lk-empty h2")).to_have_text("No picture passes")
     label = page.locator("#filters span[data-count]")

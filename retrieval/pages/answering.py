@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -34,7 +35,11 @@ class Answers:
         """
         keys = self.workspace.keys(visitor)
         chosen = [choice] if choice in keys else keys
-        return [self.workspace.searcher(key, visitor) for key in chosen if key]
+        held = []
+        for key in filter(None, chosen):
+            with suppress(LookalikeError):  # deleted just now
+                held.append(self.workspace.searcher(key, visitor))
+        return held
 
     def answer(
         self,
@@ -42,12 +47,12 @@ class Answers:
         options: Options,
         visitor: str,
         times: tuple[float, float] = (0.0, 0.0),
-    ) -> tuple[str, str, Asked]:
-        """Search, and return the results, the truth line and the query."""
+    ) -> tuple[str, str]:
+        """Search, and return the results and the truth line."""
         held = self.held(options.choice, visitor)
         address = write_address(asked, options)
         if not asked.parts:
-            return self._browse(held, options, address), self._truth(held), asked.numbered()
+            return self._browse(held, options, address), self._truth(held)
         found = self.find(held, asked, options, times)
         if found.matches:
             html = markup.results(found, asked, address, ranked=not options.order)
@@ -57,7 +62,7 @@ class Answers:
             html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
         else:
             html = markup.none_pass(address)
-        return html, self._truth(held, found), asked.numbered()
+        return html, self._truth(held, found)
 
     def find(
         self,

@@ -5,7 +5,7 @@ the same results. An upload is named in it by a hash, under which the visitor's 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -62,13 +62,6 @@ class Options:
 PLAIN = Options()
 
 
-@dataclass
-class Answered:
-    """How many answers one page has been given."""
-
-    count: int = 0
-
-
 @dataclass(frozen=True)
 class Asked:
     """The query as it stands on one visitor's page."""
@@ -76,23 +69,6 @@ class Asked:
     parts: tuple[Part, ...] = ()
     uploads: tuple[Part, ...] = ()  # the latest first
     arrived: bool = False  # whether the page has been filled yet
-    answered: Answered = field(default_factory=Answered, compare=False)  # shared by all of a page
-    number: int = field(default=0, compare=False)  # of the answer that it belongs to
-
-    @property
-    def is_latest(self) -> bool:
-        """Whether the page has been given no other answer since."""
-        return self.number == self.answered.count
-
-    def numbered(self) -> "Asked":
-        """Count one more answer, and return the query that belongs to it."""
-        self.answered.count += 1
-        return replace(self, number=self.answered.count)
-
-    def withdraw(self) -> None:
-        """Do not count the answer that it belongs to, which will not be shown."""
-        if self.is_latest:
-            self.answered.count -= 1
 
     @property
     def placed(self) -> frozenset[Placed]:

@@ -1,9 +1,38 @@
 // What the page does beyond Gradio: paste and drop anywhere, buttons in our own markup, cropping by
 // dragging a box, arrow keys through the results, and the address that reproduces a search.
 (() => {
-  const tell = (what, data) => window.lookalike?.(what, data);
+  const tell = (what, data) => {
+    if (what === "visit") setting += 1;
+    window.lookalike?.(what, data);
+  };
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
+
+  // --- The order of what is done -----------------------------------------------------------------
+  // Requests overtake each other, so each tells its number (see conversation.py), and whether the
+  // controls, which it also tells of, are still to be set by a step of the browser's buttons.
+  let actions = 0;
+  let setting = 0; // such steps under way
+  window.lookalikeSettled = () => {
+    setting -= 1;
+  };
+  const send = window.fetch;
+  window.fetch = (address, options) => {
+    if (!String(address).includes("/queue/join")) return send(address, options);
+    const headers = new Headers(options?.headers);
+    actions += 1;
+    headers.set("X-Lookalike-Action", setting ? `${actions}; setting` : actions);
+    return send(address, { ...options, headers });
+  };
+
+  // Nor does Gradio always show answers in the order in which they come. Where one is shown after a
+  // later one, it is asked for once more.
+  let turn = 0;
+  const keepOrder = () => {
+    const shown = Number(document.querySelector("#results [data-turn]")?.dataset.turn ?? turn);
+    if (shown < turn) tell("again", {});
+    turn = shown;
+  };
 
   // --- A picture from anywhere -------------------------------------------------------------------
   const SUFFIXES = /\.(heic|heif|hif|avif|tiff?)$/i;
@@ -101,6 +130,14 @@
   };
   let leaving = false;
 
+  // An answer that comes while a button is held down turns it into another one: what counts is what
+  // stood there when the press began.
+  let pressed = null;
+  document.addEventListener("pointerdown", (event) => {
+    const button = event.target.closest?.("[data-do]");
+    pressed = button && { ...button.dataset };
+  });
+
   document.addEventListener("click", (event) => {
     // Where the system has no type for HEIC, "image/*" alone would hide iPhone photos in the dialog.
     input()?.setAttribute("accept", "image/*,.heic,.heif,.hif,.avif,.tif,.tiff");
@@ -108,17 +145,20 @@
     if (dialog && (event.target === dialog || event.target.closest("[data-close]"))) leaveDialog();
     const button = event.target.closest?.("[data-do]");
     if (!button) return;
-    const { do: what, key, id } = button.dataset;
+    // The keyboard has no press that an answer could come in between.
+    const { do: what, key, id } = (event.detail && pressed) || button.dataset;
     if (what === "unfilter") return tell("visit", { query: unfiltered() });
     opener = button;
     tell(what, { key, id: Number(id) });
     if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: behavior() });
   });
 
-  // A field that loses the focus searches with what is in it, and that answer could come last: here
-  // it keeps the focus, and is emptied with the others.
+  // A field that loses the focus searches with what is in it, and that answer could take a button
+  // away between its press and its release. So the field keeps the focus: the button's own search
+  // has what is in it, too.
   document.addEventListener("mousedown", (event) => {
-    if (event.target.closest?.("[data-do=unfilter]")) event.preventDefault();
+    const typing = document.activeElement?.matches("#filters input, #filters textarea");
+    if (typing && event.target.closest?.("#results [data-do]")) event.preventDefault();
   });
 
   // While the dialog is open, Tab goes round in it.
@@ -379,9 +419,10 @@
     if (!history.state?.why) history.pushState({ why: true }, "", location.href);
   };
   new MutationObserver((changes) => {
+    keepOrder(); // at once: in the next frame there may be another answer
     changes.filter(({ type }) => type === "attributes").forEach(hideUntilLoaded);
     if (!waiting) requestAnimationFrame(look);
     waiting = true;
-  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["src"] });
+  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["src", "data-turn"] });
   window.addEventListener("resize", draw);
 })();

@@ -173,21 +173,30 @@ class SearchOptions:
             filters = replace(filters, folder="")
         return replace(options, filters=filters)
 
-    def narrow(self, filters: Filters, held: Sequence[Searcher]) -> tuple[Any, Any, Any]:
+    def narrow(
+        self, filters: Filters, held: Sequence[Searcher], stood: Filters | None = None
+    ) -> tuple[Any, Any, Any]:
         """Return the choices of kinds and of folders in what is searched; what is chosen stays.
 
         And the field for words, which is there where captions are.
+
+        Args:
+            stood: what the controls stood at. What is the same is not set, so that what somebody
+                chooses or types meanwhile stays; None sets all.
         """
         labels = {label for s in held for label in _labels(s)}
         folders = {folder for s in held for folder in s.collection.folders()}
         tells_more = bool(filters.folder) or not folders <= labels
+        has_captions = bool(filters.words) or any(s.collection.has_captions for s in held)
+
+        def value(name: str) -> dict[str, Any]:
+            wanted = getattr(filters, name)
+            return {} if stood and getattr(stood, name) == wanted else {"value": wanted}
+
         return (
-            _choice(labels, filters.label, visible=True, shown=pretty),
-            _choice(folders, filters.folder, visible=tells_more),
-            gr.Textbox(
-                value=filters.words,
-                visible=bool(filters.words) or any(s.collection.has_captions for s in held),
-            ),
+            gr.Dropdown(_choices(labels, filters.label, pretty), visible=True, **value("label")),
+            gr.Dropdown(_choices(folders, filters.folder), visible=tells_more, **value("folder")),
+            gr.Textbox(visible=has_captions, **value("words")),
         )
 
     def show(
@@ -229,12 +238,11 @@ def _slider(label: str, value: float) -> gr.Slider:
     return gr.Slider(0, 1, value=value, step=0.1, label=label, buttons=[])
 
 
-def _choice(
-    values: Collection[str], chosen: str, visible: bool, shown: Callable[[str], str] = str
-) -> gr.Dropdown:
+def _choices(
+    values: Collection[str], chosen: str, shown: Callable[[str], str] = str
+) -> list[tuple[str, str]]:
     offered = sorted({*values, chosen} - {""})
-    choices = [(words.FILTER_ANY, ""), *((shown(value), value) for value in offered)]
-    return gr.Dropdown(choices, value=chosen, visible=visible)
+    return [(words.FILTER_ANY, ""), *((shown(value), value) for value in offered)]
 
 
 def _count(value: Any) -> int:

@@ -1,5 +1,6 @@
 """The search page: a picture in, a gallery out, and everything that can be asked about it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
@@ -20,9 +21,11 @@ from retrieval.pages.asking import (
     Address,
     Asked,
     Options,
+    Part,
     bounded_box,
     read_address,
 )
+from retrieval.pages.conversation import Conversation, Step
 from retrieval.pages.elements import make_place, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
@@ -30,7 +33,7 @@ from retrieval.pages.query_image import QueryImage
 from retrieval.pages.saving import save_results
 from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import Access, visitor_of
-from retrieval.search import GONE, Match, Searcher
+from retrieval.search import GONE, Match
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
@@ -47,6 +50,7 @@ window.lookalike = (what, data) => {
   if (what === 'back') trigger('back', data);
   if (what === 'crop') trigger('crop', data);
   if (what === 'visit') trigger('visit', data);
+  if (what === 'again') trigger('again', data);
   if (what === 'odd') trigger('odd', data);
 };
 """
@@ -60,6 +64,12 @@ DOWNLOAD = """
   link.remove();
 }
 """
+
+# Tells `page.js` that the controls stand as a step of the browser's buttons has set them.
+SETTLED = "() => window.lookalikeSettled?.()"
+# What `page.js` tells of a request: its number among those of the page, and whether the controls
+# are still to be set.
+ACTION = re.compile(r"(\d{1,15})(; setting)?", re.ASCII)
 
 Values = dict[Any, Any]  # what Gradio hands over: a value for each component
 Handler = Callable[[Asked, Options, Any, gr.Request], Asked]
@@ -77,7 +87,7 @@ class SearchPage:
 
     def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
         """Add the page to the Blocks around it; `tab` is the tab that it lies in."""
-        self.asked = gr.State(Asked(), time_to_live=6 * 3600)
+        self.conversation = gr.State(Conversation(), time_to_live=6 * 3600)
         bridge = make_place("bridge", js=BRIDGE, value=markup.script_words())
         with gr.Row(elem_id="columns"):
             with gr.Column(elem_id="ask", min_width=280):
@@ -132,8 +142,9 @@ class SearchPage:
             "trigger_mode": "multiple",
             "concurrency_limit": 1,
         }
-        inputs = {self.asked, *self.options.inputs}
-        answer = [self.results, self.truth, self.asked]
+        inputs = {self.conversation, *self.options.inputs}
+        # Given back as it is, so that Gradio sees that it is in use.
+        answer = [self.results, self.truth, self.conversation]
         view = [self.status, *answer, self.examples, self.timer]
         offer, narrowing = self.options.choice, self.options.narrowing
         app.load(self.on_load, None, [*view, *self.options.outputs, self.address], **quiet)
@@ -163,7 +174,9 @@ class SearchPage:
             **{**quiet, "show_progress": "minimal"},
             show_progress_on=self.kind,
         ).success(None, self.download, js=DOWNLOAD)
-        self.upload.clear(self._asking(lambda asked, *_: asked.emptied()), inputs, answer, **quiet)
+        self.upload.clear(
+            self._asking(lambda asked, *_: asked.emptied(), anew=True), inputs, answer, **quiet
+        )
         for event, handler in (
             (bridge.more, self._add(wanted=True)),
             (bridge.less, self._add(wanted=False)),
@@ -182,7 +195,8 @@ class SearchPage:
             event(handle, inputs, leaving, **one_by_one)
         bridge.odd(_comment_drop, None, None, **quiet)
         everything = [*view, *self.options.outputs, self.upload]
-        bridge.visit(self.on_visit, inputs, everything, **one_by_one)
+        bridge.visit(self.on_visit, inputs, everything, **one_by_one).then(None, js=SETTLED)
+        bridge.again(self.on_again, self.conversation, answer, **latest)
         bridge.why(
             self.on_why,
             inputs,
@@ -206,14 +220,15 @@ class SearchPage:
         if options.choice not in keys and not address.parts:
             options = replace(options, choice=keys[0] if keys else "")
         may_fetch = settings.FETCH_FOR_VISITORS or self.access.is_owner(request)
-        view = self._visit(Asked(arrived=True), replace(address, options=options), request)
+        view = self._visit(Conversation(), replace(address, options=options), request)
         return (*view, gr.Textbox(visible=may_fetch))
 
     def on_visit(self, values: Values, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Follow the browser's back and forward buttons, and show the upload of the query."""
-        shown = self._visit(values[self.asked], read_address(str(event.query)), request)
-        asked: Asked = shown[3]
-        return (*shown, asked.upload.jpeg if asked.upload else None)
+        conversation: Conversation = values[self.conversation]
+        shown = self._visit(conversation, read_address(str(event.query)), request)
+        upload = conversation.asked.upload
+        return (*shown, upload.jpeg if upload else None)
 
     def on_return(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow what has happened to the collections while another tab was open.
@@ -221,78 +236,88 @@ class SearchPage:
         Gradio also says that the tab was chosen when the page opens, perhaps before it is filled:
         then it would be filled with all collections, whatever its address asks for.
         """
-        if not values[self.asked].arrived or values[self.options.choice] is None:
+        conversation: Conversation = values[self.conversation]
+        if not conversation.asked.arrived or values[self.options.choice] is None:
             return (gr.skip(),) * (7 + len(self.options.narrowing))
-        options = self.options.read(values)
+        stood = self.options.read(values)
+        options = stood
         if options.choice not in self.workspace.keys(visitor_of(request)):
             options = replace(options, choice="")
         options = self._fitting(options, request)
         offered = self.options.offer(self.answers.held("", visitor_of(request)), options.choice)
-        narrowed = self._narrow(options, request)
-        return (*self._view(values[self.asked], options, request), offered, *narrowed)
+        narrowed = self._narrow(options, request, stood)
+        step = _step(_unchanged, options, request)
+        return (*self._view(conversation, step, options, request), offered, *narrowed)
 
     def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Turn to another collection, with the same query where there is one."""
-        options = self._fitting(self.options.read(values), request)
-        narrowed = self._narrow(options, request)
-        return (*self._view(values[self.asked], options, request), *narrowed)
+        stood = self.options.read(values)
+        options = self._fitting(stood, request)
+        step = _step(_unchanged, options, request)
+        view = self._view(values[self.conversation], step, options, request)
+        return (*view, *self._narrow(options, request, stood))
 
     def on_tick(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow the building of the collection; the results of a search stay as they are."""
-        asked, options = values[self.asked], self.options.read(values)
-        held = self.answers.held(options.choice, visitor_of(request))
-        going_on = self.answers.building(held)
-        # The first pictures are shown as they come; later ones would only make the page flicker.
-        settled = going_on is not None and going_on.step.done > 4 * settings.RESULTS
+        conversation: Conversation = values[self.conversation]
+        stood, visitor = self.options.read(values), visitor_of(request)
+        with conversation.doing() as (asked, options):
+            options = options if asked.arrived else stood  # it is forgotten after an hour away
+            held = self.answers.held(options.choice, visitor)
+            status, going_on = self.answers.status(held), self.answers.building(held)
+            # The first pictures are shown as they come; with later ones it would only flicker.
+            settled = going_on is not None and going_on.step.done > 4 * settings.RESULTS
+            shown: tuple[Any, Any] = (gr.skip(), gr.skip())
+            if asked.arrived and not asked.parts and not settled:
+                shown = self._lay_out(conversation, asked, options, request)
+            examples = self.answers.examples(held)
         # Once, when all are there: a list that somebody has just opened is let be.
         nothing = (gr.skip(),) * len(self.options.narrowing)
-        narrowed = nothing if going_on else self._narrow(options, request)
-        # Another answer may be given meanwhile, or on its way to the page: it is to stay there.
-        if asked.is_latest and not asked.parts and not settled:
-            view = self._view(asked, options, request)
-            own: Asked = view[3]
-            if own.is_latest and own.number == asked.number + 1:
-                return (*view, *narrowed)
-            own.withdraw()
-        # If the building has ended then, one more tick shows all pictures where nothing is asked.
-        later = self._timer(held) if asked.parts or going_on else gr.Timer(active=True)
-        return self.answers.status(held), *(gr.skip(),) * 4, later, *narrowed
+        narrowed = nothing if going_on else self._narrow(stood, request, stood)
+        timer = gr.Timer(active=going_on is not None)
+        return (status, *shown, conversation, examples, timer, *narrowed)
+
+    def on_again(self, conversation: Conversation, request: gr.Request) -> tuple[Any, ...]:
+        """Answer once more: an earlier answer has taken the place of a later one on the page."""
+        with conversation.doing() as (asked, options):
+            if not asked.arrived:
+                return (gr.skip(),) * 3
+            return (*self._lay_out(conversation, asked, options, request), conversation)
 
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for an uploaded picture, and return what the upload is to show."""
-        asked, options = values[self.asked], self.options.read(values)
+        conversation, options = values[self.conversation], self.options.read(values)
         sent: str | None = values[self.upload]
         if sent is None:
-            return (*self.answers.answer(asked.emptied(), options, visitor_of(request)), gr.skip())
+            step = _step(lambda asked: asked.emptied(), options, request, anew=True)
+            return (*self._answer(conversation, step, request), gr.skip())
         try:
             data = self.handover.read_picture(sent, request, self.access)
-            part, times = self.parts.of_upload(data, options.cleaning)
-            answer = self.answers.answer(asked.only(part), options, visitor_of(request), times)
+            answer, part = self._ask_for(data, conversation, options, request)
         except LookalikeError as error:
             warn(error)
             return gr.skip(), gr.skip(), gr.skip(), None
         unshowable = PurePosixPath(sent).suffix.lower() in UNSHOWABLE
-        return (*answer, part.jpeg if unshowable else gr.skip())
+        return (*answer, part.jpeg if part and unshowable else gr.skip())
 
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for the picture at a web address."""
-        asked, options = values[self.asked], self.options.read(values)
+        conversation, options = values[self.conversation], self.options.read(values)
         try:
             if not (settings.FETCH_FOR_VISITORS or self.access.is_owner(request)):
                 raise LookalikeError(words.NO_FETCHING)
             data = fetch_picture(
                 str(values[self.address]), settings.MAX_UPLOAD_BYTES, settings.FETCH_SECONDS
             )
-            part, times = self.parts.of_upload(data, options.cleaning)
-            answer = self.answers.answer(asked.only(part), options, visitor_of(request), times)
+            answer, part = self._ask_for(data, conversation, options, request)
         except LookalikeError as error:
             warn(error)
             return (gr.skip(),) * 4
-        return (*answer, part.jpeg)
+        return (*answer, part.jpeg if part else gr.skip())
 
     def on_save(self, values: Values, request: gr.Request) -> Any:
         """Write the results on the page to a file, which the page then downloads."""
-        asked, options = values[self.asked], self.options.read(values)
+        asked, options = values[self.conversation].asked, self.options.read(values)
         visitor = visitor_of(request)
         held = self.answers.held(options.choice, visitor)
         try:
@@ -315,7 +340,7 @@ class SearchPage:
 
     def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show what makes a result match the query."""
-        asked: Asked = values[self.asked]
+        asked: Asked = values[self.conversation].asked
         part = next((part for part in asked.parts if part.wanted), None)
         if part is None:
             return ""
@@ -335,7 +360,7 @@ class SearchPage:
 
     def on_copies(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show the pictures that are folded into one result."""
-        asked, options = values[self.asked], self.options.read(values)
+        asked, options = values[self.conversation].asked, self.options.read(values)
         placed, visitor = (str(event.key), int(event.id)), visitor_of(request)
         try:
             if not asked.parts:
@@ -403,69 +428,124 @@ class SearchPage:
         """
 
         def handle(values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
-            asked, options = values[self.asked], self.options.read(values)
+            conversation: Conversation = values[self.conversation]
+            options = self.options.read(values)
             try:
                 # The query of a page that was away for an hour is gone.
-                if not (anew or asked.arrived):
+                if not (anew or conversation.asked.arrived):
                     raise LookalikeError(words.FORGOTTEN)
                 if checked:
                     self.options.check(values)
-                asked = change(asked, options, event, request)
-                answer = self.answers.answer(asked, options, visitor_of(request))
+                step = _step(
+                    lambda asked: change(asked, options, event, request), options, request, anew
+                )
+                answer = self._answer(conversation, step, request)
             except LookalikeError as error:
                 warn(error)
                 return (gr.skip(),) * (4 if leaving else 3)
             if not leaving:
                 return answer
-            return (*answer, gr.skip() if asked.upload else None)
+            return (*answer, gr.skip() if conversation.asked.upload else None)
 
         return handle
 
     # What the handlers are made of.
 
-    def _visit(self, asked: Asked, address: Address, request: gr.Request) -> tuple[Any, ...]:
-        options, parts, visitor = address.options, [], visitor_of(request)
+    def _answer(
+        self,
+        conversation: Conversation,
+        step: Step,
+        request: gr.Request,
+        times: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[Any, ...]:
+        """Do what a visitor has done, and return the answer to all of it."""
+        with conversation.doing(step) as (asked, options):
+            return (*self._lay_out(conversation, asked, options, request, times), conversation)
+
+    def _lay_out(
+        self,
+        conversation: Conversation,
+        asked: Asked,
+        options: Options,
+        request: gr.Request,
+        times: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[str, str]:
+        """Return the results, with the number of the answer for `page.js`, and the truth line."""
+        results, truth = self.answers.answer(asked, options, visitor_of(request), times)
+        return f'{results}<i hidden data-turn="{conversation.next_turn()}"></i>', truth
+
+    def _ask_for(
+        self, data: bytes, conversation: Conversation, options: Options, request: gr.Request
+    ) -> tuple[tuple[Any, ...], Part | None]:
+        """Return the answer to an upload, and the upload where the query is about it."""
+        part, times = self.parts.of_upload(data, options.cleaning)
+        step = _step(lambda asked: asked.only(part), options, request, anew=True)
+        answer = self._answer(conversation, step, request, times)
+        upload = conversation.asked.upload
+        return answer, part if upload and upload.token == part.token else None
+
+    def _visit(
+        self, conversation: Conversation, address: Address, request: gr.Request
+    ) -> tuple[Any, ...]:
+        options, visitor = address.options, visitor_of(request)
         if options.choice not in self.workspace.keys(visitor):
             options = replace(options, choice="")
-        try:
+
+        def visit(asked: Asked) -> Asked:
+            parts = []
             for wish in address.parts:
                 if wish.placed:
-                    part = self.parts.of_picture(wish.placed, wish.wanted, visitor)
-                    parts.append(part)
-                else:
-                    kept = next((u for u in asked.uploads if u.token == wish.token), None)
-                    if kept is None:
-                        raise LookalikeError(words.NO_UPLOAD)
-                    parts.append(self.parts.cropped(kept, wish.crop, options.cleaning))
-        except LookalikeError as error:
-            warn(error)
-            parts = []
-        asked = replace(asked, parts=tuple(parts))
-        seen, held = self.answers.held("", visitor), self.answers.held(options.choice, visitor)
-        shown = self.options.show(options, seen, held)
-        return (*self._view(asked, options, request), *shown)
+                    parts.append(self.parts.of_picture(wish.placed, wish.wanted, visitor))
+                    continue
+                kept = next((u for u in asked.uploads if u.token == wish.token), None)
+                if kept is None:
+                    raise LookalikeError(words.NO_UPLOAD)
+                parts.append(self.parts.cropped(kept, wish.crop, options.cleaning))
+            return replace(asked, parts=tuple(parts), arrived=True)
 
-    def _view(self, asked: Asked, options: Options, request: gr.Request) -> tuple[Any, ...]:
-        held = self.answers.held(options.choice, visitor_of(request))
-        status, examples = self.answers.status(held), self.answers.examples(held)
-        timer = self._timer(held)
-        # Last, since an answer that is counted has to reach the page.
+        # Not those of the controls, which are set to these here.
+        step = replace(_step(visit, options, request, anew=True), options=options)
+        view = self._view(conversation, step, options, request)
+        seen = self.answers.held("", visitor)
+        held = self.answers.held(conversation.options.choice, visitor)
+        return (*view, *self.options.show(conversation.options, seen, held))
+
+    def _view(
+        self, conversation: Conversation, step: Step, options: Options, request: gr.Request
+    ) -> tuple[Any, ...]:
         try:
-            answer = self.answers.answer(asked, options, visitor_of(request))
+            answer = self._answer(conversation, step, request)
         except LookalikeError as error:
             warn(error)
-            answer = self.answers.answer(asked.emptied(), options, visitor_of(request))
-        return (status, *answer, examples, timer)
+            emptied = replace(step, change=lambda asked: asked.emptied(), anew=True)
+            answer = self._answer(conversation, emptied, request)
+        held = self.answers.held(options.choice, visitor_of(request))
+        return (
+            self.answers.status(held),
+            *answer,
+            self.answers.examples(held),
+            gr.Timer(active=self.answers.building(held) is not None),
+        )
 
     def _fitting(self, options: Options, request: gr.Request) -> Options:
         return self.options.fitting(options, self.answers.held(options.choice, visitor_of(request)))
 
-    def _narrow(self, options: Options, request: gr.Request) -> tuple[Any, ...]:
+    def _narrow(self, options: Options, request: gr.Request, stood: Options) -> tuple[Any, ...]:
         held = self.answers.held(options.choice, visitor_of(request))
-        return self.options.narrow(options.filters, held)
+        return self.options.narrow(options.filters, held, stood.filters)
 
-    def _timer(self, held: list[Searcher]) -> gr.Timer:
-        return gr.Timer(active=self.answers.building(held) is not None)
+
+def _unchanged(asked: Asked) -> Asked:
+    return asked
+
+
+def _step(
+    change: Callable[[Asked], Asked], options: Options, request: gr.Request, anew: bool = False
+) -> Step:
+    """Return what a visitor has done, with its number where the page has told it."""
+    told = getattr(request, "headers", {}).get("x-lookalike-action", "")
+    number, setting = found.groups() if (found := ACTION.fullmatch(told)) else (None, None)
+    return Step(change, None if setting else options, int(number) if number else None, anew)
 
 
 def _comment_drop(event: gr.EventData) -> None:
