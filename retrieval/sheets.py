@@ -46,7 +46,8 @@ def save_contact_sheet(
 ) -> None:
     """Write results as a sheet to print, whole or not at all: the query first, then the pictures.
 
-    Under each picture stand its rank, its similarity and its file name.
+    Under each picture stand its rank, its similarity, its file name, and how many copies of it were
+    found with it.
 
     Args:
         queries: RGB pictures that were searched with; the first four are shown.
@@ -179,6 +180,9 @@ class _Drawer:
             )
             name = PurePosixPath(match.picture.path).name
             self._text(page, x, under + 3.6, name, 7, FAINT, width=CELL_WIDTH)
+            if n := len(match.copies):
+                text = f"and {n:,} {'copy' if n == 1 else 'copies'}"
+                self._text(page, x, under + 6.6, text, 7, INK, width=CELL_WIDTH)
 
     def _picture(
         self,

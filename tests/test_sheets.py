@@ -9,14 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.packing import Packed, save_csv, save_zip
 from retrieval.records import PictureRecord
 from retrieval.search import Match
-from retrieval.sheets import MAX_ON_ONE_PICTURE, save_contact_sheet
+from retrieval.sheets import (
+    CELL_WIDTH,
+    HEADER,
+    MARGIN,
+    MAX_ON_ONE_PICTURE,
+    ROW,
+    save_contact_sheet,
+)
 from tests.made import by_hue, encode, noise
 
 NAMES = {
@@ -315,6 +322,31 @@ def test_one_picture_shows_the_query_and_the_results_in_order(
     assert seen == pytest.approx([210, 240, 180, 30, 360], abs=6) or seen == pytest.approx(
         [210, 240, 180, 30, 0], abs=6
     )
+
+
+@pytest.mark.parametrize(
+    ("copies", "told"), [(0, ""), (1, "and 1 copy"), (1234, "and 1,234 copies")]
+)
+def test_how_many_copies_a_result_has_stands_whole_under_it(
+    copies: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, float, float]] = []
+    draw = ImageDraw.ImageDraw.text
+
+    def noted(self: Any, at: Any, text: str, fill: Any, font: Any, anchor: str) -> None:
+        written.append((text, at[1], font.getlength(text)))
+        draw(self, at, text, fill, font, anchor)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    result = replace(match_named("a.png"), copies=(match_named("b.png"),) * copies)
+    save_contact_sheet([], [result] * 6, of(), tmp_path / "sheet.png", "Results")
+    lines = [one for one in written if one[0].startswith("and ")]
+    assert [text for text, *_ in lines] == [told] * (6 if told else 0)
+    millimetre = 200 / 25.4
+    for (_, y, width), row in zip(lines, [0, 0, 0, 0, 0, 1], strict=False):
+        assert width <= CELL_WIDTH * millimetre
+        end = MARGIN + HEADER + (row + 1) * ROW  # where the next picture begins
+        assert y + 1 * millimetre < end * millimetre
 
 
 @pytest.mark.parametrize("suffix", ["pdf", "png"])
