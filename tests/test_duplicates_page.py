@@ -142,5 +142,13 @@ def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path:
     download.value.save_as(tmp_path / "copies.csv")
     rows = list(csv.DictReader((tmp_path / "copies.csv").read_text("utf-8-sig").splitlines()))
     assert len(rows) == 7
+    # What the gate says to who asks too often, as any other refusal, is told on the page.
+    refusal = '{"detail": "Too often.", "error": "Too often."}'
+    page.route(
+        "**/copies/*.csv",
+        lambda route: route.fulfill(status=200, content_type="application/json", body=refusal),
+    )
+    page.get_by_role("link", name="Save the list (CSV)").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("Too often.")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -126,7 +126,7 @@ def copies_route(workspace: Workspace) -> Route:
             if task.result is None:
                 raise LookalikeError(task.problem or words.COPIES_LATER)
         except LookalikeError as error:
-            return Response(str(error), 404)
+            return Response(str(error), 404, media_type="text/plain")
         name = f"{collection.name} - copies.csv"
         headers = {**attachment(name), "Cache-Control": "no-store"}
         return Response(as_csv(task.result), media_type="text/csv", headers=headers)
@@ -164,7 +164,7 @@ def show_groups(key: str, groups: Sequence[Group], start: int) -> str:
     spare = words.COPIES_SPARE.format(size=markup.file_size(spare_bytes(tuple(groups))))
     return (
         f'<div class="lk-head"><h2>{escape(said)} <span>{escape(spare)}</span></h2>'
-        f'<a class="lk-back" href="copies/{escape(key)}.csv" download>'
+        f'<a class="lk-back" href="copies/{escape(key)}.csv" {markup.INTO_FRAME}>'
         f"{escape(words.COPIES_EXPORT)}</a></div>"
         + "".join(_group(key, group) for group in shown)
         + _turning(start, len(groups))

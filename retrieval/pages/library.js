@@ -274,33 +274,6 @@
     setTimeout(end, 60_000);
   };
 
-  // Downloads go through frames that nobody sees, one each, so that none cuts off another. A file
-  // is saved by the browser, and the frame stays as it is; anything else is loaded into it, and is
-  // the reason why there is no file.
-  const FRAME = "lk-download";
-  let frames = 0;
-  const saving = (link, trigger) => {
-    const frame = document.createElement("iframe");
-    frames += 1;
-    frame.name = link.target = `${FRAME}-${frames}`;
-    frame.hidden = true;
-    document.body.append(frame);
-    frame.onload = () => {
-      let told = "";
-      try {
-        const { body, contentType, location } = frame.contentDocument;
-        if (location.href === "about:blank") return;
-        // A gateway's page in HTML is not for people.
-        if (contentType !== "text/html") told = (body.querySelector("pre") ?? body).textContent;
-        told = JSON.parse(told).error ?? told;
-      } catch {
-        // It is no JSON, or the browser's own page about a lost connection, which cannot be read.
-      }
-      frame.remove();
-      trigger("select", { act: "refused", key: "", told });
-    };
-  };
-
   // A new collection lies at the end of the list, and what is said of a deleted one at its top:
   // perhaps out of sight, on a phone nearly always. What was not there before comes into view.
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
@@ -334,8 +307,6 @@
       showNews(element);
     }
     element.addEventListener("click", (event) => {
-      const link = event.target.closest(`a[target^=${FRAME}]`);
-      if (link) saving(link, trigger);
       const button = event.target.closest("button[data-act]");
       if (!button) return;
       const { act, key, start } = button.dataset;

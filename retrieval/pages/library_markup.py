@@ -14,14 +14,13 @@ from retrieval.building import Building
 from retrieval.changes import Changes
 from retrieval.collection import Collection
 from retrieval.pages import words
-from retrieval.pages.markup import duration, progress_bar, thumbnail_address
+from retrieval.pages.markup import INTO_FRAME, duration, progress_bar, thumbnail_address
 from retrieval.records import PictureRecord
 from retrieval.uploads import UploadBounds
 from retrieval.visitors import IDLE_SECONDS
 
 LISTED = 200  # names in one list
 PER_PAGE = 60
-DOWNLOAD_FRAME = "lk-download"  # by which `library.js` knows these links
 
 
 @dataclass(frozen=True)
@@ -169,13 +168,11 @@ def delete_for_good(key: str) -> str:
 def download(key: str, has_photos: bool) -> str:
     """Offer the collection as one file."""
     address = f"bundles/{escape(key)}.lookalike"
-    # The frame shows nothing: it takes what the server says where there is no file to be had.
-    into = f'target="{DOWNLOAD_FRAME}"'
     ways = [("", "lk-main", words.DOWNLOAD_SMALL, words.DOWNLOAD_SMALL_HINT)]
     if has_photos:
         ways.append(("?photos=1", "", words.DOWNLOAD_ALL, words.DOWNLOAD_ALL_HINT))
     rows = "".join(
-        f'<div class="lk-row"><a class="lk-button {look}" href="{address}{query}" {into}>'
+        f'<div class="lk-row"><a class="lk-button {look}" href="{address}{query}" {INTO_FRAME}>'
         f'{escape(name)}</a><span class="lk-hint">{escape(hint)}</span></div>'
         for query, look, name, hint in ways
     )
@@ -187,7 +184,7 @@ def download(key: str, has_photos: bool) -> str:
 
 def problems(key: str, rows: Sequence[tuple[str, str]]) -> str:
     """List the files that could not be read, and why."""
-    where = f'class="lk-button" href="problems/{escape(key)}.csv" download'
+    where = f'class="lk-button" href="problems/{escape(key)}.csv" {INTO_FRAME}'
     link = f"<a {where}>{escape(words.DO_CSV)}</a>"
     return _open_part(
         _table(rows) + f'<div class="lk-row">{link}{_button("close", words.DO_CLOSE)}</div>'

@@ -160,8 +160,6 @@ class LibraryPage:
                 opened = self._undo(key, request)
             elif act == "mend":
                 opened = self._mend(key, request)
-            elif act == "refused":  # a download, with what the server said to it
-                raise LookalikeError(str(event.told or words.DOWNLOAD_LOST)[:500])
             elif act in acts:
                 if not self.workspace.may_edit(
                     key, visitor_of(request), self.access.is_owner(request)

@@ -17,6 +17,9 @@ from retrieval.report import data_uri
 from retrieval.search import Found, Match, percent
 from retrieval.workspace import Building
 
+# Of a link to a file. `page.js` gives it a frame that shows nothing, and takes what the server says
+# where there is no file to be had.
+INTO_FRAME = 'target="lk-download"'
 TOLD_SECONDS = 60  # for which the search page says how a building ended
 
 # A picture and the key of its collection.

@@ -187,6 +187,38 @@
     next.focus();
   });
 
+  // --- Downloads ----------------------------------------------------------------------------------
+  // They go through frames that nobody sees, one each, so that none cuts off another. A file
+  // is saved by the browser, and the frame stays as it is; anything else is loaded into it, and is
+  // the reason why there is no file.
+  const FRAME = "lk-download";
+  let frames = 0;
+  const saving = (link) => {
+    const frame = document.createElement("iframe");
+    frames += 1;
+    frame.name = link.target = `${FRAME}-${frames}`;
+    frame.hidden = true;
+    document.body.append(frame);
+    frame.onload = () => {
+      let told = "";
+      try {
+        const { body, contentType, location } = frame.contentDocument;
+        if (location.href === "about:blank") return;
+        // A gateway's page in HTML is not for people.
+        if (contentType !== "text/html") told = (body.querySelector("pre") ?? body).textContent;
+        told = JSON.parse(told).error ?? told;
+      } catch {
+        // It is no JSON, or the browser's own page about a lost connection, which cannot be read.
+      }
+      frame.remove();
+      tell("refused", { told });
+    };
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.(`a[target^=${FRAME}]`);
+    if (link) saving(link);
+  });
+
   // --- The address -------------------------------------------------------------------------------
   let seen = null; // the address of the results that were last looked at
   let visiting = false; // since the back or forward button, until something new is asked

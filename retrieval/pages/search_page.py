@@ -52,6 +52,7 @@ window.lookalike = (what, data) => {
   if (what === 'visit') trigger('visit', data);
   if (what === 'again') trigger('again', data);
   if (what === 'odd') trigger('odd', data);
+  if (what === 'refused') trigger('refused', data);
 };
 """
 
@@ -194,6 +195,7 @@ class SearchPage:
             handle = self._asking(handler, leaving=True, anew=True)
             event(handle, inputs, leaving, **one_by_one)
         bridge.odd(_comment_drop, None, None, **quiet)
+        bridge.refused(_tell_refusal, None, None, **quiet)
         everything = [*view, *self.options.outputs, self.upload]
         bridge.visit(self.on_visit, inputs, everything, **one_by_one).then(None, js=SETTLED)
         bridge.again(self.on_again, self.conversation, answer, **latest)
@@ -554,3 +556,8 @@ def _comment_drop(event: gr.EventData) -> None:
         gr.Info(words.DROPPED_SEVERAL)
     else:
         warn(LookalikeError(words.DROPPED_NO_PICTURE))
+
+
+def _tell_refusal(event: gr.EventData) -> None:
+    """Say why there is no file: what the server has said, or that nothing came of a download."""
+    warn(LookalikeError(str(event.told or words.DOWNLOAD_LOST)[:500]))

@@ -88,7 +88,7 @@ def problems_route(workspace: Workspace) -> Route:
             collection = workspace.searcher(key, visitor).collection
             rows = [(harmless(path), problem) for path, problem in collection.problems()]
         except LookalikeError as error:
-            return Response(str(error), 404)
+            return Response(str(error), 404, media_type="text/plain")
         name = f"{collection.name} - could not be read.csv"
         table = as_csv(("filename", "problem"), rows)
         return Response(table, media_type="text/csv", headers=attachment(name))
