@@ -3,37 +3,26 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html import escape
 from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.fetching import fetch_picture
-from retrieval.originals import open_original
-from retrieval.pages import details, markup, words
+from retrieval.pages import markup, words
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
-from retrieval.pages.asking import (
-    Address,
-    Asked,
-    Options,
-    Part,
-    bounded_box,
-    read_address,
-)
+from retrieval.pages.asking import Address, Asked, Options, Part, bounded_box, read_address
 from retrieval.pages.conversation import Conversation, Step
 from retrieval.pages.elements import make_place, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import QueryImage
-from retrieval.pages.saving import save_results
+from retrieval.pages.result_tools import ResultTools
 from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import Access, visitor_of
-from retrieval.search import GONE, Match
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
@@ -85,6 +74,7 @@ class SearchPage:
         self.handover = handover
         self.parts = PartMaker(workspace)
         self.answers = Answers(workspace)
+        self.of_results = ResultTools(workspace, access, handover, self.parts, self.answers)
 
     def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
         """Add the page to the Blocks around it; `tab` is the tab that it lies in."""
@@ -320,85 +310,26 @@ class SearchPage:
     def on_save(self, values: Values, request: gr.Request) -> Any:
         """Write the results on the page to a file, which the page then downloads."""
         asked, options = values[self.conversation].asked, self.options.read(values)
-        visitor = visitor_of(request)
-        held = self.answers.held(options.choice, visitor)
-        try:
-            if not asked.parts:
-                raise LookalikeError(words.NOTHING_TO_SAVE)
-            found = self.answers.find(held, asked, options)
-            wanted = [part for part in asked.parts if part.wanted]
-            path, missing = save_results(
-                values[self.kind],
-                [self.parts.jpeg(part, visitor) for part in wanted],
-                found.matches,
-                {searcher.key: searcher.collection for searcher in held},
-                originals=self.access.is_owner(request),
-            )
-        except LookalikeError as error:
-            raise gr.Error(escape(str(error)), print_exception=False) from error
-        if missing:
-            gr.Info(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
-        return f"files/{self.handover.offer(path, visitor)}"
+        return self.of_results.save(asked, options, values[self.kind], request)
 
     def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show what makes a result match the query."""
-        asked: Asked = values[self.conversation].asked
-        part = next((part for part in asked.parts if part.wanted), None)
-        if part is None:
-            return ""
-        try:
-            placed, visitor = (str(event.key), int(event.id)), visitor_of(request)
-            record = self.workspace.searcher(placed[0], visitor).record(placed[1])
-            pixels = np.stack(
-                [self.parts.pixels(part, visitor), self.parts.pixels_of(placed, visitor)]
-            )
-            jpeg = self.parts.jpeg(part, visitor)
-        except LookalikeError as error:
-            warn(error)
-            return gr.skip()
-        match = Match(record, 0.0, placed[0])
-        openable = self._may_open(match, request)
-        return details.why(self.workspace.embedder, part, pixels, jpeg, match, openable)
+        return self.of_results.why(values[self.conversation].asked, _placed(event), request)
 
     def on_copies(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show the pictures that are folded into one result."""
         asked, options = values[self.conversation].asked, self.options.read(values)
-        placed, visitor = (str(event.key), int(event.id)), visitor_of(request)
-        try:
-            if not asked.parts:
-                raise LookalikeError(words.FORGOTTEN)
-            held = self.answers.held(options.choice, visitor)
-            matches = self.answers.find(held, asked, options).matches
-            match = next((one for one in matches if (one.key, one.picture.id) == placed), None)
-            if match is None:
-                raise LookalikeError(GONE)
-        except LookalikeError as error:
-            warn(error)
-            return gr.skip()
-        shown = (match, *match.copies)[: details.COPIES_SHOWN]
-        openable = {one.picture.id for one in shown if self._may_open(one, request)}
-        return details.copies(match, openable)
-
-    def _may_open(self, match: Match, request: gr.Request) -> bool:
-        """Whether a result's own file is here, and is for whoever asks."""
-        if self.access.is_public or not self.access.is_owner(request):
-            return False
-        searcher = self.workspace.searcher(match.key, visitor_of(request))
-        file = open_original(searcher.collection, match.picture)
-        if file is not None:
-            file.close()
-        return file is not None
+        return self.of_results.copies(asked, options, _placed(event), request)
 
     # What changes the query. Each takes the present one, and returns the next.
 
     def _pick(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-        placed = (str(event.key), int(event.id))
-        return asked.only(self.parts.of_picture(placed, True, visitor_of(request)))
+        return asked.only(self.parts.of_picture(_placed(event), True, visitor_of(request)))
 
     def _add(self, wanted: bool) -> Handler:
         def add(asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-            placed = (str(event.key), int(event.id))
-            return asked.adding(self.parts.of_picture(placed, wanted, visitor_of(request)))
+            part = self.parts.of_picture(_placed(event), wanted, visitor_of(request))
+            return asked.adding(part)
 
         return add
 
@@ -539,6 +470,11 @@ class SearchPage:
 
 def _unchanged(asked: Asked) -> Asked:
     return asked
+
+
+def _placed(event: gr.EventData) -> tuple[str, int]:
+    """Return where the picture of a tile lies: the key of its collection, and its number there."""
+    return str(event.key), int(event.id)
 
 
 def _step(

@@ -1,0 +1,112 @@
+"""What can be done with the results of a search that leaves the query as it is."""
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from retrieval.errors import LookalikeError
+from retrieval.originals import open_original
+from retrieval.pages import details, words
+from retrieval.pages.answering import Answers
+from retrieval.pages.asking import Asked, Options
+from retrieval.pages.elements import warn
+from retrieval.pages.handover import Handover
+from retrieval.pages.parts import PartMaker
+from retrieval.pages.saving import save_results
+from retrieval.pages.sessions import Access, visitor_of
+from retrieval.search import GONE, Match
+from retrieval.workspace import Workspace
+
+Placed = tuple[str, int]  # the key of a collection, and the number of a picture there
+
+
+class ResultTools:
+    """Saves results, explains one, and shows its copies; each returns what the page is to show."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        access: Access,
+        handover: Handover,
+        parts: PartMaker,
+        answers: Answers,
+    ) -> None:
+        self._workspace = workspace
+        self._access = access
+        self._handover = handover
+        self._parts = parts
+        self._answers = answers
+
+    def save(self, asked: Asked, options: Options, kind: str, request: gr.Request) -> str:
+        """Write the results to a file of this kind, and return its address.
+
+        Raises:
+            gr.Error: when there is nothing to save, or it cannot be written.
+        """
+        visitor = visitor_of(request)
+        held = self._answers.held(options.choice, visitor)
+        try:
+            if not asked.parts:
+                raise LookalikeError(words.NOTHING_TO_SAVE)
+            found = self._answers.find(held, asked, options)
+            wanted = [part for part in asked.parts if part.wanted]
+            path, missing = save_results(
+                kind,
+                [self._parts.jpeg(part, visitor) for part in wanted],
+                found.matches,
+                {searcher.key: searcher.collection for searcher in held},
+                originals=self._access.is_owner(request),
+            )
+        except LookalikeError as error:
+            raise gr.Error(escape(str(error)), print_exception=False) from error
+        if missing:
+            gr.Info(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
+        return f"files/{self._handover.offer(path, visitor)}"
+
+    def why(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
+        """Show what makes a result match the query."""
+        part = next((part for part in asked.parts if part.wanted), None)
+        if part is None:
+            return ""
+        visitor = visitor_of(request)
+        try:
+            record = self._workspace.searcher(placed[0], visitor).record(placed[1])
+            pixels = np.stack(
+                [self._parts.pixels(part, visitor), self._parts.pixels_of(placed, visitor)]
+            )
+            jpeg = self._parts.jpeg(part, visitor)
+        except LookalikeError as error:
+            warn(error)
+            return gr.skip()
+        match = Match(record, 0.0, placed[0])
+        openable = self._may_open(match, request)
+        return details.why(self._workspace.embedder, part, pixels, jpeg, match, openable)
+
+    def copies(self, asked: Asked, options: Options, placed: Placed, request: gr.Request) -> Any:
+        """Show the pictures that are folded into one result."""
+        try:
+            if not asked.parts:
+                raise LookalikeError(words.FORGOTTEN)
+            held = self._answers.held(options.choice, visitor_of(request))
+            matches = self._answers.find(held, asked, options).matches
+            match = next((one for one in matches if (one.key, one.picture.id) == placed), None)
+            if match is None:
+                raise LookalikeError(GONE)
+        except LookalikeError as error:
+            warn(error)
+            return gr.skip()
+        shown = (match, *match.copies)[: details.COPIES_SHOWN]
+        openable = {one.picture.id for one in shown if self._may_open(one, request)}
+        return details.copies(match, openable)
+
+    def _may_open(self, match: Match, request: gr.Request) -> bool:
+        """Whether a result's own file is here, and is for whoever asks."""
+        if self._access.is_public or not self._access.is_owner(request):
+            return False
+        searcher = self._workspace.searcher(match.key, visitor_of(request))
+        file = open_original(searcher.collection, match.picture)
+        if file is not None:
+            file.close()
+        return file is not None
