@@ -1,6 +1,6 @@
 """From pictures to embeddings: a network and the PCA that was fitted for it, as one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,11 @@ class Embedder:
         pca = self.reduction.fingerprint if self.reduction else "none"
         texture = f"-{self.texture.fingerprint}" if self.texture else ""
         return f"{self.card.fingerprint}-{pca}{texture}"
+
+    def side_by_side(self, calls: int) -> "Embedder | None":
+        """Return one to be called from so many threads at once, or None where that is no faster."""
+        extractor = self.extractor.side_by_side(calls)
+        return replace(self, extractor=extractor) if extractor else None
 
     def describe(self) -> str:
         """Say in one line what the embeddings are, for the protocol beside a figure."""

@@ -30,6 +30,9 @@ from retrieval.records import PASSING, Content, Entry
 from retrieval.sketch import describe_layout
 from retrieval.thumbnails import draw_thumbnails
 
+AT_ONCE = 4  # batches that the network computes at one time, at most
+WORTH_IT = 100  # files; for fewer, opening the network once more takes longer than it saves
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -106,8 +109,8 @@ def index_folder(
         done = ready = unreadable = 0
         total = len(changes.to_read)
         yield Step(0, total, 0, 0)
-        for prepared in _batches(_prepare_all(changes, root, embedder, claims, bounds), batch):
-            contents = compute(prepared, embedder)
+        batches = _batches(_prepare_all(changes, root, embedder, claims, bounds), batch)
+        for prepared, contents in _compute_all(batches, embedder, total):
             computed = {content.sha256 for content in contents}
             entries: list[Entry] = []
             for item in prepared:
@@ -142,6 +145,30 @@ def _settle(entry: Entry, known: set[str], failed: dict[str, str]) -> Entry | No
     if entry.sha256 in failed:
         return replace(entry, sha256=None, problem=failed[entry.sha256])
     return None
+
+
+def _compute_all(
+    batches: Iterator[list[Prepared]], embedder: Embedder, total: int
+) -> Iterator[tuple[list[Prepared], list[Content]]]:
+    """Yield batches in order with what comes of them; several at once where that is faster."""
+    calls = min(available_cpus(), AT_ONCE)
+    beside = embedder.side_by_side(calls) if calls > 1 and total >= WORTH_IT else None
+    if beside is None:
+        for batch in batches:
+            yield batch, compute(batch, embedder)
+        return
+    pending: deque[tuple[list[Prepared], Future[list[Content]]]] = deque()
+    pool = ThreadPoolExecutor(calls, thread_name_prefix="network")
+    try:
+        for batch in batches:
+            pending.append((batch, pool.submit(compute, batch, beside)))
+            if len(pending) > calls:
+                done, contents = pending.popleft()
+                yield done, contents.result()
+        for done, contents in pending:
+            yield done, contents.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def compute(prepared: list[Prepared], embedder: Embedder) -> list[Content]:

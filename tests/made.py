@@ -73,6 +73,9 @@ class MeanColour:
         """Return the largest value of each colour beside the mean, from 0 to 1."""
         return self.extract(pictures), pictures.max(axis=(1, 2)).astype(np.float32) / 255
 
+    def side_by_side(self, calls: int) -> "MeanColour | None":
+        return None
+
 
 def mean_colour(weights: str = "0" * 64) -> Embedder:
     """Return an embedder of mean colours, without a PCA."""

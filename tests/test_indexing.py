@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,17 +16,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import settings
+from retrieval import indexing, settings
 from retrieval.changes import find_changes, label_of
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.files import modified_of
-from retrieval.images import open_picture
+from retrieval.images import open_picture, preprocess
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.records import Entry
 from retrieval.schema import DATABASE, THUMBNAILS
-from tests.made import by_hue, encode, extracted, mean_colour, noise, save_hues
+from tests.made import (
+    SQUASH_8,
+    MeanColour,
+    by_hue,
+    encode,
+    extracted,
+    mean_colour,
+    noise,
+    save_hues,
+)
 
 HUES = {f"{hue:03}.png": float(hue) for hue in range(0, 360, 12)}  # thirty
 
@@ -314,6 +324,55 @@ def test_a_network_that_fails_keeps_what_is_done_and_frees_the_collection(
     assert collection.count() == (8, 0)
     index(collection, embedder)
     assert collection.count() == (30, 0)
+
+
+class Pair(MeanColour):
+    """Mean colours that are computed only when two batches are, at one time."""
+
+    def __init__(self, failing: bool = False) -> None:
+        super().__init__()
+        self.both = threading.Barrier(2)
+        self.failing = failing
+
+    def side_by_side(self, calls: int) -> "Pair":
+        assert calls == 2
+        return self
+
+    def extract(self, pictures: np.ndarray) -> np.ndarray:
+        self.both.wait(timeout=20)
+        if self.failing and len(self.batches) >= 2:
+            raise RuntimeError("out of memory")
+        return super().extract(pictures)
+
+
+@pytest.fixture
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processors, and thirty files are many."""
+    monkeypatch.setattr(indexing, "available_cpus", lambda: 2)
+    monkeypatch.setattr(indexing, "WORTH_IT", 30)
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_many_pictures_are_computed_in_several_threads_and_written_in_order(
+    collection: Collection,
+) -> None:
+    steps = index(collection, Embedder(Pair()), batch=5)
+    assert [step.done for step in steps] == [0, 5, 10, 15, 20, 25, 30]
+    assert paths(collection) == sorted(HUES)
+    own = mean_colour().embed(np.stack([preprocess(by_hue(h), SQUASH_8) for h in HUES.values()]))
+    assert collection.embeddings().vectors == pytest.approx(own, abs=1e-5)
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_a_thread_that_fails_keeps_what_is_done_and_going_on_computes_the_rest(
+    collection: Collection, embedder: Embedder
+) -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        index(collection, Embedder(Pair(failing=True)), batch=5)
+    assert collection.count() == (10, 0)
+    index(collection, embedder)
+    assert collection.count() == (30, 0)
+    assert extracted(embedder) == 20
 
 
 def test_two_cannot_index_at_the_same_time(

@@ -1,7 +1,9 @@
 """A model's file: what it says of itself, and what it computes through ONNX Runtime."""
 
+import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +116,33 @@ def test_the_texture_comes_with_the_same_features(tiny_model: Path) -> None:
     assert extractor.texture_dimension == 3
     assert np.array_equal(features, extractor.extract(pictures(4)))
     assert texture == pytest.approx(MeanColour().extract_with_texture(pictures(4))[1])
+
+
+def test_one_to_be_called_from_several_threads_gives_the_same_features(tiny_model: Path) -> None:
+    extractor = OnnxExtractor(tiny_model, gpu=False)
+    beside = extractor.side_by_side(2)
+    assert beside is not None
+    with ThreadPoolExecutor(2) as pool:
+        for features in pool.map(beside.extract, [pictures(9)] * 4):
+            assert features == pytest.approx(extractor.extract(pictures(9)), abs=1e-6)
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["taken away", "exchanged"])
+def test_a_model_whose_file_has_changed_is_not_opened_once_more(
+    gone: bool, tiny_model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.onnx"
+    shutil.copy(tiny_model, path)
+    extractor = OnnxExtractor(path, gpu=False)
+    if gone:
+        path.unlink()
+    else:
+        onnx = need("onnx", "pip install -r export/requirements.txt")
+        other = onnx.load(path)
+        card = replace(extractor.card, weights_sha256="2" * 64)
+        onnx.helper.set_model_props(other, card.to_metadata())
+        onnx.save(other, path)
+    assert extractor.side_by_side(2) is None
 
 
 def test_without_a_gpu_the_processor_is_named(tiny_model: Path) -> None:

@@ -52,7 +52,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         "--only", action="append", choices=PARTS, help="measure this part only; may be repeated"
     )
     parser.add_argument(
-        "--photos", type=int, default=96, metavar="N", help="photos to build from (default 96)"
+        "--photos", type=int, default=160, metavar="N", help="photos to build from (default 160)"
     )
     parser.add_argument(
         "--vectors",
