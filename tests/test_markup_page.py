@@ -140,7 +140,7 @@ def test_the_other_tabs(page: Page, tab: str) -> None:
         panel.locator("summary").click()
         expect(panel.locator("details")).to_contain_text(RUN)
     elif tab == "Copies":
-        expect(panel.locator("#copies-list")).to_contain_text(RUN, timeout=SLOW)
+        expect(panel.locator("#copies-view")).to_contain_text(RUN, timeout=SLOW)
     else:
         panel.get_by_role("button").first.click()
         expect(panel).to_contain_text(RUN, timeout=SLOW)

@@ -10,17 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from retrieval import tables
+from retrieval.collection import Collection
 from retrieval.copies import Copy, Group, seconds_for, spare_bytes
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
-from retrieval.pages.elements import Choice, offer_collections
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
+from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOutPage
 from retrieval.tables import harmless
 from retrieval.workspace import Workspace
 
-POLL_SECONDS = 1.0
-PATIENCE = 1.0  # seconds; what is quick comes without another word
 GROUPS_SHOWN = 20  # at a time
 COPIES_SHOWN = 12  # of a group
 # A group tells where to turn; the others search, see page.js.
@@ -34,84 +33,41 @@ element.addEventListener('click', (event) => {
 """
 
 
-class DuplicatesPage:
+class DuplicatesPage(WorkedOutPage[tuple[Group, ...]]):
     """The page of copies: `build` lays it out and wires the handlers below it."""
 
+    name = "copies"
+    script = PICK
+    sentences = Sentences(
+        words.COPIES_EMPTY,
+        words.COPIES_LATER,
+        words.COPIES_SEARCH_TITLE,
+        words.COPIES_SEARCH,
+        words.COPIES_FAILED_TITLE,
+    )
+
     def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+        super().__init__(workspace, workspace.copies, seconds_for)
 
-    def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
+    def build(self, tab: gr.Tab) -> None:
         """Add the page to the tab."""
-        with gr.Row(elem_id="copies"):
-            with gr.Column(elem_id="copies-ask", min_width=280):
-                lead = (words.COPIES_LEAD, words.COPIES_SAFE, words.COPIES_RULE)
-                text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
-                gr.HTML(text, elem_id="copies-lead", apply_default_css=False)
-                # What it offers hangs on who looks, so it is filled when the tab is opened.
-                choice = Choice(
-                    [], label=words.COLLECTION, visible=False, elem_id="copies-collection"
-                )
-            with gr.Column(elem_id="copies-answer", min_width=320):
-                listing = gr.HTML(elem_id="copies-list", js_on_load=PICK, apply_default_css=False)
-        timer = gr.Timer(POLL_SECONDS, active=False)
-        light: dict[str, Any] = {
-            "api_visibility": "private",
-            "show_progress": "hidden",
-            "concurrency_limit": None,
-        }
-        shown = [listing, timer]
-        tab.select(self.on_open, choice, [choice, *shown], **light)
-        choice.input(self.on_choice, choice, shown, **light)
-        timer.tick(self.on_tick, choice, shown, **light)
-        listing.turn(self.on_turn, choice, shown, **light)
-
-    # The handlers. They return the list, and whether to look again in a second.
-
-    def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Offer the collections, and show the copies in the chosen one."""
-        offered, chosen = offer_collections(self.workspace, choice, visitor_of(request))
-        return (offered, *self._show(chosen, request, again=True))
-
-    def on_choice(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Show the copies in another collection."""
-        return self._show(choice, request, again=True)
-
-    def on_tick(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Look whether they are found."""
-        return self._show(choice, request)
+        lead = (words.COPIES_LEAD, words.COPIES_SAFE, words.COPIES_RULE)
+        text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
+        choice, listing = self.lay_out(tab, text)
+        listing.turn(self.on_turn, choice, [listing, self.timer], **LIGHT)
 
     def on_turn(
         self, choice: str | None, request: gr.Request, event: gr.EventData
     ) -> tuple[Any, ...]:
         """Show the groups from another one on."""
-        return self._show(choice, request, start=int(event.start))
+        return self.answer(choice, request, start=int(event.start))
 
-    def _show(
-        self, key: str | None, request: gr.Request, start: int = 0, again: bool = False
-    ) -> tuple[Any, ...]:
-        still, later = gr.Timer(active=False), gr.Timer(active=True)
-        if key is None:
-            return markup.empty(words.EMPTY_TITLE, words.COPIES_EMPTY), still
-        try:
-            collection = self.workspace.searcher(key, visitor_of(request)).collection
-            n, _ = collection.count()
-            building = self.workspace.building(key)
-            if building is not None and not building.finished:
-                return markup.empty(words.MAP_LATER_TITLE, words.COPIES_LATER), later
-            if not n:
-                return markup.empty(words.EMPTY_TITLE, words.COPIES_EMPTY), still
-            task = self.workspace.copies.ask(collection, PATIENCE, again)
-            if task.problem is not None:
-                raise LookalikeError(task.problem)
-            if task.result is None:
-                text = words.COPIES_SEARCH.format(n=f"{n:,}", time=markup.duration(seconds_for(n)))
-                return markup.empty(words.COPIES_SEARCH_TITLE, text), later
-            if not task.result:
-                text = words.COPIES_NONE.format(pictures=words.pictures(n))
-                return markup.empty(words.COPIES_NONE_TITLE, text), still
-            return show_groups(key, task.result, start), still
-        except LookalikeError as error:
-            return markup.empty(words.COPIES_FAILED_TITLE, str(error)), still
+    def show(self, key: str, collection: Collection, result: tuple[Group, ...], start: int) -> str:
+        """Lay out a part of the groups, or say that there is none."""
+        if result:
+            return show_groups(key, result, start)
+        text = words.COPIES_NONE.format(pictures=words.pictures(collection.count()[0]))
+        return markup.empty(words.COPIES_NONE_TITLE, text)
 
 
 def copies_route(workspace: Workspace) -> Route:

@@ -25,13 +25,11 @@ from retrieval.background import Once
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
-from retrieval.pages.elements import Choice, offer_collections
 from retrieval.pages.sessions import visitor_of
+from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOutPage
 from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
 
-POLL_SECONDS = 1.0
-PATIENCE = 0.7  # seconds; a map that is ready, or of few pictures, comes at once
 # As measured, for each picture: up to the number that is laid out in full, and beyond.
 SECONDS_EACH, SECONDS_BEYOND = 0.005, 0.002
 LAID_OUT = 10_000
@@ -47,78 +45,37 @@ PARTS = 3  # the map in words has so many columns and rows
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
-class MapPage:
+class MapPage(WorkedOutPage[Atlas]):
     """The page of maps: `build` lays it out and wires the handlers below it."""
 
+    name = "map"
+    script = BRIDGE
+    sentences = Sentences(
+        words.MAP_NONE,
+        words.MAP_LATER,
+        words.MAP_DRAWS_TITLE,
+        words.MAP_DRAWS,
+        words.MAP_FAILED_TITLE,
+    )
+
     def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self.maps = Once(lambda collection: draw_atlas(collection, folder_of(collection)))
+        maps = Once(lambda collection: draw_atlas(collection, folder_of(collection)))
+        super().__init__(workspace, maps, seconds_for)
 
-    def build(self, app: gr.Blocks, tabs: gr.Tabs, tab: gr.Tab) -> None:
+    def build(self, tabs: gr.Tabs, tab: gr.Tab) -> None:
         """Add the page to the tab; a picked picture is searched for in the tab "search"."""
-        with gr.Row(elem_id="map"):
-            with gr.Column(elem_id="map-ask", min_width=280):
-                lead = f'<p class="lk-lead">{escape(words.MAP_LEAD)}</p>'
-                gr.HTML(lead, apply_default_css=False)
-                # What it offers hangs on who looks, so it is filled when the tab is opened.
-                choice = Choice([], label=words.COLLECTION, visible=False, elem_id="map-collection")
-                gr.HTML(_help(), apply_default_css=False)
-            with gr.Column(elem_id="map-answer", min_width=320):
-                view = gr.HTML(elem_id="map-view", js_on_load=BRIDGE, apply_default_css=False)
-        timer = gr.Timer(POLL_SECONDS, active=False)
-        light: dict[str, Any] = {
-            "api_visibility": "private",
-            "show_progress": "hidden",
-            "concurrency_limit": None,
-        }
-        shown = [view, timer]
-        tab.select(self.on_open, choice, [choice, *shown], **light)
-        choice.input(self.on_choice, choice, shown, **light)
-        timer.tick(self.on_tick, choice, shown, **light)
-        view.lost(self.on_tick, choice, shown, **light)
-        view.pick(self.on_pick, None, tabs, **light)
-
-    # The handlers. They return the map, and whether to look again in a second.
-
-    def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Offer the collections, and show the map of the chosen one."""
-        offered, chosen = offer_collections(self.workspace, choice, visitor_of(request))
-        return (offered, *self._show(chosen, request, again=True))
-
-    def on_choice(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Show the map of another collection."""
-        return self._show(choice, request, again=True)
-
-    def on_tick(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Look whether the map is ready."""
-        return self._show(choice, request, again=False)
+        lead = f'<p class="lk-lead">{escape(words.MAP_LEAD)}</p>'
+        choice, view = self.lay_out(tab, lead, _help())
+        view.lost(self.on_tick, choice, [view, self.timer], **LIGHT)
+        view.pick(self.on_pick, None, tabs, **LIGHT)
 
     def on_pick(self) -> Any:
         """Turn to the results, which the page has asked for already."""
         return gr.Tabs(selected="search")
 
-    def _show(self, key: str | None, request: gr.Request, again: bool) -> tuple[Any, ...]:
-        still, later = gr.Timer(active=False), gr.Timer(active=True)
-        if key is None:
-            return markup.empty(words.EMPTY_TITLE, words.MAP_NONE), still
-        try:
-            collection = self.workspace.searcher(key, visitor_of(request)).collection
-            n, _ = collection.count()
-            building = self.workspace.building(key)
-            if building is not None and not building.finished:
-                # Every batch would have it drawn anew.
-                return markup.empty(words.MAP_LATER_TITLE, words.MAP_LATER), later
-            if not n:
-                return markup.empty(words.EMPTY_TITLE, words.MAP_NONE), still
-            task = self.maps.ask(collection, PATIENCE, again)
-            if task.problem is not None:
-                raise LookalikeError(task.problem)
-            if task.result is None:
-                text = words.MAP_DRAWS.format(n=f"{n:,}", time=markup.duration(seconds_for(n)))
-                return markup.empty(words.MAP_DRAWS_TITLE, text), later
-            return show_map(key, collection, task.result), still
-        except LookalikeError as error:
-            return markup.empty(words.MAP_FAILED_TITLE, str(error)), still
+    def show(self, key: str, collection: Collection, result: Atlas, start: int) -> str:
+        """Lay out the map, which has no parts to begin with."""
+        return show_map(key, collection, result)
 
 
 def folder_of(collection: Collection) -> Path:

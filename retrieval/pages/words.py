@@ -127,6 +127,7 @@ WHY_NOTE = (
 WHY_NOT = "The network in use cannot show where two pictures resemble each other."
 
 EMPTY_TITLE = "No pictures here yet"
+STILL_READ_TITLE = "The pictures are still being read"
 EMPTY_BODY = "There is none that can be read. Add some under “My pictures”."
 ALONE_TITLE = "The only picture here"
 ALONE = "There is nothing else here to compare it with. Add more under “My pictures”."
@@ -340,7 +341,6 @@ MAP_HELP = (
     "By keyboard: arrows move, + and − zoom, 0 shows all, Enter searches.",
 )
 MAP_NONE = "As soon as there are pictures here, there is a map of them."
-MAP_LATER_TITLE = "The pictures are still being read"
 MAP_LATER = "The map is drawn when all of them are ready."
 MAP_DRAWS_TITLE = "The map is being drawn"
 MAP_DRAWS = (

@@ -1,0 +1,131 @@
+"""Tabs that show what is worked out of one collection, in the background and once."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import gradio as gr
+
+from retrieval.background import Once
+from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
+from retrieval.pages import markup, words
+from retrieval.pages.elements import Choice, make_place, offer_collections
+from retrieval.pages.sessions import visitor_of
+from retrieval.workspace import Workspace
+
+T = TypeVar("T")
+
+POLL_SECONDS = 1.0
+PATIENCE = 1.0  # seconds; what is there, or quick, comes without another word
+LIGHT: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "concurrency_limit": None,
+}
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """What such a tab says as long as it has nothing to show."""
+
+    none: str  # there is no collection, or there is no picture in it
+    later: str  # its pictures are still being read
+    title: str  # it is being worked out
+    text: str  # the same, with {n} for the pictures and {time} for how long it takes
+    failed: str  # a title; the sentence below it says why
+
+
+class WorkedOutPage(ABC, Generic[T]):
+    """A choice of collections on the left, and on the right what is worked out of the chosen one.
+
+    A page names its places, `name` first in each, and says what it shows of a result.
+    """
+
+    name: str
+    sentences: Sentences
+    script = ""  # of the place of the result
+
+    def __init__(
+        self, workspace: Workspace, results: Once[T], seconds_for: Callable[[int], float]
+    ) -> None:
+        """Take where results come from, and about how long so many pictures take."""
+        self.workspace = workspace
+        self.results = results
+        self.seconds_for = seconds_for
+
+    @abstractmethod
+    def show(self, key: str, collection: Collection, result: T, start: int) -> str:
+        """Return a result as HTML; of a long one a part that begins at `start`."""
+
+    def lay_out(self, tab: gr.Tab, above: str, below: str = "") -> tuple[gr.Dropdown, gr.HTML]:
+        """Lay out the tab around HTML above and below the choice, and wire it.
+
+        Returns:
+            The choice and the place of the result, for what else a page asks of them.
+        """
+        with gr.Row(elem_id=self.name):
+            with gr.Column(elem_id=f"{self.name}-ask", min_width=280):
+                make_place(f"{self.name}-lead", value=above)
+                # What it offers hangs on who looks, so it is filled when the tab is opened.
+                choice = Choice(
+                    [], label=words.COLLECTION, visible=False, elem_id=f"{self.name}-collection"
+                )
+                if below:
+                    make_place(f"{self.name}-help", value=below)
+            with gr.Column(elem_id=f"{self.name}-answer", min_width=320):
+                self.view = make_place(f"{self.name}-view", js=self.script)
+        self.timer = gr.Timer(POLL_SECONDS, active=False)
+        shown = [self.view, self.timer]
+        tab.select(self.on_open, choice, [choice, *shown], **LIGHT)
+        choice.input(self.on_choice, choice, shown, **LIGHT)
+        self.timer.tick(self.on_tick, choice, shown, **LIGHT)
+        return choice, self.view
+
+    # The handlers. They return what is shown, and whether to look again in a second.
+
+    def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Offer the collections, and show the result of the chosen one."""
+        offered, chosen = offer_collections(self.workspace, choice, visitor_of(request))
+        return (offered, *self.answer(chosen, request, again=True))
+
+    def on_choice(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Show the result of another collection."""
+        return self.answer(choice, request, again=True)
+
+    def on_tick(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Look whether it is there."""
+        return self.answer(choice, request)
+
+    def answer(
+        self, key: str | None, request: gr.Request, again: bool = False, start: int = 0
+    ) -> tuple[str, gr.Timer]:
+        """Return the result as HTML, or a sentence, and a timer that looks again where it should.
+
+        Args:
+            again: whether to have another try at what came to nothing.
+            start: where to begin showing it.
+        """
+        still, later = gr.Timer(active=False), gr.Timer(active=True)
+        says = self.sentences
+        if key is None:
+            return markup.empty(words.EMPTY_TITLE, says.none), still
+        try:
+            collection = self.workspace.searcher(key, visitor_of(request)).collection
+            n, _ = collection.count()
+            building = self.workspace.building(key)
+            if building is not None and not building.finished:
+                # Every batch would have it worked out anew.
+                return markup.empty(words.STILL_READ_TITLE, says.later), later
+            if not n:
+                return markup.empty(words.EMPTY_TITLE, says.none), still
+            task = self.results.ask(collection, PATIENCE, again)
+            if task.problem is not None:
+                raise LookalikeError(task.problem)
+            if task.result is None:
+                time = markup.duration(self.seconds_for(n))
+                return markup.empty(says.title, says.text.format(n=f"{n:,}", time=time)), later
+            return self.show(key, collection, task.result, start), still
+        except LookalikeError as error:
+            return markup.empty(says.failed, str(error)), still
