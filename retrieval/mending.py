@@ -136,7 +136,7 @@ def _renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], 
     Args:
         fill: is given the old one, to be read as far as it goes, and the new one.
     """
-    new = made_anew(path)
+    new, whole = made_anew(path), False
     _delete(new)  # of a run that was killed
     try:
         with (
@@ -146,12 +146,16 @@ def _renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], 
             database,
         ):
             fill(old, database)
+        whole = True
         aside = set_aside(path)
         os.replace(new, path)
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
-        _delete(new)
+        # Once the old one is set aside there is nothing but the new one; `store.put_in_place` sees
+        # to it where it did not get there.
+        if path.exists() or not whole:
+            _delete(new)
     return aside
 
 

@@ -162,8 +162,9 @@ def test_records_of_which_nothing_is_left_can_be_made_anew_of_a_folder_searched_
 
 @pytest.mark.parametrize("file", [DATABASE, THUMBNAILS])
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_a_kill_before_what_was_made_anew_has_its_place_loses_nothing(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, file: str, step: int
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "broken off"])
+def test_an_end_before_what_was_made_anew_has_its_place_loses_nothing(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, file: str, step: int, killed: bool
 ) -> None:
     class Killed(BaseException):
         pass
@@ -186,7 +187,8 @@ def test_a_kill_before_what_was_made_anew_has_its_place_loses_nothing(
         broken.execute("UPDATE sqlite_master SET rootpage = 2 WHERE name = 'others'")
     left, rename = step, os.rename
     with monkeypatch.context() as patch:
-        patch.setattr("retrieval.mending._delete", lambda path: None)  # a kill cleans nothing up
+        if killed:  # then nothing is cleaned up
+            patch.setattr("retrieval.mending._delete", lambda path: None)
         patch.setattr(os, "rename", die)
         patch.setattr(os, "replace", die)
         with pytest.raises(Killed):
