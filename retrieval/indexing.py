@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -109,8 +110,8 @@ def index_folder(
         done = ready = unreadable = 0
         total = len(changes.to_read)
         yield Step(0, total, 0, 0)
-        batches = _batches(_prepare_all(changes, root, embedder, claims, bounds), batch)
-        for prepared, contents in _compute_all(batches, embedder, total):
+        files = _prepare_all(changes, root, embedder, claims, bounds)
+        for prepared, contents in _compute_all(files, embedder, batch, total):
             computed = {content.sha256 for content in contents}
             entries: list[Entry] = []
             for item in prepared:
@@ -148,27 +149,31 @@ def _settle(entry: Entry, known: set[str], failed: dict[str, str]) -> Entry | No
 
 
 def _compute_all(
-    batches: Iterator[list[Prepared]], embedder: Embedder, total: int
+    files: Generator[Prepared, None, None], embedder: Embedder, size: int, total: int
 ) -> Iterator[tuple[list[Prepared], list[Content]]]:
-    """Yield batches in order with what comes of them; several at once where that is faster."""
+    """Yield batches in order with what comes of them; several at once where that is faster.
+
+    Those are half as large, since what a network holds meanwhile grows with the pictures in it.
+    """
     calls = min(available_cpus(), AT_ONCE)
     beside = embedder.side_by_side(calls) if calls > 1 and total >= WORTH_IT else None
-    if beside is None:
-        for batch in batches:
-            yield batch, compute(batch, embedder)
-        return
-    pending: deque[tuple[list[Prepared], Future[list[Content]]]] = deque()
-    pool = ThreadPoolExecutor(calls, thread_name_prefix="network")
-    try:
-        for batch in batches:
-            pending.append((batch, pool.submit(compute, batch, beside)))
-            if len(pending) > calls:
-                done, contents = pending.popleft()
+    with closing(files):
+        if beside is None:
+            for batch in _batches(files, size):
+                yield batch, compute(batch, embedder)
+            return
+        pending: deque[tuple[list[Prepared], Future[list[Content]]]] = deque()
+        pool = ThreadPoolExecutor(calls, thread_name_prefix="network")
+        try:
+            for batch in _batches(files, max(1, size // 2)):
+                pending.append((batch, pool.submit(compute, batch, beside)))
+                while len(pending) > calls or (pending and pending[0][1].done()):
+                    done, contents = pending.popleft()
+                    yield done, contents.result()
+            for done, contents in pending:
                 yield done, contents.result()
-        for done, contents in pending:
-            yield done, contents.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def compute(prepared: list[Prepared], embedder: Embedder) -> list[Content]:
@@ -195,7 +200,7 @@ def compute(prepared: list[Prepared], embedder: Embedder) -> list[Content]:
 
 def _prepare_all(
     changes: Changes, root: Path, embedder: Embedder, claims: _Claims, bounds: Bounds
-) -> Iterator[Prepared]:
+) -> Generator[Prepared, None, None]:
     """Yield the files in order, prepared by threads that run a bounded way ahead."""
     workers = available_cpus()
     pending: deque[Future[Prepared]] = deque()
