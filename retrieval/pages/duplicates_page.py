@@ -16,7 +16,7 @@ from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
-from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOutPage
+from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOut
 from retrieval.tables import harmless
 from retrieval.workspace import Workspace
 
@@ -33,41 +33,43 @@ element.addEventListener('click', (event) => {
 """
 
 
-class DuplicatesPage(WorkedOutPage[tuple[Group, ...]]):
+SENTENCES = Sentences(
+    words.COPIES_EMPTY,
+    words.COPIES_LATER,
+    words.COPIES_SEARCH_TITLE,
+    words.COPIES_SEARCH,
+    words.COPIES_FAILED_TITLE,
+)
+
+
+class DuplicatesPage:
     """The page of copies: `build` lays it out and wires the handlers below it."""
 
-    name = "copies"
-    script = PICK
-    sentences = Sentences(
-        words.COPIES_EMPTY,
-        words.COPIES_LATER,
-        words.COPIES_SEARCH_TITLE,
-        words.COPIES_SEARCH,
-        words.COPIES_FAILED_TITLE,
-    )
-
     def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace, workspace.copies, seconds_for)
+        copies = workspace.copies
+        self.copies = WorkedOut(
+            workspace, "copies", SENTENCES, copies, seconds_for, _show, script=PICK
+        )
 
     def build(self, tab: gr.Tab) -> None:
         """Add the page to the tab."""
         lead = (words.COPIES_LEAD, words.COPIES_SAFE, words.COPIES_RULE)
         text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
-        choice, listing = self.lay_out(tab, text)
-        listing.turn(self.on_turn, choice, [listing, self.timer], **LIGHT)
+        choice, shown = self.copies.lay_out(tab, text)
+        shown[0].turn(self.on_turn, choice, shown, **LIGHT)
 
     def on_turn(
         self, choice: str | None, request: gr.Request, event: gr.EventData
     ) -> tuple[Any, ...]:
         """Show the groups from another one on."""
-        return self.answer(choice, request, start=int(event.start))
+        return self.copies.answer(choice, request, start=int(event.start))
 
-    def show(self, key: str, collection: Collection, result: tuple[Group, ...], start: int) -> str:
-        """Lay out a part of the groups, or say that there is none."""
-        if result:
-            return show_groups(key, result, start)
-        text = words.COPIES_NONE.format(pictures=words.pictures(collection.count()[0]))
-        return markup.empty(words.COPIES_NONE_TITLE, text)
+
+def _show(key: str, collection: Collection, groups: Sequence[Group], start: int) -> str:
+    if groups:
+        return show_groups(key, groups, start)
+    text = words.COPIES_NONE.format(pictures=words.pictures(collection.count()[0]))
+    return markup.empty(words.COPIES_NONE_TITLE, text)
 
 
 def copies_route(workspace: Workspace) -> Route:

@@ -26,7 +26,7 @@ from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
 from retrieval.pages.sessions import visitor_of
-from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOutPage
+from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOut
 from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
 
@@ -45,37 +45,36 @@ PARTS = 3  # the map in words has so many columns and rows
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
-class MapPage(WorkedOutPage[Atlas]):
-    """The page of maps: `build` lays it out and wires the handlers below it."""
+SENTENCES = Sentences(
+    words.MAP_NONE,
+    words.MAP_LATER,
+    words.MAP_DRAWS_TITLE,
+    words.MAP_DRAWS,
+    words.MAP_FAILED_TITLE,
+)
 
-    name = "map"
-    script = BRIDGE
-    sentences = Sentences(
-        words.MAP_NONE,
-        words.MAP_LATER,
-        words.MAP_DRAWS_TITLE,
-        words.MAP_DRAWS,
-        words.MAP_FAILED_TITLE,
-    )
+
+class MapPage:
+    """The page of maps: `build` lays it out and wires the handlers below it."""
 
     def __init__(self, workspace: Workspace) -> None:
         maps = Once(lambda collection: draw_atlas(collection, folder_of(collection)))
-        super().__init__(workspace, maps, seconds_for)
+        self.maps = WorkedOut(workspace, "map", SENTENCES, maps, seconds_for, _show, script=BRIDGE)
 
     def build(self, tabs: gr.Tabs, tab: gr.Tab) -> None:
         """Add the page to the tab; a picked picture is searched for in the tab "search"."""
         lead = f'<p class="lk-lead">{escape(words.MAP_LEAD)}</p>'
-        choice, view = self.lay_out(tab, lead, _help())
-        view.lost(self.on_tick, choice, [view, self.timer], **LIGHT)
-        view.pick(self.on_pick, None, tabs, **LIGHT)
+        choice, shown = self.maps.lay_out(tab, lead, _help())
+        shown[0].lost(self.maps.on_tick, choice, shown, **LIGHT)
+        shown[0].pick(self.on_pick, None, tabs, **LIGHT)
 
     def on_pick(self) -> Any:
         """Turn to the results, which the page has asked for already."""
         return gr.Tabs(selected="search")
 
-    def show(self, key: str, collection: Collection, result: Atlas, start: int) -> str:
-        """Lay out the map, which has no parts to begin with."""
-        return show_map(key, collection, result)
+
+def _show(key: str, collection: Collection, atlas: Atlas, start: int) -> str:
+    return show_map(key, collection, atlas)  # which has no parts to begin with
 
 
 def folder_of(collection: Collection) -> Path:

@@ -1,6 +1,5 @@
 """Tabs that show what is worked out of one collection, in the background and once."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -37,57 +36,64 @@ class Sentences:
     failed: str  # a title; the sentence below it says why
 
 
-class WorkedOutPage(ABC, Generic[T]):
+class WorkedOut(Generic[T]):
     """A choice of collections on the left, and on the right what is worked out of the chosen one.
 
-    A page names its places, `name` first in each, and says what it shows of a result.
+    Args:
+        name: of the tab's places, first in each: "map" makes "map-ask" and so on.
+        seconds_for: about how long it takes for so many pictures.
+        show: returns a result as HTML, given the key of the collection, the collection, the result
+            and where in it to begin.
+        script: of the place of the result.
     """
 
-    name: str
-    sentences: Sentences
-    script = ""  # of the place of the result
-
     def __init__(
-        self, workspace: Workspace, results: Once[T], seconds_for: Callable[[int], float]
+        self,
+        workspace: Workspace,
+        name: str,
+        sentences: Sentences,
+        results: Once[T],
+        seconds_for: Callable[[int], float],
+        show: Callable[[str, Collection, T, int], str],
+        script: str = "",
     ) -> None:
-        """Take where results come from, and about how long so many pictures take."""
-        self.workspace = workspace
-        self.results = results
-        self.seconds_for = seconds_for
+        self._workspace = workspace
+        self._name = name
+        self._sentences = sentences
+        self._results = results
+        self._seconds_for = seconds_for
+        self._show = show
+        self._script = script
 
-    @abstractmethod
-    def show(self, key: str, collection: Collection, result: T, start: int) -> str:
-        """Return a result as HTML; of a long one a part that begins at `start`."""
-
-    def lay_out(self, tab: gr.Tab, above: str, below: str = "") -> tuple[gr.Dropdown, gr.HTML]:
+    def lay_out(self, tab: gr.Tab, above: str, below: str = "") -> tuple[gr.Dropdown, list[Any]]:
         """Lay out the tab around HTML above and below the choice, and wire it.
 
         Returns:
-            The choice and the place of the result, for what else a page asks of them.
+            The choice, and what an answer is shown by: the place of the result, and a timer.
         """
-        with gr.Row(elem_id=self.name):
-            with gr.Column(elem_id=f"{self.name}-ask", min_width=280):
-                make_place(f"{self.name}-lead", value=above)
+        with gr.Row(elem_id=self._name):
+            with gr.Column(elem_id=f"{self._name}-ask", min_width=280):
+                make_place(f"{self._name}-lead", value=above)
                 # What it offers hangs on who looks, so it is filled when the tab is opened.
                 choice = Choice(
-                    [], label=words.COLLECTION, visible=False, elem_id=f"{self.name}-collection"
+                    [], label=words.COLLECTION, visible=False, elem_id=f"{self._name}-collection"
                 )
                 if below:
-                    make_place(f"{self.name}-help", value=below)
-            with gr.Column(elem_id=f"{self.name}-answer", min_width=320):
-                self.view = make_place(f"{self.name}-view", js=self.script)
-        self.timer = gr.Timer(POLL_SECONDS, active=False)
-        shown = [self.view, self.timer]
+                    make_place(f"{self._name}-help", value=below)
+            with gr.Column(elem_id=f"{self._name}-answer", min_width=320):
+                view = make_place(f"{self._name}-view", js=self._script)
+        timer = gr.Timer(POLL_SECONDS, active=False)
+        shown = [view, timer]
         tab.select(self.on_open, choice, [choice, *shown], **LIGHT)
         choice.input(self.on_choice, choice, shown, **LIGHT)
-        self.timer.tick(self.on_tick, choice, shown, **LIGHT)
-        return choice, self.view
+        timer.tick(self.on_tick, choice, shown, **LIGHT)
+        return choice, shown
 
     # The handlers. They return what is shown, and whether to look again in a second.
 
     def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Offer the collections, and show the result of the chosen one."""
-        offered, chosen = offer_collections(self.workspace, choice, visitor_of(request))
+        offered, chosen = offer_collections(self._workspace, choice, visitor_of(request))
         return (offered, *self.answer(chosen, request, again=True))
 
     def on_choice(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
@@ -108,24 +114,24 @@ class WorkedOutPage(ABC, Generic[T]):
             start: where to begin showing it.
         """
         still, later = gr.Timer(active=False), gr.Timer(active=True)
-        says = self.sentences
+        says = self._sentences
         if key is None:
             return markup.empty(words.EMPTY_TITLE, says.none), still
         try:
-            collection = self.workspace.searcher(key, visitor_of(request)).collection
+            collection = self._workspace.searcher(key, visitor_of(request)).collection
             n, _ = collection.count()
-            building = self.workspace.building(key)
+            building = self._workspace.building(key)
             if building is not None and not building.finished:
                 # Every batch would have it worked out anew.
                 return markup.empty(words.STILL_READ_TITLE, says.later), later
             if not n:
                 return markup.empty(words.EMPTY_TITLE, says.none), still
-            task = self.results.ask(collection, PATIENCE, again)
+            task = self._results.ask(collection, PATIENCE, again)
             if task.problem is not None:
                 raise LookalikeError(task.problem)
             if task.result is None:
-                time = markup.duration(self.seconds_for(n))
+                time = markup.duration(self._seconds_for(n))
                 return markup.empty(says.title, says.text.format(n=f"{n:,}", time=time)), later
-            return self.show(key, collection, task.result, start), still
+            return self._show(key, collection, task.result, start), still
         except LookalikeError as error:
             return markup.empty(says.failed, str(error)), still
