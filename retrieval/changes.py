@@ -11,7 +11,7 @@ from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import modified_of, sha256_of_file
 from retrieval.images import find_images
-from retrieval.records import Entry, Move
+from retrieval.records import PASSING, Entry, Move
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Changes:
     vanished: tuple[str, ...]  # known, but no longer there
     unchanged: int
     unreadable_folders: tuple[str, ...]  # their pictures are kept as they are known
-    changed: tuple[str, ...] = ()  # those of `to_read` that are known, with other bytes
+    changed: tuple[str, ...] = ()  # those of `to_read` that are known, with other bytes or lost
     moved: tuple[Move, ...] = ()  # the same bytes at another path
     captions: Mapping[str, Caption] = field(default_factory=dict)  # what the CSVs say of all
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
@@ -93,8 +93,12 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     )
     new = {name: path for name, path in to_read.items() if name not in known}
     moved = _find_moves(collection, vanished, new, captions)
+    unchanged = len(seen) - len(to_read)
     for move in moved:
-        del vanished[move.old], to_read[move.new.path]
+        del vanished[move.old]
+        if known[move.old][1] != PASSING:  # what lost its vectors is read where it is now
+            del to_read[move.new.path]
+    known_here = known.keys() | {move.new.path for move in moved}
     recaptioned = []
     in_place, kept = collection.in_place, collection.root is not None
     for name, now in collection.captions().items():
@@ -110,9 +114,9 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     return Changes(
         tuple(to_read.values()),
         tuple(vanished),
-        len(seen) - len(to_read) - len(moved),
+        unchanged,
         tuple(closed),
-        tuple(name for name in to_read if name in known),
+        tuple(name for name in to_read if name in known_here),
         moved,
         captions,
         tuple(recaptioned),

@@ -58,7 +58,9 @@ def write(
                 [(c.sha256,) for c in contents],
             )
             database.executemany(
-                "UPDATE OR REPLACE pictures SET path = ?, size = ?, modified = ?, label = ?, "
+                # A file that moves is not read for it, so what was lost is lost still.
+                "UPDATE OR REPLACE pictures SET path = ?, size = ?, "
+                f"modified = CASE modified WHEN {PASSING} THEN {PASSING} ELSE ? END, label = ?, "
                 "details = ? WHERE path = ?",
                 [
                     (m.new.path, m.new.size, m.new.modified, m.new.label, m.new.details, m.old)

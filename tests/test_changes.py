@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from retrieval.changes import Changes, find_changes
@@ -11,6 +12,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.images import read_bounded
 from retrieval.indexing import index_folder
+from retrieval.lost import give_up
 from tests.made import by_hue, extracted
 
 
@@ -102,6 +104,23 @@ def test_copies_that_move_are_paired_once_each(
     assert len(changes.moved) == 4
     assert (changes.to_read, changes.vanished) == ((), ())
     assert {picture.label for picture in indexed.pictures()} == {"moved", "warm"}
+
+
+def test_what_lost_its_vectors_and_was_renamed_is_read_where_it_is_now(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    red = next(picture for picture in indexed.pictures() if picture.path == "warm/red.png")
+    vector = indexed.embedding(red.id)
+    give_up(indexed.store, [red.sha256], True)
+    assert not np.any(indexed.embedding(red.id))
+    (wheel / "warm/red.png").rename(wheel / "warm/scarlet.png")
+    changes = apply(indexed, wheel, embedder)
+    assert [move.new.path for move in changes.moved] == ["warm/scarlet.png"]
+    assert (changes.new, changes.unchanged) == (0, 5)
+    assert [picture.path for picture in indexed.pictures([red.id])] == ["warm/scarlet.png"]
+    assert indexed.embedding(red.id) == pytest.approx(vector)
+    assert not indexed.to_read_again()
+    assert not find_changes(indexed, wheel).any
 
 
 def test_a_touched_file_is_read_and_not_extracted(

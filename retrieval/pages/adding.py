@@ -88,8 +88,9 @@ class Adding:
                 return Changes((), (), 0, ())
             found = find_changes(collection, originals)
             # What looks like a moved file is a copy of one that need not be here.
-            copies = tuple(originals / move.new.path for move in found.moved)
-            return replace(found, vanished=(), moved=(), to_read=(*found.to_read, *copies))
+            copies = (originals / move.new.path for move in found.moved)
+            to_read = tuple(dict.fromkeys((*found.to_read, *copies)))  # some are there already
+            return replace(found, vanished=(), moved=(), to_read=to_read)
 
         if self.workspace.is_private(key):
             bounds = Bounds(settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_PIXELS)
