@@ -255,8 +255,8 @@ class _Taking:
     def _with_file(self, entry: Entry, place: Path, sha256: str) -> Entry:
         """Note the file that was written: unless it was changed, it is not to be read again."""
         status = place.stat()
-        # Edited after it was indexed, or not read then for a reason that has passed.
-        to_read = entry.modified == PASSING if entry.sha256 is None else entry.sha256 != sha256
+        # Not read for a reason that has passed, or its vectors are lost; or edited since it was.
+        to_read = entry.modified == PASSING or entry.sha256 not in (None, sha256)
         self.taken += 1
         self.to_read += to_read
         return replace(

@@ -22,6 +22,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.library import empty_trash, folders_in
+from retrieval.lost import give_up
 from retrieval.records import Entry
 from retrieval.unbundling import open_once, photos_of, read_manifest, unpack_bundle
 from tests.made import by_hue, mean_colour
@@ -186,6 +187,20 @@ def test_a_file_that_could_not_be_read_is_tried_again_only_when_it_has_changed(
         assert opened.unfinished
         build(opened, embedder)
         assert opened.count() == (8, 0)
+
+
+def test_a_lost_vector_is_computed_there_where_its_photo_came_along(
+    indexed: Collection, embedder: Embedder, tmp_path: Path
+) -> None:
+    red = next(picture for picture in indexed.pictures() if picture.path == "warm/red.png")
+    vectors = indexed.embeddings().vectors
+    give_up(indexed.store, [red.sha256], True)
+    with moved_by_file(indexed, embedder, tmp_path) as opened:
+        assert opened.unfinished
+        assert opened.to_read_again() == {red.sha256}
+        build(opened, embedder)
+        assert opened.embeddings().vectors == pytest.approx(vectors)
+        assert not opened.to_read_again()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the names cannot be had there")
