@@ -279,6 +279,18 @@ def test_vectors_that_milvus_has_lost_are_not_dropped_here(
         assert collection.gallery.fetch([lost[0].id], "subject") == pytest.approx(before, abs=1e-4)
 
 
+@pytest.mark.parametrize("home", [True, False], ids=["back home", "to another Milvus"])
+def test_what_only_the_records_have_still_is_moved_on(
+    library: Path, server: tuple[Server, str], tmp_path: Path, home: bool
+) -> None:
+    with fill(library / "made", 60) as collection:
+        before = collection.embeddings().vectors
+        assert main(["move", "made", "--to", server[1]]) == 0
+        lose(collection, 7)
+        list(move_home(collection) if home else move_out(collection, str(tmp_path / "other.db")))
+        assert collection.embeddings().vectors == pytest.approx(before, abs=1e-4)
+
+
 def test_a_move_to_nowhere_is_a_sentence(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with fill(library / "made", 30) as collection:
         with pytest.raises(MilvusError, match="does not answer"):
