@@ -282,8 +282,6 @@ class Uploads:
         top = next(iter(tops)) if len(tops) == 1 else ""
         known = collection.files()
         strip = strip or _is_known(pictures, top, known)
-        # What lost its vectors may come again, to the place where it was.
-        known = {name: file for name, file in known.items() if file[1] != PASSING}
         names: list[str] = []
         numbers: dict[Path, int] = {}
         try:
@@ -500,13 +498,17 @@ def _place(
     if is_taken(place) and source.suffix.lower() != ".csv":
         name, size = relative.as_posix(), source.stat().st_size
         here = [sha256 for _, sha256 in collection.hashes([name])]
+        # What lost its vectors, or could not be read, may come again to the place where it was.
+        awaited = not place.exists() and known.get(name, (0, 0))[1] == PASSING
+        if awaited and not here:
+            return place
         # A file of another size need not be read to be known as another.
         if not here and place.exists() and place.stat().st_size == size:
             here = [sha256_of_file(place)]
         elif here and name in known and known[name][0] != size:
             here = []
         if here and sha256_of_file(source) in here:
-            return None
+            return place if awaited else None
         return free_name(place, is_taken, numbers)
     return place  # a newer table takes the place of the older one
 

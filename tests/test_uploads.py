@@ -3,6 +3,7 @@
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
+from retrieval.lost import give_up
 from retrieval.pages.transfers import upload_routes
 from retrieval.uploads import (
     OPEN,
@@ -133,6 +135,26 @@ def test_a_name_that_is_taken_gets_a_number_and_the_same_file_is_dropped(
         uploads.take(send(uploads, {"a.png": data}), "me", collection, folder, strip=True)
     assert taken(folder) == ["a (2).png", "a.png"]
     assert (folder / "a.png").read_bytes() == PICTURE
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the same bytes", "other bytes"])
+def test_only_its_own_bytes_take_the_place_of_a_picture_that_lost_its_vectors(
+    uploads: Uploads, collection: Collection, tmp_path: Path, same: bool
+) -> None:
+    folder = tmp_path / "originals"
+    uploads.take(send(uploads, {"a.png": PICTURE}), "me", collection, folder, strip=True)
+    list(index_folder(collection, folder, mean_colour(), find_changes(collection, folder)))
+    lost = collection.pictures()[0]
+    give_up(collection.store, [lost.sha256], True)
+    (folder / "a.png").unlink()
+    data = PICTURE if same else encode(by_hue(120), "PNG")
+    uploads.take(send(uploads, {"a.png": data}), "me", collection, folder, strip=True)
+    assert taken(folder) == ["a.png" if same else "a (2).png"]
+    changes = replace(find_changes(collection, folder), vanished=())
+    list(index_folder(collection, folder, mean_colour(), changes))
+    assert lost in collection.pictures()
+    assert collection.thumbnail(lost.sha256)
+    assert (collection.to_read_again() == set()) == same
 
 
 @pytest.mark.parametrize(
