@@ -193,6 +193,7 @@ def _extract(
         for step in carry_out(collection, plan, run):
             bar.total = step.total
             bar.update(step.done - bar.n)
+    collection.mark_finished()
     tell_of_unread_tables(plan.unread_tables)
     for path, problem in collection.problems():
         print(f"{path}: {problem}", file=sys.stderr)

@@ -12,6 +12,7 @@ import pytest
 
 from retrieval import settings
 from retrieval.__main__ import main
+from retrieval.collection import Collection
 from tests.made import by_hue, save_hues
 
 
@@ -69,6 +70,20 @@ def test_indexing_again_reads_nothing_and_says_so(
     capsys.readouterr()
     assert run("index", wheel, *options) == 0
     assert "5 were known, 1 are gone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("url", [False, True], ids=["a folder", "a URL"])
+def test_what_a_page_left_unfinished_is_finished_by_an_index(
+    wheel: Path, options: list[str], url: bool
+) -> None:
+    if url:
+        pytest.importorskip("fsspec")
+    where = wheel.as_uri() if url else wheel
+    assert run("index", where, *options) == 0
+    with Collection(settings.COLLECTIONS / "wheel") as collection:
+        collection.mark_unfinished(True)
+        assert run("index", where, *options) == 0
+        assert not collection.unfinished
 
 
 def test_bad_files_are_named_with_the_reason_and_the_rest_is_indexed(

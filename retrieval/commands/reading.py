@@ -70,6 +70,7 @@ def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> 
     with bar:
         for step in index_folder(collection, root, embedder, changes, bounds=bounds):
             bar.update(step.done - bar.n)
+    collection.mark_finished()
     for folder in changes.unreadable_folders:
         print(f"The folder {folder} may not be opened; it was passed over.", file=sys.stderr)
     tell_of_unread_tables(changes.unread_tables)
