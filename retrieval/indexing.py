@@ -104,7 +104,8 @@ def index_folder(
         if changes.vanished or changes.moved:
             collection.write([], vanished=changes.vanished, moved=changes.moved)
         collection.caption(changes.recaptioned)
-        claims = _Claims(collection.known_contents() - collection.to_read_again())
+        again = collection.to_read_again()  # lost: not known until they are computed
+        claims = _Claims(collection.known_contents() - again)
         failed: dict[str, str] = {}  # why a content could not be read, for its copies
         waiting: list[Entry] = []  # copies of a content that another thread is reading
         done = ready = unreadable = 0
@@ -118,7 +119,9 @@ def index_folder(
                 if item.entry.problem is not None and item.entry.sha256:
                     failed[item.entry.sha256] = item.entry.problem
                 (entries if item.entry.sha256 in computed else waiting).append(item.entry)
+            again -= computed
             known = computed | collection.known_among({e.sha256 for e in waiting if e.sha256})
+            known -= again
             still: list[Entry] = []
             for entry in waiting:
                 settled = _settle(entry, known, failed)

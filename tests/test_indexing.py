@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.files import modified_of
-from retrieval.images import open_picture, preprocess
+from retrieval.images import open_picture, preprocess, read_bounded
 from retrieval.indexing import Bounds, Step, index_folder
+from retrieval.lost import give_up
+from retrieval.model import available_cpus
 from retrieval.records import Entry
 from retrieval.schema import DATABASE, THUMBNAILS
 from tests.made import (
@@ -168,6 +171,46 @@ def test_identical_files_are_computed_once(
     copies = [p for p in collection.pictures() if p.path.startswith("000") or p.path == "zzz.png"]
     for copy in copies:
         assert collection.embedding(copy.id) == pytest.approx(np.array([[1, 0, 0]]))
+
+
+@pytest.mark.skipif(available_cpus() < 2, reason="files are read one after the other")
+def test_a_copy_of_what_is_lost_waits_for_it_also_over_a_stop(
+    collection: Collection,
+    embedder: Embedder,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("a.png", "c.png"):  # the first one is read after the last
+        by_hue(200).save(photos / name)
+    index(collection, embedder)
+    lost = {p.sha256 for p in collection.pictures() if p.path == "a.png"}
+    give_up(collection.store, lost, True)
+    by_hue(310).save(photos / "b.png")
+    claimed = threading.Semaphore(0)
+
+    def read(path: Path, most: int) -> bytes:
+        if path.name == "a.png":
+            assert claimed.acquire(timeout=30)  # one for each of the others
+            assert claimed.acquire(timeout=30)
+        return read_bounded(path, most)
+
+    def opened(*arguments: Any) -> Any:
+        claimed.release()
+        return open_picture(*arguments)
+
+    monkeypatch.setattr(indexing, "read_bounded", read)
+    monkeypatch.setattr(indexing, "open_picture", opened)
+    changes = find_changes(collection, photos)
+    assert [path.name for path in changes.to_read] == ["a.png", "b.png", "c.png"]
+    steps = index_folder(collection, photos, embedder, changes, 1)
+    next(steps), next(steps)
+    assert collection.to_read_again() == lost
+    steps.close()
+    (photos / "c.png").unlink()
+    monkeypatch.undo()
+    index(collection, embedder)
+    first = next(p for p in collection.pictures() if p.path == "a.png")
+    assert np.any(collection.embedding(first.id))
 
 
 def test_a_folder_of_nothing_but_copies_is_computed_once(
