@@ -1,5 +1,6 @@
 """Connections: who says nothing, or does not listen, keeps nobody else out."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -12,33 +13,51 @@ import uvicorn
 
 from retrieval.pages.connections import watch_connections
 
+PIECES = 400  # of 64 KB
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+END = b"0\r\n\r\n"  # of an answer
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+class Mute(asyncio.Protocol):
+    """What takes over who asks for another protocol, and says nothing."""
+
+    def __init__(self, **_: Any) -> None:
+        pass
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with what was sent; nine bytes ask for more than the network holds."""
-    if scope["type"] != "http":
-        return
+    """Answer with what was sent; some words ask for more than the network holds, or to be refused.
+
+    The refusal comes before what is sent has.
+    """
     body, more = b"", True
-    while more:
+    while more and body != b"refuse":
         message = await receive()
         if message["type"] == "http.disconnect":
             return
         body, more = body + message.get("body", b""), message.get("more_body", False)
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    for _ in range(400 if len(body) == 9 else 0):
-        await send({"type": "http.response.body", "body": bytes(2**16), "more_body": True})
+    if body == b"in pieces":
+        for _ in range(PIECES):
+            await send({"type": "http.response.body", "body": bytes(2**16), "more_body": True})
+    elif body == b"all of it":
+        body = bytes(PIECES * 2**16)
     await send({"type": "http.response.body", "body": body})
 
 
 @contextmanager
-def server(most: int = 100, head: float = 60, silent: float = 60) -> Iterator[uvicorn.Server]:
-    running = uvicorn.Server(uvicorn.Config(echo, port=0, log_level="error", lifespan="off"))
+def server(
+    most: int = 100, head: float = 60, silent: float = 60, whole: float = 60
+) -> Iterator[uvicorn.Server]:
+    config = uvicorn.Config(echo, port=0, log_level="critical", lifespan="off", ws=Mute)
+    running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)
     thread.start()
     while not running.started:
         time.sleep(0.01)
-    watch_connections(running.config, most, head, silent)
+    watch_connections(running.config, most, head, silent, whole)
     try:
         yield running
     finally:
@@ -76,12 +95,16 @@ def test_those_who_ask_for_nothing_give_way_to_those_who_ask() -> None:
         for connection in silent:
             connection.settimeout(0.2)
         asking = stack.enter_context(connect(running))
-        asking.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        asking.sendall(GET)
         assert asking.recv(100).startswith(b"HTTP/1.1 200")
         assert [is_over(connection) for connection in silent[:16]] == [True] * 16
 
 
-@pytest.mark.parametrize("said", [b"", b"GET / HTTP", HEAD + b"four"], ids=["head", "half", "body"])
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"GET / HTTP", HEAD + b"four", GET + HEAD + b"four"],
+    ids=["head", "half", "body", "body after another"],
+)
 def test_a_request_that_does_not_come_is_not_waited_for(said: bytes) -> None:
     with server(head=0.3, silent=0.3) as running, connect(running) as connection:
         connection.sendall(said)
@@ -107,18 +130,57 @@ def test_a_slow_request_is_taken() -> None:
         assert b"12345678" in connection.recv(1_000)
 
 
-def test_an_answer_that_nobody_fetches_is_given_up() -> None:
+def test_no_other_protocol_takes_a_connection_over() -> None:
+    with server() as running, connect(running) as connection:
+        connection.sendall(UPGRADE)
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_request_that_is_refused_before_it_is_here_may_still_come() -> None:
+    upload = HEAD.replace(b"9", b"%d" % (6 + 8)) + b"refuse"
+    with server(most=5, head=0.3, silent=0.6) as running, ExitStack() as stack:
+        connection = stack.enter_context(connect(running))
+        connection.sendall(upload)
+        received = b""
+        while not received.endswith(END):
+            received += connection.recv(1_000)
+        silent = [stack.enter_context(connect(running)) for _ in range(20)]
+        for byte in b"12345678":
+            time.sleep(0.2)
+            connection.sendall(bytes([byte]))
+        connection.sendall(GET)
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+        assert is_over(silent[0])
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_request_that_comes_for_ever_is_not_waited_for(refused: bool) -> None:
+    with server(whole=0.5) as running, connect(running) as connection:
+        connection.sendall(HEAD.replace(b"9", b"9999") + (b"refuse" if refused else b"x"))
+        for _ in range(50):
+            with suppress(OSError):  # it has hung up
+                connection.sendall(b"x")
+            time.sleep(0.04)
+        assert not running.server_state.connections
+
+
+@pytest.mark.parametrize("after", [b"", GET], ids=["alone", "and asks for more"])
+@pytest.mark.parametrize("how", [b"in pieces", b"all of it"])
+def test_an_answer_that_nobody_fetches_is_given_up(how: bytes, after: bytes) -> None:
     with server(silent=0.3) as running, connect(running) as connection:
-        connection.sendall(HEAD + b"ask a lot")
-        until(lambda: bool(running.server_state.connections))
-        until(lambda: not running.server_state.connections)
-        assert not running.server_state.tasks
+        connection.sendall(HEAD + how)
+        connection.recv(1)
+        connection.sendall(after)
+        state = running.server_state
+        until(lambda: not state.connections and not state.tasks)
 
 
-def test_an_answer_that_is_fetched_comes_whole() -> None:
+@pytest.mark.parametrize("how", [b"in pieces", b"all of it"])
+def test_an_answer_that_is_fetched_slowly_comes_whole(how: bytes) -> None:
     with server(silent=0.5) as running, connect(running) as connection:
-        connection.sendall(HEAD.replace(b"Host", b"Connection: close\r\nHost") + b"ask a lot")
+        connection.sendall(HEAD.replace(b"Host", b"Connection: close\r\nHost") + how)
         received = 0
         while piece := connection.recv(2**16):
             received += len(piece)
-        assert received > 400 * 2**16
+            time.sleep(0.005)
+        assert received > PIECES * 2**16

@@ -18,6 +18,7 @@ PAGES = [*sorted((PROJECT / "retrieval" / "pages").rglob("*.py")), PROJECT / "ap
 EXPORT = sorted((PROJECT / "export").glob("*.py"))
 TORCH = {"torch", "torchvision", "onnx", "onnxscript", "safetensors"}
 WEB = {"gradio", "gradio_client", "fastapi", "starlette", "pydantic"}
+SERVER = {"uvicorn", "h11"}  # on which Gradio runs
 OURS = {"retrieval", "export"}
 APP = PROJECT / "requirements.txt"
 EXTRAS = PROJECT / "retrieval" / "requirements-scale.txt"
@@ -76,7 +77,8 @@ def test_everything_that_is_imported_is_required(
 ) -> None:
     names = set().union(*map(required, requirements))
     if "gradio" in names:
-        names |= {name.replace("_", "-") for name in WEB}  # Gradio's own, and part of its interface
+        # Gradio's own, and part of its interface.
+        names |= {name.replace("_", "-") for name in WEB | SERVER}
     provided_by = {name: [name] for name in SCALE} | packages_distributions()
     missing = {
         f"{package} in {name_of(path)}"

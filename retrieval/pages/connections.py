@@ -10,8 +10,12 @@ import contextlib
 import sys
 from typing import Any
 
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 HEAD_SECONDS = 20.0  # until the head of a request has come
 SILENT_SECONDS = 60.0  # between two pieces of a request, or of an answer that is fetched
+WHOLE_SECONDS = 3_600.0  # until a request has come whole: 50 MB at 14 KB a second
 MOST = 4_000  # connections; a page has one all the time, and some more while it loads
 # Files beyond those: what the rest of the program needs, and 2,048 connections that may be taken in
 # before the first of them is looked at.
@@ -23,6 +27,7 @@ def watch_connections(
     most: int = MOST,
     head_seconds: float = HEAD_SECONDS,
     silent_seconds: float = SILENT_SECONDS,
+    whole_seconds: float = WHOLE_SECONDS,
 ) -> None:
     """Have the server of this configuration of Uvicorn, which runs, bound its connections.
 
@@ -30,16 +35,19 @@ def watch_connections(
     """
     files = _files_allowed(most + SPARE)
     bound = min(most, max(files - SPARE, files // 2))
-    base: Any = config.http_protocol_class
     headless: dict[Any, None] = {}
 
-    class Patient(base):  # type: ignore[misc]
+    # Always on h11, which comes with Uvicorn: its faster parser, where somebody has installed that,
+    # goes through a request in another order.
+    class Patient(H11Protocol):
         """Uvicorn's own protocol, which hangs up on who is silent when it is their turn."""
 
         _timer: asyncio.TimerHandle | None = None
         _unfetched: asyncio.TimerHandle | None = None
+        _coming: Any = None  # the request whose body was last waited for
+        _whole_by = 0.0  # on the loop's clock
 
-        def connection_made(self, transport: asyncio.Transport) -> None:
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._expect()
             if len(self.connections) > bound:
@@ -51,9 +59,19 @@ def watch_connections(
             super().data_received(data)
             self._expect()
 
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.transport.is_closing():
+                return
+            # What came along with the request that is now answered has begun another, or the rest
+            # of this one is still to come. Who is to ask anew, Uvicorn waits for by itself.
+            if self._is_coming() or not self.cycle.response_complete:
+                self._unset_keepalive_if_required()
+                self._expect()
+
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._unfetched = self._later(silent_seconds)
+            self._expect_fetching()
 
         def resume_writing(self) -> None:
             super().resume_writing()
@@ -65,21 +83,30 @@ def watch_connections(
             _stop(self._unfetched)
             super().connection_lost(exc)
 
+        def _is_coming(self) -> bool:
+            """Whether the body of a request is on its way, be it answered already or not."""
+            return self.conn.their_state is h11.SEND_BODY
+
         def _expect(self) -> None:
             """Wait for what is to come next, if anything is."""
-            if self.cycle is None or self.cycle.response_complete:
+            if self._is_coming():
+                now = self.loop.time()
+                if self._coming is not self.cycle:
+                    self._coming, self._whole_by = self.cycle, now + whole_seconds
+                headless.pop(self, None)
+                _stop(self._timer)
+                self._timer = self._later(min(silent_seconds, self._whole_by - now))
+            elif self.cycle is None or self.cycle.response_complete:
                 if self not in headless:  # more of a head that has begun does not make it longer
                     headless[self] = None
                     _stop(self._timer)
                     self._timer = self._later(head_seconds)
-                return
-            headless.pop(self, None)
-            _stop(self._timer)
-            if self.cycle.more_body:
-                self._timer = self._later(silent_seconds)
+            else:
+                headless.pop(self, None)
+                _stop(self._timer)
 
         def _later(self, seconds: float) -> asyncio.TimerHandle:
-            return asyncio.get_running_loop().call_later(seconds, self._hang_up)
+            return self.loop.call_later(seconds, self._hang_up)
 
         def _hang_up(self) -> None:
             if self.flow.read_paused:  # it is us who take our time
@@ -87,7 +114,22 @@ def watch_connections(
             else:
                 self.transport.abort()
 
+        def _expect_fetching(self) -> None:
+            """Hang up when none of what waits to be fetched has been, for a while."""
+            waiting = self.transport.get_write_buffer_size()
+
+            def look_again() -> None:
+                if self.transport.get_write_buffer_size() < waiting:
+                    self._expect_fetching()
+                else:
+                    self.transport.abort()
+
+            _stop(self._unfetched)
+            self._unfetched = self.loop.call_later(silent_seconds, look_again)
+
     config.http_protocol_class = Patient
+    # Nothing here speaks it, and its protocol would take a connection over from this one.
+    config.ws_protocol_class = None
 
 
 def _stop(timer: asyncio.TimerHandle | None) -> None:
