@@ -5,6 +5,8 @@ import io
 import json
 import math
 import re
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.parse
@@ -533,6 +535,44 @@ def test_events_of_the_page_bear_nonsense(served: Served, visitor: Visitor) -> N
             said = visitor.ask_number(dependency["id"], [value] * n, event)
             check_silent(served, dependency["api_name"], said)
     assert visitor.search(visitor.send(PICTURE))["success"]
+
+
+STUMBLING = """
+import asyncio
+import gradio as gr
+from retrieval.pages.server import App
+
+class Stumbling(gr.Textbox):
+    is_template = True
+
+    def preprocess(self, payload):
+        raise {error}
+
+with App() as app:
+    text = Stumbling()
+    text.submit(lambda value: None, text, None)
+try:
+    asyncio.run(app.process_api(app.fns[0], ["x"]))
+except gr.Error as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "written"),
+    [
+        ("TypeError('junk')", words.NO_REQUEST, False),
+        ("RuntimeError('a bug')", words.WENT_WRONG, True),
+    ],
+    ids=["junk", "bug"],
+)
+def test_a_bug_where_values_are_read_is_written_down_and_junk_is_not(
+    error: str, sentence: str, written: bool
+) -> None:
+    command = [sys.executable, "-c", STUMBLING.format(error=error)]
+    run = subprocess.run(command, cwd=settings.PROJECT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == sentence
+    assert ("Traceback" in run.stderr) is written
 
 
 # Files that are not what they seem.

@@ -119,9 +119,11 @@ class App(gr.Blocks):
         try:
             values: list[Any] = await super().preprocess_data(*arguments, **named)
             return values
-        except Exception as error:
+        except (gr.Error, ValueError, TypeError) as error:
             if isinstance(error, gr.Error) and not error.print_exception:
                 raise  # a sentence of ours
+            if not isinstance(error.__cause__ or error, gr.Error | ValueError | TypeError):
+                raise  # Gradio has wrapped it, and it is a bug
             raise gr.Error(words.NO_REQUEST, print_exception=False) from error
 
     async def call_function(self, block_fn: Any, *arguments: Any, **named: Any) -> Any:
