@@ -12,12 +12,13 @@ import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from retrieval.bundle import FORMAT_VERSION, MAGIC, Photos, member
@@ -31,13 +32,14 @@ from retrieval.images import SUFFIXES
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
 from retrieval.records import PASSING, Aspect, Content, Entry
 from retrieval.schema import COLUMNS
-from retrieval.zips import BROKEN, PLAIN, check_table, free_name, is_of_the_file, storable
+from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, free_name, is_of_the_file, storable
 
 MAX_PICTURES = 1_000_000
 MAX_TEXT_BYTES = 1_000 * 2**20
 MAX_THUMBNAIL_BYTES = 2**20
 MAX_PACKED_BYTES = 500 * 2**20  # of a photo, where its bytes are packed
 BATCH = 256
+LOCK = ".lock"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -60,21 +62,43 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         manifest = _manifest(bundle, path)
         _require(manifest, embedder)
         title = " ".join(str(name or manifest.get("name") or path.stem).split())[:80]
-        # Made beside its place and moved there in the end: half a collection is never seen. Others
-        # may be opening the same file meanwhile.
-        making = library / f"{OPENING}{secrets.token_hex(4)}"
         try:
-            _read_into(bundle, manifest, making, title, embedder)
-            folder = _settle(making, library, title)
+            with _making(library) as making:
+                _read_into(bundle, manifest, making, title, embedder)
+                folder = _settle(making, library, title)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise LookalikeError(_damaged(path)) from error
         except OSError as error:
             if is_of_the_file(error):
                 raise LookalikeError(_damaged(path)) from error
             raise explain_os_error(error, path) from error
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _making(library: Path) -> Iterator[Path]:
+    """Yield a place beside that of a collection, which is moved there in the end.
+
+    So half a collection is never seen, and others may open the same file meanwhile. What a kill
+    has left of others is deleted first: nobody holds its lock, and it may have gigabytes.
+    """
+    library.mkdir(parents=True, exist_ok=True)
+    for lock in library.glob(f"{OPENING}*{LOCK}"):
+        with suppress(Timeout, OSError):
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink(missing_ok=True)
+    making = library / f"{OPENING}{secrets.token_hex(4)}"
+    lock = making.with_suffix(LOCK)
+    try:
+        with FileLock(lock):
+            try:
+                yield making
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+    finally:
+        with suppress(OSError):  # Windows keeps it while another one looks at it
+            lock.unlink()
 
 
 def _settle(making: Path, library: Path, title: str) -> Path:
@@ -343,7 +367,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         check_table(path, 400 * 2**20)
         with zipfile.ZipFile(path) as bundle:
             if any(entry.compress_type not in PLAIN for entry in bundle.infolist()):
-                raise zipfile.BadZipFile
+                raise LookalikeError(f"{path.name} cannot be opened. {UNUSUAL}")
             yield bundle
     except (*BROKEN, NotImplementedError) as error:
         raise LookalikeError(_damaged(path)) from error
