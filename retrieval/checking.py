@@ -16,7 +16,7 @@ from retrieval.collection import Collection
 from retrieval.database import DamagedError, connect, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
-from retrieval.lost import give_up, readable, void
+from retrieval.lost import give_up, readable, zeroed
 from retrieval.mending import MODEL_FACTS, mend_database, mend_thumbnails
 from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
@@ -138,7 +138,7 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
             continue
         if why := _wrong_with(embedding, dimension):
             lost[sha256] = why
-    waiting = set() if elsewhere else void(store)
+    waiting = set() if elsewhere else set(zeroed(store).values())
     here = readable(store, waiting)
     if collection.unfinished:
         waiting -= here  # about to be read
@@ -192,7 +192,7 @@ def _mend_contents(
         collection.exact.forget(lost)
         again = set(lost)
     else:
-        again = give_up(collection.store, lost, void=True)
+        again = give_up(collection.store, lost, zeros=True)
     return again | draw_thumbnails(collection, bare.keys() - again)
 
 

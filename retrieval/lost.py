@@ -32,11 +32,11 @@ def readable(store: Store, hashes: Iterable[str]) -> set[str]:
     }
 
 
-def give_up(store: Store, hashes: Iterable[str], void: bool = False) -> set[str]:
+def give_up(store: Store, hashes: Iterable[str], zeros: bool = False) -> set[str]:
     """Have contents whose vectors are lost read again; return those of which a photo is here.
 
     Args:
-        void: put zeros in their places, which are like nothing; where vectors are ranked from the
+        zeros: put zeros in their places, which are like nothing; where vectors are ranked from the
             records, one that is not there would keep all others from being searched.
     """
     rows = [(sha256,) for sha256 in hashes]
@@ -49,11 +49,11 @@ def give_up(store: Store, hashes: Iterable[str], void: bool = False) -> set[str]
             "WHERE content = (SELECT id FROM contents WHERE sha256 = ?)",
             rows,
         )
-        if void:
-            zeros = bytes(4 * int(store.fact("dimension")))
+        if zeros:
+            blob = bytes(4 * int(store.fact("dimension")))
             database.executemany(
                 "UPDATE contents SET embedding = ? WHERE sha256 = ?",
-                [(zeros, *row) for row in rows],
+                [(blob, *row) for row in rows],
             )
         if here:  # the page offers to read them
             database.execute("INSERT OR REPLACE INTO facts VALUES ('unfinished', '1')")
@@ -62,14 +62,17 @@ def give_up(store: Store, hashes: Iterable[str], void: bool = False) -> set[str]
 
 def to_read_again(store: Store) -> set[str]:
     """Return the contents that are read again wherever their bytes are found, by their SHA-256."""
-    query = f"SELECT sha256 FROM contents JOIN pictures ON content = contents.id WHERE {MARKED}"
-    return {sha256 for (sha256,) in store.rows(query)}
+    return set(_sha256_by_path(store, MARKED).values())
 
 
-def void(store: Store) -> set[str]:
-    """Return those that have zeros for a vector until then."""
-    query = f"SELECT sha256 FROM contents JOIN pictures ON content = contents.id WHERE {MARKED}"
-    return {sha256 for (sha256,) in store.rows(f"{query} AND {VOID}")}
+def zeroed(store: Store) -> dict[str, str]:
+    """Return the pictures that have zeros for a vector until then: their SHA-256 by their paths."""
+    return _sha256_by_path(store, f"{MARKED} AND {VOID}")
+
+
+def _sha256_by_path(store: Store, condition: str) -> dict[str, str]:
+    query = "SELECT path, sha256 FROM pictures JOIN contents ON content = contents.id WHERE "
+    return dict(store.rows(query + condition))
 
 
 def _is_there(path: Path) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from retrieval.collection import Collection, new_place
 from retrieval.errors import LookalikeError
 from retrieval.gallery import RANKED, Described, Gallery
-from retrieval.lost import give_up
+from retrieval.lost import give_up, zeroed
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place, resolve
 from retrieval.outbox import BATCH, MOVING, Outbox
@@ -62,7 +62,8 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
                 yield Moved(max(0, total - len(notes)), total)
             lacking = lacking_in(collection, target)
             lost = notes.lost_among(lacking, source)
-            if missed := sorted(set(lacking) - set(lost)):
+            # What was taken out since they were listed is not missed.
+            if missed := sorted({*lacking}.intersection(collection.ids()).difference(lost)):
                 with collection.store.transaction() as database:
                     notes.note(database, missed)
                 raise LookalikeError(
@@ -79,7 +80,7 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
                     database.execute("DELETE FROM facts WHERE key LIKE 'moving_%'")
                     break
         target.close()
-        yield _ended(collection, lost)
+        yield _ended(collection, [picture.path for picture in collection.pictures(lost)])
 
 
 def move_home(collection: Collection) -> Iterator[Moved]:
@@ -96,7 +97,6 @@ def move_home(collection: Collection) -> Iterator[Moved]:
         source, target = collection.gallery, collection.exact
         total, _ = collection.count()
         yield Moved(target.count(), total)
-        lost: list[int] = []
         while missing := _without_vectors(collection):
             ids = [picture.id for picture in missing]
             fetched = {aspect: source.fetch(ids, aspect) for aspect in RANKED}
@@ -115,14 +115,13 @@ def move_home(collection: Collection) -> Iterator[Moved]:
             had = {
                 p.sha256 for p, row in zip(missing, fetched["subject"], strict=True) if row.any()
             }
-            gone = [picture for picture in missing if picture.sha256 not in had]
-            give_up(collection.store, {picture.sha256 for picture in gone}, void=True)
-            lost += [picture.id for picture in gone]
+            gone = {picture.sha256 for picture in missing} - had
+            give_up(collection.store, gone, zeros=True)
             yield Moved(target.count(), total)
         _compare(collection, source, target)
         with collection.store.change() as database:
             collection.settle_at(database, None)
-        yield _ended(collection, lost)
+        yield _ended(collection, zeroed(collection.store))  # also what a run before this one lost
 
 
 def drop_copy(collection: Collection) -> None:
@@ -185,10 +184,10 @@ def _without_vectors(collection: Collection) -> list[PictureRecord]:
     return collection.pictures(id_ for (id_,) in rows)
 
 
-def _ended(collection: Collection, lost: Iterable[int]) -> Moved:
+def _ended(collection: Collection, lost: Iterable[str]) -> Moved:
     """Return what there is to say in the end."""
     total, _ = collection.count()
-    return Moved(total, total, tuple(picture.path for picture in collection.pictures(lost)))
+    return Moved(total, total, tuple(sorted(lost)))
 
 
 def _compare(collection: Collection, source: Gallery, target: Gallery) -> None:

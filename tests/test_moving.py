@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import settings
+from retrieval import moving, settings
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
@@ -216,8 +216,8 @@ def test_what_milvus_has_lost_is_told_and_kept_and_the_rest_is_moved(
         capsys.readouterr()
         assert main(["move", "made", "--to", there, "--drop"]) == 0
         said = capsys.readouterr()
-        assert "made: 60 pictures, their vectors are at" in said.out
-        assert "2 of them had lost their vectors there" in said.err
+        assert "made: 60 pictures, the vectors of 58 are at" in said.out
+        assert "The vectors of the others, 2, are lost" in said.err
         assert all(picture.path in said.err for picture in lost)
         assert "add them to it again" in said.err
         assert (collection.place is None) == home
@@ -265,6 +265,39 @@ def test_a_photo_that_is_added_again_brings_the_lost_vectors_of_its_copies_back(
         assert [p.path for p in collection.pictures()] == [p.path for p in before]
         vectors = collection.embeddings().vectors
         assert vectors == pytest.approx(np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]]))
+
+
+def test_what_a_move_lost_before_it_was_killed_is_told_by_the_next_one(
+    library: Path, server: tuple[Server, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with fill(library / "made", 60, server[1]) as collection:
+        lost = lose(collection, 1, 30)
+        steps = move_home(collection)
+        next(steps), next(steps)
+        steps.close()  # all is here, but nothing is switched over
+        assert main(["move", "made", "--to", "local"]) == 0
+        said = capsys.readouterr()
+        assert "made: 60 pictures, the vectors of 58 are at local" in said.out
+        assert said.err.splitlines()[-2:] == sorted(picture.path for picture in lost)
+
+
+def test_what_is_taken_out_while_a_move_looks_whether_all_arrived_is_not_missed(
+    library: Path, server: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fill(library / "made", 60) as collection:
+
+        def lacking_in(collection: Collection, gallery: MilvusGallery) -> list[int]:
+            monkeypatch.undo()
+            picture = collection.pictures()[3]
+            gallery.remove([picture.id])
+            lacking = moving.lacking_in(collection, gallery)
+            collection.exclude([picture.path])  # on the page
+            return lacking
+
+        monkeypatch.setattr(moving, "lacking_in", lacking_in)
+        steps = list(move_out(collection, server[1]))
+        assert steps[-1] == moving.Moved(59, 59)
+        assert collection.gallery.count() == 59
 
 
 def test_vectors_that_milvus_has_lost_are_not_dropped_here(

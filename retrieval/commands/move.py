@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
                 bar.update(step.done - bar.n)
                 lost = step.lost
         ready, _ = collection.count()
-        print(f"{collection.name}: {ready:,} pictures, their vectors are at {arguments.to}")
+        whose = f"the vectors of {ready - len(lost):,} are" if lost else "their vectors are"
+        print(f"{collection.name}: {ready:,} pictures, {whose} at {arguments.to}")
         if lost:
             print(_told(lost), file=sys.stderr)
         if not arguments.drop:
@@ -62,7 +63,7 @@ def _told(lost: tuple[str, ...]) -> str:
     """Say which pictures are found by no search any more, and how they come back."""
     listed = [*lost[:LISTED], *([f"and {len(lost) - LISTED:,} more"] if len(lost) > LISTED else [])]
     return (
-        f"{len(lost):,} of them had lost their vectors there: they are kept, but no search finds "
-        "them until their photos are read again. Index the folder, or go on with it on the page; "
-        "where the photos are not here, add them to it again.\n" + "\n".join(listed)
+        f"The vectors of the others, {len(lost):,}, are lost. The pictures are kept, but no "
+        "search finds them until their photos are read again. Index the folder, or go on with it "
+        "on the page; where the photos are not here, add them to it again.\n" + "\n".join(listed)
     )
