@@ -318,7 +318,10 @@ class Collection:
         return {path for (path,) in self._all("SELECT path FROM excluded")}
 
     def count(self) -> tuple[int, int]:
-        """Return how many pictures can be searched, and how many files could not be read."""
+        """Return how many pictures there are, and how many files could not be read.
+
+        Those whose vectors are lost are pictures still (`retrieval.lost`).
+        """
         revision = self.revision
         # Counting takes a look at every row, so it is done once for each revision.
         if self._counts[0] != revision:
@@ -492,7 +495,7 @@ class Collection:
         return self.pictures(ids[row] for row in rows if row < len(ids))
 
     def ids(self) -> list[int]:
-        """Return the ids of all pictures that can be searched, in the order of their paths."""
+        """Return the ids of all pictures, also those whose vectors are lost, by their paths."""
         revision = self.revision
         if self._ids[0] != revision:
             listed = self._all("SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path")

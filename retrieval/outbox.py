@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from retrieval.exact import BLANK
 from retrieval.gallery import RANKED, Described, Gallery
 from retrieval.lost import MARKED, VOID, give_up
 from retrieval.records import Aspect
@@ -169,10 +170,9 @@ class Outbox:
 
     def _blank(self, database: sqlite3.Connection, ids: Sequence[int]) -> None:
         """Drop the vectors beside the records, unless another picture's are still to be told."""
-        blank = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)
         # A vector of zeros stays: fetched from elsewhere, it would look like none.
         database.executemany(
-            f"UPDATE contents SET {blank} WHERE id = (SELECT content FROM pictures WHERE id = ?) "
+            f"UPDATE contents SET {BLANK} WHERE id = (SELECT content FROM pictures WHERE id = ?) "
             "AND embedding <> zeroblob(length(embedding)) AND NOT EXISTS ("
             f"SELECT 1 FROM {self._name} JOIN pictures ON picture = pictures.id "
             "WHERE content = contents.id)",

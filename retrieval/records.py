@@ -27,8 +27,9 @@ class Content:
     sketch: Matrix | None = None  # (s,), unit, by which copies are known
 
 
-# The time of a file that could not even be read, for a reason that may pass (it was locked, not
-# permitted, not there just then): it looks changed to the next run, which tries again.
+# The time of a file that looks changed to the next run, which reads it again: it could not even be
+# read, for a reason that may pass (it was locked, not permitted, not there just then), or the
+# vectors of its content are lost (`retrieval.lost`).
 PASSING = -1
 
 
