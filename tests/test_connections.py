@@ -44,6 +44,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.body", "body": bytes(2**16), "more_body": True})
     elif body == b"all of it":
         body = bytes(PIECES * 2**16)
+    elif body == b"some more":
+        body = bytes(2**15)
     await send({"type": "http.response.body", "body": body})
 
 
@@ -173,6 +175,18 @@ def test_an_answer_that_nobody_fetches_is_given_up(how: bytes, after: bytes) -> 
         connection.sendall(after)
         state = running.server_state
         until(lambda: not state.connections and not state.tasks)
+
+
+def test_the_rest_of_an_answer_that_nobody_fetches_is_given_up() -> None:
+    with server(silent=0.3) as running, connect(running) as connection:
+        state = running.server_state
+        until(lambda: bool(state.connections))
+        (protocol,) = state.connections
+        while not protocol.transport.get_write_buffer_size():
+            answered = state.total_requests
+            connection.sendall(HEAD + b"some more")
+            until(lambda: state.total_requests > answered)  # noqa: B023
+        until(lambda: not state.connections)
 
 
 @pytest.mark.parametrize("how", [b"in pieces", b"all of it"])

@@ -49,6 +49,9 @@ def watch_connections(
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            # Tell of whatever the network does not take: where none of it is fetched, closing
+            # waits for that, too.
+            transport.set_write_buffer_limits(0)
             self._expect()
             if len(self.connections) > bound:
                 oldest = next(iter(headless))  # at worst this one
