@@ -2,15 +2,27 @@
 
 import base64
 import re
+import weakref
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs
 
+import gradio as gr
 import pytest
+from starlette.requests import Request
 
+from retrieval import indexing, settings
 from retrieval.building import Building
-from retrieval.indexing import Step
 from retrieval.pages import markup
+from retrieval.pages.asking import Options
+from retrieval.pages.conversation import Conversation, Step
+from retrieval.pages.handover import Handover
+from retrieval.pages.search_page import SearchPage
+from retrieval.pages.sessions import Access
+from retrieval.workspace import Workspace
 from tests.made import by_hue, encode, pattern, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor
@@ -113,7 +125,7 @@ def test_two_collections_are_never_called_the_same(visitor: Visitor) -> None:
 
 
 def test_how_a_building_ended_is_told_for_a_minute() -> None:
-    state = Building(Step(3, 3, 3, 0), started=1.0, ended=100.0)
+    state = Building(indexing.Step(3, 3, 3, 0), started=1.0, ended=100.0)
     assert "new in it: 3 pictures" in markup.building(state, "Garden", 130.0)
     assert markup.building(state, "Garden", 161.0) == ""
 
@@ -275,3 +287,106 @@ def test_what_is_typed_while_a_building_ends_is_left_in_its_field(visitor: Visit
     for field in ("Kind", "Folder", "Words in the caption"):
         assert "visible" in shown[field]
         assert "value" not in shown[field]
+
+
+def numbered(
+    visitor: Visitor, number: int, name: str, event: Any = None, **given: Any
+) -> dict[str, Any]:
+    """Do what the page has given this number, however late it comes."""
+    visitor.http.headers["x-lookalike-action"] = str(number)
+    try:
+        return answer(visitor, name, event, **given)
+    finally:
+        del visitor.http.headers["x-lookalike-action"]
+
+
+def address_of(shown: dict[str, Any]) -> dict[str, list[str]]:
+    (address,) = re.findall('data-address="(.*?)"', shown["results"])
+    return parse_qs(unescape(address).removeprefix("?"))
+
+
+def test_a_chip_is_taken_away_for_what_it_showed_when_something_earlier_is_late(
+    visitor: Visitor,
+) -> None:
+    key = answer(visitor, "on_load")["collection"]["value"]
+    numbered(visitor, 2, "on_visit", {"query": f"?in={key}&like={key}:1&like={key}:2"})
+    numbered(visitor, 4, visitor.event("remove"), {"id": 0})
+    less = numbered(visitor, 3, visitor.event("less"), {"key": key, "id": 1})
+    asked = address_of(less)
+    assert asked["like"] == [f"{key}:2"]
+    assert "unlike" not in asked
+
+
+BOX = {"box": [0, 0, 0.5, 0.5]}
+
+
+def test_a_box_cuts_the_picture_that_it_was_drawn_on_and_no_other(visitor: Visitor) -> None:
+    answer(visitor, "on_load")
+    one, two, three = (visitor.send(encode(by_hue(hue), "PNG")) for hue in (10, 120, 240))
+    first = address_of(numbered(visitor, 2, "on_upload", query=one))["upload"]
+    second = address_of(numbered(visitor, 3, "on_upload", query=two))["upload"]
+    shown = numbered(visitor, 5, visitor.event("crop"), BOX)
+    assert address_of(shown)["upload"] == second
+    assert "crop" in address_of(shown)
+    late = address_of(numbered(visitor, 4, "on_visit", {"query": f"?upload={first[0]}"}))
+    assert late["upload"] == first
+    assert "crop" not in late
+    # A picture that has been sent shows at once, so the box was drawn on it.
+    numbered(visitor, 8, visitor.event("crop"), BOX)
+    late = address_of(numbered(visitor, 7, "on_upload", query=three))
+    assert late["upload"] not in (first, second)
+    assert "crop" in late
+
+
+def test_saved_is_what_the_page_shows_also_where_the_controls_say_something_else(
+    visitor: Visitor,
+) -> None:
+    key = add(visitor, *(f"Row/{number}.png" for number in range(5)))
+    answer(visitor, "on_load")
+    answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:1&n=2"})
+    said = visitor.outcome("on_save", visitor.filled("on_save", **{"save-kind": "Table (CSV)"}))
+    assert said["success"], said
+    table = visitor.http.get(f"/{said['output']['data'][0]}").text
+    assert len(table.splitlines()) == 1 + 2
+
+
+def test_a_picture_that_came_before_the_page_was_filled_is_searched_with(visitor: Visitor) -> None:
+    numbered(visitor, 2, "on_upload", query=visitor.send(encode(by_hue(10), "PNG")))
+    shown = numbered(visitor, 1, "on_load")
+    assert "upload" in address_of(shown)
+    assert address_of(shown)["in"] == [shown["collection"]["value"]]
+
+
+def test_a_choice_that_is_late_leaves_the_kinds_to_the_later_one(visitor: Visitor) -> None:
+    early = add(visitor, "Early/one/a.png", "Early/two/b.png")
+    later = add(visitor, "Later/three/a.png", "Later/four/b.png")
+    numbered(visitor, 101, "on_load")
+    numbered(visitor, 103, "on_choice", collection=later)
+    late = numbered(visitor, 102, "on_choice", collection=early)
+    assert kinds(late) == ["", "four", "three"]
+
+
+def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "COLLECTIONS", tmp_path)
+    workspace = Workspace(tiny_model, None, gpu=False)
+    page = SearchPage(workspace, Access(None, public=True), Handover())
+    # Neither Gradio's state nor its controls are needed to tell how a page stands.
+    vars(page).update(conversation="stands", options=SimpleNamespace(read=lambda _: Options()))
+    conversation = Conversation()
+    part, _ = page.parts.of_upload(encode(by_hue(10), "PNG"), "auto")
+    with conversation.doing(Step(lambda asked: asked.only(part), Options(), 1)):
+        pass
+    held = []
+    for change in (page._crop, page._clean, page._remove):
+        request = gr.Request(
+            Request({"type": "http", "headers": [], "path": "/", "scheme": "http"})
+        )
+        event = gr.EventData(None, {"box": [0, 0, 0.5, 0.5], "id": 0})
+        page._asking(change)({"stands": conversation}, request, event)
+        held += [weakref.ref(request), weakref.ref(event)]
+    del request, event
+    assert len(conversation._standings) == 5
+    assert [one() for one in held] == [None] * 6
+    workspace.stop()

@@ -217,6 +217,20 @@ def test_a_number_chosen_while_an_upload_is_opened_counts_for_it(page: Page) -> 
     expect(page.locator(".lk-tile")).to_have_count(12)
 
 
+def test_options_count_after_a_step_back_that_failed(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.locator(".lk-pick").first.click()
+    kinds(page)
+    page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={}), times=1)
+    with page.expect_response("**/queue/join*"):
+        page.go_back()
+    page.wait_for_timeout(500)
+    page.locator("#count label").nth(0).click()
+    expect(page.locator(".lk-tile")).to_have_count(12)
+    page.close()
+
+
 def test_an_earlier_answer_that_the_browser_shows_last_gives_way(page: Page) -> None:
     shown = page.locator("#results [data-turn]")
     last = int(shown.get_attribute("data-turn") or 0)

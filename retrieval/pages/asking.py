@@ -39,6 +39,12 @@ class Part:
     crop: Box | None = None  # what of it counts
     pixels: npt.NDArray[np.uint8] | None = None  # (side, side, 3), of an upload, as searched with
     treated: bytes = b""  # of an upload that was cleaned up: what was searched with, as a JPEG
+    previewed: bool = False  # an upload that the page has shown since it was sent
+
+    @property
+    def what(self) -> Placed | str:
+        """What tells it from the others of a query."""
+        return self.placed or self.token
 
     @property
     def bytes(self) -> int:
@@ -98,9 +104,9 @@ class Asked:
         """Ask for nothing, and keep the uploads for the back button."""
         return replace(self, parts=(), arrived=True)
 
-    def without(self, index: int) -> "Asked":
-        """Take one picture away."""
-        return replace(self, parts=self.parts[:index] + self.parts[index + 1 :])
+    def without(self, what: Placed | str) -> "Asked":
+        """Take the picture away of which `Part.what` is this."""
+        return replace(self, parts=tuple(part for part in self.parts if part.what != what))
 
     def _keeping(self, part: Part) -> "Asked":
         if not part.token:

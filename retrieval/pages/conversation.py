@@ -1,8 +1,8 @@
 """What one page asks: all that its visitor has done there, in the order in which it was done.
 
 Requests overtake each other, and some take long: an upload has to be described, a web address to be
-fetched. So each tells its number, and one that comes late is put where it belongs. Whatever order
-they come in, what was done last counts, and nothing that was done before it is lost.
+fetched. So each tells its number, and one that comes late is put where it belongs, among the last
+few. So what was done last counts, and what was done shortly before it is not lost.
 """
 
 import threading
@@ -14,7 +14,9 @@ from typing import Any
 from retrieval.errors import LookalikeError
 from retrieval.pages.asking import PLAIN, Asked, Options
 
-MOST_STEPS = 16  # in which a late one finds its place; a page has seldom more than three under way
+# In which a late one finds its place. A page has seldom more than three under way, and each may
+# keep an upload of its own.
+MOST_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,20 @@ class Conversation:
         return Conversation()
 
     @property
+    def stands(self) -> tuple[Asked, Options]:
+        """The query and the options as they stand, which belong together."""
+        last = self._standings[-1]
+        return last.asked, last.options
+
+    @property
     def asked(self) -> Asked:
         """The query as it stands."""
-        return self._standings[-1].asked
+        return self.stands[0]
 
     @property
     def options(self) -> Options:
         """The options as they stand."""
-        return self._standings[-1].options
+        return self.stands[1]
 
     def next_turn(self) -> int:
         """Return the number of an answer, which is made while something is being done."""

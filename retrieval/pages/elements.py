@@ -1,5 +1,6 @@
 """Elements of Gradio that several pages use."""
 
+from contextlib import suppress
 from html import escape
 from typing import Any
 
@@ -50,7 +51,10 @@ def offer_collections(
 
     That is the first one where `choice` is none of them, and None where there are none.
     """
-    keys = workspace.keys(visitor)
-    names = [(workspace.searcher(key, visitor).collection.name, key) for key in keys]
+    names = []
+    for key in workspace.keys(visitor):
+        with suppress(LookalikeError):  # deleted just now
+            names.append((workspace.searcher(key, visitor).collection.name, key))
+    keys = [key for _, key in names]
     chosen = choice if choice in keys else (keys[0] if keys else None)
     return gr.Dropdown(names, value=chosen, visible=len(names) > 1), chosen

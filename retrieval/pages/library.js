@@ -292,7 +292,10 @@
       news?.scrollIntoView({ block: "nearest", behavior: quiet.matches ? "auto" : "smooth" });
       // Gradio makes the next card of one that is gone, and would leave the focus on its "Delete".
       const gone = [...before.keys].some((key) => !now.keys.has(key));
-      if (gone) notice?.focus({ preventScroll: true });
+      const held = document.activeElement;
+      const lost = held === document.body && now.said !== before.said; // with the last card
+      const moved = held?.matches("button") && element.contains(held);
+      if (gone && (lost || moved)) notice?.focus({ preventScroll: true });
     };
     new MutationObserver(look).observe(element, { childList: true, subtree: true, characterData: true });
     look();

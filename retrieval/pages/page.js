@@ -2,8 +2,9 @@
 // dragging a box, arrow keys through the results, and the address that reproduces a search.
 (() => {
   const tell = (what, data) => {
+    if (!window.lookalike) return; // the page is still being made
     if (what === "visit") setting += 1;
-    window.lookalike?.(what, data);
+    window.lookalike(what, data);
   };
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
@@ -147,6 +148,7 @@
     if (!button) return;
     // The keyboard has no press that an answer could come in between.
     const { do: what, key, id } = (event.detail && pressed) || button.dataset;
+    pressed = null;
     if (what === "unfilter") return tell("visit", { query: unfiltered() });
     opener = button;
     tell(what, { key, id: Number(id) });

@@ -26,6 +26,8 @@ from retrieval.pages.sessions import Access, visitor_of
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
+AT_ONCE = 4  # requests of one kind; those of one page wait for each other, and each takes a thread
+MOST_ADDRESS = 10_000  # characters; a step keeps what an address asks for
 
 # `page.js` listens for buttons everywhere on the page; this is its way to the handlers.
 BRIDGE = """
@@ -62,7 +64,10 @@ SETTLED = "() => window.lookalikeSettled?.()"
 ACTION = re.compile(r"(\d{1,15})(; setting)?", re.ASCII)
 
 Values = dict[Any, Any]  # what Gradio hands over: a value for each component
-Handler = Callable[[Asked, Options, Any, gr.Request], Asked]
+Change = Callable[[Asked], Asked]
+# What is asked and its options as they stand, what a button tells, who asks. The change that comes
+# of it is kept with the page for hours, so it holds neither a request nor what a button told.
+Handler = Callable[[Asked, Options, Any, str], Change]
 
 
 class SearchPage:
@@ -125,20 +130,17 @@ class SearchPage:
         # Searching is quick, and a spinner over the gallery would only flicker.
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         # Gradio drops what comes while the same event is under way. Where the values count, it is
-        # to ask once more, with the last ones. The clicks of a button count each for itself, and go
-        # one after the other, since each changes the query that the one before has left.
+        # to ask once more, with the last ones. The clicks of a button count each for itself; the
+        # conversation keeps their order, so that no page waits for another one.
         latest: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
-        one_by_one: dict[str, Any] = {
-            **quiet,
-            "trigger_mode": "multiple",
-            "concurrency_limit": 1,
-        }
+        each: dict[str, Any] = {**quiet, "trigger_mode": "multiple", "concurrency_limit": AT_ONCE}
         inputs = {self.conversation, *self.options.inputs}
         # Given back as it is, so that Gradio sees that it is in use.
         answer = [self.results, self.truth, self.conversation]
         view = [self.status, *answer, self.examples, self.timer]
         offer, narrowing = self.options.choice, self.options.narrowing
-        app.load(self.on_load, None, [*view, *self.options.outputs, self.address], **quiet)
+        opening = [*view, *self.options.outputs, self.address]
+        app.load(self.on_load, self.conversation, opening, **quiet)
         tab.select(self.on_return, inputs, [*view, offer, *narrowing], **quiet)
         offer.input(self.on_choice, inputs, [*view, *narrowing], **latest)
         self.timer.tick(self.on_tick, inputs, [*view, *narrowing], **quiet)
@@ -160,34 +162,36 @@ class SearchPage:
         self.options.cleaned(self._asking(self._clean), inputs, answer, **latest)
         self.save.click(
             self.on_save,
-            {self.kind, *inputs},
+            {self.kind, self.conversation},
             self.download,
             **{**quiet, "show_progress": "minimal"},
             show_progress_on=self.kind,
         ).success(None, self.download, js=DOWNLOAD)
         self.upload.clear(
-            self._asking(lambda asked, *_: asked.emptied(), anew=True), inputs, answer, **quiet
+            self._asking(lambda *_: Asked.emptied, anew=True), inputs, answer, **quiet
         )
         for event, handler in (
             (bridge.more, self._add(wanted=True)),
             (bridge.less, self._add(wanted=False)),
             (bridge.crop, self._crop),
         ):
-            event(self._asking(handler), inputs, answer, **one_by_one)
+            event(self._asking(handler), inputs, answer, **each)
         # These may leave the upload behind, which then is taken off the page. A chip is named by
         # its place, so the second click of a double one is best dropped.
         leaving = [*answer, self.upload]
         bridge.remove(self._asking(self._remove, leaving=True), inputs, leaving, **quiet)
         for event, handler in (
             (bridge.pick, self._pick),
-            (bridge.back, lambda asked, *_: asked.emptied()),
+            (bridge.back, lambda *_: Asked.emptied),
         ):
             handle = self._asking(handler, leaving=True, anew=True)
-            event(handle, inputs, leaving, **one_by_one)
+            event(handle, inputs, leaving, **each)
         bridge.odd(_comment_drop, None, None, **quiet)
         bridge.refused(_tell_refusal, None, None, **quiet)
         everything = [*view, *self.options.outputs, self.upload]
-        bridge.visit(self.on_visit, inputs, everything, **one_by_one).then(None, js=SETTLED)
+        visited = bridge.visit(self.on_visit, inputs, everything, **each)
+        visited.then(None, js=SETTLED)
+        visited.failure(None, js=SETTLED)  # after which Gradio leaves out what comes then
         bridge.again(self.on_again, self.conversation, answer, **latest)
         bridge.why(
             self.on_why,
@@ -197,28 +201,31 @@ class SearchPage:
             trigger_mode="multiple",
             **quiet,
         )
-        bridge.copies(self.on_copies, inputs, self.why, trigger_mode="multiple", **quiet)
+        bridge.copies(self.on_copies, self.conversation, self.why, trigger_mode="multiple", **quiet)
         for changed in self.options.events:
-            changed(self._asking(lambda asked, *_: asked, checked=True), inputs, answer, **latest)
+            changed(self._asking(lambda *_: _unchanged, checked=True), inputs, answer, **latest)
 
     # The handlers of the page. A view is the status, the answer, the examples and the timer; an
-    # answer is the results, the truth line and the query.
+    # answer is the results, the truth line and the conversation.
 
-    def on_load(self, request: gr.Request) -> tuple[Any, ...]:
-        """Show the first collection, or what the address asks for, to a visitor."""
+    def on_load(self, conversation: Conversation, request: gr.Request) -> tuple[Any, ...]:
+        """Show the first collection, or what the address asks for, to a visitor.
+
+        Perhaps a picture was dropped before: then this is late, and the picture counts.
+        """
         keys = self.workspace.keys(visitor_of(request))
         address = read_address(str(request.query_params))
         options = address.options
         if options.choice not in keys and not address.parts:
             options = replace(options, choice=keys[0] if keys else "")
         may_fetch = settings.FETCH_FOR_VISITORS or self.access.is_owner(request)
-        view = self._visit(Conversation(), replace(address, options=options), request)
+        view = self._visit(conversation, replace(address, options=options), request)
         return (*view, gr.Textbox(visible=may_fetch))
 
     def on_visit(self, values: Values, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Follow the browser's back and forward buttons, and show the upload of the query."""
         conversation: Conversation = values[self.conversation]
-        shown = self._visit(conversation, read_address(str(event.query)), request)
+        shown = self._visit(conversation, read_address(str(event.query)[:MOST_ADDRESS]), request)
         upload = conversation.asked.upload
         return (*shown, upload.jpeg if upload else None)
 
@@ -235,19 +242,18 @@ class SearchPage:
         options = stood
         if options.choice not in self.workspace.keys(visitor_of(request)):
             options = replace(options, choice="")
-        options = self._fitting(options, request)
+        step = _step(_unchanged, self._fitting(options, request), request)
+        view = self._view(conversation, step, request)
+        options = conversation.options  # something later may have been done already
         offered = self.options.offer(self.answers.held("", visitor_of(request)), options.choice)
-        narrowed = self._narrow(options, request, stood)
-        step = _step(_unchanged, options, request)
-        return (*self._view(conversation, step, options, request), offered, *narrowed)
+        return (*view, offered, *self._narrow(options, request, stood))
 
     def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Turn to another collection, with the same query where there is one."""
-        stood = self.options.read(values)
-        options = self._fitting(stood, request)
-        step = _step(_unchanged, options, request)
-        view = self._view(values[self.conversation], step, options, request)
-        return (*view, *self._narrow(options, request, stood))
+        conversation, stood = values[self.conversation], self.options.read(values)
+        step = _step(_unchanged, self._fitting(stood, request), request)
+        view = self._view(conversation, step, request)
+        return (*view, *self._narrow(conversation.options, request, stood))
 
     def on_tick(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow the building of the collection; the results of a search stay as they are."""
@@ -278,14 +284,14 @@ class SearchPage:
 
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for an uploaded picture, and return what the upload is to show."""
-        conversation, options = values[self.conversation], self.options.read(values)
+        conversation = values[self.conversation]
         sent: str | None = values[self.upload]
         if sent is None:
-            step = _step(lambda asked: asked.emptied(), options, request, anew=True)
+            step = _step(Asked.emptied, self.options.read(values), request, anew=True)
             return (*self._answer(conversation, step, request), gr.skip())
         try:
             data = self.handover.read_picture(sent, request, self.access)
-            answer, part = self._ask_for(data, conversation, options, request)
+            answer, part = self._ask_for(data, values, request, previewed=True)
         except LookalikeError as error:
             warn(error)
             return gr.skip(), gr.skip(), gr.skip(), None
@@ -294,14 +300,13 @@ class SearchPage:
 
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for the picture at a web address."""
-        conversation, options = values[self.conversation], self.options.read(values)
         try:
             if not (settings.FETCH_FOR_VISITORS or self.access.is_owner(request)):
                 raise LookalikeError(words.NO_FETCHING)
             data = fetch_picture(
                 str(values[self.address]), settings.MAX_UPLOAD_BYTES, settings.FETCH_SECONDS
             )
-            answer, part = self._ask_for(data, conversation, options, request)
+            answer, part = self._ask_for(data, values, request, previewed=False)
         except LookalikeError as error:
             warn(error)
             return (gr.skip(),) * 4
@@ -309,45 +314,62 @@ class SearchPage:
 
     def on_save(self, values: Values, request: gr.Request) -> Any:
         """Write the results on the page to a file, which the page then downloads."""
-        asked, options = values[self.conversation].asked, self.options.read(values)
+        asked, options = values[self.conversation].stands
         return self.of_results.save(asked, options, values[self.kind], request)
 
     def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show what makes a result match the query."""
         return self.of_results.why(values[self.conversation].asked, _placed(event), request)
 
-    def on_copies(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
+    def on_copies(
+        self, conversation: Conversation, event: gr.EventData, request: gr.Request
+    ) -> Any:
         """Show the pictures that are folded into one result."""
-        asked, options = values[self.conversation].asked, self.options.read(values)
-        return self.of_results.copies(asked, options, _placed(event), request)
+        return self.of_results.copies(*conversation.stands, _placed(event), request)
 
-    # What changes the query. Each takes the present one, and returns the next.
+    # What changes the query: each returns how the one before becomes the next.
 
-    def _pick(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-        return asked.only(self.parts.of_picture(_placed(event), True, visitor_of(request)))
+    def _pick(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
+        part = self.parts.of_picture(_placed(event), True, visitor)
+        return lambda asked: asked.only(part)
 
     def _add(self, wanted: bool) -> Handler:
-        def add(asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-            part = self.parts.of_picture(_placed(event), wanted, visitor_of(request))
-            return asked.adding(part)
+        def add(asked: Asked, options: Options, event: Any, visitor: str) -> Change:
+            part = self.parts.of_picture(_placed(event), wanted, visitor)
+            return lambda asked: asked.adding(part)
 
         return add
 
-    def _remove(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-        return asked.without(int(event.id))
+    def _remove(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
+        index = int(event.id)
+        if not 0 <= index < len(asked.parts):
+            return _unchanged
+        what = asked.parts[index].what  # its place is another one where something earlier is late
+        return lambda asked: asked.without(what)
 
-    def _crop(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-        upload = asked.upload
-        if upload is None:
-            return asked
-        box = bounded_box(event.box) if event.box else None
-        return asked.adding(self.parts.cropped(upload, box, options.cleaning))
+    def _crop(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
+        drawn_on = asked.upload.token if asked.upload else ""
+        box, cleaning = bounded_box(event.box) if event.box else None, options.cleaning
 
-    def _clean(self, asked: Asked, options: Options, event: Any, request: gr.Request) -> Asked:
-        upload = asked.upload
-        if upload is None:
-            return asked
-        return asked.adding(self.parts.cropped(upload, upload.crop, options.cleaning))
+        def crop(asked: Asked) -> Asked:
+            upload = asked.upload
+            # One that was sent before, and is late, was on the page when the box was drawn.
+            if upload is None or not (upload.token == drawn_on or upload.previewed):
+                return asked
+            return asked.adding(self.parts.cropped(upload, box, cleaning))
+
+        return crop
+
+    def _clean(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
+        cleaning = options.cleaning
+
+        def clean(asked: Asked) -> Asked:
+            upload = asked.upload
+            if upload is None:
+                return asked
+            return asked.adding(self.parts.cropped(upload, upload.crop, cleaning))
+
+        return clean
 
     def _asking(
         self, change: Handler, leaving: bool = False, anew: bool = False, checked: bool = False
@@ -369,9 +391,8 @@ class SearchPage:
                     raise LookalikeError(words.FORGOTTEN)
                 if checked:
                     self.options.check(values)
-                step = _step(
-                    lambda asked: change(asked, options, event, request), options, request, anew
-                )
+                changed = change(conversation.asked, options, event, visitor_of(request))
+                step = _step(changed, options, request, anew)
                 answer = self._answer(conversation, step, request)
             except LookalikeError as error:
                 warn(error)
@@ -408,11 +429,19 @@ class SearchPage:
         return f'{results}<i hidden data-turn="{conversation.next_turn()}"></i>', truth
 
     def _ask_for(
-        self, data: bytes, conversation: Conversation, options: Options, request: gr.Request
+        self, data: bytes, values: Values, request: gr.Request, previewed: bool
     ) -> tuple[tuple[Any, ...], Part | None]:
-        """Return the answer to an upload, and the upload where the query is about it."""
+        """Return the answer to an upload, and the upload where the query is about it.
+
+        Args:
+            previewed: the page shows the picture before its answer has come.
+        """
+        conversation, options = values[self.conversation], self.options.read(values)
         part, times = self.parts.of_upload(data, options.cleaning)
+        part = replace(part, previewed=previewed)
         step = _step(lambda asked: asked.only(part), options, request, anew=True)
+        if values[self.options.choice] is None:
+            step = replace(step, options=None)  # the controls wait for `on_load`
         answer = self._answer(conversation, step, request, times)
         upload = conversation.asked.upload
         return answer, part if upload and upload.token == part.token else None
@@ -433,26 +462,25 @@ class SearchPage:
                 kept = next((u for u in asked.uploads if u.token == wish.token), None)
                 if kept is None:
                     raise LookalikeError(words.NO_UPLOAD)
+                kept = replace(kept, previewed=False)
                 parts.append(self.parts.cropped(kept, wish.crop, options.cleaning))
             return replace(asked, parts=tuple(parts), arrived=True)
 
         # Not those of the controls, which are set to these here.
         step = replace(_step(visit, options, request, anew=True), options=options)
-        view = self._view(conversation, step, options, request)
+        view = self._view(conversation, step, request)
         seen = self.answers.held("", visitor)
         held = self.answers.held(conversation.options.choice, visitor)
         return (*view, *self.options.show(conversation.options, seen, held))
 
-    def _view(
-        self, conversation: Conversation, step: Step, options: Options, request: gr.Request
-    ) -> tuple[Any, ...]:
+    def _view(self, conversation: Conversation, step: Step, request: gr.Request) -> tuple[Any, ...]:
         try:
             answer = self._answer(conversation, step, request)
         except LookalikeError as error:
             warn(error)
-            emptied = replace(step, change=lambda asked: asked.emptied(), anew=True)
+            emptied = replace(step, change=Asked.emptied, anew=True)
             answer = self._answer(conversation, emptied, request)
-        held = self.answers.held(options.choice, visitor_of(request))
+        held = self.answers.held(conversation.options.choice, visitor_of(request))
         return (
             self.answers.status(held),
             *answer,
@@ -477,9 +505,7 @@ def _placed(event: gr.EventData) -> tuple[str, int]:
     return str(event.key), int(event.id)
 
 
-def _step(
-    change: Callable[[Asked], Asked], options: Options, request: gr.Request, anew: bool = False
-) -> Step:
+def _step(change: Change, options: Options, request: gr.Request, anew: bool = False) -> Step:
     """Return what a visitor has done, with its number where the page has told it."""
     told = getattr(request, "headers", {}).get("x-lookalike-action", "")
     number, setting = found.groups() if (found := ACTION.fullmatch(told)) else (None, None)

@@ -310,7 +310,8 @@ DOWNLOAD_LOST = "The download did not begin. Check the connection, then try agai
 TAKEN_NONE = "There was no picture in it that can be read."
 TAKEN_SKIPPED = "Left out ({n}):"
 TAKEN_OTHERS = (
-    "Left out: {files} of other kinds. Read are JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC and AVIF."
+    "Left out: {files} of other kinds. "
+    "These are read: JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC and AVIF."
 )
 TAKEN_NOTHING_NEW = "All of these pictures are here already."
 OPENED = "{name} is open: {pictures}."
