@@ -15,6 +15,7 @@ from retrieval.pages.asking import (
     read_address,
     write_address,
 )
+from retrieval.pages.search_options import SearchOptions
 from retrieval.query import Filters, Weights
 
 ASPECTS = Aspects(*(np.ones((1, 1), np.float32) for _ in range(3)))
@@ -104,3 +105,13 @@ def test_the_latest_uploads_are_kept_for_the_back_button() -> None:
     assert [part.token for part in asked.uploads] == [
         f"upload {number}" for number in range(KEPT_UPLOADS + 2, 2, -1)
     ]
+
+
+def test_of_a_made_up_kind_a_page_keeps_little() -> None:
+    options = object.__new__(SearchOptions)  # its controls are only keys here
+    controls = ("choice", "label", "folder", "subject", "colour", "texture", "shape", "count")
+    controls += ("megapixels", "since", "until", "words", "order", "cleaning")
+    vars(options).update({"choice": "choice", **{f"_{name}": name for name in controls}})
+    values = dict.fromkeys(controls) | dict.fromkeys(controls[:3], "x" * 10**6)
+    read = options.read(values)
+    assert {len(read.choice), len(read.filters.label), len(read.filters.folder)} == {5_000}

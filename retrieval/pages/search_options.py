@@ -18,6 +18,7 @@ from retrieval.query import SHAPES, Filters, Weights
 from retrieval.search import Searcher
 
 COUNTS = [12, 24, 48, 96]
+MOST_TEXT = 5_000  # characters of a kind or a folder
 # In the order of `words.PRESETS`.
 PRESETS = (
     Weights(),
@@ -135,12 +136,12 @@ class SearchOptions:
         shares = (values[self._subject], values[self._colour], values[self._texture])
         shape = values[self._shape]
         return Options(
-            choice=str(values[self.choice] or ""),
+            choice=_text(values[self.choice]),
             count=_count(values[self._count]),
             weights=Weights(*(min(1.0, max(0.0, float(share or 0))) for share in shares)),
             filters=Filters(
-                label=str(values[self._label] or ""),
-                folder=str(values[self._folder] or ""),
+                label=_text(values[self._label]),
+                folder=_text(values[self._folder]),
                 shape=shape if shape in SHAPES else "",
                 megapixels=max(0.0, float(values[self._megapixels] or 0)),
                 since=_date(values[self._since]),
@@ -243,6 +244,11 @@ def _choices(
 ) -> list[tuple[str, str]]:
     offered = sorted({*values, chosen} - {""})
     return [(words.FILTER_ANY, ""), *((shown(value), value) for value in offered)]
+
+
+def _text(value: object) -> str:
+    """Return what was chosen, at most as long as a path can be: a page keeps it for hours."""
+    return str(value or "")[:MOST_TEXT]
 
 
 def _count(value: Any) -> int:
