@@ -188,12 +188,13 @@ def test_a_date_is_understood_or_refused(visitor: Visitor, written: str, is_one:
 
 def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:
     key = answer(visitor, "on_load")["collection"]["value"]
-    answer(visitor, "on_upload", query=visitor.send(encode(by_hue(10), "PNG")))
+    shown = answer(visitor, "on_upload", query=visitor.send(encode(by_hue(10), "PNG")))
+    (token,) = address_of(shown)["upload"]
     answer(visitor, visitor.event("more"), {"key": key, "id": 1})
     remove = visitor.event("remove")
     # First the chip of the other picture: the upload stays as it is.
-    assert answer(visitor, remove, {"id": 1})["query"] == {"__type__": "update"}
-    assert answer(visitor, remove, {"id": 0})["query"] is None
+    assert answer(visitor, remove, {"key": key, "id": 1})["query"] == {"__type__": "update"}
+    assert answer(visitor, remove, {"key": "", "id": token})["query"] is None
 
 
 def test_the_only_picture_of_a_collection_is_not_called_none(visitor: Visitor) -> None:
@@ -310,7 +311,7 @@ def test_a_chip_is_taken_away_for_what_it_showed_when_something_earlier_is_late(
 ) -> None:
     key = answer(visitor, "on_load")["collection"]["value"]
     numbered(visitor, 2, "on_visit", {"query": f"?in={key}&like={key}:1&like={key}:2"})
-    numbered(visitor, 4, visitor.event("remove"), {"id": 0})
+    numbered(visitor, 4, visitor.event("remove"), {"key": key, "id": 1})
     less = numbered(visitor, 3, visitor.event("less"), {"key": key, "id": 1})
     asked = address_of(less)
     assert asked["like"] == [f"{key}:2"]
@@ -383,7 +384,7 @@ def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
         request = gr.Request(
             Request({"type": "http", "headers": [], "path": "/", "scheme": "http"})
         )
-        event = gr.EventData(None, {"box": [0, 0, 0.5, 0.5], "id": 0})
+        event = gr.EventData(None, {"box": [0, 0, 0.5, 0.5], "key": "", "id": "a"})
         page._asking(change)({"stands": conversation}, request, event)
         held += [weakref.ref(request), weakref.ref(event)]
     del request, event

@@ -527,11 +527,15 @@ def test_half_a_sign_is_a_text_like_any_other(visitor: Visitor, key: str) -> Non
 def test_events_of_the_page_bear_nonsense(served: Served, visitor: Visitor) -> None:
     """No handler is meant for programs, but nothing keeps a program from calling one."""
     junk = [None, "x", -1, 10**30, [], {}, {"path": "/etc/passwd", "meta": META}, ["x"]]
-    events = [None, 3, {}, {"key": [], "id": {}, "act": "name", "value": None, "ids": "x"}]
+    events: list[Any] = [
+        *(None, 3, {}),
+        {"key": [], "id": {}, "act": "name", "value": None, "ids": "x", "box": 3, "start": "x"},
+        {"key": "x", "id": 10**30, "act": "remove", "ids": None, "box": [{}] * 4, "start": 10**400},
+    ]
     for number, dependency in enumerate(visitor.config["dependencies"]):
         n = len(dependency["inputs"])
-        for turn in range(3):
-            value, event = (some[(number + turn) % len(some)] for some in (junk, events))
+        for turn, event in enumerate(events):
+            value = junk[(number + turn) % len(junk)]
             said = visitor.ask_number(dependency["id"], [value] * n, event)
             check_silent(served, dependency["api_name"], said)
     assert visitor.search(visitor.send(PICTURE))["success"]

@@ -14,6 +14,7 @@ from retrieval.collection import Collection
 from retrieval.copies import Copy, Group, seconds_for, spare_bytes
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
+from retrieval.pages.elements import number_of
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
 from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOut
@@ -62,7 +63,7 @@ class DuplicatesPage:
         self, choice: str | None, request: gr.Request, event: gr.EventData
     ) -> tuple[Any, ...]:
         """Show the groups from another one on."""
-        return self.copies.answer(choice, request, start=int(event.start))
+        return self.copies.answer(choice, request, start=number_of(event.start))
 
 
 def _show(key: str, collection: Collection, groups: Sequence[Group], start: int) -> str:

@@ -1,12 +1,14 @@
 """Elements of Gradio that several pages use."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from retrieval.errors import LookalikeError
+from retrieval.pages import words
 from retrieval.workspace import Workspace
 
 
@@ -37,6 +39,32 @@ class OneOf(gr.Radio):
 def make_place(name: str, js: str | None = None, value: str = "") -> gr.HTML:
     """Make a place for our own markup, with a script that Gradio runs when it is there."""
     return gr.HTML(value, elem_id=name, js_on_load=js, apply_default_css=False)
+
+
+@contextmanager
+def told_by_a_page() -> Iterator[None]:
+    """Refuse what only a program can have told with an event, in a sentence.
+
+    Raises:
+        gr.Error: for what cannot be understood.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise gr.Error(words.NO_REQUEST, print_exception=False) from error
+
+
+def number_of(told: Any) -> int:
+    """Return the number that a page tells with an event.
+
+    Raises:
+        gr.Error: for what is none, or larger than the database has any.
+    """
+    with told_by_a_page():
+        number = int(told)
+        if not abs(number) < 2**63:
+            raise OverflowError
+        return number
 
 
 def warn(error: LookalikeError) -> None:

@@ -20,7 +20,7 @@ from retrieval.evaluation import Evaluation, as_rows
 from retrieval.family import is_int8
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import markup, words
-from retrieval.pages.elements import Choice, offer_collections, warn
+from retrieval.pages.elements import Choice, number_of, offer_collections, warn
 from retrieval.pages.sessions import visitor_of
 from retrieval.plots import draw_png
 from retrieval.quality import Labels, compare_settings, plan_test, settings_for
@@ -179,11 +179,11 @@ class EvaluatePage:
 
     def on_pick(self, request: gr.Request, event: gr.EventData) -> str:
         """Show what a hard query finds."""
-        key = str(event.key)
+        key, id_ = str(event.key), number_of(event.id)
         try:
             searcher = self.workspace.searcher(key, visitor_of(request))
-            query = searcher.collection.pictures([int(event.id)])
-            matches = searcher.search_like(int(event.id), NEAREST).matches
+            query = searcher.collection.pictures([id_])
+            matches = searcher.search_like(id_, NEAREST).matches
         except LookalikeError as error:
             warn(error)
             return ""

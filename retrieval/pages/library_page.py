@@ -15,7 +15,7 @@ from retrieval.errors import LookalikeError
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
 from retrieval.pages.adding import Adding
-from retrieval.pages.elements import make_place, warn
+from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
 from retrieval.pages.sessions import Access, own_address_of, visitor_of
 from retrieval.uploads import UploadBounds, Uploads
 from retrieval.visitors import Visitors
@@ -277,14 +277,15 @@ class LibraryPage:
         return Opened() if (opened.key, opened.view) == (key, view) else Opened(key, view)
 
     def _open_page(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
-        return replace(opened, key=key, view="pictures", start=max(0, int(event.start)))
+        return replace(opened, key=key, view="pictures", start=max(0, number_of(event.start)))
 
     def _name(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
         self.workspace.rename(key, str(event.value))
         return Opened()
 
     def _remove(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
-        ids = [int(id_) for id_ in list(event.ids)[: markup.PER_PAGE]]
+        with told_by_a_page():
+            ids = [number_of(id_) for id_ in list(event.ids)[: markup.PER_PAGE]]
         if not ids:
             raise LookalikeError(words.NOTHING_MARKED)
         paths = self.workspace.take_out(key, ids)

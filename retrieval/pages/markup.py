@@ -233,13 +233,14 @@ def _head(heading: str, subject: str, closable: bool, address: str) -> str:
 def _chips(asked: Asked) -> str:
     """Show what the query is made of, each with a button that takes it away."""
     chips = []
-    for index, part in enumerate(asked.parts):
+    for part in asked.parts:
+        key, id_ = part.placed or ("", part.token)
         name = part.name + (f" ({words.CROPPED})" if part.crop else "")
         text = name if part.wanted else words.CHIP_UNLIKE.format(name=name)
         chips.append(
             f'<li class="lk-chip{"" if part.wanted else " lk-unlike"}">'
             f'<img src="{escape(part.address)}" alt=""><span>{escape(text)}</span>'
-            f'<button type="button" data-do="remove" data-id="{index}" '
+            f'<button type="button" data-do="remove" data-key="{escape(key)}" data-id="{id_}" '
             f'aria-label="{escape(words.CHIP_REMOVE.format(name=name))}">×</button></li>'
         )
     return f'<ul class="lk-chips" aria-label="{escape(words.CHIPS)}">{"".join(chips)}</ul>'

@@ -16,7 +16,7 @@ from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
 from retrieval.pages.asking import Address, Asked, Options, Part, bounded_box, read_address
 from retrieval.pages.conversation import Conversation, Step
-from retrieval.pages.elements import make_place, warn
+from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import QueryImage
@@ -176,10 +176,9 @@ class SearchPage:
             (bridge.crop, self._crop),
         ):
             event(self._asking(handler), inputs, answer, **each)
-        # These may leave the upload behind, which then is taken off the page. A chip is named by
-        # its place, so the second click of a double one is best dropped.
+        # These may leave the upload behind, which then is taken off the page.
         leaving = [*answer, self.upload]
-        bridge.remove(self._asking(self._remove, leaving=True), inputs, leaving, **quiet)
+        bridge.remove(self._asking(self._remove, leaving=True), inputs, leaving, **each)
         for event, handler in (
             (bridge.pick, self._pick),
             (bridge.back, lambda *_: Asked.emptied),
@@ -341,15 +340,14 @@ class SearchPage:
         return add
 
     def _remove(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
-        index = int(event.id)
-        if not 0 <= index < len(asked.parts):
-            return _unchanged
-        what = asked.parts[index].what  # its place is another one where something earlier is late
+        what = _placed(event) if event.key else str(event.id)
         return lambda asked: asked.without(what)
 
     def _crop(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
         drawn_on = asked.upload.token if asked.upload else ""
-        box, cleaning = bounded_box(event.box) if event.box else None, options.cleaning
+        cleaning = options.cleaning
+        with told_by_a_page():
+            box = bounded_box(event.box) if event.box else None
 
         def crop(asked: Asked) -> Asked:
             upload = asked.upload
@@ -502,7 +500,7 @@ def _unchanged(asked: Asked) -> Asked:
 
 def _placed(event: gr.EventData) -> tuple[str, int]:
     """Return where the picture of a tile lies: the key of its collection, and its number there."""
-    return str(event.key), int(event.id)
+    return str(event.key), number_of(event.id)
 
 
 def _step(change: Change, options: Options, request: gr.Request, anew: bool = False) -> Step:
