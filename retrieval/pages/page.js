@@ -151,13 +151,13 @@
     pressed = null;
     if (what === "unfilter") return tell("visit", { query: unfiltered() });
     opener = button;
-    tell(what, { key, id: Number(id) });
+    tell(what, { key, id });
     if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: behavior() });
   });
 
   // A field that loses the focus searches with what is in it, and that answer could take a button
-  // away between its press and its release. So the field keeps the focus: the button's own search
-  // has what is in it, too.
+  // away between its press and its release. So the field keeps the focus; where the button searches,
+  // what is in the field counts as well.
   document.addEventListener("mousedown", (event) => {
     const typing = document.activeElement?.matches("#filters input, #filters textarea");
     if (typing && event.target.closest?.("#results [data-do]")) event.preventDefault();
