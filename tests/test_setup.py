@@ -149,8 +149,9 @@ def test_ctrl_c_is_left_to_the_program_that_was_started(tmp_path: Path) -> None:
         "try:\n    print('ready', flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt:\n    time.sleep(0.5); raise SystemExit(7)"
     )
-    parent = (
-        "import sys; from retrieval.setup import run_to_the_end; "
+    parent = (  # a program that is started in the background is told to let Ctrl+C pass
+        "import signal, sys; from retrieval.setup import run_to_the_end; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
         f"sys.exit(run_to_the_end([sys.executable, '-c', {child!r}]))"
     )
     with subprocess.Popen(
