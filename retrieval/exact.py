@@ -17,6 +17,7 @@ from retrieval.store import Store
 from retrieval.vectors import pack, read_all, read_some
 
 BLANK = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)  # no vectors
+ZEROS = "embedding = zeroblob(length(embedding))"  # a vector like nothing, or none
 
 
 class ExactGallery:
@@ -102,9 +103,7 @@ class ExactGallery:
         """Drop all vectors, and give the room that they took back to the disk."""
         with self._store.change() as database:
             # A vector of zeros stays: fetched from elsewhere, it would look like none.
-            database.execute(
-                f"UPDATE contents SET {BLANK} WHERE embedding <> zeroblob(length(embedding))"
-            )
+            database.execute(f"UPDATE contents SET {BLANK} WHERE NOT {ZEROS}")
         with self._store.held():
             self._store.database.execute("VACUUM")
 

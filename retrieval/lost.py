@@ -8,12 +8,13 @@ that is known of it, and no search finds it.
 from collections.abc import Iterable
 from pathlib import Path
 
+from retrieval.exact import ZEROS
 from retrieval.records import PASSING
 from retrieval.schema import ORIGINALS
 from retrieval.store import Store
 
 MARKED = f"content IS NOT NULL AND modified = {PASSING}"
-VOID = "embedding = zeroblob(length(embedding))"  # like nothing
+ZEROED = f"{MARKED} AND {ZEROS}"  # they have zeros for a vector until then
 
 
 def readable(store: Store, hashes: Iterable[str]) -> set[str]:
@@ -67,7 +68,7 @@ def to_read_again(store: Store) -> set[str]:
 
 def zeroed(store: Store) -> dict[str, str]:
     """Return the pictures that have zeros for a vector until then: their SHA-256 by their paths."""
-    return _sha256_by_path(store, f"{MARKED} AND {VOID}")
+    return _sha256_by_path(store, ZEROED)
 
 
 def _sha256_by_path(store: Store, condition: str) -> dict[str, str]:

@@ -12,9 +12,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from retrieval.exact import BLANK
+from retrieval.exact import BLANK, ZEROS
 from retrieval.gallery import RANKED, Described, Gallery
-from retrieval.lost import MARKED, VOID, give_up
+from retrieval.lost import ZEROED, give_up
 from retrieval.records import Aspect
 from retrieval.reduction import Matrix
 from retrieval.schema import COLUMNS
@@ -129,9 +129,8 @@ class Outbox:
 
         Each has the fields of `Described`, the hash, whether what is here is lost, and the vectors.
         """
-        lost = f"{MARKED} AND {VOID}"
         query = (
-            f"SELECT pictures.id, path, label, width, height, taken, sha256, {lost}, {VECTORS} "
+            f"SELECT pictures.id, path, label, width, height, taken, sha256, {ZEROED}, {VECTORS} "
             "FROM pictures JOIN contents ON content = contents.id WHERE pictures.id = ?"
         )
         return [row for id_ in ids for row in self._store.rows(query, id_)]
@@ -173,7 +172,7 @@ class Outbox:
         # A vector of zeros stays: fetched from elsewhere, it would look like none.
         database.executemany(
             f"UPDATE contents SET {BLANK} WHERE id = (SELECT content FROM pictures WHERE id = ?) "
-            "AND embedding <> zeroblob(length(embedding)) AND NOT EXISTS ("
+            f"AND NOT {ZEROS} AND NOT EXISTS ("
             f"SELECT 1 FROM {self._name} JOIN pictures ON picture = pictures.id "
             "WHERE content = contents.id)",
             [(id_,) for id_ in ids],
