@@ -165,6 +165,22 @@ class Workspace:
             self._asked[key] = time.monotonic()
         return searcher
 
+    def searchers(self, keys: Iterable[str], visitor: str = "") -> list[Searcher]:
+        """Return those of some collections that are still there, and that a visitor sees."""
+        held = []
+        for key in keys:
+            with suppress(LookalikeError):  # deleted just now
+                held.append(self.searcher(key, visitor))
+        return held
+
+    def names(self, visitor: str = "") -> dict[str, str]:
+        """Return what the collections that a visitor sees are called, by their keys."""
+        found = {}
+        for searcher in self.searchers(self.keys(visitor), visitor):
+            with suppress(LookalikeError):  # damaged, or closed just now
+                found[searcher.key] = searcher.collection.name
+        return found
+
     def idle_seconds(self, key: str) -> float:
         """Return for how long a private collection was neither asked for nor built."""
         state = self.building(key)

@@ -1,6 +1,5 @@
 """Taking pictures into collections: those that are sent, packed ones, and what a folder holds."""
 
-from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -110,10 +109,7 @@ class Adding:
 
         Photos are often dropped in several goes, and all would be called "My pictures".
         """
-        used = set()
-        for key in self.workspace.keys(visitor):
-            with suppress(LookalikeError):  # deleted or damaged meanwhile
-                used.add(self.workspace.searcher(key, visitor).collection.name)
+        used = set(self.workspace.names(visitor).values())
         numbered = (f"{title} {number}" for number in count(2))
         return next(name for name in chain([title], numbered) if name not in used)
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -34,12 +33,7 @@ class Answers:
         One that has been deleted meanwhile, in another window, counts as none chosen.
         """
         keys = self.workspace.keys(visitor)
-        chosen = [choice] if choice in keys else keys
-        held = []
-        for key in filter(None, chosen):
-            with suppress(LookalikeError):  # deleted just now
-                held.append(self.workspace.searcher(key, visitor))
-        return held
+        return self.workspace.searchers([choice] if choice in keys else keys, visitor)
 
     def answer(
         self,

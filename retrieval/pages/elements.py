@@ -1,7 +1,7 @@
 """Elements of Gradio that several pages use."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -79,10 +79,7 @@ def offer_collections(
 
     That is the first one where `choice` is none of them, and None where there are none.
     """
-    names = []
-    for key in workspace.keys(visitor):
-        with suppress(LookalikeError):  # deleted just now
-            names.append((workspace.searcher(key, visitor).collection.name, key))
-    keys = [key for _, key in names]
-    chosen = choice if choice in keys else (keys[0] if keys else None)
-    return gr.Dropdown(names, value=chosen, visible=len(names) > 1), chosen
+    names = workspace.names(visitor)
+    chosen = choice if choice in names else next(iter(names), None)
+    offered = [(name, key) for key, name in names.items()]
+    return gr.Dropdown(offered, value=chosen, visible=len(names) > 1), chosen

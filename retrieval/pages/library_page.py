@@ -242,12 +242,11 @@ class LibraryPage:
     # What the buttons do. Each returns what lies open afterwards.
 
     def _search(self, key: str, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
-        visitor = visitor_of(request)
-        held = [self.workspace.searcher(k, visitor) for k in self.workspace.keys(visitor)]
-        offered = [(searcher.collection.name, searcher.key) for searcher in held]
-        if len(held) > 1:
+        names = self.workspace.names(visitor_of(request))
+        offered = [(name, key) for key, name in names.items()]
+        if len(names) > 1:
             offered.insert(0, (words.ALL_COLLECTIONS, ""))
-        choice = gr.Dropdown(offered, value=key, visible=len(held) > 1)
+        choice = gr.Dropdown(offered, value=key, visible=len(names) > 1)
         return *self._view(opened, request), gr.Tabs(selected="search"), choice
 
     def _cancel(self, opened: Opened, key: str, *_: Any) -> Opened:

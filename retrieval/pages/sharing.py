@@ -71,8 +71,7 @@ def share(
 
 def describe(link: str, workspace: Workspace, access: Access) -> str:
     """Return what is printed with a link: what whoever has it can and can't do."""
-    seen = workspace.keys()
-    names = [workspace.searcher(key).collection.name for key in seen]
+    names = list(workspace.names().values())
     listed = ", ".join(names[:SHOWN])
     if len(names) > SHOWN:
         listed += words.SHARE_MORE.format(n=len(names) - SHOWN)
