@@ -25,6 +25,7 @@ from retrieval.images import (
     is_mirrored,
     open_picture,
     preprocess,
+    scale_for,
     thumbnail,
 )
 from retrieval.settings import PROJECT
@@ -543,6 +544,17 @@ def test_a_small_file_that_would_fill_the_memory_is_refused_before_it_is_decoded
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("side", [160, 224, 448])
+@pytest.mark.parametrize("size", [(4032, 3024), (6000, 4000), (9000, 700), (800, 620), (300, 200)])
+@pytest.mark.parametrize("kind", ["JPEG", "BMP"])
+def test_a_reduced_picture_is_not_smaller_than_what_the_network_looks_at(
+    kind: str, size: tuple[int, int], side: int
+) -> None:
+    how = Preprocessing(side, "squash", "bilinear", side)
+    image = open_picture(encode(by_hue(0, size), kind), scale_for(how)).image
+    assert min(image.size) >= min(side, *size)
+
+
 def test_the_largest_number_of_pixels_is_allowed_and_one_row_more_is_not() -> None:
     data = encode(by_hue(0, (100, 50)), "PNG")
     assert open_picture(data, max_pixels=5000).width == 100
@@ -553,9 +565,9 @@ def test_the_largest_number_of_pixels_is_allowed_and_one_row_more_is_not() -> No
 @pytest.mark.parametrize("kind", ["JPEG", "BMP"])
 def test_decoding_at_a_reduced_scale_hardly_changes_what_the_network_sees(kind: str) -> None:
     data = encode(noise((3150, 2100), coarse=40), kind, quality=92)
-    reduced = open_picture(data, at_least=2 * IMAGENET.resize)
+    reduced = open_picture(data, at_least=scale_for(IMAGENET))
     full = open_picture(data)
-    assert 2 * IMAGENET.resize <= min(reduced.image.size) < 2100
+    assert scale_for(IMAGENET) <= min(reduced.image.size) < 2100
     assert (reduced.width, reduced.height) == (3150, 2100)
     difference = preprocess(reduced.image, IMAGENET).astype(int) - preprocess(full.image, IMAGENET)
     assert np.abs(difference).mean() < 1.5
