@@ -1,11 +1,15 @@
 """A query and its options stand in the address, and come back from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from retrieval.embedding import Aspects
+from retrieval.errors import LookalikeError
 from retrieval.pages.asking import (
     KEPT_UPLOADS,
+    MOST_PARTS,
     Address,
     Asked,
     Options,
@@ -16,6 +20,7 @@ from retrieval.pages.asking import (
     write_address,
 )
 from retrieval.pages.search_options import SearchOptions
+from retrieval.pages.search_page import MOST_ADDRESS
 from retrieval.query import Filters, Weights
 
 ASPECTS = Aspects(*(np.ones((1, 1), np.float32) for _ in range(3)))
@@ -46,11 +51,52 @@ ALL = Options(
 def test_an_address_brings_back_what_was_asked(parts: tuple[Part, ...], options: Options) -> None:
     address = read_address(write_address(Asked(parts), options))
     wishes = tuple(Wish(part.placed, part.wanted, part.token, part.crop) for part in parts)
-    assert address == Address(wishes, options)
+    assert address == Address(wishes, options, of_all=not options.choice)
 
 
-def test_nothing_asked_leaves_the_address_bare() -> None:
-    assert write_address(Asked(), Options()) == ""
+def test_an_address_tells_all_collections_from_none_named() -> None:
+    everywhere = Options(filters=Filters(label="dog"))
+    assert read_address(write_address(Asked(), everywhere)).of_all
+    assert read_address("?label=dog") == Address((), everywhere)
+
+
+@pytest.mark.parametrize(
+    ("written", "understood"),
+    [
+        ("31.12.2024", "2024-12-31"),
+        ("2024/7/3", "2024-07-03"),
+        ("0212", "0212"),
+        ("hello", ""),
+        ("2024-13", ""),
+        ("2024-07-31T12:00", ""),
+    ],
+)
+def test_a_date_in_a_link_is_read_as_one_in_its_field(written: str, understood: str) -> None:
+    filters = read_address(f"?since={written}&until={written}").options.filters
+    assert (filters.since, filters.until) == (understood, understood)
+
+
+def test_a_query_has_so_many_pictures_that_its_address_brings_all_of_them_back() -> None:
+    asked = Asked().only(UPLOAD)
+    longest = "圖" * 60
+    for number in range(1, MOST_PARTS):
+        asked = asked.adding(Part("", placed=(longest, number)))
+    with pytest.raises(LookalikeError, match="Take one away"):
+        asked.adding(Part("", placed=(longest, MOST_PARTS)))
+    # What is asked with already may be wished for otherwise, and the upload be cropped.
+    asked = asked.adding(Part("", wanted=False, placed=(longest, 1)))
+    asked = asked.adding(replace(UPLOAD, crop=None))
+    address = write_address(asked, replace(ALL, choice=longest))
+    assert len(address) < MOST_ADDRESS
+    wishes = tuple(Wish(part.placed, part.wanted, part.token, part.crop) for part in asked.parts)
+    assert read_address(address) == Address(wishes, replace(ALL, choice=longest))
+
+
+def test_of_a_link_with_too_many_pictures_the_first_count_and_everything_else() -> None:
+    likes = "&".join(f"like=a:{number}" for number in range(1000))
+    address = read_address(f"?in=pets&{likes}&n=48")
+    assert address.options == Options("pets", 48)
+    assert [wish.placed for wish in address.parts] == [("a", i) for i in range(MOST_PARTS)]
 
 
 @pytest.mark.parametrize(
@@ -60,11 +106,11 @@ def test_nothing_asked_leaves_the_address_bare() -> None:
         "?like=pets:x&unlike=:&crop=0-0-1-1",
         "?n=many&match=2-0-0&mp=inf&shape=round&order=best&clean=maybe",
         "?match=0-0-0&n=nan",
-        "?" + "&".join(f"like=a:{i}" for i in range(1000)),
+        "?since=hello&until=31.13.2024&upload=&crop=&n=",
         "?%ff%fe=%00",
         "?__theme=dark",
     ],
-    ids=["no id", "broken", "nonsense", "nothing counts", "too many", "no text", "Gradio's own"],
+    ids=["no id", "broken", "nonsense", "nothing counts", "no dates", "no text", "Gradio's own"],
 )
 def test_what_makes_no_sense_in_a_link_is_left_out(query: str) -> None:
     address = read_address(query)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import gradio as gr
+import httpx
 import pytest
 from starlette.requests import Request
 
@@ -138,6 +139,19 @@ def test_a_link_to_a_collection_of_somebody_else_leaves_a_page_that_works(visito
     assert shown["Kind"]["value"] == "blue"  # what is filtered by can be seen, and be undone
     # Nor does a page get stuck that still holds what has gone meanwhile.
     answer(visitor, "on_choice", collection="gone", count=30)
+
+
+def test_an_address_of_all_collections_opens_all_of_them(visitor: Visitor) -> None:
+    key = add(visitor, "Fern/warm/a.png", "Fern/warm/b.png")
+    answer(visitor, "on_load")
+    address = address_of(answer(visitor, "on_choice", collection="", Kind="warm"))
+    visitor.http.params = httpx.QueryParams({name: value for name, (value,) in address.items()})
+    visitor.session = "reloaded"
+    shown = answer(visitor, "on_load")
+    assert shown["collection"]["value"] == ""
+    assert shown["Kind"]["value"] == "warm"
+    assert f'data-key="{key}"' in shown["results"]
+    assert address_of(shown) == address
 
 
 def names(html: str) -> list[str]:
@@ -303,7 +317,7 @@ def numbered(
 
 def address_of(shown: dict[str, Any]) -> dict[str, list[str]]:
     (address,) = re.findall('data-address="(.*?)"', shown["results"])
-    return parse_qs(unescape(address).removeprefix("?"))
+    return parse_qs(unescape(address).removeprefix("?"), keep_blank_values=True)
 
 
 def test_a_chip_is_taken_away_for_what_it_showed_when_something_earlier_is_late(

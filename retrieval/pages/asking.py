@@ -4,21 +4,27 @@ The address holds everything but the pixels of an upload, so that a link or the 
 the same results. An upload is named in it by a hash, under which the visitor's own page keeps it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval.embedding import Aspects
+from retrieval.errors import LookalikeError
+from retrieval.pages import words
 from retrieval.query import NO_FILTERS, SHAPES, SUBJECT_ONLY, Filters, Weights
 from retrieval.search import Placed
 
 NOTHING = Aspects(*(np.zeros((1, 0), np.float32) for _ in range(3)))
 KEPT_UPLOADS = 6  # for the back button
 KEPT_BYTES = 3 * 2**20  # of them in all, the latest excepted: there may be a thousand pages
+# Pictures of a query. Each takes up to 600 characters of its address, where a collection has a long
+# Chinese name, and servers and chats do not take an address of any length.
+MOST_PARTS = 24
 ORDERS = ("newest", "oldest", "name")
 Cleaning = Literal["auto", "always", "never"]
 CLEANINGS: tuple[Cleaning, ...] = ("auto", "always", "never")
@@ -91,13 +97,19 @@ class Asked:
         return replace(self._keeping(part), parts=(part,), arrived=True)
 
     def adding(self, part: Part) -> "Asked":
-        """Ask for pictures like, or unlike, this one too; it replaces an earlier wish about it."""
+        """Ask for pictures like, or unlike, this one too; it replaces an earlier wish about it.
+
+        Raises:
+            LookalikeError: when they are too many for the address.
+        """
         others = tuple(
             other
             for other in self.parts
             if not (part.placed and other.placed == part.placed)
             and not (part.token and other.token)
         )
+        if len(others) >= MOST_PARTS:
+            raise LookalikeError(words.MOST_PICTURES.format(n=MOST_PARTS))
         return replace(self._keeping(part), parts=(*others, part))
 
     def emptied(self) -> "Asked":
@@ -135,13 +147,13 @@ class Address:
 
     parts: tuple[Wish, ...] = ()
     options: Options = PLAIN
+    of_all: bool = False  # it says that all collections are searched, and not only no other
 
 
 def write_address(asked: Asked, options: Options) -> str:
-    """Return the query string, "" or from "?" on, of a query and its options."""
-    pairs: list[tuple[str, str]] = []
-    if options.choice:
-        pairs.append(("in", options.choice))
+    """Return the query string, from "?" on, of a query and its options."""
+    # Also where it is "", for all: an address without it leads to the first collection.
+    pairs = [("in", options.choice)]
     for part in asked.parts:
         if part.placed:
             pairs.append(("like" if part.wanted else "unlike", "{}:{}".format(*part.placed)))
@@ -168,15 +180,12 @@ def write_address(asked: Asked, options: Options) -> str:
     ):
         if value:
             pairs.append((name, value))
-    return "?" + urlencode(pairs) if pairs else ""
+    return "?" + urlencode(pairs)
 
 
 def read_address(query: str) -> Address:
     """Read a query string back; what is not understood is left out, as one does with a link."""
-    try:
-        pairs = parse_qsl(query.removeprefix("?"), max_num_fields=64)
-    except ValueError:
-        pairs = []
+    pairs = parse_qsl(query.removeprefix("?"), keep_blank_values=True)
 
     def first(name: str) -> str:
         return next((value for key, value in pairs if key == name), "")
@@ -192,12 +201,12 @@ def read_address(query: str) -> Address:
         folder=first("folder"),
         shape=first("shape") if first("shape") in SHAPES else "",
         megapixels=megapixels[0] if megapixels else 0.0,
-        since=first("since")[:10],
-        until=first("until")[:10],
+        since=read_date(first("since")),
+        until=read_date(first("until")),
         words=first("words")[:100],
     )
     return Address(
-        parts=_wishes(pairs),
+        parts=_wishes(pairs)[:MOST_PARTS],
         options=Options(
             first("in"),
             int(count[0]) if count else PLAIN.count,
@@ -206,7 +215,22 @@ def read_address(query: str) -> Address:
             first("order") if first("order") in ORDERS else "",
             next((mode for mode in CLEANINGS if mode == first("clean")), PLAIN.cleaning),
         ),
+        of_all=next((not value for name, value in pairs if name == "in"), False),
     )
+
+
+def read_date(text: Any) -> str:
+    """Return a date that can be compared with EXIF's, or "" for what is none."""
+    written = text.strip() if isinstance(text, str) else ""
+    found = re.fullmatch(r"(\d{4})(?:[-./](\d\d?)(?:[-./](\d\d?))?)?", written, re.ASCII)
+    parts = found.groups() if found else ()
+    if from_day := re.fullmatch(r"(\d\d?)\.(\d\d?)\.(\d{4})", written, re.ASCII):
+        parts = from_day.groups()[::-1]
+    numbers = [int(part) for part in parts if part]
+    year, month, day = (*numbers, 1, 1)[:3] if numbers else (0, 0, 0)
+    if not (year and 1 <= month <= 12 and 1 <= day <= 31):
+        return ""
+    return "-".join((f"{year:04}", *(f"{number:02}" for number in numbers[1:])))
 
 
 def bounded_box(box: Sequence[float]) -> Box | None:
@@ -224,7 +248,7 @@ def _wishes(pairs: Sequence[tuple[str, str]]) -> tuple[Wish, ...]:
         key, _, id_ = value.rpartition(":")
         if name in ("like", "unlike") and id_.isascii() and id_.isdigit():
             wishes.append(Wish((key, int(id_)), wanted=name == "like"))
-        elif name == "upload":
+        elif name == "upload" and value:
             wishes.append(Wish(token=value))
         elif name == "crop" and wishes and wishes[-1].token and (box := _numbers(value, 4)):
             wishes[-1] = replace(wishes[-1], crop=bounded_box(box))

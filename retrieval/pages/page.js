@@ -253,10 +253,8 @@
     const first = before === null;
     seen = address;
     if (address === location.search) return;
-    // Gradio's own parameters (the theme, say) are let be as long as nothing has been asked.
-    if (first && !address) return;
     visiting = false;
-    history[first ? "replaceState" : "pushState"]({}, "", address || location.pathname);
+    history[first ? "replaceState" : "pushState"]({}, "", address);
     // On a phone the results lie below the question, out of sight. An option that was changed stays
     // under the finger.
     if (!first && window.innerWidth <= 760 && askedWith(address) !== askedWith(before)) {

@@ -1,7 +1,6 @@
 """The options of a search: which collection, how many, what should match, and which pictures."""
 
 import math
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ import gradio as gr
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
-from retrieval.pages.asking import CLEANINGS, ORDERS, Options
+from retrieval.pages.asking import CLEANINGS, ORDERS, Options, read_date
 from retrieval.pages.elements import Choice, OneOf
 from retrieval.pages.markup import pretty
 from retrieval.query import SHAPES, Filters, Weights
@@ -128,7 +127,7 @@ class SearchOptions:
             LookalikeError: when a date is none.
         """
         for written in (values[self._since], values[self._until]):
-            if str(written or "").strip() and not _date(written):
+            if str(written or "").strip() and not read_date(written):
                 raise LookalikeError(words.NO_DATE)
 
     def read(self, values: dict[Any, Any]) -> Options:
@@ -144,8 +143,8 @@ class SearchOptions:
                 folder=_text(values[self._folder]),
                 shape=shape if shape in SHAPES else "",
                 megapixels=max(0.0, float(values[self._megapixels] or 0)),
-                since=_date(values[self._since]),
-                until=_date(values[self._until]),
+                since=read_date(values[self._since]),
+                until=read_date(values[self._until]),
                 words=str(values[self._words] or "")[:100],
             ),
             order=values[self._order] if values[self._order] in ORDERS else "",
@@ -271,17 +270,3 @@ def _preset_of(subject: float, colour: float, texture: float) -> str | None:
         if (preset.subject, preset.colour, preset.texture) == (subject, colour, texture):
             return name
     return None
-
-
-def _date(text: Any) -> str:
-    """Return a date that can be compared with EXIF's, or "" for what is none."""
-    written = text.strip() if isinstance(text, str) else ""
-    found = re.fullmatch(r"(\d{4})(?:[-./](\d\d?)(?:[-./](\d\d?))?)?", written, re.ASCII)
-    parts = found.groups() if found else ()
-    if from_day := re.fullmatch(r"(\d\d?)\.(\d\d?)\.(\d{4})", written, re.ASCII):
-        parts = from_day.groups()[::-1]
-    numbers = [int(part) for part in parts if part]
-    year, month, day = (*numbers, 1, 1)[:3] if numbers else (0, 0, 0)
-    if not (year and 1 <= month <= 12 and 1 <= day <= 31):
-        return ""
-    return "-".join(f"{number:02}" for number in numbers)

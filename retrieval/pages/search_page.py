@@ -27,7 +27,7 @@ from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
 AT_ONCE = 4  # requests of one kind; those of one page wait for each other, and each takes a thread
-MOST_ADDRESS = 10_000  # characters; a step keeps what an address asks for
+MOST_ADDRESS = 20_000  # characters; a step keeps what an address asks for
 
 # `page.js` listens for buttons everywhere on the page; this is its way to the handlers.
 BRIDGE = """
@@ -215,7 +215,7 @@ class SearchPage:
         keys = self.workspace.keys(visitor_of(request))
         address = read_address(str(request.query_params))
         options = address.options
-        if options.choice not in keys and not address.parts:
+        if not (options.choice in keys or address.of_all or address.parts):
             options = replace(options, choice=keys[0] if keys else "")
         may_fetch = settings.FETCH_FOR_VISITORS or self.access.is_owner(request)
         view = self._visit(conversation, replace(address, options=options), request)

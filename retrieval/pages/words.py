@@ -114,6 +114,7 @@ DROPPED_SEVERAL = (
 )
 NO_DATE = "That is no date. Write it like 2024-07-31, 2024-07 or 2024."
 NOTHING_WANTED = "Choose at least one picture that the results should be like."
+MOST_PICTURES = "One search takes {n} pictures at most. Take one away before you add another."
 NOTHING_COUNTS = "Turn at least one of the three sliders up."
 
 FACT_LABEL = "Kind"
