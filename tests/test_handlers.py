@@ -154,6 +154,18 @@ def test_an_address_of_all_collections_opens_all_of_them(visitor: Visitor) -> No
     assert address_of(shown) == address
 
 
+def test_a_program_calls_a_collection_by_its_name_and_is_told_the_names(visitor: Visitor) -> None:
+    key = add(visitor, "Tea time 2024/a.png", "Tea time 2024/b.png")
+    sent = visitor.send(encode(by_hue(120), "PNG"))
+    assert key != "Tea time 2024"
+    for called in (key, "Tea time 2024"):
+        rows = visitor.search(sent, 9, called)["output"]["data"][0]
+        assert [row["picture"] for row in rows] == ["a.png", "b.png"]
+    refused = visitor.search(sent, 9, "Tea")["output"]["error"]
+    assert "“wheel”" in refused
+    assert "“Tea time 2024”" in refused
+
+
 def names(html: str) -> list[str]:
     return re.findall(r'lk-name"[^>]*>(.*?)<', html)
 

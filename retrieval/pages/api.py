@@ -1,5 +1,6 @@
 """Searching for programs and assistants: `/search` of the app's interface."""
 
+from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,8 @@ from retrieval.pages.query_image import Count, QueryImage
 from retrieval.pages.sessions import Access, visitor_of
 from retrieval.search import Request, search
 from retrieval.workspace import Workspace
+
+MOST_NAMES = 20  # collections that the answer to a wrong name lists
 
 
 class SearchApi:
@@ -53,15 +56,16 @@ class SearchApi:
     ) -> list[dict[str, Any]]:
         """Find the pictures that look most like the given one, in one collection or in all.
 
+        A collection is given by its name, and nothing stands for all of them.
+
         Returns a row for each result, the most similar first: its path in the collection, its
         label, its cosine similarity (-1 to 1) and the address of its thumbnail.
         """
         if picture is None:
             raise gr.Error(words.NO_FILE, print_exception=False)
+        visitor = visitor_of(request)
         try:
-            if collection and collection not in self.workspace.keys(visitor_of(request)):
-                raise LookalikeError(words.NO_COLLECTION)
-            held = self.answers.held(collection, visitor_of(request))
+            held = self.answers.held(self._key(collection, visitor), visitor)
             data = self.handover.read_picture(picture, request, self.access)
             part, times = self.parts.of_upload(data, "auto")
             found = search(held, part.aspects, Request(bounded(count)), *times)
@@ -76,3 +80,25 @@ class SearchApi:
             }
             for match in found.matches
         ]
+
+    def _key(self, called: str | None, visitor: str) -> str:
+        """Return the key of the collection that a program has called so, "" for all of them.
+
+        It may name the key itself: the page's address shows it.
+
+        Raises:
+            LookalikeError: when who asks sees none of that name.
+        """
+        if not called or called in self.workspace.keys(visitor):
+            return called or ""
+        names = self.workspace.names(visitor)
+        for key, name in names.items():
+            if name == called:
+                return key
+        sentence = words.NO_COLLECTION
+        if names:
+            listed = ", ".join(f"“{name}”" for name in islice(names.values(), MOST_NAMES))
+            more = len(names) - MOST_NAMES
+            rest = words.MORE_COLLECTIONS.format(n=more) if more > 0 else ""
+            sentence += words.COLLECTIONS_ARE.format(names=listed, rest=rest)
+        raise LookalikeError(sentence)

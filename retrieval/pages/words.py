@@ -10,6 +10,8 @@ TAB_SEARCH = "Search"
 COLLECTION = "Collection"
 ALL_COLLECTIONS = "All collections"
 NO_COLLECTION = "There is no such collection. Leave the field empty to search all of them."
+COLLECTIONS_ARE = " Or name one of these: {names}{rest}."
+MORE_COLLECTIONS = " and {n} more"
 SEVERAL = "{n} collections"
 
 # The search page: the question.
