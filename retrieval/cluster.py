@@ -19,6 +19,7 @@ from typing import Any
 from retrieval.embedding import open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.extraction import Done, Run, Source, extract
+from retrieval.family import int8_path
 from retrieval.indexing import Bounds
 from retrieval.records import PASSING, Entry
 
@@ -148,7 +149,7 @@ def on_ray(
     roles = {"model": model, "pca": pca, "texture": texture}
     files = {role: path for role, path in roles.items() if path is not None and path.exists()}
     # The sibling in 8 bits goes along; which of the two is used, each node decides.
-    sibling = model.with_stem(f"{model.stem}-int8")
+    sibling = int8_path(model)
     paths = {*files.values(), *([sibling] if sibling.exists() else [])}
     what: dict[str, Any] = {
         "files": {path.name: path.read_bytes() for path in paths},
@@ -250,16 +251,24 @@ class Pool:
             self._starting[actor.ready.remote()] = actor
 
     def _welcome(self, answer: Any) -> None:
-        """Put an actor to work that is ready; one that died before that is forgotten."""
+        """Put an actor to work that is ready; one that died before that is forgotten.
+
+        Raises:
+            LookalikeError: when it could not be made, which no other try would change.
+        """
         actor = self._starting.pop(answer)
         try:
             self._ray.get(answer)
         except self._ray.exceptions.RayTaskError as error:
             raise error.as_instanceof_cause() from error
         except self._ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, LookalikeError):
-                raise cause from error
+            # Of what the constructor raised, or the import before it, Ray keeps only the words.
+            if getattr(error, "actor_init_failed", False):
+                reason = str(error).strip().splitlines()[-1].rstrip(".")
+                raise LookalikeError(
+                    f"A worker of the cluster cannot start: {reason}. Install the packages on "
+                    f"every node with: {INSTALL}"
+                ) from error
         else:
             self._idle.append(actor)
 

@@ -17,6 +17,7 @@ from retrieval.embedding import open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.extraction import Plan, Source, carry_out, plan_folder
 from retrieval.indexing import Bounds, index_folder
+from retrieval.records import Entry
 from tests.made import need, noise
 
 ray = need("ray", "pip install -r tests/requirements.txt")
@@ -151,6 +152,24 @@ def test_the_command_extracts_on_a_cluster(
     assert "pictures: 121 pictures ready, 1 could not be read" in capsys.readouterr().out
     assert main(command) == 0
     assert "122 were known" in capsys.readouterr().out
+
+
+# One is missed by the constructor, the other before that, by the module that the actor is in.
+@pytest.mark.parametrize("package", ["onnxruntime", "PIL"])
+def test_a_node_without_our_packages_is_a_sentence(
+    cluster: Any, tiny_files: Path, tmp_path: Path, package: str
+) -> None:
+    # What workers find in the place of a package that nobody installed.
+    lacking = f"raise ModuleNotFoundError(\"No module named '{package}'\")"
+    (tmp_path / f"{package}.py").write_text(lacking)
+    ray.shutdown()
+    bare = {"env_vars": {"PYTHONPATH": str(tmp_path)}}
+    ray.init(cluster.address, runtime_env=bare, log_to_driver=False, logging_level="ERROR")
+    source = Source(str(tmp_path), is_url=False)
+    run = on_ray(cluster.address, tiny_files, None, None, source, Bounds())
+    with pytest.raises(LookalikeError, match=f"start: .*'{package}'. Install the packages"):
+        next(run([[Entry("a.png", 1, 1, "", None)]]))
+    ray.shutdown()
 
 
 def test_a_cluster_that_is_not_there_is_a_sentence(photos: Path, tiny_files: Path) -> None:

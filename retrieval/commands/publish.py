@@ -14,6 +14,7 @@ from retrieval.collection import Collection
 from retrieval.commands.reading import bring_up_to_date
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.family import int8_path
 from retrieval.library import collection_for, find_collection
 from retrieval.space import Part, build_space, check_limits
 
@@ -128,8 +129,7 @@ def _embedder() -> Embedder:
 
 def _models() -> list[Path]:
     model, pca = settings.BUNDLED_MODEL, settings.BUNDLED_PCA
-    small = model.with_stem(f"{model.stem}-int8")
-    return [model, small, model.with_name("README.md"), pca, settings.texture_path(pca)]
+    return [model, int8_path(model), model.with_name("README.md"), pca, settings.texture_path(pca)]
 
 
 def _new_folder(name: str) -> Path:
