@@ -113,6 +113,21 @@ def test_what_cannot_be_listed_or_read_is_a_sentence(
         Bucket("s3://photos").read("trip/a/0.png", 10)
 
 
+def test_an_empty_file_is_empty_and_not_kept_back_by_the_storage(
+    bucket: Any, tiny_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a/empty.png", "a/labels.csv"):
+        bucket.put_object(Bucket="photos", Key=f"trip/{name}", Body=b"")
+    command = ["index", "s3://photos/trip", "--model", str(tiny_files), "--cpu"]
+    assert main(command) == 0
+    assert "A table (CSV)" not in capsys.readouterr().err
+    with Collection(settings.COLLECTIONS / "trip") as collection:
+        [(path, problem)] = collection.problems()
+        assert (path, problem[:18]) == ("a/empty.png", "The file is empty.")
+    assert main(command) == 0
+    assert "11 were known" in capsys.readouterr().out  # not tried at every run
+
+
 def test_a_table_is_read_as_in_a_folder_and_takes_nothing_away_while_it_is_not_given(
     tiny_files: Path,
     tmp_path: Path,
