@@ -2,6 +2,8 @@
 
 import csv
 import os
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +11,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
-from retrieval.changes import find_changes
+from retrieval import settings
+from retrieval.background import Once
+from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.copies import Group, find_copies, seconds_for, spare_bytes
 from retrieval.embedding import Embedder
-from retrieval.indexing import index_folder
-from retrieval.pages.duplicates_page import GROUPS_SHOWN, as_csv, show_groups
+from retrieval.indexing import Bounds, index_folder
+from retrieval.pages import words
+from retrieval.pages.duplicates_page import GROUPS_SHOWN, as_csv, copies_route, show_groups
+from retrieval.workspace import Workspace
 from tests.browser import open_browser, running_app, watch
 from tests.made import noise, pattern
 
@@ -108,6 +116,62 @@ def test_many_groups_are_shown_a_page_at_a_time(groups: tuple[Group, ...]) -> No
     assert f"Groups 1 to {GROUPS_SHOWN} of {len(many)}" in first
     last = show_groups("key", many, 10_000)  # what a browser sends is bounded
     assert last.count('class="lk-group"') == 1
+
+
+@pytest.fixture
+def workspace(tiny_files: Path, collections: Path) -> Iterator[Workspace]:
+    workspace = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    workspace.open_library(collections)
+    yield workspace
+    workspace.stop()
+
+
+def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key, ready = workspace.create("wheel", wheel), threading.Event()
+
+    def find_slowly(collection: Collection) -> tuple[Group, ...]:
+        assert ready.wait(60)
+        return find_copies(collection)
+
+    workspace.copies = Once(find_slowly)
+    client = TestClient(Starlette(routes=[copies_route(workspace)]))
+    begun = time.monotonic()
+    answer = client.get(f"/copies/{key}.csv")
+    # All requests share 40 threads, and one visitor may ask 60 times a minute.
+    assert time.monotonic() - begun < 10
+    assert (answer.status_code, answer.text.split(".")[0]) == (404, "The list is not ready yet")
+    ready.set()
+    assert workspace.copies.ask(workspace.searcher(key).collection).done.wait(20)
+    assert client.get(f"/copies/{key}.csv").status_code == 200
+
+
+def test_no_list_is_begun_while_pictures_are_still_being_read(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key, go_on = workspace.create("wheel", wheel), threading.Event()
+    collection = workspace.searcher(key).collection
+    begun: list[Collection] = []
+
+    def find(found_in: Collection) -> tuple[Group, ...]:
+        begun.append(found_in)
+        return find_copies(found_in)
+
+    def look() -> Changes:
+        assert go_on.wait(60)
+        return find_changes(collection, wheel)
+
+    workspace.copies = Once(find)
+    workspace.build(key, wheel, Bounds(), look)
+    client = TestClient(Starlette(routes=[copies_route(workspace)]))
+    answer = client.get(f"/copies/{key}.csv")
+    assert (answer.status_code, answer.text) == (404, words.COPIES_LATER)
+    assert begun == []
+    go_on.set()
+    while not (state := workspace.building(key)) or not state.finished:
+        time.sleep(0.01)
+    assert client.get(f"/copies/{key}.csv").status_code == 200
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from retrieval.pages import markup, words
 from retrieval.pages.elements import number_of
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
-from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOut
+from retrieval.pages.worked_out import LIGHT, PATIENCE, Sentences, WorkedOut
 from retrieval.tables import harmless
 from retrieval.workspace import Workspace
 
@@ -80,10 +80,16 @@ def copies_route(workspace: Workspace) -> Route:
         try:
             key, visitor = request.path_params["key"], visitor_of(request)
             collection = workspace.searcher(key, visitor).collection
-            # Whoever has the address has seen the list, so it is there, or quick to make.
-            task = workspace.copies.ask(collection, patience=20)
+            building = workspace.building(key)
+            if building is not None and not building.finished:
+                # Every batch would have it worked out anew.
+                raise LookalikeError(words.COPIES_LATER)
+            # Who presses the link has seen the list, but anybody may ask; and who waits here takes
+            # one of the few threads that all requests share.
+            task = workspace.copies.ask(collection, PATIENCE)
             if task.result is None:
-                raise LookalikeError(task.problem or words.COPIES_LATER)
+                time = markup.duration(seconds_for(collection.count()[0]))
+                raise LookalikeError(task.problem or words.COPIES_NOT_YET.format(time=time))
         except LookalikeError as error:
             return Response(str(error), 404, media_type="text/plain")
         name = f"{collection.name} - copies.csv"

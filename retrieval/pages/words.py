@@ -389,6 +389,9 @@ COPIES_NONE_TITLE = "No copies"
 COPIES_NONE = "{pictures}, and none of them twice."
 COPIES_EMPTY = "As soon as there are pictures here, they are looked through for copies."
 COPIES_LATER = "They are looked through for copies when all of them are ready."
+COPIES_NOT_YET = (
+    "The list is not ready yet. Making it takes {time} or a little more; save it again then."
+)
 COPIES_SEARCH_TITLE = "Looking for copies"
 COPIES_SEARCH = (
     "Each of {n} pictures is compared with all others. That takes {time} or a little more; you can "
