@@ -62,14 +62,14 @@ class Timings:
 class Found:
     """The answer to one query."""
 
-    matches: tuple[Match, ...]  # the most similar first
+    matches: tuple[Match, ...]  # the most similar first, unless another order is asked for
     compared: int  # pictures that were ranked
     timings: Timings
     method: str = EXACT  # or "approximate, HNSW": how they were ranked
 
     @property
     def confidence(self) -> Confidence:
-        """That of the best match."""
+        """The highest of all matches, wherever that one stands."""
         return max((match.confidence for match in self.matches), default=Confidence.NONE)
 
 

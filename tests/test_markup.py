@@ -1,15 +1,77 @@
 """The markup of the pages: what it says, without a browser."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
+from retrieval.confidence import Confidence
 from retrieval.embedding import Embedder
 from retrieval.indexing import index_folder
+from retrieval.pages.asking import Asked, Part
 from retrieval.pages.library_markup import Card, card
-from retrieval.pages.markup import pretty, truth
+from retrieval.pages.markup import pretty, results, truth
+from retrieval.records import PictureRecord
+from retrieval.search import Found, Match, Timings
+
+NONE, LOOSE, SIMILAR, VERY, SAME = Confidence
+ASKED = Asked((Part("cat.jpg"),))
+
+
+def found(*confidences: Confidence) -> Found:
+    """Return results of these confidences, named by their numbers."""
+    pictures = (
+        PictureRecord(id_, f"{id_}.jpg", "", 9, 40, 30, None, f"{id_:064x}")
+        for id_ in range(len(confidences))
+    )
+    matches = (
+        Match(picture, 0.9 - 0.1 * picture.id, "key", confidence)
+        for picture, confidence in zip(pictures, confidences, strict=True)
+    )
+    return Found(tuple(matches), 100, Timings(0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("confidences", "above"),
+    [
+        ((VERY, SIMILAR, LOOSE, NONE), 2),
+        ((LOOSE, VERY, NONE, SIMILAR, LOOSE), 4),
+        ((NONE, VERY), None),
+        ((SIMILAR, SIMILAR), None),
+        ((LOOSE, NONE), None),
+    ],
+    ids=["one collection", "several", "a good one at the end", "all good", "none good"],
+)
+def test_no_good_match_is_below_the_line(
+    confidences: tuple[Confidence, ...], above: int | None
+) -> None:
+    told = results(found(*confidences), ASKED, "")
+    assert told.count("lk-divider") == (above is not None)
+    before, _, _ = told.partition("lk-divider")
+    assert before.count('class="lk-tile"') == (len(confidences) if above is None else above)
+
+
+def spoken(told: str) -> str:
+    return re.findall('role="status">([^<]*)', told)[-1]
+
+
+def test_what_is_spoken_is_how_sure_the_first_one_is() -> None:
+    told = results(found(LOOSE, VERY), ASKED, "")
+    assert spoken(told) == "2 pictures, most similar to cat.jpg. The first one: loosely related."
+    assert "<h2>Most similar <span>to cat.jpg</span></h2>" in told
+
+
+def test_results_in_another_order_are_not_called_most_similar_first() -> None:
+    told = results(found(LOOSE, VERY, NONE), ASKED, "", "newest")
+    assert spoken(told) == (
+        "3 pictures, similar to cat.jpg, newest first. The first one: loosely related."
+    )
+    assert "<h2>Similar <span>to cat.jpg, newest first</span></h2>" in told
+    assert "most similar" not in told.casefold()
+    assert "lk-divider" not in told
+    assert "by name" in spoken(results(found(VERY), ASKED, "", "name"))
 
 
 @pytest.mark.parametrize(

@@ -367,6 +367,36 @@ def test_arrow_keys_walk_through_the_results(page: Page) -> None:
     assert below["y"] > box["y"]
 
 
+@pytest.mark.parametrize("shown", [1, 3, 4], ids=lambda shown: f"after {shown}")
+def test_arrow_keys_walk_across_the_line_where_the_good_matches_end(page: Page, shown: int) -> None:
+    page.locator(".lk-grid").evaluate(
+        """(grid, shown) => {
+          const line = document.createElement("li");
+          line.className = "lk-divider";
+          grid.children[shown].before(line);
+        }""",
+        shown,
+    )
+    picks = page.locator(".lk-pick")
+    columns, top = 0, picks.nth(shown).bounding_box()["y"]
+    while picks.nth(shown + columns).bounding_box()["y"] == top:
+        columns += 1
+    assert columns > 2
+    picks.nth(shown - 1).focus()
+    column = (shown - 1) % columns
+    page.keyboard.press("ArrowDown")
+    expect(picks.nth(shown + column)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(picks.nth(shown + column + columns)).to_be_focused()
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+    expect(picks.nth(shown - 1)).to_be_focused()
+    # From a column that the row above does not have, to the last that it has.
+    picks.nth(shown + columns - 1).focus()
+    page.keyboard.press("ArrowUp")
+    expect(picks.nth(shown - 1)).to_be_focused()
+
+
 def test_the_question_stays_in_view_and_all_of_it_can_be_reached(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 620})
     page.get_by_text("Filter and sort").click()

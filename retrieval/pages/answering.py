@@ -49,7 +49,7 @@ class Answers:
             return self._browse(held, options, address), self._truth(held)
         found = self.find(held, asked, options, times)
         if found.matches:
-            html = markup.results(found, asked, address, ranked=not options.order)
+            html = markup.results(found, asked, address, options.order)
         elif options.filters.empty and any(searcher.collection.count()[0] for searcher in held):
             html = markup.empty(words.ALONE_TITLE, words.ALONE, address)
         elif options.filters.empty:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from retrieval.confidence import Confidence
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import words
-from retrieval.pages.asking import Asked
+from retrieval.pages.asking import ORDERS, Asked
 from retrieval.records import PictureRecord
 from retrieval.report import data_uri
 from retrieval.search import Found, Match, percent
@@ -47,8 +47,12 @@ def fact_lines(facts: Iterable[str]) -> str:
     return "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
 
 
-def results(found: Found, asked: Asked, address: str, ranked: bool = True) -> str:
-    """Lay out results, with a line where the good matches end as long as they are `ranked`."""
+def results(found: Found, asked: Asked, address: str, order: str = "") -> str:
+    """Lay out results, at least one, with a line where the good matches end.
+
+    Args:
+        order: one of `asking.ORDERS`, where they stand in another one than by similarity.
+    """
     wanted = sum(part.wanted for part in asked.parts)
     if wanted > 1:
         subject = words.LIKE_SEVERAL.format(n=wanted)
@@ -56,25 +60,31 @@ def results(found: Found, asked: Asked, address: str, ranked: bool = True) -> st
         subject = words.LIKE_YOURS
     else:
         subject = words.LIKE_NAMED.format(name=next(p.name for p in asked.parts if p.wanted))
-    tiles: list[str] = []
-    divided = False
-    good = found.confidence >= Confidence.SIMILAR and ranked
-    for match in found.matches:
-        if good and not divided and match.confidence < Confidence.SIMILAR:
-            divided = True
-            tiles.append(f'<li class="lk-divider"><span>{escape(words.DIVIDER)}</span></li>')
-        tiles.append(_result(match))
+    heading, spoken = words.RESULTS, words.SPOKEN
+    tiles = [_result(match) for match in found.matches]
+    if order:
+        heading, spoken = words.RESULTS_ORDERED, words.SPOKEN_ORDERED
+        said = words.ORDERS[1 + ORDERS.index(order)].lower()
+        subject = words.ORDERED.format(subject=subject, order=said)
+    else:
+        # Each collection has a measure of its own, so among those of several a good match may stand
+        # behind others: none is below the line.
+        is_good = [match.confidence >= Confidence.SIMILAR for match in found.matches]
+        end = len(is_good) - is_good[::-1].index(True) if any(is_good) else 0
+        if 0 < end < len(tiles):
+            line = f'<li class="lk-divider"><span>{escape(words.DIVIDER)}</span></li>'
+            tiles.insert(end, line)
     notice = ""
-    if found.confidence == Confidence.NONE and found.matches:
+    if found.confidence == Confidence.NONE:
         notice = f'<p class="lk-none" role="status">{escape(words.NOTHING_MATCHES)}</p>'
-    spoken = words.SPOKEN.format(
+    spoken = spoken.format(
         pictures=words.pictures(len(found.matches)),
         subject=subject,
-        best=words.CONFIDENCE[found.confidence],
+        first=words.CONFIDENCE[found.matches[0].confidence],
     )
     about = _chips(asked) + _cleaned(asked) + notice
-    head = _head(words.RESULTS, subject, closable=True, address=address)
-    return head + _gallery(about, spoken, words.RESULTS, tiles)
+    head = _head(heading, subject, closable=True, address=address)
+    return head + _gallery(about, spoken, heading, tiles)
 
 
 def browse(pictures: Iterable[Placed], address: str) -> str:

@@ -180,10 +180,22 @@
     if (!tile || !event.key.startsWith("Arrow")) return;
     const picks = [...tile.parentElement.querySelectorAll(".lk-pick")];
     const at = picks.indexOf(tile.querySelector(".lk-pick"));
-    const top = (pick) => pick.getBoundingClientRect().top;
-    const columns = picks.filter((pick) => top(pick) === top(picks[0])).length;
-    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-    const next = picks[at + step[event.key]];
+    const [before, after] = [picks.slice(0, at).reverse(), picks.slice(at + 1)];
+    const place = (pick) => pick.getBoundingClientRect();
+    const { left, top } = place(picks[at]);
+    const aside = (pick) => Math.abs(place(pick).left - left);
+    // Rows are told by where they lie: the line where the good matches end may cut one short.
+    const nearest = (others) => {
+      const first = others.find((pick) => place(pick).top !== top);
+      const row = others.filter((pick) => first && place(pick).top === place(first).top);
+      return row.sort((one, two) => aside(one) - aside(two))[0];
+    };
+    const next = {
+      ArrowLeft: () => before[0],
+      ArrowRight: () => after[0],
+      ArrowUp: () => nearest(before),
+      ArrowDown: () => nearest(after),
+    }[event.key]?.();
     if (!next) return;
     event.preventDefault();
     next.focus();

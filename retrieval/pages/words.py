@@ -66,6 +66,8 @@ CROPPED = "a part of it"
 BROWSE = "A look around"
 BROWSE_HINT = "Pick any picture to see more like it."
 RESULTS = "Most similar"
+RESULTS_ORDERED = "Similar"  # where they stand in another order
+ORDERED = "{subject}, {order}"
 LIKE_YOURS = "to your picture"
 LIKE_NAMED = "to {name}"
 LIKE_SEVERAL = "to {n} pictures together"
@@ -88,7 +90,8 @@ CHIP_UNLIKE = "not {name}"
 CHIP_REMOVE = "Take {name} away"
 TILE = "{name}{label}, {percent} % similar, {sure}. More like this"
 TILE_BROWSE = "{name}{label}. More like this"
-SPOKEN = "{pictures}, most similar {subject}. The first one: {best}."
+SPOKEN = "{pictures}, most similar {subject}. The first one: {first}."
+SPOKEN_ORDERED = "{pictures}, similar {subject}. The first one: {first}."
 CONFIDENCE = (
     "no real match",
     "loosely related",
