@@ -435,9 +435,11 @@ class Collection:
         query += "WHERE pictures.id = ?"
         return [PictureRecord(*row) for id_ in ids for row in self._all(query, id_)]
 
-    def matching(self, filters: Filters) -> list[int]:
-        """Return the ids of the pictures that pass the filters."""
+    def matching(self, filters: Filters, among: Iterable[int] | None = None) -> list[int]:
+        """Return the ids of the pictures, or of those `among` these, that pass the filters."""
         condition, values = conditions_of(filters)
+        if among is not None:
+            condition += f" AND pictures.id IN ({', '.join(str(int(id_)) for id_ in among)})"
         rows = self._all(
             "SELECT pictures.id, details FROM pictures "
             f"JOIN contents ON content = contents.id WHERE {condition}",

@@ -17,13 +17,12 @@ from retrieval.reduction import Matrix
 PAIRS = 5_000  # the middle is known to a fiftieth of the spread then
 REACH = 5.0  # spreads from the middle to 1, at least
 
-# The bounds were set on Corel-1k with the bundled model, and hold on the pictures that ship with
-# the app (`python -m tests.measure_confidence`): of the first 24 results those from 4.5 spreads on
-# show the same kind as the query in 93 % (there in all), from 3.5 on in 65 % (84 %), from 2.5 on in
-# 48 % (45 %), below in 29 % (24 %). Asked for kinds that Corel does not hold (CIFAR-10's), 15 % of
-# the best matches lie below 2.5, and 41 % below 3.5.
+# In spreads. They were set on Corel-1k; `python -m tests.measure_confidence` measures what they are
+# worth there and on the pictures that ship with the app, and README tells it.
 BOUNDS = (2.5, 3.5, 4.5)
-SAME = 0.97  # similarity; 16 of Corel's 499,500 pairs reach it, bursts and repeats
+# A similarity of the subject, which in Corel-1k hardly any but bursts and repeats reach. That of
+# colours is often as high between pictures of quite other things.
+SAME = 0.97
 
 
 class Confidence(IntEnum):
@@ -42,6 +41,7 @@ class Calibration:
 
     middle: float  # similarity
     spread: float  # similarity, one standard deviation
+    subject_only: bool = True  # what is compared; with colours or texture nothing is the same
 
     def score(self, similarity: float) -> float:
         """Return by how many standard deviations a similarity exceeds that of unrelated ones."""
@@ -49,7 +49,7 @@ class Calibration:
 
     def judge(self, similarity: float) -> Confidence:
         """Say how sure a match of this similarity is."""
-        if similarity >= SAME:
+        if self.subject_only and similarity >= SAME:
             return Confidence.SAME
         score = self.score(similarity)
         return Confidence(sum(score >= bound for bound in BOUNDS))

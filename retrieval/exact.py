@@ -17,6 +17,7 @@ from retrieval.store import Store
 from retrieval.vectors import pack, read_all, read_some
 
 BLANK = ", ".join(f"{COLUMNS[aspect][0]} = x''" for aspect in RANKED)  # no vectors
+SAMPLE = 10_000  # pictures that similarities of unrelated ones are measured on
 ZEROS = "embedding = zeroblob(length(embedding))"  # a vector like nothing, or none
 
 
@@ -78,9 +79,9 @@ class ExactGallery:
             rows = np.flatnonzero(np.isin(ids, np.fromiter(self._matching(filters), np.int64)))
             vectors, ids = vectors[rows], ids[rows]
         if not len(ids):
-            return Ranking(ids, np.empty(0, np.float32))
+            return Ranking(ids, np.empty(0, np.float32), 0)
         best, similarities = rank(weigh(query, weights), vectors, k)
-        return Ranking(ids[best[0]], similarities[0])
+        return Ranking(ids[best[0]], similarities[0], len(ids))
 
     def widths(self) -> dict[Aspect, int]:
         """Return how many numbers each aspect has that is kept."""
@@ -123,11 +124,17 @@ class ExactGallery:
         return int(self._store.fact("revision"))
 
     def sample(self, weights: Weights) -> Matrix:
-        """Return the vectors of all pictures, weighted so that two multiply to a weighted mean."""
+        """Return vectors of pictures from all over, of which two multiply to a weighted mean.
+
+        All of them where that copies none, and at most `SAMPLE` otherwise.
+        """
         if weights == SUBJECT_ONLY:
             return self.read("subject").vectors
         joined, widths = self._all_aspects()
-        sample: Matrix = joined.vectors * balance(weights, widths)
+        vectors = joined.vectors
+        if len(vectors) > SAMPLE:
+            vectors = vectors[np.random.default_rng(0).choice(len(vectors), SAMPLE, replace=False)]
+        sample: Matrix = vectors * balance(weights, widths)
         return sample
 
     def _all_aspects(self) -> tuple[Embeddings, tuple[int, ...]]:

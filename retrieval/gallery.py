@@ -41,6 +41,7 @@ class Ranking:
 
     ids: npt.NDArray[np.int64]  # (k,)
     similarities: Matrix  # (k,), -1 to 1
+    compared: int  # pictures that pass the filters, of which these are the best
     method: str = EXACT  # or "approximate, HNSW": how they were found
 
 

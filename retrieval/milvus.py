@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ from retrieval.milvus_kinds import (
     suitable,
 )
 from retrieval.milvus_layout import condition_of, design, row_of
-from retrieval.query import Filters, Weights, balance
+from retrieval.query import NO_FILTERS, Filters, Weights, balance
 from retrieval.records import Aspect, Embeddings, PictureRecord
 from retrieval.reduction import Matrix
 
@@ -142,7 +143,7 @@ class MilvusGallery:
         if k > MOST:
             raise LookalikeError(f"Milvus gives at most {MOST:,} pictures at once. Ask for less.")
         if not self.exists():
-            return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+            return Ranking(np.empty(0, np.int64), np.empty(0, np.float32), 0)
         conditions = [condition_of(filters)]
         if filters.words:
             # What captions say is known to the records alone.
@@ -157,8 +158,10 @@ class MilvusGallery:
         if len(wanted) == 1:
             ((aspect, (share, vector)),) = wanted.items()
             found, similarities = self._nearest(aspect, vector, conditions, k)
-            return Ranking(found, share * similarities, method_of(self._kinds[aspect]))
-        return self._mix(wanted, conditions, k)
+            ranking = Ranking(found, share * similarities, 0, method_of(self._kinds[aspect]))
+        else:
+            ranking = self._mix(wanted, conditions, k)
+        return replace(ranking, compared=self._passing(filters))
 
     def widths(self) -> dict[Aspect, int]:
         """Return how many numbers each aspect has that is kept."""
@@ -283,10 +286,20 @@ class MilvusGallery:
 
     # How it is done.
 
+    def _passing(self, filters: Filters) -> int:
+        """Count the pictures that pass the filters; of very many, all, since that would take long.
+
+        Milvus does not tell, and to count them itself it takes longer than to search.
+        """
+        count, _ = self._records.count()
+        if filters == NO_FILTERS or (count > LARGEST and not filters.words):
+            return count
+        return len(self._records.matching(filters))
+
     def _mix(
         self, wanted: Mapping[Aspect, tuple[float, Matrix]], conditions: list[str], k: int
     ) -> Ranking:
-        """Rank by the weighted mean of the cosines of several aspects."""
+        """Rank by the weighted mean of the cosines of several aspects, and count nothing."""
         depth = min(max(4 * k, 256), MOST)
         while True:
             lists = {
@@ -307,7 +320,7 @@ class MilvusGallery:
                 method = next((m for m in methods if m != EXACT), EXACT)
                 if method == EXACT and not sure:
                     method = "approximate, a mixture"
-                return Ranking(ids[best], total[best], method)
+                return Ranking(ids[best], total[best], 0, method)
             depth = min(4 * depth, DEEPEST)
 
     def _nearest(

@@ -1,6 +1,8 @@
 """Search: a query in, its nearest neighbours in one collection or several out."""
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ from retrieval.sketch import COPY
 # Pictures that are looked at to find results that are no copies of each other: a film may have a
 # million frames. So many take 0.2 s, and Milvus gives them.
 DEEPEST = 3_000
+KEPT = 8  # mixtures of which it is known what similarities mean
 GONE = "That picture is not in the collection any more. Search again."
 
 Placed = tuple[str, int]  # the key of a collection, and the id of a picture in it
@@ -63,7 +66,7 @@ class Found:
     """The answer to one query."""
 
     matches: tuple[Match, ...]  # the most similar first, unless another order is asked for
-    compared: int  # pictures that were ranked
+    compared: int  # pictures that were ranked, those of the query left out
     timings: Timings
     method: str = EXACT  # or "approximate, HNSW": how they were ranked
 
@@ -99,7 +102,8 @@ class Searcher:
         self.key = key
         self.collection = collection
         self.embedder = embedder
-        self._calibrations: dict[Weights, tuple[int, Calibration]] = {}
+        self._lock = threading.Lock()
+        self._calibrations: OrderedDict[Weights, tuple[int, Calibration]] = OrderedDict()
 
     def embeddings(self) -> Embeddings:
         """Return what the pictures show, as vectors, read anew when the collection has changed."""
@@ -141,18 +145,26 @@ class Searcher:
         gallery = self.collection.gallery
         state, known = gallery.state(), self._calibrations.get(weights)
         if known is None or known[0] != state:
-            known = self._calibrations[weights] = state, calibrate(gallery.sample(weights))
+            calibration = calibrate(gallery.sample(weights))
+            subject_only = not weights.colour and not weights.texture
+            known = state, replace(calibration, subject_only=subject_only)
+        with self._lock:
+            self._calibrations[weights] = known
+            self._calibrations.move_to_end(weights)
+            # An address may ask for any mixture, and a stranger for one after the other.
+            while len(self._calibrations) > KEPT:
+                self._calibrations.popitem(last=False)
         return known[1]
 
-    def find(self, query: Aspects, request: Request) -> tuple[list[Match], str]:
-        """Rank the collection for a query of one row; return the best of it, and how."""
+    def find(self, query: Aspects, request: Request) -> tuple[list[Match], Ranking]:
+        """Rank the collection for a query of one row; return the best of it, and the ranking."""
         if request.folded:
             ranking, groups = self._rank_folded(query, request)
         else:
             ranking = self._rank(query, request, request.k)
             groups = [[int(id_)] for id_ in ranking.ids]
         if not groups:
-            return [], ranking.method
+            return [], ranking
         ids, similarities = ranking.ids, ranking.similarities
         similarity = dict(zip(map(int, ids), map(float, similarities), strict=True))
         wanted = [id_ for group in groups for id_ in group]
@@ -168,7 +180,7 @@ class Searcher:
             ]
             if here:
                 matches.append(replace(here[0], copies=tuple(here[1:])))
-        return matches, ranking.method
+        return matches, ranking
 
     def _rank(self, query: Aspects, request: Request, k: int) -> Ranking:
         """Return the `k` best pictures that are not left out."""
@@ -178,7 +190,12 @@ class Searcher:
             query, request.weights, request.filters, k + len(own)
         )
         kept = np.flatnonzero(~np.isin(ranking.ids, own))[:k]
-        return replace(ranking, ids=ranking.ids[kept], similarities=ranking.similarities[kept])
+        compared = ranking.compared
+        if own:  # they are counted where they pass the filters
+            compared -= len(self.collection.matching(request.filters, own))
+        return Ranking(
+            ranking.ids[kept], ranking.similarities[kept], max(0, compared), ranking.method
+        )
 
     def _rank_folded(self, query: Aspects, request: Request) -> tuple[Ranking, list[list[int]]]:
         """Return the best pictures, and the ids of the first k groups of copies among them."""
@@ -239,16 +256,15 @@ def search(
     """
     started = time.perf_counter()
     matches: list[Match] = []
-    method = EXACT
+    method, compared = EXACT, 0
     for searcher in searchers:
-        found, how = searcher.find(query, request)
+        found, ranking = searcher.find(query, request)
         matches += found
-        method = how if method == EXACT else method  # one that is approximate makes the whole so
+        compared += ranking.compared
+        # One that is approximate makes the whole so.
+        method = ranking.method if method == EXACT else method
     # Sorting is stable: equal similarities keep the order of the collections.
     matches.sort(key=lambda match: -match.similarity)
-    compared = sum(searcher.collection.count()[0] for searcher in searchers)
-    keys = {searcher.key for searcher in searchers}
-    compared -= sum(key in keys for key, _ in request.left_out)
-    ranking = time.perf_counter() - started
-    timings = Timings(decoding * 1e3, features * 1e3, ranking * 1e3)
+    seconds = time.perf_counter() - started
+    timings = Timings(decoding * 1e3, features * 1e3, seconds * 1e3)
     return Found(tuple(matches[: request.k]), compared, timings, method)

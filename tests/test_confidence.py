@@ -39,5 +39,11 @@ def test_a_picture_itself_is_almost_the_same_in_any_collection() -> None:
     assert Calibration(0.9, 0.05).judge(1.0) == Confidence.SAME
 
 
+def test_other_than_by_the_subject_nothing_is_called_almost_the_same() -> None:
+    by_colours = Calibration(0.2, 0.1, subject_only=False)
+    assert by_colours.judge(1.0) == Confidence.VERY
+    assert by_colours.judge(0.98) > by_colours.judge(0.5) > by_colours.judge(0.3)
+
+
 def test_a_handful_of_pictures_is_judged_too() -> None:
     assert calibrate(np.eye(3, dtype=np.float32)).judge(0.1) == Confidence.NONE

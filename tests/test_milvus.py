@@ -86,7 +86,9 @@ def test_flat_ranks_as_the_exact_ranking_does(
         steps = zip(mine[1], mine[1][1:], strict=False)
         for end in (at for at, (near, far) in enumerate(steps, 1) if near - far > 4e-3):
             assert set(theirs[0][:end]) == set(mine[0][:end])
-    assert search([there], query, request).method == "exact"
+    mine, theirs = (search([searcher], query, request) for searcher in both)
+    assert theirs.method == "exact"
+    assert theirs.compared == mine.compared == len(here.collection.matching(filters))
 
 
 def test_the_vectors_are_in_milvus_and_the_records_and_sketches_here(

@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval import exact
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
+from retrieval.confidence import calibrate
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.query import Filters, Weights, join_aspects, weigh
 from retrieval.reduction import to_unit
 from tests.made import save_hues
-from tests.made_vectors import fill
+from tests.made_vectors import MIX, fill
 
 
 def made_aspects(n: int, seed: int) -> Aspects:
@@ -84,6 +86,20 @@ def test_pictures_are_filtered_by_what_is_known_of_them(indexed: Collection) -> 
     assert found(Filters(shape="portrait")) == set()
     assert found(Filters(megapixels=1)) == set()
     assert found(Filters(since="2000-01-01")) == set()  # none says when it was taken
+
+
+def test_of_many_pictures_some_tell_what_similarities_of_a_mixture_are_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fill(tmp_path / "made", 300) as collection:
+        whole = collection.gallery.sample(MIX)
+        monkeypatch.setattr(exact, "SAMPLE", 100)
+        some = collection.gallery.sample(MIX)
+        assert (len(whole), len(some)) == (300, 100)
+        assert {row.tobytes() for row in some} <= {row.tobytes() for row in whole}
+        assert np.array_equal(some, collection.gallery.sample(MIX))
+        assert calibrate(some).middle == pytest.approx(calibrate(whole).middle, abs=0.02)
+        assert len(collection.gallery.sample(Weights())) == 300  # which takes no copy
 
 
 @pytest.mark.parametrize("until", ["2014", "2014-03", "2014-03-06"])

@@ -1,6 +1,8 @@
 """Search: a picture in, its nearest neighbours out, and every change of the collection seen."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +11,13 @@ import pytest
 
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
+from retrieval.confidence import Confidence
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.indexing import index_folder
-from retrieval.query import Weights
+from retrieval.query import Filters, Weights
 from retrieval.records import Content, Entry
-from retrieval.search import DEEPEST, Found, Match, Placed, Request, Searcher
+from retrieval.search import DEEPEST, KEPT, Found, Match, Placed, Request, Searcher, search
 from tests.made import by_hue, encode, mean_colour
 
 PIXELS = 10_000_000
@@ -82,6 +85,48 @@ def test_more_like_this_leaves_the_picture_itself_out(searcher: Searcher) -> Non
     assert paths(found) == ["warm/orange.png", "warm/yellow.png"]
     assert found.compared == 5
     assert len(searcher.search_like(red.id, 100).matches) == 5
+
+
+def test_pictures_that_a_filter_keeps_out_are_not_counted_as_compared(searcher: Searcher) -> None:
+    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+    query = searcher.aspects(red.id)
+
+    def compared(filters: Filters, *left_out: int) -> int:
+        own = frozenset(("", id_) for id_ in left_out)
+        return search([searcher], query, Request(1, filters=filters, left_out=own)).compared
+
+    blue = next(p for p in searcher.collection.pictures() if p.path == "cold/blue.png")
+    assert compared(Filters(folder="warm")) == 3
+    assert compared(Filters(folder="warm"), red.id) == 2
+    assert compared(Filters(folder="cold"), red.id) == 3
+    assert compared(Filters(folder="warm", shape="portrait"), red.id) == 0
+    # One that is not wanted may rank below all that are shown.
+    assert compared(Filters(folder="cold"), red.id, blue.id) == 2
+    assert compared(Filters(), red.id, blue.id) == 4
+    both = search([searcher, searcher], query, Request(1, filters=Filters(folder="warm")))
+    assert both.compared == 6
+
+
+def test_however_many_mixtures_are_asked_for_few_are_remembered(searcher: Searcher) -> None:
+    wanted = [Weights(1, share / 100, 0.5) for share in range(50)]
+    first = [searcher.calibration(weights) for weights in wanted]
+    alive = [weakref.ref(calibration) for calibration in first]
+    del first
+    gc.collect()
+    assert sum(ref() is not None for ref in alive) == KEPT
+    lately = [searcher.calibration(weights) for weights in wanted[-KEPT:]]
+    assert lately == [ref() for ref in alive[-KEPT:]]
+
+
+def test_only_by_the_subject_alone_a_result_is_almost_the_same(searcher: Searcher) -> None:
+    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+
+    def best(weights: Weights) -> Confidence:
+        return search([searcher], searcher.aspects(red.id), Request(1, weights)).confidence
+
+    assert best(Weights()) == best(Weights(0.5)) == Confidence.SAME
+    assert best(Weights(0, 1, 0)) < Confidence.SAME
+    assert best(Weights(1, 0.5, 0)) < Confidence.SAME
 
 
 def test_more_like_this_shows_the_other_copies(
