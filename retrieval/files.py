@@ -1,9 +1,9 @@
-"""Files that are either written whole or not at all."""
+"""Files that are either written whole or not at all, and what lies inside of a folder."""
 
 import hashlib
 import io
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,25 +18,43 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     On any error, a kill excepted, the temporary file is removed and `path` is as it was.
     Raises LookalikeError when the disk is full or the folder cannot be written.
     """
+    temporary = part_in(path.parent, f".{path.name}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
+        temporary.open("xb").close()
     except OSError as error:
         raise explain_os_error(error, path) from error
-    temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        # mkstemp makes files private; what we ship is to be readable like any other file.
-        temporary.chmod(0o644)
         os.replace(temporary, path)
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def part_in(folder: Path, start: str = ".") -> Path:
+    """Return a name in a folder, that nothing has, for what is still being written.
+
+    Not by `tempfile`: on Windows it takes a folder that may not be written for one where the name
+    is taken, and tries others for hours (CPython's issue 66305).
+    """
+    return folder / f"{start}{secrets.token_hex(4)}.part"
+
+
+def inside(folder: Path, path: str) -> Path | None:
+    """Return where a path of a record really leads from a folder; None when that is out of it.
+
+    A collection may come from somebody else, and say that its pictures lie anywhere.
+    """
+    try:
+        real = Path(os.path.realpath(folder / path))
+        return real if real.is_relative_to(os.path.realpath(folder)) else None
+    except (OSError, ValueError):  # a name that no disk can have
+        return None
 
 
 def modified_of(status: os.stat_result) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from retrieval.exact import ZEROS
+from retrieval.files import inside
 from retrieval.records import PASSING
 from retrieval.schema import ORIGINALS
 from retrieval.store import Store
@@ -29,7 +30,7 @@ def readable(store: Store, hashes: Iterable[str]) -> set[str]:
     return {
         sha256
         for sha256 in hashes
-        if any(_is_there(root / path) for (path,) in store.rows(query, sha256))
+        if any(_is_there(root, path) for (path,) in store.rows(query, sha256))
     }
 
 
@@ -76,10 +77,13 @@ def _sha256_by_path(store: Store, condition: str) -> dict[str, str]:
     return dict(store.rows(query + condition))
 
 
-def _is_there(path: Path) -> bool:
+def _is_there(root: Path, path: str) -> bool:
     """Whether a photo can be opened."""
+    real = inside(root, path)
     try:
-        with path.open("rb") as file:
+        if real is None or not real.is_file():
+            return False
+        with real.open("rb") as file:
             return bool(file.read(1))
-    except (OSError, ValueError):  # a name that no disk can have
+    except OSError:
         return False

@@ -20,6 +20,7 @@ from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled, SelfTest
 from retrieval.family import open_model
+from retrieval.files import inside
 from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.model import FeatureExtractor, available_cpus
 from retrieval.rankings import Integers
@@ -226,8 +227,9 @@ def sources_of(
     """
     root = collection.root
     if root is not None:
-        paths: list[Path | bytes] = [root / one.path for one in pictures]
-        if all(isinstance(path, Path) and path.is_file() for path in paths):
+        places = (inside(root, one.path) for one in pictures)
+        paths: list[Path | bytes] = [path for path in places if path is not None and path.is_file()]
+        if len(paths) == len(pictures):
             return paths, "the original pictures"
     thumbnails: list[Path | bytes] = []
     for one in pictures:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from retrieval.files import inside
 from retrieval.zips import free_name
 
 REMOVED = "removed"  # in a collection's folder, beside the originals
@@ -23,13 +24,16 @@ def take_away(folder: Path, root: Path, paths: Iterable[str]) -> None:
     """Move photos from `root` to what was taken out of the collection in `folder`.
 
     One that cannot be moved, since it is gone, or another program holds it, stays where it is: the
-    collection passes it over there as well.
+    collection passes it over there as well. So does what lies out of `root`, which is nobody's to
+    move, whatever the records of a stranger's collection say.
     """
     place = folder / REMOVED / _stamp()
     for path in paths:
-        with suppress(OSError):
-            (place / path).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(root / path, place / path)
+        target = place / path
+        if _holds(root, path) and _is_below(place, path) and not os.path.lexists(target):
+            with suppress(OSError):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(root / path, target)
 
 
 def bring_back(folder: Path, root: Path, paths: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -43,13 +47,13 @@ def bring_back(folder: Path, root: Path, paths: Iterable[str]) -> tuple[list[str
     places = sorted(_places(folder), reverse=True)
     gone, held = [], []
     for path in paths:
-        source = next((place / path for place in places if os.path.isfile(place / path)), None)
+        source = next((place / path for place in places if _holds(place, path)), None)
         try:
-            if source is not None:
+            if source is not None and _is_below(root, path):
                 target = free_name(root / path, os.path.lexists)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)
-            elif not os.path.exists(root / path):
+            elif not _holds(root, path):
                 gone.append(path)
         except OSError:
             held.append(path)
@@ -68,7 +72,17 @@ def forget_old(folder: Path, root: Path, excluded: Iterable[str], older_than: fl
         if int(place.name.partition("-")[0]) < before:
             shutil.rmtree(place, ignore_errors=True)
     left = [root, *_places(folder)]
-    return [path for path in excluded if not any(os.path.exists(at / path) for at in left)]
+    return [path for path in excluded if not any(_holds(at, path) for at in left)]
+
+
+def _holds(folder: Path, path: str) -> bool:
+    """Whether a folder has a photo at a path that does not lead out of it."""
+    return _is_below(folder, path) and os.path.isfile(folder / path)
+
+
+def _is_below(folder: Path, path: str) -> bool:
+    """Whether what has that path lies in a folder, be it a link to anywhere."""
+    return inside(folder, os.path.dirname(path)) is not None
 
 
 def _keep_unstamped(folder: Path) -> None:

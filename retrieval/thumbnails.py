@@ -1,6 +1,7 @@
 """Thumbnails that were lost, drawn once more of the photos that are still here."""
 
 import hashlib
+import os
 from collections.abc import Collection as Group
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from retrieval.collection import Collection
 from retrieval.errors import PictureError
+from retrieval.files import inside
 from retrieval.images import THUMBNAIL_SIDE, open_picture, read_bounded, thumbnail
 from retrieval.model import available_cpus
 from retrieval.records import PictureRecord
@@ -64,7 +66,8 @@ def _draw(root: Path, pictures: Sequence[PictureRecord]) -> bytes:
 
 def _read(root: Path, picture: PictureRecord) -> bytes:
     """Return the bytes of a photo; none where they cannot be read."""
+    real = inside(root, picture.path)
     try:
-        return read_bounded(root / picture.path, MAX_BYTES)
-    except (PictureError, ValueError):  # a name that no disk can have
+        return read_bounded(real, MAX_BYTES) if real and os.path.isfile(real) else b""
+    except PictureError:
         return b""

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -168,8 +168,8 @@ def _read_into(
             collection.write([], batch)
         known = set(hashes)
         entries, wanted = [], []
-        for line in _json_lines(bundle, "pictures.jsonl", MAX_PICTURES):
-            entries.append(_entry(line, known))
+        for number, line in enumerate(_json_lines(bundle, "pictures.jsonl", MAX_PICTURES), start=1):
+            entries.append(_entry(line, number, known))
             wanted.append(str(line.get("photo") or line.get("sha256")))
         photos = Photos(0, _size(manifest.get("missing", 0)))
         if with_photos:
@@ -291,10 +291,11 @@ class _Taking:
         )
 
 
-def _entry(line: dict[str, Any], known: set[str]) -> Entry:
+def _entry(line: dict[str, Any], number: int, known: set[str]) -> Entry:
     path = str(line["path"])
     if len(path) > 4_000 or "\0" in path:
         raise ValueError
+    path = _led_inside(path, number)
     captions = line.get("captions") or {}
     # As far as a table gives them.
     captions = {str(k)[:MAX_TEXT]: str(v)[:MAX_TEXT] for k, v in captions.items()}
@@ -314,6 +315,15 @@ def _entry(line: dict[str, Any], known: set[str]) -> Entry:
         None,
         details if captions else "",
     )
+
+
+def _led_inside(path: str, number: int) -> str:
+    """Return the path of a line; one that leads out of any folder gets one of its own instead."""
+    where = PurePath(path)  # as this system reads it: others have drives and backslashes
+    if not where.anchor and ".." not in where.parts:
+        return path
+    parts = (part for part in where.parts if part not in ("..", where.anchor))
+    return "/".join((f"elsewhere {number}", *parts))
 
 
 def _vectors(bundle: zipfile.ZipFile, aspect: Aspect, n: int, embedder: Embedder) -> Any:

@@ -14,6 +14,7 @@ from retrieval.captions import find_tables
 from retrieval.changes import name_of
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.files import inside
 from retrieval.images import find_images
 from retrieval.library import ORIGINALS, TRASH
 from retrieval.uploads import TableBounds, Uploads
@@ -124,8 +125,9 @@ class Visitors:
         """
         originals = self.originals(key)
         for path in self._workspace.searcher(key, self._workspace.visitor(key)).collection.files():
-            with suppress(OSError, ValueError):
-                (originals / path).unlink()
+            if inside(originals, path):
+                with suppress(OSError):
+                    (originals / path).unlink()
         for table, version in tables.items():
             with suppress(OSError):
                 if _version(table) == version:

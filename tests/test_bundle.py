@@ -22,6 +22,7 @@ from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.files import inside
 from retrieval.indexing import index_folder
 from retrieval.library import empty_trash, folders_in
 from retrieval.lost import give_up
@@ -493,15 +494,34 @@ def test_hostile_paths_and_thumbnails_are_harmless(
 
     folder = unpack_bundle(rewritten(bundle, climb), tmp_path / "library", embedder)
     assert not list(tmp_path.glob("*.png"))
-    assert len(list((folder / "originals").rglob("*.png"))) == 3
+    assert len(list((folder / "originals").rglob("*.png"))) == 6
     with Collection(folder) as opened:
-        assert photos_of(opened) == Photos(3, 3)
+        assert photos_of(opened) == Photos(6, 0)
+        assert len({picture.path for picture in opened.pictures()}) == 6
 
     def script(name: str, data: bytes) -> bytes:
         return b"<script>" if name.startswith("thumbnails/") else data
 
     with pytest.raises(LookalikeError, match=r"is damaged"):
         unpack_bundle(rewritten(bundle, script), tmp_path / "library", embedder)
+
+
+@pytest.mark.parametrize("start", ["../../../", "{tmp}/", "warm/../../../../"])
+@pytest.mark.parametrize("photos", [False, True])
+def test_no_record_of_a_bundle_leads_out_of_its_collection(
+    indexed: Collection, embedder: Embedder, tmp_path: Path, start: str, photos: bool
+) -> None:
+    bundle, library = tmp_path / "x.lookalike", tmp_path / "library"
+    pack(indexed, bundle, photos)
+    start = start.format(tmp=tmp_path)
+
+    def climb(name: str, data: bytes) -> bytes:
+        return data.replace(b"warm/", start.encode()) if name == "pictures.jsonl" else data
+
+    with Collection(unpack_bundle(rewritten(bundle, climb), library, embedder)) as opened:
+        paths = [picture.path for picture in opened.pictures()]
+        assert len(paths) == 6
+        assert all(inside(tmp_path / "any", path) for path in paths)
 
 
 @pytest.mark.parametrize(

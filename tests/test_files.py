@@ -3,12 +3,37 @@
 import errno
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+import retrieval
 from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.files import replace_when_done, sha256_of_file
+from retrieval.files import inside, replace_when_done, sha256_of_file
+
+
+@pytest.mark.parametrize(
+    ("path", "is_inside"),
+    [
+        ("a.png", True),
+        ("new/a.png", True),
+        ("new/../a.png", True),
+        ("../folder/a.png", True),
+        ("../a.png", False),
+        ("new/../../a.png", False),
+        ("{tmp}/a.png", False),
+        ("link/a.png", False),
+        ("a\0.png", False),
+    ],
+)
+def test_what_leads_out_of_a_folder_is_not_inside(
+    tmp_path: Path, path: str, is_inside: bool
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    assert (inside(folder, path.format(tmp=tmp_path)) is not None) == is_inside
 
 
 def test_a_file_takes_its_place_when_it_is_done(tmp_path: Path) -> None:
@@ -70,6 +95,13 @@ def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
         replace_when_done(tmp_path / "file" / "inside.txt"),
     ):
         pytest.fail("there is nothing to write to")
+
+
+def test_nothing_is_written_by_what_tries_for_hours_where_windows_forbids_it() -> None:
+    project = Path(retrieval.__file__).parent
+    makers = re.compile(r"mkstemp|NamedTemporaryFile|TemporaryFile\(|SpooledTemporaryFile")
+    found = [path for path in project.rglob("*.py") if makers.search(path.read_text("utf-8"))]
+    assert found == []
 
 
 def test_what_is_missing_is_explained() -> None:

@@ -24,6 +24,7 @@ from retrieval.quality import (
     plan_test,
     read_labels,
     settings_for,
+    sources_of,
 )
 from retrieval.records import PictureRecord
 from retrieval.search import Searcher
@@ -219,3 +220,12 @@ def test_only_what_can_be_had_is_offered(with_pca: Searcher) -> None:
     )
     assert shorter in settings_for(replace(with_pca.embedder, reduction=wide), [])
     assert settings_for(mean_colour(), []) == {}
+
+
+def test_what_lies_out_of_the_folder_is_not_read_whatever_the_records_say(tmp_path: Path) -> None:
+    collection = served(tmp_path, HUES).collection
+    pictures = collection.pictures()
+    assert sources_of(collection, pictures)[1] == "the original pictures"
+    shutil.copy(tmp_path / "pictures/red/0.png", tmp_path / "private.png")
+    pictures[0] = replace(pictures[0], path="../private.png")
+    assert "thumbnails" in sources_of(collection, pictures)[1]

@@ -256,6 +256,35 @@ def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
     workspace.let_in(kept, ["cold/blue.png"])
 
 
+@pytest.mark.parametrize("where", ["../../../wedding.png", "{home}/wedding.png", "../wedding.png"])
+def test_no_record_of_a_collection_moves_a_file_out_of_its_folder(
+    workspace: Workspace, kept: str, tmp_path: Path, where: str
+) -> None:
+    collection = workspace.searcher(kept).collection
+    path = where.format(home=tmp_path)
+    place = originals(workspace, kept) / path
+    by_hue(300).save(place)  # somebody's own
+    before = {file for file in tmp_path.rglob("*.png") if REMOVED not in file.parts}
+    with collection.store.change() as database:  # as programs before this one opened a bundle
+        database.execute("UPDATE pictures SET path = ? WHERE path = 'warm/red.png'", [path])
+    take_out(workspace, kept, path)
+    assert {file for file in tmp_path.rglob("*.png") if REMOVED not in file.parts} == before
+    with pytest.raises(LookalikeError, match=r"^1 of the photos are not here"):
+        workspace.let_in(kept, [path])
+    assert {file for file in tmp_path.rglob("*.png") if REMOVED not in file.parts} == before
+
+
+def test_nothing_is_moved_into_a_collection_from_out_of_what_was_taken_out(
+    workspace: Workspace, kept: str
+) -> None:
+    take_out(workspace, kept, "warm/red.png")
+    folder = workspace.searcher(kept).collection.folder
+    by_hue(300).save(folder / "wedding.png")
+    with pytest.raises(LookalikeError, match=r"^1 of the photos are not here"):
+        workspace.let_in(kept, ["../../wedding.png"])
+    assert (folder / "wedding.png").exists()
+
+
 def ruined(workspace: Workspace, folder: Path) -> Workspace:
     """Damage the collection in a folder, and return the workspace of the next start."""
     workspace.stop()
