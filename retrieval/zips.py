@@ -6,7 +6,6 @@ import os
 import re
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
+from retrieval.files import part_in
 from retrieval.images import SUFFIXES, is_passed_over
 
 CHUNK = 2**20
@@ -299,9 +299,9 @@ def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, writin
     try:
         writing.count(BLOCK * len(path.parts))  # empty files and their folders fill a disk as well
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-        temporary = Path(part)
-        with os.fdopen(handle, "wb") as output:
+        part = part_in(path.parent)
+        with part.open("xb") as output:
+            temporary = part
             for chunk in _chunks(opened, entry):
                 writing.count(len(chunk))
                 output.write(chunk)
