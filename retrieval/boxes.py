@@ -14,7 +14,26 @@ from typing import IO
 
 from retrieval.errors import PictureError, too_large
 
-MAX_META = 2**24  # bytes; an iPhone's has 10 kB
+MAX_META = 2**22  # bytes; an iPhone's has 10 kB, and colour profiles of presses 3 MB
+# Boxes and numbers in a file: a picture of 200 megapixels in tiles of 256 x 256 has 40,000. Python
+# needs a microsecond and a hundred bytes for each.
+MAX_PIECES = 2**17
+
+
+class _Pieces:
+    """The boxes and numbers that are read of a file: so many, and no more.
+
+    They need not cost bytes: numbers may be stated to have none, and 65,535 of them come for each
+    6 bytes.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_PIECES
+
+    def count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _overdone()
 
 
 def check_boxes(file: IO[bytes], max_pixels: int) -> None:
@@ -24,6 +43,7 @@ def check_boxes(file: IO[bytes], max_pixels: int) -> None:
         PictureError: when the decoders would need far more for it than for its pixels.
     """
     length = file.seek(0, os.SEEK_END)
+    pieces = _Pieces()
     at = 0
     while at + 8 <= length:
         file.seek(at)
@@ -34,11 +54,11 @@ def check_boxes(file: IO[bytes], max_pixels: int) -> None:
             if size > MAX_META:
                 raise _overdone()
             file.seek(at + start)
-            _check_items(file.read(size - start)[4:], length, max_pixels)
+            _check_items(file.read(size - start)[4:], pieces, length, max_pixels)
         at += size
 
 
-def _check_items(meta: bytes, length: int, max_pixels: int) -> None:
+def _check_items(meta: bytes, pieces: _Pieces, length: int, max_pixels: int) -> None:
     """Look at the items of a file, the pictures and what is said of them.
 
     Of a megabyte that 400 items share libheif makes 800, and a picture may be put together of
@@ -50,20 +70,20 @@ def _check_items(meta: bytes, length: int, max_pixels: int) -> None:
     parts: dict[int, list[int]] = defaultdict(list)
     described: dict[int, int] = defaultdict(lambda: 1)
     shown: list[int] = []
-    for kind, box in _boxes(meta):
+    for kind, box in _boxes(meta, pieces):
         if kind == b"pitm":
             shown.append(int.from_bytes(box[4 : 8 if box[0] else 6], "big"))
         elif kind == b"iloc":
-            for item, size in _stored(box):
+            for item, size in _stored(box, pieces):
                 stored[item] = stored.get(item, 0) + size
         elif kind == b"iprp":
-            for inner, content in _boxes(box):
+            for inner, content in _boxes(box, pieces):
                 if inner == b"ipco":
-                    properties += _boxes(content)
+                    properties += _boxes(content, pieces)
                 elif inner == b"ipma":
-                    associated += _associations(content)
+                    associated += _associations(content, pieces)
         elif kind == b"iref":
-            for relation, item, others in _references(box):
+            for relation, item, others in _references(box, pieces):
                 if relation == b"dimg":
                     parts[item] += others
                 elif relation in (b"auxl", b"thmb"):
@@ -98,10 +118,11 @@ def _check_items(meta: bytes, length: int, max_pixels: int) -> None:
 class _Numbers:
     """Numbers of several bytes, one after the other."""
 
-    def __init__(self, data: bytes) -> None:
-        self._bytes = io.BytesIO(data)
+    def __init__(self, data: bytes, pieces: _Pieces) -> None:
+        self._bytes, self._pieces = io.BytesIO(data), pieces
 
     def take(self, size: int) -> int:
+        self._pieces.count()
         data = self._bytes.read(size)
         if len(data) < size:
             raise EOFError("a box ends too soon")
@@ -127,10 +148,11 @@ def _box_head(head: bytes, rest: int) -> tuple[bytes, int, int]:
     return kind, start, size or rest
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _boxes(data: bytes, pieces: _Pieces) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kind and the content of each box."""
     at = 0
     while at + 8 <= len(data):
+        pieces.count()
         kind, start, size = _box_head(data[at : at + 16], len(data) - at)
         if size < start:
             return
@@ -138,9 +160,9 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += size
 
 
-def _stored(iloc: bytes) -> Iterator[tuple[int, int]]:
+def _stored(iloc: bytes, pieces: _Pieces) -> Iterator[tuple[int, int]]:
     """Yield items and the bytes that each piece of them takes (ISO 14496-12, 8.11.3)."""
-    numbers, version = _Numbers(iloc[4:]), iloc[0]
+    numbers, version = _Numbers(iloc[4:], pieces), iloc[0]
     sizes, more = numbers.take(1), numbers.take(1)
     wide = 4 if version == 2 else 2
     for _ in range(numbers.take(wide)):
@@ -151,9 +173,9 @@ def _stored(iloc: bytes) -> Iterator[tuple[int, int]]:
             yield item, numbers.take(sizes & 15)
 
 
-def _associations(ipma: bytes) -> Iterator[tuple[int, int]]:
+def _associations(ipma: bytes, pieces: _Pieces) -> Iterator[tuple[int, int]]:
     """Yield items and the number of each of their properties, from 1 (ISO 23008-12, 9.3.2)."""
-    numbers = _Numbers(ipma[4:])
+    numbers = _Numbers(ipma[4:], pieces)
     wide, mask = (2, 0x7FFF) if ipma[3] & 1 else (1, 0x7F)
     for _ in range(numbers.take(4)):
         item = numbers.take(4 if ipma[0] else 2)
@@ -161,10 +183,10 @@ def _associations(ipma: bytes) -> Iterator[tuple[int, int]]:
             yield item, numbers.take(wide) & mask
 
 
-def _references(iref: bytes) -> Iterator[tuple[bytes, int, list[int]]]:
+def _references(iref: bytes, pieces: _Pieces) -> Iterator[tuple[bytes, int, list[int]]]:
     """Yield a relation, an item, and those it relates to (ISO 14496-12, 8.11.12)."""
     wide = 4 if iref[0] else 2
-    for kind, box in _boxes(iref[4:]):
-        numbers = _Numbers(box)
+    for kind, box in _boxes(iref[4:], pieces):
+        numbers = _Numbers(box, pieces)
         item = numbers.take(wide)
         yield kind, item, [numbers.take(wide) for _ in range(numbers.take(2))]

@@ -255,6 +255,30 @@ def heic(described: int = 0, size: int = 0, grid: int = 0, outside: bool = False
     return start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", data)
 
 
+def boxed(*content: bytes) -> bytes:
+    """Return a HEIC of nothing but what is said of its pictures."""
+    return box(b"ftyp", b"heic" + bytes(4) + b"mif1heic") + box(b"meta", bytes(4), *content)
+
+
+def pieces_without_bytes(items: int) -> bytes:
+    """Return a HEIC whose items have 65,535 pieces each, of which all numbers take no bytes."""
+    places = struct.pack(">HHH", 1, 0, 65_535) * items
+    return boxed(box(b"iloc", struct.pack(">IBBH", 0, 0, 0, items), places))
+
+
+def described_by(count: int) -> bytes:
+    """Return a HEIC with an item that has so many properties."""
+    said = struct.pack(">HB", 1, 255) + bytes(255)
+    entries = count // 255
+    return boxed(box(b"iprp", box(b"ipma", struct.pack(">II", 0, entries), said * entries)))
+
+
+def nested(depth: int) -> bytes:
+    """Return a HEIC of a picture that is part of another, which is part of another, and so on."""
+    parts = (box(b"dimg", struct.pack(">HHH", i, 1, i + 1)) for i in range(1, depth))
+    return boxed(box(b"pitm", struct.pack(">IH", 0, 1)), box(b"iref", bytes(4), *parts))
+
+
 def profile(links: int) -> bytes:
     """Return a colour profile that goes through a chain of so many links, all the same one."""
     link = b"matf" + struct.pack(">IHH12f", 0, 3, 3, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
@@ -340,6 +364,16 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a HEIC whose texts are all the same bytes": (lambda: heic(900, 2**22), "HEIC"),
     "a HEIC of tiles outside of it": (lambda: heic(grid=200, outside=True), "HEIC"),
+    "a HEIC of pieces without bytes": (lambda: pieces_without_bytes(40), "HEIC"),
+    "a HEIC of very many pieces without bytes": (lambda: pieces_without_bytes(65_535), "HEIC"),
+    "a HEIC with endless properties": (lambda: described_by(2**21), "HEIC"),
+    "a HEIC of endless boxes": (lambda: boxed(box(b"free") * 2**18), "HEIC"),
+    "a HEIC with much said of it": (lambda: boxed(box(b"free", bytes(2**25))), "HEIC"),
+    "a HEIC with much said of it, again and again": (
+        lambda: described_by(2**14) * 9,
+        "HEIC",
+    ),
+    "a HEIC of pictures in pictures": (lambda: nested(9_000), "damaged"),
 }
 
 
