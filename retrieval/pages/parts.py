@@ -20,7 +20,10 @@ from retrieval.report import data_uri
 from retrieval.search import Placed
 from retrieval.workspace import Workspace
 
-PREVIEW_SIDE = 640  # pixels of the short side that are kept, so that a part can be cropped
+# Pixels of an upload that are kept, so that parts of it can be cut out and described: of the long
+# side twice the first, or as many as leave so many of the short one, up to the second. That is
+# 1280 x 960 of 4:3, and 4000 x 500 of 8:1.
+PREVIEW_SIDE, MAX_PREVIEW = 640, 4000
 CHIP_SIDE = 96
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,7 +48,8 @@ class PartMaker:
         decoded = time.perf_counter()
         part = self._described(Part(words.QUERY, token=token), image, cleaning)
         extracted = time.perf_counter()
-        jpeg = _jpeg(image, 2 * PREVIEW_SIDE)
+        long = PREVIEW_SIDE * max(image.size) // min(image.size)
+        jpeg = _jpeg(image, max(2 * PREVIEW_SIDE, min(long, MAX_PREVIEW)))
         return replace(part, jpeg=jpeg), (decoded - started, extracted - decoded)
 
     def cropped(self, upload: Part, box: Box | None, cleaning: Cleaning) -> Part:

@@ -1,0 +1,46 @@
+"""Parts of a query: what is kept of an upload bears cropping, whatever its shape."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from retrieval import settings
+from retrieval.images import open_picture
+from retrieval.pages.parts import PartMaker
+from retrieval.workspace import Workspace
+from tests.made import by_hue, encode, noise
+
+
+@pytest.fixture
+def parts(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PartMaker]:
+    monkeypatch.setattr(settings, "COLLECTIONS", tmp_path)
+    workspace = Workspace(tiny_model, None, gpu=False)
+    yield PartMaker(workspace)
+    workspace.stop()
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"),
+    [
+        ((1600, 1200), (1280, 960)),
+        ((3000, 1000), (1920, 640)),
+        ((8000, 1000), (4000, 500)),
+        ((500, 4000), (500, 4000)),
+        ((9000, 2), (4000, 1)),
+        ((100, 50), (100, 50)),
+    ],
+    ids=["4:3", "wide", "panorama", "tall", "strip", "small"],
+)
+def test_enough_is_kept_of_the_short_side_and_not_too_much_of_the_long_one(
+    parts: PartMaker, size: tuple[int, int], kept: tuple[int, int]
+) -> None:
+    part, _ = parts.of_upload(encode(by_hue(10, size), "JPEG"), "never")
+    assert open_picture(part.jpeg).image.size == kept
+
+
+def test_a_part_of_a_panorama_is_as_sharp_as_its_short_side(parts: PartMaker) -> None:
+    whole, _ = parts.of_upload(encode(noise((8000, 1000)), "JPEG"), "never")
+    part = parts.cropped(whole, (0, 0, 0.1, 1), "never")
+    assert open_picture(parts.jpeg(part, "")).image.size == (400, 500)
+    assert parts.cropped(part, None, "never").crop is None
