@@ -24,6 +24,7 @@ from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.exact import ExactGallery
 from retrieval.filtering import conditions_of, mentions
 from retrieval.gallery import Gallery
+from retrieval.images import without_words
 from retrieval.lost import readable, to_read_again
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import Place, resolve
@@ -523,14 +524,16 @@ class Collection:
         return self.vectors_of([id_], aspect) if known else None
 
     def thumbnail(self, sha256: str) -> bytes | None:
-        """Return the JPEG of a content, or None when there is none of it."""
+        """Return the JPEG of a content, or None when there is none of it.
+
+        Whoever gets a collection, packed or over the network, gets its thumbnails from here.
+        """
         with self.store.held():
             row = self.store.thumbnails.execute(
                 "SELECT jpeg FROM thumbnails WHERE sha256 = ?", (sha256,)
             ).fetchone()
-        if row:
-            return bytes(row[0])
-        return self._thumbnail_elsewhere(sha256) if self.url else None
+        jpeg = row[0] if row else self._thumbnail_elsewhere(sha256) if self.url else None
+        return None if jpeg is None else without_words(bytes(jpeg))
 
     def _thumbnail_elsewhere(self, sha256: str) -> bytes | None:
         """Read a thumbnail from object storage; the last ones are held."""

@@ -27,7 +27,6 @@ def to_rgb(image: Image.Image, factor: int, icc: bytes | None) -> Image.Image:
     for left, top, tile in _tiles(image, factor):
         part = _tile_to_rgb(tile, scale, factor, profile)
         whole.paste(part, (left // factor, top // factor))
-        whole.info = part.info
     return whole
 
 

@@ -240,7 +240,10 @@ def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
         if turn in SIDEWAYS:
             width, height = height, width
         factor = 1 if at_least is None else _reduction(upright.size, at_least)
-        return Picture(to_rgb(upright, factor, icc), width, height, taken)
+        rgb = to_rgb(upright, factor, icc)
+        # Comments, places, profiles: Pillow writes some of them into whatever is saved of it.
+        rgb.info = {}
+        return Picture(rgb, width, height, taken)
 
 
 def _reduction(size: tuple[int, int], at_least: int) -> int:
@@ -336,13 +339,31 @@ def scale_for(how: Preprocessing) -> int:
 
 
 def thumbnail(image: Image.Image, side: int, quality: int = 82, optimize: bool = True) -> bytes:
-    """Return `image` as a JPEG whose long side is at most `side` pixels.
+    """Return `image` as a JPEG whose long side is at most `side` pixels: pixels and no words.
 
     Args:
         optimize: take longer to need a little less room.
     """
     small = image.copy()
+    small.info = {}  # a comment in it would be written, or too long to be
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=quality, optimize=optimize)
     return buffer.getvalue()
+
+
+def without_words(jpeg: bytes) -> bytes:
+    """Return a JPEG without its comments, EXIF and XMP, and with the very same pixels.
+
+    Programs of ours before this one left the comment of a picture in its thumbnail. Bytes that are
+    no JPEG come back as they are.
+    """
+    at, kept = 2, [jpeg[:2]]
+    if kept[0] != b"\xff\xd8":
+        return jpeg
+    while jpeg[at : at + 1] == b"\xff" and len(jpeg) >= at + 4 and jpeg[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if jpeg[at + 1] not in (0xFE, 0xE1):
+            kept.append(jpeg[at:end])
+        at = end
+    return b"".join((*kept, jpeg[at:]))

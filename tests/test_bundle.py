@@ -28,7 +28,7 @@ from retrieval.library import empty_trash, folders_in
 from retrieval.lost import give_up
 from retrieval.records import Entry
 from retrieval.unbundling import open_once, photos_of, read_manifest, unpack_bundle
-from tests.made import by_hue, mean_colour
+from tests.made import by_hue, encode, mean_colour
 
 
 @pytest.fixture
@@ -76,6 +76,19 @@ def test_what_is_opened_is_what_was_packed(
             assert theirs == pytest.approx(mine, abs=1e-3)
         red = next(p for p in opened.pictures() if p.path == "warm/red.png")
         assert (red.label, red.captions) == ("hot", {"mood": "angry, loud"})
+
+
+def test_a_comment_that_an_older_program_left_in_a_thumbnail_stays_here(
+    indexed: Collection, tmp_path: Path
+) -> None:
+    address = b"Grandma's house, Elm St 4"
+    kept = encode(by_hue(0), "JPEG", comment=address)
+    assert address in kept
+    with indexed.store.thumbnails as database:
+        database.execute("UPDATE thumbnails SET jpeg = ?", (kept,))
+    pack(indexed, tmp_path / "wheel.lookalike")
+    assert address not in (tmp_path / "wheel.lookalike").read_bytes()
+    assert indexed.thumbnail(indexed.pictures()[0].sha256) == encode(by_hue(0), "JPEG")
 
 
 def test_the_photos_come_along_only_when_asked_for(

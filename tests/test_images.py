@@ -27,6 +27,7 @@ from retrieval.images import (
     preprocess,
     scale_for,
     thumbnail,
+    without_words,
 )
 from retrieval.settings import PROJECT
 from tests.made import by_hue, encode, need, noise
@@ -804,3 +805,52 @@ def test_a_thumbnail_is_a_jpeg_that_keeps_the_shape_and_is_never_enlarged(
 ) -> None:
     small = Image.open(io.BytesIO(thumbnail(by_hue(60, size), 320)))
     assert (small.format, small.size) == ("JPEG", expected)
+
+
+ADDRESS = b"Grandma's house, Elm St 4"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(by_hue(60), "JPEG", comment=ADDRESS),
+        encode(by_hue(60, (3000, 2000)), "JPEG", comment=ADDRESS),
+        encode(by_hue(60), "GIF", comment=ADDRESS),
+        encode(by_hue(60), "GIF", comment=ADDRESS * 2700),  # more than a JPEG's may have
+        encode(by_hue(60), "HEIF", xmp=ADDRESS),
+        encode(by_hue(60), "PNG", icc_profile=ADDRESS),
+    ],
+    ids=["JPEG", "large JPEG", "GIF", "GIF with a long one", "HEIC", "profile"],
+)
+def test_what_is_said_of_a_picture_is_not_in_what_is_saved_of_it(data: bytes) -> None:
+    image = open_picture(data).image
+    assert image.info == {}
+    for kind in ("PNG", "JPEG", "WEBP", "GIF"):
+        assert ADDRESS not in encode(image, kind)
+    assert ADDRESS not in thumbnail(image, 320)
+
+
+def test_a_thumbnail_has_no_comment_whoever_made_the_picture() -> None:
+    image = by_hue(60)
+    image.info["comment"] = ADDRESS * 2700
+    assert ADDRESS not in thumbnail(image, 320)
+    assert image.info["comment"]
+
+
+def test_a_jpeg_loses_its_words_and_keeps_its_pixels() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = ADDRESS.decode()
+    plain, said = (
+        encode(noise((64, 48)), "JPEG", **more)
+        for more in ({}, {"comment": ADDRESS, "exif": exif, "xmp": ADDRESS})
+    )
+    assert said.count(ADDRESS) == 3
+    assert without_words(said) == without_words(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\0\0" * 9, encode(by_hue(0), "PNG")],
+)
+def test_what_is_no_whole_jpeg_stays_as_it_is(data: bytes) -> None:
+    assert without_words(data) == data
