@@ -60,7 +60,7 @@ def test_who_fetches_too_much_of_what_is_computed_is_told_so_whatever_their_cook
     key = served[1].name
 
     def fetch(path: str) -> httpx.Response:
-        made_up = {"cookie": f"lookalike={secrets.token_hex(16)}"}
+        made_up = {"cookie": f"lookalike-{'0' * 16}={secrets.token_hex(16)}"}
         return httpx.get(f"{address.rstrip('/')}/{path}", headers=made_up)
 
     for path in (f"bundles/{key}.lookalike", f"copies/{key}.csv", f"maps/{key}/{'0' * 32}.json"):

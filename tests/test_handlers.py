@@ -166,6 +166,17 @@ def test_a_program_calls_a_collection_by_its_name_and_is_told_the_names(visitor:
     assert "“Tea time 2024”" in refused
 
 
+def test_two_tabs_that_were_opened_at_once_both_go_on_with_what_is_theirs(visitor: Visitor) -> None:
+    key = add(visitor, "Twig/a.png", "Twig/b.png")
+    # The other tab had asked before the first one's cookie was there, and its own comes late.
+    late = httpx.get(str(visitor.http.base_url)).cookies
+    assert len(late) == 1
+    visitor.http.cookies.update(late)
+    for session in (visitor.session, "other-tab"):
+        visitor.session = session
+        assert key in keys(visitor)
+
+
 def names(html: str) -> list[str]:
     return re.findall(r'lk-name"[^>]*>(.*?)<', html)
 

@@ -26,6 +26,7 @@ from retrieval.pages.sessions import (
 )
 
 NAME = "a" * 32
+FIRST, SECOND = "18" + "0" * 14, "18" + "0" * 13 + "1"
 
 
 def request(client: str = "127.0.0.1", **headers: str) -> Request:
@@ -87,7 +88,10 @@ def test_an_address_that_many_may_share_is_nobodys_own(client: str, expected: st
 
 def test_the_password_lets_in_one_browser() -> None:
     access = Access("secret", public=True)
-    mine, theirs = request(cookie=f"lookalike={NAME}"), request(cookie=f"lookalike={'b' * 32}")
+    mine, theirs = (
+        request(cookie=f"lookalike-{FIRST}={NAME}"),
+        request(cookie=f"lookalike-{FIRST}={'b' * 32}"),
+    )
     for wrong in ("", "Secret", "secret ", "ü"):
         assert not access.enter(mine, wrong)
     assert not access.is_owner(mine)
@@ -98,7 +102,7 @@ def test_the_password_lets_in_one_browser() -> None:
 
 def test_passwords_are_tried_so_often_and_nobody_waits_in_the_queue_meanwhile() -> None:
     access = Access("secret", public=True, tries=3)
-    mine = request(cookie=f"lookalike={NAME}")
+    mine = request(cookie=f"lookalike-{FIRST}={NAME}")
     started = time.perf_counter()
     assert [access.enter(mine, "wrong") for _ in range(3)] == [False] * 3
     with pytest.raises(LookalikeError, match=r"Wait 20 seconds"):
@@ -109,7 +113,7 @@ def test_passwords_are_tried_so_often_and_nobody_waits_in_the_queue_meanwhile() 
 
 def test_without_a_password_nobody_gets_in_by_an_empty_one() -> None:
     access = Access(None, public=True)
-    assert not access.enter(request(cookie=f"lookalike={NAME}"), "")
+    assert not access.enter(request(cookie=f"lookalike-{FIRST}={NAME}"), "")
 
 
 def test_without_a_cookie_the_password_lets_nobody_in() -> None:
@@ -120,14 +124,26 @@ def test_without_a_cookie_the_password_lets_nobody_in() -> None:
 
 def test_on_an_encrypted_page_a_cookie_that_another_site_can_set_does_not_count() -> None:
     """`a.gradio.live` may set cookies for all of gradio.live, but none with this prefix."""
-    planted, own = f"lookalike={NAME}", f"__Host-lookalike={'b' * 32}"
+    planted, own = f"lookalike-{FIRST}={NAME}", f"__Host-lookalike-{SECOND}={'b' * 32}"
     assert visitor_of(request(cookie=planted, x_forwarded_proto="https")) == ""
     both = request(cookie=f"{planted}; {own}", x_forwarded_proto="https")
     assert visitor_of(both) == "b" * 32
     assert visitor_of(request(cookie=both.headers["cookie"])) == NAME
 
 
-@pytest.mark.parametrize("cookie", ["", "lookalike=short", "other=x", "lookalike", "=;;,"])
+def test_of_two_cookies_the_earlier_counts_in_whatever_order_they_come() -> None:
+    early, late = f"lookalike-{FIRST}={NAME}", f"lookalike-{SECOND}={'b' * 32}"
+    for cookie in (early, f"{early}; {late}", f"x=y; {late}; {early}"):
+        assert visitor_of(request(cookie=cookie)) == NAME
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        *("", "other=x", "lookalike", "=;;,", f"lookalike-{FIRST}=short", f"lookalike={NAME}"),
+        *(f"lookalike-0={NAME}", f"{FIRST}={NAME}", f"-{FIRST}={NAME}"),
+    ],
+)
 def test_what_is_no_cookie_of_ours_is_no_visitor(cookie: str) -> None:
     assert visitor_of(request(cookie=cookie)) == ""
 

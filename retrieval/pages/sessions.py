@@ -5,6 +5,7 @@ import ipaddress
 import math
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -16,7 +17,8 @@ from retrieval.errors import LookalikeError
 from retrieval.pages.pace import Pace
 
 # Under the name for encrypted pages a browser takes no cookie that another site of the same domain
-# has set: on gradio.live everybody can have one.
+# has set: on gradio.live everybody can have one. After it follows when the cookie was made, in
+# nanoseconds: tabs that are opened at once get one each, and all are to go by the earliest.
 COOKIES = {False: "lookalike", True: "__Host-lookalike"}
 NAME = re.compile(r"[\w-]{32,64}", re.ASCII)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -44,8 +46,8 @@ class VisitorCookie:
         # Inside the frame of a Space the page is a third party, which needs the longer form.
         secure = _is_secure(scope)
         place = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
-        name = secrets.token_urlsafe(24)
-        cookie = f"{COOKIES[secure]}={name}; Path=/; HttpOnly; {place}".encode()
+        made, name = f"-{time.time_ns():016x}", secrets.token_urlsafe(24)
+        cookie = f"{COOKIES[secure]}{made}={name}; Path=/; HttpOnly; {place}".encode()
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -167,8 +169,15 @@ def _is_secure(scope: Message) -> bool:
 
 
 def _cookie(header: str, name: str) -> str:
+    """Return what the earliest cookie of a name holds, "" where there is none."""
     try:
-        kept = SimpleCookie(header).get(name)
+        cookies = SimpleCookie(header)
     except CookieError:
         return ""
-    return kept.value if kept and NAME.fullmatch(kept.value) else ""
+    made = re.compile(f"{name}-([0-9a-f]{{16}})")
+    ours = {
+        found[1]: cookie.value
+        for key, cookie in cookies.items()
+        if (found := made.fullmatch(key)) and NAME.fullmatch(cookie.value)
+    }
+    return ours[min(ours)] if ours else ""

@@ -169,7 +169,10 @@ WENT_WRONG = "This did not work. Reload the page and try again; what was finishe
 NO_ADDRESS = "There is nothing at this address."
 NO_REQUEST = "This request is not one that the app understands. Reload the page and try again."
 LARGE_REQUEST = "This request is too large. Send less at once."
-OTHERS_SESSION = "This page was opened in another browser. Reload it and try again."
+OTHERS_SESSION = (
+    "This page was opened in another browser, or before this one had its cookies deleted. Reload "
+    "it and try again."
+)
 BUSY = "Many people are searching at the moment. Try again in a few seconds."
 TOO_OFTEN = "That was a lot at once. Wait {time}, then go on."
 NO_ROOM = "Too many pictures are being sent at the moment. Try again in a minute."
