@@ -43,7 +43,7 @@ class Shown:
 
     source: str
     name: str
-    id: int | None = None  # makes it a button that tells this number
+    id: int | None = None  # makes it a button that tells this number, and those of what it finds
 
 
 Show = Callable[[int], Shown]
@@ -211,7 +211,7 @@ def worst_section(worst: Sequence[WorstQuery], show: Show) -> str:
     """Show the queries with the worst rankings."""
     if not worst:
         return ""
-    tiles = "".join(_tile(one, show(one.row)) for one in worst)
+    tiles = "".join(_tile(one, show) for one in worst)
     return _section(
         "The hardest queries",
         "The pictures whose own kind is found worst. Often the label is to be doubted, or the "
@@ -297,7 +297,8 @@ def _largest(found: Confusion) -> str:
     )
 
 
-def _tile(one: WorstQuery, shown: Shown) -> str:
+def _tile(one: WorstQuery, show: Show) -> str:
+    shown = show(one.row)
     found = f"{one.relevant} of {len(one.nearest)} right"
     inside = (
         f'<img src="{escape(shown.source)}" alt="" loading="lazy">'
@@ -307,7 +308,11 @@ def _tile(one: WorstQuery, shown: Shown) -> str:
     if shown.id is None:
         return f"<li>{inside}</li>"
     spoken = escape(f"{shown.name}, {_name(one.label)}: {found}. Show what it finds")
-    opening = f'<button type="button" data-id="{shown.id}" aria-label="{spoken}">'
+    nearest = " ".join(str(show(row).id) for row in one.nearest)
+    opening = (
+        f'<button type="button" data-id="{shown.id}" data-nearest="{nearest}" '
+        f'aria-label="{spoken}">'
+    )
     return f"<li>{opening}{inside}</button></li>"
 
 

@@ -289,7 +289,8 @@ def run_test(visitor: Visitor, key: str) -> dict[str, Any]:
 
 
 def test_a_picked_query_is_looked_up_in_the_collection_of_the_report(visitor: Visitor) -> None:
-    key = add(visitor, "Hay/one/a.png", "Hay/one/b.png", "Hay/two/c.png", "Hay/two/d.png")
+    sorted_ = ("Hay/one/a.png", "Hay/one/b.png", "Hay/two/c.png", "Hay/two/d.png")
+    key = add(visitor, *sorted_, *(f"Hay/{number}.png" for number in range(10)))
     report = run_test(visitor, key)["test-result"]
     (named,) = re.findall('data-key="(.*?)"', report)
     assert named == key
@@ -298,9 +299,15 @@ def test_a_picked_query_is_looked_up_in_the_collection_of_the_report(visitor: Vi
         for d in visitor.config["dependencies"]
         if d["api_name"].startswith("on_pick") and "test-found" in outputs(visitor, d)
     )
-    shown = answer(visitor, pick, {"key": named, "id": re.findall(r'data-id="(\d+)"', report)[0]})
-    assert f"thumbnails/{key}/" in shown["test-found"]
-    assert answer(visitor, pick, {"key": "gone", "id": 1})["test-found"] == ""
+    id_, nearest = re.findall(r'data-id="(\d+)" data-nearest="([\d ]+)"', report)[0]
+    told = {"key": named, "id": id_, "nearest": nearest.split()}
+    found = answer(visitor, pick, told)["test-found"]
+    assert f"thumbnails/{key}/" in found
+    # Pictures without a kind took no part in the test.
+    assert set(re.findall(r"<small>(\w)\.png</small>", found)) <= set("abcd")
+    assert found.count("<li") == 3
+    assert f"{found.count('is-right')} of 3 right" in report
+    assert answer(visitor, pick, {**told, "key": "gone"})["test-found"] == ""
 
 
 def test_a_class_that_looks_like_a_formula_is_none_in_the_table(visitor: Visitor) -> None:

@@ -20,7 +20,7 @@ from retrieval.evaluation import Evaluation, as_rows
 from retrieval.family import is_int8
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import markup, words
-from retrieval.pages.elements import Choice, number_of, offer_collections, warn
+from retrieval.pages.elements import Choice, number_of, offer_collections, told_by_a_page, warn
 from retrieval.pages.sessions import visitor_of
 from retrieval.plots import draw_png
 from retrieval.quality import Labels, compare_settings, plan_test, settings_for
@@ -33,12 +33,14 @@ from retrieval.workspace import Workspace
 STYLE = Path(__file__).with_name("evaluate.css")
 REPORT_THUMBNAIL = 160  # pixels; the report carries its pictures along
 
-# A hard query tells which picture it is, and of which collection: another one may be chosen by now.
+# A hard query tells which picture it is, of which collection, since another one may be chosen by
+# now, and what the test has found: a search would find pictures without a kind, too.
 PICK = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-id]');
   const key = button?.closest('[data-key]')?.dataset.key;
-  if (key) trigger('select', {key, id: Number(button.dataset.id)});
+  const {id, nearest} = button?.dataset ?? {};
+  if (key) trigger('select', {key, id: Number(id), nearest: nearest.split(' ').map(Number)});
 });
 """
 
@@ -180,16 +182,16 @@ class EvaluatePage:
     def on_pick(self, request: gr.Request, event: gr.EventData) -> str:
         """Show what a hard query finds."""
         key, id_ = str(event.key), number_of(event.id)
+        with told_by_a_page():
+            ids = [number_of(told) for told in list(event.nearest)[:NEAREST]]
         try:
             searcher = self.workspace.searcher(key, visitor_of(request))
-            query = searcher.collection.pictures([id_])
-            matches = searcher.search_like(id_, NEAREST).matches
+            query = searcher.record(id_)
+            # One that is gone by now is left out.
+            return _found(key, query, searcher.collection.pictures(ids))
         except LookalikeError as error:
             warn(error)
             return ""
-        if not query:
-            return ""
-        return _found(key, query[0], [match.picture for match in matches])
 
     # What the handlers are made of.
 

@@ -206,7 +206,10 @@ COMPARE_START = "Compare"
 COMPARING = "{done} of {total} pictures seen by the network{left}"
 NO_SETTING = "Choose a setting to compare with."
 FOUND = "What {name} finds"
-FOUND_LEAD = "The ten nearest, the most similar first. Pale ones are not of the kind {label}."
+FOUND_LEAD = (
+    "The nearest of those that have a kind, the most similar first. Pale ones are not of the kind "
+    "{label}."
+)
 DOWNLOAD_REPORT = "Report (HTML)"
 DOWNLOAD_CSV = "Figures (CSV)"
 DOWNLOAD_PNG = "Charts (PNG)"
