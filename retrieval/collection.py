@@ -72,20 +72,11 @@ class Collection:
                 "python -m retrieval index FOLDER"
             )
         self.store = Store(folder, read_only)  # public for what checks and mends it
-        version = self._number("format_version")
-        if version > FORMAT_VERSION:
-            raise LookalikeError(
-                f"The collection {self.name} was made by a newer version of this program. "
-                "Update it."
-            )
-        if version < FORMAT_VERSION:
-            if read_only:
-                raise LookalikeError(
-                    f"The collection {self.name} was made by an older version of this program. "
-                    "Open it once where it may be changed, or index its pictures again."
-                )
-            with self.store.transaction() as database:
-                upgrade(database)
+        try:
+            self._bring_up_to_date()
+        except BaseException:
+            self.store.close()  # or Windows would let nobody mend or move it
+            raise
         self._opening = threading.Lock()
         self._bucket: Bucket | None = None
         self._thumbnails: dict[str, bytes] = {}  # of object storage, by their contents
@@ -126,8 +117,12 @@ class Collection:
             lay_out(database, facts)
         collection = cls(folder)
         if new and milvus:
-            with collection.store.transaction() as database:
-                collection.settle_at(database, new_place(milvus, name))
+            try:
+                with collection.store.transaction() as database:
+                    collection.settle_at(database, new_place(milvus, name))
+            except BaseException:
+                collection.close()
+                raise
         return collection
 
     def close(self) -> None:
@@ -566,6 +561,23 @@ class Collection:
             self.store.thumbnails.execute("VACUUM INTO ?", (str(folder / THUMBNAILS),))
         with explained(folder), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
             copy.execute("UPDATE facts SET value = ? WHERE key = 'root'", (root,))
+
+    def _bring_up_to_date(self) -> None:
+        """Bring what an older version made up to this one, and refuse what a newer one did."""
+        version = self._number("format_version")
+        if version > FORMAT_VERSION:
+            raise LookalikeError(
+                f"The collection {self.name} was made by a newer version of this program. "
+                "Update it."
+            )
+        if version < FORMAT_VERSION:
+            if self.read_only:
+                raise LookalikeError(
+                    f"The collection {self.name} was made by an older version of this program. "
+                    "Open it once where it may be changed, or index its pictures again."
+                )
+            with self.store.transaction() as database:
+                upgrade(database)
 
     def _fact(self, key: str) -> str:
         return self.store.fact(key)

@@ -21,7 +21,11 @@ class Store:
         self.folder = folder
         self._mutex = threading.RLock()
         self.database = connect(folder / DATABASE, read_only)
-        self.thumbnails = connect(folder / THUMBNAILS, read_only)
+        try:
+            self.thumbnails = connect(folder / THUMBNAILS, read_only)
+        except BaseException:
+            self.database.close()  # or Windows would let nobody mend or move it
+            raise
 
     def close(self) -> None:
         """Let go of the files."""

@@ -101,6 +101,7 @@ class Workspace:
         """Make a collection searchable and return the key by which pages name it.
 
         The key says nothing of where the collection lies. With a `visitor` it is theirs alone.
+        The collection is closed when it is refused, and when the workspace stops.
 
         Args:
             key: for one that does not lie in the library; by default the name of its folder.
@@ -109,7 +110,11 @@ class Workspace:
             LookalikeError: when the collection was made with another model or PCA.
         """
         key = key or collection.folder.name
-        searcher = Searcher(collection, self.embedder, key)
+        try:
+            searcher = Searcher(collection, self.embedder, key)
+        except BaseException:
+            collection.close()  # or Windows would let nobody mend, move or delete it
+            raise
         with self._lock:
             if visitor:
                 self._visitors[key] = visitor
@@ -134,7 +139,7 @@ class Workspace:
         try:
             self.serve(Collection(folder))
         except LookalikeError as error:
-            self._refusals[folder.name] = error
+            self._refusals[folder.name] = _afresh(error)
 
     def mend(self, key: str) -> None:
         """Make a damaged collection anew of what can be read of it, and serve it.
@@ -146,7 +151,7 @@ class Workspace:
         check_collection(folder, repair=True, embedder=lambda: self.embedder)
         self.open_folder(folder)
         if key in self._refusals:
-            raise self._refusals[key]
+            raise _afresh(self._refusals[key])
 
     def keys(self, visitor: str = "") -> list[str]:
         """Return the keys of the collections that a visitor sees, the first served first."""
@@ -401,3 +406,8 @@ class Workspace:
 
     def _is_seen(self, key: str, visitor: str) -> bool:
         return self._visitors.get(key, "") in ("", visitor)
+
+
+def _afresh(error: LookalikeError) -> LookalikeError:
+    """Return an error without the way that it came, which keeps what is held on it from ending."""
+    return type(error)(*error.args)
