@@ -15,11 +15,12 @@ def write(
     entries: Sequence[Entry],
     contents: Sequence[Content],
     vanished: Iterable[str],
-    moved: Iterable[Move],
+    moved: Sequence[Move],
 ) -> None:
     """Record files and contents, and forget the files at the paths `vanished`.
 
-    A problem that may pass (`PASSING`) replaces no picture that is known.
+    A problem that may pass (`PASSING`) replaces no picture that is known. Paths that were taken out
+    are passed over.
     """
     for content in contents:
         if not np.isfinite(content.embedding).all():
@@ -85,6 +86,11 @@ def write(
             )
             database.executemany(
                 "DELETE FROM pictures WHERE path = ?", [(path,) for path in vanished]
+            )
+            # What was taken out while it waited to be read stays out.
+            database.executemany(
+                "DELETE FROM pictures WHERE path = ? AND path IN (SELECT path FROM excluded)",
+                [(entry.path,) for entry in (*entries, *(m.new for m in moved))],
             )
 
 

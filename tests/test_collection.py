@@ -15,7 +15,7 @@ import pytest
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import BusyError, LookalikeError
-from retrieval.records import Content, Entry
+from retrieval.records import Content, Entry, Move
 from retrieval.schema import ADDED, DATABASE, FORMAT_VERSION, THUMBNAILS
 from tests.made import mean_colour
 
@@ -108,6 +108,18 @@ def test_a_picture_that_is_gone_never_lends_its_id_to_another(empty: Collection)
     empty.write([], vanished=["a.png"])
     empty.write([entry("b.png", "aa")])
     assert [picture.id for picture in empty.pictures()] != [gone.id]
+
+
+def test_what_was_taken_out_is_not_written_again_until_it_is_let_in(empty: Collection) -> None:
+    photo = content("aa", 1, 0)
+    empty.write([entry("a.png", "aa"), entry("b.png", "aa"), entry("c.png", "aa")], [photo])
+    empty.exclude(["a.png", "b.png", "d.png"])
+    moved = Move("c.png", entry("d.png", None))
+    empty.write([entry("a.png", "aa"), entry("b.png", None, "gone")], [photo], moved=[moved])
+    assert empty.files() == {}
+    empty.readmit(["a.png"])
+    empty.write([entry("a.png", "aa"), entry("e.png", None, "damaged")])
+    assert empty.count() == (1, 1)
 
 
 def test_pruning_drops_what_no_picture_uses_and_nothing_else(empty: Collection) -> None:
