@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from retrieval.database import DamagedError, connection, damaged, explained
+from retrieval.database import DamagedError, connection, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.exact import ExactGallery
@@ -268,8 +268,9 @@ class Collection:
         """Record files and contents, and forget the files at the paths `vanished`: all or nothing.
 
         An entry whose path is known takes its place and keeps its id; so does a file that moved.
+        One whose path was taken out stays out.
         """
-        write(self.store, entries, contents, vanished, moved)
+        write(self.store, entries, contents, vanished, tuple(moved))
         self.deliver()
 
     def prune(self) -> set[str]:
@@ -586,7 +587,7 @@ class Collection:
         try:
             return int(self._fact(key))
         except ValueError as error:
-            raise damaged(self.folder) from error
+            raise self.store.damaged() from error
 
     def _all(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         return self.store.rows(query, *values)

@@ -4,13 +4,13 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from retrieval.database import connect, damaged, explained, made_anew, set_aside
-from retrieval.errors import BusyError, explain_os_error
+from retrieval.database import DamagedError, connect, damaged, explained, made_anew, set_aside
+from retrieval.errors import BusyError, LookalikeError, explain_os_error
 from retrieval.schema import DATABASE, THUMBNAILS
 
 
@@ -19,6 +19,7 @@ class Store:
 
     def __init__(self, folder: Path, read_only: bool) -> None:
         self.folder = folder
+        self.is_damaged = False  # whether damage was met since it was opened
         self._mutex = threading.RLock()
         self.database = connect(folder / DATABASE, read_only)
         try:
@@ -26,6 +27,7 @@ class Store:
         except BaseException:
             self.database.close()  # or Windows would let nobody mend or move it
             raise
+        self._numbers = self._numbers_now()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -36,8 +38,13 @@ class Store:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other threads out, and turn SQLite's errors into sentences."""
-        with self._mutex, explained(self.folder):
-            yield
+        with self._mutex:
+            try:
+                with explained(self.folder):
+                    yield
+            except DamagedError:
+                self.is_damaged = True
+                raise
 
     @contextmanager
     def view(self) -> Iterator[sqlite3.Connection]:
@@ -55,9 +62,21 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write all or nothing."""
+        """Write all or nothing.
+
+        Raises:
+            LookalikeError: when nobody would find it again, since the files that are open here are
+                not the collection's any more.
+        """
         with self.held(), self.database as database:
             database.execute("BEGIN IMMEDIATE")
+            # Windows moves no file that is open. Elsewhere `check --repair` puts another one in its
+            # place, and what is open here has been set aside.
+            if os.name != "nt" and self._numbers != self._numbers_now():
+                raise LookalikeError(
+                    f"The collection {self.folder.name} was mended, moved or deleted by another "
+                    "program meanwhile, so nothing was changed. End Lookalike, and start it again."
+                )
             yield database
 
     @contextmanager
@@ -78,13 +97,27 @@ class Store:
         if not rows and default is not None:
             return default
         if not rows:
-            raise damaged(self.folder)
+            raise self.damaged()
         return str(rows[0][0])
 
     def note(self, facts: Mapping[str, str]) -> None:
         """Note something about the collection."""
         with self.transaction() as database:
             database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+
+    def damaged(self) -> DamagedError:
+        """Return what to raise of damage that SQLite does not notice."""
+        self.is_damaged = True
+        return damaged(self.folder)
+
+    def _numbers_now(self) -> dict[str, tuple[int, int]]:
+        """Return what tells the files in the collection's folder from others, by their names."""
+        found = {}
+        for name in (DATABASE, THUMBNAILS):
+            with suppress(OSError):
+                status = os.stat(self.folder / name)
+                found[name] = status.st_dev, status.st_ino
+        return found
 
     @contextmanager
     def building(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from retrieval.database import damaged
 from retrieval.records import Aspect, Embeddings
 from retrieval.reduction import Matrix, to_unit
 from retrieval.schema import COLUMNS
@@ -48,7 +47,7 @@ def read_all(store: Store, aspect: Aspect) -> Embeddings:
             if aspect != "subject":
                 blobs = [blob or bytes(whole) for blob in blobs]
             if any(len(blob) != whole for blob in blobs):
-                raise damaged(store.folder)
+                raise store.damaged()
             end = at + len(chunk)
             ids[at:end] = [id_ for id_, _ in chunk]
             vectors[at:end] = np.frombuffer(b"".join(blobs), kind).reshape(len(blobs), width)
@@ -82,4 +81,4 @@ def _whole(store: Store) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
-        raise damaged(store.folder) from error
+        raise store.damaged() from error

@@ -16,7 +16,7 @@ from retrieval.changes import Changes, find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.copies import find_copies
-from retrieval.database import DamagedError
+from retrieval.database import DamagedError, damaged
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
@@ -32,6 +32,7 @@ from retrieval.library import (
 from retrieval.removed import REMOVED, bring_back, forget_old, take_away
 from retrieval.search import Searcher
 
+GONE = "That collection is not here any more. Reload the page."
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 
 
@@ -69,12 +70,13 @@ class Workspace:
     @property
     def refused(self) -> dict[str, str]:
         """Why a collection of the library cannot be searched, by its key."""
-        return {key: str(error) for key, error in self._refusals.items()}
+        return {key: str(error) for key, error in list(self._refusals.items())}
 
     @property
     def damaged(self) -> set[str]:
         """Those of the refused ones that can be mended."""
-        return {key for key, error in self._refusals.items() if isinstance(error, DamagedError)}
+        refusals = list(self._refusals.items())
+        return {key for key, error in refusals if isinstance(error, DamagedError)}
 
     @property
     def model_path(self) -> Path:
@@ -141,13 +143,29 @@ class Workspace:
         except LookalikeError as error:
             self._refusals[folder.name] = _afresh(error)
 
+    def withdraw_damaged(self) -> None:
+        """Serve no more those of the library in which damage was met; `refused` tells of them."""
+        for key, searcher in list(self._searchers.items()):
+            collection = searcher.collection
+            # Those of visitors, which go soon, and the shipped one lie elsewhere.
+            if not collection.store.is_damaged or collection.folder.parent != self.library:
+                continue
+            self._builders.cancel(key)
+            with self._lock:
+                if self._searchers.get(key) is searcher:
+                    del self._searchers[key]
+                    self._refusals[key] = damaged(collection.folder)
+                    collection.close()
+
     def mend(self, key: str) -> None:
         """Make a damaged collection anew of what can be read of it, and serve it.
 
         Raises:
             LookalikeError: when it is not one of these, or cannot be mended.
         """
+        self.withdraw_damaged()
         folder = self._refused_folder(key)
+        self._builders.forget(key)
         check_collection(folder, repair=True, embedder=lambda: self.embedder)
         self.open_folder(folder)
         if key in self._refusals:
@@ -165,10 +183,19 @@ class Workspace:
         """
         searcher = self._searchers.get(key)
         if searcher is None or not self._is_seen(key, visitor):
-            raise LookalikeError("That collection is not here any more. Reload the page.")
+            raise LookalikeError(GONE)
         if key in self._visitors:
             self._asked[key] = time.monotonic()
         return searcher
+
+    def require(self, key: str) -> None:
+        """Refuse the key of a collection that has ended, such as one on a page that is old.
+
+        Raises:
+            LookalikeError: when it is neither served, to whomever, nor one of the refused.
+        """
+        if key not in self._searchers and key not in self._refusals:
+            raise LookalikeError(GONE)
 
     def searchers(self, keys: Iterable[str], visitor: str = "") -> list[Searcher]:
         """Return those of some collections that are still there, and that a visitor sees."""
@@ -219,12 +246,13 @@ class Workspace:
         """
         assert self.library is not None
         if root is not None:
-            for searcher in self._searchers.values():
-                if searcher.collection.root == root.resolve():
-                    raise LookalikeError(
-                        f"That folder is searched already, as {searcher.collection.name}. Choose "
-                        "another folder, or look for changes there."
-                    )
+            for searcher in list(self._searchers.values()):
+                with suppress(DamagedError):  # it keeps nobody from making another one
+                    if searcher.collection.root == root.resolve():
+                        raise LookalikeError(
+                            f"That folder is searched already, as {searcher.collection.name}. "
+                            "Choose another folder, or look for changes there."
+                        )
         folder = new_folder(self.library, name)
         originals = folder / ORIGINALS
         return self.serve(
@@ -236,7 +264,7 @@ class Workspace:
         name = " ".join(name.split())[:80]
         if not name:
             raise LookalikeError("A collection needs a name. Type one.")
-        self._searchers[key].collection.rename(name)
+        self._collection(key).rename(name)
 
     def delete(self, key: str) -> str:
         """Put a collection into the bin of its library; return the name of its place there.
@@ -256,8 +284,10 @@ class Workspace:
                 return discard(folder).name
             except LookalikeError:
                 # Windows moves no folder of which another program holds a file.
-                if searcher:
+                if visitor:
                     self.serve(Collection(folder), visitor)
+                elif searcher:
+                    self.open_folder(folder)
                 elif refusal:
                     self._refusals[key] = refusal
                 raise
@@ -292,7 +322,7 @@ class Workspace:
 
         In a folder that is searched in place the files stay, and are passed over from now on.
         """
-        collection = self._searchers[key].collection
+        collection = self._collection(key)
         paths = [picture.path for picture in collection.pictures(ids)]
         collection.exclude(paths)
         if collection.root is None:
@@ -307,7 +337,7 @@ class Workspace:
         Raises:
             LookalikeError: when some of the photos cannot be brought back; the others are let in.
         """
-        collection = self._searchers[key].collection
+        collection = self._collection(key)
         paths = list(paths)
         gone: list[str] = []
         held: list[str] = []
@@ -355,7 +385,7 @@ class Workspace:
 
     def look(self, key: str) -> Changes:
         """Compare a collection with its folder."""
-        collection = self._searchers[key].collection
+        collection = self._collection(key)
         if collection.root is None:
             raise LookalikeError(
                 f"The photos of {collection.name} are not here, so there is nothing to compare it "
@@ -379,7 +409,7 @@ class Workspace:
             changes: finds what is to be done; None compares the collection with the folder.
             afterwards: called when all of it is done.
         """
-        collection = self._searchers[key].collection
+        collection = self._collection(key)
 
         def work() -> Generator[Step, None, None]:
             found = changes() if changes else find_changes(collection, root)
@@ -396,12 +426,15 @@ class Workspace:
     def stop(self) -> None:
         """Stop building after the batch at hand, and close the collections."""
         self._builders.stop()
-        for searcher in self._searchers.values():
+        for searcher in list(self._searchers.values()):
             searcher.collection.close()
+
+    def _collection(self, key: str) -> Collection:
+        return self.searcher(key, self.visitor(key)).collection
 
     def _refused_folder(self, key: str) -> Path:
         if self.library is None or key not in self._refusals:
-            raise LookalikeError("That collection is not here any more. Reload the page.")
+            raise LookalikeError(GONE)
         return self.library / key
 
     def _is_seen(self, key: str, visitor: str) -> bool:

@@ -3,6 +3,7 @@
 Files are as Windows has them: what the app itself holds open, nobody can move.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,12 +13,16 @@ import pytest
 
 from retrieval import settings
 from retrieval.changes import find_changes
+from retrieval.checking import check_collection
 from retrieval.collection import Collection
+from retrieval.database import DamagedError
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.indexing import index_folder
+from retrieval.errors import LookalikeError
+from retrieval.indexing import Bounds, index_folder
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
 from retrieval.workspace import Workspace
 from tests.held import hold_open_files
+from tests.made import by_hue
 
 
 @pytest.fixture
@@ -99,3 +104,124 @@ def test_what_is_refused_is_deleted_and_brought_back_as_it_is_and_mended_where_i
     collection = workspace.searcher("kept").collection
     index(collection, workspace.embedder)
     assert collection.count() == (6, 0)
+
+
+@pytest.fixture
+def served(workspace: Workspace, kept: Path) -> Collection:
+    """The same, as the workspace serves it."""
+    workspace.open_library(kept.parent)
+    return workspace.searcher("kept").collection
+
+
+def test_damage_that_is_met_while_it_is_served_can_be_mended_then(
+    workspace: Workspace, served: Collection, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(kept / DATABASE, "UPDATE contents SET embedding = x'00' WHERE id = 1")
+    workspace.withdraw_damaged()
+    assert workspace.keys() == ["kept"]  # nobody has met it
+    with pytest.raises(DamagedError):
+        served.embeddings()
+    workspace.withdraw_damaged()
+    assert (workspace.keys(), workspace.damaged) == ([], {"kept"})
+    assert "Do not delete its folder" in workspace.refused["kept"]
+    hold_open_files(monkeypatch)
+    workspace.mend("kept")
+    assert (workspace.keys(), workspace.refused) == (["kept"], {})
+    again = workspace.searcher("kept").collection
+    index(again, workspace.embedder)
+    assert len(again.embeddings().ids) == 6
+
+
+def test_a_page_that_was_not_looked_at_since_can_have_it_mended(
+    workspace: Workspace, served: Collection, kept: Path
+) -> None:
+    execute(kept / DATABASE, "DELETE FROM facts WHERE key = 'root'")
+    with pytest.raises(DamagedError):
+        _ = served.root
+    workspace.mend("kept")
+    assert workspace.searcher("kept").collection.keeps_originals
+
+
+def test_what_a_visitor_keeps_is_left_to_its_end(
+    workspace: Workspace, kept: Path, tmp_path: Path
+) -> None:
+    workspace.open_library(kept.parent)
+    theirs = Collection.create(tmp_path / "v-1", "theirs", None, workspace.embedder)
+    key = workspace.serve(theirs, "me")
+    execute(theirs.folder / DATABASE, "DROP TABLE pictures")
+    with pytest.raises(DamagedError):
+        theirs.count()
+    workspace.withdraw_damaged()
+    assert key in workspace.keys("me")
+
+
+def test_a_folder_can_be_searched_beside_a_collection_that_is_damaged(
+    workspace: Workspace, served: Collection, kept: Path, tmp_path: Path
+) -> None:
+    execute(kept / DATABASE, "DELETE FROM facts WHERE key = 'root'")
+    assert workspace.create("photos", tmp_path) == "photos"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows moves no file that is open.")
+@pytest.mark.parametrize("file", [DATABASE, THUMBNAILS])
+def test_nothing_is_written_to_what_was_set_aside_meanwhile(
+    workspace: Workspace, served: Collection, kept: Path, file: str
+) -> None:
+    table = "contents" if file == DATABASE else "thumbnails"
+    execute(kept / file, f"ALTER TABLE {table} RENAME TO lost")
+    assert any(finding.repaired for finding in check_collection(kept, repair=True))
+    with pytest.raises(LookalikeError, match=r"End Lookalike, and start it again"):
+        workspace.rename("kept", "Lost")
+    with pytest.raises(LookalikeError, match=r"End Lookalike, and start it again"):
+        served.exclude(["warm/red.png"])
+    with Collection(kept) as collection:
+        assert (collection.name, collection.excluded()) == ("Kept", set())
+        collection.rename("Kept on")
+        assert collection.name == "Kept on"
+
+
+def test_what_is_done_to_a_collection_that_has_ended_is_refused_in_a_sentence(
+    workspace: Workspace, served: Collection, kept: Path, tmp_path: Path
+) -> None:
+    theirs = Collection.create(tmp_path / "v-1", "theirs", None, workspace.embedder)
+    private = workspace.serve(theirs, "me")
+    for key in ("kept", private):
+        workspace.require(key)
+        workspace.rename(key, "Still here")
+        workspace.delete(key)
+        acts: list[Callable[[], object]] = [
+            lambda key=key: workspace.require(key),
+            lambda key=key: workspace.rename(key, "Gone"),
+            lambda key=key: workspace.look(key),
+            lambda key=key: workspace.take_out(key, [1]),
+            lambda key=key: workspace.let_in(key, ["warm/red.png"]),
+            lambda key=key: workspace.build(key, kept, Bounds()),
+        ]
+        for act in acts:
+            with pytest.raises(LookalikeError, match=r"not here any more. Reload"):
+                act()
+
+
+def test_one_that_is_refused_has_not_ended(workspace: Workspace, kept: Path) -> None:
+    lose_a_table(kept)
+    workspace.open_library(kept.parent)
+    workspace.require("kept")
+
+
+def test_a_picture_that_is_taken_out_while_it_waits_to_be_read_again_stays_out(
+    workspace: Workspace, served: Collection, kept: Path
+) -> None:
+    for path in (kept / ORIGINALS / "warm").iterdir():
+        by_hue(300).save(path)
+    changes = find_changes(served, kept / ORIGINALS)
+    assert len(changes.to_read) == 3
+    steps = index_folder(served, kept / ORIGINALS, workspace.embedder, changes, batch=1)
+    next(steps)  # begun
+    (red,) = (picture.id for picture in served.pictures() if picture.path == "warm/red.png")
+    workspace.take_out("kept", [red])
+    for _ in steps:
+        pass
+    assert (served.count(), served.problems()) == ((5, 0), [])
+    workspace.let_in("kept", ["warm/red.png"])
+    index(served, workspace.embedder)
+    assert served.count() == (6, 0)

@@ -2,8 +2,10 @@
 
 import base64
 import re
+import sqlite3
 import weakref
 from collections.abc import Iterator
+from contextlib import closing
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,13 +19,14 @@ from starlette.requests import Request
 
 from retrieval import indexing, settings
 from retrieval.building import Building
-from retrieval.pages import markup
+from retrieval.pages import markup, words
 from retrieval.pages.asking import Options
 from retrieval.pages.conversation import Conversation, Step
 from retrieval.pages.handover import Handover
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.sessions import Access
-from retrieval.workspace import Workspace
+from retrieval.schema import DATABASE
+from retrieval.workspace import GONE, Workspace
 from tests.made import by_hue, encode, pattern, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor
@@ -435,3 +438,33 @@ def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
     assert len(conversation._standings) == 5
     assert [one() for one in held] == [None] * 6
     workspace.stop()
+
+
+def test_a_collection_whose_damage_shows_while_the_app_runs_is_mended_on_its_card(
+    visitor: Visitor, served: Served
+) -> None:
+    key = add(visitor, "Garden/a.png", "Garden/b.png")
+    path = served.home / "collections" / key / DATABASE
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE contents SET embedding = x'00'")
+    assert 'data-act="mend"' not in visitor.finish(key)
+    sent = visitor.send(encode(by_hue(120), "PNG"))
+    assert "is damaged" in str(visitor.search(sent, 5, key)["output"])
+    assert f'data-act="mend" data-key="{key}"' in visitor.finish(key)
+    said = visitor.outcome("on_act", [None], {"act": "mend", "key": key})
+    assert words.MENDED.format(name=key) in said["output"]["data"][0]
+    assert 'data-act="mend"' not in visitor.finish(key)
+    assert len(visitor.search(sent, 5, key)["output"]["data"][0]) == 2
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_a_page_that_shows_a_collection_that_has_ended_is_told_so(
+    visitor: Visitor, served: Served
+) -> None:
+    key = add(visitor, "Grass/a.png")
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+    for act in ("search", "resume", "look", "name", "remove", "delete", "rename", "unremove"):
+        said = visitor.ask("on_act", [None], {"act": act, "key": key, "ids": [1], "value": "new"})
+        assert sentences(said) == [GONE], act
+    assert sentences(visitor.hand_over({"c.png": encode(by_hue(120), "PNG")}, key)) == [GONE]
+    assert "Traceback" not in served.log

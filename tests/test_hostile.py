@@ -21,6 +21,7 @@ from PIL import Image
 from retrieval import settings
 from retrieval.pages import words
 from retrieval.pages.gate import API, MAX_UNREAD, OPEN
+from retrieval.workspace import GONE
 from tests.made import by_hue, encode, save_hues
 from tests.serving import Served, serving
 from tests.visitor import JSON, Visitor, strings_of
@@ -243,6 +244,10 @@ def test_a_private_collection_is_not_there_for_others(
     # It is all there still.
     rows = visitor.search(sent, 5, key)["output"]["data"][0]
     assert [row["picture"] for row in rows] == ["a.png", "b.png"]
+    # When it has ended, its own visitor is not told that it was somebody else's.
+    visitor.ask("on_act", [None], {"act": "delete-for-good", "key": key})
+    for act in ("delete-for-good", "remove", "rename"):
+        assert GONE in log_of(visitor.ask("on_act", [None], {"act": act, "key": key, "ids": [1]}))
 
 
 def test_results_to_take_away_are_for_who_asked_for_them(visitor: Visitor, other: Visitor) -> None:

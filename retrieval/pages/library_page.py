@@ -161,10 +161,7 @@ class LibraryPage:
             elif act == "mend":
                 opened = self._mend(key, request)
             elif act in acts:
-                if not self.workspace.may_edit(
-                    key, visitor_of(request), self.access.is_owner(request)
-                ):
-                    raise LookalikeError(words.NOT_YOURS)
+                self._require_editable(key, request)
                 opened = acts[act](opened, key, event, request)
         except LookalikeError as error:
             warn(error)
@@ -185,8 +182,7 @@ class LibraryPage:
                     warn(error)
                     bundle.unlink(missing_ok=True)
             if key and self.uploads.holds(name, visitor):
-                if not self.workspace.may_edit(key, visitor, owner):
-                    raise LookalikeError(words.NOT_YOURS)
+                self._require_editable(key, request)
                 told += self.adding.add(name, key, visitor)
             elif self.uploads.holds(name, visitor) or not bundles:
                 told += self.adding.make(name, visitor, owner, own_address_of(request))
@@ -239,9 +235,16 @@ class LibraryPage:
         room = self.visitors.room(visitor_of(request))
         return UploadBounds(room, settings.VISITOR_BYTES, settings.MAX_UPLOAD_BYTES)
 
+    def _require_editable(self, key: str, request: gr.Request) -> None:
+        """Refuse who may not change a collection, and everybody where it has ended."""
+        self.workspace.require(key)
+        if not self.workspace.may_edit(key, visitor_of(request), self.access.is_owner(request)):
+            raise LookalikeError(words.NOT_YOURS)
+
     # What the buttons do. Each returns what lies open afterwards.
 
     def _search(self, key: str, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+        self.workspace.searcher(key, visitor_of(request))
         names = self.workspace.names(visitor_of(request))
         offered = [(name, key) for key, name in names.items()]
         if len(names) > 1:
@@ -340,6 +343,7 @@ class LibraryPage:
     def _view(self, opened: Opened, request: gr.Request) -> tuple[str, Opened, gr.Timer]:
         visitor, owner = visitor_of(request), self.access.is_owner(request)
         now = time.monotonic()
+        self.workspace.withdraw_damaged()  # damage that a search has met, say
         cards, going_on = [], False
         for key in self.workspace.keys(visitor):
             try:
@@ -353,6 +357,7 @@ class LibraryPage:
                 inside = self._inside(opened, card) if opened.key == key and editable else ""
                 cards.append(markup.card(card, now, inside))
             except LookalikeError as error:  # damaged, or deleted at this very moment
+                self.workspace.withdraw_damaged()
                 if key in self.workspace.keys(visitor):
                     cards.append(markup.refused_card(key, str(error), owner))
         if owner:
