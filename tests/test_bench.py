@@ -12,11 +12,9 @@ import pytest
 from retrieval.__main__ import main
 from retrieval.commands import bench, contenders
 from retrieval.commands.bench import as_table, make_photos
-from retrieval.commands.bench_network import PAPERS_SIDE, measure_extraction
 from retrieval.commands.racing import Bench, Row, race
 from retrieval.errors import LookalikeError
 from retrieval.images import find_images, open_picture
-from retrieval.model import OnnxExtractor
 from retrieval.ranking import rank
 
 SERVER = """
@@ -64,7 +62,7 @@ def test_every_program_that_is_not_installed_is_left_out_by_name(
 ) -> None:
     for package in ("torch", "openvino", "faiss"):
         monkeypatch.setitem(sys.modules, package, None)  # importing it now fails
-    extraction = measure_extraction(tiny_model, gpu=False)
+    extraction = bench.measure_extraction(tiny_model, gpu=False)
     ranking = bench.measure_ranking(500)
     assert {row.program for row in extraction.rows} == {"ours, float"}
     assert [line.partition(":")[0] for line in extraction.left_out] == [
@@ -74,32 +72,6 @@ def test_every_program_that_is_not_installed_is_left_out_by_name(
         ranking.left_out
     )
     assert {row.against for row in ranking.rows} == {"ours"}
-
-
-def test_the_network_is_timed_at_the_apps_side_and_at_vgg16s_own(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for package in ("torch", "openvino"):  # which take long
-        monkeypatch.setitem(sys.modules, package, None)
-    rows = measure_extraction(tiny_model, gpu=False).rows
-    side = OnnxExtractor(tiny_model).card.preprocessing.side
-    assert {row.task for row in rows if row.program == "ours, float"} == {
-        f"{task}, {size}x{size}"
-        for task in ("one picture", "batch of 8")
-        for size in (side, PAPERS_SIDE)
-    }
-
-
-def test_the_network_of_another_side_is_the_same_network(tiny_model: Path, tmp_path: Path) -> None:
-    own = OnnxExtractor(tiny_model)
-    side = own.card.preprocessing.side
-    larger = tmp_path / "larger.onnx"
-    contenders.write_at_side(tiny_model, 2 * side, larger)
-    pictures = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
-    doubled = pictures.repeat(2, axis=1).repeat(2, axis=2)
-    # The tiny model's feature is the mean colour, which does not change with the size.
-    assert OnnxExtractor(larger).extract(doubled) == pytest.approx(own.extract(pictures), abs=1e-5)
-    assert OnnxExtractor(larger).card.preprocessing.side == 2 * side
 
 
 def test_taking_turns_finds_the_faster_one() -> None:

@@ -1,7 +1,6 @@
 """How fast the network is on this machine, on its processors and on its GPU, next to others."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,41 +9,17 @@ import numpy as np
 
 from retrieval.commands import contenders
 from retrieval.commands.racing import Bench, Row, calls, leaving_out, race, rows_of
-from retrieval.family import int8_path, open_model, read_card
+from retrieval.family import int8_path, open_model
 from retrieval.gpu_session import has_cuda_driver
 from retrieval.model import OnnxExtractor, available_cpus
 
 BATCH = 8
 GPU_BATCH = 64
 PAPERS_MODEL = "vgg16-fc2.onnx"  # what `python -m export` writes
-PAPERS_SIDE = 224  # pixels: VGG-16's own size, at which others give their times
 
 
 def measure_extraction(model: Path, gpu: bool = True) -> Bench:
-    """Time the network on one picture and on a batch, by each program that is there.
-
-    On the processor at the side that the app uses, and at VGG-16's own.
-    """
-    rows, left_out = _measure_cpu(model)
-    card = read_card(model)
-    if card.layer == "pool5" and card.preprocessing.side != PAPERS_SIDE:
-        with tempfile.TemporaryDirectory() as folder, leaving_out(left_out):
-            more, missing = _measure_cpu(_at_papers_side(model, Path(folder)))
-            rows += more
-            left_out += missing
-    on_gpu = measure_gpu([model, model.with_name(PAPERS_MODEL)]) if gpu else _no_gpu()
-    return Bench(rows + on_gpu.rows, list(dict.fromkeys(left_out + on_gpu.left_out)))
-
-
-def _at_papers_side(model: Path, folder: Path) -> Path:
-    """Copy a model and its twin in 8 bits to `folder`, for larger pictures; only to be timed."""
-    for path in (model, int8_path(model)):
-        if path.is_file():
-            contenders.write_at_side(path, PAPERS_SIDE, folder / path.name)
-    return folder / model.name
-
-
-def _measure_cpu(model: Path) -> tuple[list[Row], list[str]]:
+    """Time the network on one picture and on a batch, by each program that is there."""
     threads = available_cpus()
     floats = OnnxExtractor(model, gpu=False)
     programs: dict[str, contenders.Extract] = {}
@@ -63,7 +38,9 @@ def _measure_cpu(model: Path) -> tuple[list[Row], list[str]]:
     with leaving_out(left_out):
         programs["OpenVINO, float"] = contenders.openvino(model, threads)
     side = floats.card.preprocessing.side
-    return _time("extraction", f"{side}x{side}", programs, side, BATCH), left_out
+    rows = _time("extraction", f"{side}x{side}", programs, side, BATCH)
+    on_gpu = measure_gpu([model, model.with_name(PAPERS_MODEL)]) if gpu else _no_gpu()
+    return Bench(rows + on_gpu.rows, left_out + on_gpu.left_out)
 
 
 def measure_gpu(models: list[Path]) -> Bench:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.model import PREFIX
 from retrieval.openvino_session import OpenVinoSession
 from retrieval.reduction import Matrix
 
@@ -80,26 +79,6 @@ def openvino(model: Path, threads: int) -> Extract:
     _package("openvino", "openvino")
     session = OpenVinoSession(model, threads)
     return lambda pictures: session.run(["features"], {"images": pictures})
-
-
-def write_at_side(model: Path, side: int, path: Path) -> None:
-    """Write a copy of a model of ours that takes pictures of another side.
-
-    Its features are those of the same weights, but nothing has been fitted to them.
-    """
-    onnx = _package("onnx", "onnx")
-    copy = onnx.load(model)
-    for axis in copy.graph.input[0].type.tensor_type.shape.dim[1:3]:
-        axis.dim_value = side
-    # What was noted of the sizes in between holds no longer; ONNX Runtime works them out.
-    del copy.graph.value_info[:]
-    for output in copy.graph.output:
-        for axis in output.type.tensor_type.shape.dim[2:]:
-            axis.Clear()
-    for entry in copy.metadata_props:
-        if entry.key in (f"{PREFIX}side", f"{PREFIX}resize"):
-            entry.value = str(side)
-    onnx.save(copy, path)
 
 
 def faiss_index(vectors: Matrix, threads: int) -> Rank:
