@@ -1,11 +1,12 @@
 """What an evaluation's rankings look like: curves over depth, confusion, the worst of them."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.evaluation import Evaluation
+from retrieval.evaluation import Evaluation, number
 from retrieval.rankings import NEAREST, RECALL_LEVELS, Integers
 
 Shares = npt.NDArray[np.float64]
@@ -29,12 +30,32 @@ class DepthCurve:
 
 @dataclass(frozen=True)
 class Confusion:
-    """What the first results of each class's queries are, in percent."""
+    """What the first results of each class's queries are, in percent.
+
+    Only pairs of classes that occur are kept: a matrix of 50,000 classes would take gigabytes.
+    """
 
     labels: tuple[str, ...]  # of the columns: every class of the collection
     asked: tuple[str, ...]  # of the rows: every class that was asked
-    shares: Shares  # (asked, labels); a row sums to 100
+    rows: Integers  # (pairs,), which of `asked`; row by row, and in a row by column
+    columns: Integers  # (pairs,), which of `labels`
+    shares: Shares  # (pairs,), over 0; those of a row sum to 100
     depth: int  # how many results were looked at
+
+    def matrix(self) -> Shares:
+        """Return all shares, `(asked, labels)`, of so few classes that they can be drawn."""
+        whole = np.zeros((len(self.asked), len(self.labels)))
+        whole[self.rows, self.columns] = self.shares
+        return whole
+
+    def mistakes(self, n: int) -> list[tuple[str, str, float]]:
+        """Return the `n` largest shares of another class: what was asked, what was found, share."""
+        order = np.argsort(-self.shares, kind="stable")
+        pairs = ((self.asked[self.rows[i]], self.labels[self.columns[i]], i) for i in order)
+        wrong = (
+            (asked, found, float(self.shares[i])) for asked, found, i in pairs if asked != found
+        )
+        return list(islice(wrong, n))
 
 
 @dataclass(frozen=True)
@@ -72,15 +93,16 @@ def precision_at_recall(evaluation: Evaluation) -> tuple[Shares, Shares]:
 
 def confusion(evaluation: Evaluation) -> Confusion:
     """Count which classes the first ten results of each class's queries belong to."""
-    labels, ours = np.unique(np.asarray(evaluation.labels), return_inverse=True)
-    asked, theirs = np.unique(np.asarray(evaluation.asked), return_inverse=True)
+    labels, ours = number(evaluation.labels)
+    asked, theirs = number(evaluation.asked)
     nearest = evaluation.rankings.nearest
     queries, places = np.nonzero(nearest >= 0)
-    counts = np.zeros((len(asked), len(labels)))
-    np.add.at(counts, (theirs[queries], ours[nearest[queries, places]]), 1)
-    shares = 100 * counts / counts.sum(axis=1, keepdims=True)
+    found = ours[nearest[queries, places]]
+    pairs, counts = np.unique(theirs[queries] * len(labels) + found, return_counts=True)
+    rows, columns = np.divmod(pairs, len(labels))
+    shares = 100 * counts / np.bincount(rows, weights=counts)[rows]
     depth = int((nearest[0] >= 0).sum())
-    return Confusion(tuple(labels.tolist()), tuple(asked.tolist()), shares, depth)
+    return Confusion(labels, asked, rows, columns, shares, depth)
 
 
 def worst_queries(evaluation: Evaluation, n: int) -> list[WorstQuery]:

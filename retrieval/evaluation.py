@@ -114,7 +114,7 @@ class SelfTest:
 
     def rank(self) -> Iterator[Rankings]:
         """Yield the rankings of one block of queries after another."""
-        ours, theirs = _number(self.collection.labels, self._asked.labels)
+        ours, theirs = _number_alike(self.collection.labels, self._asked.labels)
         rows = self._chosen
         own = rows if self.queries is None else None
         vectors = self.collection.vectors
@@ -125,10 +125,11 @@ class SelfTest:
         rankings = join(parts)
         per_query = _metrics(rankings)
         asked = tuple(self._asked.labels[row] for row in self._chosen)
-        asked_labels = np.asarray(asked)
+        names, numbers = number(asked)
+        ends = np.cumsum(np.bincount(numbers))[:-1]
+        by_class = np.split(np.argsort(numbers, kind="stable"), ends)
         classes = []
-        for label in sorted(set(asked)):
-            members = np.flatnonzero(asked_labels == label)
+        for label, members in zip(names, by_class, strict=True):
             relevant = int(rankings.relevant[members[0]])
             classes.append(
                 ClassScores(label, len(members), relevant, _summarise(per_query[members]))
@@ -188,15 +189,26 @@ def measure_queries(
     With `leave_one_out` the queries are the collection, row by row, and each is left out of its own
     ranking. Equal similarities keep the order of the collection.
     """
-    ours, theirs = _number(collection.labels, queries.labels)
+    ours, theirs = _number_alike(collection.labels, queries.labels)
     own = np.arange(len(theirs)) if leave_one_out else None
     blocks = rank_blocks(collection.vectors, ours, queries.vectors, theirs, own)
     return _metrics(join(list(blocks)))
 
 
-def _number(ours: Sequence[str], theirs: Sequence[str]) -> tuple[Integers, Integers]:
+def number(labels: Sequence[str]) -> tuple[tuple[str, ...], Integers]:
+    """Return the classes in order, and of each label which of them it is, `(n,)`.
+
+    An array of texts would give each of them the room of the longest, and a CSV may hold a label of
+    2,000 characters.
+    """
+    classes = tuple(sorted(set(labels)))
+    places = {label: i for i, label in enumerate(classes)}
+    return classes, np.fromiter((places[label] for label in labels), np.int64, len(labels))
+
+
+def _number_alike(ours: Sequence[str], theirs: Sequence[str]) -> tuple[Integers, Integers]:
     """Number the classes of a collection and of queries alike, from 0."""
-    _, numbers = np.unique(np.asarray([*ours, *theirs]), return_inverse=True)
+    _, numbers = number([*ours, *theirs])
     return numbers[: len(ours)], numbers[len(ours) :]
 
 

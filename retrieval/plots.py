@@ -87,14 +87,15 @@ def _draw_confusion(axes: Any, evaluation: Evaluation) -> None:
         axes.set_axis_off()
         axes.text(0, 0.9, f"{len(found.labels):,} kinds: see the CSV.", color=QUIET)
         return
-    axes.imshow(found.shares, cmap="GnBu", vmin=0, vmax=100)
+    shares = found.matrix()
+    axes.imshow(shares, cmap="GnBu", vmin=0, vmax=100)
     names = [_plain(label) for label in found.labels]
     places = np.arange(len(names))
     axes.set_xticks(places, names, rotation=45, ha="right")
     axes.set_yticks(places, names)
     if len(names) <= 12:
-        for row, column in zip(*np.nonzero(found.shares >= 0.5), strict=True):
-            share = found.shares[row, column]
+        for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
+            share = shares[row, column]
             colour = "white" if share > 60 else INK
             axes.text(
                 column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=colour

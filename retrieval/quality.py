@@ -18,7 +18,7 @@ from retrieval.collection import Collection
 from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare, embed
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError
-from retrieval.evaluation import Labelled, SelfTest
+from retrieval.evaluation import Labelled, SelfTest, number
 from retrieval.family import open_model
 from retrieval.files import inside
 from retrieval.images import open_picture, preprocess, scale_for
@@ -49,7 +49,7 @@ class Labels:
         """Return `n` rows spread evenly over the classes; None when there are no more than that."""
         if len(self.pictures) <= n:
             return None
-        by_class = np.argsort(np.asarray(self.labelled.labels), kind="stable")
+        by_class = np.argsort(number(self.labelled.labels)[1], kind="stable")
         chosen = by_class[np.linspace(0, len(by_class), n, endpoint=False).astype(int)]
         return np.sort(chosen)
 
@@ -61,10 +61,10 @@ class Labels:
         and none of a single picture, unless there is nothing else to tell a class from. Of each as
         many pictures are taken as fit, of all equally.
         """
-        labels = np.asarray(self.labelled.labels)
-        if len(labels) <= n:
+        if len(self.pictures) <= n:
             return None
-        _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        _, classes = number(self.labelled.labels)
+        sizes = np.bincount(classes)
         drawn = np.random.default_rng(0).permutation(len(sizes))
         single = sizes[drawn] < 2
         drawn = drawn[~single] if (~single).sum() > 1 else drawn[np.argsort(single, kind="stable")]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import numpy as np
-
 from retrieval import charts
 from retrieval.compare import COMPUTED_BY, Comparison, name_of
 from retrieval.curves import (
@@ -194,11 +192,9 @@ def confusion_section(found: Confusion) -> str:
     )
     rows = "".join(
         f'<tr><th scope="row">{escape(_name(label))}</th>'
-        + "".join(
-            _cell(float(share), row == column) for column, share in enumerate(found.shares[row])
-        )
+        + "".join(_cell(float(share), row == column) for column, share in enumerate(shares))
         + "</tr>"
-        for row, label in enumerate(found.asked)
+        for row, (label, shares) in enumerate(zip(found.asked, found.matrix(), strict=True))
     )
     table = (
         '<div class="lk-scroll"><table class="lk-confusion"><thead><tr><td></td>'
@@ -276,19 +272,11 @@ def _largest_lead(found: Confusion) -> str:
 
 def _largest(found: Confusion) -> str:
     """List the largest mistakes, where a matrix would be too large to read."""
-    column = {label: i for i, label in enumerate(found.labels)}
-    mistakes = found.shares.copy()
-    for row, label in enumerate(found.asked):
-        if label in column:
-            mistakes[row, column[label]] = 0
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_COLUMNS]
     rows = "".join(
-        f'<tr><th scope="row">{escape(_name(found.asked[row]))}</th>'
-        f'<td class="lk-word">{escape(_name(found.labels[place]))}</td>'
-        f'<td class="lk-wide">{charts.bar(float(mistakes[row, place]))}</td>'
-        f"<td>{mistakes[row, place]:.1f}</td></tr>"
-        for row, place in zip(*np.unravel_index(order, mistakes.shape), strict=True)
-        if mistakes[row, place] > 0
+        f'<tr><th scope="row">{escape(_name(asked))}</th>'
+        f'<td class="lk-word">{escape(_name(taken))}</td>'
+        f'<td class="lk-wide">{charts.bar(share)}</td><td>{share:.1f}</td></tr>'
+        for asked, taken, share in found.mistakes(MOST_COLUMNS)
     )
     return (
         '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Query of</th>'

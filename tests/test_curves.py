@@ -1,10 +1,13 @@
 """Curves, confusion and worst queries, on rankings that one can do by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from retrieval.curves import confusion, depth_curve, precision_at_recall, worst_queries
 from retrieval.evaluation import Evaluation, Labelled, SelfTest, evaluate
+from retrieval.rankings import Rankings
 
 
 def on_a_circle(degrees: list[float], labels: str) -> Labelled:
@@ -51,14 +54,49 @@ def test_confusion_is_the_classes_of_the_first_ten(by_hand: Evaluation) -> None:
     assert found.labels == found.asked == ("a", "b")
     assert found.depth == 3
     # Each picture finds the other of its class once, and the two others.
-    assert found.shares == pytest.approx(np.array([[100 / 3, 200 / 3], [200 / 3, 100 / 3]]))
+    assert found.matrix() == pytest.approx(np.array([[100 / 3, 200 / 3], [200 / 3, 100 / 3]]))
 
 
 def test_classes_that_are_not_in_the_collection_have_a_row_and_no_column() -> None:
     collection = on_a_circle([0, 90], "ab")
     found = confusion(evaluate(collection, on_a_circle([10], "c"), "angles"))
     assert (found.asked, found.labels) == (("c",), ("a", "b"))
-    assert found.shares.tolist() == [[50, 50]]
+    assert found.matrix().tolist() == [[50, 50]]
+    assert found.mistakes(9) == [("c", "a", 50), ("c", "b", 50)]
+
+
+def test_the_largest_mistakes_come_first_and_what_is_right_is_none(by_hand: Evaluation) -> None:
+    assert confusion(by_hand).mistakes(9) == [
+        ("a", "b", pytest.approx(200 / 3)),
+        ("b", "a", pytest.approx(200 / 3)),
+    ]
+    assert len(confusion(by_hand).mistakes(1)) == 1
+
+
+def test_many_kinds_with_a_long_name_among_them_take_little_memory() -> None:
+    # As a matrix the confusion would take 3.2 GB, and as an array the names of the kinds 160 MB.
+    kinds = 20_000
+    labels = tuple("x" * 2_000 if i == 7 else f"kind {i}" for i in range(kinds))
+    nearest = np.arange(kinds)[:, None] - np.arange(10)
+    one = np.ones(kinds)
+    rankings = Rankings(
+        np.array([1]),
+        np.ones((kinds, 1), np.int32),
+        one.astype(np.int64),
+        one,
+        np.ones((kinds, 11), np.float32),
+        np.maximum(nearest, 0),
+    )
+    rows = np.arange(kinds)
+    evaluation = Evaluation({}, (), {}, one[:, None], rankings, labels, labels, rows)
+    tracemalloc.start()
+    try:
+        found = confusion(evaluation)
+        assert len(found.mistakes(16)) == 16
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 60e6
 
 
 def test_the_worst_come_first_with_what_they_found(by_hand: Evaluation) -> None:

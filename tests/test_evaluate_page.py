@@ -1,5 +1,6 @@
 """The page "How good is it?" as a visitor meets it: a real app, a real Chromium, a real network."""
 
+import base64
 import csv
 import re
 from collections.abc import Iterator
@@ -110,6 +111,12 @@ def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
     assert "no PCA" in text
     assert "computed anew from the original pictures" in text
     assert re.search("may be chance|more than chance", text)
+    # The report's own figures are those of the collection's setting, A, as on the command line.
+    address = page.locator("#test-downloads a").get_attribute("href") or ""
+    report = base64.b64decode(address.partition(",")[2]).decode()
+    model = re.search("<dt>model</dt><dd>([^<]*)", report)
+    assert model is not None
+    assert "PCA 256" in model[1]
 
 
 def test_a_run_can_be_stopped(page: Page) -> None:

@@ -1,5 +1,7 @@
 """Evaluation: by hand, and against scikit-learn and torchmetrics."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
@@ -9,6 +11,7 @@ from retrieval.errors import LookalikeError
 from retrieval.evaluation import (
     METRICS,
     Labelled,
+    SelfTest,
     as_rows,
     as_table,
     bootstrap,
@@ -199,3 +202,18 @@ def test_the_rows_carry_the_figures_with_their_intervals() -> None:
         low, mean, high = (rows[-1][f"{metric}{end}"] for end in (" low", "", " high"))
         assert low <= mean <= high
         assert mean == pytest.approx(evaluation.overall[metric].mean, abs=1e-3)
+
+
+def test_one_long_label_does_not_make_all_of_them_long() -> None:
+    # As an array of texts these labels would take 160 MB, and 8 KB more for every picture.
+    vectors = to_unit(np.random.default_rng(0).standard_normal((20_000, 2)))
+    labels = ("x" * 2_000, *(f"kind {i % 500}" for i in range(19_999)))
+    test = SelfTest(Labelled(vectors, labels), None, "m", rows=np.arange(3))
+    tracemalloc.start()
+    try:
+        found = test.summarise(list(test.rank()))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 60e6
+    assert sorted(found.asked) == [one.label for one in found.classes]

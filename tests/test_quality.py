@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +189,22 @@ def test_a_sample_has_pictures_that_can_find_each_other(
     assert len(set(rows.tolist())) == len(rows) <= most
     assert sorted(Counter(names[row] for row in rows).values()) == sorted(sampled)
     assert np.array_equal(rows, labels.sample(most))
+
+
+def test_one_long_label_does_not_make_all_of_them_long() -> None:
+    names = ("x" * 2_000, *(f"kind {i % 50}" for i in range(19_999)))
+    record = PictureRecord(1, "", "", 1, 1, 1, None, "")
+    vectors = np.zeros((len(names), 1), np.float32)
+    labels = Labels((record,) * len(names), Labelled(vectors, names), 0)
+    tracemalloc.start()
+    try:
+        spread, sample = labels.spread(100), labels.sample(100)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert spread is not None
+    assert sample is not None
+    assert peak < 60e6  # 160 MB as an array of texts
 
 
 def test_another_model_is_run_over_the_same_pictures(

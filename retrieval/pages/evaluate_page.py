@@ -274,7 +274,7 @@ class EvaluatePage:
 
 def _show_comparison(name: str, comparison: Comparison) -> tuple[Any, ...]:
     body = report.compare_section(comparison)
-    whole = report.document(name, comparison.second, None, [comparison])
+    whole = report.document(name, comparison.first, None, [comparison])
     files = [(words.DOWNLOAD_REPORT, "html", whole.encode())]
     title = words.TEST_TITLE.format(name=name)
     downloads = _downloads(f"{name} compared", files)
