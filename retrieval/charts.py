@@ -43,7 +43,7 @@ def line_chart(
         return LEFT + span * (place - low) / (high - low)
 
     lines = "".join(_line(one, places, x) for one in series)
-    ticks = _decades(high) if logarithmic else [0, 20, 40, 60, 80, 100]
+    ticks = decades(high) if logarithmic else [0, 20, 40, 60, 80, 100]
     grid = "".join(
         f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{_y(v):.1f}" y2="{_y(v):.1f}"/>'
         for v in (0, 25, 50, 75, 100)
@@ -111,7 +111,7 @@ def _y(percent: float) -> float:
     return TOP + (HEIGHT - TOP - BOTTOM) * (1 - percent / 100)
 
 
-def _decades(high: float) -> list[int]:
+def decades(high: float) -> list[int]:
     """Return 1, 2, 5, 10, 20 ... up to `high`; only the powers of ten when these are many."""
     steps = (1, 2, 5) if high <= 2000 else (1,)
     ticks = [step * 10**power for power in range(9) for step in steps]

@@ -7,7 +7,8 @@ import numpy as np
 
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, RESAMPLES, Evaluation, bootstrap
-from retrieval.reduction import Matrix, Reduction, to_unit
+from retrieval.model import ModelCard
+from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
 
 CURE = "Write it like: pca=off, components=64, whitening=0.5, model=FILE, or several with commas."
 
@@ -18,7 +19,7 @@ COMPUTED_BY = "computed by"  # in a protocol: what ran the network, and in how m
 class Setting:
     """What is different from the model and PCA that are in use; nothing by default."""
 
-    pca: bool = True
+    pca: bool | None = None  # whether there is one; None leaves it as it is
     components: int | None = None  # fewer than the PCA has
     whitening: float | None = None  # 0 (none) to 1
     model: Path | None = None  # another network, or another layer of the same one
@@ -30,7 +31,7 @@ class Setting:
         Raises:
             LookalikeError: when it says anything else.
         """
-        pca, components, whitening, model = True, None, None, None
+        pca, components, whitening, model = None, None, None, None
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, _, value = part.partition("=")
             try:
@@ -51,9 +52,36 @@ class Setting:
             raise LookalikeError(f"The setting {text!r} cannot be used. {CURE}")
         if whitening is not None and not 0 <= whitening <= 1:
             raise LookalikeError("The whitening goes from 0 (none) to 1.")
-        if not pca and (components or whitening):
+        if pca is False and (components or whitening):
             raise LookalikeError("Without a PCA there are no components and no whitening to set.")
         return cls(pca, components, whitening, model)
+
+    @property
+    def changes_pca(self) -> bool:
+        """Whether there has to be a PCA, to be changed."""
+        return self.components is not None or self.whitening is not None
+
+    def choose(self, used: Reduction | None, card: ModelCard, path: Path) -> Reduction | None:
+        """Return the PCA that the setting ranks by; None for none.
+
+        Where it says nothing of it, it has one as the setting in use has: nothing else is to be
+        different. Another model that was never given one goes without.
+
+        Args:
+            used: the PCA in use.
+            card: of the setting's model.
+            path: where the PCA of that model lies.
+
+        Raises:
+            LookalikeError: when it wants what there is not.
+        """
+        wanted = used is not None if self.pca is None else self.pca
+        if not wanted:
+            return self.reduce(None)
+        if self.model is None and used is not None:
+            return self.reduce(used)
+        found = self.pca or path.exists()
+        return self.reduce(load_pca(path, card) if found else None)
 
     def reduce(self, reduction: Reduction | None) -> Reduction | None:
         """Return the PCA as the setting wants it; None for none.
@@ -61,10 +89,10 @@ class Setting:
         Raises:
             LookalikeError: when it wants what there is not.
         """
-        if not self.pca:
+        if self.pca is False:
             return None
         if reduction is None:
-            if self.components or self.whitening:
+            if self.changes_pca:
                 raise LookalikeError(
                     "There is no PCA to change. Fit one with: python -m retrieval fit-pca FOLDER "
                     "--model FILE"

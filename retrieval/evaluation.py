@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from retrieval import tables
 from retrieval.errors import LookalikeError
 from retrieval.rankings import Integers, Rankings, join, rank_blocks
 from retrieval.reduction import Matrix
@@ -289,3 +290,9 @@ def as_rows(evaluation: Evaluation) -> list[dict[str, object]]:
             row[f"{metric} high"] = round(score.high, 3)
         rows.append(row)
     return rows
+
+
+def as_csv(evaluation: Evaluation) -> bytes:
+    """Return the rows as a CSV file."""
+    rows = [{**row, "class": tables.harmless(str(row["class"]))} for row in as_rows(evaluation)]
+    return tables.as_csv(list(rows[0]), (list(row.values()) for row in rows))

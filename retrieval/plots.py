@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from retrieval.charts import decades
 from retrieval.curves import confusion, depth_curve, precision_at_recall
 from retrieval.evaluation import METRICS, Evaluation
 
 INK, QUIET, RULE = "#1c1917", "#6b6560", "#e0dcd8"
 TEAL, AMBER, VIOLET = "#0d9488", "#b45309", "#7c3aed"
 MOST_CLASSES = 25
+LONGEST_NAME = 30  # characters; longer ones would leave the charts no room
 # 1600 x 1200 pixels: sharp on a slide, and about 150 KB.
 INCHES, DOTS = (10.67, 8.0), 150
 
@@ -56,7 +58,10 @@ def _draw_depth(axes: Any, evaluation: Evaluation) -> None:
     axes.plot(curve.depths, curve.precision, color=TEAL, label="share that is right (precision)")
     axes.plot(curve.depths, curve.recall, color=VIOLET, ls=":", label="share found (recall)")
     axes.set_xscale("log")
+    axes.set_xticks(decades(float(curve.depths[-1])))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    # Between so few results that no power of ten lies among them it would write its own.
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
     axes.legend(frameon=False, fontsize=8)
     _frame(axes, "Accuracy and the number of results", "results looked at")
 
@@ -83,17 +88,17 @@ def _draw_classes(axes: Any, evaluation: Evaluation) -> None:
 def _draw_confusion(axes: Any, evaluation: Evaluation) -> None:
     found = confusion(evaluation)
     axes.set_title(f"Kinds of the first {found.depth} results, %", loc="left", fontsize=10)
-    if len(found.labels) > MOST_CLASSES or found.asked != found.labels:
+    kinds = max(len(found.labels), len(found.asked))
+    if kinds > MOST_CLASSES:
         axes.set_axis_off()
-        axes.text(0, 0.9, f"{len(found.labels):,} kinds: see the CSV.", color=QUIET)
+        axes.text(0, 0.9, f"{kinds:,} kinds, too many to draw.", color=QUIET)
         return
     shares = found.matrix()
     axes.imshow(shares, cmap="GnBu", vmin=0, vmax=100)
-    names = [_plain(label) for label in found.labels]
-    places = np.arange(len(names))
-    axes.set_xticks(places, names, rotation=45, ha="right")
-    axes.set_yticks(places, names)
-    if len(names) <= 12:
+    across, down = ([_plain(label) for label in kind] for kind in (found.labels, found.asked))
+    axes.set_xticks(np.arange(len(across)), across, rotation=45, ha="right")
+    axes.set_yticks(np.arange(len(down)), down)
+    if kinds <= 12:
         for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
             share = shares[row, column]
             colour = "white" if share > 60 else INK
@@ -123,4 +128,7 @@ def _caption(evaluation: Evaluation) -> str:
 
 
 def _plain(label: str) -> str:
-    return label.replace("_", " ") or "(no kind)"
+    name = label.replace("_", " ") or "(no kind)"
+    return (
+        name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )

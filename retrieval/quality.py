@@ -25,7 +25,7 @@ from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.model import FeatureExtractor, available_cpus
 from retrieval.rankings import Integers
 from retrieval.records import PictureRecord
-from retrieval.reduction import Matrix, Reduction, load_pca
+from retrieval.reduction import Matrix
 from retrieval.search import Searcher
 
 BATCH = 8
@@ -168,7 +168,8 @@ def compare_settings(
     if setting.model:  # on the same kind of processor, so that nothing else is different
         second = open_model(setting.model, gpu=not first.provider.startswith("CPU"))
     kept = searcher.embedder.reduction
-    changed = setting.reduce(_reduction_of(setting, second, kept, pca_path))
+    path = pca_path(setting.model) if setting.model else Path()  # the PCA in use is not read anew
+    changed = setting.choose(kept, second.card, path)
     extractors = [first] if second is first else [first, second]
     features: list[Matrix] = []
     total = len(sources) * len(extractors)
@@ -199,19 +200,6 @@ def compare_settings(
         notes={**notes, COMPUTED_BY: second.provider},
     )
     yield compare(test.summarise(list(test.rank())), other.summarise(list(other.rank())))
-
-
-def _reduction_of(
-    setting: Setting,
-    extractor: FeatureExtractor,
-    kept: Reduction | None,
-    pca_path: Callable[[Path], Path],
-) -> Reduction | None:
-    """Return the PCA that belongs to the model of a setting, if there is one."""
-    if setting.model is None:
-        return kept
-    path = pca_path(setting.model)
-    return load_pca(path, extractor.card) if setting.pca and path.exists() else None
 
 
 def sources_of(

@@ -21,7 +21,7 @@ from retrieval.evaluation import METRICS, ClassScores, Evaluation
 STYLE = Path(__file__).with_name("report.css")
 
 WORST = 12
-# Beyond these a table or a matrix is no longer read; the CSV has them all.
+# Beyond these a table or a matrix is no longer read; a CSV has all rows.
 MOST_ROWS = 30
 MOST_COLUMNS = 16
 
@@ -58,13 +58,18 @@ def style() -> str:
 
 
 def document(
-    title: str, evaluation: Evaluation, show: Show | None, comparisons: Sequence[Comparison] = ()
+    title: str,
+    evaluation: Evaluation,
+    show: Show | None,
+    comparisons: Sequence[Comparison] = (),
+    csv: str = "",
 ) -> str:
     """Return the whole report as one HTML file that loads nothing from anywhere.
 
     Args:
         show: shows one of the pictures that were asked, by its row, with a data URI; None leaves
             the pictures out.
+        csv: what the table with all kinds is called, "" where nobody gets one.
     """
     name = escape(title)
     compared = "".join(compare_section(one) for one in comparisons)
@@ -75,12 +80,12 @@ def document(
         "img-src data:; style-src 'unsafe-inline'\">"
         f"<title>How good is it? {name}</title><style>{style()}</style></head>"
         f'<body class="lk-paper"><main class="lk-report"><h1>How good is it? <span>{name}</span>'
-        f"</h1>{sections(evaluation, show)}{compared}</main></body></html>\n"
+        f"</h1>{sections(evaluation, show, csv)}{compared}</main></body></html>\n"
     )
 
 
-def sections(evaluation: Evaluation, show: Show | None) -> str:
-    """Return everything that an evaluation has to show, section by section."""
+def sections(evaluation: Evaluation, show: Show | None, csv: str = "") -> str:
+    """Return everything that an evaluation has to show, section by section; see `document`."""
     worst = "" if show is None else worst_section(worst_queries(evaluation, WORST), show)
     return (
         figures(evaluation)
@@ -89,7 +94,7 @@ def sections(evaluation: Evaluation, show: Show | None) -> str:
         + depth_section(evaluation)
         + recall_section(evaluation)
         + "</div>"
-        + classes_section(evaluation.classes)
+        + classes_section(evaluation.classes, csv)
         + confusion_section(confusion(evaluation))
         + worst
     )
@@ -160,7 +165,7 @@ def recall_section(evaluation: Evaluation) -> str:
     )
 
 
-def classes_section(classes: Sequence[ClassScores]) -> str:
+def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
     """List the classes, the one that is found worst first."""
     ordered = sorted(classes, key=lambda one: one.scores["P@10"].mean)
     rows = "".join(
@@ -176,7 +181,7 @@ def classes_section(classes: Sequence[ClassScores]) -> str:
         f'<th scope="col">Queries</th><th scope="col" class="lk-wide">P@10</th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
-    return _section("Kind by kind", "The hardest first. " + _rest(len(ordered)), table)
+    return _section("Kind by kind", "The hardest first. " + _rest(len(ordered), csv), table)
 
 
 def confusion_section(found: Confusion) -> str:
@@ -309,8 +314,11 @@ def _signed(points: float) -> str:
     return f"{points + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _rest(n: int) -> str:
-    return f"{n - MOST_ROWS:,} more kinds are in the CSV." if n > MOST_ROWS else ""
+def _rest(n: int, csv: str) -> str:
+    if n <= MOST_ROWS:
+        return ""
+    kinds = "1 more kind is" if n == MOST_ROWS + 1 else f"{n - MOST_ROWS:,} more kinds are"
+    return f"{kinds} in {csv}." if csv else f"{kinds} not shown."
 
 
 def _name(label: str) -> str:

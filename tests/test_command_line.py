@@ -1,5 +1,6 @@
 """The command `python -m retrieval`, from a folder of pictures to results and figures."""
 
+import codecs
 import csv
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.collection import Collection
+from retrieval.model import OnnxExtractor
 from tests.made import by_hue, save_hues
 
 
@@ -222,7 +224,8 @@ def test_an_evaluation_is_printed_and_written_as_csv_and_json(
     assert run("evaluate", wheel, *options, *files) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[0].split() == ["queries", "P@1", "P@10", "P@20", "hit@10", "mAP"]
-    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+    assert (tmp_path / "table.csv").read_bytes().startswith(codecs.BOM_UTF8)  # for Excel
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == ["cold", "warm", "all queries"]
     written = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
@@ -245,6 +248,87 @@ def test_separate_queries_are_evaluated_against_the_folder(
     assert whole.split()[2:] == ["2", "100.0", "30.0", "15.0", "100.0", "100.0"]
     assert "no PCA" in out
     assert "not in the collection" in out
+
+
+def test_an_evaluation_of_names_that_are_no_text_is_written_all_the_same(
+    options: list[str], tmp_path: Path
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("Only Linux allows file names that are no text.")
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xfcll"))
+    hues = {
+        f"{kind}/{i}.png": hue + i for kind, hue in (("rot", 0), ("gr\udcfcn", 99)) for i in (1, 2)
+    }
+    save_hues(folder, hues)
+    (folder / "rot" / "1.png").rename(folder / "rot" / "\udce4.png")
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "json", "png", "report")}
+    written = [part for kind, file in files.items() for part in (f"--{kind}", file)]
+    assert run("evaluate", folder, *options, *written) == 0
+    for kind in ("csv", "json", "report"):
+        assert "gr\\" in files[kind].read_text("utf-8")
+    assert "m\\udcfcll" in files["report"].read_text("utf-8")
+    assert files["png"].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--compare", "model=MODEL,components=9"], "has 2 components, not 9"),
+        (["--compare", "model=BARE,components=1"], "no PCA to change"),
+        (["--compare", "model=BARE,pca=on"], "There is no PCA for this model"),
+        (["--no-pca", "--compare", "components=1"], "Leave out --no-pca"),
+        (["--no-pca", "--compare", "model=MODEL,whitening=0"], "Leave out --no-pca"),
+        (["--queries", "WHEEL"], "would find themselves. Leave out --queries"),
+        (["--queries", "WHEEL/warm"], "would find themselves"),
+        (["--queries", "WHEEL/.."], "would find themselves"),
+        (["--queries", "WHEEL/none"], "There is no folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_a_picture_is_read(
+    arguments: list[str],
+    sentence: str,
+    wheel: Path,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bare = tmp_path / "bare.onnx"
+    shutil.copy(options[1], bare)
+    names = {"MODEL": options[1], "BARE": str(bare), "WHEEL": str(wheel)}
+    for name, path in names.items():
+        arguments = [one.replace(name, path) for one in arguments]
+    read: list[object] = []
+    monkeypatch.setattr(OnnxExtractor, "extract", lambda self, pictures: read.append(pictures))
+    assert run("evaluate", wheel, *options, *arguments) == 1
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert read == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "second"),
+    [
+        (["--no-pca", "--compare", "pca=on"], "no PCA", "PCA 2"),
+        (["--no-pca", "--compare", "pca=on,components=1"], "no PCA", "PCA 1"),
+        (["--no-pca", "--compare", "model=MODEL"], "no PCA", "no PCA"),
+        (["--no-pca", "--compare", "model=MODEL,pca=on"], "no PCA", "PCA 2"),
+        (["--compare", "model=MODEL"], "PCA 2", "PCA 2"),
+        (["--compare", "model=MODEL,pca=off"], "PCA 2", "no PCA"),
+    ],
+)
+def test_a_comparison_changes_what_it_says_and_nothing_else(
+    arguments: list[str],
+    first: str,
+    second: str,
+    wheel: Path,
+    options: list[str],
+    tmp_path: Path,
+) -> None:
+    arguments = [one.replace("MODEL", options[1]) for one in arguments]
+    assert run("evaluate", wheel, *options, *arguments, "--json", tmp_path / "all.json") == 0
+    written = json.loads((tmp_path / "all.json").read_text("utf-8"))
+    assert written["protocol"]["model"].endswith(f", {first}")
+    assert written["comparisons"][0]["protocol"]["model"].endswith(f", {second}")
 
 
 def python_m(*arguments: object, **changes: str) -> "subprocess.Popen[bytes]":

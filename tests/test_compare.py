@@ -36,6 +36,7 @@ def clouds(noise: float, seed: int, n: int = 300) -> Labelled:
         ("components=64, whitening=0.5", Setting(components=64, whitening=0.5)),
         ("model=a/b.onnx", Setting(model=Path("a/b.onnx"))),
         ("model=b.onnx,pca=off", Setting(pca=False, model=Path("b.onnx"))),
+        ("pca=on", Setting(pca=True)),
     ],
 )
 def test_a_setting_is_read(text: str, setting: Setting) -> None:
@@ -82,9 +83,10 @@ def test_without_a_pca_the_features_are_made_unit() -> None:
     [
         (Setting(components=9), pca(), "has 3 components, not 9"),
         (Setting(components=2), None, "no PCA to change"),
+        (Setting(whitening=0), None, "no PCA to change"),
         (Setting(whitening=0.5), pca(variance=False), "no variances"),
     ],
-    ids=["too many", "no PCA", "no variances"],
+    ids=["too many", "no PCA", "nothing to unwhiten", "no variances"],
 )
 def test_what_there_is_not_is_refused(
     setting: Setting, reduction: Reduction | None, sentence: str

@@ -2,7 +2,10 @@
 
 import io
 import re
+import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,9 +113,16 @@ def test_few_classes_get_a_matrix_and_many_get_the_largest_mistakes() -> None:
     many = report.sections(measured(*(f"kind {i}" for i in range(40))), None)
     assert "lk-confusion" in few
     assert "lk-confusion" not in many
-    assert "10 more kinds are in the CSV." in many
+    assert "10 more kinds are not shown." in many
     assert "The most frequent mistakes" in many
     Checked(many)
+
+
+def test_a_csv_is_named_only_where_there_is_one() -> None:
+    many = measured(*(f"kind {i}" for i in range(31)))
+    assert "1 more kind is in table.csv." in report.document("x", many, None, csv="table.csv")
+    alone = report.document("x", many, None, [compare(many, many)])
+    assert "1 more kind is not shown." in alone
 
 
 @pytest.mark.parametrize("kinds", [3, 40])
@@ -162,3 +172,49 @@ def test_the_charts_are_drawn_as_a_png(classes: list[str]) -> None:
     image = Image.open(io.BytesIO(png))
     assert image.size == (1600, 1200)
     assert len(image.convert("RGB").getcolors(1_000_000) or []) > 50
+
+
+def drawn(axes_of: str, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Draw the charts, and return the texts that are to be seen on one of them."""
+    from matplotlib.figure import Figure
+
+    kept: list[Any] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
+        kept.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that the layout was given up is a warning
+        draw_png("x", evaluation)
+    (axes,) = (one for one in kept[0].axes if one.get_title("left").startswith(axes_of))
+    texts = [*axes.texts, *axes.get_xticklabels(which="both"), *axes.get_yticklabels()]
+    return [text.get_text() for text in texts if text.get_text()]
+
+
+@pytest.mark.parametrize("each", [2, 4, 30])
+def test_the_number_of_results_is_written_in_plain_numbers(
+    each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = evaluate(noise(["a", "b"], each), None, "noise")
+    texts = drawn("Accuracy", evaluation, monkeypatch)
+    assert texts[0] == "1"
+    assert all(re.fullmatch(r"[\d,]+", text) for text in texts)
+
+
+def test_long_names_leave_the_charts_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = drawn("Kinds", measured("a", "b" * 80, "c" * 200), monkeypatch)
+    assert f"{'b' * 29}\N{HORIZONTAL ELLIPSIS}" in texts
+    assert "a" in texts
+
+
+def test_the_charts_show_kinds_of_queries_beside_those_of_the_collection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = evaluate(noise(["a", "b", "c"]), noise(["a", "b", "c"], 1), "noise")
+    only = replace(asked, asked=("a", "b", "x"))
+    assert {"a", "b", "c", "x"} <= set(drawn("Kinds", only, monkeypatch))
+    many = measured(*(f"kind {i}" for i in range(30)))
+    assert "30 kinds, too many to draw." in drawn("Kinds", many, monkeypatch)

@@ -1,28 +1,29 @@
 """The command `evaluate`: how well kinds (subfolders) are found, and whether settings differ."""
 
 import argparse
-import csv
-import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from retrieval import compare, report, settings
 from retrieval.captions import caption_key, captioned, read_captions
-from retrieval.changes import label_of
-from retrieval.commands.reading import features_of, offer_floats, open_as_asked, write
+from retrieval.changes import as_text, label_of, name_of
+from retrieval.commands.reading import (
+    features_of,
+    need_folder,
+    offer_floats,
+    open_as_asked,
+    write,
+)
 from retrieval.compare import COMPUTED_BY, Comparison, Setting
 from retrieval.embedding import describe
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.evaluation import Evaluation, Labelled, SelfTest, as_rows, as_table
+from retrieval.evaluation import Evaluation, Labelled, SelfTest, as_csv, as_rows, as_table
 from retrieval.features import extract_files
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, Reduction, load_pca
-from retrieval.tables import harmless
 
 THUMBNAIL = 160  # pixels, in the report
 
@@ -47,8 +48,9 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SETTING",
-        help="measure this too, on the same queries: pca=off, components=64, whitening=0.5, "
-        "model=FILE (another network or another layer), or several with commas; may be repeated",
+        help="measure this too, on the same queries: pca=off (pca=on after --no-pca), "
+        "components=64, whitening=0.5, model=FILE (another network or another layer), or several "
+        "with commas; may be repeated",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
@@ -75,26 +77,25 @@ class _Read:
 
 @dataclass(frozen=True)
 class _Used:
-    """What the settings to compare with are a change of."""
+    """What a setting ranks by."""
 
     extractor: OnnxExtractor
     reduction: Reduction | None
-    open: Callable[[Path], OnnxExtractor]  # another model, as this one was opened
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
     # What is asked is checked before minutes are spent.
     wanted = [Setting.parse(text) for text in arguments.compare]
-    open_ = partial(open_as_asked, arguments=arguments)
-    extractor = open_(arguments.model)
+    need_folder(arguments.folder)
+    if arguments.queries:
+        need_folder(arguments.queries)
+        _refuse_overlap(arguments.queries, arguments.folder)
+    extractor = open_as_asked(arguments.model, arguments)
     pca = arguments.pca or settings.pca_path(arguments.model)
     reduction = None if arguments.no_pca else load_pca(pca, extractor.card)
-    for setting in wanted:
-        if setting.model is None:
-            setting.reduce(reduction)
-        else:
-            open_(setting.model)
+    used = _Used(extractor, reduction)
+    others = [_choose(setting, used, pca, arguments) for setting in wanted]
 
     collection = _read(arguments.folder, extractor)
     queries = _read(arguments.queries, extractor) if arguments.queries else None
@@ -111,18 +112,44 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation = test.summarise(list(test.rank()))
     print(as_table(evaluation))
     comparisons = []
-    for setting in wanted:
-        used = _Used(extractor, reduction, open_)
-        other = _other_test(test, setting, collection, queries, used)
+    for changed in others:
+        other = _other_test(test, changed, collection, queries, used)
         comparison = compare.compare(evaluation, other.summarise(list(other.rank())))
         comparisons.append(comparison)
         print(f"\n{compare.as_table(comparison)}")
     _write(arguments, evaluation, comparisons, (queries or collection).files)
 
 
+def _refuse_overlap(queries: Path, folder: Path) -> None:
+    """Raise a LookalikeError where pictures of the collection itself would be asked."""
+    asked, searched = queries.resolve(), folder.resolve()
+    if any(one.samefile(searched) for one in (asked, *asked.parents)) or any(
+        one.samefile(asked) for one in searched.parents
+    ):
+        raise LookalikeError(
+            f"Pictures in {queries} are in {folder} too, so they would find themselves. Leave out "
+            "--queries, which leaves each picture out of its own ranking, or name a folder beside "
+            "it."
+        )
+
+
+def _choose(setting: Setting, used: _Used, pca: Path, arguments: argparse.Namespace) -> _Used:
+    """Return what a setting ranks by; another model is opened as the one in use was."""
+    if arguments.no_pca and setting.pca is None and setting.changes_pca:
+        raise LookalikeError(
+            "With --no-pca there are no components and no whitening to set. Leave out --no-pca, or "
+            "write pca=on as well."
+        )
+    extractor = used.extractor
+    if setting.model is not None:
+        extractor = open_as_asked(setting.model, arguments)
+        pca = settings.pca_path(setting.model)
+    return _Used(extractor, setting.choose(used.reduction, extractor.card, pca))
+
+
 def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
     features, files = features_of(folder, extractor)
-    names = [path.relative_to(folder).as_posix() for path in files]
+    names = [name_of(path, folder) for path in files]
     unread: list[Path] = []
     captions = read_captions(folder, unread.append, wanted={caption_key(name) for name in names})
     if unread:
@@ -147,26 +174,21 @@ def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
 
 def _other_test(
     test: SelfTest,
-    setting: Setting,
+    changed: _Used,
     collection: _Read,
     queries: _Read | None,
     used: _Used,
 ) -> SelfTest:
     """Return the same test by another setting; another model reads the same files anew."""
-    extractor, reduction = used.extractor, used.reduction
-    if setting.model is not None:
-        extractor = used.open(setting.model)
-        path = settings.pca_path(setting.model)
-        found = setting.pca and path.exists()
-        reduction = load_pca(path, extractor.card) if found else None
+    extractor, reduction = changed.extractor, changed.reduction
+    if extractor is not used.extractor:
         collection = _read_again(collection, extractor)
         queries = _read_again(queries, extractor) if queries else None
-    changed = setting.reduce(reduction)
     return replace(
         test,
-        collection=collection.embedded(changed),
-        queries=queries.embedded(changed) if queries else None,
-        model=describe(extractor.card, changed),
+        collection=collection.embedded(reduction),
+        queries=queries.embedded(reduction) if queries else None,
+        model=describe(extractor.card, reduction),
         notes={**test.notes, COMPUTED_BY: extractor.provider},
     )
 
@@ -184,15 +206,11 @@ def _write(
     comparisons: list[Comparison],
     files: tuple[Path, ...],
 ) -> None:
-    rows = as_rows(evaluation)
     if arguments.csv:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]))
-        writer.writeheader()
-        writer.writerows({**row, "class": harmless(str(row["class"]))} for row in rows)
-        write(arguments.csv, text.getvalue())
+        write(arguments.csv, as_csv(evaluation))
     if arguments.json:
-        everything: dict[str, Any] = {"protocol": evaluation.protocol, "results": rows}
+        results = as_rows(evaluation)
+        everything: dict[str, Any] = {"protocol": evaluation.protocol, "results": results}
         if comparisons:
             everything["comparisons"] = [
                 {
@@ -211,7 +229,7 @@ def _write(
                 for one in comparisons
             ]
         write(arguments.json, json.dumps(everything, indent=1, ensure_ascii=False))
-    name = arguments.folder.resolve().name
+    name = as_text(arguments.folder.resolve().name)
     if arguments.png:
         # Only here, so that a machine without matplotlib can do all the rest.
         from retrieval.plots import draw_png
@@ -220,9 +238,10 @@ def _write(
     if arguments.report:
 
         def show(row: int) -> report.Shown:
-            return report.Shown(_data_uri(files[row]), files[row].name)
+            return report.Shown(_data_uri(files[row]), as_text(files[row].name))
 
-        write(arguments.report, report.document(name, evaluation, show, comparisons))
+        table = as_text(arguments.csv.name) if arguments.csv else ""
+        write(arguments.report, report.document(name, evaluation, show, comparisons, table))
 
 
 def _data_uri(path: Path) -> str:

@@ -36,6 +36,12 @@ def open_as_asked(model: Path, arguments: argparse.Namespace) -> OnnxExtractor:
     return OnnxExtractor(model, gpu=gpu) if arguments.float else open_model(model, gpu=gpu)
 
 
+def need_folder(folder: Path) -> None:
+    """Raise a LookalikeError where there is no such folder."""
+    if not folder.is_dir():
+        raise LookalikeError(f"There is no folder {folder}. Check the name and try again.")
+
+
 def features_of(
     folder: Path,
     extractor: FeatureExtractor,
@@ -46,8 +52,7 @@ def features_of(
     Raises:
         LookalikeError: when there are none.
     """
-    if not folder.is_dir():
-        raise LookalikeError(f"There is no folder {folder}. Check the name and try again.")
+    need_folder(folder)
     paths = list(find_images(folder))
     if not paths:
         raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")

@@ -16,7 +16,7 @@ import gradio as gr
 from retrieval import report, settings
 from retrieval.compare import Comparison
 from retrieval.errors import LookalikeError
-from retrieval.evaluation import Evaluation, as_rows
+from retrieval.evaluation import Evaluation, as_csv
 from retrieval.family import is_int8
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import markup, words
@@ -27,7 +27,6 @@ from retrieval.quality import Labels, compare_settings, plan_test, settings_for
 from retrieval.rankings import NEAREST
 from retrieval.records import PictureRecord
 from retrieval.search import Searcher
-from retrieval.tables import as_csv, harmless
 from retrieval.workspace import Workspace
 
 STYLE = Path(__file__).with_name("evaluate.css")
@@ -261,12 +260,13 @@ class EvaluatePage:
             return report.Shown(report.data_uri(jpeg, "image/jpeg"), _file_name(picture))
 
         title = collection.name
+        document = report.document(title, evaluation, in_report, csv=words.TEST_CSV)
         files = [
-            (words.DOWNLOAD_REPORT, "html", report.document(title, evaluation, in_report).encode()),
-            (words.DOWNLOAD_CSV, "csv", _csv(evaluation)),
+            (words.DOWNLOAD_REPORT, "html", document.encode()),
+            (words.DOWNLOAD_CSV, "csv", as_csv(evaluation)),
             (words.DOWNLOAD_PNG, "png", draw_png(words.TEST_TITLE.format(name=title), evaluation)),
         ]
-        sections = report.sections(evaluation, on_page)
+        sections = report.sections(evaluation, on_page, words.TEST_CSV)
         body = _report(words.TEST_TITLE.format(name=title), sections, key)
         done = words.TEST_DONE.format(n=f"{len(evaluation.asked):,}", seconds=f"{seconds:.1f}")
         return _notice(done), body, _downloads(title, files), "", gr.Button(visible=False)
@@ -356,11 +356,6 @@ def _downloads(name: str, files: Sequence[tuple[str, str, bytes]]) -> str:
         for text, suffix, data in files
     )
     return f'<div class="lk-downloads">{links}</div>'
-
-
-def _csv(evaluation: Evaluation) -> bytes:
-    rows = [{**row, "class": harmless(str(row["class"]))} for row in as_rows(evaluation)]
-    return as_csv(list(rows[0]), (list(row.values()) for row in rows))
 
 
 def _file_name(picture: PictureRecord) -> str:

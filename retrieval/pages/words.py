@@ -212,6 +212,7 @@ FOUND_LEAD = (
 )
 DOWNLOAD_REPORT = "Report (HTML)"
 DOWNLOAD_CSV = "Figures (CSV)"
+TEST_CSV = "the CSV"  # as the report calls it: so many kinds more are in ...
 DOWNLOAD_PNG = "Charts (PNG)"
 
 # My pictures
