@@ -6,10 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from retrieval.pages.evaluate_page import EvaluatePage
+from retrieval import settings
+from retrieval.changes import find_changes
+from retrieval.collection import Collection
+from retrieval.indexing import index_folder
+from retrieval.pages.evaluate_page import EvaluatePage, Run
 from retrieval.workspace import Workspace
 from tests.browser import running_app, turn_to, watch
 from tests.made import KINDS, pattern, save_patterns
@@ -111,12 +116,6 @@ def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
     assert "no PCA" in text
     assert "computed anew from the original pictures" in text
     assert re.search("may be chance|more than chance", text)
-    # The report's own figures are those of the collection's setting, A, as on the command line.
-    address = page.locator("#test-downloads a").get_attribute("href") or ""
-    report = base64.b64decode(address.partition(",")[2]).decode()
-    model = re.search("<dt>model</dt><dd>([^<]*)", report)
-    assert model is not None
-    assert "PCA 256" in model[1]
 
 
 def test_a_run_can_be_stopped(page: Page) -> None:
@@ -141,6 +140,23 @@ def test_the_next_run_stops_the_one_before_which_nobody_could_stop_any_more(
     assert not second.stopped
     page.on_stop(second)
     assert second.stopped
+
+
+def test_the_report_of_a_comparison_shows_the_figures_of_the_collections_own_setting(
+    tiny_files: Path, wheel: Path, tmp_path: Path
+) -> None:
+    workspace = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    embedder = workspace.embedder
+    with Collection.create(tmp_path / "collection", "wheel", wheel, embedder) as collection:
+        for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
+            pass
+        key, page = workspace.serve(collection), EvaluatePage(workspace)
+        request = gr.Request()
+        *_, last = page.on_compare(Run(), key, "Nothing left out (no PCA)", request)
+    (data,) = re.findall(r'data:text/html[^"]*?base64,([^"]+)', last[2])
+    models = re.findall("<dt>(model|A|B)</dt><dd>([^<]*)", base64.b64decode(data).decode())
+    said = {name: model.split(", ")[-1] for name, model in models}
+    assert said == {"model": "PCA 2", "A": "PCA 2 (CPU)", "B": "no PCA (CPU)"}
 
 
 def test_it_fits_a_phone_and_dark_mode(browser: Browser, address: str) -> None:
