@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from retrieval.setup import run_in_environment
 
 def main(argv: list[str] | None = None) -> int:
     """Start the app; return when it has ended, with 0, or with 1 after a sentence."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file or a terminal may not know every letter
+            stream.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--pictures", type=Path, metavar="FOLDER", help="search this folder, in place"

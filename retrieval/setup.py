@@ -12,8 +12,11 @@ import os
 import platform
 import subprocess
 import sys
+import time
 import venv
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Iterator  # noqa: UP035 - Python 3.8 knows no other
 
 PROJECT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = PROJECT / ".venv"
@@ -68,12 +71,74 @@ def prepare_environment(requirements: str) -> Path:
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = ENVIRONMENT / "{}.done".format(requirements.replace("/", "-"))
     wanted = _digest(file)
-    done = stamp.exists() and stamp.read_text() == wanted
-    # The Python that it was made with may have been replaced or removed since: then it does not
-    # run, or, being of another version, does not see what is installed. This takes some 20 ms.
-    if done and _runs(python, "import pip"):
-        return python
-    if done:
+    if not _is_ready(python, stamp, wanted):
+        with _alone():
+            if not _is_ready(python, stamp, wanted):  # else another window has just done it
+                _prepare(python, stamp, wanted, file)
+    return python
+
+
+def _is_ready(python: Path, stamp: Path, wanted: str) -> bool:
+    """Say whether the environment has what is wanted.
+
+    The Python that it was made with may have been replaced or removed since: then it does not run,
+    or, being of another version, does not see what is installed. This takes some 20 ms.
+    """
+    return _is_done(stamp, wanted) and _runs(python, "import pip")
+
+
+def _is_done(stamp: Path, wanted: str) -> bool:
+    return stamp.exists() and stamp.read_text() == wanted
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the right to work on the environment; wait for it while another window has it.
+
+    The lock ends with the process that holds it.
+    """
+    try:
+        file = ENVIRONMENT.with_name(f"{ENVIRONMENT.name}.lock").open("a")
+    except OSError:  # the environment cannot be made here either, which says why
+        yield
+        return
+    with file:
+        told = False
+        try:
+            while not _take(file):
+                if not told:
+                    print("Another window is setting it up. Waiting for it ...", flush=True)
+                told = True
+                time.sleep(1)
+        except OSError:  # a disk without locks
+            pass
+        except KeyboardInterrupt:
+            sys.exit("Stopped before everything was there. Run the same command again.")
+        yield
+
+
+def _take(file: IO[str]) -> bool:
+    """Take the lock on a file, unless another process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+    else:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _prepare(python: Path, stamp: Path, wanted: str, file: Path) -> None:
+    """Make `.venv`, or bring it up to the requirements in a file; end with a sentence if not."""
+    if _is_done(stamp, wanted):
         print(
             f"The Python that {ENVIRONMENT.name} was made with is gone or was replaced, so it is "
             "made anew. What it needs is downloaded: minutes, on a slow line up to an hour ..."
@@ -112,7 +177,6 @@ def prepare_environment(requirements: str) -> Path:
         )
     except KeyboardInterrupt:
         sys.exit("Stopped before everything was there. Run the same command again.")
-    return python
 
 
 def run_to_the_end(arguments: list[str]) -> int:

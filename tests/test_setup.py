@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import venv
 from pathlib import Path
 
@@ -167,3 +168,36 @@ def test_ctrl_c_is_left_to_the_program_that_was_started(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (7, "")
+
+
+def test_a_second_window_waits_for_the_first_one_to_set_it_up(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    second = threading.Thread(target=setup.prepare_environment, args=["requirements.txt"])
+    with setup._alone():
+        second.start()
+        second.join(0.5)
+        assert "Another window is setting it up" in capfd.readouterr().out
+        assert not (project / ".venv").exists()
+        setup._prepare(*first_of(project))
+    second.join()
+    assert capfd.readouterr().out.count("Setting up") == 1
+
+
+def first_of(project: Path) -> tuple[Path, Path, str, Path]:
+    """What the first window works on: the environment's Python, its stamp, and the file."""
+    file, environment = project / "requirements.txt", project / ".venv"
+    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return python, environment / "requirements.txt.done", setup._digest(file), file
+
+
+def test_what_is_printed_into_a_file_that_knows_few_letters_is_no_error() -> None:
+    program = (
+        "import app, contextlib, io\n"
+        "with contextlib.suppress(SystemExit): app.main(['--help'])\n"
+        "print('\u5199\u771f')"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, check=True)
+    assert done.stdout.decode("cp1252").splitlines()[-1] == r"\u5199\u771f"
