@@ -15,7 +15,7 @@ from retrieval import captions
 from retrieval.collection import Collection
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import sha256_of_file
-from retrieval.images import SUFFIXES, is_passed_over
+from retrieval.images import SUFFIXES, lies_passed_over
 from retrieval.records import PASSING
 from retrieval.zips import LOOK_BYTES, MAX_NAMED, ZipBounds, free_name, storable, unpack
 
@@ -283,6 +283,7 @@ class Uploads:
         known = collection.files()
         strip = strip or _is_known(pictures, top, known)
         names: list[str] = []
+        unfinished = collection.unfinished
         numbers: dict[Path, int] = {}
         try:
             for relative, source in pictures:
@@ -300,7 +301,9 @@ class Uploads:
                     place = _place(collection, folder, relative, source, known, numbers)
                     if place is None:
                         continue
-                    _move(source, place)
+                    if not names:  # also after a kill the page offers to go on
+                        collection.mark_unfinished(True)
+                    _move(source, place, folder)
                 except OSError as error:
                     if not is_too_long(error, folder / relative):
                         raise
@@ -313,6 +316,8 @@ class Uploads:
                     taken.files += 1
         except OSError as error:
             raise explain_os_error(error, folder) from error
+        if not names:
+            collection.mark_unfinished(unfinished)
         collection.readmit(names)  # one may have been taken out before
         return taken
 
@@ -383,6 +388,11 @@ class Receiver:
             self.into(chunk)
 
 
+def was_cut_short(folder: Path) -> bool:
+    """Whether files lie in the folder of uploads that were on their way when the app ended."""
+    return any(path.is_file() for path in folder.rglob("*"))
+
+
 def _too_large(most: int) -> str:
     return f"The file is larger than {_size(most)}. Save a smaller copy."
 
@@ -434,7 +444,7 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
     for path in sorted(path for path in staged.rglob("*") if path.is_file()):
         relative = PurePosixPath(path.relative_to(staged).as_posix())
         suffix = path.suffix.lower()
-        if any(map(is_passed_over, relative.parts)):
+        if lies_passed_over(str(relative)):
             continue  # a page sends none, and what is not seen there would never be deleted
         if suffix == ".zip":
             inside = upload.folder / f"zip-{secrets.token_hex(6)}"
@@ -513,14 +523,24 @@ def _place(
     return place  # a newer table takes the place of the older one
 
 
-def _move(source: Path, place: Path) -> None:
-    """Move a file to where it is to be."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source, place)
-    except FileNotFoundError:  # its folder was empty, and has just been deleted as such
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source, place)
+def _move(source: Path, place: Path, folder: Path) -> None:
+    """Move a file to where it is to be, below a folder of originals.
+
+    Raises:
+        LookalikeError: when the collection has just been deleted. Its own folder is not made anew:
+            nobody would ever see what lies in there.
+    """
+    for _ in range(2):  # a folder in it that is empty may just be deleted as such
+        try:
+            for parent in reversed((place.parent, *place.parent.parents)):
+                if parent.is_relative_to(folder) and not parent.is_dir():
+                    parent.mkdir(exist_ok=True)
+            os.replace(source, place)
+            return
+        except FileNotFoundError:
+            if not folder.parent.is_dir():
+                break
+    raise LookalikeError("That collection is not here any more. Reload the page.")
 
 
 def _bound_of(path: PurePath, bounds: UploadBounds) -> int:

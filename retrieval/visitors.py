@@ -53,7 +53,7 @@ class Visitors:
         self._uploads = uploads
         self._folder = folder
         self._lock = threading.Lock()
-        self._ends: dict[str, float] = {}  # time.monotonic() when a collection is deleted
+        self._ends: dict[str, float] = {}  # time.time() when a collection is deleted
         self._addresses: dict[str, str] = {}  # where a collection was made from
         self._stopping = threading.Event()
 
@@ -83,7 +83,8 @@ class Visitors:
             folder = self._folder / f"v-{secrets.token_hex(16)}"
             collection = Collection.create(folder, name, None, self._workspace.embedder)
             key = self._workspace.serve(collection, visitor)
-            self._ends[key] = time.monotonic() + self.bounds.hours * 3600
+            # Not time.monotonic(), which stands still while a laptop sleeps.
+            self._ends[key] = time.time() + self.bounds.hours * 3600
             self._addresses[key] = address
         return key
 
@@ -146,11 +147,11 @@ class Visitors:
 
     def hours_left(self, key: str) -> float:
         """Return after how many hours a collection is deleted."""
-        return max(0.0, self._ends.get(key, 0.0) - time.monotonic()) / 3600
+        return max(0.0, self._ends.get(key, 0.0) - time.time()) / 3600
 
     def sweep(self) -> None:
         """Delete what has had its time."""
-        now = time.monotonic()
+        now = time.time()
         for key, end in list(self._ends.items()):
             if now >= end:
                 # One that somebody has just deleted, or whose files are held, must not keep the

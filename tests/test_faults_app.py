@@ -1,6 +1,7 @@
 """A running app that is killed, a full disk, visitors who hang up, a model that is harmed."""
 
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -130,6 +131,27 @@ def test_killed_under_load_and_started_again_it_goes_on_where_it_was(
     # It has ended in order, and left nothing of the run that was killed.
     for name in ("uploads", "visitors"):
         assert not [path for path in (home / name).rglob("*") if path.is_file()]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells nobody of it")
+def test_closing_the_terminal_ends_it_in_order_and_an_upload_cut_short_is_told_at_the_next_start(
+    tmp_path: Path, tiny_files: Path
+) -> None:
+    photos = save_hues(tmp_path / "photos", {"a.png": 0})
+    log, port = tmp_path / "home" / "app.log", free_port()
+    (tmp_path / "home" / "uploads" / "x" / "files").mkdir(parents=True)
+    (tmp_path / "home" / "uploads" / "x" / "files" / "b.png").touch()
+    arguments = ("--pictures", str(photos), "--model", str(tiny_files))
+    process = start(tmp_path / "home", port, *arguments)
+    started = words.STARTED.partition("{")[0]
+    end = time.monotonic() + SECONDS
+    while started not in log.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=30) == 0
+    assert words.CUT_SHORT in log.read_text()
 
 
 def test_a_second_program_leaves_what_the_first_one_is_using(

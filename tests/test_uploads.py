@@ -1,5 +1,6 @@
 """Uploads: files arrive whole and within bounds, and move into a collection together."""
 
+import os
 import shutil
 import sys
 import zipfile
@@ -25,6 +26,7 @@ from retrieval.uploads import (
     Taken,
     UploadBounds,
     Uploads,
+    was_cut_short,
 )
 from tests.made import by_hue, encode, mean_colour, noise
 
@@ -473,6 +475,7 @@ def test_paths_that_are_too_long_for_the_disk_are_named_and_the_rest_is_taken(
         (Uploads(tmp_path.joinpath(*deep)), short),
         (Uploads(short), tmp_path.joinpath("in", *deep)),
     ):
+        folder.parent.mkdir(parents=True, exist_ok=True)
         name = send(uploads, files, bounds)
         result = uploads.take(name, "me", collection, folder, strip=False)
         assert [path.name for path in folder.rglob("*.png")] == ["b.png"]
@@ -487,3 +490,51 @@ def test_uploads_that_nobody_finishes_are_dropped(uploads: Uploads, tmp_path: Pa
     assert list((tmp_path / "uploads").iterdir())
     uploads.sweep(older_than=-1)
     assert not list((tmp_path / "uploads").iterdir())
+
+
+def test_a_collection_deleted_while_photos_are_moved_into_it_is_not_made_anew(
+    uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = send(uploads, {"a/1.png": PICTURE, "b/2.png": encode(by_hue(90), "PNG")})
+    folder, replace_file, moved = collection.folder, os.replace, []
+
+    def delete_after(source: Path, place: Path) -> None:
+        replace_file(source, place)
+        moved.append(place)
+        folder.rename(tmp_path / "bin")
+
+    monkeypatch.setattr(os, "replace", delete_after)
+    with pytest.raises(LookalikeError, match=r"That collection is not here any more"):
+        uploads.take(name, "me", collection, folder / "originals", strip=False)
+    assert len(moved) == 1
+    assert not folder.exists()
+
+
+def test_a_kill_while_photos_are_moved_leaves_a_collection_to_go_on_with(
+    uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = send(uploads, {"1.png": PICTURE, "2.png": encode(by_hue(90), "PNG")})
+    replace_file = os.replace
+
+    def kill_after(source: Path, place: Path) -> None:
+        replace_file(source, place)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill_after)
+        with pytest.raises(KeyboardInterrupt):
+            uploads.take(name, "me", collection, collection.folder / "originals", strip=False)
+    assert collection.unfinished
+    assert was_cut_short(tmp_path / "uploads")
+
+
+def test_an_upload_that_brings_nothing_new_leaves_nothing_to_go_on_with(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    originals = collection.folder / "originals"
+    uploads.take(send(uploads, {"1.png": PICTURE}), "me", collection, originals, strip=False)
+    assert collection.unfinished  # until it has been read
+    collection.mark_unfinished(False)
+    uploads.take(send(uploads, {"1.png": PICTURE}), "me", collection, originals, strip=False)
+    assert not collection.unfinished
+    assert not was_cut_short(tmp_path / "uploads")

@@ -133,6 +133,18 @@ def test_the_sweep_deletes_what_has_had_its_time(workspace: Workspace, tmp_path:
     assert late not in workspace.keys("you")
 
 
+def test_hours_in_which_the_computer_sleeps_count(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitors = make(workspace, tmp_path)
+    key = visitors.create("me", "a")
+    later = time.time() + 3601  # while time.monotonic() stood still
+    monkeypatch.setattr("retrieval.visitors.time", SimpleNamespace(time=lambda: later))
+    assert visitors.hours_left(key) == 0
+    visitors.sweep()
+    assert visitors.keys("me") == []
+
+
 def test_photos_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_path: Path) -> None:
     visitors = make(workspace, tmp_path)
     key = visitors.create("me", "a")

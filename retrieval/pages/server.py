@@ -53,7 +53,7 @@ from retrieval.pages.transfers import bundle_route, problems_route, upload_route
 from retrieval.pages.zero_gpu import mark_a_function
 from retrieval.temporary import Stay, keep_swept
 from retrieval.unbundling import open_once
-from retrieval.uploads import Uploads
+from retrieval.uploads import Uploads, was_cut_short
 from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 
@@ -351,6 +351,8 @@ def serve(
         workspace.serve(shipped, key="@shipped")
     stay = Stay(settings.HOME)
     if stay.is_first:
+        if was_cut_short(settings.UPLOADS):
+            tell(words.CUT_SHORT)
         # Whoever might ask for what is in there has gone with the run that made it.
         for folder in settings.EMPTIED:
             shutil.rmtree(folder, ignore_errors=True)
@@ -374,8 +376,12 @@ def serve(
             ).start()
         if share and not settings.ON_A_SPACE:
             make_link(server, workspace, library.access, tell)
-        # What ends a program on a server is to leave as little behind as Ctrl+C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # What ends a program on a server, or closes its terminal, is to leave as little behind as
+        # Ctrl+C. What `nohup` has told to stay when the terminal closes stays.
+        for ending in ("SIGTERM", "SIGHUP"):  # Windows has the first alone
+            number = getattr(signal, ending, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             while True:
                 time.sleep(1)

@@ -435,6 +435,10 @@ COPIES_YES = "yes"
 
 # The terminal
 STARTED = "Lookalike is open at {address} - Ctrl+C ends it."
+CUT_SHORT = (
+    "Pictures were still on their way when Lookalike ended last. Look whether all of them are in "
+    "their collection, and add those again that are not."
+)
 SHARE_WAIT = "Making a public link ..."
 SHARED = """
     {link}
