@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from retrieval.captions import Caption, caption_key, captioned, read_captions
 from retrieval.collection import Collection
@@ -50,7 +50,8 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     if not os.path.isdir(root):  # also no when a network drive does not answer
         # Visitors read this too, and are not to learn where it lies.
         raise LookalikeError(
-            f"There is no folder {root.name} any more. If it is on another disk, connect that disk."
+            f"There is no folder {called(root)} any more. If it is on another disk, connect that "
+            "disk."
         )
     untold = collection.try_to_deliver()
     known = collection.files()
@@ -77,8 +78,9 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     if collection.in_place and known and not seen and not closed:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(
-            f"There is no picture in {root.name} any more, and there were {len(known):,}. If they "
-            "are on another disk, connect it. If they are gone for good, delete the collection."
+            f"There is no picture in {called(root)} any more, and there were {len(known):,}. If "
+            "they are on another disk, connect it. If they are gone for good, delete the "
+            "collection."
         )
     vanished = {
         name: size
@@ -156,6 +158,11 @@ def label_of(path: str) -> str:
     """Return the label that a relative path gives: its first folder, or "" outside of any."""
     folder, slash, _ = path.partition("/")
     return folder if slash else ""
+
+
+def called(root: PurePath) -> str:
+    """Return what people call a folder; on Windows a whole drive, which has no name, by itself."""
+    return root.name or root.anchor
 
 
 def name_of(path: Path, root: Path) -> str:

@@ -36,6 +36,8 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
     name = Path(path).name or str(path)
     if is_too_long(error, path):
         return LookalikeError(f"{name}: {TOO_LONG}")
+    if is_held(error):
+        return LookalikeError(f"{name} is used by another program. Close it there, and try again.")
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return LookalikeError(
@@ -52,6 +54,11 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
         case _:
             reason = error.strerror or type(error).__name__
             return LookalikeError(f"{name}: {reason}. Check the disk and try again.")
+
+
+def is_held(error: OSError) -> bool:
+    """Whether another program holds a file, or a part of it, which Windows counts as forbidden."""
+    return getattr(error, "winerror", None) in (32, 33)
 
 
 def is_too_long(error: OSError, path: Path | str) -> bool:

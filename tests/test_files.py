@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import retrieval
-from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.files import inside, replace_when_done, sha256_of_file
+from retrieval.images import open_picture
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,28 @@ def test_nothing_is_written_by_what_tries_for_hours_where_windows_forbids_it() -
     makers = re.compile(r"mkstemp|NamedTemporaryFile|TemporaryFile\(|SpooledTemporaryFile")
     found = [path for path in project.rglob("*.py") if makers.search(path.read_text("utf-8"))]
     assert found == []
+
+
+@pytest.mark.parametrize("number", [32, 33])
+def test_a_file_that_another_program_holds_is_said_to_be_so(number: int, tmp_path: Path) -> None:
+    error = PermissionError(errno.EACCES, "x")
+    error.winerror = number  # type: ignore[attr-defined]
+    sentence = str(explain_os_error(error, Path("a", "b.png")))
+    assert sentence == "b.png is used by another program. Close it there, and try again."
+    (tmp_path / "b.png").write_bytes(b"data")
+    held = Held(tmp_path / "b.png")
+    held.error = error
+    with pytest.raises(PictureError, match=r"is used by another program"):
+        open_picture(held)
+
+
+class Held(type(Path())):  # type: ignore[misc]
+    """A file that another program of Windows has opened for itself."""
+
+    error: OSError
+
+    def open(self, *_: object) -> None:  # type: ignore[override]
+        raise self.error
 
 
 def test_what_is_missing_is_explained() -> None:

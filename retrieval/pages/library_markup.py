@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path, PurePosixPath
 
 from retrieval.building import Building
-from retrieval.changes import Changes
+from retrieval.changes import Changes, called
 from retrieval.collection import Collection
 from retrieval.pages import words
 from retrieval.pages.markup import INTO_FRAME, duration, progress_bar, thumbnail_address
@@ -216,7 +216,7 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     for folder in found.unreadable_folders:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_CLOSED.format(name=folder))}</p>'
     for folder in found.unread_tables:
-        name = root.name if folder == "." else folder
+        name = called(root) if folder == "." else folder
         parts += f'<p class="lk-hint">{escape(words.CHANGES_UNREAD.format(name=name))}</p>'
     if found.untold:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_UNTOLD.format(why=found.untold))}</p>'
@@ -270,7 +270,7 @@ def _meta(shown: Card) -> str:
     elif shown.editable and collection.keeps_originals:
         parts.append(words.KEPT_HERE)
     elif shown.editable and root is not None:
-        parts.append(words.IN_PLACE.format(folder=root.name))
+        parts.append(words.IN_PLACE.format(folder=called(root)))
     elif shown.editable:
         parts.append(words.NOT_HERE)
     return " · ".join(parts)
