@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from retrieval.images import is_passed_over
+from retrieval.images import walk
 
 MAX_BYTES = 64 * 2**20
 MAX_COLUMNS = 40
@@ -161,10 +161,9 @@ def find_tables(root: Path, on_error: Callable[[OSError], None] | None = None) -
     Args:
         on_error: told of folders that cannot be read.
     """
-    for parent, folders, names in os.walk(root, onerror=on_error):
-        folders[:] = sorted(name for name in folders if not is_passed_over(name))
-        for name in sorted(names):
-            if name.lower().endswith(".csv") and not is_passed_over(name):
+    for parent, names in walk(root, on_error):
+        for name in names:
+            if name.lower().endswith(".csv"):
                 path = Path(parent, name)
                 if not os.path.islink(path):  # Path.is_symlink raises when it cannot tell
                     yield path

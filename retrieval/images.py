@@ -2,6 +2,7 @@
 
 import io
 import os
+import platform
 import re
 import stat
 import warnings
@@ -17,7 +18,7 @@ import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from retrieval.conversion import to_rgb
-from retrieval.errors import PictureError, explain_os_error, too_large
+from retrieval.errors import PictureError, explain_os_error, is_held, too_large
 from retrieval.headers import (
     CountedReads,
     check_header,
@@ -56,6 +57,10 @@ SYSTEM_FOLDERS = frozenset(
         *("@eadir", "#recycle", "#snapshot", "@recycle"),
     )
 )
+# Where Photos, of macOS, keeps what it was handed, in small letters; all else are its small copies.
+PHOTOS_LIBRARY = ".photoslibrary"
+PHOTOS_ORIGINALS = ("originals", "masters")
+MARKS_HIDE = platform.system() in ("Windows", "Darwin")
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
@@ -112,9 +117,53 @@ class Preprocessing:
             raise ValueError(f"a side of {self.side} cannot be mirrored below {self.mirrored}")
 
 
-def is_passed_over(name: str) -> bool:
-    """Whether a file or folder of that name is nobody's picture: hidden, or the system's own."""
+def is_passed_over(name: str, parent: str = "") -> bool:
+    """Whether a file or folder of that name is nobody's picture: hidden, or the system's own.
+
+    Args:
+        parent: the name of the folder it lies in.
+    """
+    if parent.casefold().endswith(PHOTOS_LIBRARY) and name.casefold() not in PHOTOS_ORIGINALS:
+        return True
     return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
+
+
+def lies_passed_over(path: str) -> bool:
+    """Whether a relative path leads to, or through, what is passed over."""
+    parts = path.split("/")
+    return any(map(is_passed_over, parts, ["", *parts]))
+
+
+def is_hidden(status: os.stat_result) -> bool:
+    """Whether a file or folder has the mark by which Windows or macOS hides it."""
+    return bool(
+        getattr(status, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_HIDDEN
+        or getattr(status, "st_flags", 0) & stat.UF_HIDDEN
+    )
+
+
+def walk(
+    folder: Path, on_error: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder, and the names of the files in it, sorted; without what is passed over."""
+    for parent, folders, names in os.walk(folder, onerror=on_error):
+        within = os.path.basename(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not is_passed_over(name, within) and not _is_marked(os.path.join(parent, name))
+        )
+        yield parent, sorted(name for name in names if not is_passed_over(name, within))
+
+
+def _is_marked(folder: str) -> bool:
+    """Whether a folder is hidden; asked of the disk only where a mark can hide it."""
+    if not MARKS_HIDE:
+        return False
+    try:
+        return is_hidden(os.lstat(folder))
+    except OSError:  # entering it will say why
+        return False
 
 
 def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
@@ -125,17 +174,17 @@ def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None)
     file that lies inside `folder`. Folders that cannot be read are handed to `on_error`.
     """
     root = folder.resolve()
-    for parent, folders, names in os.walk(folder, onerror=on_error):
-        folders[:] = sorted(name for name in folders if not is_passed_over(name))
-        for name in sorted(names):
+    for parent, names in walk(folder, on_error):
+        for name in names:
             path = Path(parent, name)
-            if is_passed_over(name) or path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in SUFFIXES:
                 continue
             # realpath, since Path.resolve raises on a link to itself.
             if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
                 continue
             try:
-                is_file = stat.S_ISREG(path.stat().st_mode)
+                status = path.stat()
+                is_file = stat.S_ISREG(status.st_mode) and not is_hidden(status)
             except OSError as error:
                 # It is there but cannot even be measured (its path is too long for Windows, say);
                 # reading it will say why. A link that leads nowhere is nothing.
@@ -199,6 +248,10 @@ def open_picture(
         counted = re.search(r"\d+", str(error))
         raise too_large(int(counted[0]) if counted else MOST_PIXELS, max_pixels) from error
     except PermissionError as error:
+        if is_held(error):
+            raise PictureError(
+                "The file is used by another program. Close it there, and look for changes again."
+            ) from error
         raise PictureError("The file may not be opened. Check its permissions.") from error
     except FileNotFoundError as error:
         raise PictureError("The file is not there any more. Look for changes again.") from error

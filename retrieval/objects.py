@@ -7,7 +7,7 @@ from typing import Any
 
 from retrieval.captions import MAX_BYTES, Caption, caption_key, decode, parse_captions
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.images import SUFFIXES, is_passed_over
+from retrieval.images import SUFFIXES, lies_passed_over
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
 OWN = ".lookalike/thumbnails"  # below a URL, where its thumbnails are
@@ -57,7 +57,7 @@ class Bucket:
         return {
             name: (int(found[path].get("size") or 0), _time_of(found[path]))
             for name, path in names.items()
-            if name and not any(map(is_passed_over, name.split("/")))
+            if name and not lies_passed_over(name)
         }
 
     def captions(

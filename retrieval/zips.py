@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import part_in
-from retrieval.images import SUFFIXES, is_passed_over
+from retrieval.images import SUFFIXES, lies_passed_over
 
 CHUNK = 2**20
 LOOK_BYTES = 16 * 2**20  # that may be written between two looks at what is free on the disk
@@ -241,7 +241,7 @@ def _name_of(entry: zipfile.ZipInfo) -> str:
 
 def _is_hidden(name: str) -> bool:
     parts = (part for part in name.split("/") if part not in (".", ".."))
-    return any(map(is_passed_over, parts)) or name.startswith("__MACOSX/")
+    return lies_passed_over("/".join(parts)) or name.startswith("__MACOSX/")
 
 
 def _checked(entry: zipfile.ZipInfo, name: str, most: int, left: int) -> PurePosixPath | None:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from retrieval.images import (
     Preprocessing,
     find_images,
     is_mirrored,
+    lies_passed_over,
     open_picture,
     preprocess,
     scale_for,
@@ -77,6 +79,39 @@ def test_bins_and_other_folders_of_the_system_are_passed_over(tmp_path: Path) ->
     touch(tmp_path, "trip/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "lost+found/b.png")
     touch(tmp_path, "#recycle/c.png", "recycle/d.png")
     assert found(tmp_path) == ["recycle/d.png"]
+
+
+def test_of_a_library_of_photos_only_the_originals_are_found(tmp_path: Path) -> None:
+    library = "Photos Library.photoslibrary"
+    touch(tmp_path, f"{library}/originals/0/a.heic", f"{library}/resources/derivatives/a.jpg")
+    touch(
+        tmp_path, f"{library}/Masters/2015/b.jpg", f"{library}/c.png", "originals/resources/d.png"
+    )
+    originals = [f"{library}/Masters/2015/b.jpg", f"{library}/originals/0/a.heic"]
+    assert found(tmp_path) == [*originals, "originals/resources/d.png"]
+    assert [library + "/" + name for name in found(tmp_path / library)] == originals
+    assert lies_passed_over(f"x/{library}/resources/a.jpg")
+    assert not lies_passed_over(f"x/{originals[0]}")
+
+
+@pytest.mark.parametrize(
+    "hidden", [{"st_file_attributes": 0x22}, {"st_flags": 0x8000}], ids=["Windows", "macOS"]
+)
+def test_what_the_system_hides_by_a_mark_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: dict[str, int]
+) -> None:
+    touch(tmp_path, "a.png", "b.png", "sub/c.png", "aside/d.png")
+    original = os.stat
+
+    def marked(path: Path | str, **how: bool) -> object:
+        status = original(path, **how)
+        marks = hidden if Path(path).name in ("b.png", "aside") else dict.fromkeys(hidden, 0x20)
+        return SimpleNamespace(st_mode=status.st_mode, st_size=1, **marks)
+
+    monkeypatch.setattr("retrieval.images.MARKS_HIDE", True)
+    monkeypatch.setattr(os, "stat", marked)
+    monkeypatch.setattr(os, "lstat", lambda path: marked(path, follow_symlinks=False))
+    assert found(tmp_path) == ["a.png", "sub/c.png"]
 
 
 def test_a_folder_that_is_called_like_a_picture_is_entered_and_not_taken_for_one(

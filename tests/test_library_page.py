@@ -30,6 +30,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_hues(folder, {"sea/blue.png": 240, "sea/azure.png": 210, "日本 🐈/red 'x'.png": 0})
     (folder / "broken <i>.jpg").write_bytes(b"no")
     save_hues(folder / "sea" / "@eaDir", {"SYNOPHOTO_THUMB_M.png": 240})
+    save_hues(folder / "Old.photoslibrary" / "resources", {"small.png": 240})
     (folder / "captions.csv").write_text("filename,label\nsea/azure.png,sky\n", encoding="utf-8")
     return folder
 
@@ -100,7 +101,7 @@ def test_a_folder_becomes_a_collection_that_is_searched_renamed_deleted_and_brou
         "3 pictures ready, 1 could not be read.", timeout=SLOW
     )
     assert any(path.endswith("/sea/blue.png") for path in sent)
-    assert not [path for path in sent if "@eaDir" in path]
+    assert not [path for path in sent if "@eaDir" in path or "resources" in path]
     press(made, "Show which")
     expect(made.locator(".lk-table")).to_contain_text("broken <i>.jpg")
     with page.expect_download() as download:
@@ -447,7 +448,7 @@ def test_a_folder_dropped_from_the_file_manager_keeps_its_subfolders(
     made = card(page, "Dropped")
     expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
     assert "Dropped/sea/blue.png" in sent
-    assert not [path for path in sent if "@eaDir" in path]
+    assert not [path for path in sent if "@eaDir" in path or "resources" in path]
     press(made, "Show pictures")
     expect(made.get_by_label("Mark 日本 🐈/red 'x'.png")).to_be_visible()
 

@@ -6,6 +6,10 @@
   // The folders that `retrieval.images` passes over: of the system, and hidden ones.
   const PASSED_OVER =
     /^(\..*|\$recycle\.bin|system volume information|lost\+found|@eadir|#recycle|#snapshot|@recycle)$/i;
+  // Of a library of Photos, of macOS, all but what it was handed are small copies.
+  const isPassedOver = (path) =>
+    path.split("/").some((part, at, parts) => PASSED_OVER.test(part) ||
+      (/\.photoslibrary$/i.test(parts[at - 1] ?? "") && !/^(originals|masters)$/i.test(part)));
   const PACKED = /\.(zip|lookalike)$/i;
   const AT_ONCE = 3;
   let tell = null; // hands an upload on to the page
@@ -75,7 +79,7 @@
 
   // Files that are no pictures are counted in `found.others`.
   const walk = async (entry, path, found) => {
-    if (PASSED_OVER.test(entry.name)) return;
+    if (isPassedOver(path + entry.name)) return;
     if (entry.isDirectory) {
       for (const child of await readAll(entry.createReader())) {
         await walk(child, `${path}${entry.name}/`, found);
@@ -98,7 +102,7 @@
   const chosen = (files) => {
     const seen = [...files]
       .map((file) => ({ file, path: file.webkitRelativePath || file.name }))
-      .filter(({ path }) => !path.split("/").some((part) => PASSED_OVER.test(part)));
+      .filter(({ path }) => !isPassedOver(path));
     const found = seen.filter(({ path }) => SUFFIXES.test(path));
     return Object.assign(found, { others: seen.length - found.length });
   };
