@@ -12,6 +12,13 @@ from pathlib import Path
 from retrieval.errors import LookalikeError
 from retrieval.settings import ASSETS
 
+# What Ctrl+C leaves of each command; the others write only at their end.
+STOPPED = {
+    "train": "Stopped. The same command goes on from the last checkpoint, where there is one.",
+    "choose": "Stopped. What was finished is kept; the same command goes on from there.",
+}
+NOTHING = "Stopped; nothing was written."
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
@@ -27,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
+        print(STOPPED.get(words[0] if words else "", NOTHING), file=sys.stderr)
         return 130
     return 0
 

@@ -12,25 +12,25 @@ The rows are sorted by the mean of P@10 and mAP on Corel-1k (leave one out) and 
 """
 
 import argparse
+import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import ZipFile
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from export.stored import Stored, list_packs, list_pictures
 from export.train import data_folder
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.files import replace_when_done
-from retrieval.images import Preprocessing, find_images, open_picture, preprocess
+from retrieval.images import Preprocessing, open_picture, preprocess
 from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor, available_cpus
 from retrieval.reduction import Matrix, Reduction, to_unit
 from retrieval.settings import HOME
@@ -48,7 +48,7 @@ SHOWN = ("P@1", "P@10", "hit@10", "mAP")
 BATCH = 32
 PHOTOS = 20_000  # the PCA's
 
-Pictures = Sequence[Callable[[], Image.Image]]  # each is opened when its turn comes
+Pictures = Sequence[Stored]
 Pixels = npt.NDArray[np.uint8]  # (n, side, side, 3)
 Maps = Callable[[Pixels], "Tensor"]  # to the maps of the last block, (n, 512, side/32, side/32)
 Measured = npt.NDArray[np.float64]  # SHOWN, in percent
@@ -149,7 +149,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     for side, fit in product(arguments.sides, arguments.fits):
         resize = side * 256 // 224 if fit == "crop" else side
         how = Preprocessing(side=side, fit=fit, interpolation="bilinear", resize=resize)
-        stem = f"{weights.sha256[:12]}-{side}-{fit}"
+        stem = f"{weights.sha256[:12]}-{side}-{fit}-gem{GEM_POWER:g}"
         maps = cache(lambda how=how: open_maps(network, weights.sha256, how))
 
         def extract(
@@ -160,7 +160,8 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
             stem: str = stem,
             maps: Callable[[], Maps] = maps,
         ) -> dict[str, Matrix]:
-            path = arguments.keep / f"{stem}-{what}-{len(pictures)}{'-mirror' * mirror}.npz"
+            name = f"{stem}-{what}-{_digest(pictures)}{'-mirror' * mirror}.npz"
+            path = arguments.keep / name
             return kept_features(path, maps, pictures, how, mirror, say)
 
         photos = extract(sets.photos, "photos", False)
@@ -186,6 +187,12 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         best = max(rows, key=lambda row: row.score)
         say(f"{side} pixels, {fit}: measured; the best so far is {_cells(best)}")
     return as_table(rows, arguments.rows or len(rows))
+
+
+def _digest(pictures: Pictures) -> str:
+    """Return what tells data from other data: a hash of names and sizes, in their order."""
+    told = "".join(f"{picture.path} {picture.size}\n" for picture in pictures)
+    return f"{len(pictures)}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
 def as_table(rows: Sequence[Row], wanted: int) -> str:
@@ -281,8 +288,8 @@ def pool_maps(
     """Run the network over pictures; return the maps `(n, 512)`, pooled in every way."""
     import torch
 
-    def prepare(opened: Callable[[], Image.Image]) -> npt.NDArray[np.uint8]:
-        shaped = preprocess(opened(), how)
+    def prepare(picture: Stored) -> npt.NDArray[np.uint8]:
+        shaped = preprocess(open_picture(picture.read()).image, how)
         return np.ascontiguousarray(shaped[:, ::-1]) if mirror else shaped
 
     pooled: dict[str, list[Matrix]] = {name: [] for name in POOLINGS}
@@ -305,43 +312,23 @@ def open_sets(data: Path, photos: int) -> Sets:
         LookalikeError: when one of them is missing.
     """
     corel, cifar = data / "corel1k", data / "cifar10-part.zip"
-    packs = sorted((data / "photos").glob("*.zip"))
-    for there, what in ((corel.is_dir(), corel), (cifar.is_file(), cifar), (packs, "photos")):
+    packed = list_packs(data / "photos")
+    for there, what in ((corel.is_dir(), corel), (cifar.is_file(), cifar), (packed, "photos")):
         if not there:
             raise LookalikeError(f"There is no {what} in {data}. Name the data with --data.")
-    paths = list(find_images(corel))
-    members = list(_members(ZipFile(cifar)))
-    photo_members = [member for pack in packs for member in _members(ZipFile(pack))][:photos]
-    parts = {
-        part: [m for m in members if part in PurePosixPath(m[1]).parts]
-        for part in ("queries", "collection")
-    }
-    labels = {
-        part: tuple(PurePosixPath(name).parent.name for _, name in of_part)
-        for part, of_part in parts.items()
-    }
+    of_corel, of_cifar = list_pictures(corel), list_pictures(cifar)
+    queries = [picture for picture in of_cifar if "queries" in picture.path.parts]
+    collection = [picture for picture in of_cifar if "collection" in picture.path.parts]
     return Sets(
-        corel=[_Opener(path) for path in paths],
-        corel_labels=tuple(path.parent.name for path in paths),
-        queries=[_Opener(*member) for member in parts["queries"]],
-        query_labels=labels["queries"],
-        collection=[_Opener(*member) for member in parts["collection"]],
-        collection_labels=labels["collection"],
-        photos=[_Opener(*member) for member in photo_members],
+        corel=of_corel,
+        corel_labels=_labels(of_corel),
+        queries=queries,
+        query_labels=_labels(queries),
+        collection=collection,
+        collection_labels=_labels(collection),
+        photos=packed[:photos],
     )
 
 
-def _members(archive: ZipFile) -> Iterator[tuple[ZipFile, str]]:
-    return ((archive, name) for name in archive.namelist() if not name.endswith("/"))
-
-
-class _Opener:
-    """Opens one picture, of a file or of an archive, when it is called."""
-
-    def __init__(self, source: Path | ZipFile, name: str = "") -> None:
-        self._source, self._name = source, name
-
-    def __call__(self) -> Image.Image:
-        if isinstance(self._source, Path):
-            return open_picture(self._source).image
-        return open_picture(self._source.read(self._name)).image
+def _labels(pictures: Pictures) -> tuple[str, ...]:
+    return tuple(picture.path.parent.name for picture in pictures)

@@ -23,6 +23,7 @@ from export.comparing import (
 )
 from export.quantising import measure_ranges, quantise, read_float, weighted_layers
 from export.stored import BATCH, Pixels, list_pictures, prepare, spread
+from export.train import data_folder
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
@@ -31,7 +32,6 @@ from retrieval.images import Preprocessing
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import load_pca
 
-DATA = settings.PROJECT.parent / "shared" / "data"
 LEAST_PHOTOS = 500
 HELD_OUT = 128  # photos that choose between the candidates, calibrated on by none
 # Layers in float take longer (the first convolution 5 % in batches of 8, though a picture alone is
@@ -56,10 +56,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--photos",
         type=Path,
-        default=DATA / "photos",
         metavar="FOLDER|ZIP",
         help="photos to calibrate on and to choose by: a folder of them or of ZIPs, or a ZIP "
-        f"(at least {LEAST_PHOTOS + HELD_OUT})",
+        f"(at least {LEAST_PHOTOS + HELD_OUT}; default: photos in the --data folder)",
     )
     parser.add_argument(
         "--output",
@@ -78,9 +77,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         type=Path,
-        default=DATA,
         metavar="FOLDER",
-        help="where corel1k or cifar10-part.zip lie, or both, to compare on",
+        help="where corel1k or cifar10-part.zip lie, or both, to compare on (default: "
+        "../shared/data)",
     )
     return parser
 
@@ -121,9 +120,11 @@ def run(arguments: argparse.Namespace, say: Callable[[str], object]) -> str:
     if output.resolve() == arguments.model.resolve():
         raise LookalikeError("--output is the model itself. Name another file.")
     model = read_float(arguments.model)
-    sets = _data_sets(arguments.data, say)
+    data: Path = arguments.data or data_folder()
+    sets = _data_sets(data, say)
     how = OnnxExtractor(arguments.model, gpu=False).card.preprocessing
-    calibration, held_out = _photos(arguments, how)
+    photos = arguments.photos or data / "photos"
+    calibration, held_out = _photos(photos, arguments.calibrate + HELD_OUT, how)
     best = choose(model, calibration, held_out, say)
     with replace_when_done(output) as temporary:
         temporary.write_bytes(best.model.SerializeToString())
@@ -158,21 +159,26 @@ def _data_sets(folder: Path, say: Callable[[str], object]) -> list[DataSet]:
     return sets
 
 
-def _photos(arguments: argparse.Namespace, how: Preprocessing) -> tuple[Pixels, Pixels]:
+def _photos(source: Path, wanted: int, how: Preprocessing) -> tuple[Pixels, Pixels]:
     """Return the photos to calibrate on and those to choose by, preprocessed."""
-    wanted = arguments.calibrate + HELD_OUT
-    chosen = spread(list_pictures(arguments.photos), wanted)
-    tell = _bar("photos", len(chosen))
-    parts = []
-    for chunk, pixels in prepare(chosen, how):
-        parts.append(pixels)
-        tell(len(chunk))
-    photos = np.concatenate(parts) if parts else np.empty(0, np.uint8)
-    if len(photos) < LEAST_PHOTOS + HELD_OUT:
+    left = list_pictures(source)
+    tell = _bar("photos", min(wanted, len(left)))
+    parts: list[Pixels] = []
+    found = 0
+    while left and found < wanted:  # once, unless some cannot be read and others take their place
+        chosen = spread(left, wanted - found)
+        drawn = set(chosen)
+        left = [photo for photo in left if photo not in drawn]
+        for chunk, pixels in prepare(chosen, how):
+            parts.append(pixels)
+            found += len(chunk)
+            tell(len(chunk))
+    if found < LEAST_PHOTOS + HELD_OUT:
         raise LookalikeError(
-            f"{arguments.photos} has {len(photos):,} readable photos, and calibrating takes "
+            f"{source} has {found:,} readable photos, and calibrating takes "
             f"{LEAST_PHOTOS + HELD_OUT}. Name a folder with more."
         )
+    photos = np.concatenate(parts)
     # Spread as well, since neighbours in a pack may be of one kind.
     out = np.zeros(len(photos), bool)
     out[np.linspace(0, len(photos) - 1, HELD_OUT).round().astype(int)] = True

@@ -1,12 +1,11 @@
 """Photos to train on: packs decoded once, and cropped in batches where the network runs."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from export.stored import Stored, list_packs
 from retrieval.errors import LookalikeError
 from retrieval.model import available_cpus
 
@@ -128,15 +128,15 @@ def read_photos(
         on_error: gets the name of each file that is no readable picture; it is left out.
 
     Raises:
-        LookalikeError: when there is no pack, or no photo in them.
+        LookalikeError: when there is no pack, a damaged one, or no photo in them.
     """
-    wanted = list(_files(folder))[:limit]
+    wanted = list_packs(folder)[:limit]
     pixels = np.empty((len(wanted), side, side, 3), np.uint8)
     aspects, kept = [], 0
 
-    def decode(file: tuple[ZipFile, str]) -> tuple[npt.NDArray[np.uint8], float] | None:
+    def decode(photo: Stored) -> tuple[npt.NDArray[np.uint8], float] | None:
         try:
-            with Image.open(io.BytesIO(file[0].read(file[1]))) as opened:
+            with Image.open(io.BytesIO(photo.read())) as opened:
                 image = opened.convert("RGB")
         except Exception:  # whatever damaged bytes make a decoder or zlib raise
             return None
@@ -144,27 +144,15 @@ def read_photos(
         return np.asarray(square), image.width / image.height
 
     with ThreadPoolExecutor(available_cpus()) as pool:
-        for (_, name), decoded in zip(wanted, pool.map(decode, wanted), strict=True):
+        for photo, decoded in zip(wanted, pool.map(decode, wanted), strict=True):
             if decoded is None:
-                on_error(name)
+                on_error(str(photo.path))
                 continue
             pixels[kept], aspect = decoded
             aspects.append(aspect)
             kept += 1
     if not kept:
-        raise LookalikeError(f"There are no photos in the packs of {folder}. Name the data's.")
-    return Photos(torch.from_numpy(pixels[:kept]), torch.tensor(aspects))
-
-
-def _files(folder: Path) -> Iterator[tuple[ZipFile, str]]:
-    packs = sorted(folder.glob("*.zip"))
-    if not packs:
         raise LookalikeError(
-            f"There are no packs of photos in {folder}. Name the data with --data."
+            f"There are no readable photos in ZIPs in {folder}. Name the data with --data."
         )
-    for pack in packs:
-        try:
-            archive = ZipFile(pack)
-        except BadZipFile as error:
-            raise LookalikeError(f"{pack.name} is damaged. Copy it again.") from error
-        yield from ((archive, name) for name in archive.namelist() if not name.endswith("/"))
+    return Photos(torch.from_numpy(pixels[:kept]), torch.tensor(aspects))

@@ -1,4 +1,4 @@
-"""Pictures in folders and ZIPs, read where they lie: photos to calibrate on, sets to compare on."""
+"""Pictures in folders and ZIPs, read where they lie: photos to learn from, sets to compare on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.errors import LookalikeError, PictureError
+from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.images import SUFFIXES, Preprocessing, find_images, open_picture, preprocess
 from retrieval.model import available_cpus
+from retrieval.zips import BROKEN
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 8
@@ -24,7 +25,8 @@ class Stored:
     """A picture that is read when it is needed."""
 
     path: PurePosixPath  # below the folder, or inside the ZIP
-    read: Callable[[], bytes]
+    size: int  # bytes
+    read: Callable[[], bytes]  # raises PictureError
 
 
 def list_pictures(source: Path) -> list[Stored]:
@@ -35,11 +37,14 @@ def list_pictures(source: Path) -> list[Stored]:
     """
     if source.is_dir():
         found = [
-            Stored(PurePosixPath(path.relative_to(source).as_posix()), path.read_bytes)
+            Stored(
+                PurePosixPath(path.relative_to(source).as_posix()),
+                _size_of(path),
+                partial(_read_file, path),
+            )
             for path in find_images(source)
         ]
-        for pack in sorted(source.glob("*.zip")):
-            found += _in_zip(pack)
+        found += list_packs(source)
     elif source.is_file():
         found = _in_zip(source)
     else:
@@ -49,17 +54,47 @@ def list_pictures(source: Path) -> list[Stored]:
     return found
 
 
+def list_packs(folder: Path) -> list[Stored]:
+    """List the pictures of the ZIPs right in a folder, by the names of the ZIPs, then their own.
+
+    Raises:
+        LookalikeError: when a ZIP is damaged.
+    """
+    return [picture for pack in sorted(folder.glob("*.zip")) for picture in _in_zip(pack)]
+
+
 def _in_zip(pack: Path) -> list[Stored]:
     try:
         archive = ZipFile(pack)
     except (BadZipFile, OSError) as error:
         raise LookalikeError(f"{pack.name} is damaged or not a ZIP. Copy it again.") from error
-    paths = sorted(PurePosixPath(name) for name in archive.namelist())
+    members = [(PurePosixPath(member.filename), member) for member in archive.infolist()]
     return [
-        Stored(path, partial(archive.read, str(path)))
-        for path in paths
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        Stored(path, member.file_size, partial(_read_member, archive, member))
+        for path, member in sorted(members, key=lambda pair: pair[0])
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not member.is_dir()
     ]
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # reading it will say why
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(str(explain_os_error(error, path))) from error
+
+
+def _read_member(archive: ZipFile, member: ZipInfo) -> bytes:
+    try:
+        return archive.read(member)
+    except (*BROKEN, OSError) as error:  # RuntimeError: it asks for a password
+        raise PictureError(f"{member.filename} is damaged. Copy the ZIP again.") from error
 
 
 def spread(pictures: Sequence[Stored], n: int) -> list[Stored]:

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -224,7 +225,10 @@ def test_entropy_and_percentiles_cut_a_few_large_values_off(tmp_path: Path) -> N
         (lambda p: ["--photos", p / "none"], r"no photos at .*none\. Name a folder or a ZIP"),
         (lambda p: ["--photos", p / "empty"], r"no picture in .*empty\. Name a folder"),
         (lambda p: ["--photos", p / "broken.zip"], r"broken\.zip is damaged or not a ZIP"),
-        (lambda p: ["--photos", p / "few.zip"], r"has 3 readable photos, and .* takes 628"),
+        (
+            lambda p: ["--photos", p / "few.zip"],
+            r"few\.zip has 3 readable photos, and .* takes 628",
+        ),
         (lambda p: ["--calibrate", 499], r"--calibrate must be at least 500"),
         (lambda p: ["--output", p / "model.onnx"], r"--output is the model itself"),
         (lambda p: ["--model", p / "gone.onnx"], r"no model at .*python -m export"),
@@ -328,6 +332,46 @@ def test_unreadable_pictures_are_left_out_and_the_others_keep_their_names(tmp_pa
     [(chunk, pixels)] = stored.prepare(listed, CARD.preprocessing)
     assert [str(one.path) for one in chunk] == ["a.png", "c.png"]
     assert pixels.shape == (2, SIDE, SIDE, 3)
+
+
+def test_a_member_that_is_damaged_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in "ab":
+            archive.writestr(f"{name}.png", encode(noise((9, 9)), "PNG"))
+        archive.writestr("notes.txt", "no picture")
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.index(b"IDAT")] ^= 1  # of a.png: its checksum does not fit any more
+    path.write_bytes(damaged)
+    listed = stored.list_pictures(path)
+    assert [(str(one.path), one.size > 60) for one in listed] == [("a.png", True), ("b.png", True)]
+    [(chunk, _)] = stored.prepare(listed, CARD.preprocessing)
+    assert [str(one.path) for one in chunk] == ["b.png"]
+
+
+def test_others_take_the_place_of_photos_that_cannot_be_read(tmp_path: Path, data: Path) -> None:
+    path = make_network(tmp_path / "small.onnx")
+    with zipfile.ZipFile(tmp_path / "photos-0.zip", "w") as archive:
+        archive.writestr("000000.png", b"no picture")
+        for row in range(1, ENOUGH + 1):
+            photo = encode(noise((12, 10), row % 9), "PNG", compress_level=0)
+            archive.writestr(f"{row:06}.png", photo)
+        archive.writestr(f"{ENOUGH + 1:06}.png", b"no picture")
+    given = ("--photos", tmp_path, "--calibrate", 500)
+    assert int8("--model", path, "--data", data, *given) == 0
+
+
+def test_photos_and_what_is_compared_come_from_the_data_that_is_named(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_network(tmp_path / "small.onnx")
+    (data / "photos").mkdir()
+    noise((9, 9)).save(data / "photos" / "one.png")
+    try:
+        assert int8("--model", path, "--data", data) == 1
+    finally:
+        shutil.rmtree(data / "photos")
+    assert f"{data / 'photos'} has 1 readable photos" in capsys.readouterr().err
 
 
 def test_the_comparison_covers_corel_and_cifar_where_they_are(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -781,6 +782,54 @@ def test_choosing_measures_every_way_and_keeps_the_features(
     again = capsys.readouterr()
     assert again.out == printed.out
     assert "pictures ..." not in again.err
+
+
+def test_features_of_other_data_or_another_power_are_not_taken_for_these(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunk, kept, other = tmp_path / "trunk.safetensors", tmp_path / "kept", tmp_path / "data"
+    student.save_state(filled(64).folded(), trunk)
+    shutil.copytree(data, other)
+    asked = ["choose", "--weights", str(trunk), "--data", str(other), "--keep", str(kept)]
+    asked += ["--sides", "32", "--fits", "squash", "--photos", "12", "--no-mirror"]
+    asked += ["--components", "0", "--whitening", "0"]
+
+    def computed() -> list[str]:
+        assert main(asked) == 0
+        said = capsys.readouterr().err
+        return [name for name in ("photos", "corel", "queries") if f"-{name}-" in said]
+
+    assert computed() == ["photos", "corel", "queries"]
+    assert computed() == []
+    picture = other / "corel1k" / "dots" / "0.png"
+    pattern("dots", 99, (90, 64)).save(picture)  # as many pictures as before, of the same names
+    assert computed() == ["corel"]
+    monkeypatch.setattr("export.choose.GEM_POWER", 5.0)
+    assert computed() == ["photos", "corel", "queries"]
+
+
+def test_what_ctrl_c_leaves_is_told_as_it_is(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*anything: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    trunk, kept = tmp_path / "trunk.safetensors", tmp_path / "kept"
+    student.save_state(filled(64).folded(), trunk)
+    asked = ["choose", "--weights", str(trunk), "--data", str(data), "--keep", str(kept)]
+    asked += ["--sides", "32", "--fits", "squash", "--photos", "12", "--no-mirror"]
+    monkeypatch.setattr("export.choose.measure", interrupt)
+    assert main(asked) == 130
+    assert "What was finished is kept" in capsys.readouterr().err
+    assert len(list(kept.iterdir())) == 4
+
+    monkeypatch.setattr(training.Run, "_measure", interrupt)  # as a second one does
+    assert main(words(data, tmp_path / "run", "--steps", "2")) == 130
+    assert "goes on from the last checkpoint, where there is one" in capsys.readouterr().err
+
+    monkeypatch.setattr("export.int8.run", interrupt)
+    assert main(["int8"]) == 130
+    assert "Stopped; nothing was written." in capsys.readouterr().err
 
 
 def test_the_pca_of_choosing_is_scikit_learns() -> None:
