@@ -64,9 +64,9 @@ two reach 95.1 and 87.6, at 128 pixels 94.4 and 86.1. On the H200 the teachers t
 of the time (130 of 255 microseconds a picture at 96 pixels); --views 20 asks them about 20 crops of
 each photo and then shows these again, at 8,670 pictures a second instead of 3,550 (112 pixels).
 The step from 128 to 160 pixels at the end brought agreement, and nothing on Corel-1k. Decoding took
-46 seconds there, beside another program. The app looks at 224 pixels all the same: objects, of which
-a crop shows more than a whole picture does, are then as large as training has shown them (README's
-table; "Fixing the train-test resolution discrepancy", Touvron et al. 2019).
+46 seconds there, beside another program. The app looks at 224 pixels all the same: objects, of
+which a crop shows more than a whole picture does, are then as large as training has shown them
+(README's table; "Fixing the train-test resolution discrepancy", Touvron et al. 2019).
 
 Not tried: other rates, weights of the losses, shares of the schedule or --low than the first
 trunk's, the papers' or guesses; --mixup 0.3 against none; the teachers made faster (they are run
