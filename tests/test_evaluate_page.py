@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from retrieval import settings
@@ -26,6 +27,8 @@ EACH = 6
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an app that searches patterns, a subfolder for each kind."""
     folder = save_patterns(tmp_path_factory.mktemp("patterns"), EACH)
+    for path in folder.rglob("*.jpg"):  # slow to read, so that there is time to stop a comparison
+        Image.open(path).resize((4800, 3600)).save(path, progressive=True)
     with running_app(tmp_path_factory.mktemp("home"), "--pictures", str(folder)) as address:
         yield address
 
@@ -59,7 +62,7 @@ def test_one_button_brings_the_figures_the_charts_and_how_they_were_measured(pag
     assert cards.locator(".lk-metric").all_inner_texts() == ["P@1", "P@10", "P@20", "hit@10", "mAP"]
     assert re.fullmatch(r"\d+\.\d to \d+\.\d", cards.first.locator(".lk-interval").inner_text())
     protocol = page.locator("#test-result .lk-protocol").inner_text()
-    assert "24 pictures of the collection itself" in protocol
+    assert f"{len(KINDS) * EACH} pictures of the collection itself" in protocol
     assert "leave one out" in protocol
     assert "PCA 256" in protocol
     expect(page.locator("#test-result svg.lk-chart")).to_have_count(2)

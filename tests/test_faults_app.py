@@ -142,7 +142,12 @@ def test_closing_the_terminal_ends_it_in_order_and_an_upload_cut_short_is_told_a
     (tmp_path / "home" / "uploads" / "x" / "files").mkdir(parents=True)
     (tmp_path / "home" / "uploads" / "x" / "files" / "b.png").touch()
     arguments = ("--pictures", str(photos), "--model", str(tiny_files))
-    process = start(tmp_path / "home", port, *arguments)
+    # This suite may have been started by `nohup`, whose children let a closing terminal pass.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = start(tmp_path / "home", port, *arguments)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     started = words.STARTED.partition("{")[0]
     end = time.monotonic() + SECONDS
     while started not in log.read_text():

@@ -258,8 +258,9 @@ def test_building_is_stopped_and_goes_on_after_the_page_was_closed(
 ) -> None:
     folder = tmp_path / "Many"
     folder.mkdir()
-    for seed in range(90):
-        noise((160, 120), seed).save(folder / f"{seed:02}.png")
+    slow = encode(noise((2400, 1800)), "PNG", compress_level=1)  # so that there is time to stop
+    for number in range(90):
+        (folder / f"{number:02}.png").write_bytes(slow + b"%d" % number)
     page.get_by_label("Or name a folder on this computer").fill(str(folder))
     page.get_by_role("button", name="Search this folder").click()
     many = card(page, "Many")

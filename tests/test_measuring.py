@@ -43,7 +43,8 @@ def test_evaluate_writes_what_was_asked_for(
     assert "all queries       15    100.0" in printed
     assert "left out: 1 without a kind" in printed
     assert printed.count("paired bootstrap") == 2
-    assert outputs["csv"].read_text().splitlines()[0].startswith("class,queries,P@1,P@1 low")
+    table = outputs["csv"].read_text(encoding="utf-8-sig")
+    assert table.splitlines()[0].startswith("class,queries,P@1,P@1 low")
     kept = json.loads(outputs["json"].read_text())
     assert [one["protocol"]["model"][-6:] for one in kept["comparisons"]] == ["no PCA", " PCA 1"]
     assert kept["comparisons"][0]["differences"]["P@1"]["more than chance"] is False
@@ -123,7 +124,7 @@ def test_a_setting_that_cannot_be_had_is_refused_before_anything_is_read(
     setting: str,
     sentence: str,
 ) -> None:
-    arguments = ["evaluate", str(tmp_path / "nowhere"), "--model", str(tiny_files)]
+    arguments = ["evaluate", str(tmp_path), "--model", str(tiny_files)]  # no picture is in there
     assert main([*arguments, "--compare", setting]) == 1
     assert sentence in capsys.readouterr().err
 
