@@ -37,7 +37,8 @@ def clean_up(image: Image.Image) -> Image.Image:
     mood. Noise: where there is any to speak of, non-local means (Buades, Coll and Morel 2005), and
     mildly: what is smeared hurts the network more than what is left. It takes half a second.
     """
-    pixels = _level(_reduce(image))
+    pixels = _reduce(image)
+    pixels = _level(pixels, *_black_and_white(pixels))
     noise = measure_noise(pixels)
     if noise >= NOISY:
         # The import takes half a second, and only who cleans up needs it.
@@ -61,7 +62,8 @@ def needs_cleaning(image: Image.Image) -> bool:
     README has the figures: where neither is the case, cleaning up gains nothing.
     """
     pixels = _reduce(image)
-    return _black_and_white(pixels)[1] < DARK or measure_noise(_level(pixels)) >= NOISY
+    black, white = _black_and_white(pixels)
+    return white < DARK or measure_noise(_level(pixels, black, white)) >= NOISY
 
 
 def measure_noise(pixels: Pixels) -> float:
@@ -95,8 +97,7 @@ def _black_and_white(pixels: Pixels) -> tuple[float, float]:
     return float(np.percentile(darkest, 0.5)), float(np.percentile(lightest, 99.5))
 
 
-def _level(pixels: Pixels) -> Pixels:
-    black, white = _black_and_white(pixels)
+def _level(pixels: Pixels, black: float, white: float) -> Pixels:
     if white - black < DARKEST_WHITE:  # one colour, or nothing but night
         return pixels
     levelled: Pixels = ((pixels - black) / np.float32(white - black)).clip(0, 1)

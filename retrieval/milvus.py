@@ -11,7 +11,6 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -158,10 +157,9 @@ class MilvusGallery:
         if len(wanted) == 1:
             ((aspect, (share, vector)),) = wanted.items()
             found, similarities = self._nearest(aspect, vector, conditions, k)
-            ranking = Ranking(found, share * similarities, 0, method_of(self._kinds[aspect]))
-        else:
-            ranking = self._mix(wanted, conditions, k)
-        return replace(ranking, compared=self._passing(filters))
+            method = method_of(self._kinds[aspect])
+            return Ranking(found, share * similarities, self._passing(filters), method)
+        return self._mix(wanted, conditions, k, self._passing(filters))
 
     def widths(self) -> dict[Aspect, int]:
         """Return how many numbers each aspect has that is kept."""
@@ -297,9 +295,13 @@ class MilvusGallery:
         return len(self._records.matching(filters))
 
     def _mix(
-        self, wanted: Mapping[Aspect, tuple[float, Matrix]], conditions: list[str], k: int
+        self,
+        wanted: Mapping[Aspect, tuple[float, Matrix]],
+        conditions: list[str],
+        k: int,
+        compared: int,
     ) -> Ranking:
-        """Rank by the weighted mean of the cosines of several aspects, and count nothing."""
+        """Rank by the weighted mean of the cosines of several aspects."""
         depth = min(max(4 * k, 256), MOST)
         while True:
             lists = {
@@ -320,7 +322,7 @@ class MilvusGallery:
                 method = next((m for m in methods if m != EXACT), EXACT)
                 if method == EXACT and not sure:
                     method = "approximate, a mixture"
-                return Ranking(ids[best], total[best], 0, method)
+                return Ranking(ids[best], total[best], compared, method)
             depth = min(4 * depth, DEEPEST)
 
     def _nearest(
