@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from export.stored import Stored, list_packs, list_pictures
+from export.stored import Stored, list_packs, list_pictures, split_part
 from export.train import data_folder
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
@@ -316,9 +316,8 @@ def open_sets(data: Path, photos: int) -> Sets:
     for there, what in ((corel.is_dir(), corel), (cifar.is_file(), cifar), (packed, "photos")):
         if not there:
             raise LookalikeError(f"There is no {what} in {data}. Name the data with --data.")
-    of_corel, of_cifar = list_pictures(corel), list_pictures(cifar)
-    queries = [picture for picture in of_cifar if "queries" in picture.path.parts]
-    collection = [picture for picture in of_cifar if "collection" in picture.path.parts]
+    of_corel = list_pictures(corel)
+    collection, queries = split_part(cifar)
     return Sets(
         corel=of_corel,
         corel_labels=_labels(of_corel),

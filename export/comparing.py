@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from export.stored import BATCH, Stored, list_pictures, prepare
+from export.stored import BATCH, Stored, list_pictures, prepare, split_part
 from retrieval.compare import embed
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.model import OnnxExtractor, available_cpus
@@ -73,10 +73,7 @@ def data_sets(folder: Path) -> tuple[list[DataSet], list[str]]:
         missing.append(f"Corel-1k ({corel})")
     cifar = folder / "cifar10-part.zip"
     if cifar.is_file():
-        pictures = list_pictures(cifar)
-        asked = [picture for picture in pictures if "queries" in picture.path.parts]
-        searched = [picture for picture in pictures if "collection" in picture.path.parts]
-        found.append(DataSet("CIFAR-10, part", searched, asked))
+        found.append(DataSet("CIFAR-10, part", *split_part(cifar)))
     else:
         missing.append(f"CIFAR-10, part ({cifar})")
     return found, missing

@@ -63,6 +63,16 @@ def list_packs(folder: Path) -> list[Stored]:
     return [picture for pack in sorted(folder.glob("*.zip")) for picture in _in_zip(pack)]
 
 
+def split_part(archive: Path) -> tuple[list[Stored], list[Stored]]:
+    """List the pictures of the part of CIFAR-10: the collection, and the queries."""
+    pictures = list_pictures(archive)
+    collection, queries = (
+        [picture for picture in pictures if folder in picture.path.parts]
+        for folder in ("collection", "queries")
+    )
+    return collection, queries
+
+
 def _in_zip(pack: Path) -> list[Stored]:
     try:
         archive = ZipFile(pack)

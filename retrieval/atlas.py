@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from retrieval.collection import Collection
-from retrieval.errors import LookalikeError
+from retrieval.errors import COLLECTION_GONE, LookalikeError
 from retrieval.files import replace_when_done
 from retrieval.images import open_picture
 from retrieval.layout import lay_out, snap_to_grid
@@ -74,7 +74,7 @@ def draw_atlas(collection: Collection, folder: Path) -> Atlas:
     size = cells.max(axis=0, initial=-1) + 1
     sheets = _draw_sheets(collection, held.ids, cells)
     if not collection.folder.is_dir():  # deleted in the meantime: nothing of it is to come back
-        raise LookalikeError("That collection is not here any more. Reload the page.")
+        raise LookalikeError(COLLECTION_GONE)
     with replace_when_done(path) as temporary, temporary.open("wb") as file:
         # Not compressed: pictures are already, and a sheet is to be read without the others.
         kept: dict[str, Any] = {"ids": held.ids, "cells": cells, "size": size, **sheets}

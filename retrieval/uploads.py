@@ -13,7 +13,13 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from retrieval import captions
 from retrieval.collection import Collection
-from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
+from retrieval.errors import (
+    COLLECTION_GONE,
+    TOO_LONG,
+    LookalikeError,
+    explain_os_error,
+    is_too_long,
+)
 from retrieval.files import sha256_of_file
 from retrieval.images import SUFFIXES, lies_passed_over
 from retrieval.records import PASSING
@@ -540,7 +546,7 @@ def _move(source: Path, place: Path, folder: Path) -> None:
         except FileNotFoundError:
             if not folder.parent.is_dir():
                 break
-    raise LookalikeError("That collection is not here any more. Reload the page.")
+    raise LookalikeError(COLLECTION_GONE)
 
 
 def _bound_of(path: PurePath, bounds: UploadBounds) -> int:

@@ -18,7 +18,7 @@ from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.errors import LookalikeError
+from retrieval.errors import COLLECTION_GONE, LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     ORIGINALS,
@@ -32,7 +32,6 @@ from retrieval.library import (
 from retrieval.removed import REMOVED, bring_back, forget_old, take_away
 from retrieval.search import Searcher
 
-GONE = "That collection is not here any more. Reload the page."
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 
 
@@ -183,7 +182,7 @@ class Workspace:
         """
         searcher = self._searchers.get(key)
         if searcher is None or not self._is_seen(key, visitor):
-            raise LookalikeError(GONE)
+            raise LookalikeError(COLLECTION_GONE)
         if key in self._visitors:
             self._asked[key] = time.monotonic()
         return searcher
@@ -195,7 +194,7 @@ class Workspace:
             LookalikeError: when it is neither served, to whomever, nor one of the refused.
         """
         if key not in self._searchers and key not in self._refusals:
-            raise LookalikeError(GONE)
+            raise LookalikeError(COLLECTION_GONE)
 
     def searchers(self, keys: Iterable[str], visitor: str = "") -> list[Searcher]:
         """Return those of some collections that are still there, and that a visitor sees."""
@@ -434,7 +433,7 @@ class Workspace:
 
     def _refused_folder(self, key: str) -> Path:
         if self.library is None or key not in self._refusals:
-            raise LookalikeError(GONE)
+            raise LookalikeError(COLLECTION_GONE)
         return self.library / key
 
     def _is_seen(self, key: str, visitor: str) -> bool:

@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from retrieval import indexing, settings
 from retrieval.building import Building
+from retrieval.errors import COLLECTION_GONE
 from retrieval.pages import markup, words
 from retrieval.pages.asking import Options
 from retrieval.pages.conversation import Conversation, Step
@@ -26,7 +27,7 @@ from retrieval.pages.handover import Handover
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.sessions import Access
 from retrieval.schema import DATABASE
-from retrieval.workspace import GONE, Workspace
+from retrieval.workspace import Workspace
 from tests.made import by_hue, encode, pattern, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor
@@ -465,6 +466,8 @@ def test_a_page_that_shows_a_collection_that_has_ended_is_told_so(
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
     for act in ("search", "resume", "look", "name", "remove", "delete", "rename", "unremove"):
         said = visitor.ask("on_act", [None], {"act": act, "key": key, "ids": [1], "value": "new"})
-        assert sentences(said) == [GONE], act
-    assert sentences(visitor.hand_over({"c.png": encode(by_hue(120), "PNG")}, key)) == [GONE]
+        assert sentences(said) == [COLLECTION_GONE], act
+    assert sentences(visitor.hand_over({"c.png": encode(by_hue(120), "PNG")}, key)) == [
+        COLLECTION_GONE
+    ]
     assert "Traceback" not in served.log

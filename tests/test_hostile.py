@@ -19,9 +19,9 @@ import pytest
 from PIL import Image
 
 from retrieval import settings
+from retrieval.errors import COLLECTION_GONE
 from retrieval.pages import words
 from retrieval.pages.gate import API, MAX_UNREAD, OPEN
-from retrieval.workspace import GONE
 from tests.made import by_hue, encode, save_hues
 from tests.serving import Served, serving
 from tests.visitor import JSON, Visitor, strings_of
@@ -247,7 +247,9 @@ def test_a_private_collection_is_not_there_for_others(
     # When it has ended, its own visitor is not told that it was somebody else's.
     visitor.ask("on_act", [None], {"act": "delete-for-good", "key": key})
     for act in ("delete-for-good", "remove", "rename"):
-        assert GONE in log_of(visitor.ask("on_act", [None], {"act": act, "key": key, "ids": [1]}))
+        assert COLLECTION_GONE in log_of(
+            visitor.ask("on_act", [None], {"act": act, "key": key, "ids": [1]})
+        )
 
 
 def test_results_to_take_away_are_for_who_asked_for_them(visitor: Visitor, other: Visitor) -> None:
