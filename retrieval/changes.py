@@ -77,11 +77,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         to_read[name] = path
     if collection.in_place and known and not seen and not closed:
         # An empty folder is where a disk or a network drive appears once it is connected.
-        raise LookalikeError(
-            f"There is no picture in {called(root)} any more, and there were {len(known):,}. If "
-            "they are on another disk, connect it. If they are gone for good, delete the "
-            "collection."
-        )
+        raise LookalikeError(none_left(called(root), len(known)))
     vanished = {
         name: size
         for name, (size, _) in known.items()
@@ -158,6 +154,14 @@ def label_of(path: str) -> str:
     """Return the label that a relative path gives: its first folder, or "" outside of any."""
     folder, slash, _ = path.partition("/")
     return folder if slash else ""
+
+
+def none_left(where: str, count: int) -> str:
+    """Say that of so many pictures in a place not one is there, which is rarely meant."""
+    return (
+        f"There is no picture in {where} any more, and there were {count:,}. If they are on "
+        "another disk, connect it. If they are gone for good, delete the collection."
+    )
 
 
 def called(root: PurePath) -> str:

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from retrieval.captions import captioned
-from retrieval.changes import Changes, is_below, label_of, name_of
+from retrieval.changes import Changes, is_below, label_of, name_of, none_left
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
-from retrieval.errors import PictureError, explain_os_error
+from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.files import modified_of
 from retrieval.images import (
     THUMBNAIL_SIDE,
@@ -96,13 +96,16 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
     """Compare what lies below a URL with what a collection knows of it, by size and time.
 
     Raises:
-        LookalikeError: when the storage cannot be asked.
+        LookalikeError: when the storage cannot be asked, or has none of the pictures any more.
     """
     collection.try_to_deliver()  # what turns out to be lost is read again
     files = bucket.list()
+    known, excluded = collection.files(), collection.excluded()
+    if known and not any(map(is_picture, files)):
+        # As of a disk that is not mounted: no storage says that there is no such folder.
+        raise LookalikeError(none_left(bucket.url, len(known)))
     unread: dict[str, None] = {}
     captions = bucket.captions(files, unread.setdefault)
-    known, excluded = collection.files(), collection.excluded()
     pictures = {name: files[name] for name in files if is_picture(name) and name not in excluded}
     entries = []
     for name, (size, modified) in pictures.items():

@@ -15,6 +15,7 @@ from retrieval.database import made_anew
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.milvus import MilvusGallery
+from retrieval.objects import Bucket, is_picture
 from retrieval.schema import DATABASE
 from retrieval.schema import ORIGINALS as ORIGINALS
 from retrieval.store import put_in_place
@@ -189,12 +190,15 @@ def collection_of(
     """Open the collection of the pictures below a URL, or make an empty one.
 
     Raises:
-        LookalikeError: when its name is used for other pictures.
+        LookalikeError: when its name is used for other pictures, or there is none at the URL.
     """
     url = url.rstrip("/")
     title = name or url.rpartition("/")[2] or "pictures"
     folder = folder_of(library, title)
     new = not (folder / DATABASE).exists()
+    # No storage says that there is no such folder; listing it twice is little beside reading it.
+    if new and not any(map(is_picture, Bucket(url).list())):
+        raise LookalikeError(f"There is no picture in {url}. Check the address and try again.")
     collection = Collection.create(folder, title, None, embedder, milvus)
     if new:
         collection.store.note({"url": url})

@@ -161,3 +161,29 @@ def test_a_table_is_read_as_in_a_folder_and_takes_nothing_away_while_it_is_not_g
     monkeypatch.undo()
     (photos / "a" / "labels.csv").unlink()
     assert labels() == ["a", "icy"]
+
+
+def test_storage_that_lists_nothing_empties_no_collection_and_makes_none(
+    tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need("fsspec", "pip install -r tests/requirements.txt")
+    disk = tmp_path / "nas"
+    photos = save_hues(disk / "shoot", {"red.png": 0, "blue.png": 240})
+    options = ["--model", str(tiny_files), "--cpu"]
+
+    def index() -> int:
+        return main(["index", photos.as_uri(), *options])
+
+    assert index() == 0
+    disk.rename(tmp_path / "not mounted")
+    assert index() == 1
+    assert "There is no picture in file://" in (said := capsys.readouterr().err)
+    assert "there were 2. If they are on another disk, connect it." in said
+    with Collection(settings.COLLECTIONS / "shoot") as collection:
+        assert collection.count() == (2, 0)
+    (tmp_path / "not mounted").rename(disk)
+    assert index() == 0
+    assert "2 were known, 0 are gone" in capsys.readouterr().out
+    assert main(["index", f"{photos.as_uri()}s", *options]) == 1
+    assert "shoots. Check the address" in capsys.readouterr().err
+    assert [place.name for place in settings.COLLECTIONS.iterdir()] == ["shoot"]
