@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from retrieval.captions import MAX_BYTES, MAX_COLUMNS, caption_key, captioned, read_captions
+from retrieval.captions import (
+    MAX_BYTES,
+    MAX_COLUMNS,
+    caption_key,
+    captioned,
+    delimiter_for,
+    read_captions,
+)
 from retrieval.changes import label_of
 from retrieval.records import Entry
 from retrieval.zips import free_name
@@ -40,12 +47,11 @@ class _Table:
         return True
 
     def save(self, folder: Path) -> None:
-        # The first line says what stands between the cells: it has to be what it has most of.
+        # Those of one line first, by which one sees what stands between the cells.
         names = sorted(self.columns, key=lambda name: len(name.splitlines()))
-        delimiter = max(",;\t", key="".join(names).splitlines()[0].count)
         place = free_name(folder / NAME)
         with place.open("x", encoding="utf-8-sig", newline="") as file:
-            writer = csv.DictWriter(file, names, restval="", delimiter=delimiter)
+            writer = csv.DictWriter(file, names, restval="", delimiter=delimiter_for(names))
             writer.writeheader()
             writer.writerows(self.rows)
 

@@ -24,6 +24,7 @@ MAX_TEXT = 2_000  # characters of one value
 MAX_ROW = 2**20  # characters; where a row has more it ends the table, as a broken one does
 CHUNK = 2**20
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
+Row = tuple[str, list[str], list[str]]  # the file's name, the names of the columns, the cells
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,10 @@ def read_captions(
         try:
             if path.stat().st_size > MAX_BYTES:
                 continue
-            with path.open(encoding=_encoding_of(path), errors="replace", newline="") as file:
-                for filename, cells in _rows(file):
-                    key = caption_key(_below(folder, filename))
-                    if wanted is None or key in wanted:
-                        found[key] = _caption(cells)
+            for filename, columns, row in read_rows(path):
+                key = caption_key(_below(folder, filename))
+                if wanted is None or key in wanted:
+                    found[key] = _caption(columns, row)
         except OSError:
             on_unread(path.parent)
             continue
@@ -70,12 +70,34 @@ def read_captions(
 
 def parse_captions(text: str) -> Iterator[tuple[str, Caption]]:
     """Yield file name and caption of each row that has a name."""
-    for filename, cells in _rows(io.StringIO(text, newline="")):
-        yield filename, _caption(cells)
+    for filename, columns, row in _rows(io.StringIO(text, newline="")):
+        yield filename, _caption(columns, row)
 
 
-def _rows(table: TextIO) -> Iterator[tuple[str, Iterable[tuple[str, str]]]]:
-    """Yield of each row that has a name the name, and all cells as column and value."""
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield each row of a CSV that has a file name.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    with path.open(encoding=_encoding_of(path), errors="replace", newline="") as file:
+        yield from _rows(file)
+
+
+def delimiter_for(columns: Iterable[str]) -> str:
+    """Return what is to stand between the cells, that a table of these columns be read rightly.
+
+    The first line tells: it has to be what that has most of.
+    """
+    return _delimiter_of("".join(columns).splitlines()[0])
+
+
+def _delimiter_of(line: str) -> str:
+    # Excel writes semicolons where the comma separates decimals.
+    return max(",;\t", key=line.count)
+
+
+def _rows(table: TextIO) -> Iterator[Row]:
     in_row = 0
 
     def lines() -> Iterator[str]:
@@ -88,9 +110,7 @@ def _rows(table: TextIO) -> Iterator[tuple[str, Iterable[tuple[str, str]]]]:
 
     try:
         head = next(lines(), "")
-        # Excel writes semicolons where the comma separates decimals.
-        delimiter = max(",;\t", key=head.count)
-        rows = csv.reader(chain([head], lines()), delimiter=delimiter)
+        rows = csv.reader(chain([head], lines()), delimiter=_delimiter_of(head))
         columns = [name.strip().casefold() for name in next(rows, [])][:MAX_COLUMNS]
         if "filename" not in columns:
             return
@@ -99,7 +119,7 @@ def _rows(table: TextIO) -> Iterator[tuple[str, Iterable[tuple[str, str]]]]:
             in_row = 0
             filename = row[at].strip()[:MAX_TEXT].replace("\\", "/") if at < len(row) else ""
             if filename and ".." not in filename.split("/"):
-                yield filename.removeprefix("./"), zip(columns, row, strict=False)
+                yield filename.removeprefix("./"), columns, row
     except csv.Error:
         return  # a broken row ends the table; what came before it counts
 
@@ -112,7 +132,8 @@ def _below(folder: PurePosixPath, filename: str) -> str:
     return f"{folder}/{filename}" if folder.parts else filename
 
 
-def _caption(cells: Iterable[tuple[str, str]]) -> Caption:
+def _caption(columns: list[str], row: list[str]) -> Caption:
+    cells = zip(columns, row, strict=False)
     values = {
         column: value.strip()[:MAX_TEXT] for column, value in cells if column and value.strip()
     }

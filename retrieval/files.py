@@ -74,3 +74,12 @@ def sha256_of_file(path: Path) -> str:
 def sha256_of(file: io.BufferedReader) -> str:
     """Return the SHA-256 of what is left of an open file, read in pieces."""
     return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def in_units(bytes_: float) -> str:
+    """Say a number of bytes in the unit that suits it, as bounds are counted: 1 KB is 1,024."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if bytes_ < 1024 or unit == "GB":
+            break
+        bytes_ /= 1024
+    return f"{bytes_:,.0f} {unit}" if bytes_ >= 10 or unit == "bytes" else f"{bytes_:,.1f} {unit}"

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
-from retrieval import captions
+from retrieval.captions import caption_key
 from retrieval.collection import Collection
 from retrieval.errors import (
     COLLECTION_GONE,
@@ -20,8 +20,9 @@ from retrieval.errors import (
     explain_os_error,
     is_too_long,
 )
-from retrieval.files import sha256_of_file
+from retrieval.files import in_units, sha256_of_file
 from retrieval.images import SUFFIXES, lies_passed_over
+from retrieval.incoming import TableBounds, Tables
 from retrieval.records import PASSING
 from retrieval.zips import LOOK_BYTES, MAX_NAMED, ZipBounds, free_name, storable, unpack
 
@@ -49,17 +50,9 @@ class UploadBounds:
     def as_sentence(self) -> str:
         """Say so to whoever is about to upload."""
         return (
-            f"Up to {self.files:,} pictures and {_size(self.bytes)} at once, "
-            f"{_size(self.file_bytes)} each."
+            f"Up to {self.files:,} pictures and {in_units(self.bytes)} at once, "
+            f"{in_units(self.file_bytes)} each."
         )
-
-
-@dataclass(frozen=True)
-class TableBounds:
-    """How many tables (CSV) a collection's folder may hold; unless told otherwise, the owner's."""
-
-    count: int = 10_000
-    bytes: int = 2**30  # of all
 
 
 @dataclass
@@ -138,8 +131,8 @@ class Uploads:
             )
         if size > bounds.bytes:
             raise LookalikeError(
-                f"These are {_size(size)}; at most {_size(bounds.bytes)} can be added at once. Add "
-                "them in several goes."
+                f"These are {in_units(size)}; at most {in_units(bounds.bytes)} can be added at "
+                "once. Add them in several goes."
             )
         name = secrets.token_urlsafe(16)
         folder = self._folder / name
@@ -160,8 +153,8 @@ class Uploads:
         if size + SPARE_BYTES > free:
             folder.rmdir()
             raise LookalikeError(
-                f"The disk has {_size(free)} left, too little for {_size(size)} of pictures. Free "
-                "some space and try again."
+                f"The disk has {in_units(free)} left, too little for {in_units(size)} of "
+                "pictures. Free some space and try again."
             )
         with self._lock:
             self._uploads[name] = Upload(folder, visitor, bounds, others=max(0, others))
@@ -263,7 +256,7 @@ class Uploads:
         try:
             most = upload.bounds.files
             most = most if room is None else min(most, room)
-            kept = _Tables(folder, tables or TableBounds())
+            kept = Tables(folder, tables or TableBounds())
             taken = self._take(upload, collection, folder, strip, most, kept)
         finally:
             upload.touched = time.monotonic()
@@ -277,7 +270,7 @@ class Uploads:
         folder: Path,
         strip: bool,
         most: int,
-        tables: "_Tables",
+        tables: Tables,
     ) -> Taken:
         staged = upload.folder / "files"
         taken = Taken(others=upload.others)
@@ -291,21 +284,30 @@ class Uploads:
         names: list[str] = []
         unfinished = collection.unfinished
         numbers: dict[Path, int] = {}
+        renamed: dict[str, dict[str, str]] = {}  # of each zip, and of what came in none
+        pictures.sort(key=lambda item: _is_table(item[0]))  # last: they follow the pictures' names
         try:
             for relative, source in pictures:
                 if strip and top:
                     relative = relative.relative_to(top)
-                is_table = relative.suffix.lower() == ".csv"
-                if is_table:
-                    why = tables.refuse(folder / relative, source.stat().st_size)
-                else:
-                    why = f"Only {most:,} pictures fit in here." if taken.files >= most else ""
-                if why:
-                    taken.skip(str(relative), why)
-                    continue
+                together = renamed.setdefault(source.relative_to(upload.folder).parts[0], {})
+                place, why = folder / relative, ""
                 try:
-                    place = _place(collection, folder, relative, source, known, numbers)
-                    if place is None:
+                    if _is_table(relative):
+                        why = tables.admit(place, source, together)
+                    elif taken.files >= most:
+                        why = f"Only {most:,} pictures fit in here."
+                        if _is_taken(place, folder, known):
+                            together[caption_key(relative.as_posix())] = ""
+                    else:
+                        found = _place(collection, folder, relative, source, known, numbers)
+                        if found is None:
+                            continue
+                        if found != place:
+                            together[caption_key(relative.as_posix())] = found.name
+                        place = found
+                    if why:
+                        taken.skip(str(relative), why)
                         continue
                     if not names:  # also after a kill the page offers to go on
                         collection.mark_unfinished(True)
@@ -316,7 +318,7 @@ class Uploads:
                     taken.skip(str(relative), TOO_LONG)
                     continue
                 names.append(place.relative_to(folder).as_posix())
-                if is_table:
+                if _is_table(relative):
                     taken.tables += 1
                 else:
                     taken.files += 1
@@ -400,7 +402,7 @@ def was_cut_short(folder: Path) -> bool:
 
 
 def _too_large(most: int) -> str:
-    return f"The file is larger than {_size(most)}. Save a smaller copy."
+    return f"The file is larger than {in_units(most)}. Save a smaller copy."
 
 
 def _require_room(folder: Path) -> None:
@@ -413,47 +415,18 @@ def _require_room(folder: Path) -> None:
         raise LookalikeError("The disk is full. Free some space and try again.")
 
 
-class _Tables:
-    """The tables in a collection's folder, while others come."""
-
-    def __init__(self, folder: Path, bounds: TableBounds) -> None:
-        self._bounds = bounds
-        self._sizes: dict[Path, int] = {}
-        for path in captions.find_tables(folder):
-            with suppress(FileNotFoundError):  # read and deleted meanwhile
-                self._sizes[path] = path.stat().st_size
-        self._bytes = sum(self._sizes.values())
-
-    def refuse(self, place: Path, size: int) -> str:
-        """Return why a table of so many bytes has no place there; "" where it has, and counts."""
-        if size > captions.MAX_BYTES:
-            return (
-                f"A table (CSV) is read when it has no more than {_size(captions.MAX_BYTES)}. Make "
-                "several smaller ones."
-            )
-        count = len(self._sizes) + (place not in self._sizes)
-        bytes_ = self._bytes + size - self._sizes.get(place, 0)
-        if count > self._bounds.count or bytes_ > self._bounds.bytes:
-            return (
-                f"Only {self._bounds.count:,} tables (CSV) with {_size(self._bounds.bytes)} in all "
-                "fit in here. Put the rows of your pictures into one small table, and add it again."
-            )
-        self._sizes[place], self._bytes = size, bytes_
-        return ""
-
-
 def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
     # A picture packs badly, so what comes out is about as much as went in; allow for other kinds.
     left = min(4 * upload.bounds.bytes, MAX_UNPACKED_BYTES)
     entries = min(max(20 * upload.bounds.files, MIN_ENTRIES), MAX_ENTRIES)
-    for path in sorted(path for path in staged.rglob("*") if path.is_file()):
+    for number, path in enumerate(sorted(path for path in staged.rglob("*") if path.is_file())):
         relative = PurePosixPath(path.relative_to(staged).as_posix())
         suffix = path.suffix.lower()
         if lies_passed_over(str(relative)):
             continue  # a page sends none, and what is not seen there would never be deleted
         if suffix == ".zip":
-            inside = upload.folder / f"zip-{secrets.token_hex(6)}"
+            inside = upload.folder / f"zip-{number:06}-{secrets.token_hex(6)}"  # sorted as they are
             bounds = ZipBounds(entries, upload.bounds.file_bytes, left)
             try:
                 result = unpack(path, inside, bounds, lambda: _require_room(upload.folder))
@@ -472,7 +445,7 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
                 if file.is_file():
                     left -= file.stat().st_size
                     yield PurePosixPath(file.relative_to(inside).as_posix()), file
-        elif suffix in SUFFIXES or suffix == ".csv":
+        elif suffix in SUFFIXES or _is_table(path):
             yield relative, path
         else:
             taken.others += 1
@@ -502,16 +475,12 @@ def _place(
     folder: Path,
     relative: PurePosixPath,
     source: Path,
-    known: dict[str, tuple[int, int]],
+    known: Mapping[str, tuple[int, int]],
     numbers: dict[Path, int],
 ) -> Path | None:
-    """Return where a file is to go, None when the collection has it there already."""
-
-    def is_taken(path: Path) -> bool:
-        return path.exists() or path.relative_to(folder).as_posix() in known
-
+    """Return where a picture is to go, None when the collection has it there already."""
     place = folder / relative
-    if is_taken(place) and source.suffix.lower() != ".csv":
+    if _is_taken(place, folder, known):
         name, size = relative.as_posix(), source.stat().st_size
         here = [sha256 for _, sha256 in collection.hashes([name])]
         # What lost its vectors, or could not be read, may come again to the place where it was.
@@ -525,8 +494,16 @@ def _place(
             here = []
         if here and sha256_of_file(source) in here:
             return place if awaited else None
-        return free_name(place, is_taken, numbers)
-    return place  # a newer table takes the place of the older one
+        return free_name(place, lambda path: _is_taken(path, folder, known), numbers)
+    return place
+
+
+def _is_taken(place: Path, folder: Path, known: Mapping[str, tuple[int, int]]) -> bool:
+    return place.exists() or place.relative_to(folder).as_posix() in known
+
+
+def _is_table(path: PurePath) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def _move(source: Path, place: Path, folder: Path) -> None:
@@ -551,11 +528,3 @@ def _move(source: Path, place: Path, folder: Path) -> None:
 
 def _bound_of(path: PurePath, bounds: UploadBounds) -> int:
     return bounds.bytes if path.suffix.lower() in (".zip", BUNDLE) else bounds.file_bytes
-
-
-def _size(bytes_: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if bytes_ < 1024 or unit == "GB":
-            break
-        bytes_ /= 1024
-    return f"{bytes_:,.0f} {unit}" if bytes_ >= 10 or unit == "bytes" else f"{bytes_:,.1f} {unit}"

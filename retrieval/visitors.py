@@ -16,8 +16,9 @@ from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import inside
 from retrieval.images import find_images
+from retrieval.incoming import TableBounds
 from retrieval.library import ORIGINALS, TRASH
-from retrieval.uploads import TableBounds, Uploads
+from retrieval.uploads import Uploads
 from retrieval.workspace import Workspace
 
 SWEEP_SECONDS = 60

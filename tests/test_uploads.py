@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.incoming import TableBounds
 from retrieval.indexing import index_folder
 from retrieval.lost import give_up
 from retrieval.pages.transfers import upload_routes
@@ -22,7 +23,6 @@ from retrieval.uploads import (
     OPEN,
     OPEN_IN_ALL,
     SPARE_BYTES,
-    TableBounds,
     Taken,
     UploadBounds,
     Uploads,
@@ -538,3 +538,94 @@ def test_an_upload_that_brings_nothing_new_leaves_nothing_to_go_on_with(
     uploads.take(send(uploads, {"1.png": PICTURE}), "me", collection, originals, strip=False)
     assert not collection.unfinished
     assert not was_cut_short(tmp_path / "uploads")
+
+
+DOG, CAT = encode(by_hue(0), "PNG"), encode(by_hue(120), "PNG")
+
+
+def table(*rows: str) -> bytes:
+    return "\n".join(("filename,label,who", *rows)).encode()
+
+
+def add(uploads: Uploads, collection: Collection, files: dict[str, bytes], **more: int) -> Taken:
+    """Take an upload in, without reading it."""
+    folder = collection.folder / "originals"
+    return uploads.take(send(uploads, files), "me", collection, folder, False, **more)
+
+
+def read(collection: Collection) -> dict[str, tuple[str, str]]:
+    """Read what was added, and return label and name of each picture by its path."""
+    folder = collection.folder / "originals"
+    changes = replace(find_changes(collection, folder), vanished=())
+    list(index_folder(collection, folder, mean_colour(), changes))
+    return {p.path: (p.label, p.captions.get("who", "")) for p in collection.pictures()}
+
+
+@pytest.mark.parametrize("folder", ["", "card/"], ids=["alone", "in a folder"])
+def test_a_table_speaks_of_the_pictures_it_came_with_whatever_they_are_called_now(
+    uploads: Uploads, collection: Collection, folder: str
+) -> None:
+    for data, row in ((DOG, "IMG_1.png,dog,Rex"), (CAT, "IMG_1.png,cat,Tom")):
+        add(uploads, collection, {f"{folder}IMG_1.png": data, f"{folder}labels.csv": table(row)})
+        found = read(collection)
+    assert found == {f"{folder}IMG_1.png": ("dog", "Rex"), f"{folder}IMG_1 (2).png": ("cat", "Tom")}
+
+
+def test_each_zip_of_an_upload_has_tables_of_its_own(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    first = {"IMG_1.png": DOG, "labels.csv": table("IMG_1.png,dog,Rex")}
+    rows = ("IMG_2.png,fish,", "IMG_1.png,cat,Tom")
+    second = {"IMG_1.png": CAT, "IMG_2.png": PICTURE, "labels.csv": table(*rows)}
+    zips = {
+        f"{n}.zip": zipped(files, tmp_path / "x.zip") for n, files in enumerate((first, second))
+    }
+    assert add(uploads, collection, zips).tables == 2
+    assert read(collection) == {
+        "IMG_1.png": ("dog", "Rex"),
+        "IMG_1 (2).png": ("cat", "Tom"),
+        "IMG_2.png": ("fish", ""),
+    }
+
+
+def test_the_row_of_a_picture_without_room_is_not_taken_for_another_one_of_its_name(
+    uploads: Uploads, collection: Collection
+) -> None:
+    add(uploads, collection, {"IMG_1.png": DOG, "labels.csv": table("IMG_1.png,dog,Rex")})
+    read(collection)
+    rows = ("IMG_1.png,cat,Tom", "IMG_2.png,bird,")
+    files = {"IMG_0.png": CAT, "IMG_1.png": CAT, "IMG_2.png": CAT, "labels.csv": table(*rows)}
+    assert add(uploads, collection, files, room=1).files == 1
+    assert read(collection)["IMG_1.png"] == ("dog", "Rex")
+    add(uploads, collection, {"IMG_2.png": CAT})  # in another go
+    assert read(collection)["IMG_2.png"] == ("bird", "")
+
+
+def test_a_table_of_other_pictures_takes_no_label_away_and_a_newer_one_of_the_same_counts(
+    uploads: Uploads, collection: Collection
+) -> None:
+    originals = collection.folder / "originals"
+    add(uploads, collection, {"a.png": DOG, "labels.csv": table("a.png,dog,Rex")})
+    add(uploads, collection, {"b.png": CAT, "labels.csv": table("b.png,cat,Tom")})
+    assert read(collection) == {"a.png": ("dog", "Rex"), "b.png": ("cat", "Tom")}
+    collection.exclude(["a.png"])
+    collection.readmit(["a.png"])
+    assert read(collection)["a.png"] == ("dog", "Rex")
+    add(uploads, collection, {"labels.csv": table("a.png,hound,", "./b.png,kitten,")})
+    assert read(collection) == {"a.png": ("hound", ""), "b.png": ("kitten", "")}
+    add(uploads, collection, {"labels.csv": table("a.png,dog,Max", "b.png,cat,Tom")})
+    assert read(collection) == {"a.png": ("dog", "Max"), "b.png": ("cat", "Tom")}
+    assert taken(originals) == ["a.png", "b.png", "labels (2).csv", "labels.csv"]
+
+
+def test_a_table_of_excel_that_is_written_anew_says_what_it_said(
+    uploads: Uploads, collection: Collection
+) -> None:
+    add(uploads, collection, {"größe.png": DOG})
+    head = "Filename;Label;note, in words;who\n"
+    rows = 'größe.png;"Köln; Dom";"a\nb";Özil;more\n\nother.png;x\n'
+    files = {"größe.png": CAT, "labels.csv": (head + rows).encode("cp1252")}
+    add(uploads, collection, files)
+    assert read(collection)["größe (2).png"] == ("Köln; Dom", "Özil")
+    [told] = [p.captions for p in collection.pictures() if p.label]
+    assert told == {"note, in words": "a\nb", "who": "Özil"}

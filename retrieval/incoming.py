@@ -1,0 +1,111 @@
+"""Tables of captions that come with pictures: what one says stays with the pictures it meant."""
+
+import csv
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from retrieval import captions
+from retrieval.captions import caption_key, delimiter_for, read_rows
+from retrieval.files import in_units, replace_when_done
+from retrieval.zips import free_name
+
+
+@dataclass(frozen=True)
+class TableBounds:
+    """How many tables (CSV) a collection's folder may hold; unless told otherwise, the owner's."""
+
+    count: int = 10_000
+    bytes: int = 2**30  # of all
+
+
+class Tables:
+    """The tables in a collection's folder, while others come."""
+
+    def __init__(self, folder: Path, bounds: TableBounds) -> None:
+        self._folder = folder
+        self._bounds = bounds
+        self._sizes: dict[Path, int] = {}
+        for path in captions.find_tables(folder):
+            with suppress(FileNotFoundError):  # read and deleted meanwhile
+                self._sizes[path] = path.stat().st_size
+        self._bytes = sum(self._sizes.values())
+
+    def admit(self, place: Path, table: Path, renamed: Mapping[str, str]) -> str:
+        """Make way for a table; return why it has no place there, "" where it has, and counts.
+
+        One of that name that speaks of further pictures stays under another name, by which it is
+        read before the new one: the word of the new one counts where both speak.
+
+        Args:
+            renamed: as `rename_in_table` takes it.
+
+        Raises:
+            OSError, LookalikeError: when a table cannot be read, moved or written.
+        """
+        if table.stat().st_size <= captions.MAX_BYTES:
+            within = PurePosixPath(place.parent.relative_to(self._folder).as_posix())
+            rename_in_table(table, within, renamed)
+        size = table.stat().st_size
+        if size > captions.MAX_BYTES:
+            return (
+                f"A table (CSV) is read when it has no more than {in_units(captions.MAX_BYTES)}. "
+                "Make several smaller ones."
+            )
+        before = self._sizes.get(place, 0)
+        aside = None
+        if place.is_file() and not _names_in(place) <= _names_in(table):
+            aside = free_name(place)
+        count = len(self._sizes) + (aside is not None or place not in self._sizes)
+        bytes_ = self._bytes + size - (0 if aside else before)
+        if count > self._bounds.count or bytes_ > self._bounds.bytes:
+            return (
+                f"Only {self._bounds.count:,} tables (CSV) with {in_units(self._bounds.bytes)} in "
+                "all fit in here. Put the rows of your pictures into one small table, and add it "
+                "again."
+            )
+        if aside:
+            os.replace(place, aside)
+            self._sizes[aside] = before
+        self._sizes[place], self._bytes = size, bytes_
+        return ""
+
+
+def rename_in_table(table: Path, folder: PurePosixPath, names: Mapping[str, str]) -> None:
+    """Write a table anew where it speaks of pictures that are called otherwise by now.
+
+    Args:
+        folder: that the file names in the table start from.
+        names: what pictures are called now, by `caption_key` of their paths; "" for one that was
+            left out, whose row goes, since another picture has its path.
+
+    Raises:
+        LookalikeError: when it cannot be written.
+    """
+
+    def name_now(filename: str) -> str | None:
+        return names.get(caption_key((folder / filename).as_posix()))
+
+    if not names or all(name_now(filename) is None for filename, _, _ in read_rows(table)):
+        return
+    with (
+        replace_when_done(table) as new,
+        new.open("w", encoding="utf-8-sig", newline="") as file,
+    ):
+        writer = None
+        for filename, columns, row in read_rows(table):
+            if writer is None:
+                writer = csv.writer(file, delimiter=delimiter_for(columns))
+                writer.writerow(columns)
+            now = name_now(filename)
+            if now:
+                row[columns.index("filename")] = f"./{PurePosixPath(filename).with_name(now)}"
+            if now != "":
+                writer.writerow(row[: len(columns)])
+
+
+def _names_in(table: Path) -> set[str]:
+    """Return the files that a table speaks of, as it calls them."""
+    return {caption_key(filename) for filename, _, _ in read_rows(table)}
