@@ -6,7 +6,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
@@ -279,7 +279,7 @@ class Uploads:
         pictures = sorted(_unpacked(upload, staged, taken))
         tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
         top = next(iter(tops)) if len(tops) == 1 else ""
-        known = collection.files()
+        known, excluded = collection.files(), collection.excluded()
         strip = strip or _is_known(pictures, top, known)
         names: list[str] = []
         unfinished = collection.unfinished
@@ -300,7 +300,9 @@ class Uploads:
                         if _is_taken(place, folder, known):
                             together[caption_key(relative.as_posix())] = ""
                     else:
-                        found = _place(collection, folder, relative, source, known, numbers)
+                        found = _place(
+                            collection, folder, relative, source, known, excluded, numbers
+                        )
                         if found is None:
                             continue
                         if found != place:
@@ -476,6 +478,7 @@ def _place(
     relative: PurePosixPath,
     source: Path,
     known: Mapping[str, tuple[int, int]],
+    excluded: Container[str],
     numbers: dict[Path, int],
 ) -> Path | None:
     """Return where a picture is to go, None when the collection has it there already."""
@@ -493,7 +496,8 @@ def _place(
         elif here and name in known and known[name][0] != size:
             here = []
         if here and sha256_of_file(source) in here:
-            return place if awaited else None
+            # Taken out, it may lie there still; added again it is let in again.
+            return place if awaited or name in excluded else None
         return free_name(place, lambda path: _is_taken(path, folder, known), numbers)
     return place
 

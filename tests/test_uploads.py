@@ -629,3 +629,15 @@ def test_a_table_of_excel_that_is_written_anew_says_what_it_said(
     assert read(collection)["größe (2).png"] == ("Köln; Dom", "Özil")
     [told] = [p.captions for p in collection.pictures() if p.label]
     assert told == {"note, in words": "a\nb", "who": "Özil"}
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the same photo", "another one"])
+def test_a_photo_that_was_taken_out_and_still_lies_there_is_let_in_when_it_is_added_again(
+    uploads: Uploads, collection: Collection, same: bool
+) -> None:
+    add(uploads, collection, {"a.png": DOG})
+    read(collection)
+    collection.exclude(["a.png"])
+    assert add(uploads, collection, {"a.png": DOG if same else CAT}).files == 1
+    assert list(read(collection)) == (["a.png"] if same else ["a (2).png"])
+    assert collection.excluded() == (set() if same else {"a.png"})
