@@ -71,8 +71,15 @@ def forget_old(folder: Path, root: Path, excluded: Iterable[str], older_than: fl
     for place in _places(folder):
         if int(place.name.partition("-")[0]) < before:
             shutil.rmtree(place, ignore_errors=True)
+    excluded = list(excluded)
+    left = set(still_here(folder, root, excluded))
+    return [path for path in excluded if path not in left]
+
+
+def still_here(folder: Path, root: Path, paths: Iterable[str]) -> list[str]:
+    """Return those of some paths of which there is a photo, in `root` or taken out of it."""
     left = [root, *_places(folder)]
-    return [path for path in excluded if not any(_holds(at, path) for at in left)]
+    return [path for path in paths if any(_holds(at, path) for at in left)]
 
 
 def _holds(folder: Path, path: str) -> bool:

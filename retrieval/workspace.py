@@ -18,7 +18,7 @@ from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.errors import COLLECTION_GONE, LookalikeError
+from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     ORIGINALS,
@@ -29,8 +29,9 @@ from retrieval.library import (
     new_folder,
     restore,
 )
-from retrieval.removed import REMOVED, bring_back, forget_old, take_away
+from retrieval.removed import REMOVED, bring_back, forget_old, still_here, take_away
 from retrieval.search import Searcher
+from retrieval.thumbnails import folder_of_photos
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 
@@ -325,10 +326,22 @@ class Workspace:
         paths = [picture.path for picture in collection.pictures(ids)]
         collection.exclude(paths)
         if collection.root is None:
-            collection.prune()  # nothing could bring them back
+            # Few of them come back. Not under a run that counts on them: it prunes when it ends.
+            with suppress(BusyError), collection.building():
+                collection.prune()
         elif collection.keeps_originals:
             take_away(collection.folder, collection.root, paths)
         return paths
+
+    def undoable(self, key: str, paths: Iterable[str]) -> list[str]:
+        """Return those of some pictures that `let_in` brings back when they have been taken out.
+
+        In a folder that is searched in place all do, as soon as their disk is there.
+        """
+        collection = self._collection(key)
+        if collection.in_place:
+            return list(paths)
+        return still_here(collection.folder, folder_of_photos(collection), paths)
 
     def let_in(self, key: str, paths: Iterable[str]) -> None:
         """Undo `take_out`; building brings the pictures back.

@@ -471,3 +471,26 @@ def test_a_page_that_shows_a_collection_that_has_ended_is_told_so(
         COLLECTION_GONE
     ]
     assert "Traceback" not in served.log
+
+
+def test_undo_is_offered_of_what_it_can_bring_back_and_the_rest_told_beforehand(
+    visitor: Visitor, served: Served
+) -> None:
+    key = add(visitor, "Pond/a.png", "Pond/b.png", "Pond/c.png")
+    (served.home / "collections" / key / "originals" / "b.png").unlink()
+    shown = visitor.outcome("on_act", [None], {"act": "pictures", "key": key})["output"]["data"][0]
+    assert words.PICTURES_ALONE.format(n=1) in shown
+    marks = dict(re.findall(r'value="(\d+)" aria-label="Mark (.\.png)"', shown))
+    ids = {name: int(id_) for id_, name in marks.items()}
+
+    def take_out(*names: str) -> str:
+        event = {"act": "remove", "key": key, "ids": [ids[name] for name in names]}
+        shown = visitor.outcome("on_act", [None], event)["output"]["data"][0]
+        return unescape(str(shown))
+
+    both = take_out("a.png", "b.png")
+    assert words.REMOVED_FOR_GOOD.format(n=1) in both
+    assert 'data-act="unremove"' in both
+    visitor.ask("on_act", [None], {"act": "unremove", "key": key})
+    assert "2 pictures" in visitor.finish(key)
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})

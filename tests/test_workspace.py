@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,16 @@ import pytest
 
 from retrieval import settings
 from retrieval.building import Builders, Building
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
-from retrieval.indexing import Bounds, Step
+from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import ORIGINALS, discarded, empty_trash, find_collection, folder_of
 from retrieval.removed import REMOVED
 from retrieval.schema import DATABASE
 from retrieval.workspace import Workspace
-from tests.made import by_hue, mean_colour
+from tests.made import by_hue, mean_colour, save_hues
 
 
 @pytest.fixture
@@ -283,6 +285,56 @@ def test_nothing_is_moved_into_a_collection_from_out_of_what_was_taken_out(
     with pytest.raises(LookalikeError, match=r"^1 of the photos are not here"):
         workspace.let_in(kept, ["../../wedding.png"])
     assert (folder / "wedding.png").exists()
+
+
+def test_only_what_is_still_here_can_be_brought_back(workspace: Workspace, kept: str) -> None:
+    (originals(workspace, kept) / "warm/red.png").unlink()
+    paths = ["warm/orange.png", "warm/red.png"]
+    assert workspace.undoable(kept, paths) == paths[:1]
+    for path in paths:
+        take_out(workspace, kept, path)
+    assert workspace.undoable(kept, paths) == paths[:1]
+    workspace.let_in(kept, paths[:1])
+    build(workspace, kept, originals(workspace, kept))
+    assert workspace.searcher(kept).collection.count() == (5, 0)
+
+
+def test_a_photo_added_to_a_collection_without_photos_comes_back(
+    workspace: Workspace, kept: str
+) -> None:
+    collection = workspace.searcher(kept).collection
+    photos = originals(workspace, kept)
+    (photos / "warm/red.png").unlink()
+    collection.store.note({"root": ""})  # as it is opened from a file without its photos
+    paths = ["warm/orange.png", "warm/red.png"]
+    assert workspace.undoable(kept, paths) == paths[:1]
+    take_out(workspace, kept, paths[0])
+    workspace.let_in(kept, paths[:1])
+    workspace.build(
+        kept, photos, Bounds(), lambda: replace(find_changes(collection, photos), vanished=())
+    )
+    assert finished(workspace, kept).problem is None
+    assert collection.count() == (6, 0)
+
+
+def test_a_picture_that_is_taken_out_while_its_copy_waits_stops_no_run(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    embedder = workspace.embedder
+    collection = Collection.create(tmp_path / "rootless", "rootless", None, embedder)
+    key = workspace.serve(collection)
+    photos = save_hues(tmp_path / "more", {"a.png": 0})
+    list(index_folder(collection, photos, embedder, find_changes(collection, photos)))
+    by_hue(0).save(photos / "z.png")  # the same bytes
+    save_hues(photos, {f"b{hue}.png": hue for hue in range(10, 210, 5)})
+    steps = index_folder(collection, photos, embedder, find_changes(collection, photos))
+    while next(steps).done == 0:  # it knows which contents it need not compute
+        pass
+    take_out(workspace, key, "a.png")
+    assert list(steps)[-1].ready == 41
+    assert collection.count() == (41, 0)
+    take_out(workspace, key, "b10.png")
+    assert len(collection.known_contents()) == 40  # where nothing is read it is forgotten at once
 
 
 def ruined(workspace: Workspace, folder: Path) -> Workspace:

@@ -229,8 +229,14 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     )
 
 
-def pictures(key: str, page: Sequence[PictureRecord], start: int, total: int, notice: str) -> str:
-    """Lay out one page of the pictures, each with a mark to take it out."""
+def pictures(
+    key: str, page: Sequence[PictureRecord], start: int, total: int, alone: int, notice: str
+) -> str:
+    """Lay out one page of the pictures, each with a mark to take it out.
+
+    Args:
+        alone: how many of them could not be brought back then.
+    """
     tiles = "".join(
         f'<li><label title="{escape(picture.path)}"><input type="checkbox" value="{picture.id}" '
         f'aria-label="{escape(words.MARK.format(name=picture.path))}">'
@@ -249,6 +255,8 @@ def pictures(key: str, page: Sequence[PictureRecord], start: int, total: int, no
             (words.DO_MORE, start + PER_PAGE, start + len(page) < total),
         ):
             buttons += _button("page", text, key, start=max(0, to), possible=possible)
+    if alone:
+        notice += f'<p class="lk-hint">{escape(words.PICTURES_ALONE.format(n=f"{alone:,}"))}</p>'
     return _open_part(
         f'{notice}<ul class="lk-marks">{tiles}</ul><div class="lk-row">{buttons}'
         f'{_button("close", words.DO_CLOSE)}<span class="lk-hint">{escape(where)}</span></div>'

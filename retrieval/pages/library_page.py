@@ -292,12 +292,16 @@ class LibraryPage:
             raise LookalikeError(words.NOTHING_MARKED)
         paths = self.workspace.take_out(key, ids)
         collection = self.workspace.searcher(key, visitor_of(request)).collection
+        back = self.workspace.undoable(key, paths)
+        hint = words.REMOVED_HINT if collection.in_place else ""
+        if len(back) < len(paths):
+            hint = words.REMOVED_FOR_GOOD.format(n=f"{len(paths) - len(back):,}")
         notice = markup.notice(
             words.REMOVED.format(pictures=words.pictures(len(paths)), name=collection.name),
-            words.REMOVED_HINT if collection.in_place else "",
-            markup.readmit_button(key) if collection.root is not None else "",
+            hint,
+            markup.readmit_button(key) if back else "",
         )
-        return replace(opened, notice=notice, removed=tuple(paths))
+        return replace(opened, notice=notice, removed=tuple(back))
 
     def _unremove(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         self.workspace.let_in(key, opened.removed)
@@ -385,7 +389,8 @@ class LibraryPage:
             # The last page may have been emptied.
             start = min(opened.start, max(0, total - 1) // markup.PER_PAGE * markup.PER_PAGE)
             page = collection.page(start, markup.PER_PAGE)
-            return markup.pictures(key, page, start, total, opened.notice)
+            alone = len(page) - len(self.workspace.undoable(key, (p.path for p in page)))
+            return markup.pictures(key, page, start, total, alone, opened.notice)
         if opened.view == "changes" and opened.changes is not None and collection.root is not None:
             excluded = len(collection.excluded())
             return markup.changes(key, opened.changes, excluded, collection.root)
