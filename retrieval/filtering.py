@@ -1,6 +1,7 @@
 """Filters of a search, as conditions on the rows of a collection."""
 
 import json
+import unicodedata
 
 from retrieval.query import Filters
 
@@ -14,22 +15,35 @@ SHAPE_CONDITIONS = {
 
 def conditions_of(filters: Filters) -> tuple[str, list[object]]:
     """Return an SQL condition with its values; the words of captions are not in it."""
-    terms: list[tuple[str, object]] = []
+    conditions: list[str] = []
+    values: list[object] = []
     if filters.label:
-        terms.append(("label = ?", filters.label))
+        labels = spellings(filters.label)
+        conditions.append(f"label IN ({', '.join('?' * len(labels))})")
+        values += labels
     if filters.folder:
-        inside = f"{filters.folder}/"
-        terms.append((f"substr(path, 1, {len(inside)}) = ?", inside))
+        inside = [f"{folder}/" for folder in spellings(filters.folder)]
+        starts = [f"substr(path, 1, {len(start)}) = ?" for start in inside]
+        conditions.append(f"({' OR '.join(starts)})")
+        values += inside
     if filters.megapixels:
-        terms.append(("width * height >= ?", filters.megapixels * 1e6))
+        conditions.append("width * height >= ?")
+        values.append(filters.megapixels * 1e6)
     if filters.since:
-        terms.append(("taken >= ?", filters.since))
+        conditions.append("taken >= ?")
+        values.append(filters.since)
     if filters.until:
-        terms.append(("taken <= ?", end_of(filters.until)))
-    conditions = [term for term, _ in terms]
+        conditions.append("taken <= ?")
+        values.append(end_of(filters.until))
     if filters.shape:
         conditions.append(SHAPE_CONDITIONS[filters.shape])
-    return " AND ".join(conditions) or "1", [value for _, value in terms]
+    return " AND ".join(conditions) or "1", values
+
+
+def spellings(name: str) -> list[str]:
+    """Return the ways in which disks write a name: macOS may write accents apart from letters."""
+    forms = [unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)]
+    return list(dict.fromkeys([name, *forms]))
 
 
 def end_of(date: str) -> str:

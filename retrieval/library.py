@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -26,11 +27,17 @@ OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 
 def folder_of(library: Path, name: str) -> Path:
     """Return the folder of the collection called `name`: the name, made safe for any disk."""
-    safe = re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or "collection"
+    # An accent that is written apart is no letter.
+    safe = re.sub(r"[^\w-]+", "-", _composed(name)).strip("-")[:60] or "collection"
     # Windows keeps these words for devices, with any ending.
     if re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", safe):
         safe += "-"
     return library / safe
+
+
+def _composed(name: str) -> str:
+    """Return a name as people type it, accents and letters in one; macOS may keep them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def find_collection(library: Path, name: str | None) -> Path:
@@ -43,7 +50,7 @@ def find_collection(library: Path, name: str | None) -> Path:
     if name is not None:
         for folder in folders:
             with suppress(LookalikeError), Collection(folder) as collection:
-                if collection.name == name:
+                if _composed(collection.name) == _composed(name):
                     return folder
         return folder_of(library, name)
     if not folders:
@@ -221,7 +228,7 @@ def _find_in_place(
     for folder in folders:
         with suppress(LookalikeError), Collection(folder) as collection:
             same = collection.in_place and collection.root == where and collection.is_of(embedder)
-            if same and name in (None, collection.name):
+            if same and (name is None or _composed(name) == _composed(collection.name)):
                 return folder
     return None
 

@@ -1,13 +1,13 @@
 """How pictures lie in Milvus: the fields of a collection there, and filters in its own words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from retrieval.filtering import end_of
+from retrieval.filtering import end_of, spellings
 from retrieval.gallery import Described
 from retrieval.query import Filters
 from retrieval.records import Aspect
@@ -71,9 +71,11 @@ def condition_of(filters: Filters) -> str:
     """Return the filters, but for the words, as an expression of Milvus; "" for none."""
     terms = []
     if filters.label:
-        terms.append(f"label == {_quoted(_bounded(filters.label))}")
+        labels = [_quoted(_bounded(label)) for label in spellings(filters.label)]
+        terms.append(_any(f"label == {label}" for label in labels))
     if filters.folder:
-        terms.append(f"array_contains(folders, {_quoted(_bounded(filters.folder))})")
+        folders = [_quoted(_bounded(folder)) for folder in spellings(filters.folder)]
+        terms.append(_any(f"array_contains(folders, {folder})" for folder in folders))
     if filters.shape:
         terms.append(f"shape == {_quoted(filters.shape)}")
     if filters.megapixels:
@@ -90,6 +92,10 @@ def shape_of(width: int, height: int) -> str:
     if width > 1.1 * height:
         return "landscape"
     return "portrait" if height > 1.1 * width else "square"
+
+
+def _any(terms: Iterable[str]) -> str:
+    return f"({' or '.join(terms)})"
 
 
 def _quoted(text: str) -> str:

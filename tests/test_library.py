@@ -1,6 +1,7 @@
 """The library: which collection a folder of pictures belongs to."""
 
 import errno
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
-from retrieval.library import collection_for, folder_of, folders_in, new_folder
+from retrieval.library import collection_for, find_collection, folder_of, folders_in, new_folder
 from tests.made import mean_colour
 
 
@@ -88,3 +89,20 @@ def test_what_lies_in_a_collection_itself_or_is_damaged_is_passed_over(
         assert collection.folder == collections / "originals"
     with collection_for(collections, years[0], None, embedder) as collection:
         assert collection.folder == collections / "2023"
+
+
+def test_a_name_with_accents_is_found_however_a_disk_writes_it(
+    collections: Path, tmp_path: Path, embedder: Embedder
+) -> None:
+    apart = unicodedata.normalize("NFD", "Köln")
+    root = tmp_path / apart
+    root.mkdir()
+    with collection_for(collections, root, None, embedder) as made:
+        assert made.folder.name == "Köln"
+        kept = made.folder
+    for name in ("Köln", apart):
+        assert find_collection(collections, name) == kept
+        with collection_for(collections, root, name, embedder) as collection:
+            assert collection.folder == kept
+    kept.rename(kept.with_name("Ko-ln"))  # as an earlier version called it
+    assert find_collection(collections, "Köln") == kept.with_name("Ko-ln")

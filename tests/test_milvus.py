@@ -60,9 +60,9 @@ WEIGHTS = [Weights(), Weights(subject=0, colour=1), Weights(subject=0, texture=0
 FILTERS = [
     Filters(),
     Filters(label='quoted "a"'),
-    Filters(label="ü", shape="portrait", megapixels=2),
+    Filters(label="u\u0308", shape="portrait", megapixels=2),
     Filters(folder="b/c/one%"),
-    Filters(folder="ü", since="2009", until="2014-03"),
+    Filters(folder="u\u0308", since="2009", until="2014-03"),  # an accent of its own
     Filters(words="SÜD", label="b\\c"),
     Filters(label="no such"),
 ]

@@ -126,3 +126,15 @@ def test_a_folder_holds_what_lies_in_it_and_below(
         below = collection.matching(Filters(folder="warm/dark"))
         assert [of[id_] for id_ in below] == ["warm/dark/brown.png"]
         assert collection.matching(Filters(folder="warm%")) == []
+
+
+@pytest.mark.parametrize("typed", ["Brücke", "Bru\u0308cke"], ids=["in one", "apart"])
+def test_a_kind_or_folder_with_an_accent_is_found_however_the_disk_writes_it(
+    embedder: Embedder, tmp_path: Path, typed: str
+) -> None:
+    folder = save_hues(tmp_path / "disk", {"Bru\u0308cke/a.png": 0, "Brücke/b.png": 9, "c.png": 20})
+    with Collection.create(tmp_path / "made", "disk", folder, embedder) as collection:
+        list(index_folder(collection, folder, embedder, find_changes(collection, folder)))
+        for filters in (Filters(label=typed), Filters(folder=typed)):
+            found = collection.pictures(collection.matching(filters))
+            assert {picture.path[-5:] for picture in found} == {"a.png", "b.png"}
