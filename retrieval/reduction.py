@@ -18,6 +18,9 @@ from retrieval.pickles import ARRAYS, ArrayUnpickler
 
 Matrix = npt.NDArray[np.float32]
 FORMAT_VERSION = 1
+# A component that varies less, as a share of the first one, is rounding: copies and very few
+# pictures leave such ones, and whitening would make them all that counts.
+LEAST_VARIANCE = 1e-6
 
 
 def to_unit(vectors: npt.NDArray[Any]) -> Matrix:
@@ -94,11 +97,13 @@ class Reduction:
 def fit_pca(features: Matrix, card: ModelCard, components: int, whitening: float = 0.0) -> bytes:
     """Fit scikit-learn's PCA on features `(n, d)` and return the pickle to be kept.
 
+    It has fewer components than asked for where the pictures differ in fewer ways.
+
     Beside the PCA it holds the model's fingerprint, and a probe vector with its projection, by
     which a later version of scikit-learn is recognised as agreeing or not.
 
     Raises:
-        LookalikeError: with fewer than two pictures.
+        LookalikeError: with fewer than two pictures, or where all are alike.
     """
     # scikit-learn takes over a second to import, and only fitting needs it.
     import sklearn
@@ -107,8 +112,14 @@ def fit_pca(features: Matrix, card: ModelCard, components: int, whitening: float
     n, d = features.shape
     if n < 2:
         raise LookalikeError("A PCA needs at least two pictures. Name a folder with more.")
-    pca = PCA(n_components=min(components, n - 1, d), random_state=0)
-    pca.fit(to_unit(features))
+    unit = to_unit(features)
+    if np.allclose(unit, unit[0], rtol=0, atol=1e-6):
+        raise LookalikeError("All these pictures look the same. Name a folder with others.")
+    pca = PCA(n_components=min(components, n - 1, d), random_state=0).fit(unit)
+    variance = pca.explained_variance_
+    varying = int((variance > LEAST_VARIANCE * variance[0]).sum())
+    if varying < len(variance):
+        pca = PCA(n_components=varying, random_state=0).fit(unit)
     probe = to_unit(np.random.default_rng(0).random((1, d)))
     return pickle.dumps(
         {

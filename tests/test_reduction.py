@@ -95,6 +95,28 @@ def test_one_picture_is_too_few() -> None:
         fit_pca(made_features(1), CARD, 6)
 
 
+@pytest.mark.parametrize("whitening", [0.5, 1])
+def test_a_copy_adds_no_component_of_nothing_that_whitening_would_make_all_that_counts(
+    tmp_path: Path, whitening: float
+) -> None:
+    features, queries = made_features(10), made_features(50, seed=1)
+    alike = []
+    for pictures in (features, np.concatenate([features, features[:3]])):
+        save_pca(fit_pca(pictures, CARD, 12, whitening), tmp_path / "pca.pkl")
+        reduction = load_pca(tmp_path / "pca.pkl", CARD)
+        assert (reduction.dimension, reduction.fitted_on) == (9, len(pictures))
+        embedded = reduction.project(queries)
+        alike.append(float(np.median(np.abs(embedded @ embedded.T))))
+    assert alike[1] == pytest.approx(alike[0], abs=0.1)
+
+
+@pytest.mark.parametrize("n", [2, 30])
+@pytest.mark.filterwarnings("error")
+def test_pictures_that_all_look_the_same_are_refused(n: int) -> None:
+    with pytest.raises(LookalikeError, match="look the same"):
+        fit_pca(np.repeat(made_features(1), n, axis=0), CARD, 6)
+
+
 def test_the_same_features_give_the_same_fingerprint_and_others_another(tmp_path: Path) -> None:
     first = load_pca(fitted(tmp_path), CARD).fingerprint
     assert load_pca(fitted(tmp_path), CARD).fingerprint == first
