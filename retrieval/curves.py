@@ -1,12 +1,13 @@
 """What an evaluation's rankings look like: curves over depth, confusion, the worst of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.evaluation import Evaluation, number
+from retrieval.evaluation import ClassScores, Evaluation, number
 from retrieval.rankings import NEAREST, RECALL_LEVELS, Integers
 
 Shares = npt.NDArray[np.float64]
@@ -103,6 +104,11 @@ def confusion(evaluation: Evaluation) -> Confusion:
     shares = 100 * counts / np.bincount(rows, weights=counts)[rows]
     depth = int((nearest[0] >= 0).sum())
     return Confusion(labels, asked, rows, columns, shares, depth)
+
+
+def hardest_first(classes: Iterable[ClassScores]) -> list[ClassScores]:
+    """Sort classes by mAP: P@10 would call one of few pictures hard that is found perfectly."""
+    return sorted(classes, key=lambda one: one.scores["mAP"].mean)
 
 
 def worst_queries(evaluation: Evaluation, n: int) -> list[WorstQuery]:

@@ -138,7 +138,7 @@ class SelfTest:
         return Evaluation(
             _summarise(per_query),
             tuple(classes),
-            self._protocol(sum(c.queries for c in classes if c.relevant < 1)),
+            self._protocol(rankings.relevant),
             per_query,
             rankings,
             asked,
@@ -154,7 +154,7 @@ class SelfTest:
     def _chosen(self) -> Integers:
         return np.arange(len(self._asked.labels)) if self.rows is None else self.rows
 
-    def _protocol(self, without: int) -> dict[str, str]:
+    def _protocol(self, relevant: Integers) -> dict[str, str]:
         labels = self.collection.labels
         own = self.queries is None
         asked, available = self.total, len(self._asked.labels)
@@ -176,7 +176,13 @@ class SelfTest:
             "mAP": "average precision over the whole ranking, mean over queries",
             "intervals": f"95 %, bootstrap over queries, {RESAMPLES:,} resamples",
         }
-        if without:
+        highest = {k: 100 * np.minimum(relevant / k, 1).mean() for k in (10, 20)}
+        if min(highest.values()) < 99.95:
+            protocol["highest possible"] = (
+                ", ".join(f"P@{k} {share:.1f} %" for k, share in highest.items())
+                + ", as kinds have too few pictures for more"
+            )
+        if without := int((relevant < 1).sum()):
             noun = "query" if without == 1 else "queries"
             protocol["without a relevant picture"] = f"{without:,} {noun}, counted as 0"
         return {**protocol, **self.notes}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.charts import decades
-from retrieval.curves import confusion, depth_curve, precision_at_recall
+from retrieval.curves import confusion, depth_curve, hardest_first, precision_at_recall
 from retrieval.evaluation import METRICS, Evaluation
 
 INK, QUIET, RULE = "#1c1917", "#6b6560", "#e0dcd8"
@@ -73,15 +73,15 @@ def _draw_recall(axes: Any, evaluation: Evaluation) -> None:
 
 
 def _draw_classes(axes: Any, evaluation: Evaluation) -> None:
-    worst = sorted(evaluation.classes, key=lambda one: one.scores["P@10"].mean)[:MOST_CLASSES]
-    values = [one.scores["P@10"] for one in reversed(worst)]
+    worst = hardest_first(evaluation.classes)[:MOST_CLASSES]
+    values = [one.scores["mAP"] for one in reversed(worst)]
     means = np.array([score.mean for score in values])
     spread = np.array([[s.mean - s.low for s in values], [s.high - s.mean for s in values]])
     places = np.arange(len(values))
     axes.barh(places, means, color=TEAL, height=0.7, xerr=np.maximum(spread, 0), ecolor=QUIET)
     axes.set_yticks(places, [_plain(one.label) for one in reversed(worst)])
     axes.set_xlim(0, 100)
-    axes.set_title("P@10, kind by kind, %", loc="left", fontsize=10)
+    axes.set_title("mAP, kind by kind, %", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
 
 

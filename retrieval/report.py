@@ -13,6 +13,7 @@ from retrieval.curves import (
     WorstQuery,
     confusion,
     depth_curve,
+    hardest_first,
     precision_at_recall,
     worst_queries,
 )
@@ -127,10 +128,11 @@ def protocol(evaluation: Evaluation) -> str:
 def depth_section(evaluation: Evaluation) -> str:
     """Draw accuracy against the number of results, as the paper does, for each meaning of it."""
     curve = depth_curve(evaluation)
-    precision, hit, _ = curve.at(10)
+    depth = min(10, int(curve.depths[-1]))
+    precision, hit, _ = curve.at(depth)
     chart = charts.line_chart(
-        f"Accuracy against the number of results. At 10 results, {precision:.1f} % of them are "
-        f"right, and {hit:.1f} % of the queries have at least one right one.",
+        f"Accuracy against the number of results. With {depth} looked at, {precision:.1f} % of "
+        f"them are right, and {hit:.1f} % of the queries have at least one right one.",
         "results looked at",
         curve.depths,
         [
@@ -167,10 +169,10 @@ def recall_section(evaluation: Evaluation) -> str:
 
 def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
     """List the classes, the one that is found worst first."""
-    ordered = sorted(classes, key=lambda one: one.scores["P@10"].mean)
+    ordered = hardest_first(classes)
     rows = "".join(
         f'<tr><th scope="row">{escape(_name(one.label))}</th><td>{one.queries:,}</td>'
-        f'<td class="lk-wide">{charts.bar(one.scores["P@10"].mean)}</td>'
+        f'<td class="lk-wide">{charts.bar(one.scores["mAP"].mean)}</td>'
         + "".join(f"<td>{one.scores[metric].mean:.1f}</td>" for metric in METRICS)
         + "</tr>"
         for one in ordered[:MOST_ROWS]
@@ -178,7 +180,7 @@ def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
     head = "".join(f'<th scope="col">{metric}</th>' for metric in METRICS)
     table = (
         '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Kind</th>'
-        f'<th scope="col">Queries</th><th scope="col" class="lk-wide">P@10</th>{head}</tr></thead>'
+        f'<th scope="col">Queries</th><th scope="col" class="lk-wide">mAP</th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
     return _section("Kind by kind", "The hardest first. " + _rest(len(ordered), csv), table)

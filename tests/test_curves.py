@@ -5,7 +5,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from retrieval.curves import confusion, depth_curve, precision_at_recall, worst_queries
+from retrieval.curves import (
+    confusion,
+    depth_curve,
+    hardest_first,
+    precision_at_recall,
+    worst_queries,
+)
 from retrieval.evaluation import Evaluation, Labelled, SelfTest, evaluate
 from retrieval.rankings import Rankings
 
@@ -106,6 +112,16 @@ def test_the_worst_come_first_with_what_they_found(by_hand: Evaluation) -> None:
     assert worst[0].nearest == (2, 3, 0)
     assert worst[0].relevant == 1
     assert worst[0].average_precision == pytest.approx(1 / 3)
+
+
+def test_a_kind_of_few_pictures_that_are_all_found_is_not_called_hard() -> None:
+    # The three of a lie together; the twelve of b and of c lie between each other.
+    degrees = [0.0, 0.1, 0.2, *range(90, 90 + 2 * 12)]
+    found = evaluate(on_a_circle(degrees, "aaa" + "bc" * 12), None, "angles")
+    assert hardest_first(found.classes)[-1].label == "a"
+    assert found.classes[0].scores["P@10"].mean < min(
+        one.scores["P@10"].mean for one in found.classes[1:]
+    )
 
 
 def test_what_no_ranking_could_serve_is_not_called_hard() -> None:

@@ -71,6 +71,15 @@ def test_separate_queries_rank_the_whole_collection() -> None:
     assert "1 query, counted as 0" in evaluation.protocol["without a relevant picture"]
 
 
+def test_how_high_precision_can_be_at_all_is_said_where_kinds_are_small() -> None:
+    perfect = evaluate(at_angles(a1=0, a2=1, a3=2, b1=90, b2=91, b3=92), None, "by hand")
+    assert perfect.overall["mAP"].mean == 100
+    assert perfect.overall["P@10"].mean == pytest.approx(20)
+    assert perfect.protocol["highest possible"].startswith("P@10 20.0 %, P@20 10.0 %,")
+    large = random_pictures(100, classes=2, seed=0)
+    assert "highest possible" not in evaluate(large, None, "by hand").protocol
+
+
 def cosines(collection: Labelled, queries: Labelled, i: int, leave_one_out: bool) -> tuple:
     """Return similarities and relevance of query `i`, itself left out if asked for."""
     similarities = collection.vectors @ queries.vectors[i]

@@ -156,6 +156,27 @@ def test_a_chart_says_in_words_what_it_shows_and_carries_its_numbers() -> None:
     assert points[1][1] == (charts.TOP + charts.HEIGHT - charts.BOTTOM) / 2
 
 
+def test_of_fewer_than_ten_results_the_chart_says_how_many_it_speaks_of() -> None:
+    six = evaluate(noise(["a", "b"], 3), None, "noise")
+    drawn = report.depth_section(six)
+    assert "With 5 looked at, 40.0 % of them are right" in drawn
+    assert f"With 10 looked at, {measured('a', 'b').overall['P@10'].mean:.1f} %" in (
+        report.depth_section(measured("a", "b"))
+    )
+
+
+def test_the_hardest_kind_comes_first_and_the_bars_say_how_hard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few, many = noise(["few"], 3), noise(["x", "y"], 30)
+    vectors = np.zeros((63, 3), np.float32)
+    vectors[:3, 2], vectors[3:, :2] = few.vectors[:, 0], many.vectors
+    found = evaluate(Labelled(vectors, few.labels + many.labels), None, "noise")
+    listed = Checked(report.classes_section(found.classes)).text
+    assert listed.index("few") > max(listed.index("x"), listed.index("y"))
+    assert drawn("mAP", found, monkeypatch)[-3:][0] == "few"  # from below
+
+
 def test_a_collection_of_two_pictures_can_be_drawn() -> None:
     tiny = evaluate(Labelled(np.eye(2, dtype=np.float32), ("a", "b")), None, "two")
     Checked(report.document("two", tiny, None))
