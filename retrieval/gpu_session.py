@@ -6,7 +6,6 @@ way is tried in turn, the fastest first, and believed when its features are the 
 
 import ctypes
 import importlib
-import importlib.util
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -132,7 +131,8 @@ def _ways(model: Path, side: int) -> Iterator[Way]:
     with suppress(Exception):
         halved = in_16_bits(model)
     if halved is not None:
-        if importlib.util.find_spec("tensorrt") is not None:
+        # It may be missing or broken, or have no place for its plans beside the model.
+        with suppress(Exception):
             tensorrt = ("TensorrtExecutionProvider", _tensorrt_options(model, side))
             yield Way(halved, (tensorrt, planes), "16 bits")
         yield Way(halved, (channels_last,), "16 bits")

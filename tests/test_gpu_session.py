@@ -4,6 +4,7 @@ A processor without arithmetic for 16 bits computes such a graph in 32. That CUD
 it right is seen where there is a GPU: `python -m retrieval bench`.
 """
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -106,6 +107,22 @@ def test_where_no_gpu_works_there_is_none_and_nothing_is_printed(
     expected = OnnxExtractor(tiny_model).extract(pictures(1))
     assert open_gpu(tiny_model, options, pictures(1), expected) is None
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("broken", ["its package", "the place of its plans"])
+def test_a_tensorrt_that_cannot_be_used_leaves_the_other_ways(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    need("onnx", "pip install -r export/requirements.txt")
+    package = tmp_path / "packages" / "tensorrt.py"
+    package.parent.mkdir()
+    package.write_text("import no_such_library" if broken == "its package" else "")
+    (tiny_files.parent / ".tensorrt").touch()
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    ways = list(gpu_session._ways(tiny_files, 32))
+    assert [way.precision for way in ways] == ["16 bits", "16 bits", "", ""]
+    assert {way.providers[0][0] for way in ways} == {"CUDAExecutionProvider"}
 
 
 def test_the_first_way_whose_features_are_right_is_taken(
