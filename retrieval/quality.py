@@ -17,7 +17,7 @@ import numpy.typing as npt
 from retrieval.collection import Collection
 from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare, embed
 from retrieval.embedding import Embedder, describe
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Labelled, SelfTest, number
 from retrieval.family import open_model
 from retrieval.files import inside
@@ -156,7 +156,8 @@ def compare_settings(
         pca_path: says where the PCA of a model lies.
 
     Raises:
-        LookalikeError: when the setting cannot be had, or a test would say nothing.
+        LookalikeError: when the setting cannot be had, a picture cannot be read, or a test would
+            say nothing.
     """
     labels = read_labels(searcher)
     rows = labels.sample(most)
@@ -175,7 +176,7 @@ def compare_settings(
     total = len(sources) * len(extractors)
     for extractor in extractors:
         parts: list[Matrix] = []
-        for part in extract_parts(sources, extractor):
+        for part in extract_parts(sources, pictures, extractor):
             parts.append(part)
             done = len(features) * len(sources) + sum(len(one) for one in parts)
             yield Progress(done, total)
@@ -231,21 +232,29 @@ def sources_of(
     return thumbnails, "the thumbnails that the collection keeps (the originals are elsewhere)"
 
 
-def extract_parts(sources: Sequence[Path | bytes], extractor: FeatureExtractor) -> Iterator[Matrix]:
+def extract_parts(
+    sources: Sequence[Path | bytes],
+    pictures: Sequence[PictureRecord],
+    extractor: FeatureExtractor,
+) -> Iterator[Matrix]:
     """Yield the features of a few pictures after the other, `(at most 8, d)` each.
 
     Raises:
-        PictureError: when one of them cannot be read.
+        PictureError: when one of them cannot be read; it says which.
     """
     how = extractor.card.preprocessing
 
-    def prepare(source: Path | bytes) -> npt.NDArray[np.uint8]:
-        return preprocess(open_picture(source, scale_for(how)).image, how)
+    def prepare(source: Path | bytes, picture: PictureRecord) -> npt.NDArray[np.uint8]:
+        try:
+            return preprocess(open_picture(source, scale_for(how)).image, how)
+        except PictureError as error:
+            raise PictureError(f"{picture.path}: {error}") from error
 
     with ThreadPoolExecutor(available_cpus()) as pool:
         for start in range(0, len(sources), BATCH):
-            pictures = list(pool.map(prepare, sources[start : start + BATCH]))
-            yield extractor.extract(np.stack(pictures))
+            batch = slice(start, start + BATCH)
+            prepared = list(pool.map(prepare, sources[batch], pictures[batch]))
+            yield extractor.extract(np.stack(prepared))
 
 
 def settings_for(embedder: Embedder, models: Sequence[Path]) -> Mapping[str, Setting]:

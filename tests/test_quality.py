@@ -129,6 +129,13 @@ def test_where_the_originals_are_gone_the_thumbnails_serve_and_the_protocol_says
     assert found.second.protocol["model"].endswith("PCA 1")
 
 
+def test_an_original_that_cannot_be_read_is_named(with_pca: Searcher, tmp_path: Path) -> None:
+    damaged = tmp_path / "served" / "pictures" / "red" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    with pytest.raises(LookalikeError, match=r"^red/3\.png: The file is damaged.*Copy it again"):
+        run(with_pca, Setting(components=1))
+
+
 def test_a_comparison_is_bounded_and_says_of_how_many(with_pca: Searcher) -> None:
     steps, found = run(with_pca, Setting(whitening=1), most=6)
     assert steps[-1].total == 6
