@@ -57,6 +57,15 @@ def test_sizes_that_measure_nothing_are_refused(
     assert "must be at least" in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--json", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert "is a folder. Name a file" in printed.err
+    assert "Measuring" not in printed.err
+
+
 def test_every_program_that_is_not_installed_is_left_out_by_name(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

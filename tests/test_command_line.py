@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import errno
 import json
 import os
 import shutil
@@ -237,6 +238,27 @@ def test_an_evaluation_is_printed_and_written_as_csv_and_json(
     assert float(rows[-1]["P@1"]) >= 60
 
 
+def test_a_table_that_is_open_elsewhere_does_not_cost_the_other_results(
+    wheel: Path,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def replace(source: Path, target: Path) -> None:
+        if target.name == "table.csv":
+            held = PermissionError(errno.EACCES, "held")
+            held.winerror = 32  # type: ignore[attr-defined]
+            raise held
+        source.rename(target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    files = ["--csv", tmp_path / "table.csv", "--json", tmp_path / "all.json"]
+    assert run("evaluate", wheel, *options, *files) == 1
+    assert "table.csv is used by another program. Close it" in capsys.readouterr().err
+    assert json.loads((tmp_path / "all.json").read_text("utf-8"))["results"]
+
+
 def test_separate_queries_are_evaluated_against_the_folder(
     wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -282,6 +304,8 @@ def test_an_evaluation_of_names_that_are_no_text_is_written_all_the_same(
         (["--queries", "WHEEL/warm"], "would find themselves"),
         (["--queries", "WHEEL/.."], "would find themselves"),
         (["--queries", "WHEEL/none"], "There is no folder"),
+        (["--csv", "WHEEL/warm/red.png/x.csv"], "x.csv: "),
+        (["--report", "WHEEL"], "is a folder. Name a file"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_a_picture_is_read(

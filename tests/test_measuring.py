@@ -183,6 +183,7 @@ def test_the_papers_own_network_has_its_row_where_it_is_and_a_hint_where_not(
         ([], "at least one data set"),
         (["--corel", "nowhere"], "There is no folder"),
         (["--cifar10", "nowhere"], "no CIFAR-10"),
+        (["--corel", "nowhere", "--output", "."], "is a folder. Name a file"),
     ],
 )
 def test_what_the_paper_cannot_be_measured_on_gets_a_sentence(

@@ -26,7 +26,7 @@ from retrieval.collection import Collection
 from retrieval.commands import contenders
 from retrieval.commands.bench_network import BATCH, measure_extraction
 from retrieval.commands.racing import Bench, Row, calls, leaving_out, race, rows_of
-from retrieval.commands.reading import write
+from retrieval.commands.reading import need_place, write
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.images import find_images, open_picture, preprocess, scale_for
@@ -68,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print a table, and write what was asked for."""
     if arguments.photos < 1 or arguments.vectors < K:
         raise LookalikeError(f"--photos must be at least 1, and --vectors at least {K}.")
+    need_place(arguments.json)
     parts: dict[str, Callable[[], Bench]] = {
         "extraction": lambda: measure_extraction(arguments.model, gpu=not arguments.cpu),
         "pipeline": lambda: measure_pipeline(_embedder(arguments), arguments.photos),

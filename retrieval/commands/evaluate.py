@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from retrieval.changes import as_text, label_of, name_of
 from retrieval.commands.reading import (
     features_of,
     need_folder,
+    need_place,
     offer_floats,
     open_as_asked,
     write,
@@ -87,6 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
     # What is asked is checked before minutes are spent.
     wanted = [Setting.parse(text) for text in arguments.compare]
+    for path in (arguments.csv, arguments.json, arguments.png, arguments.report):
+        need_place(path)
     need_folder(arguments.folder)
     if arguments.queries:
         need_folder(arguments.queries)
@@ -206,42 +210,64 @@ def _write(
     comparisons: list[Comparison],
     files: tuple[Path, ...],
 ) -> None:
-    if arguments.csv:
-        write(arguments.csv, as_csv(evaluation))
-    if arguments.json:
-        results = as_rows(evaluation)
-        everything: dict[str, Any] = {"protocol": evaluation.protocol, "results": results}
-        if comparisons:
-            everything["comparisons"] = [
-                {
-                    "protocol": one.second.protocol,
-                    "results": as_rows(one.second),
-                    "differences": {
-                        metric: {
-                            "mean": round(gap.mean, 3),
-                            "low": round(gap.low, 3),
-                            "high": round(gap.high, 3),
-                            "more than chance": gap.is_more_than_chance,
-                        }
-                        for metric, gap in one.differences.items()
-                    },
-                }
-                for one in comparisons
-            ]
-        write(arguments.json, json.dumps(everything, indent=1, ensure_ascii=False))
+    """Write what was asked for, all that can be written.
+
+    Raises:
+        LookalikeError: at last, when some could not; in a line each.
+    """
     name = as_text(arguments.folder.resolve().name)
-    if arguments.png:
+
+    def show(row: int) -> report.Shown:
+        return report.Shown(_data_uri(files[row]), as_text(files[row].name))
+
+    def as_report() -> str:
+        table = as_text(arguments.csv.name) if arguments.csv else ""
+        return report.document(name, evaluation, show, comparisons, table)
+
+    def as_png() -> bytes:
         # Only here, so that a machine without matplotlib can do all the rest.
         from retrieval.plots import draw_png
 
-        write(arguments.png, draw_png(f"How good is it on {name}?", evaluation))
-    if arguments.report:
+        return draw_png(f"How good is it on {name}?", evaluation)
 
-        def show(row: int) -> report.Shown:
-            return report.Shown(_data_uri(files[row]), as_text(files[row].name))
+    outputs: tuple[tuple[Path | None, Callable[[], str | bytes]], ...] = (
+        (arguments.csv, lambda: as_csv(evaluation)),
+        (arguments.json, lambda: _as_json(evaluation, comparisons)),
+        (arguments.png, as_png),
+        (arguments.report, as_report),
+    )
+    problems = []
+    for path, make in outputs:
+        if path is not None:
+            try:
+                write(path, make())
+            except LookalikeError as error:  # a table that is open in Excel, say
+                problems.append(str(error))
+    if problems:
+        raise LookalikeError("\n".join(problems))
 
-        table = as_text(arguments.csv.name) if arguments.csv else ""
-        write(arguments.report, report.document(name, evaluation, show, comparisons, table))
+
+def _as_json(evaluation: Evaluation, comparisons: list[Comparison]) -> str:
+    results = as_rows(evaluation)
+    everything: dict[str, Any] = {"protocol": evaluation.protocol, "results": results}
+    if comparisons:
+        everything["comparisons"] = [
+            {
+                "protocol": one.second.protocol,
+                "results": as_rows(one.second),
+                "differences": {
+                    metric: {
+                        "mean": round(gap.mean, 3),
+                        "low": round(gap.low, 3),
+                        "high": round(gap.high, 3),
+                        "more than chance": gap.is_more_than_chance,
+                    }
+                    for metric, gap in one.differences.items()
+                },
+            }
+            for one in comparisons
+        ]
+    return json.dumps(everything, indent=1, ensure_ascii=False)
 
 
 def _data_uri(path: Path) -> str:

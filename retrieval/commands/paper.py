@@ -11,7 +11,7 @@ from tqdm import tqdm
 from retrieval import settings
 from retrieval.baselines import baselines
 from retrieval.cifar import ADDRESS, ARCHIVE, download, read_cifar10, read_classes
-from retrieval.commands.reading import offer_floats, open_as_asked, write
+from retrieval.commands.reading import need_place, offer_floats, open_as_asked, write
 from retrieval.errors import LookalikeError
 from retrieval.paper import DataSet, System, as_table, cifar10, corel, measure
 from retrieval.reduction import load_pca
@@ -41,6 +41,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure every system on every data set that was named, and print a table for each."""
+    need_place(arguments.output)
     data = _data_sets(arguments)
     missing = []
     systems = [_system(arguments.model, arguments)]

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,20 @@ def tell_of_unread_tables(folders: Iterable[str]) -> None:
             "are. Close it in other programs, or check its permissions; then run it again.",
             file=sys.stderr,
         )
+
+
+class _OnlyTried(Exception):
+    """Ends the writing of a file that was begun to see whether it can be, and leaves no trace."""
+
+
+def need_place(path: Path | None) -> None:
+    """Raise a LookalikeError where a result cannot be written, before minutes are spent on it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise LookalikeError(f"{path} is a folder. Name a file in it.")
+    with suppress(_OnlyTried), replace_when_done(path):
+        raise _OnlyTried
 
 
 def write(path: Path, data: str | bytes) -> None:
