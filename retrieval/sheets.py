@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, PictureError
@@ -196,7 +196,10 @@ class _Drawer:
     ) -> float:
         """Fit a picture into a box, in the middle or at its left; return the width it takes."""
         box = (max(1, self._px(width)), max(1, self._px(height)))
-        fitted = ImageOps.contain(image, box, Image.Resampling.LANCZOS)
+        scale = min(box[0] / image.width, box[1] / image.height)
+        # Not by `ImageOps.contain`, which leaves a very thin picture no pixel across.
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        fitted = image.resize(size, Image.Resampling.LANCZOS)
         left, top = self._at(x, y)
         if place == "centre":
             left += (box[0] - fitted.width) // 2

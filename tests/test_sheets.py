@@ -361,6 +361,22 @@ def test_names_in_any_script_stand_under_their_pictures(
     assert path.stat().st_size > 1000
 
 
+@pytest.mark.parametrize("size", [(1, 1600), (1600, 1)], ids=["tall", "wide"])
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_very_thin_queries_and_results_are_shown_all_the_same(
+    size: tuple[int, int], suffix: str, tmp_path: Path
+) -> None:
+    thin = Image.new("RGB", size, "red")
+    path = tmp_path / f"sheet.{suffix}"
+    found = [match_named("a.png")]
+    save_contact_sheet([thin] * 4, found, of(jpeg=encode(thin, "JPEG")), path, "Thin")
+    if suffix == "png":
+        red = np.array([255, 0, 0])
+        pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+        rows = np.flatnonzero((np.abs(pixels - red).max(axis=2) < 20).any(axis=1)) * 25.4 / 200
+        assert rows.min() < MARGIN + HEADER < rows.max()
+
+
 def test_a_sheet_can_be_written_where_no_font_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
