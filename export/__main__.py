@@ -91,7 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pool",
         choices=("mean", "gem"),
-        default="mean",
         help="how pool5 becomes 512 numbers (default: mean)",
     )
     parser.add_argument(
@@ -144,6 +143,9 @@ def _export(arguments: argparse.Namespace) -> None:
     from retrieval.images import Preprocessing
     from retrieval.model import ModelCard
 
+    if arguments.pool and arguments.layer != "pool5":
+        raise LookalikeError("--pool is for pool5 only. Add --layer pool5, or leave out --pool.")
+    pooling = (arguments.pool or "mean") if arguments.layer == "pool5" else ""
     side = arguments.side
     if side % STRIDE or not STRIDE <= side <= 1024:
         raise LookalikeError(f"--side must be a multiple of {STRIDE} up to 1024, not {side}.")
@@ -155,8 +157,7 @@ def _export(arguments: argparse.Namespace) -> None:
         )
     paths = arguments.weights or [fetch_weights(VGG16_Weights.IMAGENET1K_V1.url)]
     weights = read_weights(*paths)
-    network = build_network(weights.state, arguments.layer, arguments.pool, arguments.half)
-    pooling = arguments.pool if arguments.layer == "pool5" else ""
+    network = build_network(weights.state, arguments.layer, pooling, arguments.half)
     origin = f"weights of {paths[0].name}" if arguments.weights else "ImageNet"
     crop = arguments.fit == "crop"
     card = ModelCard(

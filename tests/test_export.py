@@ -364,13 +364,14 @@ def test_half_keeps_half_the_bytes_and_the_features_close(
             ("--layer", "pool5", "--side", 96, "--mirror-small", 97),
             "--mirror-small takes up to 96 pixels",
         ),
+        (("--layer", "fc2", "--pool", "gem"), "--pool is for pool5 only. Add --layer pool5"),
         (("--layer", "fc2", "--side", 256), "Fully connected layers need --side 224"),
         (("--layer", "fc2"), "no fully connected layers. Export them with --layer pool5"),
         (("--weights", "gone.pth"), "There are no weights at gone.pth"),
     ],
     ids=[
-        *("odd side", "huge side", "no side", "odd corners", "side of fc2", "no classifier"),
-        "no weights",
+        *("odd side", "huge side", "no side", "odd corners", "pool of fc2", "side of fc2"),
+        *("no classifier", "no weights"),
     ],
 )
 def test_what_cannot_be_exported_is_a_sentence_and_writes_nothing(
