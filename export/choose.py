@@ -133,17 +133,35 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     """Measure as the arguments say; return the table.
 
     Raises:
-        LookalikeError: when weights or data are missing.
+        LookalikeError: when weights or data are missing, or nothing is left to be tried.
     """
     import torch
 
-    from export.network import build_network
+    from export.network import STRIDE, build_network
     from export.weights import read_weights
 
+    # What is asked is checked before a night is spent.
+    if min(arguments.sides) < STRIDE or min(arguments.components) < 0 or arguments.photos < 2:
+        raise LookalikeError(
+            f"--sides must be at least {STRIDE}, --components at least 0, and --photos at least 2."
+        )
+    if not 0 <= min(arguments.whitening) <= max(arguments.whitening) <= 1:
+        raise LookalikeError("--whitening must be from 0 to 1.")
     weights = read_weights(*arguments.weights)
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(weights.state, "pool5").to(device)
     sets = open_sets(arguments.data or data_folder(), arguments.photos)
+    most = min(len(sets.photos) - 1, network.dimension)
+    reductions = [
+        (k, whitening)
+        for k, whitening in product(arguments.components, arguments.whitening)
+        if k <= most and (k or not whitening)
+    ]
+    if not reductions:
+        raise LookalikeError(
+            f"Nothing is left to try: {len(sets.photos):,} photos give at most {most} components, "
+            "and without a PCA there is no whitening. Name fewer --components, or --whitening 0."
+        )
     looks = (False,) if arguments.no_mirror else (False, True)
     rows: list[Row] = []
     for side, fit in product(arguments.sides, arguments.fits):
@@ -178,9 +196,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
                 for what in ("corel", "queries", "collection")
             ]
             whole = fit_reduction(photos[pooling])
-            for k, whitening in product(arguments.components, arguments.whitening):
-                if k > whole.dimension or (not k and whitening):
-                    continue
+            for k, whitening in reductions:
                 reduction = whole.variant(k, whitening) if k else None
                 corel, cifar = measure(Features(*parts), sets, reduction)
                 rows.append(Row(side, fit, mirrored, pooling, k, whitening, corel, cifar))
@@ -313,7 +329,11 @@ def open_sets(data: Path, photos: int) -> Sets:
     """
     corel, cifar = data / "corel1k", data / "cifar10-part.zip"
     packed = list_packs(data / "photos")
-    for there, what in ((corel.is_dir(), corel), (cifar.is_file(), cifar), (packed, "photos")):
+    for there, what in (
+        (corel.is_dir(), corel),
+        (cifar.is_file(), cifar),
+        (len(packed) > 1, "photos"),
+    ):
         if not there:
             raise LookalikeError(f"There is no {what} in {data}. Name the data with --data.")
     of_corel = list_pictures(corel)

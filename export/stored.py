@@ -64,12 +64,21 @@ def list_packs(folder: Path) -> list[Stored]:
 
 
 def split_part(archive: Path) -> tuple[list[Stored], list[Stored]]:
-    """List the pictures of the part of CIFAR-10: the collection, and the queries."""
+    """List the pictures of the part of CIFAR-10: the collection, and the queries.
+
+    Raises:
+        LookalikeError: when one of them is not there, or the ZIP is damaged.
+    """
     pictures = list_pictures(archive)
     collection, queries = (
         [picture for picture in pictures if folder in picture.path.parts]
         for folder in ("collection", "queries")
     )
+    if not collection or not queries:
+        raise LookalikeError(
+            f"{archive.name} needs pictures in a folder `collection` and others in `queries`. Name "
+            "the folder with the right one: --data FOLDER"
+        )
     return collection, queries
 
 

@@ -274,6 +274,19 @@ def test_nothing_is_written_where_nothing_can_be_compared(
     assert [entry.name for entry in tmp_path.iterdir()] == ["small.onnx"]
 
 
+def test_a_part_of_cifar_without_its_folders_is_refused_before_anything_is_computed(
+    tmp_path: Path, packs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_network(tmp_path / "small.onnx")
+    with zipfile.ZipFile(tmp_path / "cifar10-part.zip", "w") as archive:
+        for part in ("train", "test"):
+            archive.writestr(f"{part}/cat/1.png", encode(noise((9, 9), 1), "PNG"))
+    assert int8("--model", path, "--photos", packs, "--data", tmp_path) == 1
+    said = capsys.readouterr().err
+    assert "in a folder `collection` and others in `queries`" in said
+    assert "cosine" not in said
+
+
 def test_a_model_that_8_bits_spoil_is_not_written(
     tmp_path: Path, packs: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -845,6 +845,32 @@ def test_the_pca_of_choosing_is_scikit_learns() -> None:
     assert overlap == pytest.approx(np.ones(6), abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (["--components", "0", "--whitening", "0.25"], "Nothing is left to try: 12 photos"),
+        (["--components", "12"], "at most 11 components"),
+        (["--components", "-1"], "--components at least 0"),
+        (["--whitening", "2"], "--whitening must be from 0 to 1"),
+        (["--photos", "0"], "--photos at least 2"),
+        (["--sides", "0"], "--sides must be at least 32"),
+    ],
+)
+def test_what_would_leave_nothing_to_choose_from_is_refused_before_anything_is_computed(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    asked: list[str],
+    sentence: str,
+) -> None:
+    trunk, kept = tmp_path / "trunk.safetensors", tmp_path / "kept"
+    student.save_state(filled(64).folded(), trunk)
+    usual = ["choose", "--weights", str(trunk), "--data", str(data), "--keep", str(kept)]
+    assert main([*usual, "--sides", "32", "--photos", "12", *asked]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not kept.exists()
+
+
 def test_choosing_without_the_data_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
