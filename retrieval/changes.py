@@ -49,10 +49,16 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     """
     if not os.path.isdir(root):  # also no when a network drive does not answer
         # Visitors read this too, and are not to learn where it lies.
-        raise LookalikeError(
+        sentence = (
             f"There is no folder {called(root)} any more. If it is on another disk, connect that "
             "disk."
         )
+        if collection.in_place:
+            sentence += (
+                " If it was renamed or moved, name it as it is called now, as you would for a new "
+                "collection: this one goes on with it."
+            )
+        raise LookalikeError(sentence)
     untold = collection.try_to_deliver()
     known = collection.files()
     excluded = collection.excluded()

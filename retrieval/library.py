@@ -17,6 +17,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.milvus import MilvusGallery
 from retrieval.objects import Bucket, is_picture
+from retrieval.relocated import follow
 from retrieval.schema import DATABASE
 from retrieval.schema import ORIGINALS as ORIGINALS
 from retrieval.store import put_in_place
@@ -50,7 +51,7 @@ def find_collection(library: Path, name: str | None) -> Path:
     if name is not None:
         for folder in folders:
             with suppress(LookalikeError), Collection(folder) as collection:
-                if _composed(collection.name) == _composed(name):
+                if _may_be(name, collection):
                     return folder
         return folder_of(library, name)
     if not folders:
@@ -157,7 +158,8 @@ def collection_for(
     """Open the collection of the pictures in `root`, or make an empty one.
 
     One that is searched in place there by this very model is opened, whatever its folder is called;
-    with a `name` it has to have that one. A new one takes the folder's name, unless one is given;
+    with a `name` it has to have that one. So is one of a folder that was renamed or moved to there
+    (`retrieval.relocated`). A new one takes the folder's name, unless one is given;
     when that is already used for another folder, or by another model, a number of its own is added,
     and nothing is overwritten.
 
@@ -177,7 +179,9 @@ def collection_for(
     identity = hashlib.sha256(f"{root.resolve()}\n{embedder.fingerprint}".encode()).hexdigest()
     own = folder.with_name(f"{folder.name}-{identity[:6]}")
     # Where one of this name would be comes first: mostly nothing else need be opened.
-    known = _find_in_place((folder, own, *folders_in(library)), root, name, embedder)
+    folders = folders_in(library)
+    known = _find_in_place((folder, own, *folders), root, name, embedder)
+    known = known or _find_moved(folders, root, name, embedder)
     if known is not None:
         folder = known
     elif name is None and not _fits(folder, root, embedder):
@@ -228,9 +232,25 @@ def _find_in_place(
     for folder in folders:
         with suppress(LookalikeError), Collection(folder) as collection:
             same = collection.in_place and collection.root == where and collection.is_of(embedder)
-            if same and (name is None or _composed(name) == _composed(collection.name)):
+            if same and _may_be(name, collection):
                 return folder
     return None
+
+
+def _find_moved(
+    folders: Iterable[Path], root: Path, name: str | None, embedder: Embedder
+) -> Path | None:
+    """Return the first of `folders` whose photos were moved to `root`, where it goes on."""
+    for folder in folders:
+        with suppress(LookalikeError), Collection(folder) as collection:
+            if _may_be(name, collection) and follow(collection, root, embedder):
+                return folder
+    return None
+
+
+def _may_be(name: str | None, collection: Collection) -> bool:
+    """Whether a collection is called like that; any is for None."""
+    return name is None or _composed(name) == _composed(collection.name)
 
 
 def _fits(folder: Path, root: Path, embedder: Embedder) -> bool:

@@ -29,6 +29,7 @@ from retrieval.library import (
     new_folder,
     restore,
 )
+from retrieval.relocated import follow
 from retrieval.removed import REMOVED, bring_back, forget_old, still_here, take_away
 from retrieval.search import Searcher
 from retrieval.thumbnails import folder_of_photos
@@ -241,18 +242,25 @@ class Workspace:
     def create(self, name: str, root: Path | None = None) -> str:
         """Make an empty collection in the library and return its key.
 
+        For a folder that was renamed or moved no other one is made: its own goes on with it.
+
         Args:
             root: the folder to be searched in place; None for one that is handed its photos.
         """
         assert self.library is not None
         if root is not None:
-            for searcher in list(self._searchers.values()):
+            searchers = list(self._searchers.values())
+            for searcher in searchers:
                 with suppress(DamagedError):  # it keeps nobody from making another one
                     if searcher.collection.root == root.resolve():
                         raise LookalikeError(
                             f"That folder is searched already, as {searcher.collection.name}. "
                             "Choose another folder, or look for changes there."
                         )
+            for searcher in searchers:
+                with suppress(DamagedError):
+                    if follow(searcher.collection, root, self.embedder):
+                        return searcher.key
         folder = new_folder(self.library, name)
         originals = folder / ORIGINALS
         return self.serve(

@@ -494,3 +494,19 @@ def test_undo_is_offered_of_what_it_can_bring_back_and_the_rest_told_beforehand(
     visitor.ask("on_act", [None], {"act": "unremove", "key": key})
     assert "2 pictures" in visitor.finish(key)
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_a_folder_that_was_renamed_is_told_to_be_the_collection_that_it_is(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    folder = save_hues(tmp_path / "Lake 2024", {"a.png": 200, "b.png": 210})
+    before = keys(visitor)
+    visitor.ask("on_folder", [None, str(folder)])
+    (key,) = keys(visitor) - before
+    visitor.finish(key)
+    now = folder.rename(tmp_path / "Lake")
+    said = visitor.ask("on_folder", [None, str(now)])
+    assert words.FOLDER_FOLLOWED.format(name="Lake 2024") in sentences(said)
+    assert "2 pictures ready" in visitor.finish(key)
+    assert keys(visitor) - before == {key}
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})

@@ -1,16 +1,20 @@
 """The library: which collection a folder of pictures belongs to."""
 
 import errno
+import os
+import shutil
 import unicodedata
 from pathlib import Path
 
 import pytest
 
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.indexing import index_folder
 from retrieval.library import collection_for, find_collection, folder_of, folders_in, new_folder
-from tests.made import mean_colour
+from tests.made import extracted, mean_colour, save_hues
 
 
 def made_on_the_page(library: Path, name: str, root: Path, embedder: Embedder) -> Path:
@@ -106,3 +110,50 @@ def test_a_name_with_accents_is_found_however_a_disk_writes_it(
             assert collection.folder == kept
     kept.rename(kept.with_name("Ko-ln"))  # as an earlier version called it
     assert find_collection(collections, "Köln") == kept.with_name("Ko-ln")
+
+
+@pytest.fixture
+def album(tmp_path: Path, collections: Path, embedder: Embedder) -> Path:
+    """A folder that is searched in place, of which one picture was taken out."""
+    folder = save_hues(tmp_path / "Photos 2024", {f"{hue}.png": hue for hue in range(0, 120, 10)})
+    with collection_for(collections, folder, None, embedder) as collection:
+        list(index_folder(collection, folder, embedder, find_changes(collection, folder)))
+        collection.exclude(["0.png"])
+    return folder
+
+
+@pytest.mark.parametrize("name", [None, "Photos 2024"])
+def test_a_collection_goes_on_with_its_folder_when_that_was_renamed(
+    album: Path, collections: Path, embedder: Embedder, name: str | None
+) -> None:
+    (kept,) = folders_in(collections)
+    now = album.rename(album.with_name("Photos"))
+    with Collection(kept) as collection, pytest.raises(LookalikeError, match="renamed or moved"):
+        find_changes(collection, album)
+    save_hues(now, {"10.png": 15.5, "new.png": 230})  # changed and new since
+    before = extracted(embedder)
+    with collection_for(collections, now, name, embedder) as collection:
+        assert (collection.folder, collection.name) == (kept, "Photos 2024")
+        changes = find_changes(collection, now)
+        assert sorted(path.name for path in changes.to_read) == ["10.png", "new.png"]
+        assert (changes.unchanged, changes.vanished) == (10, ())
+    assert extracted(embedder) == before
+    assert folders_in(collections) == [kept]
+
+
+@pytest.mark.parametrize("case", ["a copy", "other photos", "another model", "another name"])
+def test_a_folder_that_only_looks_like_that_of_a_collection_gets_one_of_its_own(
+    album: Path, collections: Path, embedder: Embedder, case: str
+) -> None:
+    other = album.with_name("Photos")
+    shutil.copytree(album, other)  # with their times
+    if case != "a copy":
+        shutil.rmtree(album)
+    if case == "other photos":  # frames of another film, say, of the same names and sizes
+        for path in other.iterdir():
+            os.utime(path, (1, 1))
+    name = "mine" if case == "another name" else None
+    model = mean_colour("1" * 64) if case == "another model" else embedder
+    with collection_for(collections, other, name, model) as collection:
+        assert collection.count() == (0, 0)
+    assert len(folders_in(collections)) == 2

@@ -78,6 +78,19 @@ def test_the_same_folder_is_not_taken_twice(workspace: Workspace, wheel: Path) -
         workspace.create("again", wheel)
 
 
+def test_a_folder_that_was_renamed_goes_on_as_the_collection_that_it_is(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    build(workspace, key, wheel)
+    now = wheel.rename(wheel.with_name("colours"))
+    assert workspace.create("colours", now) == key
+    assert not workspace.look(key).any
+    with pytest.raises(LookalikeError, match=r"searched already, as wheel"):
+        workspace.create("again", now)
+    assert workspace.keys() == [key]
+
+
 def test_two_collections_of_one_name_get_folders_of_their_own(workspace: Workspace) -> None:
     assert workspace.create("trip") != workspace.create("trip")
 

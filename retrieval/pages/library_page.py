@@ -207,7 +207,10 @@ class LibraryPage:
                     f"There is no folder {folder.strip()[:200]}. Copy its path from the file "
                     "manager, and try again."
                 )
+            before = self.workspace.names(visitor_of(request))
             key = self.workspace.create(root.resolve().name or words.MY_PICTURES, root)
+            if key in before:
+                gr.Info(words.FOLDER_FOLLOWED.format(name=before[key]))
             self.adding.build(key, visitor_of(request))
             opened, emptied = Opened(), ""
         except LookalikeError as error:

@@ -239,6 +239,7 @@ FOLDER_HINT = {"win32": r"C:\Users\Me\Pictures", "darwin": "/Users/me/Pictures"}
 FOLDER_INFO = "It is searched in place: nothing in it is copied or changed."
 FOLDER_BUTTON = "Search this folder"
 FOLDER_NONE = "Type or paste the path of a folder first."
+FOLDER_FOLLOWED = "These are the photos of {name}, which goes on with this folder."
 PASSWORD_TITLE = "Are you the owner?"
 PASSWORD_LABEL = "Password"
 PASSWORD_BUTTON = "Unlock"
