@@ -9,7 +9,7 @@ import pytest
 
 from retrieval.errors import LookalikeError
 from retrieval.pages.asking import PLAIN, Asked, Options, Part
-from retrieval.pages.conversation import MOST_STEPS, Conversation, Step
+from retrieval.pages.conversation import MOST_STEPS, Conversation, Step, unchanged
 from retrieval.query import Filters
 
 FEW, MANY = Options(count=12), Options(count=48)
@@ -28,7 +28,7 @@ def more(name: str, number: int | None = None, options: Options | None = PLAIN) 
 
 
 def options_alone(options: Options | None, number: int | None = None) -> Step:
-    return Step(lambda asked: asked, options, number)
+    return Step(unchanged, options, number)
 
 
 def stands(*steps: Step) -> tuple[list[str], Options]:
@@ -116,6 +116,16 @@ def test_only_so_many_steps_are_kept() -> None:
     with conversation.doing(only("late", 1)) as (asked, _):
         assert len(asked.parts) == 3 * MOST_STEPS - 1  # too late to be put in its place
     assert len(conversation._standings) == MOST_STEPS
+
+
+def test_options_that_are_moved_while_an_upload_is_on_its_way_do_not_push_it_out() -> None:
+    numbers = range(3, 3 + 3 * MOST_STEPS)
+    moved = [options_alone(Options(count=number), number) for number in numbers]
+    late, last = only("upload", 2), moved[-1].options
+    assert stands(only("cat", 1), *moved, late) == (["upload"], last)
+    assert stands(only("cat", 1), *reversed(moved), late) == (["upload"], last)
+    # What came between two of them, late as it is, finds its place there.
+    assert stands(*moved[:1], *moved[2:], more("dog", 4)) == (["dog"], last)
 
 
 def test_each_page_has_one_of_its_own() -> None:

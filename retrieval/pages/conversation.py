@@ -29,6 +29,11 @@ class Step:
     anew: bool = False  # the pictures of the query before do not count
 
 
+def unchanged(asked: Asked) -> Asked:
+    """Return the query as it is: the change of a step that is about the options alone."""
+    return asked
+
+
 @dataclass(frozen=True)
 class _Standing:
     """A step, and how the search stands after it."""
@@ -43,7 +48,7 @@ class Conversation:
     """The query and the options of one page; safe to use from several threads."""
 
     def __init__(self) -> None:
-        begin = Step(lambda asked: asked)
+        begin = Step(unchanged)
         self._standings: tuple[_Standing, ...] = (_Standing(0, begin, Asked(), PLAIN),)
         self._turns = 0
         self._lock = threading.Lock()
@@ -103,10 +108,23 @@ def _with_step(standings: tuple[_Standing, ...], step: Step) -> tuple[_Standing,
     last = earlier[-1]
     asked, options = step.change(last.asked), step.options or last.options
     done = _Standing(number, step, asked, options)
-    kept = (done,) if step.anew and step.options else (*earlier, done)
+    kept = (done,) if step.anew and step.options else _and_then(earlier, done)
     for later in standings[len(earlier) :]:
         with suppress(LookalikeError):  # of which its visitor was told when it was done
             asked = later.step.change(asked)
         options = later.step.options or options
-        kept = (*kept, replace(later, asked=asked, options=options))
+        kept = _and_then(kept, replace(later, asked=asked, options=options))
     return kept[-MOST_STEPS:]
+
+
+def _and_then(standings: tuple[_Standing, ...], last: _Standing) -> tuple[_Standing, ...]:
+    """Add one that comes after these.
+
+    Of options that are changed several times in a row only the last count: a slider that is dragged
+    would leave no place for an upload that is still on its way. The first of all stays, since what
+    is late is put behind it.
+    """
+    in_a_row = standings[-1].step.change is last.step.change is unchanged
+    if in_a_row and last.step.options and len(standings) > 1:
+        standings = standings[:-1]
+    return (*standings, last)

@@ -15,7 +15,7 @@ from retrieval.pages import markup, words
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
 from retrieval.pages.asking import Address, Asked, Options, Part, bounded_box, read_address
-from retrieval.pages.conversation import Conversation, Step
+from retrieval.pages.conversation import Conversation, Step, unchanged
 from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
@@ -202,7 +202,7 @@ class SearchPage:
         )
         bridge.copies(self.on_copies, self.conversation, self.why, trigger_mode="multiple", **quiet)
         for changed in self.options.events:
-            changed(self._asking(lambda *_: _unchanged, checked=True), inputs, answer, **latest)
+            changed(self._asking(lambda *_: unchanged, checked=True), inputs, answer, **latest)
 
     # The handlers of the page. A view is the status, the answer, the examples and the timer; an
     # answer is the results, the truth line and the conversation.
@@ -241,7 +241,7 @@ class SearchPage:
         options = stood
         if options.choice not in self.workspace.keys(visitor_of(request)):
             options = replace(options, choice="")
-        step = _step(_unchanged, self._fitting(options, request), request)
+        step = _step(unchanged, self._fitting(options, request), request)
         view = self._view(conversation, step, request)
         options = conversation.options  # something later may have been done already
         offered = self.options.offer(self.answers.held("", visitor_of(request)), options.choice)
@@ -250,7 +250,7 @@ class SearchPage:
     def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Turn to another collection, with the same query where there is one."""
         conversation, stood = values[self.conversation], self.options.read(values)
-        step = _step(_unchanged, self._fitting(stood, request), request)
+        step = _step(unchanged, self._fitting(stood, request), request)
         view = self._view(conversation, step, request)
         return (*view, *self._narrow(conversation.options, request, stood))
 
@@ -492,10 +492,6 @@ class SearchPage:
     def _narrow(self, options: Options, request: gr.Request, stood: Options) -> tuple[Any, ...]:
         held = self.answers.held(options.choice, visitor_of(request))
         return self.options.narrow(options.filters, held, stood.filters)
-
-
-def _unchanged(asked: Asked) -> Asked:
-    return asked
 
 
 def _placed(event: gr.EventData) -> tuple[str, int]:
