@@ -27,6 +27,7 @@ from retrieval.pages.handover import Handover
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.sessions import Access
 from retrieval.schema import DATABASE
+from retrieval.search import GONE
 from retrieval.workspace import Workspace
 from tests.made import by_hue, encode, pattern, save_hues
 from tests.serving import Served, serving
@@ -209,6 +210,56 @@ def test_a_page_whose_search_is_forgotten_says_so(visitor: Visitor) -> None:
     assert "lk-grid" in answer(visitor, name)["results"]
 
 
+def test_a_forgotten_search_is_told_by_every_control_and_replaced_by_none(visitor: Visitor) -> None:
+    key = add(visitor, "Slept/a.png", "Slept/b.png")
+    visitor.session = "slept-for-long"
+    said = visitor.ask("on_choice", visitor.filled("on_choice", collection=key))
+    assert sentences(said) == [words.FORGOTTEN]
+    assert "lk-" not in str(said)
+    said = visitor.ask("on_why", visitor.filled("on_why"), {"key": key, "id": 1})
+    assert sentences(said) == [words.FORGOTTEN]
+    said = visitor.ask("on_save", visitor.filled("on_save"))
+    assert words.FORGOTTEN in str(said)
+
+
+def test_a_query_outlives_another_tab_and_another_collection_that_cannot_be_searched_so(
+    visitor: Visitor,
+) -> None:
+    key = answer(visitor, "on_load")["collection"]["value"]
+    answer(visitor, visitor.event("pick"), {"key": key, "id": 1})
+    nothing_counts = {"collection": key, words.SUBJECT: 0}
+    for event in ("on_return", "on_choice"):
+        said = visitor.ask(event, visitor.filled(event, **nothing_counts))
+        assert sentences(said) == [words.NOTHING_COUNTS]
+        assert "A look around" not in str(said)
+    shown = answer(visitor, "on_return", collection=key)
+    assert address_of(shown)["like"] == [f"{key}:1"]
+
+
+def test_a_link_of_which_one_picture_is_gone_searches_with_the_others(visitor: Visitor) -> None:
+    key = add(visitor, "Linked/a.png", "Linked/b.png", "Linked/c.png")
+    answer(visitor, "on_load")
+    link = f"?in={key}&like={key}:1&unlike={key}:99&upload=0123456789ab"
+    said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": link})
+    assert sentences(said) == [words.SEARCHED_WITHOUT.format(pictures="2 pictures")]
+    shown = answer(visitor, "on_again")
+    assert address_of(shown) == {"in": [key], "like": [f"{key}:1"]}
+    # Nothing is left to search for.
+    link = f"?in={key}&like={key}:99&unlike={key}:1"
+    said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": link})
+    assert sentences(said) == [GONE]
+    assert "A look around" in answer(visitor, "on_again")["results"]
+
+
+def test_a_picture_that_cannot_be_read_leaves_the_one_before_in_its_place(visitor: Visitor) -> None:
+    answer(visitor, "on_load")
+    broken = visitor.send(b"no picture")
+    assert answer(visitor, "on_upload", query=broken)["query"] is None
+    shown = answer(visitor, "on_upload", query=visitor.send(encode(by_hue(10), "PNG")))
+    assert "upload" in address_of(shown)
+    assert answer(visitor, "on_upload", query=broken)["query"]["url"].startswith("data:image/jpeg")
+
+
 @pytest.mark.parametrize(
     ("written", "is_one"),
     [
@@ -241,7 +292,19 @@ def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:
 def test_the_only_picture_of_a_collection_is_not_called_none(visitor: Visitor) -> None:
     key = add(visitor, "Lonely/a.png")
     shown = answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:1"})
-    assert "nothing else here to compare it with" in shown["results"]
+    assert "nothing else here to compare with" in shown["results"]
+
+
+def test_what_passes_the_filters_and_is_searched_with_is_not_called_none(visitor: Visitor) -> None:
+    key = add(visitor, "Kinds/red/a.png", "Kinds/blue/b.png", "Kinds/blue/c.png")
+    red = answer(visitor, "on_visit", {"query": f"?in={key}&label=red"})["results"]
+    (id_,) = re.findall(r'data-id="(\d+)"', red)
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}&label=red&like={key}:{id_}"})
+    assert "No other picture passes" in shown["results"]
+    assert "No picture here has all" not in shown["results"]
+    all_ = "".join(f"&like={key}:{number}" for number in (1, 2, 3))
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}{all_}"})
+    assert "No other picture here" in shown["results"]
 
 
 def test_an_upload_of_an_earlier_page_is_told_from_a_wrong_link(visitor: Visitor) -> None:
@@ -457,6 +520,11 @@ def test_a_collection_whose_damage_shows_while_the_app_runs_is_mended_on_its_car
     assert 'data-act="mend"' not in visitor.finish(key)
     assert len(visitor.search(sent, 5, key)["output"]["data"][0]) == 2
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_a_folder_of_a_user_who_is_not_there_is_no_folder(visitor: Visitor) -> None:
+    (sentence,) = sentences(visitor.ask("on_folder", [None, "~nobody-here/Pictures"]))
+    assert sentence.startswith("There is no folder ~nobody-here/Pictures.")
 
 
 def test_a_page_that_shows_a_collection_that_has_ended_is_told_so(

@@ -55,7 +55,8 @@ class Answers:
         elif options.filters.empty:
             html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
         else:
-            html = markup.none_pass(address)
+            # Those of the query pass as well, and are left out of the results.
+            html = markup.none_pass(address, others=bool(sample(held, 1, options.filters)))
         return html, self._truth(held, found)
 
     def find(

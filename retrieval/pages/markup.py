@@ -129,11 +129,18 @@ def empty(title: str, body: str, address: str = "") -> str:
     )
 
 
-def none_pass(address: str) -> str:
-    """Say that the filters leave nothing, with a button that takes them off."""
+def none_pass(address: str, others: bool = False) -> str:
+    """Say that the filters leave nothing, with a button that takes them off.
+
+    Args:
+        others: nothing but pictures of the query, which are no results.
+    """
+    title, body = words.NONE_PASS_TITLE, words.NONE_PASS
+    if others:
+        title, body = words.NO_OTHER_TITLE, words.NO_OTHER
     return (
         f'<div class="lk-empty" data-address="{escape(address)}">'
-        f"<h2>{escape(words.NONE_PASS_TITLE)}</h2><p>{escape(words.NONE_PASS)}</p>"
+        f"<h2>{escape(title)}</h2><p>{escape(body)}</p>"
         f'<p><button type="button" class="lk-back" data-do="unfilter">{escape(words.NO_FILTERS)}'
         "</button></p></div>"
     )

@@ -49,7 +49,7 @@ class ResultTools:
         held = self._answers.held(options.choice, visitor)
         try:
             if not asked.parts:
-                raise LookalikeError(words.NOTHING_TO_SAVE)
+                raise LookalikeError(words.NOTHING_TO_SAVE if asked.arrived else words.FORGOTTEN)
             found = self._answers.find(held, asked, options)
             wanted = [part for part in asked.parts if part.wanted]
             path, missing = save_results(
@@ -67,11 +67,11 @@ class ResultTools:
 
     def why(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
         """Show what makes a result match the query."""
-        part = next((part for part in asked.parts if part.wanted), None)
-        if part is None:
-            return ""
         visitor = visitor_of(request)
         try:
+            part = next((part for part in asked.parts if part.wanted), None)
+            if part is None:
+                raise LookalikeError(words.FORGOTTEN)
             record = self._workspace.searcher(placed[0], visitor).record(placed[1])
             pixels = np.stack(
                 [self._parts.pixels(part, visitor), self._parts.pixels_of(placed, visitor)]

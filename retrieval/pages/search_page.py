@@ -14,7 +14,7 @@ from retrieval.fetching import fetch_picture
 from retrieval.pages import markup, words
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
-from retrieval.pages.asking import Address, Asked, Options, Part, bounded_box, read_address
+from retrieval.pages.asking import Address, Asked, Options, Part, Wish, bounded_box, read_address
 from retrieval.pages.conversation import Conversation, Step, unchanged
 from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
@@ -250,6 +250,9 @@ class SearchPage:
     def on_choice(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Turn to another collection, with the same query where there is one."""
         conversation, stood = values[self.conversation], self.options.read(values)
+        if not conversation.asked.arrived:
+            warn(LookalikeError(words.FORGOTTEN))
+            return (gr.skip(),) * (6 + len(self.options.narrowing))
         step = _step(unchanged, self._fitting(stood, request), request)
         view = self._view(conversation, step, request)
         return (*view, *self._narrow(conversation.options, request, stood))
@@ -293,7 +296,9 @@ class SearchPage:
             answer, part = self._ask_for(data, values, request, previewed=True)
         except LookalikeError as error:
             warn(error)
-            return gr.skip(), gr.skip(), gr.skip(), None
+            # What could not be read is taken off again; the results may be about an earlier one.
+            kept = conversation.asked.upload
+            return gr.skip(), gr.skip(), gr.skip(), kept.jpeg if kept else None
         unshowable = PurePosixPath(sent).suffix.lower() in UNSHOWABLE
         return (*answer, part.jpeg if part and unshowable else gr.skip())
 
@@ -451,33 +456,55 @@ class SearchPage:
         if options.choice not in self.workspace.keys(visitor):
             options = replace(options, choice="")
 
+        def part_of(wish: Wish, asked: Asked) -> Part:
+            if wish.placed:
+                return self.parts.of_picture(wish.placed, wish.wanted, visitor)
+            kept = next((u for u in asked.uploads if u.token == wish.token), None)
+            if kept is None:
+                raise LookalikeError(words.NO_UPLOAD)
+            kept = replace(kept, previewed=False)
+            return self.parts.cropped(kept, wish.crop, options.cleaning)
+
         def visit(asked: Asked) -> Asked:
-            parts = []
+            parts, missing = [], []
             for wish in address.parts:
-                if wish.placed:
-                    parts.append(self.parts.of_picture(wish.placed, wish.wanted, visitor))
-                    continue
-                kept = next((u for u in asked.uploads if u.token == wish.token), None)
-                if kept is None:
-                    raise LookalikeError(words.NO_UPLOAD)
-                kept = replace(kept, previewed=False)
-                parts.append(self.parts.cropped(kept, wish.crop, options.cleaning))
+                try:
+                    parts.append(part_of(wish, asked))
+                except LookalikeError as error:
+                    missing.append(error)
+            if missing and not any(part.wanted for part in parts):
+                raise missing[0]
+            if missing:
+                left_out = words.pictures(len(missing))
+                warn(LookalikeError(words.SEARCHED_WITHOUT.format(pictures=left_out)))
             return replace(asked, parts=tuple(parts), arrived=True)
 
         # Not those of the controls, which are set to these here.
         step = replace(_step(visit, options, request, anew=True), options=options)
-        view = self._view(conversation, step, request)
+        view = self._view(conversation, step, request, replace(step, change=Asked.emptied))
         seen = self.answers.held("", visitor)
         held = self.answers.held(conversation.options.choice, visitor)
         return (*view, *self.options.show(conversation.options, seen, held))
 
-    def _view(self, conversation: Conversation, step: Step, request: gr.Request) -> tuple[Any, ...]:
+    def _view(
+        self,
+        conversation: Conversation,
+        step: Step,
+        request: gr.Request,
+        otherwise: Step | None = None,
+    ) -> tuple[Any, ...]:
+        """Do what a visitor has done, and return the view after it.
+
+        Args:
+            otherwise: what is done where that is not possible; None leaves the answer as it is.
+        """
+        answer: tuple[Any, ...] = (gr.skip(),) * 3
         try:
             answer = self._answer(conversation, step, request)
         except LookalikeError as error:
             warn(error)
-            emptied = replace(step, change=Asked.emptied, anew=True)
-            answer = self._answer(conversation, emptied, request)
+            if otherwise:
+                answer = self._answer(conversation, otherwise, request)
         held = self.answers.held(conversation.options.choice, visitor_of(request))
         return (
             self.answers.status(held),

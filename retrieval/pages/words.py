@@ -105,6 +105,10 @@ NO_UPLOAD = (
     "This search was about an uploaded picture, which is not kept. Drop it here again, or ask its "
     "sender for it."
 )
+SEARCHED_WITHOUT = (
+    "{pictures} of this search cannot be found here, and did not count. An uploaded one can be "
+    "dropped here again."
+)
 FORGOTTEN = (
     "This page was left for long, and its search is forgotten. Reload it: its address brings the "
     "search back."
@@ -135,11 +139,13 @@ WHY_NOT = "The network in use cannot show where two pictures resemble each other
 EMPTY_TITLE = "No pictures here yet"
 STILL_READ_TITLE = "The pictures are still being read"
 EMPTY_BODY = "There is none that can be read. Add some under “My pictures”."
-ALONE_TITLE = "The only picture here"
-ALONE = "There is nothing else here to compare it with. Add more under “My pictures”."
+ALONE_TITLE = "No other picture here"
+ALONE = "There is nothing else here to compare with. Add more under “My pictures”."
 EMPTY_BUILDING = "The first pictures appear here in a moment."
 NONE_PASS_TITLE = "No picture passes"
 NONE_PASS = "No picture here has all that you ask for under “Filter and sort”."
+NO_OTHER_TITLE = "No other picture passes"
+NO_OTHER = "Only what you search with has all that you ask for under “Filter and sort”."
 NO_FILTERS = "All pictures"
 
 TRUTH = "{compared} of {name}"
