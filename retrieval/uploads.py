@@ -37,6 +37,10 @@ MAX_UNPACKED_BYTES = 40 * 2**30  # of all zips of an upload
 # are taken; and no more than twice what the owner may add.
 MIN_ENTRIES, MAX_ENTRIES = 10_000, 100_000
 MAX_LEFT_OUT = 10_000  # files of an upload whose names are kept with the reason
+UNREAD = (
+    "Your browser could not read it. Check that it is still there and may be opened, and fetch it "
+    "from the cloud if need be; then add it again."
+)
 
 
 @dataclass(frozen=True)
@@ -207,18 +211,21 @@ class Uploads:
             with suppress(FileNotFoundError):
                 part.unlink()
 
-    def leave_out(self, name: str, visitor: str, filename: str, size: int) -> None:
+    def leave_out(self, name: str, visitor: str, filename: str, size: int | None) -> None:
         """Note a file that was not sent since it has so many bytes, more than one may have.
+
+        Args:
+            size: None where the browser could not read it; then it may be a folder as well.
 
         Raises:
             LookalikeError: when there is no such upload, or the file could have been taken.
         """
         upload = self._find(name, visitor)
         most = _bound_of(PurePosixPath(filename), upload.bounds)
-        if size <= most:
+        if size is not None and size <= most:
             raise LookalikeError("Reload the page and try again.")
         upload.touched = time.monotonic()
-        upload.leave_out(filename, _too_large(most))
+        upload.leave_out(filename, UNREAD if size is None else _too_large(most))
 
     def bundles(self, name: str, visitor: str) -> list[Path]:
         """Return the packed collections among the files of an upload."""

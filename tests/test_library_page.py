@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from tests.browser import running_app, turn_to, watch
 from tests.made import by_hue, encode, noise, save_hues
@@ -75,6 +75,17 @@ def card(page: Page, name: str) -> Locator:
 
 def press(where: Locator, name: str) -> None:
     where.get_by_role("button", name=name, exact=True).click()
+
+
+def drop_folder(page: Page, folder: Path) -> None:
+    """Drop a folder of this disk, as from the file manager."""
+    zone = page.locator("#add-pictures").bounding_box()
+    assert zone is not None
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        place = {"type": kind, "x": zone["x"] + 40, "y": zone["y"] + 30, "data": data}
+        session.send("Input.dispatchDragEvent", place)
 
 
 def add_folder(page: Page, folder: Path) -> None:
@@ -440,19 +451,60 @@ def test_a_folder_dropped_from_the_file_manager_keeps_its_subfolders(
     folder = shutil.copytree(album, tmp_path / "Dropped")
     sent: list[str] = []
     page.on("request", lambda request: sent.append(unquote(request.headers.get("x-name", ""))))
-    zone = page.locator("#add-pictures").bounding_box()
-    assert zone is not None
-    session = page.context.new_cdp_session(page)
-    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        place = {"type": kind, "x": zone["x"] + 40, "y": zone["y"] + 30, "data": data}
-        session.send("Input.dispatchDragEvent", place)
+    drop_folder(page, folder)
     made = card(page, "Dropped")
     expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
     assert "Dropped/sea/blue.png" in sent
     assert not [path for path in sent if "@eaDir" in path or "resources" in path]
     press(made, "Show pictures")
     expect(made.get_by_label("Mark 日本 🐈/red 'x'.png")).to_be_visible()
+
+
+def test_what_the_browser_cannot_read_is_named_and_not_the_end_of_the_others(
+    browser: Browser, owned: str, tmp_path: Path
+) -> None:
+    page = open_library(browser, owned)
+    names = {"a.png": 10, "going.png": 40, "locked.png": 70, "closed/b.png": 100, "open/c.png": 130}
+    folder = save_hues(tmp_path / "Half", names)
+    # What this user may not open: whoever runs the tests may be allowed everything.
+    page.evaluate(
+        """() => {
+          const refused = (name) => (name === "locked.png" || name === "closed")
+            && new DOMException("", "NotReadableError");
+          const wrap = (entry) => ({
+            name: entry.name,
+            isDirectory: entry.isDirectory,
+            file: (done, failed) =>
+              refused(entry.name) ? failed(refused(entry.name)) : entry.file(done, failed),
+            createReader: () => {
+              const reader = entry.createReader();
+              const readEntries = (done, failed) => refused(entry.name)
+                ? failed(refused(entry.name))
+                : reader.readEntries((some) => done(some.map(wrap)), failed);
+              return { readEntries };
+            },
+          });
+          const real = DataTransferItem.prototype.webkitGetAsEntry;
+          DataTransferItem.prototype.webkitGetAsEntry = function () {
+            return wrap(real.call(this));
+          };
+        }"""
+    )
+
+    def remove_one(route: Route) -> None:
+        (folder / "going.png").unlink()  # after it has been named, and before it is read
+        route.continue_()
+
+    page.route("**/uploads", remove_one)
+    drop_folder(page, folder)
+    made = card(page, "Half")
+    expect(made.locator(".lk-good")).to_contain_text("2 pictures ready", timeout=SLOW)
+    said = page.locator(".lk-say")
+    expect(said).to_contain_text("Left out (3):")
+    for name in ("Half/going.png", "Half/locked.png", "Half/closed"):
+        expect(said).to_contain_text(name)
+    expect(said).to_contain_text("Your browser could not read it.")
+    page.context.close()
 
 
 def test_on_a_phone_what_is_new_comes_into_view_and_the_focus_stays_where_it_does_no_harm(

@@ -23,6 +23,7 @@ from retrieval.uploads import (
     OPEN,
     OPEN_IN_ALL,
     SPARE_BYTES,
+    UNREAD,
     Taken,
     UploadBounds,
     Uploads,
@@ -348,11 +349,13 @@ def test_a_file_that_is_too_large_is_left_out_and_the_others_are_taken(
     files = {"Trip/a.png": PICTURE, "Trip/huge.tif": large, "Trip/b.png": PICTURE}
     name = send(uploads, files)
     uploads.leave_out(name, "me", "Trip/gigantic.tif", 2**40)
+    uploads.leave_out(name, "me", "Trip/locked", None)
     left = list((tmp_path / "uploads").rglob("*.part"))
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
     assert taken(tmp_path / "originals") == ["a.png", "b.png"]
     why = "The file is larger than 20 KB. Save a smaller copy."
-    assert result.skipped == [("Trip/huge.tif", why), ("Trip/gigantic.tif", why)]
+    assert result.skipped[:2] == [("Trip/huge.tif", why), ("Trip/gigantic.tif", why)]
+    assert result.skipped[2:] == [("Trip/locked", UNREAD)]
     assert (result.files, left) == (2, [])
 
 
@@ -402,13 +405,15 @@ def test_the_page_is_told_that_a_single_file_is_no_reason_to_stop(
         assert post("huge.png", bytes(25_000)) == 204
         assert post("../climbs.png", PICTURE) == 204
         assert post("gigantic.png", **{"x-size": "99999999"}) == 204
+        assert post("locked.png", **{"x-size": "unread"}) == 204
         assert post("small.png", **{"x-size": "9"}) == 413
         assert post("small.png", **{"x-size": "nine"}) == 400
         assert post("all.zip", bytes(90_000)) == 413  # too much at once
     name = begun.json()["upload"]
     result = uploads.take(name, "", collection, tmp_path / "originals", strip=True)
     assert taken(tmp_path / "originals") == ["a.png"]
-    assert [name for name, _ in result.skipped] == ["huge.png", "../climbs.png", "gigantic.png"]
+    left_out = ["huge.png", "../climbs.png", "gigantic.png", "locked.png"]
+    assert [name for name, _ in result.skipped] == left_out
 
 
 def test_a_file_that_breaks_off_does_not_count(

@@ -77,17 +77,21 @@
     }
   };
 
-  // Files that are no pictures are counted in `found.others`.
+  // Files that are no pictures are counted in `found.others`; what cannot be read has no file.
   const walk = async (entry, path, found) => {
     if (isPassedOver(path + entry.name)) return;
-    if (entry.isDirectory) {
-      for (const child of await readAll(entry.createReader())) {
-        await walk(child, `${path}${entry.name}/`, found);
-      }
-    } else if (SUFFIXES.test(entry.name)) {
-      const file = await new Promise((done, failed) => entry.file(done, failed));
-      found.push({ file, path: path + entry.name });
-    } else found.others += 1;
+    try {
+      if (entry.isDirectory) {
+        for (const child of await readAll(entry.createReader())) {
+          await walk(child, `${path}${entry.name}/`, found);
+        }
+      } else if (SUFFIXES.test(entry.name)) {
+        const file = await new Promise((done, failed) => entry.file(done, failed));
+        found.push({ file, path: path + entry.name });
+      } else found.others += 1;
+    } catch {
+      found.push({ file: null, path: path + entry.name });
+    }
   };
 
   const dropped = async (transfer) => {
@@ -145,6 +149,10 @@
       request.send(file);
     });
 
+  // Whether it was the file that failed, and not the connection: one that is gone, or that only its
+  // owner may open, can be named long before it is read.
+  const isReadable = (file) => file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+
   const queue = []; // what was dropped while something else was under way
   const send = async (found, key) => {
     if (!zone()) return;
@@ -155,9 +163,10 @@
     }
     sending = new AbortController();
     const headers = { "X-Lookalike": "1" };
-    // A file that is too large is not sent: the server is told of it, and the page says so.
+    // A file that is too large, or cannot be read, is not sent: the server is told of it, and the
+    // page says so.
     const most = Number(zone().dataset.most);
-    const isSent = ({ file, path }) => !(file.size > most) || PACKED.test(path);
+    const isSent = ({ file, path }) => file && (!(file.size > most) || PACKED.test(path));
     const fit = found.filter(isSent);
     const bytes = fit.reduce((sum, { file }) => sum + file.size, 0);
     let done = 0;
@@ -184,6 +193,8 @@
         for (const one of waiting) {
           const { file, path } = one;
           const about = { ...headers, "X-Name": encodeURIComponent(path) };
+          const leaveOut = (size) =>
+            post(`uploads/${upload}`, { headers: { ...about, "X-Size": size } });
           if (isSent(one)) {
             let counted = 0;
             const count = (loaded) => {
@@ -191,11 +202,14 @@
               counted = loaded;
               progress();
             };
-            await put(`uploads/${upload}`, about, file, count);
+            try {
+              await put(`uploads/${upload}`, about, file, count);
+            } catch (error) {
+              if (error.told || sending.signal.aborted || (await isReadable(file))) throw error;
+              await leaveOut("unread");
+            }
             count(file.size);
-          } else {
-            await post(`uploads/${upload}`, { headers: { ...about, "X-Size": file.size } });
-          }
+          } else await leaveOut(file?.size ?? "unread");
           done += 1;
           progress();
         }

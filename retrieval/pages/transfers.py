@@ -59,7 +59,8 @@ def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]
         name = request.path_params["name"]
         try:
             if "x-size" in request.headers:
-                size = int(request.headers["x-size"])
+                told = request.headers["x-size"]
+                size = None if told == "unread" else int(told)
                 uploads.leave_out(name, visitor_of(request), filename, size)
                 return Response(status_code=204)
             with uploads.receiving(name, visitor_of(request), filename) as receiver:
