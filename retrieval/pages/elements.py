@@ -77,9 +77,11 @@ def offer_collections(
 ) -> tuple[gr.Dropdown, str | None]:
     """Return the choice of one of the collections that a visitor sees, and what is chosen.
 
-    That is the first one where `choice` is none of them, and None where there are none.
+    That is the first one where `choice` is none of them, and None where there are none. Where it
+    stays it is not set, so that another one that somebody chooses meanwhile stays chosen.
     """
     names = workspace.names(visitor)
     chosen = choice if choice in names else next(iter(names), None)
     offered = [(name, key) for key, name in names.items()]
-    return gr.Dropdown(offered, value=chosen, visible=len(names) > 1), chosen
+    value: dict[str, Any] = {} if chosen == choice else {"value": chosen}
+    return gr.Dropdown(offered, visible=len(names) > 1, **value), chosen

@@ -17,7 +17,7 @@ from retrieval.workspace import Workspace
 T = TypeVar("T")
 
 POLL_SECONDS = 1.0
-PATIENCE = 1.0  # seconds; what is there, or quick, comes without another word
+PATIENCE = 1.0  # seconds; what somebody turns to and is quick comes without another word
 LIGHT: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",
@@ -84,8 +84,10 @@ class WorkedOut(Generic[T]):
                 view = make_place(f"{self._name}-view", js=self._script)
         timer = gr.Timer(POLL_SECONDS, active=False)
         shown = [view, timer]
-        tab.select(self.on_open, choice, [choice, *shown], **LIGHT)
-        choice.input(self.on_choice, choice, shown, **LIGHT)
+        # One event, so that the answers come in turn: one about an earlier choice would stand there
+        # under the name of a later one.
+        turns = [tab.select, choice.input]
+        gr.on(turns, self.on_open, choice, [choice, *shown], trigger_mode="always_last", **LIGHT)
         timer.tick(self.on_tick, choice, shown, **LIGHT)
         return choice, shown
 
@@ -94,23 +96,20 @@ class WorkedOut(Generic[T]):
     def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Offer the collections, and show the result of the chosen one."""
         offered, chosen = offer_collections(self._workspace, choice, visitor_of(request))
-        return (offered, *self.answer(chosen, request, again=True))
-
-    def on_choice(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Show the result of another collection."""
-        return self.answer(choice, request, again=True)
+        return (offered, *self.answer(chosen, request, opening=True))
 
     def on_tick(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Look whether it is there."""
+        """Look whether it is there, without waiting: meanwhile another may have been chosen."""
         return self.answer(choice, request)
 
     def answer(
-        self, key: str | None, request: gr.Request, again: bool = False, start: int = 0
+        self, key: str | None, request: gr.Request, opening: bool = False, start: int = 0
     ) -> tuple[str, gr.Timer]:
         """Return the result as HTML, or a sentence, and a timer that looks again where it should.
 
         Args:
-            again: whether to have another try at what came to nothing.
+            opening: somebody turns to it: what is quick is waited for, and what came to nothing
+                gets another try.
             start: where to begin showing it.
         """
         still, later = gr.Timer(active=False), gr.Timer(active=True)
@@ -126,7 +125,7 @@ class WorkedOut(Generic[T]):
                 return markup.empty(words.STILL_READ_TITLE, says.later), later
             if not n:
                 return markup.empty(words.EMPTY_TITLE, says.none), still
-            task = self._results.ask(collection, PATIENCE, again)
+            task = self._results.ask(collection, PATIENCE if opening else 0, again=opening)
             if task.problem is not None:
                 raise LookalikeError(task.problem)
             if task.result is None:

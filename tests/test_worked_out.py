@@ -1,0 +1,87 @@
+"""What is worked out of one collection stands under its own name, whatever is chosen meanwhile."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from playwright.sync_api import Browser, expect
+
+from retrieval import settings
+from retrieval.background import Once
+from retrieval.collection import Collection
+from retrieval.indexing import Bounds
+from retrieval.pages.worked_out import PATIENCE, Sentences, WorkedOut
+from retrieval.workspace import Workspace
+from tests.browser import free_port
+from tests.made import save_hues
+
+SENTENCES = Sentences("None", "Later", "Under way", "{n} in {time}", "Failed")
+
+
+@pytest.fixture
+def workspace(tiny_files: Path, tmp_path: Path, collections: Path) -> Iterator[Workspace]:
+    """Two collections, "long" and "quick"."""
+    workspace = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    workspace.open_library(collections)
+    for name in ("long", "quick"):
+        folder = save_hues(tmp_path / name, {"red.png": 0, "blue.png": 240})
+        key = workspace.create(name, folder)
+        workspace.build(key, folder, Bounds())
+        while not (state := workspace.building(key)) or not state.finished:
+            time.sleep(0.01)
+    yield workspace
+    workspace.stop()
+
+
+def test_what_takes_long_never_stands_under_the_name_of_another_collection(
+    workspace: Workspace, browser: Browser
+) -> None:
+    go_on = threading.Event()
+
+    def compute(collection: Collection) -> str:
+        assert collection.name == "quick" or go_on.wait(60)
+        return f"Result of {collection.name}"
+
+    results = Once(compute)
+    by_name = {name: key for key, name in workspace.names().items()}
+    results.ask(workspace.searcher(by_name["quick"]).collection, patience=20)
+    tab_of = WorkedOut(workspace, "tab", SENTENCES, results, float, lambda *said: str(said[2]))
+    with gr.Blocks(analytics_enabled=False) as app, gr.Tabs():
+        gr.Tab("First")
+        with gr.Tab("Worked out") as tab:
+            tab_of.lay_out(tab, "")
+    port = free_port()
+    app.launch(server_port=port, prevent_thread_lock=True, quiet=True, ssr_mode=False)
+    page = browser.new_page()
+    try:
+        page.goto(f"http://127.0.0.1:{port}")
+        page.get_by_role("tab", name="Worked out").click()
+        view, choice = page.locator("#tab-view"), page.get_by_label("Collection")
+
+        def choose(name: str) -> None:
+            choice.click()
+            page.get_by_role("option", name=name).click()
+
+        expect(choice).to_have_value("long", timeout=30_000)
+        expect(view).to_contain_text("Under way", timeout=30_000)
+        # It is looked for each second, and nobody waits there.
+        begun = time.monotonic()
+        said, timer = tab_of.on_tick(by_name["long"], gr.Request())
+        assert time.monotonic() - begun < PATIENCE / 2
+        assert ("Under way" in said, timer.active) == (True, True)
+        # Back from another tab it is waited for once more, and another one is chosen meanwhile.
+        page.get_by_role("tab", name="First").click()
+        page.get_by_role("tab", name="Worked out").click()
+        choose("quick")
+        threading.Timer(0.2, go_on.set).start()
+        page.wait_for_timeout(2500)
+        expect(view).to_have_text("Result of quick")
+        expect(choice).to_have_value("quick")
+        choose("long")
+        expect(view).to_have_text("Result of long")
+    finally:
+        page.close()
+        app.close()
