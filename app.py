@@ -13,6 +13,19 @@ from pathlib import Path
 from retrieval.setup import run_in_environment
 
 
+def port(text: str) -> int:
+    """Return the number of a port.
+
+    Raises:
+        ValueError: when it is no whole number.
+        argparse.ArgumentTypeError: when there is no port of that number.
+    """
+    number = int(text)
+    if not 0 < number < 2**16:
+        raise argparse.ArgumentTypeError(f"there is no port {number}. Take one from 1024 to 65535")
+    return number
+
+
 def main(argv: list[str] | None = None) -> int:
     """Start the app; return when it has ended, with 0, or with 1 after a sentence."""
     for stream in (sys.stdout, sys.stderr):
@@ -36,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         default=os.environ.get("LOOKALIKE_PASSWORD"),
         help="lets you change the collections from anywhere (or set LOOKALIKE_PASSWORD)",
     )
-    parser.add_argument("--port", type=int, metavar="N", help="the port (default: the first free)")
+    parser.add_argument("--port", type=port, metavar="N", help="the port (default: the first free)")
     parser.add_argument(
         "--no-browser", action="store_true", help="do not open the page in the browser"
     )

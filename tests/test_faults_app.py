@@ -387,3 +387,12 @@ def test_a_database_held_for_itself_alone_says_so(
     other.close()
     with Collection(folder) as collection:
         assert collection.count() == (6, 0)
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "-1"])
+def test_a_port_that_there_is_not_is_refused_in_a_sentence(
+    port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        app.main(["--port", port])
+    assert f"there is no port {port}. Take one from 1024 to 65535" in capsys.readouterr().err

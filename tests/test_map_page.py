@@ -272,6 +272,21 @@ def test_it_comes_also_when_the_connection_was_lost_for_a_moment(opened: tuple[P
     other.close()
 
 
+def test_a_pick_searches_as_the_options_stand(opened: tuple[Page, str]) -> None:
+    page, address = opened
+    assert page.context.browser is not None
+    other = page.context.browser.new_page()
+    other.goto(f"{address}?n=12&order=name&label=dots")
+    expect(other.locator("#results .lk-head h2")).to_contain_text("A look around", timeout=15_000)
+    other.get_by_role("tab", name="Map").click()
+    other.get_by_text("The map in words").click(timeout=15_000)
+    other.locator(".lk-map-words button").first.click()
+    other.wait_for_url("**like=*", timeout=15_000)
+    assert ("n=12" in other.url, "order=name" in other.url) == (True, True)
+    assert "label=" not in other.url  # which would hide most of what the map shows
+    other.close()
+
+
 @pytest.mark.parametrize(
     "path",
     [

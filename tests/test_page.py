@@ -306,6 +306,14 @@ def test_what_should_match_can_be_chosen(page: Page) -> None:
     page.locator("#preset label", has_text="Same colours").click()
     page.wait_for_url("**match=0-1-0*", timeout=15_000)
     expect(page.locator(".lk-score").first).to_be_visible()
+    # By keyboard: no preset is marked that the sliders have left, and each can be pressed again.
+    marked = page.locator("#preset input:checked")
+    expect(marked).to_have_count(1)
+    page.get_by_label("range slider for Colours").press("ArrowLeft")
+    expect(marked).to_have_count(0)
+    page.wait_for_url("**match=0-0.9-0*", timeout=15_000)
+    page.locator("#preset label", has_text="Same colours").click()
+    page.wait_for_url("**match=0-1-0*", timeout=15_000)
 
 
 def test_why_a_result_matches_is_shown_and_closed_by_escape(page: Page) -> None:

@@ -129,7 +129,8 @@ class LibraryPage:
         """Follow what is being built; what somebody is filling in stays as it is."""
         if opened.view in ("rename", "pictures"):
             return gr.skip(), gr.skip(), gr.skip()
-        return self._view(opened, request)
+        listing, _, timer = self._view(opened, request)
+        return listing, gr.skip(), timer  # something else may have been opened meanwhile
 
     def on_act(self, opened: Opened, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Do what a button of a card says."""
@@ -201,7 +202,8 @@ class LibraryPage:
                 raise LookalikeError(words.NOT_YOURS)
             if not folder.strip():
                 raise LookalikeError(words.FOLDER_NONE)
-            root = Path(folder.strip().strip("\"'")).expanduser()
+            # Path.expanduser raises where there is no such user.
+            root = Path(os.path.expanduser(folder.strip().strip("\"'")))
             if not os.path.isdir(root):  # also no when a network drive does not answer
                 raise LookalikeError(
                     f"There is no folder {folder.strip()[:200]}. Copy its path from the file "

@@ -446,11 +446,15 @@
   // The results are waited for before the tab is left: opening the search tab asks for them again.
   const searchWith = (key, id, leave) => {
     const placed = `${key}:${id}`;
-    window.lookalike?.("visit", { query: `?${new URLSearchParams({ in: key, like: placed })}` });
+    const shown = () =>
+      new URLSearchParams(document.querySelector("#results [data-address]")?.dataset.address ?? "");
+    // How to search stays as it is; filters of the results would hide what the map shows.
+    const kept = [...shown()].filter(([name]) => ["match", "n", "order", "clean"].includes(name));
+    const query = new URLSearchParams([["in", key], ["like", placed], ...kept]);
+    window.lookalike?.("visit", { query: `?${query}` });
     const latest = Date.now() + 5000;
     const look = () => {
-      const shown = document.querySelector("#results [data-address]")?.dataset.address ?? "";
-      const there = new URLSearchParams(shown).getAll("like").join() === placed;
+      const there = shown().getAll("like").join() === placed;
       if (!there && Date.now() < latest) return setTimeout(look, 40);
       leave();
       window.scrollTo({ top: 0 });

@@ -77,9 +77,11 @@ class SearchOptions:
             self._words = gr.Textbox(label=words.FILTER_WORDS, max_length=100)
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         sliders = [self._subject, self._colour, self._texture]
-        self._preset.input(_sliders_of, self._preset, sliders, **quiet)
-        for slider in sliders:
-            slider.release(_preset_of, sliders, self._preset, **quiet)
+        latest: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
+        self._preset.input(_sliders_of, self._preset, sliders, **latest)
+        # Only a pointer releases a slider; arrow keys and its number are inputs alone.
+        moved = [event for slider in sliders for event in (slider.input, slider.release)]
+        gr.on(moved, _preset_of, sliders, self._preset, **latest)
 
     @property
     def inputs(self) -> list[Any]:
