@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-import io
 import os
 import sys
 from pathlib import Path
 
 from retrieval.setup import run_in_environment
+from retrieval.terminal import print_every_letter
 
 
 def port(text: str) -> int:
@@ -28,9 +28,7 @@ def port(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Start the app; return when it has ended, with 0, or with 1 after a sentence."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a file or a terminal may not know every letter
-            stream.reconfigure(errors="backslashreplace")
+    print_every_letter()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--pictures", type=Path, metavar="FOLDER", help="search this folder, in place"

@@ -1,7 +1,6 @@
 """The command `python -m retrieval`: collections, searches and measurements from a terminal."""
 
 import argparse
-import io
 import json
 import os
 import sys
@@ -30,6 +29,7 @@ from retrieval.objects import Bucket, is_url
 from retrieval.query import Filters
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
 from retrieval.search import Searcher
+from retrieval.terminal import print_every_letter
 from retrieval.unbundling import photos_of, unpack_bundle
 
 
@@ -37,9 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], None] = arguments.command
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may not know every letter
+    print_every_letter()
     try:
         command(arguments)
         sys.stdout.flush()  # a closed pipe is to be noticed here and not at the exit

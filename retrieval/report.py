@@ -42,7 +42,6 @@ class Shown:
 
     source: str
     name: str
-    id: int | None = None  # makes it a button that tells this number, and those of what it finds
 
 
 Show = Callable[[int], Shown]
@@ -85,9 +84,16 @@ def document(
     )
 
 
-def sections(evaluation: Evaluation, show: Show | None, csv: str = "") -> str:
-    """Return everything that an evaluation has to show, section by section; see `document`."""
-    worst = "" if show is None else worst_section(worst_queries(evaluation, WORST), show)
+def sections(
+    evaluation: Evaluation, show: Show | None, csv: str = "", ids: Sequence[int] = ()
+) -> str:
+    """Return everything that an evaluation has to show, section by section; see `document`.
+
+    Args:
+        ids: the number of each picture, by its row, where a hard query is to be a button that
+            tells its own and those of what it finds.
+    """
+    worst = "" if show is None else worst_section(worst_queries(evaluation, WORST), show, ids)
     return (
         figures(evaluation)
         + protocol(evaluation)
@@ -210,11 +216,11 @@ def confusion_section(found: Confusion) -> str:
     return _section("What is taken for what", lead, table)
 
 
-def worst_section(worst: Sequence[WorstQuery], show: Show) -> str:
-    """Show the queries with the worst rankings."""
+def worst_section(worst: Sequence[WorstQuery], show: Show, ids: Sequence[int] = ()) -> str:
+    """Show the queries with the worst rankings; see `sections`."""
     if not worst:
         return ""
-    tiles = "".join(_tile(one, show) for one in worst)
+    tiles = "".join(_tile(one, show, ids) for one in worst)
     return _section(
         "The hardest queries",
         "The pictures whose own kind is found worst. Often the label is to be doubted, or the "
@@ -292,7 +298,7 @@ def _largest(found: Confusion) -> str:
     )
 
 
-def _tile(one: WorstQuery, show: Show) -> str:
+def _tile(one: WorstQuery, show: Show, ids: Sequence[int]) -> str:
     shown = show(one.row)
     found = f"{one.relevant} of {len(one.nearest)} right"
     inside = (
@@ -300,12 +306,12 @@ def _tile(one: WorstQuery, show: Show) -> str:
         f'<span class="lk-under"><b>{escape(_name(one.label))}</b><br>{found}<br>'
         f"<small>{escape(shown.name)}</small></span>"
     )
-    if shown.id is None:
+    if not ids:
         return f"<li>{inside}</li>"
     spoken = escape(f"{shown.name}, {_name(one.label)}: {found}. Show what it finds")
-    nearest = " ".join(str(show(row).id) for row in one.nearest)
+    nearest = " ".join(str(ids[row]) for row in one.nearest)
     opening = (
-        f'<button type="button" data-id="{shown.id}" data-nearest="{nearest}" '
+        f'<button type="button" data-id="{ids[one.row]}" data-nearest="{nearest}" '
         f'aria-label="{spoken}">'
     )
     return f"<li>{opening}{inside}</button></li>"

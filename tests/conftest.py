@@ -17,6 +17,7 @@ from retrieval.features import extract_files
 from retrieval.indexing import index_folder
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import fit_pca, save_pca
+from retrieval.workspace import Workspace
 from tests.made import mean_colour, noise, save_hues, save_tiny_model
 from tests.serving import Served
 from tests.visitor import Visitor
@@ -118,6 +119,15 @@ def tiny_files(tiny_model: Path, tmp_path: Path) -> Path:
     save_pca(fit_pca(features, extractor.card, 2), pca)
     save_pca(fit_pca(textures, extractor.card, 2), settings.texture_path(pca))
     return path
+
+
+@pytest.fixture
+def workspace(tiny_files: Path, collections: Path) -> Iterator[Workspace]:
+    """A workspace with this test's library, which is empty."""
+    workspace = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    workspace.open_library(collections)
+    yield workspace
+    workspace.stop()
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from playwright.sync_api import Page, expect
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from retrieval import settings
 from retrieval.background import Once
 from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
@@ -116,14 +115,6 @@ def test_many_groups_are_shown_a_page_at_a_time(groups: tuple[Group, ...]) -> No
     assert f"Groups 1 to {GROUPS_SHOWN} of {len(many)}" in first
     last = show_groups("key", many, 10_000)  # what a browser sends is bounded
     assert last.count('class="lk-group"') == 1
-
-
-@pytest.fixture
-def workspace(tiny_files: Path, collections: Path) -> Iterator[Workspace]:
-    workspace = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
-    workspace.open_library(collections)
-    yield workspace
-    workspace.stop()
 
 
 def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(

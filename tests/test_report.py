@@ -134,9 +134,16 @@ def test_a_report_says_kind_as_the_pages_do_and_never_class(kinds: int) -> None:
 
 
 def test_a_hard_query_is_a_button_only_where_it_can_be_clicked(evaluation: Evaluation) -> None:
+    shown: list[int] = []
+
+    def count(row: int) -> report.Shown:
+        shown.append(row)
+        return report.Shown("x.jpg", "x")
+
     plain = report.sections(evaluation, show)
-    clickable = report.sections(evaluation, lambda row: report.Shown("x.jpg", "x", id=row + 100))
+    clickable = report.sections(evaluation, count, ids=range(100, 136))
     assert "<button" not in plain
+    assert len(shown) == report.WORST  # what these find is told by its numbers alone
     ids = re.findall(r'data-id="(\d+)"', clickable)
     assert len(ids) == report.WORST
     assert min(int(id_) for id_ in ids) >= 100

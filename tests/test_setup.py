@@ -110,7 +110,9 @@ def test_an_old_python_is_told_where_to_get_a_new_one(monkeypatch: pytest.Monkey
         setup.run_in_environment("requirements.txt")
 
 
-@pytest.mark.parametrize("name", ["app.py", "retrieval/setup.py", "tests/__main__.py"])
+@pytest.mark.parametrize(
+    "name", ["app.py", "retrieval/setup.py", "retrieval/terminal.py", "tests/__main__.py"]
+)
 def test_what_runs_before_the_version_is_checked_can_be_loaded_by_an_old_python(name: str) -> None:
     text = (REPOSITORY / name).read_text(encoding="utf-8")
     tree = ast.parse(text, feature_version=(3, 8))

@@ -26,14 +26,6 @@ from retrieval.workspace import Workspace
 from tests.made import by_hue, mean_colour, save_hues
 
 
-@pytest.fixture
-def workspace(tiny_files: Path, collections: Path) -> Iterator[Workspace]:
-    workspace = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
-    workspace.open_library(collections)
-    yield workspace
-    workspace.stop()
-
-
 def wait_for(done: Callable[[], object], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not done():

@@ -250,7 +250,7 @@ class EvaluatePage:
         def on_page(row: int) -> report.Shown:
             picture = labels.pictures[row]
             address = markup.thumbnail_address(key, picture)
-            return report.Shown(address, _file_name(picture), picture.id)
+            return report.Shown(address, _file_name(picture))
 
         def in_report(row: int) -> report.Shown:
             picture = labels.pictures[row]
@@ -266,7 +266,8 @@ class EvaluatePage:
             (words.DOWNLOAD_CSV, "csv", as_csv(evaluation)),
             (words.DOWNLOAD_PNG, "png", draw_png(words.TEST_TITLE.format(name=title), evaluation)),
         ]
-        sections = report.sections(evaluation, on_page, words.TEST_CSV)
+        ids = [picture.id for picture in labels.pictures]
+        sections = report.sections(evaluation, on_page, words.TEST_CSV, ids)
         body = _report(words.TEST_TITLE.format(name=title), sections, key)
         done = words.TEST_DONE.format(n=f"{len(evaluation.asked):,}", seconds=f"{seconds:.1f}")
         return _notice(done), body, _downloads(title, files), "", gr.Button(visible=False)
