@@ -138,6 +138,15 @@ def test_of_two_cookies_the_earlier_counts_in_whatever_order_they_come() -> None
 
 
 @pytest.mark.parametrize(
+    "other", ['prefs={"theme":"dark"}', "name=José", "last visit=1", "=", "", 'x="a;b']
+)
+def test_cookies_of_others_do_not_hide_ours_whatever_is_in_them(other: str) -> None:
+    ours = f"lookalike-{FIRST}={NAME}"
+    for cookie in (f"{other}; {ours}", f"{ours}; {other}"):
+        assert visitor_of(request(cookie=cookie)) == NAME
+
+
+@pytest.mark.parametrize(
     "cookie",
     [
         *("", "other=x", "lookalike", "=;;,", f"lookalike-{FIRST}=short", f"lookalike={NAME}"),

@@ -7,7 +7,6 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +19,6 @@ from retrieval.pages.pace import Pace
 # has set: on gradio.live everybody can have one. After it follows when the cookie was made, in
 # nanoseconds: tabs that are opened at once get one each, and all are to go by the earliest.
 COOKIES = {False: "lookalike", True: "__Host-lookalike"}
-NAME = re.compile(r"[\w-]{32,64}", re.ASCII)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip")
 Message = MutableMapping[str, Any]
@@ -169,15 +167,12 @@ def _is_secure(scope: Message) -> bool:
 
 
 def _cookie(header: str, name: str) -> str:
-    """Return what the earliest cookie of a name holds, "" where there is none."""
-    try:
-        cookies = SimpleCookie(header)
-    except CookieError:
-        return ""
-    made = re.compile(f"{name}-([0-9a-f]{{16}})")
-    ours = {
-        found[1]: cookie.value
-        for key, cookie in cookies.items()
-        if (found := made.fullmatch(key)) and NAME.fullmatch(cookie.value)
-    }
-    return ours[min(ours)] if ours else ""
+    """Return what the earliest cookie of a name holds, "" where there is none.
+
+    Whatever runs beside us on the same host may have set others, of any form: Python's own reader
+    stops at the first that it does not understand.
+    """
+    ours = re.compile(rf"{name}-([0-9a-f]{{16}})=([\w-]{{32,64}})", re.ASCII)
+    read = (ours.fullmatch(cookie.strip()) for cookie in header.split(";"))
+    values = {found[1]: found[2] for found in read if found}
+    return values[min(values)] if values else ""
