@@ -10,6 +10,9 @@ ASSETS = PROJECT / "assets"
 # Whether this is a Space of Hugging Face: everybody there is a visitor, and what is written to its
 # disk is lost at the next start.
 ON_A_SPACE = os.environ.get("SYSTEM") == "spaces" or "SPACE_ID" in os.environ
+# Whether everybody is a visitor until they give the password: where all requests come through a
+# proxy, those of strangers may look like those of this computer.
+PUBLIC = ON_A_SPACE or os.environ.get("LOOKALIKE_PUBLIC") == "1"
 # Whether it runs on ZeroGPU, which lends its GPU to torch alone: the model stays on the CPU.
 ON_ZERO_GPU = ON_A_SPACE and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 

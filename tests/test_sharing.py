@@ -24,6 +24,7 @@ from retrieval.pages.sessions import Access
 from retrieval.pages.sharing import Server, close_tunnels, share
 from retrieval.workspace import Workspace
 from tests.browser import running_app
+from tests.visitor import Visitor
 
 if sys.platform == "win32":
     pytest.skip("The stand-in for the tunnel's program is a shell script.", allow_module_level=True)
@@ -203,6 +204,28 @@ def test_each_obstacle_has_its_sentence_and_leaves_no_bad_program_behind(
     assert told[1:] == [f"{reason} {words.SHARE_GOES_ON.format(address=SERVER.address)}"]
     assert not access.is_public
     assert not program.exists()
+
+
+def test_without_a_link_everybody_stays_a_visitor_who_comes_through_a_proxy(
+    workspace: Workspace, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "PUBLIC", True)
+    tunnel_program(program, mode=0o644)
+    access = Access(None, True)
+    share(SERVER, workspace, access, lambda _: None).join(30)
+    assert access.is_public
+
+
+def test_behind_a_proxy_of_the_host_nobody_is_the_owner_without_the_password(
+    tmp_path: Path,
+) -> None:
+    """A plain `proxy_pass` hands requests on as this computer's own."""
+    public = {"LOOKALIKE_PUBLIC": "1"}
+    with running_app(tmp_path, "--password", "open", environment=public) as address:
+        visitor = Visitor(address)
+        _, by_name, password, *_ = visitor.outcome("on_load_1", [None])["output"]["data"]
+        visitor.close()
+    assert (by_name["visible"], password["visible"]) == (False, True)
 
 
 def test_the_first_collections_are_named_and_the_owner_is_told_of_the_password(

@@ -358,7 +358,7 @@ def serve(
             shutil.rmtree(folder, ignore_errors=True)
         workspace.forget_taken_out()
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
-    library = make_library(workspace, password, public=share or settings.ON_A_SPACE)
+    library = make_library(workspace, password, public=share or settings.PUBLIC)
     library.visitors.start()
     if settings.ON_ZERO_GPU:
         mark_a_function()

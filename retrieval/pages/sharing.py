@@ -42,7 +42,8 @@ def share(
 ) -> threading.Thread:
     """Make a public link to a launched app in the background, and tell of it, or why there is none.
 
-    Without a link nobody comes through a tunnel, so whoever sits here is the owner again.
+    Without a link nobody comes through a tunnel, so whoever sits here is the owner again, unless
+    they come through a proxy.
 
     Args:
         seconds: how long the tunnel's program may be silent before it is stopped.
@@ -56,7 +57,7 @@ def share(
             link = networking.setup_tunnel(server.host, server.port, server.token, None, None)
         except Exception as error:  # it raises whatever went wrong inside
             close_tunnels()
-            access.is_public = False
+            access.is_public = settings.PUBLIC
             tell(f"{_reason(error)} {words.SHARE_GOES_ON.format(address=server.address)}")
         else:
             tell(describe(f"https://{link.partition('://')[2]}", workspace, access))
