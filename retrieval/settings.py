@@ -93,7 +93,8 @@ TEMPORARY_SECONDS = 3600.0
 TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no room for more
 # Pages that are remembered, each 0.2 to 1 MB; whoever comes back after so many others begins anew.
 MAX_PAGES = 1_000
-# Searches that wait; whoever comes when the queue is full is told to try again.
+# Requests of one kind, as searches, that wait; whoever comes when their queue is full is told to
+# try again.
 MAX_QUEUE = int(os.environ.get("LOOKALIKE_QUEUE") or 64)
 # What one self-test on the page may ask for. Queries are spread over the classes; 2,000 put the
 # figures within two points. A comparison runs the network over each of its pictures anew.

@@ -9,12 +9,13 @@ from pathlib import Path
 import gradio as gr
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from retrieval import settings
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.indexing import index_folder
+from retrieval.pages import words
 from retrieval.pages.evaluate_page import EvaluatePage, Run
 from retrieval.workspace import Workspace
 from tests.browser import running_app, turn_to, watch
@@ -130,6 +131,27 @@ def test_a_run_can_be_stopped(page: Page) -> None:
     expect(page.locator("#test-status")).to_contain_text("Stopped.")
     expect(page.locator("#test-result .lk-compare")).to_have_count(0)
     run_test(page)  # and the next one is not held up by it
+
+
+def test_a_run_that_finds_no_place_is_said_to_have_stopped(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    open_tab(page)
+    dependencies = page.evaluate("window.gradio_config.dependencies")
+    number = next(one["id"] for one in dependencies if one["api_name"] == "on_test")
+
+    def refuse(route: Route) -> None:
+        if (route.request.post_data_json or {})["fn_index"] != number:
+            route.continue_()
+        else:
+            route.fulfill(status=503, json={"detail": words.BUSY})
+
+    page.route("**/queue/join*", refuse)
+    page.locator("#test-start").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("currently busy")  # Gradio's own
+    expect(page.locator("#test-status")).to_contain_text("Stopped.")
+    expect(page.locator("#test-stop")).to_be_hidden()
+    page.close()
 
 
 def test_the_next_run_stops_the_one_before_which_nobody_could_stop_any_more(

@@ -1,6 +1,7 @@
 """The pages as their handlers answer a browser, without one."""
 
 import base64
+import json
 import re
 import sqlite3
 import weakref
@@ -14,7 +15,9 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from starlette.requests import Request
 
 from retrieval import indexing, settings
@@ -287,6 +290,17 @@ def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:
     # First the chip of the other picture: the upload stays as it is.
     assert answer(visitor, remove, {"key": key, "id": 1})["query"] == {"__type__": "update"}
     assert answer(visitor, remove, {"key": "", "id": token})["query"] is None
+
+
+def test_an_answer_with_the_upload_in_it_stays_small_whatever_was_uploaded(
+    visitor: Visitor,
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (640, 4000, 3), np.uint8)
+    loud = visitor.send(encode(Image.fromarray(pixels), "JPEG", quality=95))
+    (token,) = address_of(answer(visitor, "on_upload", query=loud))["upload"]
+    shown = answer(visitor, "on_visit", {"query": f"?upload={token}"})
+    assert shown["query"]["url"].startswith("data:image/jpeg")
+    assert len(json.dumps(shown)) < 300_000
 
 
 def test_the_only_picture_of_a_collection_is_not_called_none(visitor: Visitor) -> None:

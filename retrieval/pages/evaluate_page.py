@@ -118,12 +118,14 @@ class EvaluatePage:
         run = gr.State()
         # The answer to a click comes at once, also while another visitor's test is running. The run
         # begins also while the one that it replaces is still ending.
-        start.click(self.on_wait, run, [*view, run], **light).then(
-            self.on_test, [run, choice], view, trigger_mode="multiple", **one_at_a_time
-        )
-        against.click(self.on_wait, run, [*view, run], **light).then(
-            self.on_compare, [run, choice, setting], view, trigger_mode="multiple", **one_at_a_time
-        )
+        for button, begin, asked in (
+            (start, self.on_test, [run, choice]),
+            (against, self.on_compare, [run, choice, setting]),
+        ):
+            waiting = button.click(self.on_wait, run, [*view, run], **light)
+            begun = waiting.then(begin, asked, view, trigger_mode="multiple", **one_at_a_time)
+            # Where too many wait already, nothing may say that it is getting ready.
+            begun.failure(self.on_stop, run, [status, stop], **light)
         stop.click(self.on_stop, run, [status, stop], **light)
         result.select(self.on_pick, None, found, **light)
 

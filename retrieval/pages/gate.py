@@ -51,7 +51,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
 MAX_DEPTH = 50  # lists in lists of a request; a page sends a few
-MAX_UNREAD = 100  # answers that a page has not fetched, each of up to some 100 KB
+MAX_UNREAD = 100  # messages that a page has not fetched, each of up to some 100 KB
 
 
 class _RefusedError(Exception):

@@ -108,6 +108,10 @@ class PartMaker:
             return part.jpeg
         return _jpeg(crop(open_picture(part.jpeg).image, part.crop), 2 * PREVIEW_SIDE)
 
+    def preview(self, upload: Part) -> bytes:
+        """Return an upload as a page shows it, as a JPEG: small, since an answer carries it."""
+        return thumbnail(open_picture(upload.jpeg).image, PREVIEW_SIDE)
+
     def _described(self, part: Part, image: Image.Image, cleaning: Cleaning) -> Part:
         """Compute what a picture is compared by, cleaned up where that is wanted."""
         treated = b""

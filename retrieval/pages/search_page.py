@@ -226,7 +226,7 @@ class SearchPage:
         conversation: Conversation = values[self.conversation]
         shown = self._visit(conversation, read_address(str(event.query)[:MOST_ADDRESS]), request)
         upload = conversation.asked.upload
-        return (*shown, upload.jpeg if upload else None)
+        return (*shown, self.parts.preview(upload) if upload else None)
 
     def on_return(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Follow what has happened to the collections while another tab was open.
@@ -300,7 +300,7 @@ class SearchPage:
             kept = conversation.asked.upload
             return gr.skip(), gr.skip(), gr.skip(), kept.jpeg if kept else None
         unshowable = PurePosixPath(sent).suffix.lower() in UNSHOWABLE
-        return (*answer, part.jpeg if part and unshowable else gr.skip())
+        return (*answer, self.parts.preview(part) if part and unshowable else gr.skip())
 
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for the picture at a web address."""
@@ -314,7 +314,7 @@ class SearchPage:
         except LookalikeError as error:
             warn(error)
             return (gr.skip(),) * 4
-        return (*answer, part.jpeg if part else gr.skip())
+        return (*answer, self.parts.preview(part) if part else gr.skip())
 
     def on_save(self, values: Values, request: gr.Request) -> Any:
         """Write the results on the page to a file, which the page then downloads."""

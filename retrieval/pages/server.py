@@ -50,6 +50,7 @@ from retrieval.pages.sessions import (
 from retrieval.pages.sharing import Server, close_tunnels, robots_route
 from retrieval.pages.sharing import share as make_link
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
+from retrieval.pages.waiting import FULL_KINDS, guard_queue
 from retrieval.pages.zero_gpu import mark_a_function
 from retrieval.temporary import Stay, keep_swept
 from retrieval.unbundling import open_once
@@ -154,8 +155,10 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
                 DuplicatesPage(workspace).build(copies_tab)
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
                 EvaluatePage(workspace).build(app, test_tab)
+    guard_queue()
     # Not `api_open`: what is asked past the queue is asked past all of its bounds.
-    app.queue(max_size=settings.MAX_QUEUE, default_concurrency_limit=2, api_open=False)
+    most = FULL_KINDS * settings.MAX_QUEUE
+    app.queue(max_size=most, default_concurrency_limit=2, api_open=False)
     return app
 
 

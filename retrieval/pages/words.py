@@ -179,7 +179,7 @@ OTHERS_SESSION = (
     "This page was opened in another browser, or before this one had its cookies deleted. Reload "
     "it and try again."
 )
-BUSY = "Many people are searching at the moment. Try again in a few seconds."
+BUSY = "Many people are using this at the moment. Try again in a few seconds."
 TOO_OFTEN = "That was a lot at once. Wait {time}, then go on."
 NO_ROOM = "Too many pictures are being sent at the moment. Try again in a minute."
 NOT_SENT = "That file is not here any more. Send it again."

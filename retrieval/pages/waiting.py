@@ -1,0 +1,61 @@
+"""What waits: requests for their turn, and answers for being fetched.
+
+Gradio bounds how many requests wait of all kinds together, so that those for what takes long could
+keep everybody from what is quick; and it keeps answers for pages that never ask for them.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from gradio import queueing
+
+from retrieval import settings
+
+# Queues that may be full before all together are: more than there are kinds of work that take long
+# (features, web addresses, tests, uploads that are unpacked, results that are saved).
+FULL_KINDS = 8
+UNFETCHED_SECONDS = 60.0  # for which answers are kept while a page fetches none of them
+
+
+class Answers(asyncio.Queue[Any]):
+    """What waits for a page, and since when the page has fetched nothing of it."""
+
+    since = 0.0  # on the clock of time.monotonic
+
+    def _put(self, item: Any) -> None:
+        if self.empty():
+            self.since = time.monotonic()
+        super()._put(item)
+
+    def _get(self) -> Any:
+        self.since = time.monotonic()
+        return super()._get()
+
+
+class Requests(queueing.Queue):
+    """Gradio's queue, in which each kind of work has room of its own."""
+
+    async def push(self, body: Any, request: Any, username: str | None) -> Any:
+        """Take a request, unless too many of its kind wait already."""
+        await self._drop_unfetched()
+        event = self.blocks.fns.get(body.fn_index)
+        kind = self.event_queue_per_concurrency_id.get(event.concurrency_id) if event else None
+        if kind is not None and len(kind.queue) >= settings.MAX_QUEUE:
+            return False, "", "queue_full"
+        return await super().push(body, request, username)
+
+    async def _drop_unfetched(self) -> None:
+        """Drop the answers that nobody fetches, and what else was asked for by the same page."""
+        now = time.monotonic()
+        for session, answers in list(self.pending_messages_per_session.items()):
+            if not answers.empty() and now - answers.since > UNFETCHED_SECONDS:
+                await self.clean_events(session_hash=session)
+                self.pending_messages_per_session.pop(session, None)
+                self.pending_event_ids_session.pop(session, None)
+
+
+def guard_queue() -> None:
+    """Have Gradio keep what waits in these, from now on."""
+    queueing.Queue = Requests  # type: ignore[misc]
+    queueing.AsyncQueue = Answers  # type: ignore[attr-defined]

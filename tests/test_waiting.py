@@ -1,0 +1,76 @@
+"""What waits: each kind of work has room of its own, and answers that nobody fetches go."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import gradio as gr
+import httpx
+import pytest
+
+from retrieval import settings
+from retrieval.pages import waiting
+from retrieval.pages.waiting import guard_queue
+
+
+class Served:
+    """A page with something that takes long, and something that does not."""
+
+    def __init__(self) -> None:
+        guard_queue()
+        with gr.Blocks() as app:
+            said = gr.Textbox()
+            gr.Button().click(lambda: time.sleep(0.5), api_name="slow", concurrency_limit=1)
+            gr.Button().click(lambda: "at once", None, said, api_name="quick")
+        app.queue(max_size=100)
+        app.run_startup_events()
+        self.kept = app._queue.pending_messages_per_session
+        self._numbers = {fn.api_name: fn._id for fn in app.fns.values()}
+        self._http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app.app), base_url="http://testserver/gradio_api"
+        )
+
+    async def join(self, name: str, page: str) -> int:
+        """Ask for something as a page, and return the status."""
+        asked = {"data": [], "fn_index": self._numbers[name], "session_hash": page}
+        return (await self._http.post("queue/join", json=asked)).status_code
+
+    async def told(self, page: str) -> list[dict[str, Any]]:
+        """Return what a page is told until it has been told all."""
+        answer = await self._http.get("queue/data", params={"session_hash": page})
+        lines = [line for line in answer.text.splitlines() if line.startswith("data: ")]
+        return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+def test_what_takes_long_keeps_nobody_from_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "MAX_QUEUE", 2)
+
+    async def run() -> None:
+        served = Served()
+        statuses = [await served.join("slow", f"page-{n}") for n in range(6)]
+        assert statuses[:2] == [200, 200]
+        assert statuses[-1] == 503
+        assert await served.join("quick", "another") == 200
+        assert (await served.told("another"))[-2]["output"]["data"] == ["at once"]
+
+    asyncio.run(run())
+
+
+def test_answers_that_nobody_fetches_are_dropped_and_others_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "UNFETCHED_SECONDS", 1.0)
+
+    async def run() -> None:
+        served = Served()
+        await served.join("quick", "gone")
+        await served.join("quick", "late")
+        await asyncio.sleep(0.5)
+        assert (await served.told("late"))[-1]["msg"] == "close_stream"
+        await asyncio.sleep(0.7)
+        assert await served.join("quick", "late") == 200
+        assert list(served.kept) == ["late"]
+        assert (await served.told("late"))[-2]["output"]["data"] == ["at once"]
+
+    asyncio.run(run())
