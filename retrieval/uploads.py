@@ -30,6 +30,7 @@ BUNDLE = ".lookalike"
 SPARE_BYTES = 200 * 2**20  # left free on the disk
 OPEN = 8  # uploads under way of one visitor
 OPEN_IN_ALL = 64
+OPEN_AT_ONE_ADDRESS = 48  # a class has one, as has whoever makes up cookies: neither takes all
 IDLE_SECONDS = 60.0  # after which one gives way to others, when there are so many
 MAX_UNPACKED_BYTES = 40 * 2**30  # of all zips of an upload
 # What all zips of an upload may hold: 20 times the pictures that there is room for, since a Mac
@@ -66,6 +67,7 @@ class Upload:
     folder: Path
     visitor: str
     bounds: UploadBounds
+    address: str = ""  # the visitor's own in the network
     touched: float = field(default_factory=time.monotonic)
     files: int = 0
     bytes: int = 0
@@ -113,12 +115,21 @@ class Uploads:
         self._uploads: dict[str, Upload] = {}
 
     def begin(
-        self, visitor: str, files: int, size: int, bounds: UploadBounds, others: int = 0
+        self,
+        visitor: str,
+        files: int,
+        size: int,
+        bounds: UploadBounds,
+        others: int = 0,
+        address: str = "",
+        owner: bool = False,
     ) -> str:
         """Make room for an upload and return its name, which nobody else can guess.
 
         Args:
             others: how many files are no pictures and stay where they are; only to be told.
+            address: the visitor's own in the network; "" where it is not known.
+            owner: what others send takes no place from them.
 
         Raises:
             LookalikeError: when it is too much, or the disk has no room for it.
@@ -140,15 +151,7 @@ class Uploads:
             )
         name = secrets.token_urlsafe(16)
         folder = self._folder / name
-        with self._lock:
-            under_way = [upload.visitor for upload in self._uploads.values()]
-        if len(under_way) >= OPEN_IN_ALL and self._drop_idle():
-            under_way.pop()
-        if under_way.count(visitor) >= OPEN or len(under_way) >= OPEN_IN_ALL:
-            raise LookalikeError(
-                "Too many pictures are on their way already. Wait until they are here, then try "
-                "again."
-            )
+        self._find_place(visitor, address, owner)
         try:
             folder.mkdir(parents=True)
             free = shutil.disk_usage(folder).free
@@ -161,17 +164,39 @@ class Uploads:
                 "pictures. Free some space and try again."
             )
         with self._lock:
-            self._uploads[name] = Upload(folder, visitor, bounds, others=max(0, others))
+            self._uploads[name] = Upload(folder, visitor, bounds, address, others=max(0, others))
         return name
 
-    def _drop_idle(self) -> bool:
-        """Drop the upload that nothing has come for in longest, if that is a while."""
-        uploads = list(self._uploads.items())
-        name, idle = min(uploads, key=lambda item: item[1].touched)
+    def _find_place(self, visitor: str, address: str, owner: bool) -> None:
+        """See that there is a place for one more upload; perhaps an idle one gives way.
+
+        Raises:
+            LookalikeError: when there is none.
+        """
+        with self._lock:
+            under_way = dict(self._uploads)
+        neighbours = {
+            name: upload
+            for name, upload in under_way.items()
+            if address and upload.address == address
+        }
+        full = LookalikeError(
+            "Too many pictures are on their way already. Wait until they are here, then try again."
+        )
+        if sum(upload.visitor == visitor for upload in under_way.values()) >= OPEN:
+            raise full
+        if owner:
+            return
+        if len(neighbours) >= OPEN_AT_ONE_ADDRESS:
+            others = neighbours
+        elif len(under_way) >= OPEN_IN_ALL:
+            others = under_way
+        else:
+            return
+        name, idle = min(others.items(), key=lambda item: item[1].touched)
         if time.monotonic() - idle.touched < IDLE_SECONDS:
-            return False
+            raise full
         self.drop(name, idle.visitor)
-        return True
 
     @contextmanager
     def receiving(self, name: str, visitor: str, filename: str) -> Iterator["Receiver"]:

@@ -18,9 +18,11 @@ from retrieval.errors import LookalikeError
 from retrieval.incoming import TableBounds
 from retrieval.indexing import index_folder
 from retrieval.lost import give_up
+from retrieval.pages.sessions import Access
 from retrieval.pages.transfers import upload_routes
 from retrieval.uploads import (
     OPEN,
+    OPEN_AT_ONE_ADDRESS,
     OPEN_IN_ALL,
     SPARE_BYTES,
     UNREAD,
@@ -52,6 +54,10 @@ def send(uploads: Uploads, files: dict[str, bytes], bounds: UploadBounds = BOUND
             for start in range(0, len(data), 1_000):
                 receiver.write(data[start : start + 1_000])
     return name
+
+
+def app_of(uploads: Uploads) -> Starlette:
+    return Starlette(routes=upload_routes(uploads, lambda _: BOUNDS, Access(None, public=False)))
 
 
 def zipped(files: dict[str, bytes], path: Path) -> bytes:
@@ -116,6 +122,25 @@ def test_when_all_places_are_taken_the_one_that_is_idle_gives_way(
     assert uploads.title(mine, "me") == ""
     with pytest.raises(LookalikeError, match=r"not here any more"):
         uploads.title(names[0], "visitor 0")
+
+
+def test_made_up_cookies_of_one_address_leave_places_to_others_and_the_owner_needs_none(
+    uploads: Uploads,
+) -> None:
+    def begin(address: str, visitor: int) -> int:
+        cookie = f"lookalike-{'0' * 16}={visitor:032}"
+        headers = {"x-lookalike": "1", "cookie": cookie}
+        with TestClient(app_of(uploads), "http://localhost", client=(address, 1)) as client:
+            asked = {"files": 1, "bytes": 1}
+            return client.post("/uploads", json=asked, headers=headers).status_code
+
+    def begun(address: str) -> int:
+        return [begin(address, n) for n in range(OPEN_IN_ALL)].count(200)
+
+    assert begun("9.8.7.6") == OPEN_AT_ONE_ADDRESS
+    assert begun("9.8.7.5") == OPEN_IN_ALL - OPEN_AT_ONE_ADDRESS
+    assert begin("9.8.7.4", 0) == 413
+    assert begin("127.0.0.1", 0) == 200
 
 
 def test_zips_are_unpacked_and_what_is_wrong_in_them_named(
@@ -391,7 +416,7 @@ def test_no_more_names_are_remembered_than_anybody_reads(
 def test_the_page_is_told_that_a_single_file_is_no_reason_to_stop(
     uploads: Uploads, collection: Collection, tmp_path: Path
 ) -> None:
-    app = Starlette(routes=upload_routes(uploads, lambda request: BOUNDS))
+    app = app_of(uploads)
     headers = {"x-lookalike": "1"}
     with TestClient(app) as client:
         begun = client.post("/uploads", json={"files": 4, "bytes": 30_000}, headers=headers)

@@ -206,7 +206,7 @@ def launch(
                     bundle_route(workspace, library.access),
                     *map_routes(workspace),
                     copies_route(workspace),
-                    *upload_routes(library.uploads, library.bounds),
+                    *upload_routes(library.uploads, library.bounds, library.access),
                     *(() if settings.ON_A_SPACE else (robots_route(),)),
                     *handover_routes(handover),
                 ],

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from retrieval import settings
 from retrieval.bundle import pack
 from retrieval.errors import LookalikeError
-from retrieval.pages.sessions import Access, visitor_of
+from retrieval.pages.sessions import Access, own_address_of, visitor_of
 from retrieval.tables import as_csv, harmless
 from retrieval.uploads import UploadBounds, Uploads
 from retrieval.workspace import Workspace
@@ -26,7 +26,9 @@ from retrieval.workspace import Workspace
 HEADER = "x-lookalike"
 
 
-def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]) -> list[Route]:
+def upload_routes(
+    uploads: Uploads, bounds_of: Callable[[Request], UploadBounds], access: Access
+) -> list[Route]:
     """Return the routes by which a page hands over files.
 
     `POST uploads` with `{"files": n, "bytes": n, "others": n}` answers `{"upload": name}`; the last
@@ -46,7 +48,15 @@ def upload_routes(uploads: Uploads, bounds_of: Callable[[Request], UploadBounds]
             return _refusal("Reload the page and try again.", 400)
         try:
             name = await run_in_threadpool(
-                lambda: uploads.begin(visitor_of(request), files, size, bounds_of(request), others)
+                lambda: uploads.begin(
+                    visitor_of(request),
+                    files,
+                    size,
+                    bounds_of(request),
+                    others,
+                    own_address_of(request),
+                    access.is_owner(request),
+                )
             )
         except LookalikeError as error:
             return _refusal(str(error), 413)
