@@ -303,6 +303,13 @@ def test_an_answer_with_the_upload_in_it_stays_small_whatever_was_uploaded(
     assert len(json.dumps(shown)) < 300_000
 
 
+def test_an_upload_is_a_file_and_no_web_address_which_would_keep_others_waiting(
+    visitor: Visitor,
+) -> None:
+    said = visitor.ask("on_upload", visitor.filled("on_upload", query={"path": "http://a.b/c.png"}))
+    assert words.NOT_SENT in sentences(said)
+
+
 def test_the_only_picture_of_a_collection_is_not_called_none(visitor: Visitor) -> None:
     key = add(visitor, "Lonely/a.png")
     shown = answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:1"})

@@ -43,6 +43,7 @@ class Handover:
         self._of_one = of_one
         self._files: OrderedDict[str, tuple[Path, str]] = OrderedDict()
         self._lock = threading.Lock()
+        self._fetching = threading.Lock()
 
     def offer(self, path: Path, visitor: str) -> str:
         """Return the name under which a visitor reaches a file, `TOKEN/FILENAME`."""
@@ -67,17 +68,34 @@ class Handover:
             raise LookalikeError(words.NOT_SENT)
         return path
 
+    def read_upload(self, name: str, request: object) -> bytes:
+        """Return the bytes of an upload.
+
+        Raises:
+            LookalikeError: when it is not there, or too large.
+        """
+        return read_bounded(self.find(name, visitor_of(request)), settings.MAX_UPLOAD_BYTES)
+
     def read_picture(self, sent: str, request: object, access: Access) -> bytes:
         """Return the bytes of a picture that was sent: an upload by its name, or a web address.
 
         Raises:
-            LookalikeError: when it is not there, too large, or may not be fetched.
+            LookalikeError: when it is not there, too large, or may not be fetched now.
         """
-        if sent.startswith(("http://", "https://")):
-            if not (settings.FETCH_FOR_VISITORS or access.is_owner(request)):
-                raise LookalikeError(words.NO_FETCHING)
+        if not sent.startswith(("http://", "https://")):
+            return self.read_upload(sent, request)
+        if access.is_owner(request):
             return fetch_picture(sent, settings.MAX_UPLOAD_BYTES, settings.FETCH_SECONDS)
-        return read_bounded(self.find(sent, visitor_of(request)), settings.MAX_UPLOAD_BYTES)
+        if not settings.FETCH_FOR_VISITORS:
+            raise LookalikeError(words.NO_FETCHING)
+        # It takes as long as another server likes, and few search at once: one of them at a time
+        # may wait for that, so that those with uploads go on.
+        if not self._fetching.acquire(blocking=False):
+            raise LookalikeError(words.BUSY)
+        try:
+            return fetch_picture(sent, settings.MAX_UPLOAD_BYTES, settings.FETCH_SECONDS)
+        finally:
+            self._fetching.release()
 
 
 def handover_routes(handover: Handover) -> list[Route]:

@@ -292,7 +292,7 @@ class SearchPage:
             step = _step(Asked.emptied, self.options.read(values), request, anew=True)
             return (*self._answer(conversation, step, request), gr.skip())
         try:
-            data = self.handover.read_picture(sent, request, self.access)
+            data = self.handover.read_upload(sent, request)
             answer, part = self._ask_for(data, values, request, previewed=True)
         except LookalikeError as error:
             warn(error)
