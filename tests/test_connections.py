@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from retrieval.pages.connections import watch_connections
+from retrieval.pages.sessions import own_address
 
 PIECES = 400  # of 64 KB
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
@@ -51,7 +52,11 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 @contextmanager
 def server(
-    most: int = 100, head: float = 60, silent: float = 60, whole: float = 60
+    most: int = 100,
+    head: float = 60,
+    silent: float = 60,
+    whole: float = 60,
+    address_of: Callable[[str], str] = own_address,
 ) -> Iterator[uvicorn.Server]:
     config = uvicorn.Config(echo, port=0, log_level="critical", lifespan="off", ws=Mute)
     running = uvicorn.Server(config)
@@ -59,7 +64,7 @@ def server(
     thread.start()
     while not running.started:
         time.sleep(0.01)
-    watch_connections(running.config, most, head, silent, whole)
+    watch_connections(running.config, most, head, silent, whole, address_of)
     try:
         yield running
     finally:
@@ -100,6 +105,26 @@ def test_those_who_ask_for_nothing_give_way_to_those_who_ask() -> None:
         asking.sendall(GET)
         assert asking.recv(100).startswith(b"HTTP/1.1 200")
         assert [is_over(connection) for connection in silent[:16]] == [True] * 16
+
+
+def test_who_holds_all_connections_gives_way_to_newcomers_and_others_do_not() -> None:
+    addresses = iter(["one", "many", "many", "many", "many", "another", "many", "another"])
+    with server(most=5, address_of=lambda _: next(addresses)) as running, ExitStack() as stack:
+        holding = []
+        for asked in range(1, 6):
+            holding.append(stack.enter_context(connect(running)))
+            holding[-1].sendall(HEAD)
+            until(lambda: len(running.server_state.tasks) == asked)  # noqa: B023
+        for _ in range(3):
+            newcomer = stack.enter_context(connect(running))
+            newcomer.sendall(GET)
+            assert newcomer.recv(100).startswith(b"HTTP/1.1 200")
+            newcomer.sendall(HEAD)
+            until(lambda: len(running.server_state.tasks) == 5)
+        assert [is_over(connection) for connection in holding[1:4]] == [True] * 3
+        for connection in (holding[0], holding[4]):
+            connection.settimeout(0.3)
+            assert not is_over(connection)
 
 
 @pytest.mark.parametrize(

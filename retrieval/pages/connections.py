@@ -8,10 +8,13 @@ and it says so in its log thousands of times a second.
 import asyncio
 import contextlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from retrieval.pages.sessions import own_address
 
 HEAD_SECONDS = 20.0  # until the head of a request has come
 SILENT_SECONDS = 60.0  # between two pieces of a request, or of an answer that is fetched
@@ -28,14 +31,21 @@ def watch_connections(
     head_seconds: float = HEAD_SECONDS,
     silent_seconds: float = SILENT_SECONDS,
     whole_seconds: float = WHOLE_SECONDS,
+    address_of: Callable[[str], str] = own_address,
 ) -> None:
     """Have the server of this configuration of Uvicorn, which runs, bound its connections.
 
-    When there are too many, one that has not asked for anything yet gives way, the oldest first.
+    When there are too many, one that has not asked for anything yet gives way, the oldest first;
+    where all have, the oldest one of the address that has the most.
+
+    Args:
+        address_of: what of a peer's address in the network is its own; "" where others share it,
+            who cannot be told apart. Tests come from their own machine.
     """
     files = _files_allowed(most + SPARE)
     bound = min(most, max(files - SPARE, files // 2))
     headless: dict[Any, None] = {}
+    of_addresses: dict[str, dict[Any, None]] = {}
 
     # Always on h11, which comes with Uvicorn: its faster parser, where somebody has installed that,
     # goes through a request in another order.
@@ -46,6 +56,7 @@ def watch_connections(
         _unfetched: asyncio.TimerHandle | None = None
         _coming: Any = None  # the request whose body was last waited for
         _whole_by = 0.0  # on the loop's clock
+        _address = ""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -53,9 +64,15 @@ def watch_connections(
             # waits for that, too.
             transport.set_write_buffer_limits(0)
             self._expect()
+            self._address = address_of(self.client[0]) if self.client else ""
+            if self._address:
+                of_addresses.setdefault(self._address, {})[self] = None
             if len(self.connections) > bound:
                 oldest = next(iter(headless))  # at worst this one
-                headless.pop(oldest)
+                if oldest is self and of_addresses:
+                    crowd = max(of_addresses.values(), key=len)
+                    oldest = next(iter(crowd))
+                oldest._forget()
                 oldest.transport.abort()
 
         def data_received(self, data: bytes) -> None:
@@ -81,10 +98,18 @@ def watch_connections(
             _stop(self._unfetched)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            headless.pop(self, None)
+            self._forget()
             _stop(self._timer)
             _stop(self._unfetched)
             super().connection_lost(exc)
+
+        def _forget(self) -> None:
+            """Count this connection no more among those that may give way."""
+            headless.pop(self, None)
+            neighbours = of_addresses.get(self._address, {})
+            neighbours.pop(self, None)
+            if not neighbours:
+                of_addresses.pop(self._address, None)
 
         def _is_coming(self) -> bool:
             """Whether the body of a request is on its way, be it answered already or not."""

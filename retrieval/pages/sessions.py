@@ -75,14 +75,19 @@ def _plain(request: Any) -> Any:
 
 
 def own_address_of(request: Any) -> str:
-    """Return the network address that a request comes from; "" where others may well share it.
+    """Return the network address that a request comes from; "" where others may well share it."""
+    inner = _plain(request)
+    return own_address(inner.client.host if inner and inner.client else "")
+
+
+def own_address(host: str) -> str:
+    """Return what of a network address is its host's own; "" where others may well share it.
 
     Tunnels, proxies and containers that do not say whom they speak for have addresses that lead
     nowhere else. Of a long one the first half counts: whoever has one has all that begin so.
     """
-    inner = _plain(request)
     try:
-        address = ipaddress.ip_address(inner.client.host if inner and inner.client else "")
+        address = ipaddress.ip_address(host)
     except ValueError:
         return ""
     if isinstance(address, ipaddress.IPv6Address):
