@@ -4,6 +4,15 @@ import os
 import tempfile
 from pathlib import Path
 
+
+def _number(variable: str, otherwise: int) -> int:
+    """Return the number in an environment variable; any other text ends the program."""
+    text = os.environ.get(variable) or str(otherwise)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise SystemExit(f"{variable} is {text}. Set it to a whole number from 1 on.")
+    return int(text)
+
+
 PROJECT = Path(__file__).resolve().parent.parent
 ASSETS = PROJECT / "assets"
 
@@ -79,10 +88,10 @@ FETCH_SECONDS = 15.0
 SHARE_SECONDS = 120.0  # for downloading the tunnel's program and connecting, once
 # What a visitor may ask for in a minute. A click is one request, an upload two, and while a
 # collection is built the page asks once a second how far it is.
-VISITOR_REQUESTS = int(os.environ.get("LOOKALIKE_REQUESTS") or 180)
-# What all visitors of one network address may fetch in a minute of what is computed or packed for
-# each who asks: maps, lists of copies, packed collections. Small pictures lie ready, and do not
-# count.
+VISITOR_REQUESTS = _number("LOOKALIKE_REQUESTS", 180)
+# What all visitors of one network address, or where that is a proxy's each of them, may fetch in a
+# minute of what is computed or packed for each who asks: maps, lists of copies, packed collections.
+# Small pictures lie ready, and do not count.
 VISITOR_DOWNLOADS = max(1, VISITOR_REQUESTS // 3)
 # Uploads and downloads on their way: deleted after an hour, at a start, and the oldest of them as
 # soon as others need their room.
@@ -95,7 +104,7 @@ TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no
 MAX_PAGES = 1_000
 # Requests of one kind, as searches, that wait; whoever comes when their queue is full is told to
 # try again.
-MAX_QUEUE = int(os.environ.get("LOOKALIKE_QUEUE") or 64)
+MAX_QUEUE = _number("LOOKALIKE_QUEUE", 64)
 # What one self-test on the page may ask for. Queries are spread over the classes; 2,000 put the
 # figures within two points. A comparison runs the network over each of its pictures anew.
 MAX_TEST_QUERIES = 2_000

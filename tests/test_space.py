@@ -131,6 +131,23 @@ def test_where_state_lies_and_whether_a_gpu_is_tried_hangs_on_the_host(
     assert run.stdout.strip() == expected.format(**names)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("LOOKALIKE_REQUESTS", "many"), ("LOOKALIKE_REQUESTS", "0"), ("LOOKALIKE_QUEUE", "1.5")],
+)
+def test_a_bound_that_is_no_number_is_refused_in_a_sentence(variable: str, value: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "from retrieval import settings"],
+        cwd=PROJECT,
+        env={**os.environ, variable: value},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert run.returncode == 1
+    assert run.stderr.strip() == f"{variable} is {value}. Set it to a whole number from 1 on."
+
+
 def test_on_a_space_nothing_is_installed_into_a_folder_of_its_own(clone: Path) -> None:
     program = (
         "from retrieval import setup; setup.TELLTALES['requirements.txt'] = ('no_such_package',); "
