@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gradio_client import Client, handle_file
 
 from retrieval.collection import Collection
 from retrieval.pages import words
@@ -53,25 +54,46 @@ def test_who_asks_too_often_is_told_how_long_to_wait_and_others_go_on(
     calm.close()
 
 
-def test_who_fetches_too_much_of_what_is_computed_is_told_so_whatever_their_cookies_say(
+def test_who_fetches_too_much_of_what_is_computed_is_told_so_and_others_go_on(
     served: tuple[Served, Path],
 ) -> None:
+    """Here all have one address, as behind a proxy."""
     address = served[0].address
     key = served[1].name
 
-    def fetch(path: str) -> httpx.Response:
-        made_up = {"cookie": f"lookalike-{'0' * 16}={secrets.token_hex(16)}"}
-        return httpx.get(f"{address.rstrip('/')}/{path}", headers=made_up)
+    def fetch(path: str, name: str) -> httpx.Response:
+        cookie = {"cookie": f"lookalike-{'0' * 16}={name}"}
+        return httpx.get(f"{address.rstrip('/')}/{path}", headers=cookie)
 
+    hasty, calm = secrets.token_hex(16), secrets.token_hex(16)
     for path in (f"bundles/{key}.lookalike", f"copies/{key}.csv", f"maps/{key}/{'0' * 32}.json"):
-        answers = (fetch(path) for _ in range(REQUESTS))
+        answers = (fetch(path, hasty) for _ in range(REQUESTS))
         refused = next(answer for answer in answers if answer.status_code == 429)
         assert "a lot at once. Wait" in refused.json()["detail"]
+        assert fetch(path, calm).status_code != 429
     # A page with hundreds of small pictures is never told so.
     with Collection(served[0].home / "collections" / key) as collection:
         sha256 = collection.pictures()[0].sha256
-    small = {fetch(f"thumbnails/{key}/{sha256}.jpg").status_code for _ in range(5 * REQUESTS)}
+    small = {
+        fetch(f"thumbnails/{key}/{sha256}.jpg", hasty).status_code for _ in range(5 * REQUESTS)
+    }
     assert small == {200}
+
+
+def test_a_program_that_asks_too_often_keeps_no_other_from_searching(
+    served: tuple[Served, Path],
+) -> None:
+    hasty, calm = (Client(served[0].address, verbose=False) for _ in range(2))
+    path = served[0].home / "asked.png"
+    path.write_bytes(encode(pattern("dots", 3), "PNG"))
+
+    def search(client: Client, times: int) -> list[int]:
+        asked = (handle_file(path), 1, "")
+        return [len(client.predict(*asked, api_name="/search")) for _ in range(times)]
+
+    with pytest.raises(httpx.HTTPStatusError, match="429"):
+        search(hasty, 20 * REQUESTS)
+    assert search(calm, 1) == [1]
 
 
 def test_temporary_files_take_no_more_room_than_they_may_and_the_oldest_give_way(

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
@@ -168,8 +169,36 @@ def test_each_browser_gets_a_name_of_its_own_and_keeps_it(client: TestClient) ->
     assert "HttpOnly" in first
     assert "SameSite=None; Secure; Partitioned" in first
     assert "set-cookie" not in client.get("/").headers
+    assert "set-cookie" not in client.get("/config").headers
+    client.cookies.clear()
+    assert "set-cookie" in client.get("/config").headers
     client.cookies.clear()
     assert client.get("/").headers["set-cookie"] != first
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"), [("9.8.7.6", True), ("10.0.0.1", False)], ids=["their own", "a proxy's"]
+)
+def test_made_up_cookies_bring_more_of_what_is_computed_only_from_behind_a_proxy(
+    address: str, refused: bool
+) -> None:
+    statuses: set[int] = set()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        statuses.add(200)
+
+    async def send(message: Message) -> None:
+        statuses.add(message.get("status", 429))
+
+    async def run() -> None:
+        gate = Gate(app, Handover(), Access(None, public=True))
+        for n in range(2 * settings.VISITOR_DOWNLOADS):
+            made_up = request(address, cookie=f"lookalike-{FIRST}={n:032}")
+            scope = {**made_up.scope, "path": "/maps/key/map.json", "method": "GET"}
+            await gate(scope, made_up.receive, send)
+
+    asyncio.run(run())
+    assert statuses == ({200, 429} if refused else {200})
 
 
 @pytest.mark.parametrize(

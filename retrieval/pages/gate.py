@@ -112,7 +112,10 @@ class Gate:
                     if path.rstrip("/") == "/uploads":
                         self._keep_pace(scope, visitor_of_scope(scope), self.pace)
                 elif DEAR.fullmatch(path):
-                    self._keep_pace(scope, "", self.downloads)
+                    # Behind a proxy all have its address, so there their cookies have to tell.
+                    own = own_address_of(Request(scope))
+                    visitor = "" if own else visitor_of_scope(scope)
+                    self._keep_pace(scope, visitor, self.downloads)
                 await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:

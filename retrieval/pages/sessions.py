@@ -30,6 +30,7 @@ Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 class VisitorCookie:
     """Gives each browser that opens the page a name of its own that nobody can guess.
 
+    Gradio's client for Python, which asks for the configuration instead, keeps a cookie as well.
     Plain ASGI, so that streams stay streams. The cookie ends with the browser's session.
     """
 
@@ -38,7 +39,8 @@ class VisitorCookie:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass the request on; the page itself brings the cookie along, unless it is there."""
-        if scope["type"] != "http" or scope["path"] != "/" or visitor_of_scope(scope):
+        opens = scope["type"] == "http" and scope["path"] in ("/", "/config")
+        if not opens or visitor_of_scope(scope):
             await self.app(scope, receive, send)
             return
         # Inside the frame of a Space the page is a third party, which needs the longer form.
@@ -58,7 +60,7 @@ class VisitorCookie:
 def visitor_of(request: Any) -> str:
     """Return the name of the browser that sent a request of Gradio or Starlette; "" without one.
 
-    Programs have none: they see what everybody sees.
+    Few programs have one: they see what everybody sees.
     """
     inner = _plain(request)
     return visitor_of_scope(inner.scope) if inner else ""
