@@ -16,6 +16,7 @@ from retrieval.files import replace_when_done
 
 WIDTH = 64  # channels of VGG-16's first convolution; the others are multiples of it
 FIRST_HEAD = "mobilenet_v2_a"  # the teacher of the first trunk, whose head is called "emb" there
+LAST_BLOCK = 34  # the first of the last block's layers in `features`
 PART_BYTES = 15 * 2**20  # a lent machine returns files of at most 16 MiB
 
 
@@ -49,6 +50,7 @@ class Student(nn.Module):
             tensor = torch.tensor(values).mul(255).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
         self.lacks_heads = False  # whether a trunk was taken over without them
+        self._only_last_block = False
 
     def maps(self, pictures: Tensor) -> Tensor:
         """Return the maps of the last block, `(n, 8 * width, s / 32, s / 32)`."""
@@ -65,6 +67,18 @@ class Student(nn.Module):
         # In 32 bits: among a thousand classes 16 make ties of the likeliest.
         with torch.autocast(pooled.device.type, enabled=False):
             return self.cls(pooled), [head(pooled) for head in self.emb.values()]
+
+    def hold_all_but_the_last_block(self) -> None:
+        """Let only the last block and the heads learn, and let normalisations stand still."""
+        self._only_last_block = True
+        self.features[:LAST_BLOCK].requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Student":
+        """Begin to learn, or to be used."""
+        super().train(mode)
+        if self._only_last_block:
+            self.features.eval()
+        return self
 
     def start_from(self, state: Mapping[str, Tensor], pictures: Tensor) -> None:
         """Take over a trunk, with its batch normalisation or folded, and such heads as fit.

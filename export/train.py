@@ -93,6 +93,8 @@ DATA = PROJECT.parent / "shared" / "data"
 TEACHERS = ("mobilenet_v2_a", "mobilenet_v2_b", "googlenet")
 HELD_OUT = 512  # photos
 START_PHOTOS = 256  # by which a folded trunk is given back its batch normalisation
+RATE = 0.2
+LAST_BLOCK_RATE = 2e-4  # AdamW's
 SCHEDULE = ("96@0", "112@0.3", "128@0.55", "160@0.82")
 
 
@@ -133,10 +135,21 @@ def parser() -> argparse.ArgumentParser:
         help="pixels, and from which share of the schedule on (default: %(default)s)",
     )
     add("--batch", type=int, default=512, help="photos a step (default 512)")
-    add("--rate", type=float, default=0.2, help="the highest learning rate (default 0.2)")
+    add(
+        "--rate", type=float, help="the highest learning rate (default 0.2, with --last-block 2e-4)"
+    )
     add("--warm-up", type=float, default=0.03, help="share of the schedule (default 0.03)")
     add("--low", type=float, default=0.3, help="smallest share of a photo cropped (default 0.3)")
     add("--mixup", type=float, default=0.0, help="share of pictures mixed with others (default 0)")
+    add("--spoiled", type=float, default=0.0, help="share shown as JPEG, blur or few pixels")
+    add(
+        "--beside",
+        type=int,
+        default=0,
+        metavar="SIDE",
+        help="show each crop at this side too, unspoiled (default: no)",
+    )
+    add("--last-block", action="store_true", help="let only the last block and the heads learn")
     add(
         "--views",
         type=int,
@@ -178,15 +191,22 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     recipe = Recipe(
         sides=_schedule(arguments.sides),
         batch=arguments.batch,
-        rate=arguments.rate,
+        rate=arguments.rate or (LAST_BLOCK_RATE if arguments.last_block else RATE),
         warm_up=arguments.warm_up,
         low=arguments.low,
         mixup=arguments.mixup,
+        spoiled=arguments.spoiled,
+        beside=arguments.beside,
+        last_block=arguments.last_block,
         teacher_side=arguments.teacher_side,
         views=arguments.views,
         half=not arguments.fp32,
         seed=arguments.seed,
     )
+    if arguments.beside % 16 or not 0 <= arguments.beside <= 448:
+        raise LookalikeError("--beside takes pixels, a multiple of 16 up to 448.")
+    if not 0 <= arguments.spoiled <= 1:
+        raise LookalikeError("--spoiled takes a share of the pictures, from 0 to 1.")
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise LookalikeError("--minutes must be more than 0.")
     budget = Budget(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole, slices
 from export.photos import Photos, resize, rows_at
+from export.spoiling import spoil
 from export.student import Student, save_parts, save_state
 from export.teachers import Teacher
 from retrieval.errors import LookalikeError
@@ -47,6 +48,12 @@ class Recipe:
     embedding_weight: float = 8.0  # of the cosine distance; the KL has temperature squared
     low: float = 0.3  # the smallest share of a photo that is cropped
     mixup: float = 0.0  # share of the pictures that are mixed with another
+    # Share of the pictures that the student sees spoiled, and pixels a side at which it sees the
+    # same crops once more, unspoiled; 0 is not at all.
+    spoiled: float = 0.0
+    beside: int = 0
+    # Only the last block and the heads learn, by AdamW, and no normalisation follows the pictures.
+    last_block: bool = False
     teacher_side: int = 224
     # Different crops of each photo, after which they and what was said of them come again; 0 is
     # never. Where the teachers take most of the time, the student sees twice as many that way.
@@ -63,7 +70,7 @@ class Recipe:
         """Return the side of the crops that teachers and a student that sees `side` look at."""
         # What comes again has to be what it was, whatever the student's side has become.
         sides = [each for each, _ in self.sides] if self.views else [side]
-        return max(*sides, self.teacher_side)
+        return max(*sides, self.beside, self.teacher_side)
 
     def rate_at(self, progress: float) -> float:
         """Return the learning rate: a straight rise, then half a cosine down to zero."""
@@ -115,6 +122,8 @@ class Run:
         self.recipe, self._budget, self._in = recipe, budget, workshop
         self._device = workshop.photos.pixels.device
         self.student = student.to(self._device).to(memory_format=torch.channels_last)
+        if recipe.last_block:
+            self.student.hold_all_but_the_last_block()
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
         self._optimizer = _optimizer(self.student, recipe)
         self.step = 0
@@ -231,19 +240,38 @@ class Run:
                 # In 16 bits at once, so that a run that was killed goes on to the same weights.
                 targets = self._said[batch] = targets.half()
         self._optimizer.zero_grad(set_to_none=True)
-        losses = self._losses(self.student.train(), crops, side, targets)
-        torch.autograd.backward(losses[0])
+        losses = self._learn(self.student.train(), crops, side, targets, generator)
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), recipe.clip)
         self._optimizer.step()
         self.step += 1
         self._follow(progress)
-        return losses.detach()
+        return losses
 
-    def _losses(self, student: Student, crops: Tensor, side: int, targets: Targets) -> Tensor:
-        """Return loss, KL and cosine distance `(3,)` of a student that sees `crops` at `side`."""
+    def _learn(
+        self,
+        student: Student,
+        crops: Tensor,
+        side: int,
+        targets: Targets,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Find the gradients of a batch; return loss, KL and cosine distance `(3,)`."""
+        seen = resize(crops, side)
+        if self.recipe.spoiled:
+            seen = spoil(seen, self.recipe.spoiled, generator)
+        shown = [seen, resize(crops, self.recipe.beside)] if self.recipe.beside else [seen]
+        found = []
+        for pictures in shown:  # one after the other, so that only one's maps are in memory
+            losses = self._losses(student, pictures, targets)
+            torch.autograd.backward(losses[0])
+            found.append(losses.detach())
+        return torch.stack(found).mean(0)
+
+    def _losses(self, student: Student, pictures: Tensor, targets: Targets) -> Tensor:
+        """Return loss, KL and cosine distance `(3,)` of a student that sees `pictures`."""
         recipe = self.recipe
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.half):
-            logits, embeddings = student(resize(crops, side))
+            logits, embeddings = student(pictures)
         kl = F.kl_div(
             (logits.float() / recipe.temperature).log_softmax(1),
             (targets.logits.float() / recipe.temperature).log_softmax(1),
@@ -336,9 +364,7 @@ class Run:
             crop_side = self.recipe.crop_side(side)
             crops = self._in.photos.crop(rows, crop_side, generator, self.recipe.low)
             targets = ask(self._in.teachers, resize(crops, self.recipe.teacher_side))
-            losses = self._losses(student, crops, side, targets)
-            torch.autograd.backward(losses[0])
-            float(losses[0].detach())
+            float(self._learn(student, crops, side, targets, generator)[0])
             if not small:
                 torch.cuda.synchronize()
             seconds = min(seconds, time.monotonic() - begun)
@@ -438,12 +464,17 @@ def _figures(found: Agreement, figures: dict[str, float]) -> str:
 
 
 def _optimizer(student: Student, recipe: Recipe) -> torch.optim.Optimizer:
-    matrices = [p for p in student.parameters() if p.ndim > 1]
-    vectors = [p for p in student.parameters() if p.ndim == 1]
+    learning = [p for p in student.parameters() if p.requires_grad]
+    matrices = [p for p in learning if p.ndim > 1]
+    vectors = [p for p in learning if p.ndim == 1]
     groups = [
         {"params": matrices, "weight_decay": recipe.decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    if recipe.last_block:
+        # Where normalisations stand still, a kernel's length counts, and one rate does not suit
+        # all kernels.
+        return torch.optim.AdamW(groups, lr=recipe.rate)
     return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=True)
 
 

@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from export.__main__ import main
 from retrieval import settings
@@ -28,6 +30,7 @@ safetensors = need("safetensors.torch", CURE)
 ort = need("onnxruntime", "pip install -r requirements.txt")
 network = need("export.network", CURE)
 photos = need("export.photos", CURE)
+spoiling = need("export.spoiling", CURE)
 student = need("export.student", CURE)
 teachers = need("export.teachers", CURE)
 training = need("export.training", CURE)
@@ -426,6 +429,58 @@ def test_crops_that_come_again_are_shown_to_the_student_alone(few: Any, tmp_path
     assert not torch.equal(seen["student"][0], seen["student"][1])
 
 
+def test_only_the_last_block_learns_where_that_is_asked_for(few: Any, tmp_path: Path) -> None:
+    options = {"last_block": True, "rate": 0.01, "spoiled": 0.5, "beside": 64}
+    run = make_run(few, tmp_path, training.Budget(steps=12), **options)
+    before = {name: value.clone() for name, value in run.student.state_dict().items()}
+    run.train()
+    after = run.student.state_dict()
+    held = {f"features.{i}." for i in range(student.LAST_BLOCK)}
+    for name, value in after.items():
+        stands = name.startswith(tuple(held)) or "running" in name or "num_batches" in name
+        assert torch.equal(value, before[name]) == stands, name
+    assert run.recipe.crop_side(32) == 64
+
+
+def test_a_share_is_spoiled_the_same_way_from_the_same_seed() -> None:
+    pictures = picture_batch(16, 64)
+
+    def spoil(share: float, seed: int) -> Any:
+        return spoiling.spoil(pictures, share, torch.Generator().manual_seed(seed))
+
+    changed = (spoil(0.5, 1) != pictures).flatten(1).any(1)
+    assert changed.tolist() == [True] * 8 + [False] * 8
+    assert torch.equal(spoil(0.5, 1), spoil(0.5, 1))
+    assert not torch.equal(spoil(0.5, 1), spoil(0.5, 2))
+    assert torch.equal(spoil(0.0, 1), pictures)
+    assert spoil(1.0, 3).min() > -0.01
+    assert spoil(1.0, 3).max() < 255.01
+
+
+def as_picture(image: Any) -> Any:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
+
+
+def test_pictures_are_spoiled_as_pillow_and_the_app_would() -> None:
+    image = noise((96, 96), coarse=24)
+    batch = as_picture(image).unsqueeze(0)
+
+    def off(ours: Any, theirs: Any) -> float:
+        return float((ours[0] - as_picture(theirs)).abs().mean())
+
+    for drawn, quality in ((0.0, 4), (1.0, 25)):
+        written = Image.open(BytesIO(encode(image, "JPEG", quality=quality))).convert("RGB")
+        assert off(spoiling.jpeg(batch, drawn), written) < 0.25 * off(batch, written)
+    for drawn, radius in ((0.0, 1.5), (1.0, 5.0)):
+        soft = image.filter(ImageFilter.GaussianBlur(radius))
+        assert off(spoiling.blurred(batch, drawn), soft) < 0.1 * off(batch, soft)
+    few = image.resize((24, 24), Image.Resampling.BILINEAR)
+    how = Preprocessing(side=96, fit="squash", interpolation="bilinear", resize=96, mirrored=64)
+    laid_out = Image.fromarray(preprocess(few, how))
+    assert off(spoiling.mirrored(batch, 0.0), laid_out) < 1
+    assert off(spoiling.enlarged(batch, 0.0), few.resize((96, 96))) < 6
+
+
 def test_a_checkpoint_of_other_options_or_damaged_is_a_sentence(few: Any, tmp_path: Path) -> None:
     make_run(few, tmp_path, training.Budget(steps=1)).train()
     with pytest.raises(LookalikeError, match="other options"):
@@ -687,10 +742,20 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         (["--steps", "1", "--teachers", "googlenet"], "GoogLeNet sees 224"),
         (["--steps", "1", "--sides", "96"], "--sides takes"),
         (["--steps", "1", "--sides", "64@0.5", "96@0.8"], "--sides takes"),
+        (["--steps", "1", "--beside", "40"], "--beside takes"),
+        (["--steps", "1", "--spoiled", "2"], "--spoiled takes"),
         (["--minutes", "0"], "more than 0"),
         (["--steps", "1", "--photos", "3"], "at least four photos"),
     ],
-    ids=["GoogLeNet's side", "no share", "no beginning", "no time", "too few photos"],
+    ids=[
+        "GoogLeNet's side",
+        "no share",
+        "no beginning",
+        "odd side",
+        "over all",
+        "no time",
+        "too few photos",
+    ],
 )
 def test_what_cannot_be_trained_is_a_sentence(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
