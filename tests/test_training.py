@@ -442,6 +442,26 @@ def test_only_the_last_block_learns_where_that_is_asked_for(few: Any, tmp_path: 
     assert run.recipe.crop_side(32) == 64
 
 
+def test_of_the_first_weights_a_share_is_kept(few: Any, tmp_path: Path) -> None:
+    def result(share: float) -> dict[str, Any]:
+        run = make_run(few, tmp_path / str(share), training.Budget(steps=3), kept=share)
+        first = {name: value.clone() for name, value in run.student.unfolded().items()}
+        run.train()
+        written = safetensors.load_file(tmp_path / str(share) / "vgg16-start.safetensors")
+        return {
+            name: written[name].float() - value.float()
+            for name, value in first.items()
+            if name.startswith("features.")
+        }
+
+    (tmp_path / "0.0").mkdir()
+    (tmp_path / "0.75").mkdir()
+    learned, less = result(0.0), result(0.75)
+    for name, change in less.items():
+        assert torch.allclose(change, learned[name] / 4, atol=2e-3), name
+    assert max(float(change.abs().max()) for change in learned.values()) > 0.02
+
+
 def test_a_share_is_spoiled_the_same_way_from_the_same_seed() -> None:
     pictures = picture_batch(16, 64)
 
@@ -744,6 +764,7 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         (["--steps", "1", "--sides", "64@0.5", "96@0.8"], "--sides takes"),
         (["--steps", "1", "--beside", "40"], "--beside takes"),
         (["--steps", "1", "--spoiled", "2"], "--spoiled takes"),
+        (["--steps", "1", "--kept", "-1"], "--kept takes"),
         (["--minutes", "0"], "more than 0"),
         (["--steps", "1", "--photos", "3"], "at least four photos"),
     ],
@@ -753,6 +774,7 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         "no beginning",
         "odd side",
         "over all",
+        "under none",
         "no time",
         "too few photos",
     ],
