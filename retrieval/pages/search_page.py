@@ -298,7 +298,7 @@ class SearchPage:
             warn(error)
             # What could not be read is taken off again; the results may be about an earlier one.
             kept = conversation.asked.upload
-            return gr.skip(), gr.skip(), gr.skip(), kept.jpeg if kept else None
+            return gr.skip(), gr.skip(), gr.skip(), self.parts.preview(kept) if kept else None
         unshowable = PurePosixPath(sent).suffix.lower() in UNSHOWABLE
         return (*answer, self.parts.preview(part) if part and unshowable else gr.skip())
 
