@@ -92,9 +92,8 @@ minutes and 4,512 pictures it had 1.5 of the 2.9 points of P@10 on CIFAR-10, and
 JPEGs of quality 5. Sharp photos of more than 112 pixels would be needed to gain there as well.
 
 Not tried: other rates, weights of the losses, shares of the schedule or --low than the first
-trunk's, the papers' or guesses; --mixup 0.3 against none; spoiled
-pictures while all layers learn; the teachers made faster (they are run layer by layer), which would
-be worth most.
+trunk's, the papers' or guesses; --mixup 0.3 against none; spoiled pictures while all layers learn;
+the teachers made faster (they are run layer by layer), which would be worth most.
 """
 
 import argparse
@@ -213,10 +212,13 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
             "GoogLeNet sees 224 pixels only. Leave out --teacher-side, or name --teachers "
             "mobilenet_v2_a mobilenet_v2_b."
         )
+    rate = LAST_BLOCK_RATE if arguments.last_block else RATE
+    if arguments.rate is not None:
+        rate = arguments.rate
     recipe = Recipe(
         sides=_schedule(arguments.sides),
         batch=arguments.batch,
-        rate=arguments.rate or (LAST_BLOCK_RATE if arguments.last_block else RATE),
+        rate=rate,
         warm_up=arguments.warm_up,
         low=arguments.low,
         mixup=arguments.mixup,
@@ -229,8 +231,8 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         half=not arguments.fp32,
         seed=arguments.seed,
     )
-    if arguments.beside % 16 or not 0 <= arguments.beside <= 448:
-        raise LookalikeError("--beside takes pixels, a multiple of 16 up to 448.")
+    if arguments.beside and not _is_side(arguments.beside):
+        raise LookalikeError("--beside takes pixels, a multiple of 16 from 32 to 448.")
     for name, share in (("--spoiled", arguments.spoiled), ("--kept", arguments.kept)):
         if not 0 <= share <= 1:
             raise LookalikeError(f"{name} takes a share, from 0 to 1.")
@@ -311,9 +313,14 @@ def _schedule(words: Sequence[str]) -> tuple[tuple[int, float], ...]:
         sides = ()
     starts = [start for _, start in sides]
     right = sides and starts[0] == 0 and starts == sorted(set(starts)) and starts[-1] < 1
-    if not right or not all(side % 16 == 0 and 32 <= side <= 448 for side, _ in sides):
+    if not right or not all(_is_side(side) for side, _ in sides):
         raise LookalikeError(
             "--sides takes pixels, multiples of 16 from 32 to 448, each with the share of the "
             "schedule at which it begins, the first with 0: --sides 96@0 128@0.4 224@0.9"
         )
     return sides
+
+
+def _is_side(pixels: int) -> bool:
+    """Whether a trunk can be trained on pictures of that side."""
+    return pixels % 16 == 0 and 32 <= pixels <= 448

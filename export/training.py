@@ -128,9 +128,8 @@ class Run:
         if recipe.last_block:
             self.student.hold_all_but_the_last_block()
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
-        self._first = {
-            name: value.clone() for name, value in self.student.features.state_dict().items()
-        }
+        # Only where something of it is kept: it takes as much room as the student.
+        self._first = copy.deepcopy(self.student.features.state_dict()) if recipe.kept else {}
         self._optimizer = _optimizer(self.student, recipe)
         self.step = 0
         self.seconds = 0.0  # of earlier starts of this run
@@ -383,8 +382,8 @@ class Run:
         begun = time.monotonic()
         side = self.recipe.side_at(1.0 if last else self.progress)
         assert self._targets is not None
+        result = self._result()
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.half):
-            result = self._result()
             found = agreement(
                 result,
                 self._in.held_out,
@@ -402,7 +401,7 @@ class Run:
         # The schedule's last is taken whatever it is: only there the rate has come to zero.
         if last or found.cosine > self._best:
             self._best = found.cosine
-            self._write()
+            self._write(result)
         return time.monotonic() - begun
 
     def _cost_at_the_end(self, cost: float) -> float:
@@ -414,9 +413,8 @@ class Run:
         side = self.recipe.side_at(self.progress)
         return f"[{self.elapsed / 60:6.1f} min {self.progress:4.0%} {side} px step {self.step:,}] "
 
-    def _write(self) -> None:
-        written = self._result()
-        folded, unfolded = written.folded(), written.unfolded()
+    def _write(self, result: Student) -> None:
+        folded, unfolded = result.folded(), result.unfolded()
         for stem, state in ((RESULT, folded), (f"{RESULT}-start", unfolded)):
             save_state(state, self._in.folder / f"{stem}.safetensors")
             if self._in.parts:
