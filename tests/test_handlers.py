@@ -27,7 +27,9 @@ from retrieval.pages import markup, words
 from retrieval.pages.asking import Options
 from retrieval.pages.conversation import Conversation, Step
 from retrieval.pages.handover import Handover
+from retrieval.pages.library_page import Opened
 from retrieval.pages.search_page import SearchPage
+from retrieval.pages.server import make_library
 from retrieval.pages.sessions import Access
 from retrieval.schema import DATABASE
 from retrieval.search import GONE
@@ -541,6 +543,25 @@ def test_a_collection_whose_damage_shows_while_the_app_runs_is_mended_on_its_car
     assert 'data-act="mend"' not in visitor.finish(key)
     assert len(visitor.search(sent, 5, key)["output"]["data"][0]) == 2
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
+    tiny_model: Path, wheel: Path, collections: Path
+) -> None:
+    workspace = Workspace(tiny_model, None, gpu=False)
+    workspace.open_library(collections)
+    key = workspace.create("Wheel", wheel)
+    page = make_library(workspace, None, False)
+    scope = {"type": "http", "path": "/", "scheme": "http", "client": ("127.0.0.1", 1)}
+    request = gr.Request(Request({**scope, "headers": [(b"host", b"localhost")]}))
+    done = page.on_work(Opened(), gr.EventData(None, {"key": key, "act": "look"}), request)
+    assert page.on_done(Opened(), done, request)[1].view == "changes"
+    renaming = Opened(key, "rename")
+    assert page.on_done(renaming, done, request)[1] == renaming
+    # Nor does a look each second write down what lay open when it began.
+    assert page.on_tick(Opened(), request)[1] == gr.skip()
+    page.visitors.stop()
+    workspace.stop()
 
 
 def test_a_folder_of_a_user_who_is_not_there_is_no_folder(visitor: Visitor) -> None:

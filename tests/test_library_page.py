@@ -192,6 +192,28 @@ def test_changes_in_a_folder_are_shown_before_they_are_applied(
         (in_place / "moved.png").rename(in_place / "a.png")
 
 
+def test_while_a_folder_is_looked_through_other_buttons_are_heard(page: Page) -> None:
+    garden, under_way = card(page, "Garden"), []
+
+    def hold(route: Route) -> None:
+        if '"act":"look"' in (route.request.post_data or ""):
+            under_way.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/queue/join*", hold)
+    press(garden, "Look for changes")
+    garden.locator(".lk-busy").click()  # as who clicks twice
+    press(garden, "Rename")
+    field = garden.get_by_label("Name of the collection")
+    expect(field).to_be_focused()
+    press(garden, "Rename")
+    expect(field).to_have_count(0)
+    (looking,) = under_way
+    looking.continue_()
+    expect(garden.get_by_role("button", name="Close")).to_be_visible()
+
+
 def test_pictures_dropped_on_a_folder_searched_in_place_are_not_sent(
     page: Page, in_place: Path
 ) -> None:

@@ -281,6 +281,8 @@
 
   // These may take seconds. The button says that it was heard until the cards change.
   const SLOW = new Set(["look", "apply", "remove", "unremove", "readmit", "undo", "delete", "mend"]);
+  // Some of them minutes, in which the other buttons are to be heard: they go their own way.
+  const LONG = new Set(["look", "readmit", "mend"]);
   const showBusy = (element, button) => {
     button.classList.add("lk-busy");
     const end = () => {
@@ -320,7 +322,7 @@
   };
 
   // Called by each of our two pieces of markup when it appears.
-  window.lookalikeLibrary = (element, trigger) => {
+  window.lookalikeLibrary = (element, trigger, work) => {
     if (element.closest("#library-drop")) tell = trigger;
     else {
       // What was sent shows among the cards now.
@@ -335,10 +337,13 @@
       if (act === "add") return pick("files", key);
       const marked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
       const ids = [...marked].map((box) => Number(box.value));
+      if (LONG.has(act) && button.classList.contains("lk-busy")) return; // a second click
       if (SLOW.has(act)) showBusy(element, button);
       // Another tab takes the place of this one, and is not to begin in the middle.
       if (act === "search") window.scrollTo({ top: 0 });
-      trigger("select", { act, key, start: Number(start ?? 0), ids });
+      const told = { act, key, start: Number(start ?? 0), ids };
+      if (LONG.has(act)) work(told);
+      else trigger("select", told);
     });
     element.addEventListener("submit", (event) => {
       event.preventDefault();

@@ -22,7 +22,9 @@ from retrieval.visitors import Visitors
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 1.0
-BRIDGE = "window.lookalikeLibrary?.(element, trigger);"
+# Gradio knows of an event by its name in here.
+BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', data));"
+AT_ONCE = 4  # of what may take minutes
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,16 @@ class LibraryPage:
         tab.select(self.on_return, opened, view, **quiet)
         timer.tick(self.on_tick, opened, view, **quiet)
         listing.select(self.on_act, opened, [*view, tabs, choice], **quiet)
+        # Apart from the others: Gradio drops what is pressed while the same event is under way.
+        done = gr.State(time_to_live=6 * 3600)
+        listing.work(
+            self.on_work,
+            opened,
+            done,
+            trigger_mode="multiple",
+            concurrency_limit=AT_ONCE,
+            **quiet,
+        ).success(self.on_done, [opened, done], view, trigger_mode="multiple", **quiet)
         # What is sent while another upload is unpacked waits for its turn.
         add.select(
             self.on_upload, opened, view, trigger_mode="multiple", concurrency_limit=1, **quiet
@@ -134,6 +146,34 @@ class LibraryPage:
 
     def on_act(self, opened: Opened, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Do what a button of a card says."""
+        if event.act == "search":
+            try:
+                return self._search(str(event.key or ""), opened, request)
+            except LookalikeError as error:
+                warn(error)
+        else:
+            opened = self._after(opened, event, request)
+        return *self._view(opened, request), gr.skip(), gr.skip()
+
+    def on_work(
+        self, opened: Opened, event: gr.EventData, request: gr.Request
+    ) -> tuple[Opened, Opened]:
+        """Do what may take minutes; return what lay open before, and what is to lie open after."""
+        return opened, self._after(opened, event, request)
+
+    def on_done(
+        self, opened: Opened, done: tuple[Opened, Opened], request: gr.Request
+    ) -> tuple[Any, ...]:
+        """Show what came of it, unless something else was opened meanwhile, which is in use."""
+        before, after = done
+        if opened == before:
+            opened = after
+        elif after.changes is not None:
+            gr.Info(words.CHANGES_BESIDE)
+        return self._view(opened, request)
+
+    def _after(self, opened: Opened, event: gr.EventData, request: gr.Request) -> Opened:
+        """Do what a button of a card says, and return what lies open after it."""
         key, act = str(event.key or ""), str(event.act)
         acts: dict[str, Callable[..., Opened]] = {
             "cancel": self._cancel,
@@ -153,8 +193,6 @@ class LibraryPage:
             "delete-for-good": self._delete_for_good,
         }
         try:
-            if act == "search":
-                return self._search(key, opened, request)
             if act == "close":
                 opened = replace(opened, key="", view="", start=0, changes=None)
             elif act == "undo":
@@ -166,7 +204,7 @@ class LibraryPage:
                 opened = acts[act](opened, key, event, request)
         except LookalikeError as error:
             warn(error)
-        return *self._view(opened, request), gr.skip(), gr.skip()
+        return opened
 
     def on_upload(
         self, opened: Opened, event: gr.EventData, request: gr.Request

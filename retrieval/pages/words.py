@@ -305,6 +305,10 @@ DO_MEND = "Mend"
 MENDED = "{name} was made anew of what could be read of it; its photos were not touched."
 DELETED_FOR_GOOD = "The collection was deleted."
 CHANGES_NONE = "Nothing has changed."
+CHANGES_BESIDE = (
+    "The folder has been looked through, but something else is open here. Close it, and look for "
+    "changes once more."
+)
 CHANGES = {
     "new": "{n} new",
     "changed": "{n} changed",
