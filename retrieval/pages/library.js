@@ -337,7 +337,7 @@
       if (act === "add") return pick("files", key);
       const marked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
       const ids = [...marked].map((box) => Number(box.value));
-      if (LONG.has(act) && button.classList.contains("lk-busy")) return; // a second click
+      if (button.classList.contains("lk-busy")) return; // a second click
       if (SLOW.has(act)) showBusy(element, button);
       // Another tab takes the place of this one, and is not to begin in the middle.
       if (act === "search") window.scrollTo({ top: 0 });

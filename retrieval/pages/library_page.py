@@ -97,8 +97,17 @@ class LibraryPage:
         app.load(self.on_load, opened, whole, **quiet)
         tab.select(self.on_return, opened, view, **quiet)
         timer.tick(self.on_tick, opened, view, **quiet)
-        listing.select(self.on_act, opened, [*view, tabs, choice], **quiet)
-        # Apart from the others: Gradio drops what is pressed while the same event is under way.
+        # What is pressed while another button is at work waits for its turn, and then begins with
+        # what lies open by then.
+        listing.select(
+            self.on_act,
+            opened,
+            [*view, tabs, choice],
+            trigger_mode="multiple",
+            concurrency_limit=1,
+            **quiet,
+        )
+        # What may take minutes lets the others pass.
         done = gr.State(time_to_live=6 * 3600)
         listing.work(
             self.on_work,
