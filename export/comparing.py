@@ -11,6 +11,7 @@ import onnxruntime
 
 from export.stored import BATCH, Stored, list_pictures, prepare, split_part
 from retrieval.compare import embed
+from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.model import OnnxExtractor, available_cpus
 from retrieval.reduction import Matrix, Reduction
@@ -115,7 +116,11 @@ def compare(
 def extract(
     pictures: list[Stored], floats: OnnxExtractor, ints: OnnxExtractor, name: str, track: Track
 ) -> Features:
-    """Compute the features of pictures by both models; unreadable pictures are left out."""
+    """Compute the features of pictures by both models; unreadable pictures are left out.
+
+    Raises:
+        LookalikeError: when none can be read.
+    """
     ours, theirs, labels = [], [], []
     tell = track(name, len(pictures))
     for chunk, pixels in prepare(pictures, floats.card.preprocessing, BATCH):
@@ -123,6 +128,11 @@ def extract(
         theirs.append(ints.extract(pixels))
         labels += [picture.path.parent.name for picture in chunk]
         tell(len(chunk))
+    if not labels:
+        raise LookalikeError(
+            f"None of the {len(pictures):,} pictures of {name} can be read. Copy them again, or "
+            "name the folder with the right ones: --data FOLDER"
+        )
     return Features(np.concatenate(ours), np.concatenate(theirs), tuple(labels))
 
 

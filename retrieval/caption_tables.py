@@ -13,12 +13,12 @@ from pathlib import Path
 from retrieval.captions import (
     MAX_BYTES,
     MAX_COLUMNS,
-    caption_key,
     captioned,
     delimiter_for,
     read_captions,
 )
 from retrieval.changes import label_of
+from retrieval.files import composed
 from retrieval.records import Entry
 from retrieval.zips import free_name
 
@@ -82,7 +82,7 @@ def keep_captions(folder: Path, entries: list[Entry]) -> list[Entry]:
     said = read_captions(folder)
     read = []
     for entry in entries:
-        if entry.sha256 is not None and caption_key(entry.path) in said:
+        if entry.sha256 is not None and composed(entry.path) in said:
             label, details = captioned(entry.path, label_of(entry.path), said)
             entry = replace(entry, label=label, details=details)
         read.append(entry)

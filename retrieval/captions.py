@@ -9,13 +9,13 @@ import csv
 import io
 import json
 import os
-import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
+from retrieval.files import composed
 from retrieval.images import walk
 
 MAX_BYTES = 64 * 2**20
@@ -40,7 +40,7 @@ def read_captions(
     on_unread: Callable[[Path], None] = lambda folder: None,
     wanted: Container[str] | None = None,
 ) -> dict[str, Caption]:
-    """Return the captions of the pictures below a folder, by `caption_key` of their path.
+    """Return the captions of the pictures below a folder, by their path, `composed`.
 
     A CSV without a column `filename` is not meant for us and is passed over.
 
@@ -58,7 +58,7 @@ def read_captions(
             if path.stat().st_size > MAX_BYTES:
                 continue
             for filename, columns, row in read_rows(path):
-                key = caption_key(_below(folder, filename))
+                key = composed(_below(folder, filename))
                 if wanted is None or key in wanted:
                     found[key] = _caption(columns, row)
         except OSError:
@@ -142,14 +142,9 @@ def _caption(columns: list[str], row: list[str]) -> Caption:
     return Caption(label, _encode_json(values) if values else "")
 
 
-def caption_key(path: str) -> str:
-    """Return a path as captions are looked up by: macOS writes accents apart from their letters."""
-    return unicodedata.normalize("NFC", path)
-
-
 def captioned(path: str, folder_label: str, captions: Mapping[str, Caption]) -> tuple[str, str]:
     """Return label and details of the picture at `path`; the folder's label where none is given."""
-    caption = captions.get(caption_key(path)) if captions else None
+    caption = captions.get(composed(path)) if captions else None
     if caption is None:
         return folder_label, ""
     return (folder_label if caption.label is None else caption.label), caption.details

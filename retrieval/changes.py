@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePath
 
-from retrieval.captions import Caption, caption_key, captioned, read_captions
+from retrieval.captions import Caption, captioned, read_captions
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.files import modified_of, sha256_of_file
+from retrieval.files import composed, modified_of, sha256_of_file
 from retrieval.images import find_images
 from retrieval.records import PASSING, Entry, Move
 
@@ -93,7 +93,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     captions = read_captions(
         root,
         lambda folder: unread.setdefault(name_of(folder, root)),
-        {caption_key(name) for name in chain(seen, known)},
+        {composed(name) for name in chain(seen, known)},
     )
     new = {name: path for name, path in to_read.items() if name not in known}
     moved = _find_moves(collection, vanished, new, captions)
@@ -108,7 +108,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     for name, now in collection.captions().items():
         # Photos that were handed over may have come without the table that told of them, and a
         # visitor's table goes with the photos once they have been read.
-        if not in_place and caption_key(name) not in captions:
+        if not in_place and composed(name) not in captions:
             continue
         if any(is_below(name, folder) for folder in unread):
             continue

@@ -52,6 +52,11 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
             )
         case errno.ENOENT:
             return LookalikeError(f"{name} does not exist. Check the name and try again.")
+        case errno.EEXIST | errno.ENOTDIR:
+            return LookalikeError(
+                f"{name} cannot be written there: a part of its path is a file, not a folder. Name "
+                "another folder, or move that file away."
+            )
         case _:
             reason = error.strerror or type(error).__name__
             return LookalikeError(f"{name}: {reason}. Check the disk and try again.")

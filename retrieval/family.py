@@ -9,12 +9,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.gpu_session import has_cuda_driver
 from retrieval.model import ModelCard, OnnxExtractor, has_int8_instructions
 from retrieval.reduction import to_unit
 
-MARK = "-int8"
 RUNS = 5  # of which the fastest counts
 FASTER = 1.8  # times, which no processor reaches without instructions for 8 bits
 ALIKE = 0.99  # cosine of features in 8 bits and in floats; overflows would turn them away
@@ -26,12 +26,12 @@ METADATA, KEY, VALUE = 14, 1, 2
 
 def int8_path(model: Path) -> Path:
     """Return where the 8-bit sibling of a model lies, whether there is one or not."""
-    return model.with_name(f"{model.stem}{MARK}{model.suffix}")
+    return model.with_name(f"{model.stem}{settings.INT8_MARK}{model.suffix}")
 
 
 def is_int8(model: Path) -> bool:
     """Say whether a file is named as the 8-bit sibling of another."""
-    return model.stem.endswith(MARK)
+    return model.stem.endswith(settings.INT8_MARK)
 
 
 def open_model(model: Path, threads: int | None = None, gpu: bool = True) -> OnnxExtractor:

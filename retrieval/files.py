@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,6 +56,11 @@ def inside(folder: Path, path: str) -> Path | None:
         return real if real.is_relative_to(os.path.realpath(folder)) else None
     except (OSError, ValueError):  # a name that no disk can have
         return None
+
+
+def composed(name: str) -> str:
+    """Return a name as people type it, accents and letters in one; macOS may keep them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def modified_of(status: os.stat_result) -> int:

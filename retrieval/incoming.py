@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from retrieval import captions
-from retrieval.captions import caption_key, delimiter_for, read_rows
-from retrieval.files import in_units, replace_when_done
+from retrieval.captions import delimiter_for, read_rows
+from retrieval.files import composed, in_units, replace_when_done
 from retrieval.zips import free_name
 
 
@@ -78,7 +78,7 @@ def rename_in_table(table: Path, folder: PurePosixPath, names: Mapping[str, str]
 
     Args:
         folder: that the file names in the table start from.
-        names: what pictures are called now, by `caption_key` of their paths; "" for one that was
+        names: what pictures are called now, by their paths, `composed`; "" for one that was
             left out, whose row goes, since another picture has its path.
 
     Raises:
@@ -86,7 +86,7 @@ def rename_in_table(table: Path, folder: PurePosixPath, names: Mapping[str, str]
     """
 
     def name_now(filename: str) -> str | None:
-        return names.get(caption_key((folder / filename).as_posix()))
+        return names.get(composed((folder / filename).as_posix()))
 
     if not names or all(name_now(filename) is None for filename, _, _ in read_rows(table)):
         return
@@ -108,4 +108,4 @@ def rename_in_table(table: Path, folder: PurePosixPath, names: Mapping[str, str]
 
 def _names_in(table: Path) -> set[str]:
     """Return the files that a table speaks of, as it calls them."""
-    return {caption_key(filename) for filename, _, _ in read_rows(table)}
+    return {composed(filename) for filename, _, _ in read_rows(table)}

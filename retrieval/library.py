@@ -6,7 +6,6 @@ import re
 import secrets
 import shutil
 import time
-import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from retrieval.collection import Collection
 from retrieval.database import made_anew
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.files import composed
 from retrieval.milvus import MilvusGallery
 from retrieval.objects import Bucket, is_picture
 from retrieval.relocated import follow
@@ -29,16 +29,11 @@ OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 def folder_of(library: Path, name: str) -> Path:
     """Return the folder of the collection called `name`: the name, made safe for any disk."""
     # An accent that is written apart is no letter.
-    safe = re.sub(r"[^\w-]+", "-", _composed(name)).strip("-")[:60] or "collection"
+    safe = re.sub(r"[^\w-]+", "-", composed(name)).strip("-")[:60] or "collection"
     # Windows keeps these words for devices, with any ending.
     if re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", safe):
         safe += "-"
     return library / safe
-
-
-def _composed(name: str) -> str:
-    """Return a name as people type it, accents and letters in one; macOS may keep them apart."""
-    return unicodedata.normalize("NFC", name)
 
 
 def find_collection(library: Path, name: str | None) -> Path:
@@ -250,7 +245,7 @@ def _find_moved(
 
 def _may_be(name: str | None, collection: Collection) -> bool:
     """Whether a collection is called like that; any is for None."""
-    return name is None or _composed(name) == _composed(collection.name)
+    return name is None or composed(name) == composed(collection.name)
 
 
 def _fits(folder: Path, root: Path, embedder: Embedder) -> bool:

@@ -5,8 +5,9 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from retrieval.captions import MAX_BYTES, Caption, caption_key, decode, parse_captions
+from retrieval.captions import MAX_BYTES, Caption, decode, parse_captions
 from retrieval.errors import LookalikeError, PictureError
+from retrieval.files import composed
 from retrieval.images import SUFFIXES, lies_passed_over
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
@@ -63,7 +64,7 @@ class Bucket:
     def captions(
         self, files: Mapping[str, tuple[int, int]], on_unread: Callable[[str], None]
     ) -> dict[str, Caption]:
-        """Return what the CSVs among the files say of pictures, by `caption_key` of their names.
+        """Return what the CSVs among the files say of pictures, by their names, `composed`.
 
         Args:
             files: as `list` returns them.
@@ -80,7 +81,7 @@ class Bucket:
                 on_unread(str(folder))
                 continue
             for filename, caption in parse_captions(text):
-                captions[caption_key(str(folder / filename))] = caption
+                captions[composed(str(folder / filename))] = caption
         return captions
 
     def read(self, name: str, max_bytes: int) -> bytes:

@@ -111,12 +111,16 @@ MAX_TEST_QUERIES = 2_000
 MAX_COMPARED = 1_000
 
 
+# Ends the name of a model's sibling in 8 bits.
+INT8_MARK = "-int8"
+
+
 def pca_path(model: Path) -> Path:
     """Return where the PCA of a model lives: the shipped one, or a pickle beside the model.
 
-    It is the same for the model's sibling in 8 bits, `-int8`.
+    It is the same for the model's sibling in 8 bits.
     """
-    model = model.with_stem(model.stem.removesuffix("-int8"))
+    model = model.with_stem(model.stem.removesuffix(INT8_MARK))
     if model.resolve() == BUNDLED_MODEL:
         return BUNDLED_PCA
     return model.with_suffix(".pca.pkl")

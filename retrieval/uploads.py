@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
-from retrieval.captions import caption_key
 from retrieval.collection import Collection
 from retrieval.errors import (
     COLLECTION_GONE,
@@ -20,7 +19,7 @@ from retrieval.errors import (
     explain_os_error,
     is_too_long,
 )
-from retrieval.files import in_units, sha256_of_file
+from retrieval.files import composed, in_units, sha256_of_file
 from retrieval.images import SUFFIXES, lies_passed_over
 from retrieval.incoming import TableBounds, Tables
 from retrieval.records import PASSING
@@ -330,7 +329,7 @@ class Uploads:
                     elif taken.files >= most:
                         why = f"Only {most:,} pictures fit in here."
                         if _is_taken(place, folder, known):
-                            together[caption_key(relative.as_posix())] = ""
+                            together[composed(relative.as_posix())] = ""
                     else:
                         found = _place(
                             collection, folder, relative, source, known, excluded, numbers
@@ -338,7 +337,7 @@ class Uploads:
                         if found is None:
                             continue
                         if found != place:
-                            together[caption_key(relative.as_posix())] = found.name
+                            together[composed(relative.as_posix())] = found.name
                         place = found
                     if why:
                         taken.skip(str(relative), why)

@@ -10,7 +10,6 @@ import pytest
 from retrieval.captions import (
     MAX_ROW,
     Caption,
-    caption_key,
     captioned,
     parse_captions,
     read_captions,
@@ -18,6 +17,7 @@ from retrieval.captions import (
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
+from retrieval.files import composed
 from retrieval.indexing import index_folder
 from retrieval.pages import library_markup as markup
 
@@ -104,7 +104,7 @@ def test_a_row_that_never_ends_ends_the_table(broken: str) -> None:
 
 
 def test_accents_match_however_they_are_written() -> None:
-    captions = {caption_key("ü.png"): Caption("x", "")}
+    captions = {composed("ü.png"): Caption("x", "")}
     assert captioned(unicodedata.normalize("NFD", "ü.png"), "", captions) == ("x", "")
 
 

@@ -127,6 +127,17 @@ class Held(type(Path())):  # type: ignore[misc]
         raise self.error
 
 
+def test_a_file_in_the_place_of_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    for path in (tmp_path / "out" / "a.png", tmp_path / "out" / "deep" / "a.png"):
+        with (
+            pytest.raises(LookalikeError, match="a part of its path is a file"),
+            replace_when_done(path),
+        ):
+            pass
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_what_is_missing_is_explained() -> None:
     sentence = str(explain_os_error(FileNotFoundError(errno.ENOENT, "x"), Path("a", "b.png")))
     assert sentence == "b.png does not exist. Check the name and try again."

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -345,6 +346,14 @@ def test_unreadable_pictures_are_left_out_and_the_others_keep_their_names(tmp_pa
     [(chunk, pixels)] = stored.prepare(listed, CARD.preprocessing)
     assert [str(one.path) for one in chunk] == ["a.png", "c.png"]
     assert pixels.shape == (2, SIDE, SIDE, 3)
+
+
+def test_a_set_without_a_readable_picture_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    listed = stored.list_pictures(tmp_path)
+    model = SimpleNamespace(card=CARD)
+    with pytest.raises(LookalikeError, match="None of the 1 pictures of Set can be read"):
+        comparing.extract(listed, model, model, "Set", lambda *_: lambda _: None)  # type: ignore[arg-type]
 
 
 def test_a_member_that_is_damaged_is_left_out(tmp_path: Path) -> None:

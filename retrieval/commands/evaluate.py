@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval import compare, report, settings
-from retrieval.captions import caption_key, captioned, read_captions
+from retrieval.captions import captioned, read_captions
 from retrieval.changes import as_text, label_of, name_of
 from retrieval.commands.reading import (
     features_of,
@@ -23,6 +23,7 @@ from retrieval.embedding import describe
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Evaluation, Labelled, SelfTest, as_csv, as_rows, as_table
 from retrieval.features import extract_files
+from retrieval.files import composed
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, Reduction, load_pca
@@ -155,7 +156,7 @@ def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
     features, files = features_of(folder, extractor)
     names = [name_of(path, folder) for path in files]
     unread: list[Path] = []
-    captions = read_captions(folder, unread.append, wanted={caption_key(name) for name in names})
+    captions = read_captions(folder, unread.append, wanted={composed(name) for name in names})
     if unread:
         raise LookalikeError(
             f"A table (CSV) in {unread[0]} cannot be read, so the kinds are not known. Close it "
