@@ -1,7 +1,8 @@
 """The command `python -m export`: one VGG-16 in, one ONNX file out.
 
-`python -m export train` makes a VGG-16 of our own, and `python -m export choose` measures how best
-to use one; `python -m export int8` stores an exported network in 8 bits. Each has its own `--help`.
+`python -m export train` makes a VGG-16 of our own, `python -m export connect` the fully connected
+layers behind it, and `python -m export choose` measures how best to use a trunk; `python -m export
+int8` stores an exported network in 8 bits. Each has its own `--help`.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from retrieval.settings import ASSETS
 # What Ctrl+C leaves of each command; the others write only at their end.
 STOPPED = {
     "train": "Stopped. The same command goes on from the last checkpoint, where there is one.",
+    "connect": "Stopped. What was collected is kept; the same command goes on from there.",
     "choose": "Stopped. What was finished is kept; the same command goes on from there.",
 }
 NOTHING = "Stopped; nothing was written."
@@ -24,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        if words[:1] in (["train"], ["choose"]):
+        if words[:1] in (["train"], ["connect"], ["choose"]):
             _work(words[0], words[1:])
         elif words[:1] == ["int8"]:
             _quantise(words[1:])
@@ -40,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _work(command: str, words: list[str]) -> None:
-    """Run `train` or `choose`, whose parsers need no torch, but whose work does."""
+    """Run what needs torch to work, but not to parse its words."""
     try:
         import pillow_heif  # noqa: F401
     except ImportError:
@@ -49,9 +51,9 @@ def _work(command: str, words: list[str]) -> None:
         heif = types.ModuleType("pillow_heif")
         heif.register_heif_opener = lambda: None  # type: ignore[attr-defined]
         sys.modules["pillow_heif"] = heif
-    from export import choose, train
+    from export import choose, connect, train
 
-    module = train if command == "train" else choose
+    module = {"train": train, "connect": connect, "choose": choose}[command]
     arguments = module.parser().parse_args(words)
     try:
         line = module.run(arguments, lambda text: print(text, file=sys.stderr, flush=True))
@@ -91,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pool",
         choices=("mean", "gem"),
-        help="how pool5 becomes 512 numbers (default: mean)",
+        help="how pool5 becomes 512 numbers (default: mean), also where `export connect` has made "
+        "an fc2 for these",
     )
     parser.add_argument(
         "--weights",
@@ -143,17 +146,18 @@ def _export(arguments: argparse.Namespace) -> None:
     from retrieval.images import Preprocessing
     from retrieval.model import ModelCard
 
-    if arguments.pool and arguments.layer != "pool5":
-        raise LookalikeError("--pool is for pool5 only. Add --layer pool5, or leave out --pool.")
-    pooling = (arguments.pool or "mean") if arguments.layer == "pool5" else ""
+    if arguments.pool and arguments.layer == "fc1":
+        raise LookalikeError("--pool is for pool5 and fc2. Name one of them, or leave out --pool.")
+    pooling = arguments.pool or ("mean" if arguments.layer == "pool5" else "")
     side = arguments.side
     if side % STRIDE or not STRIDE <= side <= 1024:
         raise LookalikeError(f"--side must be a multiple of {STRIDE} up to 1024, not {side}.")
     if arguments.mirror_small and not 0 < arguments.mirror_small <= side:
         raise LookalikeError(f"--mirror-small takes up to {side} pixels.")
-    if arguments.layer != "pool5" and side != 224:
+    if not pooling and side != 224:
         raise LookalikeError(
-            "Fully connected layers need --side 224. For other sides use --layer pool5."
+            "Fully connected layers of the whole map need --side 224. For other sides use --layer "
+            "pool5."
         )
     paths = arguments.weights or [fetch_weights(VGG16_Weights.IMAGENET1K_V1.url)]
     weights = read_weights(*paths)

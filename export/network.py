@@ -15,8 +15,8 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 LAYERS = ("fc1", "fc2", "pool5")
-POOLINGS = ("mean", "gem")
 MAP_CHANNELS = 512
+CLASSIFIER = ("classifier.0", "classifier.3")  # torchvision's names of them
 TEXTURE_CUT = 9  # the trunk's modules up to the ReLU of conv2_2, whose statistics are the texture
 STRIDE = 32  # pixels of the picture to one place of the map
 
@@ -37,6 +37,25 @@ class GlobalMean(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         return maps.mean((2, 3))
+
+
+class PooledAndConnected(nn.Module):
+    """Pool a map `(n, c, h, w)` to `(n, c)`, and add what two fully connected layers make of that.
+
+    What is pooled passes by them, as in "Deep Residual Learning for Image Recognition", He et al.
+    2016, so that they only have to know what it lacks.
+    """
+
+    def __init__(self, pool: nn.Module, first: nn.Linear, second: nn.Linear) -> None:
+        super().__init__()
+        self.pool = pool
+        self.first = first
+        self.second = second
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        pooled = self.pool(maps)
+        features: torch.Tensor = pooled + self.second(self.first(pooled).relu())
+        return features
 
 
 class FeatureNetwork(nn.Module):
@@ -69,7 +88,7 @@ class FeatureNetwork(nn.Module):
 
 
 def build_network(
-    state: Mapping[str, torch.Tensor], layer: str, pooling: str = "mean", half: bool = False
+    state: Mapping[str, torch.Tensor], layer: str, pooling: str = "", half: bool = False
 ) -> FeatureNetwork:
     """Build the network that maps pictures to the features of `layer`, ready to run.
 
@@ -77,16 +96,21 @@ def build_network(
         state: a state dict in the names of torchvision's `vgg16` or `vgg16_bn`; batch
             normalisation is folded into the convolutions, other entries (training heads) are left.
         layer: "fc1" or "fc2", 4096 numbers after the ReLU; "pool5", 512 numbers.
-        pooling: "mean" or "gem", for pool5.
+        pooling: "mean" or "gem", for pool5, whose default is "mean", and for the fc2 of `export
+            connect`, 512 numbers too; VGG-16's own fully connected layers take the whole map: "".
         half: round the weights to what 16 bits hold, to be stored so.
 
     Raises:
         LookalikeError: when the state dict is not a VGG-16's, or has no such layer.
     """
     trunk = _build_trunk(state)
+    if layer != "pool5":
+        _require_layers_for(state, pooling)
+    pool: nn.Module = GeneralizedMean() if pooling == "gem" else GlobalMean()
     if layer == "pool5":
-        head: nn.Module = GeneralizedMean() if pooling == "gem" else GlobalMean()
-        dimension = MAP_CHANNELS
+        head, dimension = pool, MAP_CHANNELS
+    elif pooling:
+        head, dimension = connect(state, pool), MAP_CHANNELS
     else:
         head, dimension = _build_classifier(state, depth=1 if layer == "fc1" else 2), 4096
     network = FeatureNetwork(trunk, head, dimension).float().eval().requires_grad_(False)
@@ -112,20 +136,51 @@ def _build_trunk(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     return fold_batch_norm(trunk.eval()) if with_bn else trunk
 
 
+def _require_layers_for(state: Mapping[str, torch.Tensor], pooling: str) -> None:
+    """Refuse weights without fully connected layers, or with some that take something else."""
+    weight = state.get(f"{CLASSIFIER[0]}.weight")
+    if weight is None:
+        raise LookalikeError(
+            "These weights have no fully connected layers. Export them with --layer pool5."
+        )
+    takes_pooled = weight.shape[-1] == MAP_CHANNELS
+    if takes_pooled and not pooling:
+        raise LookalikeError(
+            "These fully connected layers take the pooled map. Add --layer fc2 --pool gem."
+        )
+    if pooling and not takes_pooled:
+        raise LookalikeError("These fully connected layers take the whole map. Leave out --pool.")
+
+
 def _build_classifier(state: Mapping[str, torch.Tensor], depth: int) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten()]
-    with torch.device("meta"):
-        linears = {"0": nn.Linear(512 * 7 * 7, 4096), "3": nn.Linear(4096, 4096)}
-    for index in list(linears)[:depth]:
-        prefix = f"classifier.{index}."
-        own = {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}
-        if not own:
-            raise LookalikeError(
-                "These weights have no fully connected layers. Export them with --layer pool5."
-            )
-        _load(linears[index], own, f"fully connected layer {prefix}")
-        layers += [linears[index], nn.ReLU()]
+    taken = 7 * 7 * MAP_CHANNELS
+    for name in CLASSIFIER[:depth]:
+        layers += [_build_connected(state, name, taken, 4096), nn.ReLU()]
+        taken = 4096
     return nn.Sequential(*layers)
+
+
+def connect(state: Mapping[str, torch.Tensor], pool: nn.Module) -> PooledAndConnected:
+    """Put the fully connected layers that `export connect` has made behind a pooling."""
+    first = _build_connected(state, CLASSIFIER[0], MAP_CHANNELS)
+    second = _build_connected(state, CLASSIFIER[1], first.out_features, MAP_CHANNELS)
+    return PooledAndConnected(pool, first, second)
+
+
+def _build_connected(
+    state: Mapping[str, torch.Tensor], name: str, taken: int, given: int | None = None
+) -> nn.Linear:
+    """Return a fully connected layer from `taken` numbers to `given`, by default to all it has."""
+    own = {
+        key.removeprefix(f"{name}."): value.float()
+        for key, value in state.items()
+        if key.startswith(f"{name}.")
+    }
+    with torch.device("meta"):
+        layer = nn.Linear(taken, given or len(own.get("bias", (0,))))
+    _load(layer, own, f"fully connected layer {name}.")
+    return layer
 
 
 def _load(module: nn.Module, state: Mapping[str, torch.Tensor], what: str) -> None:

@@ -179,12 +179,12 @@ class Student(nn.Module):
         """
         trunk = copy.deepcopy(self.features).cpu().float().eval().requires_grad_(False)
         state = fold_batch_norm(trunk).state_dict()
-        return {f"features.{key}": value for key, value in _halve(state).items()}
+        return {f"features.{key}": value for key, value in halve(state).items()}
 
     def unfolded(self) -> dict[str, Tensor]:
         """Return trunk and heads as `start_from` takes them, matrices in 16 bits."""
         state = {k: v.float().cpu() for k, v in self.state_dict().items() if "num_batches" not in k}
-        return _halve(state)
+        return halve(state)
 
 
 def _other_trunk(key: str) -> LookalikeError:
@@ -194,7 +194,12 @@ def _other_trunk(key: str) -> LookalikeError:
     )
 
 
-def _halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state dict with matrices and kernels in 16 bits.
+
+    Raises:
+        LookalikeError: when one is not finite then.
+    """
     halved = {
         key: (value.half() if value.ndim > 1 else value).contiguous()
         for key, value in state.items()

@@ -277,19 +277,7 @@ class Run:
         recipe = self.recipe
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.half):
             logits, embeddings = student(pictures)
-        kl = F.kl_div(
-            (logits.float() / recipe.temperature).log_softmax(1),
-            (targets.logits.float() / recipe.temperature).log_softmax(1),
-            reduction="batchmean",
-            log_target=True,
-        )
-        distances = [
-            1 - F.cosine_similarity(ours.float(), theirs.float() - centre).mean()
-            for ours, theirs, centre in zip(
-                embeddings, targets.embeddings, self._centres, strict=True
-            )
-        ]
-        cosine = torch.stack(distances).mean()
+        kl, cosine = distances(logits, embeddings, targets, self._centres, recipe.temperature)
         total = recipe.temperature**2 * kl + recipe.embedding_weight * cosine
         return torch.stack([total, kl, cosine])
 
@@ -470,6 +458,31 @@ class Run:
     def _recipe_text(self) -> str:
         teachers = [teacher.name for teacher in self._in.teachers]
         return json.dumps({**asdict(self.recipe), "teachers": teachers})
+
+
+def distances(
+    logits: Tensor,
+    embeddings: Sequence[Tensor],
+    targets: Targets,
+    centres: Sequence[Tensor],
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """Return how far a student is from its teachers.
+
+    The KL divergence from their classes to its own, both softened by the temperature, and the mean
+    cosine distance of its embeddings to theirs, less their centres.
+    """
+    kl = F.kl_div(
+        (logits.float() / temperature).log_softmax(1),
+        (targets.logits.float() / temperature).log_softmax(1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    each = [
+        1 - F.cosine_similarity(ours.float(), theirs.float() - centre).mean()
+        for ours, theirs, centre in zip(embeddings, targets.embeddings, centres, strict=True)
+    ]
+    return kl, torch.stack(each).mean()
 
 
 def _figures(found: Agreement, figures: dict[str, float]) -> str:

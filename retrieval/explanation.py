@@ -10,12 +10,17 @@ pooled feature f, the mean m and the rows of `components`, and another with the 
 and f is a sum over places: with mean pooling each contributes x / (h w), and with generalised mean
 pooling (mean x^p)^(1/p) splits in proportion to x^p. What comes from subtracting the mean, `rest`,
 belongs to no place and is spread evenly; so the places add up to the similarity itself.
+
+Fully connected layers behind the pooling are linear as well once the picture is known: it decides
+which numbers their ReLU lets through. `back` passes through them the other way, as a gradient does,
+and what their biases add belongs to no place.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from retrieval.connected import Connected
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.model import GEM_FLOOR, GEM_POWER
@@ -30,18 +35,27 @@ class Explanation:
     similarity: float
 
 
-def explain(embedder: Embedder, feature_map: Matrix, other: Matrix) -> Explanation:
+def explain(
+    embedder: Embedder,
+    feature: Matrix,
+    feature_map: Matrix,
+    other: Matrix,
+    layers: Connected | None = None,
+) -> Explanation:
     """Split the similarity between a picture and a unit embedding over the picture's places.
 
     Args:
-        feature_map: `(c, h, w)`, the map of the picture.
+        feature: `(d,)`, of the picture.
+        feature_map: `(c, h, w)`, from the same run of the network.
         other: `(k,)`, the unit embedding of the other picture.
+        layers: the fully connected ones behind the pooling, where the model has them.
 
     Raises:
-        LookalikeError: for a model cut after a fully connected layer, which mixes all places.
+        LookalikeError: for a model whose fully connected layers take the whole map, and mix all
+            places.
     """
     shares = place_shares(feature_map, embedder.card.pooling)
-    feature = shares.sum(axis=(1, 2))
+    feature = feature.astype(np.float64)
     length = float(np.linalg.norm(feature))
     reduction = embedder.reduction
     if reduction is None:
@@ -52,6 +66,11 @@ def explain(embedder: Embedder, feature_map: Matrix, other: Matrix) -> Explanati
         norm = float(np.linalg.norm(projected))
         back = projection.T.astype(np.float64) @ other
         rest = -float(back @ reduction.mean) / max(norm, 1e-12)
+    if layers:
+        pooled, whole = shares.sum(axis=(1, 2)), float(back @ feature)
+        back = layers.pull_back(pooled, back)
+        # Their biases, and what is rounded where they are computed in fewer bits.
+        rest += (whole - float(back @ pooled)) / max(length * norm, 1e-12)
     places = np.einsum("c,chw->hw", back, shares) / max(length * norm, 1e-12)
     places = places + rest / places.size
     return Explanation(places.astype(np.float32), float(places.sum()))
@@ -83,6 +102,6 @@ def place_shares(feature_map: Matrix, pooling: str) -> Matrix:
         shares: Matrix = powers / totals * pooled
         return shares
     raise LookalikeError(
-        "A fully connected layer mixes all places of the picture, so there is no map of the match. "
-        "Use a model exported with --layer pool5."
+        "This model's fully connected layers mix all places of the picture, so there is no map of "
+        "the match. Use a model exported with --layer pool5."
     )

@@ -1,4 +1,4 @@
-"""A model on an NVIDIA GPU: in 16 bits where `onnx` is installed, its tensors bound on the card.
+"""A model on an NVIDIA GPU: in 16 bits, its tensors bound on the card.
 
 What a card, its driver and its libraries can do shows only when they have computed something: each
 way is tried in turn, the fastest first, and believed when its features are the processor's.
@@ -169,9 +169,6 @@ def in_16_bits(model: Path) -> bytes:
 
     Tensor cores are twice as fast and more in 16 bits, and half as much has to be moved. What goes
     in and comes out stays in 32.
-
-    Raises:
-        ImportError: when `onnx` is not installed, which the app does without.
     """
     onnx = importlib.import_module("onnx")
     whole = onnx.load(model)

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from retrieval.connected import Connected, read_connected
 from retrieval.errors import LookalikeError
 from retrieval.gpu_session import has_cuda_driver, open_gpu
 from retrieval.images import Preprocessing
@@ -38,7 +40,7 @@ class ModelCard:
 
     name: str  # for people: "VGG-16, ImageNet"
     layer: str  # "fc1", "fc2" or "pool5"
-    pooling: str  # "mean" or "gem" for pool5, "" for fully connected layers
+    pooling: str  # "mean" or "gem" before what takes 512 numbers; "" for VGG-16's own fc1 and fc2
     dimension: int  # numbers in one feature
     weights_sha256: str
     preprocessing: Preprocessing
@@ -210,6 +212,12 @@ class OnnxExtractor:
                 self._session, self.provider = other, "CPU, OpenVINO"
         if self.card.precision != "float":
             self.provider += f", {self.card.precision}"
+
+    @cached_property
+    def connected(self) -> Connected | None:
+        """The fully connected layers behind the pooling, if any, read from the file when asked."""
+        has_them = self.card.layer != "pool5" and self.card.pooling
+        return read_connected(self._path) if has_them else None
 
     def side_by_side(self, calls: int) -> "OnnxExtractor | None":
         """Return one for so many threads at once, each with its share of the processors.

@@ -1,7 +1,7 @@
 """How light and dark are laid out in a picture, as a vector by which copies know each other.
 
 A network's features change when a picture is compressed hard or scaled down (on Corel-1k, half the
-size and JPEG quality 50 bring the cosine down to 0.76); where it gets lighter and darker hardly
+size and JPEG quality 50 bring the cosine down to 0.77); where it gets lighter and darker hardly
 does. This is the difference hash of Krawetz 2013 ("Kind of Like That") kept as numbers, not bits:
 steps of lightness between neighbours on a coarse grid. Measured on Corel-1k: copies at half the
 size, at quality 30, 15 % brighter or in grey stay above 0.99, a cut of 3 % around is at 0.72 to

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from retrieval.connected import Connected
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.explanation import explain, fold, place_shares
@@ -61,10 +62,28 @@ def test_the_places_add_up_to_the_similarity(pooling: str, whitening: float | No
     maps = made_maps(2)
     features = pool(maps, pooling)
     a, b = reduction.project(features) if reduction else to_unit(features)
-    explanation = explain(embedder, maps[0], b)
+    explanation = explain(embedder, features[0], maps[0], b)
     assert explanation.places.shape == (SIDE, SIDE)
     assert float(explanation.places.sum()) == pytest.approx(float(a @ b), abs=1e-5)
     assert explanation.similarity == pytest.approx(float(a @ b), abs=1e-5)
+
+
+@pytest.mark.parametrize("whitening", [None, 0.25], ids=["no PCA", "PCA"])
+def test_the_places_add_up_behind_fully_connected_layers(whitening: float | None) -> None:
+    generator = np.random.default_rng(3)
+    layers = Connected(
+        *(generator.normal(size=size) for size in ((24, CHANNELS), 24, (CHANNELS, 24), CHANNELS))
+    )
+    reduction = None if whitening is None else made_reduction(whitening)
+    embedder = Embedder(FromMaps("gem"), reduction)
+    maps = made_maps(2)
+    features = pool(maps, "gem")
+    passed = np.stack([layers(feature) for feature in features])
+    let_through = layers.first @ features[0] + layers.first_bias > 0
+    assert 0 < let_through.sum() < 24
+    a, b = reduction.project(passed) if reduction else to_unit(passed)
+    explanation = explain(embedder, passed[0], maps[0], b, layers)
+    assert float(explanation.places.sum()) == pytest.approx(float(a @ b), abs=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "gem"])
@@ -81,14 +100,15 @@ def test_the_place_that_matches_is_the_warmest() -> None:
     maps[3, 0, 1] = 1  # what the other picture has
     maps[5, 2, 2] = 1  # what it has not
     other = np.eye(CHANNELS, dtype=np.float32)[3]
-    places = explain(embedder, maps, other).places
+    places = explain(embedder, pool(maps[None], "mean")[0], maps, other).places
     assert np.unravel_index(places.argmax(), places.shape) == (0, 1)
     assert places[2, 2] == 0
 
 
 def test_fully_connected_layers_have_no_map_and_say_so() -> None:
-    with pytest.raises(LookalikeError, match="mixes all places"):
-        explain(Embedder(FromMaps(""), None), made_maps(1)[0], np.ones(CHANNELS, np.float32))
+    ones = np.ones(CHANNELS, np.float32)
+    with pytest.raises(LookalikeError, match="mix all places"):
+        explain(Embedder(FromMaps(""), None), ones, made_maps(1)[0], ones)
 
 
 def test_the_corners_of_a_mirrored_picture_are_laid_over_each_other() -> None:

@@ -24,7 +24,9 @@ import pytest
 from export.__main__ import main
 from retrieval import settings
 from retrieval.__main__ import main as retrieval_main
+from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.explanation import explain, place_shares
 from retrieval.files import sha256_of_file
 from retrieval.images import Preprocessing, preprocess
 from retrieval.model import ModelCard, OnnxExtractor
@@ -37,6 +39,7 @@ safetensors = need("safetensors.torch", CURE)
 onnx = need("onnx", CURE)
 network = need("export.network", CURE)
 onnx_file = need("export.onnx_file", CURE)
+quantising = need("export.quantising", CURE)
 weights = need("export.weights", CURE)
 
 # torchvision's own preprocessing, down to normalised floats.
@@ -351,6 +354,85 @@ def test_half_keeps_half_the_bytes_and_the_features_close(
     assert (cosines > 0.9999).all()
 
 
+# --- fully connected layers of the pooled map ---
+
+
+@pytest.fixture(scope="module")
+def connections() -> Any:
+    """What `export connect` learns, made up: fc1, its ReLU and fc2, small."""
+    layers = torch.nn.Sequential(
+        torch.nn.Linear(512, 24), torch.nn.ReLU(), torch.nn.Dropout(), torch.nn.Linear(24, 512)
+    )
+    return scale_as_he(layers, seed=3)
+
+
+def prefixed(connections: Any) -> dict[str, Any]:
+    return {f"classifier.{key}": value for key, value in connections.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def connected(saved: Path, connections: Any) -> Path:
+    """The plain trunk with these, exported with GeM and in 16 bits, from two files."""
+    safetensors.save_file(prefixed(connections), saved / "connected.safetensors")
+    files = (saved / "plain.pth", saved / "connected.safetensors")
+    options = ("--layer", "fc2", "--pool", "gem", "--side", 64, "--fit", "squash", "--half")
+    assert export("--weights", *files, *options, "--output", saved / "connected.onnx") == 0
+    return saved / "connected.onnx"
+
+
+def test_fully_connected_layers_of_the_pooled_map_are_computed_as_torch_does(
+    plain: Any, connections: Any, connected: Path
+) -> None:
+    extractor = OnnxExtractor(connected, gpu=False)
+    ours, maps = extractor.extract_with_map(pixels(3, 64))
+    with torch.inference_mode():
+        expected = plain(normalised(pixels(3, 64)))
+        pooled = generalised_mean(expected)
+        theirs = pooled + connections(pooled)
+    assert maps.shape == (3, 512, 2, 2)
+    assert relative(ours, theirs) < 1e-2  # weights in 16 bits
+    assert (extractor.card.layer, extractor.card.pooling, extractor.card.dimension) == (
+        *("fc2", "gem"),
+        512,
+    )
+
+
+def test_layers_of_the_pooled_and_of_the_whole_map_are_not_confused(
+    plain: Any, connections: Any
+) -> None:
+    state = {**state_of(plain), **prefixed(connections)}
+    for layer in ("fc1", "fc2"):
+        with pytest.raises(LookalikeError, match="take the pooled map"):
+            network.build_network(state, layer, "")
+    state["classifier.0.weight"] = torch.zeros(24, 25088)
+    with pytest.raises(LookalikeError, match="take the whole map"):
+        network.build_network(state, "fc2", "gem")
+
+
+@pytest.mark.parametrize("stored", ["16 bits", "8 bits"])
+def test_the_places_of_a_picture_add_up_behind_fully_connected_layers_too(
+    connected: Path, stored: str, tmp_path: Path
+) -> None:
+    path = connected
+    if stored == "8 bits":
+        model = quantising.read_float(connected)
+        ranges = quantising.measure_ranges(model, [pixels(8, 64)])["min-max"]
+        path = tmp_path / "connected-int8.onnx"
+        path.write_bytes(quantising.quantise(model, ranges).SerializeToString())
+    embedder = Embedder(OnnxExtractor(path, gpu=False), None)
+    features, maps = embedder.extractor.extract_with_map(pixels(2, 64))
+    a, b = embedder.embed(pixels(2, 64))
+    layers = embedder.extractor.connected
+    assert layers is not None
+    assert (layers.first.shape, layers.second.shape) == ((24, 512), (512, 24))
+    explanation = explain(embedder, features[0], maps[0], b, layers)
+    assert float(explanation.places.sum()) == pytest.approx(float(a @ b), abs=1e-4)
+    pooled = place_shares(maps[0], "gem").sum((1, 2))
+    # In 8 bits what passes from layer to layer is rounded.
+    near = 1e-4 if stored == "16 bits" else 0.1
+    np.testing.assert_allclose(layers(pooled), features[0], atol=near * np.abs(features[0]).max())
+
+
 # --- what is refused ---
 
 
@@ -364,13 +446,15 @@ def test_half_keeps_half_the_bytes_and_the_features_close(
             ("--layer", "pool5", "--side", 96, "--mirror-small", 97),
             "--mirror-small takes up to 96 pixels",
         ),
-        (("--layer", "fc2", "--pool", "gem"), "--pool is for pool5 only. Add --layer pool5"),
-        (("--layer", "fc2", "--side", 256), "Fully connected layers need --side 224"),
+        (("--layer", "fc2", "--pool", "gem"), "no fully connected layers. Export them with"),
+        (("--layer", "fc1", "--pool", "gem"), "--pool is for pool5 and fc2"),
+        (("--layer", "fc2", "--side", 256), "of the whole map need --side 224"),
         (("--layer", "fc2"), "no fully connected layers. Export them with --layer pool5"),
         (("--weights", "gone.pth"), "There are no weights at gone.pth"),
     ],
     ids=[
-        *("odd side", "huge side", "no side", "odd corners", "pool of fc2", "side of fc2"),
+        *("odd side", "huge side", "no side", "odd corners", "no fc2", "pool of fc1"),
+        "side of fc2",
         *("no classifier", "no weights"),
     ],
 )

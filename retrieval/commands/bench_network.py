@@ -60,7 +60,7 @@ def measure_gpu(models: list[Path]) -> Bench:
         for name, compiled in (("eager", False), ("compiled", True)):
             with leaving_out(left_out):
                 programs[f"torch {name}, 16 bits, channels last"] = contenders.torch_on_gpu(
-                    ours.card.layer, compiled
+                    ours.card.layer, ours.card.pooling, compiled
                 )
         programs[f"ours, {ours.provider}"] = ours.extract
         side = ours.card.preprocessing.side

@@ -45,11 +45,13 @@ def torch_trunk(threads: int) -> Extract:
     return extract
 
 
-def torch_on_gpu(layer: str, compiled: bool) -> Extract:
+def torch_on_gpu(layer: str, pooling: str, compiled: bool) -> Extract:
     """Return torchvision's VGG-16 up to a layer on the GPU, in 16 bits, with channels last.
 
     Args:
         layer: "pool5", "fc1" or "fc2".
+        pooling: how the last map is pooled, after which layers cost next to nothing; "" for the
+            fully connected layers of the whole map.
         compiled: whether `torch.compile` makes a program of it first.
     """
     torch = _package("torch", "torch")
@@ -57,7 +59,7 @@ def torch_on_gpu(layer: str, compiled: bool) -> Extract:
     if not torch.cuda.is_available():
         raise MissingError("torch for CUDA")
     network = vision.models.vgg16(weights=None)
-    if layer == "pool5":
+    if pooling:
         network = torch.nn.Sequential(network.features, torch.nn.AdaptiveAvgPool2d(1))
     else:
         network.classifier = network.classifier[: {"fc1": 2, "fc2": 5}[layer]]

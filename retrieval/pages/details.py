@@ -150,8 +150,9 @@ def _overlays(embedder: Embedder, pixels: Pixels) -> tuple[tuple[Matrix, Matrix]
         raise LookalikeError(words.WHY_NOT)
     features, maps = embedder.extractor.extract_with_map(pixels)
     vectors = embedder.project(features)
-    asked = explain(embedder, maps[0], vectors[1])
-    found = explain(embedder, maps[1], vectors[0])
+    layers = embedder.extractor.connected
+    asked = explain(embedder, features[0], maps[0], vectors[1], layers)
+    found = explain(embedder, features[1], maps[1], vectors[0], layers)
     how = embedder.card.preprocessing
     places = [
         fold(one.places) if is_mirrored(seen, how) else one.places
