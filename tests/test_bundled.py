@@ -9,7 +9,7 @@ import pytest
 from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.explanation import explain
+from retrieval.explanation import explain, place_shares
 from retrieval.images import preprocess
 from retrieval.model import OnnxExtractor
 from tests.made import noise, pattern
@@ -29,8 +29,7 @@ def shaped(embedder: Embedder, n: int) -> np.ndarray:
 
 def test_the_model_says_how_it_was_made(bundled: Embedder) -> None:
     card = bundled.card
-    assert card.layer == "pool5"
-    assert card.pooling in ("mean", "gem")
+    assert (card.layer, card.pooling) == ("fc2", "gem")
     assert card.dimension == 512
     assert len(bytes.fromhex(card.weights_sha256)) == 32
     assert card.preprocessing.side % 32 == 0
@@ -61,11 +60,17 @@ def test_a_smaller_copy_stays_near_and_another_picture_does_not(bundled: Embedde
     assert here @ bundled.embed_image(other)[0] < 0.9
 
 
-def test_the_map_is_what_the_features_are_pooled_from(bundled: Embedder) -> None:
-    _, maps = bundled.extractor.extract_with_map(shaped(bundled, 2))
+def test_the_features_are_what_the_layers_make_of_the_pooled_map(bundled: Embedder) -> None:
+    features, maps = bundled.extractor.extract_with_map(shaped(bundled, 2))
     places = bundled.card.preprocessing.side // 32
     assert maps.shape == (2, 512, places, places)
     assert maps.min() >= 0
+    pooled = place_shares(maps[0], bundled.card.pooling).sum((1, 2))
+    layers = bundled.extractor.connected
+    assert layers is not None
+    near = layers(pooled) @ features[0]
+    near /= np.linalg.norm(layers(pooled)) * np.linalg.norm(features[0])
+    assert near > 0.999
 
 
 @pytest.mark.timeout(900)
@@ -90,7 +95,9 @@ def test_the_places_of_a_picture_add_up_to_its_similarity(bundled: Embedder) -> 
     assert isinstance(bundled.extractor, OnnxExtractor)
     how = bundled.card.preprocessing
     pixels = np.stack([preprocess(pattern(kind, 3), how) for kind in ("dots", "stripes")])
-    _, maps = bundled.extractor.extract_with_map(pixels)
+    features, maps = bundled.extractor.extract_with_map(pixels)
     a, b = bundled.embed(pixels)
-    explanation = explain(bundled, maps[0], b)
+    layers = bundled.extractor.connected
+    assert layers is not None
+    explanation = explain(bundled, features[0], maps[0], b, layers)
     assert float(explanation.places.sum()) == pytest.approx(float(a @ b), abs=1e-4)

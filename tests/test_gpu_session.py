@@ -80,14 +80,17 @@ def test_all_layers_and_nothing_else_are_in_16_bits(halved: bytes) -> None:
     half, kinds = onnx.TensorProto.FLOAT16, {}
     for value in found.graph.value_info:
         kinds[value.name] = value.type.tensor_type.elem_type
-    layers = [node for node in found.graph.node if node.op_type in ("Conv", "Relu", "MaxPool")]
-    assert len(layers) == 13 + 13 + 5
+    layers = [
+        node for node in found.graph.node if node.op_type in ("Conv", "Relu", "MaxPool", "Gemm")
+    ]
+    assert len(layers) == 13 + 13 + 5 + 3  # fc1, its ReLU and fc2
     assert {kinds[node.output[0]] for node in layers} == {half}
     rest = [node for node in found.graph.node if node.op_type in ("Pow", "ReduceMean", "Sqrt")]
     assert rest
     assert half not in {kinds.get(node.output[0]) for node in rest}
-    # One cast down, and one up for each of what leaves: the texture's maps and the last ones.
-    assert sum(node.op_type == "Cast" for node in found.graph.node) == 1 + 1 + 2
+    # From the pixels, down, and up for each of what leaves: the texture's maps and the last ones;
+    # then down for what was pooled, and up for what is added to it.
+    assert sum(node.op_type == "Cast" for node in found.graph.node) == 1 + 1 + 2 + 2
 
 
 def test_features_that_point_elsewhere_or_nowhere_are_not_alike() -> None:
