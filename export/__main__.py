@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pool",
         choices=("mean", "gem"),
-        help="how pool5 becomes 512 numbers (default: mean), also where `export connect` has made "
-        "an fc2 for these",
+        help="how pool5 becomes 512 numbers (default: mean); gem also where `export connect` has "
+        "made an fc2 for these",
     )
     parser.add_argument(
         "--weights",

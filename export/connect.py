@@ -6,9 +6,10 @@ add to it what a trunk's training throws away with its heads: how the teachers' 
 embeddings follow from what the trunk has seen. The trunk itself stands still, so its features of a
 crop are computed once and learned from many times, in minutes where a trunk takes hours.
 
-    python3 -m export connect --model assets/models/lookalike-vgg16-int8.onnx
+    python3 -m export connect --model trunk-int8.onnx
 
-The result, `connected.safetensors` in the --run folder, is one more file for --weights:
+The model is to have the trunk that they will stand behind. The result, `connected.safetensors` in
+the --run folder, is one more file for --weights:
 
     python3 -m export --layer fc2 --pool gem --weights vgg16.safetensors connected.safetensors ...
 
@@ -90,9 +91,12 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     from export.teachers import open_teachers
     from retrieval.model import OnnxExtractor
 
-    for name in ("views", "hidden", "epochs"):
-        if getattr(arguments, name) < 1:
+    for name in ("views", "hidden", "epochs", "photos"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
             raise LookalikeError(f"--{name} must be at least 1.")
+    if arguments.seed < 0:
+        raise LookalikeError("--seed must be at least 0.")
     plan = Plan(
         views=arguments.views,
         hidden=arguments.hidden,

@@ -1,12 +1,12 @@
 """How fully connected layers learn: from the features of crops and what teachers say of these."""
 
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,8 @@ class Plan:
     @property
     def collected(self) -> dict[str, float]:
         """What decides the crops and what is seen of them, learning apart."""
-        return {"low": self.low, "spoiled": self.spoiled, "seed": self.seed}
+        kept = {"views": self.views, "low": self.low}
+        return {**kept, "spoiled": self.spoiled, "seed": self.seed}
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,12 @@ def collect(
     Raises:
         LookalikeError: when what lies in the folder is of another model or other options.
     """
-    options = {"model": extractor.card.fingerprint, "photos": len(photos), "held_out": held_out}
+    options = {
+        "model": extractor.card.fingerprint,
+        "teachers": [teacher.name for teacher in teachers],
+        "photos": _fingerprint(photos),
+        "held_out": held_out,
+    }
     _require_same(folder / "options.json", {**options, **plan.collected})
     views = rows_at(0, plan.views * (len(photos) - held_out), len(photos) - held_out, plan.seed)
     rows = torch.cat([torch.arange(held_out), held_out + views])
@@ -145,6 +151,12 @@ def collect(
             say(f"{number * CHUNK + len(chunk):,} of {len(rows):,} crops, {pace:.0f} a second")
         parts.append(_read(file))
     return _join(parts)
+
+
+def _fingerprint(photos: Photos) -> str:
+    """Tell photos from others, by some of their pixels."""
+    some = photos.pixels[:, ::16, ::16].contiguous().numpy()
+    return hashlib.sha256(some.tobytes()).hexdigest()[:16]
 
 
 def _require_same(path: Path, options: dict[str, object]) -> None:
@@ -178,6 +190,8 @@ def _look(
         seen = spoil(resize(crops, how.side), plan.spoiled, generator)
         pixels = seen.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous()
         maps = extractor.extract_with_map(pixels.numpy())[1]
+        if maps.shape[1] != MAP_CHANNELS:
+            raise LookalikeError(f"The model's last map has {maps.shape[1]} channels, not 512.")
         yield Examples(pool(torch.from_numpy(maps)), targets)
 
 
@@ -205,7 +219,7 @@ def _read(file: Path) -> Examples:
             arrays = {name: torch.from_numpy(kept[name]) for name in kept.files}
         embeddings = [arrays[name] for name in sorted(arrays) if name.startswith("embedding-")]
         return Examples(arrays["pooled"], Targets(arrays["logits"], tuple(embeddings)))
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except Exception as error:  # whatever damaged bytes make NumPy raise
         raise LookalikeError(f"{file} is damaged. Delete it, and run the same command.") from error
 
 
@@ -279,7 +293,8 @@ def _mix(examples: Examples, share: float) -> Examples:
     def mixed(values: Tensor) -> Tensor:
         return torch.lerp(values[other], values, share)
 
-    # Probabilities are mixed, not their logarithms.
-    logits = mixed(examples.targets.logits.float().exp()).clamp(min=1e-9).log()
+    # Probabilities are mixed, not their logarithms, whose average over the teachers is of less than
+    # a whole where these disagree.
+    logits = mixed(examples.targets.logits.float().softmax(1)).clamp(min=1e-9).log()
     embeddings = tuple(mixed(each.float()) for each in examples.targets.embeddings)
     return Examples(mixed(examples.pooled), Targets(logits, embeddings))

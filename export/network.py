@@ -96,8 +96,8 @@ def build_network(
         state: a state dict in the names of torchvision's `vgg16` or `vgg16_bn`; batch
             normalisation is folded into the convolutions, other entries (training heads) are left.
         layer: "fc1" or "fc2", 4096 numbers after the ReLU; "pool5", 512 numbers.
-        pooling: "mean" or "gem", for pool5, whose default is "mean", and for the fc2 of `export
-            connect`, 512 numbers too; VGG-16's own fully connected layers take the whole map: "".
+        pooling: "mean" (the default) or "gem", for pool5; "gem" for the fc2 of `export connect`,
+            512 numbers too; VGG-16's own fully connected layers take the whole map: "".
         half: round the weights to what 16 bits hold, to be stored so.
 
     Raises:
@@ -144,7 +144,7 @@ def _require_layers_for(state: Mapping[str, torch.Tensor], pooling: str) -> None
             "These weights have no fully connected layers. Export them with --layer pool5."
         )
     takes_pooled = weight.shape[-1] == MAP_CHANNELS
-    if takes_pooled and not pooling:
+    if takes_pooled and pooling != "gem":
         raise LookalikeError(
             "These fully connected layers take the pooled map. Add --layer fc2 --pool gem."
         )

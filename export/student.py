@@ -205,7 +205,10 @@ def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for key, value in state.items()
     }
     if not all(torch.isfinite(value).all() for value in halved.values()):
-        raise LookalikeError("Some weights do not fit 16 bits: training went wrong. Lower --rate.")
+        raise LookalikeError(
+            "Some weights do not fit 16 bits: training went wrong. Begin anew, with a lower --rate "
+            "where there is one."
+        )
     return halved
 
 

@@ -21,7 +21,7 @@ normalisation, and heads that it lacks are fitted to it before the first step.
 Killed, the same command goes on from its last checkpoint. The results lie in the --run folder:
 `vgg16.safetensors`, folded, for `python -m export --layer pool5 --pool gem --half --weights FILE`,
 and `vgg16-start.safetensors`, with batch normalisation and heads, for another `--start`. `python -m
-export connect` makes fully connected layers for it.
+export connect --model FILE` makes fully connected layers for a model that was exported from it.
 
 --parts FOLDER lays the results there too, in files under 16 MiB each. `.ci/lent-gpu.md` tells how
 to train on a machine that takes the data only in pieces.

@@ -15,13 +15,13 @@ import numpy as np
 from retrieval.reduction import Matrix
 
 PAIRS = 5_000  # the middle is known to a fiftieth of the spread then
-REACH = 6.0  # spreads from the middle to 1, at least
 
 # In spreads. They were set on Corel-1k and the pictures that ship with the app; `python -m
 # tests.measure_confidence` measures what they are worth there, and README tells it.
 BOUNDS = (3.0, 4.25, 5.5)
 # The same with colours or texture, whose similarities hardly reach as far above unrelated ones.
 OTHER_BOUNDS = (2.5, 3.5, 4.5)
+REACH = 0.5  # spreads from the last bound to 1, at least
 # A similarity of the subject, which in Corel-1k hardly any but bursts and repeats reach. That of
 # colours is often as high between pictures of quite other things.
 SAME = 0.97
@@ -54,17 +54,25 @@ class Calibration:
         if self.subject_only and similarity >= SAME:
             return Confidence.SAME
         score = self.score(similarity)
-        bounds = BOUNDS if self.subject_only else OTHER_BOUNDS
-        return Confidence(sum(score >= bound for bound in bounds))
+        return Confidence(sum(score >= bound for bound in bounds_of(self.subject_only)))
 
 
-def calibrate(vectors: Matrix, seed: int = 0) -> Calibration:
-    """Measure the similarities of unrelated pictures among unit embeddings `(n, k)`."""
+def bounds_of(subject_only: bool) -> tuple[float, ...]:
+    """Return the scores at which loosely related, similar and very similar begin."""
+    return BOUNDS if subject_only else OTHER_BOUNDS
+
+
+def calibrate(vectors: Matrix, subject_only: bool = True, seed: int = 0) -> Calibration:
+    """Measure the similarities of unrelated pictures among unit embeddings `(n, k)`.
+
+    Args:
+        subject_only: whether they are embeddings of the subject, without colours and texture.
+    """
     n = len(vectors)
     if n < 10:
         # Too few to measure: of photos of all kinds the bundled model gives (-0.02, 0.07), of the
         # pictures that ship with the app, which have a style in common, (0.14, 0.12).
-        return Calibration(0.05, 0.1)
+        return Calibration(0.05, 0.1) if subject_only else Calibration(0.0, 0.2, False)
     generator = np.random.default_rng(seed)
     a = generator.integers(0, n, PAIRS)
     b = (a + generator.integers(1, n, PAIRS)) % n
@@ -72,5 +80,6 @@ def calibrate(vectors: Matrix, seed: int = 0) -> Calibration:
     low, middle = np.percentile(similarities, [15.87, 50])
     # In a collection of near-equals (all of them faces, say) the spread would reach beyond 1, and
     # nothing could match: the scale always ends there.
-    spread = min(float(middle - low), (1 - float(middle)) / REACH)
-    return Calibration(float(middle), max(spread, 0.005))
+    reach = bounds_of(subject_only)[-1] + REACH
+    spread = min(float(middle - low), (1 - float(middle)) / reach)
+    return Calibration(float(middle), max(spread, 0.005), subject_only)

@@ -50,10 +50,14 @@ def read_connected(path: Path) -> Connected:
     """Read the layers from a model that `python -m export` wrote, in 32, 16 or 8 bits.
 
     Raises:
-        LookalikeError: when the file is no such model.
+        LookalikeError: when the file is no such model, or `onnx` is not installed.
     """
-    import onnx  # a fifth of a second, and few ask why pictures match
-
+    try:
+        import onnx  # a fifth of a second, and few ask why pictures match
+    except ImportError as error:
+        raise LookalikeError(
+            "This needs onnx, which is not installed. Install it with: pip install onnx"
+        ) from error
     try:
         graph = onnx.load(path).graph
         stored = {tensor.name: tensor for tensor in graph.initializer}

@@ -145,9 +145,8 @@ class Searcher:
         gallery = self.collection.gallery
         state, known = gallery.state(), self._calibrations.get(weights)
         if known is None or known[0] != state:
-            calibration = calibrate(gallery.sample(weights))
             subject_only = not weights.colour and not weights.texture
-            known = state, replace(calibration, subject_only=subject_only)
+            known = state, calibrate(gallery.sample(weights), subject_only)
         with self._lock:
             self._calibrations[weights] = known
             self._calibrations.move_to_end(weights)

@@ -27,8 +27,8 @@ NEWEST = (3, 13) if INTEL_MAC else (3, 14)
 # By these it is known whether the requirements of a file are there, without asking pip.
 TELLTALES = {
     "requirements.txt": (
-        *("gradio", "onnxruntime", "sklearn", "numpy", "PIL", "pillow_heif", "filelock", "tqdm"),
-        *("certifi", "matplotlib", "threadpoolctl", "skimage"),
+        *("gradio", "onnxruntime", "onnx", "sklearn", "numpy", "PIL", "pillow_heif", "filelock"),
+        *("tqdm", "certifi", "matplotlib", "threadpoolctl", "skimage"),
     )
 }
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from retrieval.confidence import Calibration, Confidence, calibrate
+from retrieval.confidence import REACH, Calibration, Confidence, bounds_of, calibrate
 from retrieval.reduction import to_unit
 
 
@@ -47,3 +47,15 @@ def test_other_than_by_the_subject_nothing_is_called_almost_the_same() -> None:
 
 def test_a_handful_of_pictures_is_judged_too() -> None:
     assert calibrate(np.eye(3, dtype=np.float32)).judge(0.1) == Confidence.NONE
+
+
+def test_colours_and_texture_have_steps_of_their_own() -> None:
+    few = np.eye(3, dtype=np.float32)
+    assert calibrate(few).judge(0.5) > calibrate(few, subject_only=False).judge(0.5)
+    near = to_unit(kinds(20, 20, 0.1) + 2 * np.eye(32, dtype=np.float32)[0])
+    for subject_only in (True, False):
+        calibration = calibrate(near, subject_only)
+        assert calibration.subject_only == subject_only
+        # However alike all are, a match can be very similar.
+        reach = (1 - calibration.middle) / calibration.spread
+        assert reach >= bounds_of(subject_only)[-1] + REACH - 1e-6

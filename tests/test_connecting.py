@@ -184,4 +184,4 @@ def test_the_command_learns_from_photos_and_teachers(data_folder: Path, tmp_path
     assert main(["connect", *map(str, options), "--hidden", "16"]) == 0
     names = sorted(os.listdir(tmp_path))
     assert names == ["connected.safetensors", "crops-00000.npz", "options.json"]
-    assert json.loads((tmp_path / "options.json").read_text("utf-8"))["photos"] == 8
+    assert json.loads((tmp_path / "options.json").read_text("utf-8"))["held_out"] == 2

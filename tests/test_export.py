@@ -404,6 +404,8 @@ def test_layers_of_the_pooled_and_of_the_whole_map_are_not_confused(
     for layer in ("fc1", "fc2"):
         with pytest.raises(LookalikeError, match="take the pooled map"):
             network.build_network(state, layer, "")
+    with pytest.raises(LookalikeError, match="Add --layer fc2 --pool gem"):
+        network.build_network(state, "fc2", "mean")
     state["classifier.0.weight"] = torch.zeros(24, 25088)
     with pytest.raises(LookalikeError, match="take the whole map"):
         network.build_network(state, "fc2", "gem")

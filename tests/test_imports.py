@@ -46,7 +46,8 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", ENGINE, ids=name_of)
 def test_the_engine_imports_neither_torch_nor_gradio_nor_the_pages(path: Path) -> None:
-    assert not packages(path) & (TORCH | WEB | {"export"})
+    # A model's weights are read with onnx, where somebody asks why pictures match.
+    assert not packages(path) & (TORCH - {"onnx"} | WEB | {"export"})
     assert not [name for name in imported(path) if name.startswith("retrieval.pages")]
 
 

@@ -45,7 +45,7 @@ def test_the_model_in_8_bits_is_run_by_it_and_sees_the_same(
     ):
         assert theirs.shape == ours.shape
         cosines = (to_unit(theirs) * to_unit(ours)).sum(axis=1)
-        assert cosines.min() > 0.999
+        assert cosines.min() > 0.998  # each rounds to 8 bits in its own way
     features, maps = by_openvino.extract_with_map(shown)
     assert np.array_equal(features, by_openvino.extract(shown))
     assert maps.shape == usual.extract_with_map(shown)[1].shape
