@@ -304,7 +304,7 @@ def test_an_evaluation_of_names_that_are_no_text_is_written_all_the_same(
         (["--queries", "WHEEL/warm"], "would find themselves"),
         (["--queries", "WHEEL/.."], "would find themselves"),
         (["--queries", "WHEEL/none"], "There is no folder"),
-        (["--csv", "WHEEL/warm/red.png/x.csv"], "x.csv: "),
+        (["--csv", "WHEEL/warm/red.png/x.csv"], "x.csv cannot be written there: a part"),
         (["--report", "WHEEL"], "is a folder. Name a file"),
     ],
 )

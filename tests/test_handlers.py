@@ -558,6 +558,7 @@ def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
     assert page.on_done(Opened(), done, request)[1].view == "changes"
     renaming = Opened(key, "rename")
     assert page.on_done(renaming, done, request)[1] == renaming
+    assert page.on_done(renaming, None, request)[1] == renaming  # asked for alone
     # Nor does a look each second write down what lay open when it began.
     assert page.on_tick(Opened(), request)[1] == gr.skip()
     page.visitors.stop()

@@ -171,10 +171,11 @@ class LibraryPage:
         return opened, self._after(opened, event, request)
 
     def on_done(
-        self, opened: Opened, done: tuple[Opened, Opened], request: gr.Request
+        self, opened: Opened, done: tuple[Opened, Opened] | None, request: gr.Request
     ) -> tuple[Any, ...]:
         """Show what came of it, unless something else was opened meanwhile, which is in use."""
-        before, after = done
+        # Nothing was done where a stranger asks for this alone.
+        before, after = done or (opened, opened)
         if opened == before:
             opened = after
         elif after.changes is not None:
