@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.measuring import Targets, ask
+from export.measuring import Targets, ask, join
 from export.network import MAP_CHANNELS, GeneralizedMean
 from export.photos import Photos, resize, rows_at
 from export.spoiling import spoil
@@ -196,14 +196,8 @@ def _look(
 
 
 def _join(parts: Sequence[Examples]) -> Examples:
-    embeddings = zip(*(part.targets.embeddings for part in parts), strict=True)
-    return Examples(
-        torch.cat([part.pooled for part in parts]),
-        Targets(
-            torch.cat([part.targets.logits for part in parts]),
-            tuple(torch.cat(each) for each in embeddings),
-        ),
-    )
+    pooled = torch.cat([part.pooled for part in parts])
+    return Examples(pooled, join([part.targets for part in parts]))
 
 
 def _as_arrays(examples: Examples) -> dict[str, npt.NDArray[np.floating]]:
