@@ -44,7 +44,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from export.train import HELD_OUT, TEACHERS, data_folder
+from export.train import TEACHERS, data_folder, open_photos
 from retrieval.errors import LookalikeError
 from retrieval.settings import BUNDLED_MODEL, HOME
 
@@ -86,7 +86,6 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     import torch
 
     from export.connecting import Plan, collect, fit
-    from export.photos import read_photos
     from export.student import save_state
     from export.teachers import open_teachers
     from retrieval.model import OnnxExtractor
@@ -107,13 +106,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     data = arguments.data or data_folder()
     teachers = open_teachers(data / "teacher", TEACHERS, torch.device("cpu"))
     extractor = OnnxExtractor(arguments.model, gpu=False)
-    unread: list[str] = []
-    photos = read_photos(data / "photos", limit=arguments.photos, on_error=unread.append)
-    if unread:
-        say(f"{len(unread)} files in the packs are no readable pictures, like {unread[0]}.")
-    held_out = min(HELD_OUT, len(photos) // 4)
-    if not held_out:
-        raise LookalikeError("Learning needs at least four photos. Name more with --data.")
+    photos, held_out = open_photos(data, arguments.photos, say)
     found = collect(extractor, teachers, photos, held_out, plan, arguments.run, say)
     examples = found[held_out:]
     output = arguments.run / RESULT

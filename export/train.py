@@ -108,6 +108,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from export.measuring import Retrieval
+    from export.photos import Photos
     from export.training import Run
 
 from retrieval.errors import LookalikeError
@@ -202,7 +203,6 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     begun = time.monotonic()
     import torch
 
-    from export.photos import read_photos
     from export.student import Student
     from export.teachers import GOOGLENET_SIDE, open_teachers
     from export.training import Budget, Recipe, Run, Workshop
@@ -249,13 +249,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     teachers = open_teachers(data / "teacher", arguments.teachers, device)
     student = Student(arguments.teachers, arguments.width)
 
-    unread: list[str] = []
-    photos = read_photos(data / "photos", limit=arguments.photos, on_error=unread.append)
-    if unread:
-        say(f"{len(unread)} files in the packs are no readable pictures, like {unread[0]}.")
-    held_out = min(HELD_OUT, len(photos) // 4)
-    if not held_out:
-        raise LookalikeError("Training needs at least four photos. Name more with --data.")
+    photos, held_out = open_photos(data, arguments.photos, say)
     if arguments.start:
         some = photos.whole(slice(held_out, held_out + START_PHOTOS), recipe.side_at(0.0))
         student.start_from(read_weights(*arguments.start).state, some)
@@ -274,6 +268,24 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     training = Run(student, recipe, budget, workshop)
     with _asked_to_stop(training):
         return training.train()
+
+
+def open_photos(data: Path, limit: int | None, say: Callable[[str], None]) -> "tuple[Photos, int]":
+    """Read the photos to learn from; return them, and how many of the first are held out.
+
+    Raises:
+        LookalikeError: when there are too few.
+    """
+    from export.photos import read_photos
+
+    unread: list[str] = []
+    photos = read_photos(data / "photos", limit=limit, on_error=unread.append)
+    if unread:
+        say(f"{len(unread)} files in the packs are no readable pictures, like {unread[0]}.")
+    held_out = min(HELD_OUT, len(photos) // 4)
+    if not held_out:
+        raise LookalikeError("Training needs at least four photos. Name more with --data.")
+    return photos, held_out
 
 
 @contextmanager
