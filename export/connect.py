@@ -43,12 +43,19 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.crops import Examples
+    from export.last_block import LastBlock
 
 from export.train import TEACHERS, data_folder, open_photos
 from retrieval.errors import LookalikeError
 from retrieval.settings import BUNDLED_MODEL, HOME
 
 RESULT = "connected.safetensors"
+WHOLE = "vgg16.safetensors"  # the trunk too, where some of it has learned
+SOME, SAME = 64, 0.98  # crops whose features tell a trunk from others, and by which cosine
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,6 +80,22 @@ def parser() -> argparse.ArgumentParser:
     add("--views", type=int, default=1, help="crops of each photo (default 1)")
     add("--hidden", type=int, default=1216, help="numbers that leave fc1 (default 1216)")
     add("--epochs", type=int, default=20, help="how often each crop is learned from (default 20)")
+    add(
+        "--together",
+        type=int,
+        default=0,
+        metavar="EPOCHS",
+        help="then let the trunk's last block learn too, so many times from each crop; takes a "
+        "--model in 8 bits, and 100 kB of memory a crop (default: not)",
+    )
+    add(
+        "--start",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="with --together, the weights of that model's trunk (default: the bundled one's)",
+    )
+    add("--fp32", action="store_true", help="no bfloat16: for processors that do not know it")
     add("--seed", type=int, default=0)
     return parser
 
@@ -85,31 +108,62 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     """
     import torch
 
-    from export.connecting import Plan, collect, fit
-    from export.student import save_state
+    from export.connecting import Lessons, Plan
+    from export.crops import Views, collect
+    from export.last_block import BeforeLastBlock, LastBlock
+    from export.student import halve, save_state
     from export.teachers import open_teachers
+    from export.weights import read_weights
     from retrieval.model import OnnxExtractor
 
     for name in ("views", "hidden", "epochs", "photos"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise LookalikeError(f"--{name} must be at least 1.")
-    if arguments.seed < 0:
-        raise LookalikeError("--seed must be at least 0.")
+    for name in ("seed", "together"):
+        if getattr(arguments, name) < 0:
+            raise LookalikeError(f"--{name} must be at least 0.")
+    if arguments.start and not arguments.together:
+        raise LookalikeError("--start is for --together. Name how many epochs, or leave it out.")
+    views = Views(arguments.views, seed=arguments.seed)
     plan = Plan(
-        views=arguments.views,
         hidden=arguments.hidden,
         epochs=arguments.epochs,
+        together=arguments.together,
         seed=arguments.seed,
     )
     begun = time.monotonic()
     data = arguments.data or data_folder()
     teachers = open_teachers(data / "teacher", TEACHERS, torch.device("cpu"))
-    extractor = OnnxExtractor(arguments.model, gpu=False)
+    trunk: OnnxExtractor | BeforeLastBlock
+    block, weights = None, {}
+    if plan.together:
+        start = read_weights(*(arguments.start or [BUNDLED_MODEL])).state
+        weights = {key: value for key, value in start.items() if key.startswith("features.")}
+        trunk = BeforeLastBlock(arguments.model, arguments.run)
+        block = LastBlock(weights, trunk.scale, half=not arguments.fp32)
+    else:
+        trunk = OnnxExtractor(arguments.model, gpu=False)
     photos, held_out = open_photos(data, arguments.photos, say)
-    found = collect(extractor, teachers, photos, held_out, plan, arguments.run, say)
+    found = collect(trunk, teachers, photos, held_out, views, arguments.run, say)
     examples = found[held_out:]
-    output = arguments.run / RESULT
-    save_state(fit(examples, found[:held_out], plan, say), output)
+    if block and not _same_trunk(block, examples):
+        raise LookalikeError(
+            "--start is another trunk than that of --model. Name the weights that it was made from."
+        )
+    learned = Lessons(examples, found[:held_out], plan, say, block).learn(arguments.run)
+    output = arguments.run / (WHOLE if block else RESULT)
+    save_state({**halve(weights), **learned}, output)
     minutes = (time.monotonic() - begun) / 60
     return f"{output}: {len(examples):,} crops, {plan.epochs} times each, {minutes:.0f} minutes"
+
+
+def _same_trunk(block: "LastBlock", examples: "Examples") -> bool:
+    """Say whether a block makes of what it takes what the model made of it in 8 bits."""
+    import torch
+
+    some = examples[:SOME]
+    assert some.taken is not None
+    with torch.no_grad():
+        cosines = torch.cosine_similarity(block(some.taken), some.pooled)
+    return bool(cosines.mean() > SAME)

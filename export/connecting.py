@@ -1,47 +1,44 @@
-"""How fully connected layers learn: from the features of crops and what teachers say of these."""
+"""How fully connected layers learn, and the trunk's last block with them, from kept crops."""
 
-import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.measuring import Targets, ask, join
-from export.network import MAP_CHANNELS, GeneralizedMean
-from export.photos import Photos, resize, rows_at
-from export.spoiling import spoil
+from export.crops import BATCH, Examples
+from export.last_block import LastBlock
+from export.measuring import Targets, slices
+from export.network import MAP_CHANNELS
 from export.student import halve
-from export.teachers import CLASSES, Teacher
-from export.training import distances
+from export.teachers import CLASSES
+from export.training import BETWEEN_LINES, distances
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
-from retrieval.model import OnnxExtractor
 
-CHUNK = 1024  # crops in a file of what was collected
-BATCH = 64  # crops that the networks see at once
-TEACHER_SIDE = 224
+CHECKPOINT = "learning.pt"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides what is learned."""
+    """Everything that decides what is learned from examples."""
 
-    views: int = 1  # crops of each photo
-    low: float = 0.35  # the smallest share of a photo that is cropped
-    spoiled: float = 0.4  # share of the crops that the trunk sees spoiled
     hidden: int = 1216  # numbers that leave fc1
     epochs: int = 20
     batch: int = 256
     rate: float = 1e-3  # the highest learning rate, AdamW's
-    decay: float = 1e-2
+    together: int = 0  # epochs in which the last block learns too, behind the others
+    together_batch: int = 64
+    together_rate: float = 5e-4
+    block_rate: float = 2e-4
+    decay: float = 1e-2  # of the fully connected layers and the heads
     warm_up: int = 100  # steps in which the rate rises
     dropout: float = 0.1  # behind fc1, as in VGG-16
     mixup: float = 0.3  # both parameters of the beta distribution that shares are drawn from
@@ -49,29 +46,6 @@ class Plan:
     embedding_weight: float = 8.0  # of the cosine distance; the KL has temperature squared
     relation_weight: float = 15.0  # of how alike pictures are to one another
     seed: int = 0
-
-    @property
-    def collected(self) -> dict[str, float]:
-        """What decides the crops and what is seen of them, learning apart."""
-        kept = {"views": self.views, "low": self.low}
-        return {**kept, "spoiled": self.spoiled, "seed": self.seed}
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Crops as the trunk and as the teachers see them."""
-
-    pooled: Tensor  # (n, 512), in 32 bits
-    targets: Targets  # of n, in 16 bits
-
-    def __len__(self) -> int:
-        return len(self.pooled)
-
-    def __getitem__(self, rows: Tensor | slice) -> "Examples":
-        logits, embeddings = self.targets.logits[rows], self.targets.embeddings
-        return Examples(
-            self.pooled[rows], Targets(logits, tuple(each[rows] for each in embeddings))
-        )
 
 
 class Connections(nn.Module):
@@ -114,113 +88,23 @@ class Connections(nn.Module):
         return halve({key: value.detach() for key, value in state.items()})
 
 
-def collect(
-    extractor: OnnxExtractor,
-    teachers: Sequence[Teacher],
-    photos: Photos,
-    held_out: int,
-    plan: Plan,
-    folder: Path,
-    say: Callable[[str], None],
-) -> Examples:
-    """Return crops as the trunk and the teachers see them, from `folder` where they are.
+@dataclass(frozen=True)
+class Stage:
+    """What is learned from, how often, and by how many at once."""
 
-    One of each of the first `held_out` photos, and then `plan.views` of each of the others.
+    examples: Examples
+    held_out: Examples
+    epochs: int
+    batch: int
 
-    Raises:
-        LookalikeError: when what lies in the folder is of another model or other options.
-    """
-    options = {
-        "model": extractor.card.fingerprint,
-        "teachers": [teacher.name for teacher in teachers],
-        "photos": _fingerprint(photos),
-        "held_out": held_out,
-    }
-    _require_same(folder / "options.json", {**options, **plan.collected})
-    views = rows_at(0, plan.views * (len(photos) - held_out), len(photos) - held_out, plan.seed)
-    rows = torch.cat([torch.arange(held_out), held_out + views])
-    begun, done, parts = time.monotonic(), 0, []
-    for number, chunk in enumerate(torch.split(rows, CHUNK)):
-        file = folder / f"crops-{number:05}.npz"
-        if not file.is_file():
-            looks = list(_look(extractor, teachers, photos, plan, chunk, number))
-            with replace_when_done(file) as temporary, temporary.open("wb") as opened:
-                np.savez(opened, allow_pickle=False, **_as_arrays(_join(looks)))
-            done += len(chunk)
-            pace = done / (time.monotonic() - begun)
-            say(f"{number * CHUNK + len(chunk):,} of {len(rows):,} crops, {pace:.0f} a second")
-        parts.append(_read(file))
-    return _join(parts)
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch has; what is left over waits for the next."""
+        return len(self.examples) // self.batch
 
 
-def _fingerprint(photos: Photos) -> str:
-    """Tell photos from others, by some of their pixels."""
-    some = photos.pixels[:, ::16, ::16].contiguous().numpy()
-    return hashlib.sha256(some.tobytes()).hexdigest()[:16]
-
-
-def _require_same(path: Path, options: dict[str, object]) -> None:
-    """Note how crops were made, or refuse those that were made otherwise."""
-    text = json.dumps(options)
-    if not path.is_file():
-        with replace_when_done(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != text:
-        raise LookalikeError(
-            f"{path.parent} holds crops of another model or with other options. Repeat them, or "
-            "name another --run folder."
-        )
-
-
-@torch.no_grad()
-def _look(
-    extractor: OnnxExtractor,
-    teachers: Sequence[Teacher],
-    photos: Photos,
-    plan: Plan,
-    rows: Tensor,
-    number: int,
-) -> Iterator[Examples]:
-    """Yield crops of photos `rows` in batches; the same number gives the same crops."""
-    how, pool = extractor.card.preprocessing, GeneralizedMean()
-    generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + number)
-    for batch in torch.split(rows, BATCH):
-        crops = photos.crop(batch, max(how.side, TEACHER_SIDE), generator, plan.low)
-        targets = ask(teachers, resize(crops, TEACHER_SIDE)).half()
-        seen = spoil(resize(crops, how.side), plan.spoiled, generator)
-        pixels = seen.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous()
-        maps = extractor.extract_with_map(pixels.numpy())[1]
-        if maps.shape[1] != MAP_CHANNELS:
-            raise LookalikeError(f"The model's last map has {maps.shape[1]} channels, not 512.")
-        yield Examples(pool(torch.from_numpy(maps)), targets)
-
-
-def _join(parts: Sequence[Examples]) -> Examples:
-    pooled = torch.cat([part.pooled for part in parts])
-    return Examples(pooled, join([part.targets for part in parts]))
-
-
-def _as_arrays(examples: Examples) -> dict[str, npt.NDArray[np.floating]]:
-    arrays = {"pooled": examples.pooled.numpy(), "logits": examples.targets.logits.numpy()}
-    for number, embedding in enumerate(examples.targets.embeddings):
-        arrays[f"embedding-{number}"] = embedding.numpy()
-    return arrays
-
-
-def _read(file: Path) -> Examples:
-    try:
-        with np.load(file) as kept:
-            arrays = {name: torch.from_numpy(kept[name]) for name in kept.files}
-        embeddings = [arrays[name] for name in sorted(arrays) if name.startswith("embedding-")]
-        return Examples(arrays["pooled"], Targets(arrays["logits"], tuple(embeddings)))
-    except Exception as error:  # whatever damaged bytes make NumPy raise
-        raise LookalikeError(f"{file} is damaged. Delete it, and run the same command.") from error
-
-
-def fit(
-    examples: Examples, held_out: Examples, plan: Plan, say: Callable[[str], None]
-) -> dict[str, Tensor]:
-    """Learn; return fc1 and fc2 in torchvision's names, matrices in 16 bits.
+class Lessons:
+    """What is learned, by which losses, from which examples.
 
     The losses are those of `export.training`, the KL divergence of the softened classes and the
     cosine distance of each teacher's centred embedding; and how far the cosines between the
@@ -228,67 +112,186 @@ def fit(
     goes ("Similarity-Preserving Knowledge Distillation", Tung and Mori 2019). Features and what was
     said of them are mixed pairwise ("mixup: Beyond Empirical Risk Minimization", Zhang et al.
     2018).
+
+    First fc1, fc2 and the heads learn alone, from features that stand still; then, where there is
+    a block, all of them together.
     """
-    torch.manual_seed(plan.seed)
-    centres = [each.float().mean(0) for each in examples.targets.embeddings]
-    layers = Connections(plan, examples.pooled, [len(centre) for centre in centres])
-    optimizer = torch.optim.AdamW(layers.parameters(), lr=plan.rate, weight_decay=plan.decay)
-    batch = min(plan.batch, len(examples))
-    per_epoch = len(examples) // batch
-    steps, shares = plan.epochs * per_epoch, np.random.default_rng(plan.seed)
-    for epoch in range(plan.epochs):
-        layers.train()
-        order, sums = torch.randperm(len(examples)), torch.zeros(2)
-        for number, rows in enumerate(torch.split(order[: per_epoch * batch], batch)):
-            step = epoch * per_epoch + number
-            rise = min(1.0, (step + 1) / plan.warm_up)
+
+    def __init__(
+        self,
+        examples: Examples,
+        held_out: Examples,
+        plan: Plan,
+        say: Callable[[str], None],
+        block: LastBlock | None = None,
+    ) -> None:
+        self._examples, self._held_out, self._plan, self._say = examples, held_out, plan, say
+        self._centres = [each.float().mean(0) for each in examples.targets.embeddings]
+        torch.manual_seed(plan.seed)
+        self.layers = Connections(plan, examples.pooled, [len(each) for each in self._centres])
+        self.block = block
+
+    def learn(self, folder: Path | None = None) -> dict[str, Tensor]:
+        """Learn; return fc1 and fc2 in torchvision's names, matrices in 16 bits, and the block.
+
+        Args:
+            folder: where a checkpoint of what all learn together is kept after each epoch, and
+                gone on from.
+
+        Raises:
+            LookalikeError: when the checkpoint is of another plan, or what was learned does not
+                fit 16 bits.
+        """
+        plan, checkpoint = self._plan, folder / CHECKPOINT if folder else None
+        if self.block is None:
+            self._learn_alone()
+            return self.layers.folded()
+        if not (checkpoint and checkpoint.is_file()):
+            self._learn_alone()
+        self._say("The last block learns too.")
+        groups = [
+            {"params": self.layers.parameters(), "highest": plan.together_rate},
+            {"params": self.block.parameters(), "highest": plan.block_rate, "weight_decay": 0.0},
+        ]
+        batch = min(plan.together_batch, len(self._examples))
+        stage = Stage(self._examples, self._held_out, plan.together, batch)
+        self._learn(stage, groups, checkpoint)
+        return {**self.layers.folded(), **halve(self.block.folded())}
+
+    def _learn_alone(self) -> None:
+        """Let fc1, fc2 and the heads learn from features that stand still."""
+        plan = self._plan
+        examples, held_out = (
+            replace(some, taken=None) for some in (self._examples, self._held_out)
+        )
+        stage = Stage(examples, held_out, plan.epochs, min(plan.batch, len(examples)))
+        self._learn(stage, [{"params": self.layers.parameters(), "highest": plan.rate}])
+
+    def _learn(
+        self, stage: Stage, groups: list[dict[str, Any]], checkpoint: Path | None = None
+    ) -> None:
+        """Learn for all epochs of a stage that are not done yet."""
+        optimizer = torch.optim.AdamW(groups, weight_decay=self._plan.decay)
+        for epoch in range(self._resume(checkpoint, optimizer), stage.epochs):
+            learned = self._epoch(stage, epoch, optimizer)
+            kl, cosine = self._measure(stage.held_out)
+            self._say(
+                f"{epoch + 1} of {stage.epochs}: KL {learned[0]:.3f}, embeddings {learned[1]:.3f}; "
+                f"held out {kl:.3f}, {cosine:.3f}"
+            )
+            if checkpoint:
+                self._save(checkpoint, optimizer, epoch + 1)
+
+    def _epoch(
+        self, stage: Stage, epoch: int, optimizer: torch.optim.Optimizer
+    ) -> tuple[float, float]:
+        """Learn once from each example; return mean KL divergence and cosine distance."""
+        plan, n = self._plan, len(stage.examples)
+        # So that a run that was killed goes on as if it had not been.
+        torch.manual_seed(plan.seed * 1_000_003 + epoch)
+        shares = np.random.default_rng((plan.seed, epoch))
+        self.layers.train()
+        batches = torch.split(torch.randperm(n)[: stage.steps * stage.batch], stage.batch)
+        sums, begun = torch.zeros(2), time.monotonic()
+        lined = begun
+        for number, rows in enumerate(batches):
+            rate = self._share_of_rate(epoch * stage.steps + number, stage.epochs * stage.steps)
             for group in optimizer.param_groups:
-                group["lr"] = plan.rate * rise * (1 + math.cos(math.pi * step / steps)) / 2
-            seen = _mix(examples[rows], float(shares.beta(plan.mixup, plan.mixup)))
+                group["lr"] = rate * group["highest"]
+            some, left = stage.examples[rows], float(shares.beta(plan.mixup, plan.mixup))
             optimizer.zero_grad(set_to_none=True)
-            total, *parts = _losses(layers, seen, centres, plan)
+            total, *parts = self._losses(*_mix(self._pooled(some), some.targets, left))
             torch.autograd.backward(total)
             optimizer.step()
             sums += torch.stack(parts).detach()
-        layers.eval()
-        with torch.no_grad():
-            _, kl, cosine = _losses(layers, held_out, centres, plan)
-        learned = (sums / per_epoch).tolist()
-        say(
-            f"{epoch + 1} of {plan.epochs}: KL {learned[0]:.3f}, embeddings {learned[1]:.3f}; "
-            f"held out {kl:.3f}, {cosine:.3f}"
-        )
-    return layers.folded()
+            if (now := time.monotonic()) - lined > BETWEEN_LINES:
+                done = (number + 1) * stage.batch
+                self._say(f"{done:,} of {n:,}, {done / (now - begun):.0f} pictures a second")
+                lined = now
+        kl, cosine = (sums / stage.steps).tolist()
+        return kl, cosine
+
+    def _share_of_rate(self, step: int, steps: int) -> float:
+        """Return how much of the highest rate a step has: a rise, then half a cosine to zero."""
+        rise = min(1.0, (step + 1) / self._plan.warm_up)
+        return rise * (1 + math.cos(math.pi * step / steps)) / 2
+
+    def _pooled(self, some: Examples) -> Tensor:
+        """Return pooled features `(n, 512)`, by the block where it learns."""
+        if self.block is None or some.taken is None:
+            return some.pooled
+        pooled: Tensor = self.block(some.taken)
+        return pooled
+
+    @torch.no_grad()
+    def _measure(self, held_out: Examples) -> tuple[float, float]:
+        """Return KL divergence and cosine distance of the held-out examples."""
+        self.layers.eval()
+        parts = [self._pooled(held_out[rows]) for rows in slices(len(held_out), BATCH)]
+        _, kl, cosine = self._losses(torch.cat(parts), held_out.targets)
+        return float(kl), float(cosine)
+
+    def _losses(self, pooled: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the whole loss, the KL divergence and the mean cosine distance."""
+        plan, centres = self._plan, self._centres
+        features, logits, embeddings = self.layers(pooled)
+        kl, cosine = distances(logits, embeddings, targets, centres, plan.temperature)
+        theirs = [
+            F.normalize(each.float() - centre, dim=1)
+            for each, centre in zip(targets.embeddings, centres, strict=True)
+        ]
+        wanted = torch.stack([each @ each.T for each in theirs]).mean(0)
+        ours = F.normalize(features - features.mean(0), dim=1)
+        others = ~torch.eye(len(ours), dtype=torch.bool)
+        relation = F.mse_loss((ours @ ours.T)[others], wanted[others])
+        total = plan.temperature**2 * kl + plan.embedding_weight * cosine
+        return total + plan.relation_weight * relation, kl, cosine
+
+    # --- checkpoints ---
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"layers": self.layers, **({"block": self.block} if self.block else {})}
+
+    def _save(self, path: Path, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        kept = {name: module.state_dict() for name, module in self._modules().items()}
+        state = {"plan": json.dumps(asdict(self._plan)), "epoch": epoch, **kept}
+        with replace_when_done(path) as temporary:
+            torch.save({**state, "optimizer": optimizer.state_dict()}, temporary)
+
+    def _resume(self, path: Path | None, optimizer: torch.optim.Optimizer) -> int:
+        """Go on where a checkpoint was written; return how many epochs are done."""
+        if path is None or not path.is_file():
+            return 0
+        try:
+            kept = torch.load(path, weights_only=True)
+            same = kept["plan"] == json.dumps(asdict(self._plan))
+            if same:
+                for name, module in self._modules().items():
+                    module.load_state_dict(kept[name])
+                optimizer.load_state_dict(kept["optimizer"])
+        except Exception as error:  # torch.load raises pickle's own, and others
+            raise LookalikeError(
+                f"{path} is damaged. Delete it, and run the same command."
+            ) from error
+        if not same:
+            raise LookalikeError(
+                f"{path} was learned with other options. Repeat them, or delete it."
+            )
+        epoch = int(kept["epoch"])
+        self._say(f"Going on after epoch {epoch}.")
+        return epoch
 
 
-def _losses(
-    layers: Connections, seen: Examples, centres: Sequence[Tensor], plan: Plan
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the whole loss, the KL divergence and the mean cosine distance."""
-    features, logits, embeddings = layers(seen.pooled)
-    kl, cosine = distances(logits, embeddings, seen.targets, centres, plan.temperature)
-    theirs = [
-        F.normalize(each.float() - centre, dim=1)
-        for each, centre in zip(seen.targets.embeddings, centres, strict=True)
-    ]
-    wanted = torch.stack([each @ each.T for each in theirs]).mean(0)
-    ours = F.normalize(features - features.mean(0), dim=1)
-    others = ~torch.eye(len(ours), dtype=torch.bool)
-    relation = F.mse_loss((ours @ ours.T)[others], wanted[others])
-    total = plan.temperature**2 * kl + plan.embedding_weight * cosine
-    return total + plan.relation_weight * relation, kl, cosine
-
-
-def _mix(examples: Examples, share: float) -> Examples:
+def _mix(pooled: Tensor, targets: Targets, share: float) -> tuple[Tensor, Targets]:
     """Mix each example with another: a share of it is left, at least half."""
     share = max(share, 1 - share)
-    other = torch.randperm(len(examples))
+    other = torch.randperm(len(pooled))
 
     def mixed(values: Tensor) -> Tensor:
         return torch.lerp(values[other], values, share)
 
     # Probabilities are mixed, not their logarithms, whose average over the teachers is of less than
     # a whole where these disagree.
-    logits = mixed(examples.targets.logits.float().softmax(1)).clamp(min=1e-9).log()
-    embeddings = tuple(mixed(each.float()) for each in examples.targets.embeddings)
-    return Examples(mixed(examples.pooled), Targets(logits, embeddings))
+    logits = mixed(targets.logits.float().softmax(1)).clamp(min=1e-9).log()
+    embeddings = tuple(mixed(each.float()) for each in targets.embeddings)
+    return mixed(pooled), Targets(logits, embeddings)

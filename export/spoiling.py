@@ -2,6 +2,7 @@
 
 The student sees them spoiled and the teachers as they were, so it learns to see through it. That is
 more than augmentation: what photos of 112 pixels never show is what 224 pixels of a blur look like.
+Others are sharpened, as sharp as photos of 224 pixels are and those of 112, enlarged, are not.
 """
 
 import io
@@ -19,6 +20,8 @@ BLUR = (1.5, 5.0)  # pixels of a Gaussian's deviation
 QUALITY = (4, 25)  # of JPEG, as Pillow counts it
 SMALL = (24, 64)  # pixels a side of a picture that the app shows mirrored
 FEW = (28, 90)  # pixels a side of one that it enlarges
+SHARP = (1.5, 2.0)  # pixels of the deviation of the blur that edges are told by
+EDGES = (0.4, 1.8)  # how much of what a blur takes away is added
 BLOCK = 8  # pixels a side of what JPEG transforms at once
 
 
@@ -55,7 +58,21 @@ def enlarged(pictures: Tensor, drawn: float) -> Tensor:
 
 def blurred(pictures: Tensor, drawn: float) -> Tensor:
     """Blur by a Gaussian."""
-    deviation = _between(BLUR, drawn)
+    return _blur(pictures, _between(BLUR, drawn))
+
+
+def sharpened(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Add to pictures `(n, 3, s, s)`, RGB from 0 to 255, what a blur would take away.
+
+    Args:
+        generator: of the CPU, so that the same seed sharpens alike on every device.
+    """
+    deviation, edges = torch.rand(2, generator=generator).tolist()
+    missing = pictures - _blur(pictures, _between(SHARP, deviation))
+    return (pictures + _between(EDGES, edges) * missing).clamp(0, 255)
+
+
+def _blur(pictures: Tensor, deviation: float) -> Tensor:
     reach = math.ceil(3 * deviation)
     at = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
     kernel = (-0.5 * (at / deviation) ** 2).exp()

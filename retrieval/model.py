@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -237,25 +237,26 @@ class OnnxExtractor:
 
     def extract(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Map `(n, side, side, 3)` RGB pictures to `(n, dimension)` features."""
-        features: npt.NDArray[np.float32] = self._run(["features"], pictures)[0]
+        features: npt.NDArray[np.float32] = self.run(["features"], pictures)[0]
         return features
 
     def extract_with_texture(
         self, pictures: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return the features, and the texture `(n, t)` from the same run of the network."""
-        features, texture = self._run(["features", "texture"], pictures)
+        features, texture = self.run(["features", "texture"], pictures)
         return features, texture
 
     def extract_with_map(
         self, pictures: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return the features and the maps `(n, 512, side / 32, side / 32)` they come from."""
-        features, maps = self._run(["features", "feature_map"], pictures)
+        features, maps = self.run(["features", "feature_map"], pictures)
         return features, maps
 
-    def _run(self, outputs: list[str], pictures: npt.NDArray[np.uint8]) -> Any:
-        return self._session.run(outputs, {"images": pictures})
+    def run(self, outputs: Sequence[str], pictures: npt.NDArray[np.uint8]) -> Any:
+        """Return these outputs of the graph, each an array, for pictures `(n, side, side, 3)`."""
+        return self._session.run(list(outputs), {"images": pictures})
 
 
 def available_cpus() -> int:

@@ -17,6 +17,7 @@ from tests.made import need
 CURE = "pip install -r export/requirements.txt"
 torch = need("torch", CURE)
 connecting = need("export.connecting", CURE)
+crops = need("export.crops", CURE)
 measuring = need("export.measuring", CURE)
 network = need("export.network", CURE)
 photos = need("export.photos", CURE)
@@ -62,9 +63,9 @@ def made_photos(n: int) -> Any:
 
 
 def collect(folder: Path, **options: Any) -> Any:
-    plan = connecting.Plan(**{"views": 2, **options})
+    views = crops.Views(**{"number": 2, **options})
     some = made_photos(PHOTOS)
-    return connecting.collect(Trunk(), [Colours()], some, HELD_OUT, plan, folder, lambda _: None)
+    return crops.collect(Trunk(), [Colours()], some, HELD_OUT, views, folder, lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,8 @@ def examples(folder: Path) -> Any:
 
 
 def same(ours: Any, theirs: Any) -> bool:
-    pairs = [(ours.pooled, theirs.pooled), (ours.targets.logits, theirs.targets.logits)]
-    pairs += zip(ours.targets.embeddings, theirs.targets.embeddings, strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
+    a, b = ours.as_arrays(), theirs.as_arrays()
+    return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
 
 
 def test_each_photo_is_held_out_or_seen_once_a_view(examples: Any, folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_each_photo_is_held_out_or_seen_once_a_view(examples: Any, folder: Path)
 def test_what_was_collected_before_a_kill_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "CHUNK", 16)
+    monkeypatch.setattr(crops, "CHUNK", 16)
     whole = collect(tmp_path)
     files = sorted(tmp_path.glob("crops-*.npz"))
     assert len(files) == 3
@@ -123,9 +123,9 @@ def likeness(features: Any) -> Any:
 def test_what_is_learned_makes_alike_what_the_teacher_finds_alike(
     examples: Any, tmp_path: Path
 ) -> None:
-    plan = connecting.Plan(hidden=64, epochs=60, batch=20, warm_up=10, spoiled=0.0)
+    plan = connecting.Plan(hidden=64, epochs=60, batch=20, warm_up=10)
     seen, lines = examples[HELD_OUT:], []
-    state = connecting.fit(seen, examples[:HELD_OUT], plan, lines.append)
+    state = connecting.Lessons(seen, examples[:HELD_OUT], plan, lines.append).learn()
     assert len(lines) == 60
     first, second = (
         network._build_connected(state, name, n)
@@ -166,6 +166,8 @@ def test_what_is_written_computes_what_was_learned(examples: Any) -> None:
     ("arguments", "sentence"),
     [
         (("--epochs", "0"), "--epochs must be at least 1"),
+        (("--together", "-1"), "--together must be at least 0"),
+        (("--start", "trunk.safetensors"), "--start is for --together"),
         (("--data", "gone"), "There is no teacher at"),
     ],
 )

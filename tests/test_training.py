@@ -477,6 +477,18 @@ def test_a_share_is_spoiled_the_same_way_from_the_same_seed() -> None:
     assert spoil(1.0, 3).max() < 255.01
 
 
+def test_sharpened_pictures_have_steeper_edges_and_the_same_surfaces() -> None:
+    pictures = torch.full((2, 3, 32, 32), 60.0)
+    pictures[..., 16:] = 180
+    soft = spoiling.blurred(pictures, 0.0)
+    sharp = spoiling.sharpened(soft, torch.Generator().manual_seed(0))
+    assert torch.equal(sharp, spoiling.sharpened(soft, torch.Generator().manual_seed(0)))
+    assert (sharp[..., 16] - sharp[..., 15]).min() > 1.2 * (soft[..., 16] - soft[..., 15]).max()
+    assert (sharp[..., (0, 31)] - pictures[..., (0, 31)]).abs().max() < 0.01
+    assert sharp.min() >= 0
+    assert sharp.max() <= 255
+
+
 def as_picture(image: Any) -> Any:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
 
