@@ -1,7 +1,6 @@
 """How fully connected layers learn, and the trunk's last block with them, from kept crops."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ from export.measuring import Targets, slices
 from export.network import MAP_CHANNELS
 from export.student import halve
 from export.teachers import CLASSES
-from export.training import BETWEEN_LINES, distances
+from export.training import BETWEEN_LINES, distances, share_of_rate
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 
@@ -39,7 +38,7 @@ class Plan:
     together_rate: float = 5e-4
     block_rate: float = 2e-4
     decay: float = 1e-2  # of the fully connected layers and the heads
-    warm_up: int = 100  # steps in which the rate rises
+    warm_up: float = 0.03  # share of the schedule in which the rate rises
     dropout: float = 0.1  # behind fc1, as in VGG-16
     mixup: float = 0.3  # both parameters of the beta distribution that shares are drawn from
     temperature: float = 2.0
@@ -195,9 +194,9 @@ class Lessons:
         sums, begun = torch.zeros(2), time.monotonic()
         lined = begun
         for number, rows in enumerate(batches):
-            rate = self._share_of_rate(epoch * stage.steps + number, stage.epochs * stage.steps)
+            progress = (epoch + number / stage.steps) / stage.epochs
             for group in optimizer.param_groups:
-                group["lr"] = rate * group["highest"]
+                group["lr"] = share_of_rate(progress, plan.warm_up) * group["highest"]
             some, left = stage.examples[rows], float(shares.beta(plan.mixup, plan.mixup))
             optimizer.zero_grad(set_to_none=True)
             total, *parts = self._losses(*_mix(self._pooled(some), some.targets, left))
@@ -210,11 +209,6 @@ class Lessons:
                 lined = now
         kl, cosine = (sums / stage.steps).tolist()
         return kl, cosine
-
-    def _share_of_rate(self, step: int, steps: int) -> float:
-        """Return how much of the highest rate a step has: a rise, then half a cosine to zero."""
-        rise = min(1.0, (step + 1) / self._plan.warm_up)
-        return rise * (1 + math.cos(math.pi * step / steps)) / 2
 
     def _pooled(self, some: Examples) -> Tensor:
         """Return pooled features `(n, 512)`, by the block where it learns."""

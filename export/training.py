@@ -76,11 +76,8 @@ class Recipe:
         return max(*sides, self.beside, self.teacher_side)
 
     def rate_at(self, progress: float) -> float:
-        """Return the learning rate: a straight rise, then half a cosine down to zero."""
-        if progress < self.warm_up:
-            return self.rate * progress / self.warm_up
-        done = min((progress - self.warm_up) / (1 - self.warm_up), 1.0)
-        return self.rate * (1 + math.cos(math.pi * done)) / 2
+        """Return the learning rate."""
+        return self.rate * share_of_rate(progress, self.warm_up)
 
     def shares(self) -> list[tuple[int, float]]:
         """Return each side with the share of the schedule that it has."""
@@ -458,6 +455,17 @@ class Run:
     def _recipe_text(self) -> str:
         teachers = [teacher.name for teacher in self._in.teachers]
         return json.dumps({**asdict(self.recipe), "teachers": teachers})
+
+
+def share_of_rate(progress: float, warm_up: float) -> float:
+    """Return which share of the highest learning rate a share of the schedule has.
+
+    It rises straight for `warm_up` of the schedule, and is half a cosine down to zero after that.
+    """
+    if progress < warm_up:
+        return progress / warm_up
+    done = min((progress - warm_up) / (1 - warm_up), 1.0)
+    return (1 + math.cos(math.pi * done)) / 2
 
 
 def distances(

@@ -123,7 +123,7 @@ def likeness(features: Any) -> Any:
 def test_what_is_learned_makes_alike_what_the_teacher_finds_alike(
     examples: Any, tmp_path: Path
 ) -> None:
-    plan = connecting.Plan(hidden=64, epochs=60, batch=20, warm_up=10)
+    plan = connecting.Plan(hidden=64, epochs=60, batch=20)
     seen, lines = examples[HELD_OUT:], []
     state = connecting.Lessons(seen, examples[:HELD_OUT], plan, lines.append).learn()
     assert len(lines) == 60

@@ -27,7 +27,7 @@ weights = need("export.weights", CURE)
 
 INT8 = int8_path(settings.BUNDLED_MODEL)
 N, HELD_OUT = 24, 4
-PLAN = connecting.Plan(hidden=8, epochs=1, batch=8, together=2, together_batch=8, warm_up=1)
+PLAN = connecting.Plan(hidden=8, epochs=1, batch=8, together=2, together_batch=8)
 
 
 @pytest.fixture(scope="module")
