@@ -37,6 +37,9 @@ class Plan:
     together_batch: int = 64
     together_rate: float = 5e-4
     block_rate: float = 2e-4
+    # Share of what the first weights of the block, and the layers behind it before they learned
+    # together, have in the result ("Robust fine-tuning of zero-shot models", Wortsman et al. 2022).
+    kept: float = 0.0
     decay: float = 1e-2  # of the fully connected layers and the heads
     warm_up: float = 0.03  # share of the schedule in which the rate rises
     dropout: float = 0.1  # behind fc1, as in VGG-16
@@ -129,6 +132,7 @@ class Lessons:
         torch.manual_seed(plan.seed)
         self.layers = Connections(plan, examples.pooled, [len(each) for each in self._centres])
         self.block = block
+        self._first: dict[str, Tensor] = {}  # before all learn together
 
     def learn(self, folder: Path | None = None) -> dict[str, Tensor]:
         """Learn; return fc1 and fc2 in torchvision's names, matrices in 16 bits, and the block.
@@ -147,6 +151,7 @@ class Lessons:
             return self.layers.folded()
         if not (checkpoint and checkpoint.is_file()):
             self._learn_alone()
+            self._first = self._weights()
         self._say("The last block learns too.")
         groups = [
             {"params": self.layers.parameters(), "highest": plan.together_rate},
@@ -155,7 +160,17 @@ class Lessons:
         batch = min(plan.together_batch, len(self._examples))
         stage = Stage(self._examples, self._held_out, plan.together, batch)
         self._learn(stage, groups, checkpoint)
-        return {**self.layers.folded(), **halve(self.block.folded())}
+        return halve(
+            {
+                name: torch.lerp(value, self._first[name], plan.kept)
+                for name, value in self._weights().items()
+            }
+        )
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return fc1, fc2 and the block, in torchvision's names and 32 bits."""
+        parts = [self.layers.folded()] + ([self.block.folded()] if self.block else [])
+        return {name: value.float().clone() for part in parts for name, value in part.items()}
 
     def _learn_alone(self) -> None:
         """Let fc1, fc2 and the heads learn from features that stand still."""
@@ -248,9 +263,9 @@ class Lessons:
 
     def _save(self, path: Path, optimizer: torch.optim.Optimizer, epoch: int) -> None:
         kept = {name: module.state_dict() for name, module in self._modules().items()}
-        state = {"plan": json.dumps(asdict(self._plan)), "epoch": epoch, **kept}
+        state = {"plan": json.dumps(asdict(self._plan)), "epoch": epoch, "first": self._first}
         with replace_when_done(path) as temporary:
-            torch.save({**state, "optimizer": optimizer.state_dict()}, temporary)
+            torch.save({**state, **kept, "optimizer": optimizer.state_dict()}, temporary)
 
     def _resume(self, path: Path | None, optimizer: torch.optim.Optimizer) -> int:
         """Go on where a checkpoint was written; return how many epochs are done."""
@@ -263,6 +278,7 @@ class Lessons:
                 for name, module in self._modules().items():
                     module.load_state_dict(kept[name])
                 optimizer.load_state_dict(kept["optimizer"])
+                self._first = kept["first"]
         except Exception as error:  # torch.load raises pickle's own, and others
             raise LookalikeError(
                 f"{path} is damaged. Delete it, and run the same command."

@@ -167,6 +167,7 @@ def test_what_is_written_computes_what_was_learned(examples: Any) -> None:
     [
         (("--epochs", "0"), "--epochs must be at least 1"),
         (("--together", "-1"), "--together must be at least 0"),
+        (("--kept", "1.5"), "--kept takes a share"),
         (("--start", "trunk.safetensors"), "--start is for --together"),
         (("--data", "gone"), "There is no teacher at"),
     ],

@@ -1,6 +1,7 @@
 """The trunk's last block, learning together with the fully connected layers behind it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ weights = need("export.weights", CURE)
 
 INT8 = int8_path(settings.BUNDLED_MODEL)
 N, HELD_OUT = 24, 4
-PLAN = connecting.Plan(hidden=8, epochs=1, batch=8, together=2, together_batch=8)
+PLAN = connecting.Plan(hidden=8, epochs=1, batch=8, together=2, together_batch=8, kept=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,21 @@ def test_killed_between_epochs_it_goes_on_to_the_same_weights(
     assert not any(line.startswith("1 of ") for line in lines)
     assert state.keys() == whole.keys()
     assert all(torch.equal(state[name], value) for name, value in whole.items())
+
+
+def test_what_was_before_can_be_kept_in_part(examples: Any) -> None:
+    def learned(kept: float) -> Any:
+        return lessons(examples, replace(PLAN, kept=kept)).learn()
+
+    new, half, old = (learned(kept) for kept in (0.0, 0.5, 1.0))
+    first = lessons(examples).block.folded()
+    for name, value in old.items():
+        assert torch.allclose(
+            half[name].float(), (value.float() + new[name].float()) / 2, atol=1e-3
+        )
+        if name in first:
+            assert torch.equal(value, first[name].to(value.dtype))
+            assert not torch.equal(value, new[name])
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_with_the_cure(
