@@ -45,10 +45,11 @@ of the crops; its result is a whole trunk, `vgg16.safetensors`:
 
 Once done so, by a script of these steps that began from the layers that shipped: 30,208 crops, two
 fifths spoiled and one fifth sharpened, 131,000 times in 41 minutes (bfloat16; 18 milliseconds each,
-where the whole trunk would take 200). On held-out photos KL and cosine distance were 0.202 and 0.371
-after 40 % of the schedule (with heads fitted to the layers as they were, 0.233 and 0.403), and on
-what it learned from, mixed, 0.174 and 0.332 at the end. The result lies between the weights before
-and these (PCA of 2,000 photos; half of CIFAR-10's part; 100 spoiled queries of Corel-1k, P@10):
+where the whole trunk would take 200). On held-out photos KL and cosine distance were 0.202 and
+0.371 after 40 % of the schedule (with heads fitted to the layers as they were, 0.233 and 0.403),
+and on what it learned from, mixed, 0.174 and 0.332 at the end. The result lies between the weights
+before and these (PCA of 2,000 photos; half of CIFAR-10's part; 100 spoiled queries of Corel-1k,
+P@10):
 
     share of     Corel-1k     CIFAR-10   shipped pictures   JPEG of    blur of 4
     the new    P@10   mAP   P@10   mAP     P@10    mAP     quality 5   in 384
