@@ -97,6 +97,8 @@ def test_the_copies_in_a_result_are_opened_from_its_badge(page: Page) -> None:
     look_around(page)
     with page.expect_popup() as opened:
         dialog.get_by_role("link").last.click()
+    # The popup is there before its picture is.
+    opened.value.wait_for_function("document.images[0]?.naturalWidth > 0")
     assert opened.value.evaluate("document.images[0].naturalWidth") in (80, 160)
     opened.value.close()
     page.go_back()
