@@ -60,16 +60,16 @@ class BeforeLastBlock:
 
 def _taken_by_last_block(model: onnx.ModelProto, path: Path) -> tuple[str, float]:
     """Return the name of what goes into the last block, and the size of its 256 steps."""
-    makers: dict[str, list[NodeProto]] = {}  # of what is made of a tensor
+    takers: dict[str, list[NodeProto]] = {}  # of each tensor
     for node in model.graph.node:
         for name in node.input:
-            makers.setdefault(name, []).append(node)
+            takers.setdefault(name, []).append(node)
     poolings = [node for node in model.graph.node if node.op_type == "MaxPool"]
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     try:
         before = poolings[POOLINGS - 2].output[0]
-        (quantiser,) = (node for node in makers[before] if node.op_type == "QuantizeLinear")
-        (back,) = makers[quantiser.output[0]]
+        (quantiser,) = (node for node in takers[before] if node.op_type == "QuantizeLinear")
+        (back,) = takers[quantiser.output[0]]
         scale, zero = (numpy_helper.to_array(stored[name]) for name in quantiser.input[1:3])
         if zero.dtype != np.uint8 or zero != 0:  # ReLU leaves nothing below zero
             raise ValueError(f"8 bits from {zero} on, of the type {zero.dtype}")

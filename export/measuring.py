@@ -32,14 +32,6 @@ class Targets:
         return Targets(self.logits.half(), tuple(each.half() for each in self.embeddings))
 
 
-def join(parts: Sequence[Targets]) -> Targets:
-    """Put together what was said of several batches."""
-    embeddings = zip(*(part.embeddings for part in parts), strict=True)
-    return Targets(
-        torch.cat([part.logits for part in parts]), tuple(torch.cat(each) for each in embeddings)
-    )
-
-
 def ask(teachers: Sequence[Teacher], pictures: Tensor) -> Targets:
     """Ask the teachers about RGB pictures from 0 to 255, `(n, 3, s, s)`."""
     answers = [teacher(pictures) for teacher in teachers]
@@ -51,7 +43,11 @@ def ask_whole(
     teachers: Sequence[Teacher], photos: Photos, side: int, batch: int, wanted: int
 ) -> Targets:
     """Ask the teachers about the first `wanted` photos, whole."""
-    return join([ask(teachers, photos.whole(rows, side)) for rows in slices(wanted, batch)])
+    parts = [ask(teachers, photos.whole(rows, side)) for rows in slices(wanted, batch)]
+    embeddings = zip(*(part.embeddings for part in parts), strict=True)
+    return Targets(
+        torch.cat([part.logits for part in parts]), tuple(torch.cat(each) for each in embeddings)
+    )
 
 
 @dataclass(frozen=True)
