@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from export.connected import HIDDEN, Connected
 from export.crops import BATCH, Examples
 from export.last_block import LastBlock
 from export.measuring import Targets, slices
 from export.network import MAP_CHANNELS
 from export.student import halve
 from export.teachers import CLASSES
-from export.training import BETWEEN_LINES, distances, share_of_rate
+from export.training import BETWEEN_LINES, distances, relation, share_of_rate
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 
@@ -29,7 +29,7 @@ CHECKPOINT = "learning.pt"
 class Plan:
     """Everything that decides what is learned from examples."""
 
-    hidden: int = 1216  # numbers that leave fc1
+    hidden: int = HIDDEN
     epochs: int = 20
     batch: int = 256
     rate: float = 1e-3  # the highest learning rate, AdamW's
@@ -51,7 +51,7 @@ class Plan:
 
 
 class Connections(nn.Module):
-    """fc1 and fc2, which add to the pooled features, and the heads that are thrown away.
+    """fc1 and fc2, and the heads that are thrown away.
 
     Args:
         pooled: features `(n, 512)` by which what enters is centred and scaled while it learns.
@@ -60,34 +60,19 @@ class Connections(nn.Module):
 
     def __init__(self, plan: Plan, pooled: Tensor, embeddings: Sequence[int]) -> None:
         super().__init__()
-        self.first = nn.Linear(MAP_CHANNELS, plan.hidden)
-        self.dropout = nn.Dropout(plan.dropout)
-        self.second = nn.Linear(plan.hidden, MAP_CHANNELS)
+        self.connected = Connected(MAP_CHANNELS, plan.hidden, plan.dropout)
+        self.connected.suit(pooled)
         self.cls = nn.Linear(MAP_CHANNELS, CLASSES)
         self.emb = nn.ModuleList(nn.Linear(MAP_CHANNELS, numbers) for numbers in embeddings)
-        self.centre = pooled.mean(0)
-        self.spread = pooled.std(0).mean()  # one for all: their proportions tell something
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return features, classes and embeddings."""
-        centred = (pooled - self.centre) / self.spread
-        features = centred + self.second(self.dropout(self.first(centred).relu()))
+        features = self.connected(pooled)
         return features, self.cls(features), [head(features) for head in self.emb]
 
     def folded(self) -> dict[str, Tensor]:
-        """Return fc1 and fc2 as they take features that are neither centred nor scaled.
-
-        What comes out is longer by `spread`, which no cosine sees.
-        """
-        first, second = self.first, self.second
-        weight = first.weight / self.spread
-        state = {
-            "classifier.0.weight": weight,
-            "classifier.0.bias": first.bias - weight @ self.centre,
-            "classifier.3.weight": second.weight * self.spread,
-            "classifier.3.bias": second.bias * self.spread - self.centre,
-        }
-        return halve({key: value.detach() for key, value in state.items()})
+        """Return fc1 and fc2 in torchvision's names, matrices in 16 bits."""
+        return halve(self.connected.folded())
 
 
 @dataclass(frozen=True)
@@ -108,12 +93,8 @@ class Stage:
 class Lessons:
     """What is learned, by which losses, from which examples.
 
-    The losses are those of `export.training`, the KL divergence of the softened classes and the
-    cosine distance of each teacher's centred embedding; and how far the cosines between the
-    pictures of a batch are from those between the teachers' embeddings, since by them a search
-    goes ("Similarity-Preserving Knowledge Distillation", Tung and Mori 2019). Features and what was
-    said of them are mixed pairwise ("mixup: Beyond Empirical Risk Minimization", Zhang et al.
-    2018).
+    The losses are those of `export.training`. Features and what was said of them are mixed pairwise
+    ("mixup: Beyond Empirical Risk Minimization", Zhang et al. 2018).
 
     First fc1, fc2 and the heads learn alone, from features that stand still; then, where there is
     a block, all of them together.
@@ -245,16 +226,8 @@ class Lessons:
         plan, centres = self._plan, self._centres
         features, logits, embeddings = self.layers(pooled)
         kl, cosine = distances(logits, embeddings, targets, centres, plan.temperature)
-        theirs = [
-            F.normalize(each.float() - centre, dim=1)
-            for each, centre in zip(targets.embeddings, centres, strict=True)
-        ]
-        wanted = torch.stack([each @ each.T for each in theirs]).mean(0)
-        ours = F.normalize(features - features.mean(0), dim=1)
-        others = ~torch.eye(len(ours), dtype=torch.bool)
-        relation = F.mse_loss((ours @ ours.T)[others], wanted[others])
         total = plan.temperature**2 * kl + plan.embedding_weight * cosine
-        return total + plan.relation_weight * relation, kl, cosine
+        return total + plan.relation_weight * relation(features, targets, centres), kl, cosine
 
     # --- checkpoints ---
 

@@ -15,7 +15,7 @@ from export.last_block import BeforeLastBlock
 from export.measuring import Targets, ask
 from export.network import MAP_CHANNELS, GeneralizedMean
 from export.photos import Photos, resize, rows_at
-from export.spoiling import sharpened, spoil
+from export.spoiling import as_seen
 from export.teachers import Teacher
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
@@ -146,10 +146,7 @@ def _look(
     for batch in torch.split(rows, BATCH):
         crops = photos.crop(batch, max(how.side, TEACHER_SIDE), generator, views.low)
         targets = ask(teachers, resize(crops, TEACHER_SIDE)).half()
-        seen = spoil(resize(crops, how.side), views.spoiled, generator)
-        shares = views.spoiled, views.spoiled + views.sharpened
-        next_ones = slice(*(round(share * len(batch)) for share in shares))
-        seen[next_ones] = sharpened(seen[next_ones], generator)
+        seen = as_seen(resize(crops, how.side), views.spoiled, views.sharpened, generator)
         pixels = seen.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
         taken = None
         if isinstance(trunk, BeforeLastBlock):

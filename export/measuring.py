@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from export.network import GeneralizedMean
 from export.photos import Photos
 from export.student import Student
 from export.teachers import Teacher
@@ -70,7 +69,7 @@ def agreement(
     """Hold the student, in evaluation mode, against the teachers on whole photos."""
     cosines, right = [], []
     for rows in slices(len(photos), batch):
-        logits, embeddings = student(photos.whole(rows, side))
+        _, logits, embeddings = student(photos.whole(rows, side))
         right.append(logits.argmax(1) == targets.logits[rows].argmax(1))
         for ours, theirs, centre in zip(embeddings, targets.embeddings, centres, strict=True):
             cosines.append(F.cosine_similarity(ours.float(), theirs[rows] - centre))
@@ -80,7 +79,7 @@ def agreement(
 class Retrieval:
     """Leave one out on a folder with a subfolder for each class; never trained on.
 
-    Whole pictures, GeM, cosine, no PCA: a little below what the app reaches with its PCA.
+    Whole pictures, cosine, no PCA: a little below what the app reaches with its PCA.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,12 +92,12 @@ class Retrieval:
     def measure(self, student: Student, side: int, batch: int) -> dict[str, float]:
         """Return P@10, hit@10 and mAP in percent, of a student in evaluation mode."""
         how = Preprocessing(side=side, fit="squash", interpolation="bilinear", resize=side)
-        device, pool = student.mean.device, GeneralizedMean()
+        device = student.mean.device
         features = []
         for rows in slices(len(self._images), batch):
             pictures = np.stack([preprocess(image, how) for image in self._images[rows]])
             planes = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float()
-            features.append(pool(student.maps(planes).float()).cpu().numpy())
+            features.append(student.described(planes).cpu().numpy())
         labelled = Labelled(to_unit(np.concatenate(features)), self._labels)
         means = 100 * measure_queries(labelled, labelled, leave_one_out=True).mean(axis=0)
         return {name: float(means[METRICS.index(name)]) for name in SHOWN}

@@ -47,7 +47,9 @@ class Photos:
         """Return whole photos pressed into a square, as the app does: `(n, 3, side, side)`."""
         return resize(self.pixels[rows].permute(0, 3, 1, 2).float(), side)
 
-    def crop(self, rows: Tensor, side: int, generator: torch.Generator, low: float) -> Tensor:
+    def crop(
+        self, rows: Tensor, side: int, generator: torch.Generator, low: float, tiled: float = 0.0
+    ) -> Tensor:
         """Return a random part of each photo, `(n, 3, side, side)`, RGB from 0 to 255.
 
         The random resized crop of "Going Deeper with Convolutions", Szegedy et al. 2015: a share
@@ -57,12 +59,18 @@ class Photos:
 
         Args:
             generator: of the CPU, so that the same seed gives the same crops on every device.
+            tiled: share of the crops, the last ones, that are cut out of four photos laid together
+                in a square, so that what is small stays as sharp as it is in larger pictures
+                ("YOLOv4", Bochkovskiy et al. 2020, calls it a mosaic).
         """
         n, device = len(rows), self.pixels.device
         drawn = torch.rand(9, n, generator=generator).to(device)
         rows = rows.to(device)
         area = low + (1 - low) * drawn[0]
-        stretch = RATIO ** (2 * drawn[1] - 1) * self.aspects[rows] ** (drawn[2] - 1)
+        single = n - round(tiled * n)
+        aspects = self.aspects[rows]
+        aspects[single:] = 1  # four have no aspect in common
+        stretch = RATIO ** (2 * drawn[1] - 1) * aspects ** (drawn[2] - 1)
         width = (area * stretch).sqrt().clamp(max=1)
         height = (area / stretch).sqrt().clamp(max=1)
         left, top = drawn[3] * (1 - width), drawn[4] * (1 - height)
@@ -71,9 +79,20 @@ class Photos:
         places[:, 0, 0], places[:, 0, 2] = width * mirror, 2 * left + width - 1
         places[:, 1, 1], places[:, 1, 2] = height, 2 * top + height - 1
         grid = F.affine_grid(places, [n, 3, side, side], align_corners=False)
-        pictures = self.pixels[rows].permute(0, 3, 1, 2).float()
-        crops = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-        return _jitter(crops, drawn[6:])
+        crops = [_cut(self._pictures(rows[:single]), grid[:single])] if single else []
+        if single < n:
+            corners = [self._pictures(rows.roll(shift)[single:]) for shift in range(4)]
+            top, bottom = (torch.cat(corners[i : i + 2], 3) for i in (0, 2))
+            crops.append(_cut(torch.cat([top, bottom], 2), grid[single:]))
+        return _jitter(torch.cat(crops), drawn[6:])
+
+    def _pictures(self, rows: Tensor) -> Tensor:
+        return self.pixels[rows].permute(0, 3, 1, 2).float()
+
+
+def _cut(pictures: Tensor, grid: Tensor) -> Tensor:
+    cut: Tensor = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    return cut
 
 
 def _jitter(pictures: Tensor, drawn: Tensor) -> Tensor:

@@ -44,6 +44,15 @@ def spoil(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return spoiled
 
 
+def as_seen(pictures: Tensor, spoiled: float, sharper: float, generator: torch.Generator) -> Tensor:
+    """Return the pictures as a student sees them: a share spoiled, the next ones sharpened."""
+    seen = spoil(pictures, spoiled, generator)
+    rows = slice(*(round(share * len(pictures)) for share in (spoiled, spoiled + sharper)))
+    if rows.start < rows.stop:
+        seen[rows] = sharpened(pictures[rows], generator)
+    return seen
+
+
 def mirrored(pictures: Tensor, drawn: float) -> Tensor:
     """Shrink to few pixels and lay out as the app does with such a picture, mirrored four times."""
     quarter = resize(resize(pictures, round(_between(SMALL, drawn))), pictures.shape[-1] // 2)

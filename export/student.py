@@ -1,4 +1,4 @@
-"""The student: a VGG-16 trunk with batch normalisation, and heads that speak as the teachers do."""
+"""The student: VGG-16 with batch normalisation, and heads that speak as the teachers do."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -9,32 +9,37 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from export.network import MEAN, STD, fold_batch_norm
+from export.connected import Connected
+from export.network import MEAN, STD, GeneralizedMean, fold_batch_norm
 from export.teachers import CLASSES, DIMENSIONS
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 
 WIDTH = 64  # channels of VGG-16's first convolution; the others are multiples of it
 FIRST_HEAD = "mobilenet_v2_a"  # the teacher of the first trunk, whose head is called "emb" there
-LAST_BLOCK = 34  # the first of the last block's layers in `features`
+THIRD_BLOCK, LAST_BLOCK = 14, 34  # the first of these blocks' layers in `features`
 PART_BYTES = 15 * 2**20  # a lent machine returns files of at most 16 MiB
 
 
 class Student(nn.Module):
-    """VGG-16's convolutions under torchvision's names, mean pooling, and linear heads.
+    """VGG-16's convolutions under torchvision's names, a pooling, and linear heads.
 
-    `forward` takes RGB from 0 to 255, `(n, 3, s, s)`, and returns the logits `(n, 1000)` and an
-    embedding `(n, d)` for each teacher.
+    `forward` takes RGB from 0 to 255, `(n, 3, s, s)`, and returns features `(n, 8 * width)`, the
+    logits `(n, 1000)` and an embedding `(n, d)` for each teacher.
 
     Args:
         width: channels of the first convolution; 64 is VGG-16, tests take less.
+        hidden: numbers that leave fc1; with 0 the heads stand behind the trunk's mean, and what a
+            search would go by is its GeM.
     """
 
-    def __init__(self, teachers: Sequence[str], width: int = WIDTH) -> None:
+    def __init__(self, teachers: Sequence[str], width: int = WIDTH, hidden: int = 0) -> None:
         super().__init__()
         plan = [c if isinstance(c, str) else c * width // WIDTH for c in cfgs["D"]]
         self.features: nn.Sequential = make_layers(plan, batch_norm=True)
         channels = 8 * width
+        self.connected = Connected(channels, hidden) if hidden else None
+        self.pool = GeneralizedMean()
         self.cls = nn.Linear(channels, CLASSES)
         self.emb = nn.ModuleDict({name: nn.Linear(channels, DIMENSIONS[name]) for name in teachers})
         for module in self.features:
@@ -50,7 +55,8 @@ class Student(nn.Module):
             tensor = torch.tensor(values).mul(255).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
         self.lacks_heads = False  # whether a trunk was taken over without them
-        self._only_last_block = False
+        self._held = 0  # layers of the trunk that stand still
+        self._still = 0  # layers whose normalisations do not follow the pictures
 
     def maps(self, pictures: Tensor) -> Tensor:
         """Return the maps of the last block, `(n, 8 * width, s / 32, s / 32)`."""
@@ -58,26 +64,40 @@ class Student(nn.Module):
         maps: Tensor = self.features(scaled)
         return maps
 
-    def pooled(self, pictures: Tensor) -> Tensor:
-        """Return the maps' means, `(n, 8 * width)`, in 32 bits."""
+    def described(self, pictures: Tensor) -> Tensor:
+        """Return the features that a search goes by, `(n, 8 * width)`, in 32 bits."""
+        pooled: Tensor = self.pool(self.maps(pictures).float())
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self.connected(pooled) if self.connected else pooled
+
+    def before_heads(self, pictures: Tensor) -> Tensor:
+        """Return the features that the heads take, `(n, 8 * width)`, in 32 bits."""
+        if self.connected:
+            return self.described(pictures)
         return self.maps(pictures).float().mean((2, 3))
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-        pooled = self.pooled(pictures)
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        seen = self.before_heads(pictures)
         # In 32 bits: among a thousand classes 16 make ties of the likeliest.
-        with torch.autocast(pooled.device.type, enabled=False):
-            return self.cls(pooled), [head(pooled) for head in self.emb.values()]
+        with torch.autocast(seen.device.type, enabled=False):
+            return seen, self.cls(seen), [head(seen) for head in self.emb.values()]
 
     def hold_all_but_the_last_block(self) -> None:
-        """Let only the last block and the heads learn, and let normalisations stand still."""
-        self._only_last_block = True
-        self.features[:LAST_BLOCK].requires_grad_(False)
+        """Let what lies behind the first four blocks learn; all normalisations stand still."""
+        self._hold(LAST_BLOCK, len(self.features))
+
+    def hold_first_blocks(self) -> None:
+        """Let the first two blocks stand still: they have most of the memory's traffic."""
+        self._hold(THIRD_BLOCK, THIRD_BLOCK)
+
+    def _hold(self, layers: int, still: int) -> None:
+        self._held, self._still = max(layers, self._held), max(still, self._still)
+        self.features[: self._held].requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Student":
         """Begin to learn, or to be used."""
         super().train(mode)
-        if self._only_last_block:
-            self.features.eval()
+        self.features[: self._still].eval()
         return self
 
     def start_from(self, state: Mapping[str, Tensor], pictures: Tensor) -> None:
@@ -108,6 +128,10 @@ class Student(nn.Module):
             raise _other_trunk(min(wrong))
         self.load_state_dict(fitting, strict=False)
         self.lacks_heads = bool(missing)
+        if self.connected and any(key.startswith("connected.") for key in missing):
+            with torch.no_grad():
+                self.connected.suit(self.pool(copy.deepcopy(self).eval().maps(pictures).float()))
+            self.connected.take(state)
 
     @torch.no_grad()
     def _unfold(self, state: Mapping[str, Tensor], pictures: Tensor) -> dict[str, Tensor]:
@@ -153,7 +177,7 @@ class Student(nn.Module):
         """Set the heads to what they would learn first, so that no step of the trunk is lost on it.
 
         Args:
-            pooled: the maps' means `(n, c)` of some photos.
+            pooled: what they take of some photos, `(n, c)`.
             logits: the teachers' log-probabilities of them, `(n, 1000)`.
             embeddings: each teacher's, `(n, d)`, less its centre.
             ridge: how far the least squares are drawn to zero, in the variance of each channel.
@@ -172,14 +196,19 @@ class Student(nn.Module):
             head.bias.copy_(mean - weight @ centre)
 
     def folded(self) -> dict[str, Tensor]:
-        """Return the trunk in the names of torchvision's `vgg16`, kernels in 16 bits, biases in 32.
+        """Return trunk and fully connected layers in the names of torchvision's `vgg16`.
+
+        Kernels and matrices in 16 bits, biases in 32.
 
         Raises:
             LookalikeError: when the weights are not finite in 16 bits.
         """
         trunk = copy.deepcopy(self.features).cpu().float().eval().requires_grad_(False)
         state = fold_batch_norm(trunk).state_dict()
-        return {f"features.{key}": value for key, value in halve(state).items()}
+        folded = {f"features.{key}": value for key, value in state.items()}
+        if self.connected:
+            folded |= copy.deepcopy(self.connected).cpu().folded()
+        return halve(folded)
 
     def unfolded(self) -> dict[str, Tensor]:
         """Return trunk and heads as `start_from` takes them, matrices in 16 bits."""

@@ -167,6 +167,12 @@ def parser() -> argparse.ArgumentParser:
     add("--low", type=float, default=0.3, help="smallest share of a photo cropped (default 0.3)")
     add("--mixup", type=float, default=0.0, help="share of pictures mixed with others (default 0)")
     add("--spoiled", type=float, default=0.0, help="share shown as JPEG, blur or few pixels")
+    add("--sharpened", type=float, default=0.0, help="share shown sharpened, of the others")
+    add("--tiled", type=float, default=0.0, help="share cut out of four photos laid together")
+    add("--classes", type=float, default=1.0, help="weight of the teachers' classes (default 1)")
+    add("--relations", type=float, default=0.0, help="weight of the cosines between pictures")
+    add("--hidden", type=int, default=1216, help="numbers that leave fc1 (default 1216); 0: no fc1")
+    add("--hold", type=float, default=1.0, help="share from which on blocks 1 and 2 stand still")
     add(
         "--beside",
         type=int,
@@ -222,8 +228,13 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         rate=rate,
         warm_up=arguments.warm_up,
         low=arguments.low,
+        class_weight=arguments.classes,
+        relation_weight=arguments.relations,
+        tiled=arguments.tiled,
         mixup=arguments.mixup,
         spoiled=arguments.spoiled,
+        sharpened=arguments.sharpened,
+        hold=arguments.hold,
         beside=arguments.beside,
         last_block=arguments.last_block,
         kept=arguments.kept,
@@ -234,9 +245,11 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     )
     if arguments.beside and not _is_side(arguments.beside):
         raise LookalikeError("--beside takes pixels, a multiple of 16 from 32 to 448.")
-    for name, share in (("--spoiled", arguments.spoiled), ("--kept", arguments.kept)):
-        if not 0 <= share <= 1:
-            raise LookalikeError(f"{name} takes a share, from 0 to 1.")
+    for name in ("spoiled", "sharpened", "tiled", "hold", "kept"):
+        if not 0 <= getattr(arguments, name) <= 1:
+            raise LookalikeError(f"--{name} takes a share, from 0 to 1.")
+    if arguments.hidden < 0:
+        raise LookalikeError("--hidden must be at least 0.")
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise LookalikeError("--minutes must be more than 0.")
     budget = Budget(
@@ -247,7 +260,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     torch.backends.cudnn.benchmark = True
     data = arguments.data or data_folder()
     teachers = open_teachers(data / "teacher", arguments.teachers, device)
-    student = Student(arguments.teachers, arguments.width)
+    student = Student(arguments.teachers, arguments.width, arguments.hidden)
 
     photos, held_out = open_photos(data, arguments.photos, say)
     if arguments.start:

@@ -8,7 +8,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Parameter
 
 from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole, slices
 from export.photos import Photos, resize, rows_at
-from export.spoiling import spoil
-from export.student import Student, save_parts, save_state
+from export.spoiling import as_seen
+from export.student import THIRD_BLOCK, Student, save_parts, save_state
 from export.teachers import Teacher
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
@@ -40,18 +41,28 @@ class Recipe:
     sides: tuple[tuple[int, float], ...] = ((96, 0.0), (128, 0.4), (192, 0.75), (224, 0.9))
     batch: int = 512
     rate: float = 0.2  # the highest learning rate
+    # AdamW's, of fully connected layers and the heads behind them: SGD at the trunk's rate, which
+    # its normalisations bear, throws these far off.
+    connected_rate: float = 1e-3
     warm_up: float = 0.03  # share of the schedule in which the rate rises
     momentum: float = 0.9  # Nesterov's
     decay: float = 1e-4  # of matrices only
     clip: float = 5.0  # the largest norm of the gradient
     temperature: float = 2.0
-    embedding_weight: float = 8.0  # of the cosine distance; the KL has temperature squared
+    class_weight: float = 1.0  # of the KL divergence, beside temperature squared
+    embedding_weight: float = 8.0  # of the cosine distance
+    relation_weight: float = 0.0  # of how alike pictures are to one another
     low: float = 0.3  # the smallest share of a photo that is cropped
+    tiled: float = 0.0  # share of the crops that are cut out of four photos laid together
     mixup: float = 0.0  # share of the pictures that are mixed with another
     # Share of the pictures that the student sees spoiled, and pixels a side at which it sees the
     # same crops once more, unspoiled; 0 is not at all.
     spoiled: float = 0.0
+    sharpened: float = 0.0  # share that it sees sharpened, of those that are not spoiled
     beside: int = 0
+    # Share of the schedule at which the first two blocks begin to stand still: by then they have
+    # learned what they will, and a step without them takes two thirds of the time.
+    hold: float = 1.0
     # Only the last block and the heads learn, by AdamW, and no normalisation follows the pictures.
     last_block: bool = False
     # Share of the trunk's first weights in what is written ("Robust fine-tuning of zero-shot
@@ -127,7 +138,7 @@ class Run:
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
         # Only where something of it is kept: it takes as much room as the student.
         self._first = copy.deepcopy(self.student.features.state_dict()) if recipe.kept else {}
-        self._optimizer = _optimizer(self.student, recipe)
+        self._optimizers = _optimizers(self.student, recipe)
         self.step = 0
         self.seconds = 0.0  # of earlier starts of this run
         self._learned = 0.0  # seconds of earlier starts that went by after they had got going
@@ -138,6 +149,7 @@ class Run:
         self._centres: tuple[Tensor, ...] = ()
         self._targets: Targets | None = None
         self._said: dict[int, Targets] = {}  # by the teachers of each batch that comes again
+        self._holding = False  # whether the first blocks stand still
         self._stopping = False
 
     @property
@@ -178,6 +190,8 @@ class Run:
         measured = lined = self._going_since = time.monotonic()
         since, sums = self.step, torch.zeros(3, device=self._device)
         while (progress := self.progress) < 1:
+            if progress >= self.recipe.hold and not self._holding:
+                self._hold()
             sums += self._one_step(progress)
             if self._stopping:
                 self._save()
@@ -224,27 +238,32 @@ class Run:
     def _one_step(self, progress: float) -> Tensor:
         """Learn from one batch; return loss, KL and cosine distance, still on the device."""
         recipe, photos = self.recipe, self._in.photos
+        # Of what is left out behind fc1, so that a run that was killed goes on to the same weights.
+        torch.manual_seed(recipe.seed * 1_000_003 + self.step)
         batch = self.step
         if recipe.views:
             batch %= max(recipe.views * len(photos) // recipe.batch, 1)
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + batch)
         rows = rows_at(batch, recipe.batch, len(photos), recipe.seed)
         side = recipe.side_at(progress)
-        crops = photos.crop(rows, recipe.crop_side(side), generator, recipe.low)
+        crops = photos.crop(rows, recipe.crop_side(side), generator, recipe.low, recipe.tiled)
         if recipe.mixup:
             crops = _mix(crops, recipe.mixup, generator)
-        for group in self._optimizer.param_groups:
-            group["lr"] = recipe.rate_at(progress)
+        share = share_of_rate(progress, recipe.warm_up)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = share * group["highest"]
         targets = self._said.get(batch)
         if targets is None:
             targets = ask(self._in.teachers, resize(crops, recipe.teacher_side))
             if recipe.views:
-                # In 16 bits at once, so that a run that was killed goes on to the same weights.
+                # In 16 bits at once, for the same reason.
                 targets = self._said[batch] = targets.half()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.student.zero_grad(set_to_none=True)
         losses = self._learn(self.student.train(), crops, side, targets, generator)
-        torch.nn.utils.clip_grad_norm_(self.student.parameters(), recipe.clip)
-        self._optimizer.step()
+        torch.nn.utils.clip_grad_norm_(_parameters(self._optimizers[0]), recipe.clip)
+        for optimizer in self._optimizers:
+            optimizer.step()
         self.step += 1
         self._follow(progress)
         return losses
@@ -258,10 +277,9 @@ class Run:
         generator: torch.Generator,
     ) -> Tensor:
         """Find the gradients of a batch; return loss, KL and cosine distance `(3,)`."""
-        seen = resize(crops, side)
-        if self.recipe.spoiled:
-            seen = spoil(seen, self.recipe.spoiled, generator)
-        shown = [seen, resize(crops, self.recipe.beside)] if self.recipe.beside else [seen]
+        recipe = self.recipe
+        seen = as_seen(resize(crops, side), recipe.spoiled, recipe.sharpened, generator)
+        shown = [seen, resize(crops, recipe.beside)] if recipe.beside else [seen]
         found = []
         for pictures in shown:  # one after the other, so that only one's maps are in memory
             losses = self._losses(student, pictures, targets)
@@ -273,9 +291,12 @@ class Run:
         """Return loss, KL and cosine distance `(3,)` of a student that sees `pictures`."""
         recipe = self.recipe
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.half):
-            logits, embeddings = student(pictures)
+            features, logits, embeddings = student(pictures)
         kl, cosine = distances(logits, embeddings, targets, self._centres, recipe.temperature)
-        total = recipe.temperature**2 * kl + recipe.embedding_weight * cosine
+        total = recipe.class_weight * recipe.temperature**2 * kl
+        total = total + recipe.embedding_weight * cosine
+        if recipe.relation_weight:
+            total = total + recipe.relation_weight * relation(features, targets, self._centres)
         return torch.stack([total, kl, cosine])
 
     @torch.no_grad()
@@ -289,6 +310,13 @@ class Run:
         for name, value in self.average.state_dict().items():
             if value.is_floating_point():
                 value.lerp_(theirs[name], 1 - keep)
+
+    def _hold(self) -> None:
+        """Let the first blocks stand still as their average is: it is less noisy."""
+        ours, theirs = self.student.features, self.average.features
+        ours[:THIRD_BLOCK].load_state_dict(theirs[:THIRD_BLOCK].state_dict())
+        self.student.hold_first_blocks()
+        self._holding = True
 
     # --- before the first step ---
 
@@ -314,8 +342,10 @@ class Run:
             return
         left = 60 * self._budget.minutes - self.elapsed
         expected = 0.0
+        start = 0.0
         for side, share in recipe.shares():
-            rate = self._pictures_per_second(side)
+            rate = self._pictures_per_second(side, start >= recipe.hold)
+            start += share
             expected += rate * share * left
             inside.say(f"{side} pixels: {rate:,.0f} pictures/s, {share:.0%} of the time")
         inside.say(
@@ -330,7 +360,7 @@ class Run:
         self.student.eval()
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.half):
             pooled = [
-                self.student.pooled(photos.whole(rows, side))
+                self.student.before_heads(photos.whole(rows, side))
                 for rows in slices(wanted, self.recipe.batch)
             ]
         embeddings = [
@@ -339,9 +369,12 @@ class Run:
         self.student.fit_heads(torch.cat(pooled), answers.logits, embeddings)
         self.average.load_state_dict(self.student.state_dict())
 
-    def _pictures_per_second(self, side: int) -> float:
+    def _pictures_per_second(self, side: int, holding: bool) -> float:
         """Time one step's work at `side` on a copy, which leaves the student as it is."""
-        student = copy.deepcopy(self.student).train()
+        student = copy.deepcopy(self.student)
+        if holding:
+            student.hold_first_blocks()
+        student.train()
         # A processor takes seconds for a whole batch, and is as fast with a part of it; a GPU is
         # not, and chooses its algorithms for the batch that comes.
         small = self._device.type == "cpu"
@@ -423,9 +456,10 @@ class Run:
             "learned": self.learned,
             "followed": self._followed,
             "best": self._best,
+            "holding": self._holding,
             "student": self.student.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "centres": list(self._centres),
         }
         with replace_when_done(self._in.folder / CHECKPOINT) as temporary:
@@ -445,11 +479,15 @@ class Run:
             )
         self.student.load_state_dict(kept["student"])
         self.average.load_state_dict(kept["average"])
-        self._optimizer.load_state_dict(kept["optimizer"])
+        for optimizer, state in zip(self._optimizers, kept["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         self._centres = tuple(kept["centres"])
         self.step, self.seconds = kept["step"], kept["seconds"]
         self._followed, self._best = kept["followed"], kept["best"]
         self._learned = kept["learned"]
+        self._holding = kept["holding"]
+        if self._holding:
+            self.student.hold_first_blocks()
         self._in.say(f"Going on after step {self.step:,}, {self.seconds / 60:.1f} minutes in.")
 
     def _recipe_text(self) -> str:
@@ -493,6 +531,22 @@ def distances(
     return kl, torch.stack(each).mean()
 
 
+def relation(features: Tensor, targets: Targets, centres: Sequence[Tensor]) -> Tensor:
+    """Return how far the cosines between pictures are from those between teachers' embeddings.
+
+    The mean square over all pairs of a batch, of features `(n, c)` centred on their mean: a search
+    goes by such cosines ("Similarity-Preserving Knowledge Distillation", Tung and Mori 2019).
+    """
+    theirs = [
+        F.normalize(each.float() - centre, dim=1)
+        for each, centre in zip(targets.embeddings, centres, strict=True)
+    ]
+    wanted = torch.stack([each @ each.T for each in theirs]).mean(0)
+    ours = F.normalize(features - features.mean(0), dim=1)
+    others = ~torch.eye(len(ours), dtype=torch.bool, device=ours.device)
+    return F.mse_loss((ours @ ours.T)[others], wanted[others])
+
+
 def _figures(found: Agreement, figures: dict[str, float]) -> str:
     text = f"held out: cosine {found.cosine:.4f}, top-1 agreement {found.top1:.1%}"
     if figures:
@@ -500,19 +554,38 @@ def _figures(found: Agreement, figures: dict[str, float]) -> str:
     return text
 
 
-def _optimizer(student: Student, recipe: Recipe) -> torch.optim.Optimizer:
-    learning = [p for p in student.parameters() if p.requires_grad]
-    matrices = [p for p in learning if p.ndim > 1]
-    vectors = [p for p in learning if p.ndim == 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
+def _optimizers(student: Student, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Return what moves the trunk, and what the layers behind it where these are apart."""
+    behind = [student.connected, student.cls, student.emb] if student.connected else []
+    apart = {p for module in behind if module for p in module.parameters()}
+    trunk = _groups((p for p in student.parameters() if p not in apart), recipe)
     if recipe.last_block:
         # Where normalisations stand still, a kernel's length counts, and one rate does not suit
         # all kernels.
-        return torch.optim.AdamW(groups, lr=recipe.rate)
-    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=True)
+        first: torch.optim.Optimizer = torch.optim.AdamW(trunk, lr=recipe.rate)
+    else:
+        first = torch.optim.SGD(trunk, lr=recipe.rate, momentum=recipe.momentum, nesterov=True)
+    optimizers = [first]
+    if apart:
+        rest = _groups((p for p in student.parameters() if p in apart), recipe)
+        optimizers.append(torch.optim.AdamW(rest, lr=recipe.connected_rate))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["highest"] = group["lr"]
+    return optimizers
+
+
+def _groups(parameters: Iterable[Parameter], recipe: Recipe) -> list[dict[str, Any]]:
+    """Part matrices and kernels, which are drawn to zero, from the others."""
+    learning = [p for p in parameters if p.requires_grad]
+    return [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": recipe.decay},
+        {"params": [p for p in learning if p.ndim == 1], "weight_decay": 0.0},
+    ]
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Parameter]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _mix(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:

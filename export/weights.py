@@ -14,11 +14,13 @@ from onnx import numpy_helper
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from export.network import CLASSIFIER
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import sha256_of_file
 
 # What the exporter calls the trunk's tensors; matrices may be stored in 16 bits.
 TRUNK = re.compile(r"(?:early|late)\.(\d+\.(?:weight|bias))(?:\.half)?")
+HEAD = re.compile(r"head\.(first|second)\.(weight|bias)(?:\.half)?")
 
 StateDict = Mapping[str, torch.Tensor]
 
@@ -69,7 +71,8 @@ def fetch_weights(url: str, folder: Path | None = None) -> Path:
 def read_weights(*paths: Path) -> Weights:
     """Read a state dict from a `.safetensors` or a `.pth` file; no code in it is ever run.
 
-    Of a model of ours, an `.onnx` file, it is the trunk, with its batch normalisation folded.
+    Of a model of ours, an `.onnx` file, it is the trunk, with its batch normalisation folded, and
+    the fully connected layers behind its pooled map, where it has such.
 
     A state dict that was cut into several files, each with some of its tensors, is put together;
     its SHA-256 is then that of the files' digests, one after another.
@@ -117,7 +120,7 @@ def _read_file(path: Path) -> Weights:
 
 
 def _read_model(path: Path) -> dict[str, torch.Tensor]:
-    """Read the trunk of a model that `write_onnx` wrote, in torchvision's names.
+    """Read trunk and connected layers of a model that `write_onnx` wrote, in torchvision's names.
 
     Raises:
         ValueError: when it is no ONNX file, or has no trunk in floats.
@@ -126,11 +129,16 @@ def _read_model(path: Path) -> dict[str, torch.Tensor]:
         model = onnx.load(path)
     except Exception as error:  # protobuf's own
         raise ValueError("no ONNX file") from error
-    state = {
-        f"features.{found[1]}": torch.from_numpy(numpy_helper.to_array(tensor).copy())
-        for tensor in model.graph.initializer
-        if (found := TRUNK.fullmatch(tensor.name))
-    }
-    if not state:
+    names = dict(zip(("first", "second"), CLASSIFIER, strict=True))
+    state = {}
+    for tensor in model.graph.initializer:
+        if found := TRUNK.fullmatch(tensor.name):
+            name = f"features.{found[1]}"
+        elif found := HEAD.fullmatch(tensor.name):
+            name = f"{names[found[1]]}.{found[2]}"
+        else:
+            continue
+        state[name] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    if not any(name.startswith("features.") for name in state):
         raise ValueError("no convolutions of ours in it")
     return state

@@ -28,6 +28,7 @@ torch = need("torch", CURE)
 onnx = need("onnx", CURE)
 safetensors = need("safetensors.torch", CURE)
 ort = need("onnxruntime", "pip install -r requirements.txt")
+measuring = need("export.measuring", CURE)
 network = need("export.network", CURE)
 photos = need("export.photos", CURE)
 spoiling = need("export.spoiling", CURE)
@@ -90,7 +91,14 @@ def recipe(**options: Any) -> Any:
     return training.Recipe(**{**kept, "half": False, "half_life": 0.2, **options})
 
 
-def make_run(few: Any, folder: Path, budget: Any, say: list[str] | None = None, **options: Any):
+def make_run(
+    few: Any,
+    folder: Path,
+    budget: Any,
+    say: list[str] | None = None,
+    hidden: int = 0,
+    **options: Any,
+):
     """A run from made-up weights that are always the same."""
     torch.manual_seed(1)
     lines = [] if say is None else say
@@ -104,7 +112,8 @@ def make_run(few: Any, folder: Path, budget: Any, say: list[str] | None = None, 
         say=lines.append,
         begun=time.monotonic(),
     )
-    return training.Run(student.Student(["googlenet"], WIDTH), recipe(**options), budget, workshop)
+    made = student.Student(["googlenet"], WIDTH, hidden)
+    return training.Run(made, recipe(**options), budget, workshop)
 
 
 def state_of(run: Any) -> dict[str, Any]:
@@ -325,6 +334,26 @@ def test_crops_are_parts_of_the_photo_in_its_own_shape_or_half_way_to_a_square()
     assert 1 / aspect < float((width.abs() / height).median()) < 1
 
 
+def test_the_last_crops_are_cut_out_of_four_photos() -> None:
+    n = 40
+    one_colour = torch.arange(n, dtype=torch.uint8).mul(6).view(n, 1, 1, 1).expand(n, 32, 32, 3)
+    some = photos.Photos(one_colour.contiguous(), torch.full((n,), 1.5))
+    jitter, photos.JITTER = photos.JITTER, 0.0
+    try:
+        crops, all_tiled = (
+            some.crop(torch.arange(n), 64, torch.Generator(), 0.3, tiled) for tiled in (0.25, 1.0)
+        )
+    finally:
+        photos.JITTER = jitter
+    colours = [len(crop.round().unique()) for crop in crops]
+    assert colours[:30] == [1] * 30
+    assert min(colours[30:]) > 1
+    # The pictures next to one another in the batch, each whole colours but at the seams.
+    seen = {round(float(value) / 6) for value in crops[35].flatten().mode().values.view(1)}
+    assert seen <= {35, 34, 33, 32}
+    assert len(all_tiled) == n
+
+
 def test_every_photo_is_seen_once_before_one_is_seen_twice() -> None:
     seen = torch.cat([photos.rows_at(step, batch=4, n=10, seed=3) for step in range(5)])
     assert sorted(seen[:10].tolist()) == list(range(10))
@@ -372,11 +401,14 @@ def test_a_short_run_lowers_the_losses(
     assert late[1] < 0.98 * early[1]
 
 
-@pytest.mark.parametrize("views", [0, 2])
+CONNECTED = {"hidden": 8, "relation_weight": 5.0, "hold": 0.3, "tiled": 0.3, "sharpened": 0.3}
+
+
+@pytest.mark.parametrize("more", [{"views": 0}, {"views": 2}, CONNECTED])
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    few: Any, tmp_path: Path, views: int
+    few: Any, tmp_path: Path, more: dict[str, Any]
 ) -> None:
-    options = {"mixup": 0.5, "views": views}
+    options = {"mixup": 0.5, **more}
     unbroken = make_run(few, tmp_path / "unbroken", training.Budget(steps=6), **options)
     unbroken.train()
 
@@ -440,6 +472,64 @@ def test_only_the_last_block_learns_where_that_is_asked_for(few: Any, tmp_path: 
         stands = name.startswith(tuple(held)) or "running" in name or "num_batches" in name
         assert torch.equal(value, before[name]) == stands, name
     assert run.recipe.crop_side(32) == 64
+
+
+def test_the_first_blocks_stand_still_from_a_share_on_as_they_are_on_average(
+    few: Any, tmp_path: Path
+) -> None:
+    run = make_run(few, tmp_path, training.Budget(steps=8), hold=0.5)
+    kept: dict[int, dict[str, Any]] = {}
+    one_step = run._one_step
+
+    def look(progress: float) -> Any:
+        kept[run.step] = {name: value.clone() for name, value in run.student.state_dict().items()}
+        return one_step(progress)
+
+    run._one_step = look
+    run.train()
+    early = tuple(f"features.{i}." for i in range(student.THIRD_BLOCK))
+    moved = {
+        name: (
+            not torch.equal(kept[3][name], kept[4][name]),
+            not torch.equal(kept[4][name], kept[7][name]),
+        )
+        for name, value in kept[0].items()
+        if name.endswith("weight") and value.ndim == 4
+    }
+    assert moved == {name: (True, not name.startswith(early)) for name in moved}
+    running = {name for name in kept[4] if name.startswith(early)}
+    assert all(torch.equal(kept[4][name], kept[7][name]) for name in running)
+    # What the average still had to learn of them, it has at once.
+    assert all(torch.equal(run.average.state_dict()[name], kept[7][name]) for name in running)
+
+
+def test_relations_are_the_teachers_where_pictures_lie_to_one_another_as_theirs_do() -> None:
+    embeddings = torch.randn(6, 8)
+    said = measuring.Targets(torch.zeros(6, 1000), (embeddings,))
+    centre = (embeddings.mean(0),)
+    assert float(training.relation(3 * embeddings + 1, said, centre)) < 1e-10
+    others = training.relation(embeddings.flip(0), said, centre)
+    unit = torch.nn.functional.normalize(embeddings - centre[0], dim=1).double()
+    cosines = (unit @ unit.T).numpy()
+    pairs = ~np.eye(6, dtype=bool)
+    expected = np.square(cosines[::-1, ::-1] - cosines)[pairs].mean()
+    assert float(others) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_fully_connected_layers_learn_with_the_trunk_to_find_alike_what_the_teacher_does(
+    few: Any, tmp_path: Path
+) -> None:
+    def distance(weight: float) -> float:
+        options = {"hidden": 16, "relation_weight": weight, "batch": 12, "connected_rate": 0.02}
+        budget, sides = training.Budget(steps=120), ((32, 0.0),)
+        run = make_run(few, tmp_path / str(weight), budget, low=0.9, sides=sides, **options)
+        run.train()
+        seen = few[4:].whole(slice(None), 32)
+        said = measuring.ask([Colours()], seen)
+        with torch.no_grad():
+            return float(training.relation(run.average(seen)[0], said, run._centres))
+
+    assert distance(200.0) < 0.8 * distance(0.0)
 
 
 def test_of_the_first_weights_a_share_is_kept(few: Any, tmp_path: Path) -> None:
@@ -574,6 +664,29 @@ def test_the_folded_result_is_the_network_that_was_trained() -> None:
     assert torch.allclose(features, pooled, atol=5e-3 * float(pooled.max()))
 
 
+def test_the_folded_result_has_the_layers_that_learned_behind_the_trunk() -> None:
+    torch.manual_seed(4)
+    made = student.Student(["mobilenet_v2_a"], 64, 24).eval()
+    pictures = torch.from_numpy(np.stack([np.asarray(noise((64, 64), seed)) for seed in range(4)]))
+    planes = pictures.permute(0, 3, 1, 2).float()
+    with torch.no_grad():
+        made.connected.suit(made.pool(made.maps(planes)))
+        for weight in made.connected.second.parameters():
+            torch.nn.init.normal_(weight, std=0.3)
+        expected = made.described(planes)
+        built = network.build_network(made.folded(), "fc2", "gem")
+        features = built(pictures)[0]
+        assert not torch.allclose(features, built.head.pool(built(pictures)[1]), rtol=0.1)
+    cosines = torch.cosine_similarity(features, expected)
+    assert float(cosines.min()) > 0.9999
+    # Another student takes the same layers up behind other means.
+    other = student.Student(["mobilenet_v2_a"], 64, 24)
+    other.start_from(made.folded(), planes)
+    with torch.no_grad():
+        again = other.eval().described(planes)
+    assert float(torch.cosine_similarity(again, expected).min()) > 0.999
+
+
 def test_the_result_is_exported_whole_and_in_parts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -685,7 +798,7 @@ def test_a_run_from_a_folded_trunk_fits_its_heads_before_the_first_step(
         run.student.lacks_heads = lacking
         run.train()
         wanted = Colours()(seen)[1]
-        ours = run.average(seen)[1][0]
+        ours = run.average(seen)[2][0]
         return float(torch.cosine_similarity(ours, wanted - wanted.mean(0)).mean())
 
     assert cosine(True) > cosine(False) + 0.3
@@ -777,6 +890,7 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         (["--steps", "1", "--beside", "40"], "--beside takes"),
         (["--steps", "1", "--spoiled", "2"], "--spoiled takes"),
         (["--steps", "1", "--kept", "-1"], "--kept takes"),
+        (["--steps", "1", "--hidden", "-1"], "--hidden must be"),
         (["--minutes", "0"], "more than 0"),
         (["--steps", "1", "--photos", "3"], "at least four photos"),
     ],
@@ -787,6 +901,7 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         "odd side",
         "over all",
         "under none",
+        "fewer than none",
         "no time",
         "too few photos",
     ],
