@@ -634,10 +634,10 @@ def test_losses_that_are_no_numbers_end_the_run_with_the_cure(few: Any, tmp_path
 # --- the student, and what comes out of it ---
 
 
-def filled(width: int = WIDTH) -> Any:
+def filled(width: int = WIDTH, hidden: int = 0) -> Any:
     """A student whose batch normalisations have something to fold."""
     torch.manual_seed(3)
-    made = student.Student(["mobilenet_v2_a"], width)
+    made = student.Student(["mobilenet_v2_a"], width, hidden)
     for layer in made.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             for values in (layer.weight, layer.running_var):
@@ -762,6 +762,20 @@ def test_a_model_is_taken_for_its_trunk(tmp_path: Path) -> None:
     (tmp_path / "none.onnx").write_bytes(b"no model")
     with pytest.raises(LookalikeError, match="damaged or no state dict"):
         weights.read_weights(tmp_path / "none.onnx")
+
+
+def test_a_model_is_taken_for_its_fully_connected_layers_too(tmp_path: Path) -> None:
+    made = filled(64, 8)
+    path, output = tmp_path / "t.safetensors", tmp_path / "m.onnx"
+    for values in made.connected.parameters():
+        torch.nn.init.normal_(values)
+    student.save_state(made.folded(), path)
+    words = ["--layer", "fc2", "--pool", "gem", "--half", "--side", "64", "--fit", "squash"]
+    assert main([*words, "--weights", str(path), "--output", str(output)]) == 0
+    read, state = weights.read_weights(output).state, made.folded()
+    assert read.keys() == state.keys()
+    for key, value in state.items():
+        assert torch.equal(read[key].float(), value.half().float()), key
 
 
 def test_a_trunk_of_another_shape_is_a_sentence() -> None:
