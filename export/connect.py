@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from export.crops import Examples
     from export.last_block import LastBlock
 
-from export.train import TEACHERS, data_folder, open_photos
+from export.train import HIDDEN, TEACHERS, data_folder, open_photos
 from retrieval.errors import LookalikeError
 from retrieval.settings import BUNDLED_MODEL, HOME
 
@@ -107,7 +107,12 @@ def parser() -> argparse.ArgumentParser:
     add("--run", type=Path, metavar="FOLDER", default=HOME / "connecting")
     add("--photos", type=int, metavar="N", help="read only so many photos")
     add("--views", type=int, default=1, help="crops of each photo (default 1)")
-    add("--hidden", type=int, default=1216, help="numbers that leave fc1 (default 1216)")
+    add(
+        "--hidden",
+        type=int,
+        default=HIDDEN,
+        help=f"numbers that leave fc1 (default {HIDDEN})",
+    )
     add("--epochs", type=int, default=20, help="how often each crop is learned from (default 20)")
     add(
         "--together",

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from export.network import CLASSIFIER
 
-HIDDEN = 1216  # numbers that leave fc1: as many as a model's file of 32 MB has room for
-
 
 class Connected(nn.Module):
     """fc1 and fc2, which add to the pooled features `(n, c)` what these lack.
@@ -22,7 +20,7 @@ class Connected(nn.Module):
         dropout: share of these that is left out while it learns, as in VGG-16.
     """
 
-    def __init__(self, channels: int, hidden: int = HIDDEN, dropout: float = 0.1) -> None:
+    def __init__(self, channels: int, hidden: int, dropout: float = 0.1) -> None:
         super().__init__()
         self.first = nn.Linear(channels, hidden)
         self.dropout = nn.Dropout(dropout)

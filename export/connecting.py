@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.connected import HIDDEN, Connected
+from export.connected import Connected
 from export.crops import BATCH, Examples
 from export.last_block import LastBlock
+from export.losses import distances, relation
 from export.measuring import Targets, slices
 from export.network import MAP_CHANNELS
 from export.student import halve
 from export.teachers import CLASSES
-from export.training import BETWEEN_LINES, distances, relation, share_of_rate
+from export.train import HIDDEN
+from export.training import BETWEEN_LINES, set_rates
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 
@@ -93,7 +95,7 @@ class Stage:
 class Lessons:
     """What is learned, by which losses, from which examples.
 
-    The losses are those of `export.training`. Features and what was said of them are mixed pairwise
+    The losses are those of `export.losses`. Features and what was said of them are mixed pairwise
     ("mixup: Beyond Empirical Risk Minimization", Zhang et al. 2018).
 
     First fc1, fc2 and the heads learn alone, from features that stand still; then, where there is
@@ -191,8 +193,7 @@ class Lessons:
         lined = begun
         for number, rows in enumerate(batches):
             progress = (epoch + number / stage.steps) / stage.epochs
-            for group in optimizer.param_groups:
-                group["lr"] = share_of_rate(progress, plan.warm_up) * group["highest"]
+            set_rates(optimizer, progress, plan.warm_up)
             some, left = stage.examples[rows], float(shares.beta(plan.mixup, plan.mixup))
             optimizer.zero_grad(set_to_none=True)
             total, *parts = self._losses(*_mix(self._pooled(some), some.targets, left))

@@ -55,7 +55,6 @@ class Student(nn.Module):
             tensor = torch.tensor(values).mul(255).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
         self.lacks_heads = False  # whether a trunk was taken over without them
-        self._held = 0  # layers of the trunk that stand still
         self._still = 0  # layers whose normalisations do not follow the pictures
 
     def maps(self, pictures: Tensor) -> Tensor:
@@ -91,8 +90,8 @@ class Student(nn.Module):
         self._hold(THIRD_BLOCK, THIRD_BLOCK)
 
     def _hold(self, layers: int, still: int) -> None:
-        self._held, self._still = max(layers, self._held), max(still, self._still)
-        self.features[: self._held].requires_grad_(False)
+        self.features[:layers].requires_grad_(False)
+        self._still = max(still, self._still)
 
     def train(self, mode: bool = True) -> "Student":
         """Begin to learn, or to be used."""

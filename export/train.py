@@ -142,6 +142,7 @@ DATA = PROJECT.parent / "shared" / "data"
 TEACHERS = ("mobilenet_v2_a", "mobilenet_v2_b", "googlenet")
 HELD_OUT = 512  # photos
 START_PHOTOS = 256  # by which a folded trunk is given back its batch normalisation
+HIDDEN = 1216  # numbers that leave fc1: as many as a model's file of 32 MB has room for
 RATE = 0.2
 LAST_BLOCK_RATE = 2e-4  # AdamW's
 SCHEDULE = ("96@0", "112@0.3", "128@0.55", "160@0.82")
@@ -195,7 +196,12 @@ def parser() -> argparse.ArgumentParser:
     add("--tiled", type=float, default=0.0, help="share cut out of four photos laid together")
     add("--classes", type=float, default=1.0, help="weight of the teachers' classes (default 1)")
     add("--relations", type=float, default=0.0, help="weight of the cosines between pictures")
-    add("--hidden", type=int, default=1216, help="numbers that leave fc1 (default 1216); 0: none")
+    add(
+        "--hidden",
+        type=int,
+        default=HIDDEN,
+        help=f"numbers that leave fc1 (default {HIDDEN}); 0: none",
+    )
     add("--hold", type=float, default=1.0, help="share from which on blocks 1 and 2 stand still")
     add(
         "--beside",

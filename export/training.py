@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
+from export.losses import distances, relation
 from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole, slices
 from export.photos import Photos, resize, rows_at
 from export.spoiling import as_seen
@@ -249,10 +249,8 @@ class Run:
         crops = photos.crop(rows, recipe.crop_side(side), generator, recipe.low, recipe.tiled)
         if recipe.mixup:
             crops = _mix(crops, recipe.mixup, generator)
-        share = share_of_rate(progress, recipe.warm_up)
         for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = share * group["highest"]
+            set_rates(optimizer, progress, recipe.warm_up)
         targets = self._said.get(batch)
         if targets is None:
             targets = ask(self._in.teachers, resize(crops, recipe.teacher_side))
@@ -506,45 +504,10 @@ def share_of_rate(progress: float, warm_up: float) -> float:
     return (1 + math.cos(math.pi * done)) / 2
 
 
-def distances(
-    logits: Tensor,
-    embeddings: Sequence[Tensor],
-    targets: Targets,
-    centres: Sequence[Tensor],
-    temperature: float,
-) -> tuple[Tensor, Tensor]:
-    """Return how far a student is from its teachers.
-
-    The KL divergence from their classes to its own, both softened by the temperature, and the mean
-    cosine distance of its embeddings to theirs, less their centres.
-    """
-    kl = F.kl_div(
-        (logits.float() / temperature).log_softmax(1),
-        (targets.logits.float() / temperature).log_softmax(1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    each = [
-        1 - F.cosine_similarity(ours.float(), theirs.float() - centre).mean()
-        for ours, theirs, centre in zip(embeddings, targets.embeddings, centres, strict=True)
-    ]
-    return kl, torch.stack(each).mean()
-
-
-def relation(features: Tensor, targets: Targets, centres: Sequence[Tensor]) -> Tensor:
-    """Return how far the cosines between pictures are from those between teachers' embeddings.
-
-    The mean square over all pairs of a batch, of features `(n, c)` centred on their mean: a search
-    goes by such cosines ("Similarity-Preserving Knowledge Distillation", Tung and Mori 2019).
-    """
-    theirs = [
-        F.normalize(each.float() - centre, dim=1)
-        for each, centre in zip(targets.embeddings, centres, strict=True)
-    ]
-    wanted = torch.stack([each @ each.T for each in theirs]).mean(0)
-    ours = F.normalize(features - features.mean(0), dim=1)
-    others = ~torch.eye(len(ours), dtype=torch.bool, device=ours.device)
-    return F.mse_loss((ours @ ours.T)[others], wanted[others])
+def set_rates(optimizer: torch.optim.Optimizer, progress: float, warm_up: float) -> None:
+    """Give each group of parameters the learning rate of a share of the schedule."""
+    for group in optimizer.param_groups:
+        group["lr"] = share_of_rate(progress, warm_up) * group["highest"]
 
 
 def _figures(found: Agreement, figures: dict[str, float]) -> str:

@@ -28,6 +28,7 @@ torch = need("torch", CURE)
 onnx = need("onnx", CURE)
 safetensors = need("safetensors.torch", CURE)
 ort = need("onnxruntime", "pip install -r requirements.txt")
+losses = need("export.losses", CURE)
 measuring = need("export.measuring", CURE)
 network = need("export.network", CURE)
 photos = need("export.photos", CURE)
@@ -507,8 +508,8 @@ def test_relations_are_the_teachers_where_pictures_lie_to_one_another_as_theirs_
     embeddings = torch.randn(6, 8)
     said = measuring.Targets(torch.zeros(6, 1000), (embeddings,))
     centre = (embeddings.mean(0),)
-    assert float(training.relation(3 * embeddings + 1, said, centre)) < 1e-10
-    others = training.relation(embeddings.flip(0), said, centre)
+    assert float(losses.relation(3 * embeddings + 1, said, centre)) < 1e-10
+    others = losses.relation(embeddings.flip(0), said, centre)
     unit = torch.nn.functional.normalize(embeddings - centre[0], dim=1).double()
     cosines = (unit @ unit.T).numpy()
     pairs = ~np.eye(6, dtype=bool)
@@ -527,7 +528,7 @@ def test_fully_connected_layers_learn_with_the_trunk_to_find_alike_what_the_teac
         seen = few[4:].whole(slice(None), 32)
         said = measuring.ask([Colours()], seen)
         with torch.no_grad():
-            return float(training.relation(run.average(seen)[0], said, run._centres))
+            return float(losses.relation(run.average(seen)[0], said, run._centres))
 
     assert distance(200.0) < 0.8 * distance(0.0)
 
