@@ -21,7 +21,14 @@ from export.comparing import (
     data_sets,
     outputs_of,
 )
-from export.quantising import measure_ranges, quantise, read_float, weighted_layers
+from export.quantising import (
+    correct_biases,
+    measure_ranges,
+    quantise,
+    read_float,
+    small_layers,
+    weighted_layers,
+)
 from export.stored import BATCH, Pixels, list_pictures, prepare, spread
 from export.train import data_folder
 from retrieval import settings
@@ -34,10 +41,11 @@ from retrieval.reduction import load_pca
 
 LEAST_PHOTOS = 500
 HELD_OUT = 128  # photos that choose between the candidates, calibrated on by none
+CORRECTED_ON = 96  # of the photos to calibrate on, those that biases are corrected by
 # Layers in float take longer (the first convolution 5 % in batches of 8, though a picture alone is
-# then 9 % faster) and more room (the last one 6 MB), so all are in 8 bits where every output then
-# keeps this cosine with the float model's, far from where a ranking would change. The features keep
-# more of it than the map of places, which is only drawn.
+# then 9 % faster) and more room, so all are in 8 bits where every output then keeps this cosine
+# with the float model's, far from where a ranking would change. The features keep more of it than
+# the map of places, which is only drawn.
 ENOUGH = 0.999
 # Where it does not, a layer stays in float if the outputs then turn away by less than half.
 WORTH = 2.0
@@ -194,28 +202,34 @@ def choose(
     """Return the best candidate, by photos that it was not calibrated on."""
     ranges = measure_ranges(model, _batches(calibration))
     expected = outputs_of(model, held_out)
-    first, *inner, last = weighted_layers(model)
+    some = calibration[:: max(1, len(calibration) // CORRECTED_ON)][:CORRECTED_ON]
+    by = [some[start : start + BATCH] for start in range(0, len(some), BATCH)]
+    first, *_, last = weighted_layers(model)
+    ways: list[tuple[NodeProto, ...]] = [(first,)]
+    if last.op_type == "Gemm" and last not in small_layers(model):
+        ways.append((first, last))
 
-    def attempt(method: str, *in_float: NodeProto) -> Candidate:
-        small = quantise(model, ranges[method], in_float)
+    def attempt(method: str, *in_float: NodeProto, corrected: bool = True) -> Candidate:
+        source = correct_biases(model, ranges[method], by, in_float) if corrected else model
+        small = quantise(source, ranges[method], in_float)
         cosines = {
             name: float(cosine(expected[name], values).mean())
             for name, values in outputs_of(small, held_out).items()
         }
         candidate = Candidate(method, in_float, small, cosines)
-        say(candidate.describe())
+        say(candidate.describe() + ("" if corrected else ", biases as they were"))
         return candidate
 
-    best = min((attempt(method, first) for method in ranges), key=lambda one: one.loss)
-    without = attempt(best.method)
-    if min(without.cosines.values()) >= ENOUGH:
-        return without
-    if without.loss <= WORTH * best.loss:
-        best = without
-    if not inner:
-        return best
-    both = attempt(best.method, first, last)
-    return both if WORTH * both.loss < best.loss else best
+    tried = (attempt(method, first, corrected=False) for method in ranges)
+    method = min(tried, key=lambda one: one.loss).method
+    best = attempt(method)
+    for in_float in ways:
+        if min(best.cosines.values()) >= ENOUGH:
+            break
+        other = attempt(method, *in_float)
+        if WORTH * other.loss < best.loss:
+            best = other
+    return best
 
 
 def _batches(photos: Pixels) -> Iterator[Pixels]:

@@ -180,13 +180,73 @@ def test_all_outputs_are_floats_near_those_of_the_float_model(quantised: Path) -
         assert comparing.cosine(values, theirs[name]).mean() > 0.999
 
 
-def test_a_fully_connected_layer_is_quantised_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [True, False], ids=["small", "large"])
+def test_a_small_fully_connected_layer_is_stored_in_8_bits_and_a_large_one_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    if not small:
+        monkeypatch.setattr(quantising, "SMALL", 1)
     model = quantising.read_float(make_network(tmp_path / "fc.onnx", connected=True))
+    assert [layer.name for layer in quantising.small_layers(model)] == ["gemm"] * small
     ranges = quantising.measure_ranges(model, [pictures(64)])["min-max"]
-    small = quantising.quantise(model, ranges)
-    assert "dense_quantized" in {tensor.name for tensor in small.graph.initializer}
-    ours, theirs = (comparing.outputs_of(one, pictures(20)) for one in (small, model))
+    quantised = quantising.quantise(model, ranges)
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in quantised.graph.initializer}
+    assert tensors["dense_quantized"].dtype == np.int8
+    assert tensors["dense_scale"].shape == (16,)
+    assert "dense" not in tensors
+    rounded = {node.input[0] for node in quantised.graph.node if node.op_type == "QuantizeLinear"}
+    assert ("features_QuantizeLinear_Input" in rounded or "sums" in rounded) != small
+    ours, theirs = (comparing.outputs_of(one, pictures(20)) for one in (quantised, model))
     assert comparing.cosine(ours["features"], theirs["features"]).mean() > 0.99
+
+
+def test_a_stored_matrix_is_off_by_half_a_step_of_its_row_at_most(tmp_path: Path) -> None:
+    model = quantising.read_float(make_network(tmp_path / "fc.onnx", connected=True))
+    [before] = (
+        onnx.numpy_helper.to_array(t).copy() for t in model.graph.initializer if t.name == "dense"
+    )
+    ranges = quantising.measure_ranges(model, [pictures(16)])["min-max"]
+    tensors = {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in quantising.quantise(model, ranges).graph.initializer
+    }
+    scale = tensors["dense_scale"][:, None]
+    wrong = np.abs(tensors["dense_quantized"] * scale - before)
+    assert (wrong <= 0.501 * scale).all()
+    assert np.abs(before).max(axis=1) == pytest.approx(127 * scale[:, 0])
+
+
+def test_what_rounding_shifts_on_average_is_given_back_by_the_biases(tmp_path: Path) -> None:
+    model = quantising.read_float(make_network(tmp_path / "fc.onnx"))
+    # A range that cuts off what is large shifts every mean behind it.
+    ranges = dict(quantising.measure_ranges(model, [pictures(64)])["min-max"])
+    ranges["pixels"] = (np.float32(0), np.float32(0.7))
+    seen = [pictures(64)[start : start + 8] for start in range(0, 64, 8)]
+    corrected = quantising.correct_biases(model, ranges, seen)
+
+    def shift(source: Any, other: np.ndarray) -> float:
+        ours, theirs = (
+            comparing.outputs_of(one, other)["texture"].mean(axis=0)
+            for one in (quantising.quantise(source, ranges), model)
+        )
+        return float(np.abs(ours - theirs).max())
+
+    others = np.stack([np.asarray(noise((SIDE, SIDE), seed, coarse=5)) for seed in range(64, 128)])
+    assert shift(corrected, others) < 0.5 * shift(model, others)
+    tensors = [
+        {t.name: onnx.numpy_helper.to_array(t) for t in one.graph.initializer}
+        for one in (model, corrected)
+    ]
+    changed = {name for name in tensors[0] if not np.array_equal(*(t[name] for t in tensors))}
+    assert changed == {"bias"}  # the second convolution has none
+
+
+def test_the_bias_of_a_layer_in_float_is_left_as_it_is(tmp_path: Path) -> None:
+    model = quantising.read_float(make_network(tmp_path / "fc.onnx"))
+    ranges = quantising.measure_ranges(model, [pictures(8)])["entropy"]
+    first = quantising.weighted_layers(model)[0]
+    same = quantising.correct_biases(model, ranges, [pictures(8)], [first])
+    assert same.SerializeToString() == model.SerializeToString()
 
 
 def test_weights_in_16_bits_are_read_as_the_floats_they_are(tmp_path: Path) -> None:
