@@ -8,8 +8,9 @@ crop are computed once and learned from many times, in minutes where a trunk tak
 
     python3 -m export connect --model trunk-int8.onnx
 
-The model is to have the trunk that they will stand behind. The result, `connected.safetensors` in
-the --run folder, is one more file for --weights:
+The model is to have the trunk that they will stand behind; layers that it has already do not count.
+The result, `connected.safetensors` in the --run folder, is one more file for --weights, and takes
+the place of such layers in the one before:
 
     python3 -m export --layer fc2 --pool gem --weights vgg16.safetensors connected.safetensors ...
 
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
 
 from export.train import HIDDEN, TEACHERS, data_folder, open_photos
 from retrieval.errors import LookalikeError
+from retrieval.family import int8_path
 from retrieval.settings import BUNDLED_MODEL, HOME
 
 RESULT = "connected.safetensors"
@@ -98,10 +100,9 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--model",
         type=Path,
-        default=BUNDLED_MODEL,
         metavar="FILE",
         help="an exported model with the trunk; one in 8 bits is much faster on a CPU (default: "
-        "the bundled one)",
+        "the bundled one, with --together in 8 bits)",
     )
     add("--data", type=Path, metavar="FOLDER", help="photos and teachers")
     add("--run", type=Path, metavar="FOLDER", default=HOME / "connecting")
@@ -172,16 +173,18 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     )
     begun = time.monotonic()
     data = arguments.data or data_folder()
+    bundled = int8_path(BUNDLED_MODEL) if plan.together else BUNDLED_MODEL
+    model: Path = arguments.model or bundled
     teachers = open_teachers(data / "teacher", TEACHERS, torch.device("cpu"))
     trunk: OnnxExtractor | BeforeLastBlock
     block, weights = None, {}
     if plan.together:
         start = read_weights(*(arguments.start or [BUNDLED_MODEL])).state
         weights = {key: value for key, value in start.items() if key.startswith("features.")}
-        trunk = BeforeLastBlock(arguments.model, arguments.run)
+        trunk = BeforeLastBlock(model, arguments.run)
         block = LastBlock(weights, trunk.scale, half=not arguments.fp32)
     else:
-        trunk = OnnxExtractor(arguments.model, gpu=False)
+        trunk = OnnxExtractor(model, gpu=False)
     photos, held_out = open_photos(data, arguments.photos, say)
     found = collect(trunk, teachers, photos, held_out, views, arguments.run, say)
     examples = found[held_out:]

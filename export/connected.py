@@ -44,20 +44,21 @@ class Connected(nn.Module):
         self.spread.copy_(pooled.std(0).mean())  # one for all: their proportions tell something
 
     @torch.no_grad()
-    def take(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `folded` returned, if it is there and fits."""
+    def take(self, state: Mapping[str, Tensor]) -> bool:
+        """Take over what `folded` returned, if it is there and fits; say whether it did."""
         own = {"weight": self.first.weight, "bias": self.first.bias}
         first, second = ({part: state.get(f"{name}.{part}") for part in own} for name in CLASSIFIER)
         found = [*first.values(), *second.values()]
         wanted = [*own.values(), self.second.weight, self.second.bias]
         for theirs, ours in zip(found, wanted, strict=True):
             if theirs is None or theirs.shape != ours.shape:
-                return
+                return False
         weight, bias, after, shift = (each.float() for each in found if each is not None)
         self.first.weight.copy_(weight * self.spread)
         self.first.bias.copy_(bias + weight @ self.centre)
         self.second.weight.copy_(after / self.spread)
         self.second.bias.copy_((shift + self.centre) / self.spread)
+        return True
 
     def folded(self) -> dict[str, Tensor]:
         """Return fc1 and fc2 as they take features that are neither centred nor scaled.

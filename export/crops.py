@@ -33,7 +33,7 @@ class Views:
     number: int = 1  # of each photo
     low: float = 0.35  # the smallest share of a photo that is cropped
     spoiled: float = 0.4  # share of the crops that the trunk sees spoiled
-    sharpened: float = 0.2  # share of those that it sees sharpened
+    sharpened: float = 0.2  # share of all that it sees sharpened, none of them spoiled
     seed: int = 0
 
 
@@ -84,7 +84,8 @@ def collect(
     """
     options = {
         "model": trunk.card.fingerprint,
-        "last_block": isinstance(trunk, BeforeLastBlock),
+        # What the last block takes is kept in steps of another size for each model in 8 bits.
+        "last_block": trunk.scale if isinstance(trunk, BeforeLastBlock) else False,
         "teachers": [teacher.name for teacher in teachers],
         "photos": _fingerprint(photos),
         "held_out": held_out,

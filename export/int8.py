@@ -222,7 +222,7 @@ def choose(
 
     tried = (attempt(method, first, corrected=False) for method in ranges)
     method = min(tried, key=lambda one: one.loss).method
-    best = attempt(method)
+    best = min(attempt(method), attempt(method, corrected=False), key=lambda one: one.loss)
     for in_float in ways:
         if min(best.cosines.values()) >= ENOUGH:
             break

@@ -55,6 +55,7 @@ class Student(nn.Module):
             tensor = torch.tensor(values).mul(255).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
         self.lacks_heads = False  # whether a trunk was taken over without them
+        self.has_layers = False  # whether fully connected layers were taken over with it
         self._still = 0  # layers whose normalisations do not follow the pictures
 
     def maps(self, pictures: Tensor) -> Tensor:
@@ -80,6 +81,11 @@ class Student(nn.Module):
         # In 32 bits: among a thousand classes 16 make ties of the likeliest.
         with torch.autocast(seen.device.type, enabled=False):
             return seen, self.cls(seen), [head(seen) for head in self.emb.values()]
+
+    def brought(self) -> dict[str, Tensor]:
+        """Return what was taken over, but for the heads, in the names of `state_dict`."""
+        parts = ("features.", "connected.") if self.has_layers else ("features.",)
+        return {name: x for name, x in self.state_dict().items() if name.startswith(parts)}
 
     def hold_all_but_the_last_block(self) -> None:
         """Let what lies behind the first four blocks learn; all normalisations stand still."""
@@ -121,16 +127,23 @@ class Student(nn.Module):
             for key, value in renamed.items()
             if key in own and value.shape == own[key].shape
         }
+        layers = {key for key in own if key.startswith("connected.")}
+        # All of them, or none: a bias alone would add something before anything was learned.
+        self.has_layers = bool(layers) and layers <= set(fitting)
+        if not self.has_layers:
+            fitting = {key: value for key, value in fitting.items() if key not in layers}
+        # Heads from behind such layers do not fit in front of where there are none.
+        stood_behind = any(key.startswith("connected.") for key in renamed) and not layers
         counters = {key for key in own if key.endswith("num_batches_tracked")}
         missing = set(own) - counters - set(fitting)
         if wrong := {key for key in missing if key.startswith("features.")}:
             raise _other_trunk(min(wrong))
         self.load_state_dict(fitting, strict=False)
-        self.lacks_heads = bool(missing)
+        self.lacks_heads = bool(missing) or stood_behind
         if self.connected and any(key.startswith("connected.") for key in missing):
             with torch.no_grad():
                 self.connected.suit(self.pool(copy.deepcopy(self).eval().maps(pictures).float()))
-            self.connected.take(state)
+            self.has_layers = self.connected.take(state)
 
     @torch.no_grad()
     def _unfold(self, state: Mapping[str, Tensor], pictures: Tensor) -> dict[str, Tensor]:

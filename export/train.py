@@ -131,6 +131,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
+
     from export.measuring import Retrieval
     from export.photos import Photos
     from export.training import Run
@@ -141,7 +143,8 @@ from retrieval.settings import HOME, PROJECT
 DATA = PROJECT.parent / "shared" / "data"
 TEACHERS = ("mobilenet_v2_a", "mobilenet_v2_b", "googlenet")
 HELD_OUT = 512  # photos
-START_PHOTOS = 256  # by which a folded trunk is given back its batch normalisation
+# Photos by which a folded trunk is given back its batch normalisation, up to this side.
+START_PHOTOS, START_SIDE = 256, 112
 HIDDEN = 1216  # numbers that leave fc1: as many as a model's file of 32 MB has room for
 RATE = 0.2
 LAST_BLOCK_RATE = 2e-4  # AdamW's
@@ -192,7 +195,7 @@ def parser() -> argparse.ArgumentParser:
     add("--low", type=float, default=0.3, help="smallest share of a photo cropped (default 0.3)")
     add("--mixup", type=float, default=0.0, help="share of pictures mixed with others (default 0)")
     add("--spoiled", type=float, default=0.0, help="share shown as JPEG, blur or few pixels")
-    add("--sharpened", type=float, default=0.0, help="share shown sharpened, of the others")
+    add("--sharpened", type=float, default=0.0, help="share shown sharpened, none of them spoiled")
     add("--tiled", type=float, default=0.0, help="share cut out of four photos laid together")
     add("--classes", type=float, default=1.0, help="weight of the teachers' classes (default 1)")
     add("--relations", type=float, default=0.0, help="weight of the cosines between pictures")
@@ -211,7 +214,7 @@ def parser() -> argparse.ArgumentParser:
         help="show each crop at this side too, unspoiled (default: no)",
     )
     add("--kept", type=float, default=0.0, help="share of the start's weights in the result")
-    add("--last-block", action="store_true", help="let only the last block and the heads learn")
+    add("--last-block", action="store_true", help="let the last block and what is behind it learn")
     add(
         "--views",
         type=int,
@@ -275,17 +278,25 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     )
     if arguments.beside and not _is_side(arguments.beside):
         raise LookalikeError("--beside takes pixels, a multiple of 16 from 32 to 448.")
-    for name in ("spoiled", "sharpened", "tiled", "hold", "kept"):
+    for name in ("spoiled", "sharpened", "tiled", "hold", "kept", "mixup", "low", "warm_up"):
         if not 0 <= getattr(arguments, name) <= 1:
-            raise LookalikeError(f"--{name} takes a share, from 0 to 1.")
-    if arguments.hidden < 0:
-        raise LookalikeError("--hidden must be at least 0.")
+            raise LookalikeError(f"--{name.replace('_', '-')} takes a share, from 0 to 1.")
+    if arguments.spoiled + arguments.sharpened > 1:
+        raise LookalikeError("--spoiled and --sharpened together must be at most 1.")
+    for name, least in (("hidden", 0), ("views", 0), ("steps", 1), ("batch", 1), ("width", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise LookalikeError(f"--{name} must be at least {least}.")
+    if len(set(arguments.teachers)) < len(arguments.teachers):
+        raise LookalikeError("--teachers names one twice. Name each once.")
+    if (arguments.kept or arguments.last_block) and not arguments.start:
+        raise LookalikeError("--kept and --last-block need weights to begin from. Name --start.")
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise LookalikeError("--minutes must be more than 0.")
     budget = Budget(
         arguments.minutes, arguments.steps, arguments.measure_every, arguments.save_every
     )
-    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = open_device(arguments.device)
     torch.manual_seed(arguments.seed)
     torch.backends.cudnn.benchmark = True
     data = arguments.data or data_folder()
@@ -293,9 +304,13 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     student = Student(arguments.teachers, arguments.width, arguments.hidden)
 
     photos, held_out = open_photos(data, arguments.photos, say)
+    start = ""
     if arguments.start:
-        some = photos.whole(slice(held_out, held_out + START_PHOTOS), recipe.side_at(0.0))
-        student.start_from(read_weights(*arguments.start).state, some)
+        weights, side = read_weights(*arguments.start), recipe.side_at(0.0)
+        # As many pixels, whatever the side: the first map of 256 of 224 pixels takes 3 GB.
+        n = max(1, round(START_PHOTOS * min(1, (START_SIDE / side) ** 2)))
+        student.start_from(weights.state, photos.whole(slice(held_out, held_out + n), side))
+        start = weights.sha256
     photos = photos.to(device)
     say(f"{len(photos):,} photos decoded in {time.monotonic() - begun:.0f} s, to {device}")
     workshop = Workshop(
@@ -307,10 +322,29 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         parts=arguments.parts,
         say=say,
         begun=begun,
+        start=start,
     )
     training = Run(student, recipe, budget, workshop)
     with _asked_to_stop(training):
         return training.train()
+
+
+def open_device(name: str | None) -> "torch.device":
+    """Return the device of that name, or without one the GPU where there is one.
+
+    Raises:
+        LookalikeError: when torch does not know it, or it cannot be used here.
+    """
+    import torch
+
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise LookalikeError(
+            f"--device {name} cannot be used here. Leave it out to take what there is."
+        ) from error
+    return device
 
 
 def open_photos(data: Path, limit: int | None, say: Callable[[str], None]) -> "tuple[Photos, int]":

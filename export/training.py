@@ -58,12 +58,13 @@ class Recipe:
     # Share of the pictures that the student sees spoiled, and pixels a side at which it sees the
     # same crops once more, unspoiled; 0 is not at all.
     spoiled: float = 0.0
-    sharpened: float = 0.0  # share that it sees sharpened, of those that are not spoiled
+    sharpened: float = 0.0  # share of all that it sees sharpened, none of them spoiled
     beside: int = 0
     # Share of the schedule at which the first two blocks begin to stand still: by then they have
     # learned what they will, and a step without them takes two thirds of the time.
     hold: float = 1.0
-    # Only the last block and the heads learn, by AdamW, and no normalisation follows the pictures.
+    # Only the last block and what lies behind it learn, by AdamW, and no normalisation follows the
+    # pictures.
     last_block: bool = False
     # Share of the trunk's first weights in what is written ("Robust fine-tuning of zero-shot
     # models", Wortsman et al. 2022): what it could do before, it then does nearly as well.
@@ -118,6 +119,7 @@ class Workshop:
     parts: Path | None  # where the results are laid once more, in parts
     say: Callable[[str], None]
     begun: float  # `time.monotonic()` when the time began to count
+    start: str = ""  # SHA-256 of the weights that the student began from
 
 
 class Run:
@@ -137,7 +139,7 @@ class Run:
             self.student.hold_all_but_the_last_block()
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
         # Only where something of it is kept: it takes as much room as the student.
-        self._first = copy.deepcopy(self.student.features.state_dict()) if recipe.kept else {}
+        self._first = copy.deepcopy(self.student.brought()) if recipe.kept else {}
         self._optimizers = _optimizers(self.student, recipe)
         self.step = 0
         self.seconds = 0.0  # of earlier starts of this run
@@ -441,8 +443,8 @@ class Run:
         if not self.recipe.kept:
             return self.average
         result = copy.deepcopy(self.average)
-        for name, value in result.features.state_dict().items():
-            if value.is_floating_point():
+        for name, value in result.state_dict().items():
+            if name in self._first and value.is_floating_point():
                 value.lerp_(self._first[name].to(value), self.recipe.kept)
         return result
 
@@ -473,7 +475,8 @@ class Run:
             raise LookalikeError(f"{path} is damaged. Delete it to begin anew.") from error
         if kept["recipe"] != self._recipe_text():
             raise LookalikeError(
-                f"{path} was made with other options. Repeat them, or name another --run folder."
+                f"{path} was made with other options, photos or --start weights. Repeat them, or "
+                "name another --run folder."
             )
         self.student.load_state_dict(kept["student"])
         self.average.load_state_dict(kept["average"])
@@ -489,8 +492,13 @@ class Run:
         self._in.say(f"Going on after step {self.step:,}, {self.seconds / 60:.1f} minutes in.")
 
     def _recipe_text(self) -> str:
-        teachers = [teacher.name for teacher in self._in.teachers]
-        return json.dumps({**asdict(self.recipe), "teachers": teachers})
+        others = {
+            "teachers": [teacher.name for teacher in self._in.teachers],
+            "shapes": [list(value.shape) for value in self.student.state_dict().values()],
+            "start": self._in.start,
+            "photos": len(self._in.photos),
+        }
+        return json.dumps({**asdict(self.recipe), **others})
 
 
 def share_of_rate(progress: float, warm_up: float) -> float:

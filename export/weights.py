@@ -22,6 +22,8 @@ from retrieval.files import sha256_of_file
 TRUNK = re.compile(r"(?:early|late)\.(\d+\.(?:weight|bias))(?:\.half)?")
 HEAD = re.compile(r"head\.(first|second)\.(weight|bias)(?:\.half)?")
 
+CONNECTED = {f"{name}.{part}" for name in CLASSIFIER for part in ("weight", "bias")}
+
 StateDict = Mapping[str, torch.Tensor]
 
 
@@ -75,14 +77,16 @@ def read_weights(*paths: Path) -> Weights:
     the fully connected layers behind its pooled map, where it has such.
 
     A state dict that was cut into several files, each with some of its tensors, is put together;
-    its SHA-256 is then that of the files' digests, one after another.
+    its SHA-256 is then that of the files' digests, one after another. A file with fully connected
+    layers alone, as `python -m export connect` writes, takes the place of those before it.
     """
     parts = [_read_file(path) for path in paths]
     if len(parts) == 1:
         return parts[0]
     state: dict[str, torch.Tensor] = {}
     for part, path in zip(parts, paths, strict=True):
-        if twice := state.keys() & part.state.keys():
+        twice = state.keys() & part.state.keys()
+        if twice and part.state.keys() != CONNECTED:
             raise LookalikeError(
                 f"{min(twice)} of {path.name} is in another file too. Pass each part once."
             )
@@ -105,6 +109,8 @@ def _read_file(path: Path) -> Weights:
         raise LookalikeError(
             f"{path.name} is damaged or no state dict. Copy it again from where it came from."
         ) from error
+    except LookalikeError:
+        raise
     except Exception as error:  # torch.load raises pickle's own errors for whatever it refuses
         raise LookalikeError(
             f"{path.name} holds more than plain tensors and was not loaded. Save it with "
@@ -123,12 +129,15 @@ def _read_model(path: Path) -> dict[str, torch.Tensor]:
     """Read trunk and connected layers of a model that `write_onnx` wrote, in torchvision's names.
 
     Raises:
-        ValueError: when it is no ONNX file, or has no trunk in floats.
+        ValueError: when it is no ONNX file, or has no trunk.
+        LookalikeError: when it is in 8 bits.
     """
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's own
         raise ValueError("no ONNX file") from error
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise LookalikeError(f"{path.name} is in 8 bits. Name the float model that it is from.")
     names = dict(zip(("first", "second"), CLASSIFIER, strict=True))
     state = {}
     for tensor in model.graph.initializer:

@@ -81,7 +81,8 @@ def draw_atlas(collection: Collection, folder: Path) -> Atlas:
         np.savez(file, **kept)
     for other in folder.glob("map-*.npz"):
         if other != path:
-            other.unlink(missing_ok=True)
+            with suppress(OSError):  # on Windows, while a browser reads it
+                other.unlink()
     return open_atlas(path)
 
 

@@ -18,6 +18,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,6 +31,7 @@ from retrieval.files import modified_of, replace_when_done, sha256_of
 from retrieval.originals import open_original
 from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS
+from retrieval.vectors import read_all
 
 FORMAT_VERSION = 1
 MAGIC = "lookalike-collection"
@@ -52,18 +54,8 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
             files that could not be read.
         problems: tell of the files that could not be read, too.
     """
-    pictures = collection.pictures()
-    contents = list({picture.sha256: picture for picture in pictures}.values())
-    rows = {picture.id: row for row, picture in enumerate(contents)}
     with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as bundle:
-        for aspect, (_, kind) in COLUMNS.items():
-            held = collection.embeddings(aspect)
-            vectors = np.zeros((len(contents), held.vectors.shape[1]), kind)
-            for id_, vector in zip(held.ids, held.vectors, strict=True):
-                if int(id_) in rows:
-                    vectors[rows[int(id_)]] = vector
-            bundle.writestr(member(aspect), vectors.tobytes())
-            del held, vectors
+        pictures, contents = _put_vectors(bundle, collection)
         bundle.writestr("contents.jsonl", _lines(_content_line(picture) for picture in contents))
         for picture in contents:
             jpeg = collection.thumbnail(picture.sha256)
@@ -90,6 +82,27 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
         }
         bundle.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1))
     return put
+
+
+def _put_vectors(
+    bundle: zipfile.ZipFile, collection: Collection
+) -> tuple[list[PictureRecord], list[PictureRecord]]:
+    """Put in the vectors; return the pictures, and of those with the same content the last one."""
+    here = collection.place is None
+    # All of one moment, whatever is read anew meanwhile. What is in Milvus changes by itself.
+    with collection.store.view() if here else nullcontext():
+        pictures = collection.pictures()
+        contents = list({picture.sha256: picture for picture in pictures}.values())
+        rows = {picture.id: row for row, picture in enumerate(contents)}
+        for aspect, (_, kind) in COLUMNS.items():
+            held = read_all(collection.store, aspect) if here else collection.embeddings(aspect)
+            vectors = np.zeros((len(contents), held.vectors.shape[1]), kind)
+            for id_, vector in zip(held.ids, held.vectors, strict=True):
+                if int(id_) in rows:
+                    vectors[rows[int(id_)]] = vector
+            bundle.writestr(member(aspect), vectors.tobytes())
+            del held, vectors
+    return pictures, contents
 
 
 def _put_photos(

@@ -14,12 +14,18 @@ TILE = 2**21
 SRGB = ImageCms.createProfile("sRGB")
 
 
-def to_rgb(image: Image.Image, factor: int, icc: bytes | None) -> Image.Image:
-    """Reduce a picture by a whole factor, and make it RGB of 8 bits in sRGB, laid on white."""
+def to_rgb(
+    image: Image.Image, factor: int, icc: bytes | None, ends: tuple[float, float] | None = None
+) -> Image.Image:
+    """Reduce a picture by a whole factor, and make it RGB of 8 bits in sRGB, laid on white.
+
+    Args:
+        ends: of greyscale of more than 8 bits, what is black and what is white, where it is known.
+    """
     profile = _foreign_profile(icc)
     if image.mode == "RGB" and factor == 1 and not profile and not image.has_transparency_data:
         return image
-    scale = _scale_of(image)
+    scale = _scale_of(image, ends)
     if image.width * image.height <= TILE:
         return _tile_to_rgb(image, scale, factor, profile)
     width, height = (-(-side // factor) for side in image.size)
@@ -49,7 +55,7 @@ def _tiles(image: Image.Image, multiple: int = 1) -> Iterator[tuple[int, int, Im
             yield left, top, image.crop((left, top, right, bottom))
 
 
-def _scale_of(image: Image.Image) -> tuple[float, float] | None:
+def _scale_of(image: Image.Image, ends: tuple[float, float] | None) -> tuple[float, float] | None:
     """Return what is black in greyscale of 16 or 32 bits, and how much a step is of 8 bits.
 
     None for other pictures. Pillow's own conversion clips 16-bit values at 255, which turns such
@@ -57,6 +63,9 @@ def _scale_of(image: Image.Image) -> tuple[float, float] | None:
     """
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return None
+    if ends and image.mode.startswith("I;16"):
+        black, white = ends
+        return black, 255 / (white - black)
     top = bottom = 0.0
     for _, _, tile in _tiles(image):
         values = _values(tile)
@@ -83,11 +92,14 @@ def _tile_to_rgb(
     # Palettes are resolved first, so that pixels can be averaged.
     if scale is not None:
         bottom, step = scale
-        image = Image.fromarray(((_values(image) - bottom) * step).round().astype(np.uint8))
+        shades = ((_values(image) - bottom) * step).round().clip(0, 255)
+        image = Image.fromarray(shades.astype(np.uint8))
     elif image.mode in ("P", "PA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     elif image.mode == "1":
         image = image.convert("L")
+    elif image.mode in ("L", "RGB") and image.has_transparency_data:
+        image = image.convert("RGBA")  # one colour is transparent, which averaging would blur
     if factor > 1:
         image = image.reduce(factor)
     if image.has_transparency_data:

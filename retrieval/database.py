@@ -57,6 +57,13 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
         database.close()
 
 
+def is_bare(path: Path) -> bool:
+    """Whether a database has no table: one that a kill has left while it was made."""
+    with suppress(LookalikeError, sqlite3.Error), connection(path) as database:
+        return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return False
+
+
 def set_aside(path: Path) -> str:
     """Give a database that is broken another name beside it, and return that.
 

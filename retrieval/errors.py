@@ -47,8 +47,8 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
             )
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return LookalikeError(
-                f"{name} may not be opened or written here. Check its permissions, or choose "
-                "another folder."
+                f"{name} may not be opened or written here. Close it in other programs, check its "
+                "permissions, or choose another folder."
             )
         case errno.ENOENT:
             return LookalikeError(f"{name} does not exist. Check the name and try again.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from retrieval.embedding import Aspects
 from retrieval.gallery import RANKED, Described, Ranking
-from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, balance, weigh
+from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, balance, fit, weigh
 from retrieval.ranking import rank
 from retrieval.records import Aspect, Embeddings
 from retrieval.reduction import Matrix
@@ -73,7 +73,11 @@ class ExactGallery:
 
     def search(self, query: Aspects, weights: Weights, filters: Filters, k: int) -> Ranking:
         """Rank all pictures that pass the filters; equal ones stand in the order of their paths."""
-        held = self.read("subject") if weights == SUBJECT_ONLY else self._all_aspects()[0]
+        if weights == SUBJECT_ONLY:
+            held = self.read("subject")
+        else:
+            held, widths = self._all_aspects()
+            query = fit(query, widths)
         vectors, ids = held.vectors, held.ids
         if filters != NO_FILTERS:
             rows = np.flatnonzero(np.isin(ids, np.fromiter(self._matching(filters), np.int64)))

@@ -202,7 +202,8 @@ def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -
         problem = str(
             error if isinstance(error, PictureError) else explain_os_error(error, entry.path)
         )
-        if data is None and entry.size <= bounds.bytes:
+        passes = data is None or isinstance(error.__cause__, MemoryError)
+        if passes and entry.size <= bounds.bytes:
             entry = replace(entry, modified=PASSING)
         return Prepared(replace(entry, problem=problem))
     return Prepared(

@@ -4,12 +4,16 @@ import hashlib
 import io
 import os
 import secrets
+import sys
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from retrieval.errors import explain_os_error
+
+TRIES = 10 if sys.platform == "win32" else 1
 
 
 @contextmanager
@@ -29,12 +33,26 @@ def replace_when_done(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        replace_file(temporary, path)
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Do what `os.replace` does; on Windows, wait a moment where another program has a file open.
+
+    There virus scanners look at each new file for some milliseconds, in which it cannot be moved.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(0.1)
+    os.replace(source, target)
 
 
 def part_in(folder: Path, start: str = ".") -> Path:

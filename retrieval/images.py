@@ -5,8 +5,10 @@ import os
 import platform
 import re
 import stat
+import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -62,6 +64,13 @@ PHOTOS_LIBRARY = ".photoslibrary"
 PHOTOS_ORIGINALS = ("originals", "masters")
 MARKS_HIDE = platform.system() in ("Windows", "Darwin")
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
+
+# Pictures of more pixels, as they are decoded, take hundreds of MB: one at a time, however many
+# threads there are.
+LARGE_PIXELS = 2**24
+_LARGE = threading.Lock()
+# Tags of TIFF.
+BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
 
@@ -280,23 +289,47 @@ def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
             # ignore this.
             image.draft(None, (at_least, at_least))
         exif = _exif_of(image)
-        image.load()
-        icc = safe_profile(image.info.get("icc_profile"))
-        taken = _taken(exif)
-        # Not ImageOps.exif_transpose: it writes the EXIF anew, and stumbles over what cameras put
-        # there. Pillow has turned a TIFF by now, and pillow-heif HEIC, and they have said so.
-        turn = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
-        upright: Image.Image = image
-        if turn is not None:
-            upright = image.transpose(turn)
-            image.close()  # its memory, of which a large picture needs much
-        if turn in SIDEWAYS:
-            width, height = height, width
-        factor = 1 if at_least is None else _reduction(upright.size, at_least)
-        rgb = to_rgb(upright, factor, icc)
-        # Comments, places, profiles: Pillow writes some of them into whatever is saved of it.
-        rgb.info = {}
-        return Picture(rgb, width, height, taken)
+        with _LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+            return _finish(image, exif, (width, height), at_least)
+
+
+def _finish(
+    image: Image.Image, exif: Image.Exif, size: tuple[int, int], at_least: int | None
+) -> Picture:
+    """Decode what was opened.
+
+    Args:
+        size: width and height of the whole picture, as it is stored.
+    """
+    width, height = size
+    image.load()
+    icc = safe_profile(image.info.get("icc_profile"))
+    taken = _taken(exif)
+    ends = _ends_of(image)
+    # Not ImageOps.exif_transpose: it writes the EXIF anew, and stumbles over what cameras put
+    # there. Pillow has turned a TIFF by now, and pillow-heif HEIC, and they have said so.
+    turn = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
+    upright: Image.Image = image
+    if turn is not None:
+        upright = image.transpose(turn)
+        image.close()  # its memory, of which a large picture needs much
+    if turn in SIDEWAYS:
+        width, height = height, width
+    factor = 1 if at_least is None else _reduction(upright.size, at_least)
+    rgb = to_rgb(upright, factor, icc, ends)
+    # Comments, places, profiles: Pillow writes some of them into whatever is saved of it.
+    rgb.info = {}
+    return Picture(rgb, width, height, taken)
+
+
+def _ends_of(image: Image.Image) -> tuple[float, float] | None:
+    """Return what is black and what is white in a greyscale TIFF; None for all other pictures."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is None or not image.mode.startswith("I;16"):
+        return None
+    bits = tags.get(BITS, 16)
+    most = 2.0 ** (bits[0] if isinstance(bits, tuple) else bits) - 1
+    return (most, 0.0) if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else (0.0, most)
 
 
 def _reduction(size: tuple[int, int], at_least: int) -> int:

@@ -258,7 +258,8 @@ def _prepare(
         )
     except (PictureError, OSError) as error:
         problem = str(error if isinstance(error, PictureError) else explain_os_error(error, path))
-        if sha256 is None and size <= bounds.bytes and as_text(str(path)) == str(path):
+        passes = sha256 is None or isinstance(error.__cause__, MemoryError)
+        if passes and size <= bounds.bytes and as_text(str(path)) == str(path):
             modified = PASSING
         return Prepared(entry(problem))
 

@@ -11,6 +11,7 @@ Indices = npt.NDArray[np.int64]
 # Beyond this many, a sample is laid out and the others go where their nearest ones of it lie.
 SAMPLE = 10_000
 NEAREST = 3
+AT_ONCE = 1_000
 PERPLEXITY = 30  # neighbours that count, scikit-learn's own choice
 ITERATIONS = 500
 # Of the vectors; the others change the trustworthiness by less than 0.001.
@@ -54,7 +55,12 @@ def _lay_out_distinct(vectors: Matrix, threads: int) -> Matrix:
         return _embed(vectors, threads)
     chosen = np.linspace(0, n - 1, SAMPLE).round().astype(np.int64)
     placed = _embed(vectors[chosen], threads)
-    rows, similarities = rank(vectors, vectors[chosen], NEAREST)
+    # So many at a time: ranking takes blocks that are the smaller the more are asked at once.
+    some = [
+        rank(vectors[start : start + AT_ONCE], vectors[chosen], NEAREST)
+        for start in range(0, n, AT_ONCE)
+    ]
+    rows, similarities = (np.concatenate(parts) for parts in zip(*some, strict=True))
     weights = np.maximum(similarities, 1e-6) ** 8  # nearly all to the nearest
     weights /= weights.sum(axis=1, keepdims=True)
     places: Matrix = np.einsum("ij,ijk->ik", weights, placed[rows]).astype(np.float32)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.collection import Collection
-from retrieval.database import made_anew
+from retrieval.database import is_bare, made_anew
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import composed
@@ -108,7 +108,10 @@ def discarded(library: Path) -> list[Path]:
 
 
 def empty_trash(library: Path, older_than: float) -> None:
-    """Delete for good what was discarded, or only half opened, more than so many seconds ago."""
+    """Delete for good what was discarded, or only half opened, more than so many seconds ago.
+
+    What cannot be deleted just now stays in the bin.
+    """
     for half in library.glob(f"{OPENING}*"):
         with suppress(OSError):
             if time.time() - half.stat().st_mtime > older_than:
@@ -116,17 +119,25 @@ def empty_trash(library: Path, older_than: float) -> None:
     for place in discarded(library):
         when = place.name.split("-", 1)[0]
         if when.isdigit() and time.time() - int(when) > older_than:
-            try:
-                _drop_elsewhere(place)
-            except LookalikeError:
-                # It stays in the bin until its vectors in Milvus can be deleted as well, or until
-                # somebody has looked after its photos.
-                continue
-            # Out of the bin first, or what a kill leaves of it would be taken for a damaged one.
-            # Windows moves no folder of which another program has a file.
-            with suppress(OSError):
-                place = place.rename(library / f"{OPENING}{place.name}")
-                shutil.rmtree(place, ignore_errors=True)
+            with suppress(LookalikeError):
+                delete_discarded(place)
+
+
+def delete_discarded(place: Path) -> None:
+    """Delete for good what lies at a place in the bin.
+
+    Raises:
+        LookalikeError: when its vectors in Milvus cannot be deleted just now, when somebody has to
+            look after its photos first, or when another program has a file of it.
+    """
+    _drop_elsewhere(place)
+    # Out of the bin first, or what a kill leaves of it would be taken for a damaged one. Windows
+    # moves no folder of which another program has a file.
+    try:
+        place = place.rename(place.parent.parent / f"{OPENING}{place.name}")
+    except OSError as error:
+        raise explain_os_error(error, place) from error
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _drop_elsewhere(folder: Path) -> None:
@@ -250,7 +261,7 @@ def _may_be(name: str | None, collection: Collection) -> bool:
 
 def _fits(folder: Path, root: Path, embedder: Embedder) -> bool:
     """Whether `folder` is free, or holds what is known of `root` by this very model."""
-    if not (folder / DATABASE).exists():
+    if not (folder / DATABASE).exists() or is_bare(folder / DATABASE):
         return True
     with Collection(folder) as collection:
         return collection.root == root.resolve() and collection.is_of(embedder)

@@ -154,6 +154,8 @@ class MilvusGallery:
             weight, vector = getattr(weights, aspect), getattr(query, aspect)
             if weight and aspect in self._widths:
                 wanted[aspect] = weight / weights.total, vector[0]
+        if not wanted:  # nothing of what was asked for is kept
+            return Ranking(np.empty(0, np.int64), np.empty(0, np.float32), 0)
         if len(wanted) == 1:
             ((aspect, (share, vector)),) = wanted.items()
             found, similarities = self._nearest(aspect, vector, conditions, k)

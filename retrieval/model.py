@@ -1,6 +1,7 @@
 """What a model's file says of itself, and the ONNX Runtime session that computes its features."""
 
 import hashlib
+import math
 import os
 import platform
 import sys
@@ -260,10 +261,23 @@ class OnnxExtractor:
 
 
 def available_cpus() -> int:
-    """Return how many processors this process may use."""
+    """Return how many processors this process may use, or of how many it gets the time."""
     if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
+        return max(1, math.ceil(min(len(os.sched_getaffinity(0)), _allotted())))
     return os.cpu_count() or 1
+
+
+def _allotted(groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return of how many processors a container gets the time, as by `docker run --cpus`."""
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = (groups / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with suppress(OSError, ValueError, ZeroDivisionError):  # the older kind
+        quota, period = (
+            (groups / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+        )
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    return math.inf
 
 
 def has_int8_instructions() -> bool | None:

@@ -22,7 +22,8 @@ class Weights:
 
     def __post_init__(self) -> None:
         parts = (self.subject, self.colour, self.texture)
-        if not all(0 <= part <= 1 for part in parts):
+        # One that is hardly more than nothing would be nothing in 32 bits.
+        if not all(part == 0 or 1e-6 <= part <= 1 for part in parts):
             raise ValueError(f"weights from 0 to 1, not {parts}")
 
     @property
@@ -58,14 +59,16 @@ NO_FILTERS = Filters()
 def join_aspects(positives: Sequence[Aspects], negatives: Sequence[Aspects]) -> Aspects:
     """Make one query of several pictures, aspect by aspect (see `retrieval.feedback`).
 
-    Each of the given holds one row; so does the result.
+    Each of the given holds one row; so does the result. An aspect that is not known of a picture,
+    in a collection of an earlier version, does not count there.
     """
 
     def joined(name: str) -> Matrix:
-        rows = [getattr(picture, name) for picture in positives]
-        far = [getattr(picture, name) for picture in negatives]
+        near = [getattr(picture, name) for picture in positives]
+        rows = [row for row in near if row.shape[1]]
+        far = [row for row in (getattr(picture, name) for picture in negatives) if row.shape[1]]
         width = rows[0].shape[1] if rows else 0
-        if rows and not width:
+        if near and not rows:
             return np.zeros((1, 0), np.float32)
         nothing = np.zeros((0, width), np.float32)
         return combine(
@@ -94,6 +97,20 @@ def weigh(query: Aspects, weights: Weights) -> Matrix:
     ]
     row: Matrix = np.hstack(parts).astype(np.float32) / np.float32(weights.total)
     return row
+
+
+def fit(query: Aspects, widths: Sequence[int]) -> Aspects:
+    """Return the query without what a collection does not know, and zeros for what it lacks itself.
+
+    Args:
+        widths: how many numbers the collection has of the subject, the colours and the texture.
+    """
+
+    def fitted(vector: Matrix, width: int) -> Matrix:
+        return vector if vector.shape[1] == width else np.zeros((len(vector), width), np.float32)
+
+    parts = (query.subject, query.colour, query.texture)
+    return Aspects(*(fitted(part, width) for part, width in zip(parts, widths, strict=True)))
 
 
 def balance(weights: Weights, widths: Sequence[int]) -> Matrix:

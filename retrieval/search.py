@@ -27,6 +27,10 @@ from retrieval.sketch import COPY
 DEEPEST = 3_000
 KEPT = 8  # mixtures of which it is known what similarities mean
 GONE = "That picture is not in the collection any more. Search again."
+UNKNOWN = (
+    "What that picture shows is not known any more. Look for changes in its collection, so that it "
+    "is read again, or search with another one."
+)
 
 Placed = tuple[str, int]  # the key of a collection, and the id of a picture in it
 
@@ -120,6 +124,8 @@ class Searcher:
         texture = self.collection.embedding(id_, "texture")
         if subject is None or colour is None or texture is None:
             raise LookalikeError(GONE)
+        if not subject.any():
+            raise LookalikeError(UNKNOWN)
         return Aspects(subject, colour, texture)
 
     def record(self, id_: int) -> PictureRecord:

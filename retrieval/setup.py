@@ -192,7 +192,8 @@ def run_to_the_end(arguments: list[str]) -> int:
 def _create() -> None:
     """Make `.venv` from nothing, pip included."""
     try:
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        # As `python -m venv` does: a copied Python of Homebrew or uv does not find its library.
+        venv.create(ENVIRONMENT, with_pip=True, clear=True, symlinks=os.name != "nt")
     except subprocess.CalledProcessError:  # of ensurepip, whose output is lost
         sys.exit(
             "The environment could not be made, because this Python cannot install pip. On Debian "

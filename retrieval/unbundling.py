@@ -21,6 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
 
+from retrieval import colour, sketch
 from retrieval.bundle import FORMAT_VERSION, MAGIC, Photos, member
 from retrieval.caption_tables import keep_captions
 from retrieval.captions import MAX_TEXT
@@ -334,10 +335,19 @@ def _vectors(bundle: zipfile.ZipFile, aspect: Aspect, n: int, embedder: Embedder
         raise ValueError
     if aspect == "subject" and n and width != embedder.dimension:
         raise ValueError
+    if width != _width(aspect, embedder):  # of an earlier version, or of nothing we know
+        return np.zeros((n, 0), np.float32)
     vectors = np.frombuffer(data, kind).reshape(n, width)
     if not np.isfinite(vectors).all() or (n and np.abs(vectors).max(initial=0) > 1.01):
         raise ValueError
     return vectors.astype(np.float32)
+
+
+def _width(aspect: Aspect, embedder: Embedder) -> int:
+    """Return how many numbers an aspect has here."""
+    texture = embedder.texture.dimension if embedder.texture else 0
+    widths = {"colour": colour.DIMENSION, "sketch": sketch.DIMENSION, "texture": texture}
+    return widths.get(aspect, embedder.dimension)
 
 
 def _thumbnail(bundle: zipfile.ZipFile, sha256: str) -> bytes:

@@ -27,6 +27,8 @@ from retrieval.zips import LOOK_BYTES, MAX_NAMED, ZipBounds, free_name, storable
 
 BUNDLE = ".lookalike"
 SPARE_BYTES = 200 * 2**20  # left free on the disk
+STRANGERS_SPARE_BYTES = 2 * 2**30  # the same by visitors, so that the owner can go on
+STRANGERS_BYTES = 4 * 2**30  # of what all visitors are sending
 OPEN = 8  # uploads under way of one visitor
 OPEN_IN_ALL = 64
 OPEN_AT_ONE_ADDRESS = 48  # a class has one, as has whoever makes up cookies: neither takes all
@@ -67,12 +69,25 @@ class Upload:
     visitor: str
     bounds: UploadBounds
     address: str = ""  # the visitor's own in the network
+    owner: bool = False
+    promised: int = 0  # bytes that the browser has said will come
     touched: float = field(default_factory=time.monotonic)
     files: int = 0
     bytes: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
     others: int = 0  # files that are no pictures, which the browser has not sent
     numbers: dict[Path, int] = field(default_factory=dict)  # of names that come again
+
+    @property
+    def spare(self) -> int:
+        """How many bytes it leaves free on the disk."""
+        return SPARE_BYTES if self.owner else STRANGERS_SPARE_BYTES
+
+    @property
+    def most(self) -> int:
+        """How many bytes may come."""
+        told = self.bounds.bytes if self.owner else max(0, self.promised) + LOOK_BYTES
+        return min(self.bounds.bytes, told)
 
     def leave_out(self, name: str, why: str) -> None:
         """Note a file that cannot be taken; the others can.
@@ -112,6 +127,7 @@ class Uploads:
         self._folder = folder
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
+        self._leftovers: set[Path] = set()  # on Windows, what was being written to
 
     def begin(
         self,
@@ -128,7 +144,8 @@ class Uploads:
         Args:
             others: how many files are no pictures and stay where they are; only to be told.
             address: the visitor's own in the network; "" where it is not known.
-            owner: what others send takes no place from them.
+            owner: what others send takes no place from them. Others may send what they have
+                promised, and no more.
 
         Raises:
             LookalikeError: when it is too much, or the disk has no room for it.
@@ -150,28 +167,45 @@ class Uploads:
             )
         name = secrets.token_urlsafe(16)
         folder = self._folder / name
-        self._find_place(visitor, address, owner)
+        self._find_place(visitor, address, owner, size)
+        upload = Upload(folder, visitor, bounds, address, owner, size, others=max(0, others))
         try:
             folder.mkdir(parents=True)
             free = shutil.disk_usage(folder).free
+            if size + upload.spare > free:
+                self._drop_idle(visitor)  # what was broken off is in nobody's way
+                free = shutil.disk_usage(folder).free
         except OSError as error:
-            raise explain_os_error(error, "The upload") from error
-        if size + SPARE_BYTES > free:
+            raise explain_os_error(error, "What you send") from error
+        if size + upload.spare > free:
             folder.rmdir()
             raise LookalikeError(
                 f"The disk has {in_units(free)} left, too little for {in_units(size)} of "
                 "pictures. Free some space and try again."
             )
         with self._lock:
-            self._uploads[name] = Upload(folder, visitor, bounds, address, others=max(0, others))
+            self._uploads[name] = upload
         return name
 
-    def _find_place(self, visitor: str, address: str, owner: bool) -> None:
+    def _drop_idle(self, visitor: str) -> None:
+        """Drop what a visitor has broken off."""
+        now = time.monotonic()
+        for name, upload in list(self._uploads.items()):
+            if upload.visitor == visitor and now - upload.touched >= IDLE_SECONDS:
+                self.drop(name, visitor)
+
+    def _find_place(self, visitor: str, address: str, owner: bool, size: int) -> None:
         """See that there is a place for one more upload; perhaps an idle one gives way.
 
         Raises:
             LookalikeError: when there is none.
         """
+
+        def own() -> int:
+            return sum(upload.visitor == visitor for upload in list(self._uploads.values()))
+
+        if own() >= OPEN:
+            self._drop_idle(visitor)
         with self._lock:
             under_way = dict(self._uploads)
         neighbours = {
@@ -182,10 +216,13 @@ class Uploads:
         full = LookalikeError(
             "Too many pictures are on their way already. Wait until they are here, then try again."
         )
-        if sum(upload.visitor == visitor for upload in under_way.values()) >= OPEN:
+        if own() >= OPEN:
             raise full
         if owner:
             return
+        strangers = [upload for upload in under_way.values() if not upload.owner]
+        if sum(max(one.promised, one.bytes) for one in strangers) + size > STRANGERS_BYTES:
+            raise full
         if len(neighbours) >= OPEN_AT_ONE_ADDRESS:
             others = neighbours
         elif len(under_way) >= OPEN_IN_ALL:
@@ -217,7 +254,7 @@ class Uploads:
         part = upload.folder / f"{secrets.token_hex(8)}.part"
         most = _bound_of(relative, upload.bounds)
         try:
-            _require_room(part.parent)
+            require_room(part.parent, upload.spare)
             with part.open("wb") as file:
                 receiver = Receiver(upload, file.write, most)
                 yield receiver
@@ -356,7 +393,7 @@ class Uploads:
                 else:
                     taken.files += 1
         except OSError as error:
-            raise explain_os_error(error, folder) from error
+            raise explain_os_error(error, "What you sent") from error
         if not names:
             collection.mark_unfinished(unfinished)
         collection.readmit(names)  # one may have been taken out before
@@ -382,6 +419,8 @@ class Uploads:
                 return
             del self._uploads[name]
         shutil.rmtree(upload.folder, ignore_errors=True)
+        if upload.folder.exists():
+            self._leftovers.add(upload.folder)
 
     def sweep(self, older_than: float) -> None:
         """Drop the uploads that nothing has come for in so many seconds."""
@@ -389,6 +428,10 @@ class Uploads:
         for name, upload in list(self._uploads.items()):
             if now - upload.touched > older_than:
                 self.drop(name, upload.visitor)
+        for folder in list(self._leftovers):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                self._leftovers.discard(folder)
 
     def _find(self, name: str, visitor: str) -> Upload:
         upload = self._uploads.get(name)
@@ -418,12 +461,12 @@ class Receiver:
         if not self.received:
             self.upload.files += 1
         if self.received // LOOK_BYTES != (self.received + len(chunk)) // LOOK_BYTES:
-            _require_room(self.upload.folder)
+            require_room(self.upload.folder, self.upload.spare)
         self.received += len(chunk)
         self.upload.bytes += len(chunk)
         self.upload.touched = time.monotonic()
         bounds = self.upload.bounds
-        if self.upload.bytes > bounds.bytes or self.upload.files > bounds.files:
+        if self.upload.bytes > self.upload.most or self.upload.files > bounds.files:
             raise LookalikeError(f"This is too much at once. {bounds.as_sentence()}")
         if self.into and self.received <= self.most:
             self.into(chunk)
@@ -438,13 +481,13 @@ def _too_large(most: int) -> str:
     return f"The file is larger than {in_units(most)}. Save a smaller copy."
 
 
-def _require_room(folder: Path) -> None:
-    """Leave some space on the disk to everything else.
+def require_room(folder: Path, spare: int = SPARE_BYTES) -> None:
+    """Leave some space on the disk to everything else, so many bytes.
 
     Raises:
         LookalikeError: when hardly any is left.
     """
-    if shutil.disk_usage(folder).free < SPARE_BYTES:
+    if shutil.disk_usage(folder).free < spare:
         raise LookalikeError("The disk is full. Free some space and try again.")
 
 
@@ -462,7 +505,9 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
             inside = upload.folder / f"zip-{number:06}-{secrets.token_hex(6)}"  # sorted as they are
             bounds = ZipBounds(entries, upload.bounds.file_bytes, left)
             try:
-                result = unpack(path, inside, bounds, lambda: _require_room(upload.folder))
+                result = unpack(
+                    path, inside, bounds, lambda: require_room(upload.folder, upload.spare)
+                )
             except LookalikeError as error:
                 taken.skip(path.name, str(error))
                 shutil.rmtree(inside, ignore_errors=True)

@@ -23,6 +23,7 @@ from retrieval.workspace import Workspace
 
 SWEEP_SECONDS = 60
 IDLE_SECONDS = 20 * 60  # after which a collection gives way to another, when there is no place left
+REMEMBERED = 4  # times as many pictures as may be kept: those, and the ones taken out
 TABLES = TableBounds(count=20, bytes=5 * 2**20)
 Version = tuple[int, int, int]  # of a file: its number on the disk, its bytes, and its time
 
@@ -95,14 +96,20 @@ class Visitors:
         return [key for key in keys if self._workspace.is_private(key)]
 
     def room(self, visitor: str) -> int:
-        """Return how many more pictures a visitor may add."""
-        held = 0
+        """Return how many more pictures a visitor may add.
+
+        What could not be read takes room as well. So does what was taken out, beyond several times
+        as much as a visitor may keep.
+        """
+        held = passed = 0
         for key in self.keys(visitor):
             collection = self._workspace.searcher(key, visitor).collection
             originals = self.originals(key)
             waiting = {name_of(path, originals) for path in find_images(originals)}
-            held += collection.count()[0] + len(waiting - collection.files().keys())
-        return max(0, self.bounds.pictures - held)
+            held += sum(collection.count()) + len(waiting - collection.files().keys())
+            passed += len(collection.excluded())
+        most = self.bounds.pictures
+        return max(0, min(most - held, REMEMBERED * most - held - passed))
 
     def originals(self, key: str) -> Path:
         """Return where a collection's photos wait until they have been read."""

@@ -22,6 +22,7 @@ from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     ORIGINALS,
+    delete_discarded,
     discard,
     discarded,
     empty_trash,
@@ -60,6 +61,7 @@ class Workspace:
         self._gpu = gpu
         self._texture = texture
         self._lock = threading.RLock()
+        self._moving = threading.Lock()  # while photos are taken out, let in, or forgotten
         self._searchers: dict[str, Searcher] = {}
         self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
         self._asked: dict[str, float] = {}  # time.monotonic() when theirs was last asked for
@@ -310,6 +312,24 @@ class Workspace:
                 return folder.name
         raise LookalikeError("That collection is not in the bin any more.")
 
+    def empty(self, place: str) -> None:
+        """Delete for good what lies at a place in the library's bin."""
+        assert self.library is not None
+        for found in discarded(self.library):
+            if found.name == place:
+                delete_discarded(found)
+                return
+        raise LookalikeError("That collection is not in the bin any more.")
+
+    def forget_old(self) -> None:
+        """Delete for good what can be brought back no more.
+
+        For the first app on these collections only: in another one it may just be brought back.
+        """
+        if self.library is not None:
+            empty_trash(self.library, UNDO_SECONDS)
+        self.forget_taken_out()
+
     def bin(self) -> list[tuple[str, str]]:
         """Return place and name of each collection that `undo` can bring back, the latest first."""
         found = []
@@ -332,13 +352,15 @@ class Workspace:
         """
         collection = self._collection(key)
         paths = [picture.path for picture in collection.pictures(ids)]
-        collection.exclude(paths)
-        if collection.root is None:
-            # Few of them come back. Not under a run that counts on them: it prunes when it ends.
-            with suppress(BusyError), collection.building():
-                collection.prune()
-        elif collection.keeps_originals:
-            take_away(collection.folder, collection.root, paths)
+        with self._moving:
+            collection.exclude(paths)
+            if collection.root is None:
+                # Few of them come back. Not under a run that counts on them: it prunes when it
+                # ends.
+                with suppress(BusyError), collection.building():
+                    collection.prune()
+            elif collection.keeps_originals:
+                take_away(collection.folder, collection.root, paths)
         return paths
 
     def undoable(self, key: str, paths: Iterable[str]) -> list[str]:
@@ -361,9 +383,10 @@ class Workspace:
         paths = list(paths)
         gone: list[str] = []
         held: list[str] = []
-        if collection.keeps_originals and collection.root is not None:
-            gone, held = bring_back(collection.folder, collection.root, paths)
-        collection.readmit(set(paths) - set(held))
+        with self._moving:
+            if collection.keeps_originals and collection.root is not None:
+                gone, held = bring_back(collection.folder, collection.root, paths)
+            collection.readmit(set(paths) - set(held))
         if not gone and not held:
             return
         if len(gone) + len(held) < len(paths):
@@ -391,7 +414,8 @@ class Workspace:
             folder = collection.folder
             if not (folder / REMOVED).is_dir():
                 continue
-            with suppress(LookalikeError, OSError):  # damaged, which is said where it is used
+            # Damaged, which is said where it is used.
+            with suppress(LookalikeError, OSError), self._moving:
                 root = collection.root
                 if collection.keeps_originals and root is not None:
                     excluded = collection.excluded()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
-from retrieval.files import part_in
+from retrieval.files import part_in, replace_file
 from retrieval.images import SUFFIXES, lies_passed_over
 
 CHUNK = 2**20
@@ -306,7 +306,7 @@ def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, writin
                 writing.count(len(chunk))
                 output.write(chunk)
                 written += len(chunk)
-        os.replace(temporary, free_name(path, numbers=writing.numbers))
+        replace_file(temporary, free_name(path, numbers=writing.numbers))
     except (FileExistsError, NotADirectoryError) as error:
         raise _SkipError("A file and a folder in the zip have the same name.") from error
     except OSError as error:

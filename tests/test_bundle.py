@@ -9,10 +9,12 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from retrieval import settings, unbundling
+from retrieval import bundle, settings, unbundling
 from retrieval.__main__ import main
 from retrieval.bundle import Photos, pack
 from retrieval.caption_tables import NAME, keep_captions
@@ -567,3 +569,37 @@ def test_a_manifest_tells_what_is_inside(packed: Path) -> None:
     manifest = read_manifest(packed)
     assert (manifest["pictures"], manifest["contents"], manifest["photos"]) == (7, 6, 0)
     assert manifest["card"]["lookalike.weights_sha256"] == "0" * 64
+
+
+def test_aspects_of_another_width_are_left_out_and_the_rest_is_opened(
+    packed: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    def narrow(name: str, data: bytes) -> bytes:
+        return data[: len(data) // 245 * 100] if name == "colour.f2" else data
+
+    folder = unpack_bundle(rewritten(packed, narrow), tmp_path / "library", embedder)
+    with Collection(folder) as opened:
+        assert opened.count() == (7, 1)
+        assert "colour" not in opened.gallery.widths()
+
+
+def test_what_is_read_anew_while_it_is_packed_keeps_vectors_and_records_together(
+    indexed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Collection(indexed.folder)
+    read, done = bundle.read_all, []
+
+    def read_while_written(*given: Any) -> Any:
+        if not done:
+            with other.store.transaction() as database:
+                database.execute("UPDATE contents SET embedding = zeroblob(length(embedding))")
+            done.append(1)
+        return read(*given)
+
+    monkeypatch.setattr(bundle, "read_all", read_while_written)
+    pack(indexed, tmp_path / "wheel.lookalike")
+    with zipfile.ZipFile(tmp_path / "wheel.lookalike") as packed:
+        [name] = (name for name in packed.namelist() if name.startswith("subject"))
+        vectors = np.frombuffer(packed.read(name), np.float32).reshape(6, -1)
+    assert vectors.any(axis=1).all()
+    other.close()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from retrieval.pages.connections import watch_connections
+from retrieval.pages.connections import SLOWEST, watch_connections
 from retrieval.pages.sessions import own_address
 
 PIECES = 400  # of 64 KB
@@ -189,6 +189,16 @@ def test_a_request_that_comes_for_ever_is_not_waited_for(refused: bool) -> None:
                 connection.sendall(b"x")
             time.sleep(0.04)
         assert not running.server_state.connections
+
+
+def test_a_large_upload_may_take_as_long_as_one_that_is_slow() -> None:
+    told = b"POST /uploads/name HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (3 * SLOWEST)
+    with server(whole=0.5) as running, connect(running) as connection:
+        connection.sendall(told)
+        for _ in range(6):
+            time.sleep(0.2)
+            connection.sendall(bytes(SLOWEST // 2))
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
 @pytest.mark.parametrize("after", [b"", GET], ids=["alone", "and asks for more"])

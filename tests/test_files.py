@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -148,3 +149,29 @@ def test_the_hash_is_sha_256(tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(os.urandom(size))
     assert sha256_of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_a_scanner_holds_for_a_moment_takes_its_place_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [PermissionError(13, "held"), PermissionError(13, "held")]
+    replace = os.replace
+
+    def held_at_first(source: Path, target: Path) -> None:
+        if held:
+            raise held.pop()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held_at_first)
+    monkeypatch.setattr("retrieval.files.TRIES", 3)
+    monkeypatch.setattr("retrieval.files.time", SimpleNamespace(sleep=lambda _: None))
+    with replace_when_done(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    held += [PermissionError(13, "held")] * 3
+    with (
+        pytest.raises(LookalikeError, match=r"Close it in other programs"),
+        replace_when_done(tmp_path / "a.txt") as temporary,
+    ):
+        temporary.write_text("other")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

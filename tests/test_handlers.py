@@ -607,6 +607,43 @@ def test_undo_is_offered_of_what_it_can_bring_back_and_the_rest_told_beforehand(
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
+def test_undo_and_apply_of_a_page_that_was_left_for_long_say_what_to_do(visitor: Visitor) -> None:
+    key = add(visitor, "Pond/a.png")
+    for act, sentence in (
+        ("unremove", words.REMOVED_FORGOTTEN),
+        ("apply", words.CHANGES_FORGOTTEN),
+    ):
+        said = visitor.ask("on_act", [None], {"act": act, "key": key})
+        assert sentence in sentences(said)
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_an_upload_without_pictures_leaves_nothing_to_bring_back(
+    visitor: Visitor, served: Served
+) -> None:
+    before = set((served.home / "collections").rglob("*"))
+    visitor.add_pictures({"notes/notes.csv": b"filename,label\na.png,a\n"})
+    assert set((served.home / "collections").rglob("*")) - before <= {
+        served.home / "collections" / ".trash"
+    }
+
+
+def test_the_bin_is_emptied_once_it_has_been_asked_whether_to(visitor: Visitor) -> None:
+    key = add(visitor, "Pond/a.png")
+
+    def act(name: str, place: str) -> str:
+        event = {"act": name, "key": place}
+        return unescape(str(visitor.outcome("on_act", [None], event)["output"]["data"][0]))
+
+    shown = act("delete", key)
+    # The notice comes first; other tests have deleted collections of this name as well.
+    place = re.findall(rf'data-act="undo" data-key="(\d+-\w+-{key})"', shown)[0]
+    assert words.EMPTY_FOR_GOOD.format(name="Pond") in act("empty", place)
+    assert f'data-act="undo" data-key="{place}"' in act("close", "")  # nothing has happened yet
+    assert words.DELETED_FOR_GOOD in act("empty-for-good", place)
+    assert place not in act("close", "")
+
+
 def test_a_folder_that_was_renamed_is_told_to_be_the_collection_that_it_is(
     visitor: Visitor, tmp_path: Path
 ) -> None:

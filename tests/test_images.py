@@ -7,12 +7,15 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -889,3 +892,61 @@ def test_a_jpeg_loses_its_words_and_keeps_its_pixels() -> None:
 )
 def test_what_is_no_whole_jpeg_stays_as_it_is(data: bytes) -> None:
     assert without_words(data) == data
+
+
+# --- odd but valid ---
+
+
+def tiff(bits: int, inverted: bool) -> bytes:
+    """A greyscale TIFF of 16 bits a sample, of which so many count, from dark to light."""
+    values = np.linspace(0, 2**bits - 1, 40 * 30).reshape(30, 40).astype(np.uint16)
+    buffer = io.BytesIO()
+    tags = {262: 0} if inverted else {}
+    Image.fromarray(values).save(buffer, "TIFF", tiffinfo=tags)
+    data = bytearray(buffer.getvalue())
+    for tag, value in ((258, bits), (262, 0 if inverted else 1)):
+        entry = struct.pack("<HHI", tag, 3, 1)
+        at = data.index(entry) + len(entry)
+        data[at : at + 2] = struct.pack("<H", value)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("inverted", [False, True], ids=["black is zero", "white is zero"])
+def test_greyscale_of_16_bits_is_as_light_as_it_was_meant(inverted: bool) -> None:
+    shown = np.asarray(open_picture(tiff(16, inverted)).image)[..., 0].reshape(-1)
+    expected = np.linspace(255, 0, 1200) if inverted else np.linspace(0, 255, 1200)
+    np.testing.assert_allclose(shown, expected, atol=1)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_colour_that_is_transparent_leaves_no_rim_where_a_picture_is_reduced(mode: str) -> None:
+    key = 0 if mode == "L" else (0, 0, 0)
+    picture = Image.new(mode, (400, 400), "white")
+    picture.paste(key, (0, 0, 401, 203))  # a border that lies within a block
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", transparency=key)
+    shown = np.asarray(open_picture(buffer.getvalue(), 40).image)
+    assert shown.shape[0] < 400
+    assert shown.min() >= 250  # white on white; the key colour averaged in would be grey
+
+
+def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.images.LARGE_PIXELS", 400)
+    small, large = (encode(noise((side, side)), "PNG") for side in (20, 21))
+    running: list[int] = []
+    most: list[int] = []
+    to_rgb = conversion.to_rgb
+
+    def slow(image: Image.Image, *given: Any) -> Image.Image:
+        running.append(1)
+        time.sleep(0.05)
+        most.append(len(running))
+        running.pop()
+        return to_rgb(image, *given)
+
+    monkeypatch.setattr("retrieval.images.to_rgb", slow)
+    for data, expected in ((large, 1), (small, 4)):
+        most.clear()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(open_picture, [data] * 4))
+        assert max(most) == expected

@@ -216,6 +216,23 @@ def test_a_stored_matrix_is_off_by_half_a_step_of_its_row_at_most(tmp_path: Path
     assert np.abs(before).max(axis=1) == pytest.approx(127 * scale[:, 0])
 
 
+def test_weights_are_rounded_so_that_sums_over_places_hold() -> None:
+    weights = np.random.default_rng(1).normal(0, 1, (6, 5, 3, 3)).astype(np.float32)
+    weights[5] = 0
+    rounded = quantising._round(weights)
+    assert not rounded[5].any()
+    step = np.abs(weights[:5]).max(axis=(1, 2, 3), keepdims=True) / 127
+    off = (rounded[:5] - weights[:5]) / step
+    assert np.abs(off).max() <= 1.001
+    assert np.abs(off.sum(axis=(2, 3))).max() <= 0.501  # to the nearest, some are off by 1.5
+    assert np.abs((np.rint(weights[:5] / step) - weights[:5] / step).sum(axis=(2, 3))).max() > 1
+    np.testing.assert_allclose(
+        np.abs(rounded).max(axis=(1, 2, 3)), np.abs(weights).max(axis=(1, 2, 3)), rtol=1e-6
+    )
+    # What stores them finds the same steps.
+    assert rounded[:5] / step == pytest.approx(np.rint(rounded[:5] / step), abs=1e-3)
+
+
 def test_what_rounding_shifts_on_average_is_given_back_by_the_biases(tmp_path: Path) -> None:
     model = quantising.read_float(make_network(tmp_path / "fc.onnx"))
     # A range that cuts off what is large shifts every mean behind it.

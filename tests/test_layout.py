@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
@@ -117,3 +119,23 @@ def test_places_that_are_a_grid_already_stay_where_they_are() -> None:
 def test_the_grid_moves_pictures_little_where_there_is_room() -> None:
     places = random_places(400)
     assert np.abs(snap_to_grid(places, slack=3.0) - places).mean() < 0.03
+
+
+def test_what_is_placed_beside_a_sample_is_ranked_some_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = groups(20, 30)
+    monkeypatch.setattr(layout, "SAMPLE", 200)
+    asked: list[int] = []
+    rank = layout.rank
+
+    def counted(queries: Matrix, *given: Any) -> Any:
+        asked.append(len(queries))
+        return rank(queries, *given)
+
+    monkeypatch.setattr(layout, "rank", counted)
+    whole = layout.lay_out(vectors)
+    assert asked == [600]
+    monkeypatch.setattr(layout, "AT_ONCE", 64)
+    np.testing.assert_array_equal(layout.lay_out(vectors), whole)
+    assert max(asked[1:]) == 64

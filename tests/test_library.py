@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sqlite3
 import unicodedata
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.library import collection_for, find_collection, folder_of, folders_in, new_folder
+from retrieval.schema import DATABASE
 from tests.made import extracted, mean_colour, save_hues
 
 
@@ -157,3 +159,14 @@ def test_a_folder_that_only_looks_like_that_of_a_collection_gets_one_of_its_own(
     with collection_for(collections, other, name, model) as collection:
         assert collection.count() == (0, 0)
     assert len(folders_in(collections)) == 2
+
+
+def test_a_collection_whose_making_was_killed_is_made_all_the_same(
+    collections: Path, years: list[Path], embedder: Embedder
+) -> None:
+    folder = folder_of(collections, "2023")
+    folder.mkdir()
+    sqlite3.connect(folder / DATABASE).execute("PRAGMA journal_mode = WAL").connection.close()
+    with collection_for(collections, years[0], None, embedder) as collection:
+        assert collection.folder == folder
+        assert collection.root == years[0].resolve()

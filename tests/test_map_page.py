@@ -287,6 +287,24 @@ def test_a_pick_searches_as_the_options_stand(opened: tuple[Page, str]) -> None:
     other.close()
 
 
+def test_after_a_pick_the_options_of_the_search_page_still_count(
+    opened: tuple[Page, str],
+) -> None:
+    page, address = opened
+    assert page.context.browser is not None
+    other = page.context.browser.new_page()
+    other.goto(address)
+    other.get_by_role("tab", name="Map").click()
+    other.get_by_text("The map in words").click(timeout=15_000)
+    other.locator(".lk-map-words button").first.click()
+    other.wait_for_url("**like=*", timeout=15_000)
+    expect(other.locator("#results .lk-tile")).to_have_count(15)
+    other.get_by_role("spinbutton", name="Results").fill("8")
+    other.keyboard.press("Tab")
+    expect(other.locator("#results .lk-tile")).to_have_count(8, timeout=15_000)
+    other.close()
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -1,5 +1,6 @@
 """A model's file: what it says of itself, and what it computes through ONNX Runtime."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -204,3 +205,34 @@ def test_a_model_that_somebody_else_made_is_refused_with_the_cure(
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(LookalikeError, match=r"does not say how it was made.*python -m export"):
         OnnxExtractor(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize(
+    ("files", "processors"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, np.inf),
+        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, np.inf),
+        ({"cpu.max": "what is this\n"}, np.inf),
+        ({}, np.inf),
+    ],
+    ids=["one and a half", "all", "older, two", "older, all", "nonsense", "none"],
+)
+def test_a_container_has_the_processors_that_it_gets_the_time_of(
+    tmp_path: Path, files: dict[str, str], processors: float
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert model._allotted(tmp_path) == processors
+
+
+def test_no_more_threads_are_started_than_a_container_gets_the_time_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(32), raising=False)
+    for allotted, processors in ((np.inf, 32), (1.5, 2), (0.2, 1)):
+        monkeypatch.setattr(model, "_allotted", lambda allotted=allotted: allotted)
+        assert model.available_cpus() == processors

@@ -138,3 +138,34 @@ def test_a_kind_or_folder_with_an_accent_is_found_however_the_disk_writes_it(
         for filters in (Filters(label=typed), Filters(folder=typed)):
             found = collection.pictures(collection.matching(filters))
             assert {picture.path[-5:] for picture in found} == {"a.png", "b.png"}
+
+
+def test_an_aspect_that_is_not_known_of_a_picture_does_not_count_there() -> None:
+    known, other = made_aspects(1, 0), made_aspects(1, 1)
+    old = Aspects(other.subject, np.zeros((1, 0), np.float32), other.texture)
+    for positives in ([known, old], [old, known]):
+        joined = join_aspects(positives, [])
+        np.testing.assert_allclose(joined.colour, known.colour, rtol=1e-6)
+        assert joined.subject.shape == (1, 5)
+    np.testing.assert_allclose(join_aspects([known], [old]).colour, known.colour, rtol=1e-6)
+
+
+def test_a_collection_without_colours_is_searched_by_the_rest(
+    indexed: Collection, embedder: Embedder
+) -> None:
+    with indexed.store.transaction() as database:
+        database.execute("UPDATE contents SET colour = x''")
+        database.execute("UPDATE facts SET value = value + 1 WHERE key = 'revision'")
+    query = embedder.describe_pictures(np.full((1, 32, 32, 3), 200, np.uint8))
+    assert query.colour.shape[1]
+    found = indexed.gallery.search(query, Weights(0.5, 1, 0), Filters(), 3)
+    assert len(found.ids) == 3
+    # The other way round: an old query in a new collection.
+    bare = Aspects(query.subject, np.zeros((1, 0), np.float32), query.texture)
+    assert len(indexed.gallery.search(bare, Weights(1, 1, 0), Filters(), 3).ids) == 3
+
+
+@pytest.mark.parametrize("weight", [1e-30, -0.1, 1.1])
+def test_a_weight_of_hardly_anything_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match="weights from 0 to 1"):
+        Weights(0, weight, 0)

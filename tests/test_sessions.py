@@ -119,7 +119,9 @@ def test_without_a_password_nobody_gets_in_by_an_empty_one() -> None:
 
 def test_without_a_cookie_the_password_lets_nobody_in() -> None:
     access = Access("secret", public=True)
-    assert not access.enter(request(), "secret")
+    assert not access.enter(request(), "wrong")
+    with pytest.raises(LookalikeError, match=r"That is the password, but .* cookies.*Allow them"):
+        access.enter(request(), "secret")
     assert not access.is_owner(request())
 
 
@@ -129,6 +131,9 @@ def test_on_an_encrypted_page_a_cookie_that_another_site_can_set_does_not_count(
     assert visitor_of(request(cookie=planted, x_forwarded_proto="https")) == ""
     both = request(cookie=f"{planted}; {own}", x_forwarded_proto="https")
     assert visitor_of(both) == "b" * 32
+    assert (
+        visitor_of(request(cookie=f"{planted}; {own}", x_forwarded_proto="https, http")) == "b" * 32
+    )
     assert visitor_of(request(cookie=both.headers["cookie"])) == NAME
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -553,6 +554,34 @@ def test_of_the_first_weights_a_share_is_kept(few: Any, tmp_path: Path) -> None:
     assert max(float(change.abs().max()) for change in learned.values()) > 0.02
 
 
+def test_of_layers_that_came_with_the_trunk_a_share_is_kept_too(few: Any, tmp_path: Path) -> None:
+    begun = filled(WIDTH, 8)
+    for values in begun.connected.parameters():
+        torch.nn.init.normal_(values)
+
+    def result(name: str, share: float, took: bool) -> dict[str, Any]:
+        run = make_run(few, tmp_path / name, training.Budget(steps=3), hidden=8)
+        made = run.student
+        if took:
+            made.start_from(begun.unfolded(), torch.zeros(2, 3, 32, 32))
+        (tmp_path / name).mkdir()
+        run = training.Run(made, recipe(kept=share, connected_rate=0.02), run._budget, run._in)
+        run.train()
+        written = safetensors.load_file(tmp_path / name / "vgg16-start.safetensors")
+        return {
+            key: (written[key].float() - value.float()).abs().max() / value.abs().max().clamp(min=1)
+            for key, value in run._first.items()
+            if key in written and key.startswith("connected.")
+        }
+
+    kept = result("all", 1.0, True)
+    assert len(kept) == 6
+    assert max(kept.values()) < 2e-3  # they are written in 16 bits
+    assert max(result("half", 0.5, True).values()) > 2e-3
+    # Layers that had not learned anything have nothing that could be kept.
+    assert not result("none", 1.0, False)
+
+
 def test_a_share_is_spoiled_the_same_way_from_the_same_seed() -> None:
     pictures = picture_batch(16, 64)
 
@@ -608,6 +637,14 @@ def test_a_checkpoint_of_other_options_or_damaged_is_a_sentence(few: Any, tmp_pa
     make_run(few, tmp_path, training.Budget(steps=1)).train()
     with pytest.raises(LookalikeError, match="other options"):
         make_run(few, tmp_path, training.Budget(steps=1), rate=0.9).train()
+    with pytest.raises(LookalikeError, match="other options"):
+        make_run(few, tmp_path, training.Budget(steps=1), hidden=8).train()
+    with pytest.raises(LookalikeError, match="photos or --start"):
+        make_run(few[1:], tmp_path, training.Budget(steps=1)).train()
+    other = make_run(few, tmp_path, training.Budget(steps=1))
+    other._in = replace(other._in, start="5" * 64)
+    with pytest.raises(LookalikeError, match="photos or --start"):
+        other.train()
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
     with pytest.raises(LookalikeError, match="damaged"):
         make_run(few, tmp_path, training.Budget(steps=1)).train()
@@ -715,12 +752,42 @@ def test_a_part_that_is_passed_twice_is_refused(tmp_path: Path) -> None:
         weights.read_weights(path, path)
 
 
+def test_layers_that_were_connected_take_the_place_of_those_before_them(tmp_path: Path) -> None:
+    whole, layers = tmp_path / "whole.safetensors", tmp_path / "connected.safetensors"
+    made = filled(WIDTH, 8)
+    student.save_state(made.folded(), whole)
+    torch.nn.init.ones_(made.connected.second.weight)
+    student.save_state(made.connected.folded(), layers)
+    state = weights.read_weights(whole, layers).state
+    assert state.keys() == made.folded().keys()
+    for name, value in made.connected.folded().items():
+        assert torch.equal(state[name], value), name
+    with pytest.raises(LookalikeError, match="Pass each part once"):
+        weights.read_weights(layers, whole)
+
+
 def test_a_student_starts_from_what_another_left_heads_included() -> None:
     made = filled()
     other = student.Student(["mobilenet_v2_a", "googlenet"], WIDTH)
     other.start_from(made.unfolded(), torch.zeros(2, 3, 32, 32))
     for key, value in made.unfolded().items():
         assert torch.allclose(other.state_dict()[key], value.float(), atol=1e-6), key
+
+
+def test_of_layers_of_another_size_nothing_is_taken_and_heads_behind_them_are_fitted_anew() -> None:
+    made = filled(WIDTH, 8)
+    torch.nn.init.ones_(made.connected.second.bias)
+    state, pictures = made.unfolded(), torch.zeros(2, 3, 32, 32)
+    same = student.Student(["mobilenet_v2_a"], WIDTH, 8)
+    same.start_from(state, pictures)
+    assert (same.lacks_heads, same.has_layers) == (False, True)
+    wider = student.Student(["mobilenet_v2_a"], WIDTH, 16)
+    wider.start_from(state, pictures)
+    assert (wider.lacks_heads, wider.has_layers) == (True, False)
+    assert not wider.connected.second.bias.any()  # it adds nothing until it has learned
+    without = student.Student(["mobilenet_v2_a"], WIDTH)
+    without.start_from(state, pictures)
+    assert without.lacks_heads
 
 
 def test_the_first_trunks_heads_are_those_of_its_teacher() -> None:
@@ -906,6 +973,13 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         (["--steps", "1", "--spoiled", "2"], "--spoiled takes"),
         (["--steps", "1", "--kept", "-1"], "--kept takes"),
         (["--steps", "1", "--hidden", "-1"], "--hidden must be"),
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--steps", "1", "--views", "-1"], "--views must be at least 0"),
+        (["--steps", "1", "--warm-up", "2"], "--warm-up takes a share"),
+        (["--steps", "1", "--spoiled", "0.6", "--sharpened", "0.6"], "together must be at most 1"),
+        (["--steps", "1", "--teachers", *["mobilenet_v2_a"] * 2], "names one twice"),
+        (["--steps", "1", "--last-block"], "Name --start"),
+        (["--steps", "1", "--device", "nowhere"], "--device nowhere cannot be used here"),
         (["--minutes", "0"], "more than 0"),
         (["--steps", "1", "--photos", "3"], "at least four photos"),
     ],
@@ -917,6 +991,13 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         "over all",
         "under none",
         "fewer than none",
+        "no step",
+        "no views",
+        "too warm",
+        "more than all",
+        "twice",
+        "nothing to keep",
+        "no device",
         "no time",
         "too few photos",
     ],

@@ -3,9 +3,11 @@
 import os
 import shutil
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -21,16 +23,20 @@ from retrieval.lost import give_up
 from retrieval.pages.sessions import Access
 from retrieval.pages.transfers import upload_routes
 from retrieval.uploads import (
+    IDLE_SECONDS,
     OPEN,
     OPEN_AT_ONE_ADDRESS,
     OPEN_IN_ALL,
     SPARE_BYTES,
+    STRANGERS_BYTES,
+    STRANGERS_SPARE_BYTES,
     UNREAD,
     Taken,
     UploadBounds,
     Uploads,
     was_cut_short,
 )
+from retrieval.zips import LOOK_BYTES
 from tests.made import by_hue, encode, mean_colour, noise
 
 BOUNDS = UploadBounds(files=5, bytes=100_000, file_bytes=20_000)
@@ -205,6 +211,80 @@ def test_only_so_many_are_under_way_at_once(uploads: Uploads) -> None:
     uploads.begin("me", 1, 1, BOUNDS)
 
 
+def test_what_one_has_broken_off_gives_way_to_what_one_sends_next(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [uploads.begin("me", 1, 1, BOUNDS, owner=True) for _ in range(OPEN)]
+    later = time.monotonic() + IDLE_SECONDS
+    monkeypatch.setattr(
+        "retrieval.uploads.time", SimpleNamespace(monotonic=lambda: later, time=time.time)
+    )
+    uploads.begin("me", 1, 1, BOUNDS, owner=True)
+    for name in names:
+        with pytest.raises(LookalikeError, match=r"not here any more"):
+            uploads.title(name, "me")
+
+
+def test_what_was_broken_off_takes_no_disk_from_what_comes_next(
+    uploads: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = uploads.begin("me", 1, 1, BOUNDS, owner=True)
+    full = shutil.disk_usage("/")._replace(free=SPARE_BYTES)
+
+    def usage(path: Path) -> object:
+        broken_off = (tmp_path / "uploads" / name).exists()
+        return full if broken_off else full._replace(free=10 * SPARE_BYTES)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(LookalikeError, match=r"The disk has .* left"):  # it may still be coming
+        uploads.begin("me", 1, 1000, BOUNDS, owner=True)
+    later = time.monotonic() + IDLE_SECONDS
+    monkeypatch.setattr("retrieval.uploads.time", SimpleNamespace(monotonic=lambda: later))
+    uploads.begin("me", 1, 1000, BOUNDS, owner=True)
+
+
+def test_visitors_together_leave_room_for_the_owner(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = UploadBounds(5, STRANGERS_BYTES, 20_000)
+    uploads.begin("you", 1, STRANGERS_BYTES - 1, bounds)
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("she", 1, 2, bounds)
+    uploads.begin("me", 1, 2, bounds, owner=True)
+    little = shutil.disk_usage("/")._replace(free=STRANGERS_SPARE_BYTES - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: little)
+    with pytest.raises(LookalikeError, match=r"The disk has .* left"):
+        uploads.begin("she", 1, 1, bounds)
+    uploads.begin("me", 1, 1, bounds, owner=True)
+
+
+def test_a_visitor_sends_no_more_than_was_promised(uploads: Uploads) -> None:
+    bounds = UploadBounds(5, 4 * LOOK_BYTES, 4 * LOOK_BYTES)
+    for owner in (False, True):
+        name = uploads.begin("me", 1, 1, bounds, owner=owner)
+        with uploads.receiving(name, "me", "a.png") as receiver:
+            receiver.write(bytes(LOOK_BYTES))
+            if owner:
+                receiver.write(bytes(LOOK_BYTES))
+            else:
+                with pytest.raises(LookalikeError, match=r"too much at once"):
+                    receiver.write(bytes(2))
+
+
+def test_what_is_given_up_goes_at_once_and_nobody_elses(uploads: Uploads, tmp_path: Path) -> None:
+    with TestClient(app_of(uploads)) as client:
+        told = {"files": 1, "bytes": 9}
+        name = client.post("/uploads", json=told, headers={"x-lookalike": "1"}).json()["upload"]
+        assert (tmp_path / "uploads" / name).is_dir()
+        drop = {"x-lookalike": "1", "x-drop": "1"}
+        assert client.post(f"/uploads/{name}", headers={"x-drop": "1"}).status_code == 403
+        theirs = send(uploads, {"a.png": PICTURE})
+        for one in (name, theirs, "nobody"):
+            assert client.post(f"/uploads/{one}", headers=drop).status_code == 204
+        assert not (tmp_path / "uploads" / name).exists()
+        assert uploads.holds(theirs, "me")
+
+
 def test_who_has_no_room_left_is_told_so(uploads: Uploads) -> None:
     with pytest.raises(LookalikeError, match=r"as many pictures here as you can keep"):
         uploads.begin("me", 1, 1, UploadBounds(0, 100, 100))
@@ -325,7 +405,7 @@ def test_a_disk_that_fills_up_while_a_zip_is_unpacked_costs_that_zip(
 
     def nearly_full(folder: Path) -> object:
         held = sum(path.stat().st_size for path in (tmp_path / "uploads").rglob("*.bmp"))
-        return plenty._replace(free=SPARE_BYTES - 1 if held else SPARE_BYTES)
+        return plenty._replace(free=STRANGERS_SPARE_BYTES - 1 if held else STRANGERS_SPARE_BYTES)
 
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
@@ -348,7 +428,7 @@ def test_a_disk_that_fills_up_meanwhile_stops_what_comes(
 
 def test_a_disk_without_room_is_said_to_be_so(uploads: Uploads) -> None:
     with pytest.raises(LookalikeError, match=r"The disk has .* left"):
-        uploads.begin("me", 1, 2**60, UploadBounds(1, 2**61, 2**61))
+        uploads.begin("me", 1, 2**60, UploadBounds(1, 2**61, 2**61), owner=True)
 
 
 def test_more_than_was_said_is_stopped_on_the_way(uploads: Uploads) -> None:

@@ -159,6 +159,27 @@ def test_photos_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_
     assert [path.name for path in originals.iterdir()] == ["late.png"]
 
 
+def test_what_cannot_be_read_or_was_taken_out_takes_room_too(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    visitors = make(workspace, tmp_path)
+    key = visitors.create("me", "a")
+    originals = visitors.originals(key)
+    originals.mkdir()
+    for number in range(3):
+        (originals / f"{number}.png").write_bytes(b"broken")
+    by_hue(20).save(originals / "good.png")
+    workspace.build(key, originals, Bounds())
+    wait(workspace, key)
+    assert visitors.room("me") == BOUNDS.pictures - 4
+    collection = workspace.searcher(key, "me").collection
+    (originals / "good.png").unlink()  # as those that were read are
+    collection.exclude(["good.png"])
+    assert visitors.room("me") == BOUNDS.pictures - 3  # others may come for what was taken out,
+    collection.exclude([f"{number}.jpg" for number in range(3 * BOUNDS.pictures)])
+    assert visitors.room("me") == BOUNDS.pictures - 4  # but not for ever
+
+
 def test_tables_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_path: Path) -> None:
     visitors = make(workspace, tmp_path)
     key = visitors.create("me", "a")

@@ -19,10 +19,17 @@ from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
-from retrieval.library import ORIGINALS, discarded, empty_trash, find_collection, folder_of
+from retrieval.library import (
+    ORIGINALS,
+    TRASH,
+    discarded,
+    empty_trash,
+    find_collection,
+    folder_of,
+)
 from retrieval.removed import REMOVED
 from retrieval.schema import DATABASE
-from retrieval.workspace import Workspace
+from retrieval.workspace import UNDO_SECONDS, Workspace
 from tests.made import by_hue, mean_colour, save_hues
 
 
@@ -119,6 +126,22 @@ def test_the_bin_is_emptied_after_a_day(workspace: Workspace, collections: Path)
     empty_trash(collections, older_than=3600)
     assert len(discarded(collections)) == 1
     empty_trash(collections, older_than=-2)
+    assert discarded(collections) == []
+
+
+def test_what_is_in_the_bin_can_be_deleted_for_good(
+    workspace: Workspace, collections: Path
+) -> None:
+    place, other = (workspace.delete(workspace.create(name)) for name in ("trip", "lake"))
+    workspace.empty(place)
+    assert [path.name for path in discarded(collections)] == [other]
+    with pytest.raises(LookalikeError, match=r"not in the bin"):
+        workspace.empty(place)
+    workspace.forget_old()  # the other one is younger than a day
+    assert [path.name for path in discarded(collections)] == [other]
+    later = f"{int(other.split('-')[0]) - UNDO_SECONDS - 9}-{other.split('-', 1)[1]}"
+    (collections / TRASH / other).rename(collections / TRASH / later)
+    workspace.forget_old()
     assert discarded(collections) == []
 
 

@@ -40,7 +40,8 @@ class Adding:
         try:
             taken = self._take(name, key, visitor, strip=True)
         except LookalikeError:
-            self._discard(key)
+            if not self.workspace.searcher(key, visitor).collection.unfinished:
+                self._discard(key)  # nothing of it came; else "Go on" is offered
             raise
         if not taken.files:
             self._discard(key)
@@ -114,10 +115,11 @@ class Adding:
         return next(name for name in chain([title], numbered) if name not in used)
 
     def _discard(self, key: str) -> None:
+        """Delete a collection into which nothing came: there is nothing to bring back."""
         if self.workspace.is_private(key):
             self.visitors.delete(key)
         else:
-            self.workspace.delete(key)
+            self.workspace.empty(self.workspace.delete(key))
 
     def _take(self, name: str, key: str, visitor: str, strip: bool) -> Taken:
         collection = self.workspace.searcher(key, visitor).collection

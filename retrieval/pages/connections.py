@@ -14,11 +14,12 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from retrieval.pages.sessions import own_address
+from retrieval.pages.sessions import header_of, own_address
 
 HEAD_SECONDS = 20.0  # until the head of a request has come
 SILENT_SECONDS = 60.0  # between two pieces of a request, or of an answer that is fetched
 WHOLE_SECONDS = 3_600.0  # until a request has come whole: 50 MB at 14 KB a second
+SLOWEST = 14_000  # bytes a second of a larger file on its way into a collection
 MOST = 4_000  # connections; a page has one all the time, and some more while it loads
 # Files beyond those: what the rest of the program needs, and 2,048 connections that may be taken in
 # before the first of them is looked at.
@@ -120,7 +121,8 @@ def watch_connections(
             if self._is_coming():
                 now = self.loop.time()
                 if self._coming is not self.cycle:
-                    self._coming, self._whole_by = self.cycle, now + whole_seconds
+                    self._coming = self.cycle
+                    self._whole_by = now + max(whole_seconds, self._told_bytes() / SLOWEST)
                 headless.pop(self, None)
                 _stop(self._timer)
                 self._timer = self._later(min(silent_seconds, self._whole_by - now))
@@ -132,6 +134,13 @@ def watch_connections(
             else:
                 headless.pop(self, None)
                 _stop(self._timer)
+
+        def _told_bytes(self) -> int:
+            """Return how long a file on its way into a collection says that it is."""
+            if "/uploads/" not in self.scope["path"]:
+                return 0
+            told = header_of(self.scope, b"content-length")
+            return int(told) if told.isascii() and told.isdigit() else 0
 
         def _later(self, seconds: float) -> asyncio.TimerHandle:
             return self.loop.call_later(seconds, self._hang_up)

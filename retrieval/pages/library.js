@@ -171,8 +171,15 @@
     const bytes = fit.reduce((sum, { file }) => sum + file.size, 0);
     let done = 0;
     let sent = 0;
+    let upload = "";
     let asked = false; // to stop
     let wrong = false;
+    // What has come so far takes room, which nobody else could give back.
+    const giveUp = () => {
+      const about = { ...headers, "X-Drop": "1" };
+      if (upload) fetch(`uploads/${upload}`, { method: "POST", headers: about, keepalive: true });
+    };
+    window.addEventListener("pagehide", giveUp);
     const progress = () => {
       const percent = Math.floor((100 * sent) / Math.max(1, bytes));
       const total = found.length.toLocaleString("en");
@@ -187,7 +194,7 @@
     try {
       progress();
       const body = JSON.stringify({ files: fit.length, bytes, others: found.others });
-      const { upload } = await (await post("uploads", { headers, body })).json();
+      ({ upload } = await (await post("uploads", { headers, body })).json());
       const waiting = found.values();
       const one = async () => {
         for (const one of waiting) {
@@ -224,7 +231,9 @@
       wrong = !asked;
       say(error.told ? error.message : asked ? words().stopped : words().failed);
       sending.abort(); // the others under way
+      giveUp();
     } finally {
+      window.removeEventListener("pagehide", giveUp);
       sending = null;
       if (asked) queue.length = 0;
       // What went wrong is to be read before the next begins.

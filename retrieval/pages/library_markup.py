@@ -58,12 +58,17 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
 
 
 def library(
-    notices: Iterable[str], cards: Sequence[str], hint: str, bin_: Sequence[tuple[str, str]] = ()
+    notices: Iterable[str],
+    cards: Sequence[str],
+    hint: str,
+    bin_: Sequence[tuple[str, str]] = (),
+    asked: str = "",
 ) -> str:
     """Lay out the collections, with what there is to say above them, and what was deleted below.
 
     Args:
         bin_: place and name of each collection that can be brought back.
+        asked: the place of the one of which is to be asked whether it shall go for good.
     """
     title = f'<h2 class="lk-title">{escape(words.YOUR_COLLECTIONS)}</h2>'
     text = f'<p class="lk-hint">{escape(hint)}</p>' if hint else ""
@@ -74,10 +79,7 @@ def library(
         )
     else:
         body = f'<ul class="lk-cards">{"".join(cards)}</ul>'
-    deleted = "".join(
-        f'<div class="lk-row">{escape(words.DELETED.format(name=name))} {undo_button(place)}</div>'
-        for place, name in bin_
-    )
+    deleted = "".join(_discarded(place, name, place == asked) for place, name in bin_)
     below = f'<div class="lk-bin">{deleted}</div>' if deleted else ""
     return title + text + "".join(notices) + body + below
 
@@ -138,6 +140,20 @@ def notice(
 def undo_button(place: str) -> str:
     """Return the button that brings a deleted collection back."""
     return _button("undo", words.DO_UNDO, place)
+
+
+def _discarded(place: str, name: str, asked: bool) -> str:
+    """Lay out what can be done with a collection in the bin."""
+    if asked:
+        text = words.EMPTY_FOR_GOOD.format(name=name)
+        buttons = (
+            _button("empty-for-good", words.DO_DELETE_FOR_GOOD, place),
+            _button("close", words.DO_KEEP),
+        )
+    else:
+        text = words.DELETED.format(name=name)
+        buttons = undo_button(place), _button("empty", words.DO_DELETE_FOR_GOOD, place)
+    return f'<div class="lk-row">{escape(text)} {" ".join(buttons)}</div>'
 
 
 def readmit_button(key: str) -> str:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,8 @@ class LibraryPage:
         owner = self.access.is_owner(request)
         hours = None if owner else self.visitors.bounds.hours
         zone = markup.drop_zone(self.bounds(request), hours)
+        if not owner and not visitor_of(request):
+            zone = markup.notice(words.ADD_CLOSED)
         here = owner and not self.access.is_public
         asks = self.access.has_password and not owner
         return (
@@ -209,6 +212,8 @@ class LibraryPage:
                 opened = self._undo(key, request)
             elif act == "mend":
                 opened = self._mend(key, request)
+            elif act in ("empty", "empty-for-good"):
+                opened = self._empty(key, act, request)
             elif act in acts:
                 self._require_editable(key, request)
                 opened = acts[act](opened, key, event, request)
@@ -260,7 +265,7 @@ class LibraryPage:
             before = self.workspace.names(visitor_of(request))
             key = self.workspace.create(root.resolve().name or words.MY_PICTURES, root)
             if key in before:
-                gr.Info(words.FOLDER_FOLLOWED.format(name=before[key]))
+                gr.Info(escape(words.FOLDER_FOLLOWED.format(name=before[key])))
             self.adding.build(key, visitor_of(request))
             opened, emptied = Opened(), ""
         except LookalikeError as error:
@@ -317,9 +322,16 @@ class LibraryPage:
         return Opened(key, "changes", changes=self.workspace.look(key))
 
     def _apply(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
-        if opened.key == key and opened.changes is not None:
-            self.adding.build(key, visitor_of(request), opened.changes)
+        if self._is_at_work(key):  # pressed twice
+            return Opened()
+        if opened.key != key or opened.changes is None:
+            raise LookalikeError(words.CHANGES_FORGOTTEN)
+        self.adding.build(key, visitor_of(request), opened.changes)
         return Opened()
+
+    def _is_at_work(self, key: str) -> bool:
+        state = self.workspace.building(key)
+        return state is not None and not state.finished
 
     def _readmit(self, opened: Opened, key: str, *_: Any) -> Opened:
         collection = self.workspace.searcher(key).collection
@@ -357,6 +369,10 @@ class LibraryPage:
         return replace(opened, notice=notice, removed=tuple(back))
 
     def _unremove(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
+        if not opened.removed and self._is_at_work(key):  # pressed twice
+            return Opened()
+        if not opened.removed:
+            raise LookalikeError(words.REMOVED_FORGOTTEN)
         self.workspace.let_in(key, opened.removed)
         self.adding.build(key, visitor_of(request))
         return Opened()
@@ -388,6 +404,15 @@ class LibraryPage:
         self.workspace.undo(place)
         return Opened()
 
+    def _empty(self, place: str, act: str, request: gr.Request) -> Opened:
+        """Delete for good what is in the bin, once it has been asked whether to."""
+        if not self.access.is_owner(request):
+            raise LookalikeError(words.NOT_YOURS)
+        if act == "empty":
+            return Opened(place, "empty")
+        self.workspace.empty(place)
+        return Opened(notice=markup.notice(words.DELETED_FOR_GOOD))
+
     def _mend(self, key: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
             raise LookalikeError(words.NOT_YOURS)
@@ -406,7 +431,7 @@ class LibraryPage:
             try:
                 searcher = self.workspace.searcher(key, visitor)
                 state = self.workspace.building(key)
-                going_on = going_on or (state is not None and not state.finished)
+                going_on = going_on or self._is_at_work(key)
                 private = self.workspace.is_private(key)
                 hours = self.visitors.hours_left(key) if private else None
                 editable = self.workspace.may_edit(key, visitor, owner)
@@ -424,7 +449,8 @@ class LibraryPage:
         hint = "" if owner else words.NO_PASSWORD_HINT
         notices = [opened.notice] if opened.notice and opened.view != "pictures" else []
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
-        listing = markup.library(notices, cards, hint, bin_)
+        asked = opened.key if opened.view == "empty" else ""
+        listing = markup.library(notices, cards, hint, bin_, asked)
         return listing, opened, gr.Timer(active=going_on)
 
     def _inside(self, opened: Opened, card: markup.Card) -> str:

@@ -451,7 +451,7 @@
     // How to search stays as it is; filters of the results would hide what the map shows.
     const kept = [...shown()].filter(([name]) => ["match", "n", "order", "clean"].includes(name));
     const query = new URLSearchParams([["in", key], ["like", placed], ...kept]);
-    window.lookalike?.("visit", { query: `?${query}` });
+    window.lookalikeVisit(`?${query}`);
     const latest = Date.now() + 5000;
     const look = () => {
       const there = shown().getAll("like").join() === placed;

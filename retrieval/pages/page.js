@@ -6,6 +6,8 @@
     if (what === "visit") setting += 1;
     window.lookalike(what, data);
   };
+  // For the map: what it searches with is an address as well.
+  window.lookalikeVisit = (query) => tell("visit", { query });
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
 

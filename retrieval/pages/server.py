@@ -59,6 +59,7 @@ from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
+FORGET_SECONDS = 3600.0
 # 'unsafe-eval' and 'unsafe-inline' are what Gradio's own components need. The policy's worth lies
 # in the rest: nothing is loaded from or sent to any other address.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -309,6 +310,19 @@ def sits_someone_here() -> bool:
     return not on_linux or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def keep_forgetting(workspace: Workspace, every: float = FORGET_SECONDS) -> None:
+    """Delete for good what can be brought back no more, now and from time to time."""
+
+    def forget() -> None:
+        while True:
+            time.sleep(every)
+            with suppress(LookalikeError, OSError):  # the next time, then
+                workspace.forget_old()
+
+    workspace.forget_old()
+    threading.Thread(target=forget, name="forget what was deleted", daemon=True).start()
+
+
 def serve(
     pictures: Path | None,
     model: Path | None,
@@ -354,12 +368,12 @@ def serve(
         workspace.serve(shipped, key="@shipped")
     stay = Stay(settings.HOME)
     if stay.is_first:
+        keep_forgetting(workspace)
         if was_cut_short(settings.UPLOADS):
             tell(words.CUT_SHORT)
         # Whoever might ask for what is in there has gone with the run that made it.
         for folder in settings.EMPTIED:
             shutil.rmtree(folder, ignore_errors=True)
-        workspace.forget_taken_out()
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
     library = make_library(workspace, password, public=share or settings.PUBLIC)
     library.visitors.start()

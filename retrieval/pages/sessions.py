@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -133,7 +133,8 @@ class Access:
 
         Raises:
             LookalikeError: when too many are tried; this one was not looked at. Nobody is kept
-                waiting, since that would hold up the pages of all others.
+                waiting, since that would hold up the pages of all others. Also when it is right,
+                and the browser keeps no cookie to know the owner by.
         """
         if seconds := self._pace.seconds_to_wait(""):
             raise LookalikeError(
@@ -143,9 +144,14 @@ class Access:
         visitor = visitor_of(request)
         typed = (password or "").encode("utf-8", "replace")  # half a sign is none
         right = hmac.compare_digest(typed, self._password) and self.has_password
-        if right and visitor:
+        if right and not visitor:
+            raise LookalikeError(
+                "That is the password, but your browser refuses cookies, by which you would be "
+                "known. Allow them for this page, or open it in a tab of its own, and try again."
+            )
+        if right:
             self._owners.add(visitor)
-        return right and bool(visitor)
+        return right
 
 
 def is_of_this_computer(request: Any) -> bool:
@@ -164,13 +170,15 @@ def is_of_this_computer(request: Any) -> bool:
     return all(name in LOOPBACK for name in names)
 
 
-def header_of(scope: Message, name: bytes) -> str:
+def header_of(scope: Mapping[str, Any], name: bytes) -> str:
     """Return the first header of a name, in small letters, of a request; "" where there is none."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 def _is_secure(scope: Message) -> bool:
-    return scope.get("scheme") == "https" or header_of(scope, b"x-forwarded-proto") == "https"
+    # Of several proxies the first is the one that the browser spoke to.
+    told = header_of(scope, b"x-forwarded-proto").split(",")[0].strip()
+    return scope.get("scheme") == "https" or told == "https"
 
 
 def _cookie(header: str, name: str) -> str:

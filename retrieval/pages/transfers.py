@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +18,18 @@ from starlette.routing import Route
 from retrieval import settings
 from retrieval.bundle import pack
 from retrieval.errors import LookalikeError
+from retrieval.pages import words
 from retrieval.pages.sessions import Access, own_address_of, visitor_of
 from retrieval.tables import as_csv, harmless
-from retrieval.uploads import UploadBounds, Uploads
+from retrieval.uploads import UploadBounds, Uploads, require_room
 from retrieval.workspace import Workspace
 
 # A header of our own: other sites cannot send it without asking first, and are told no.
 HEADER = "x-lookalike"
+# Packed collections that are downloaded at once by one visitor and by all: each takes room until
+# it has been fetched. The owner's are not counted.
+PACKED_AT_ONCE = 2
+PACKED_IN_ALL = 50
 
 
 def upload_routes(
@@ -34,7 +40,8 @@ def upload_routes(
     `POST uploads` with `{"files": n, "bytes": n, "others": n}` answers `{"upload": name}`; the last
     counts files that stay where they are, since they are no pictures. Then each file is the body
     of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is larger
-    than a file may be is left out; it need not be sent, when its bytes are in `X-Size`.
+    than a file may be is left out; it need not be sent, when its bytes are in `X-Size`. What was
+    broken off is given up by a `POST uploads/NAME` with `X-Drop`.
     """
 
     async def begin(request: Request) -> Response:
@@ -67,6 +74,9 @@ def upload_routes(
             return _refusal("Reload the page and try again.", 403)
         filename = unquote(request.headers.get("x-name", ""))
         name = request.path_params["name"]
+        if "x-drop" in request.headers:
+            await run_in_threadpool(uploads.drop, name, visitor_of(request))
+            return Response(status_code=204)
         try:
             if "x-size" in request.headers:
                 told = request.headers["x-size"]
@@ -109,25 +119,47 @@ def problems_route(workspace: Workspace) -> Route:
 
 def bundle_route(workspace: Workspace, access: Access) -> Route:
     """Serve `bundles/KEY.lookalike`, a collection in one file, to whoever may change it."""
+    lock = threading.Lock()
+    under_way: list[str] = []  # the visitor of each
 
     def bundle(request: Request) -> Response:
         key, visitor = request.path_params["key"], visitor_of(request)
-        settings.PACKED.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=settings.PACKED)
-        path = Path(folder.name) / "collection.lookalike"
+        owner = access.is_owner(request)
+        with lock:
+            is_full = under_way.count(visitor) >= PACKED_AT_ONCE or len(under_way) >= PACKED_IN_ALL
+            if is_full and not owner:
+                return Response(words.DOWNLOADS_FULL, 429, media_type="text/plain")
+            if not owner:
+                under_way.append(visitor)
+
+        def leave() -> None:
+            if folder is not None:
+                folder.cleanup()
+            if not owner:
+                with lock:
+                    under_way.remove(visitor)
+
+        folder = None
         try:
             collection = workspace.searcher(key, visitor).collection
-            if not workspace.may_edit(key, visitor, access.is_owner(request)):
+            if not workspace.may_edit(key, visitor, owner):
                 raise LookalikeError("Only the owner may download this collection.")
+            settings.PACKED.mkdir(parents=True, exist_ok=True)
+            require_room(settings.PACKED)
+            folder = tempfile.TemporaryDirectory(dir=settings.PACKED)
+            path = Path(folder.name) / "collection.lookalike"
             pack(collection, path, photos=request.query_params.get("photos") == "1")
         except LookalikeError as error:
-            folder.cleanup()
+            leave()
             return Response(str(error), 403, media_type="text/plain")
+        except BaseException:
+            leave()
+            raise
         return FileResponse(
             path,
             media_type="application/octet-stream",
             headers=attachment(f"{collection.name}.lookalike"),
-            background=BackgroundTask(folder.cleanup),
+            background=BackgroundTask(leave),
         )
 
     return Route("/bundles/{key}.lookalike", bundle)

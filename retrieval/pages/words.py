@@ -249,6 +249,9 @@ FOLDER_FOLLOWED = "These are the photos of {name}, which goes on with this folde
 PASSWORD_TITLE = "Are you the owner?"
 PASSWORD_LABEL = "Password"
 PASSWORD_BUTTON = "Unlock"
+DOWNLOADS_FULL = (
+    "Collections are being downloaded already. Wait until they are here, then try again."
+)
 PASSWORD_WRONG = "That is not the password. Try again."
 PASSWORD_RIGHT = "You can change the collections now."
 NO_PASSWORD_HINT = (
@@ -300,11 +303,17 @@ REMOVED_FOR_GOOD = "{n} of them cannot be brought back, since their photos are n
 NOTHING_MARKED = "Mark at least one picture first."
 DELETE_FOR_GOOD = "It cannot be brought back, and its pictures are only kept here."
 DO_DELETE_FOR_GOOD = "Delete for good"
+EMPTY_FOR_GOOD = "Then {name} cannot be brought back, nor can the photos that were dropped into it."
 DO_KEEP = "Keep"
 DO_MEND = "Mend"
 MENDED = "{name} was made anew of what could be read of it; its photos were not touched."
 DELETED_FOR_GOOD = "The collection was deleted."
 CHANGES_NONE = "Nothing has changed."
+CHANGES_FORGOTTEN = "What was found is forgotten. Press “Look for changes” once more."
+REMOVED_FORGOTTEN = (
+    "This page was left for long, and what “Undo” would bring back is forgotten. Press “Look for "
+    "changes”, then “Let them in again”."
+)
 CHANGES_BESIDE = (
     "The folder has been looked through, but something else is open here. Close it, and look for "
     "changes once more."
