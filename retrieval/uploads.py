@@ -399,6 +399,11 @@ class Uploads:
         collection.readmit(names)  # one may have been taken out before
         return taken
 
+    def has(self, name: str, visitor: str) -> bool:
+        """Whether an upload of a visitor is here, and not in a collection yet."""
+        upload = self._uploads.get(name)
+        return upload is not None and upload.visitor == visitor
+
     def is_sending(self, visitor: str) -> bool:
         """Whether something of a visitor has come that is not in a collection yet."""
         return any(upload.visitor == visitor for upload in list(self._uploads.values()))

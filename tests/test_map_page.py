@@ -299,9 +299,8 @@ def test_after_a_pick_the_options_of_the_search_page_still_count(
     other.locator(".lk-map-words button").first.click()
     other.wait_for_url("**like=*", timeout=15_000)
     expect(other.locator("#results .lk-tile")).to_have_count(15)
-    other.get_by_role("spinbutton", name="Results").fill("8")
-    other.keyboard.press("Tab")
-    expect(other.locator("#results .lk-tile")).to_have_count(8, timeout=15_000)
+    other.locator("#count label", has_text="12").click()
+    expect(other.locator("#results .lk-tile")).to_have_count(12, timeout=15_000)
     other.close()
 
 

@@ -285,6 +285,21 @@ def test_what_is_given_up_goes_at_once_and_nobody_elses(uploads: Uploads, tmp_pa
         assert uploads.holds(theirs, "me")
 
 
+def test_a_page_may_ask_whether_its_upload_still_waits(uploads: Uploads) -> None:
+    with TestClient(app_of(uploads)) as client:
+        headers, told = {"x-lookalike": "1"}, {"files": 1, "bytes": 9}
+        name = client.post("/uploads", json=told, headers=headers).json()["upload"]
+        theirs = send(uploads, {"a.png": PICTURE})
+
+        def asked(upload: str) -> int:
+            about = {**headers, "x-there": "1"}
+            return client.post(f"/uploads/{upload}", headers=about).status_code
+
+        assert (asked(name), asked(theirs), asked("nobody")) == (204, 404, 404)
+        client.post(f"/uploads/{name}", headers={**headers, "x-drop": "1"})
+        assert asked(name) == 404
+
+
 def test_who_has_no_room_left_is_told_so(uploads: Uploads) -> None:
     with pytest.raises(LookalikeError, match=r"as many pictures here as you can keep"):
         uploads.begin("me", 1, 1, UploadBounds(0, 100, 100))

@@ -61,9 +61,23 @@
     if (bar) bar.firstChild.style.width = `${share}%`;
   };
 
+  // What has been sent waits for its turn while something else is taken in, and is lost with the
+  // page that it was sent from.
+  const taken = new Set();
   const sayNoMoreSent = () => {
     const line = zone()?.querySelector("[data-part=line]");
-    if (line && !sending && line.textContent === words().sent) say("");
+    if (line && !sending && !taken.size && line.textContent === words().sent) say("");
+  };
+  const waitUntilTaken = async (upload, headers) => {
+    taken.add(upload);
+    const about = { method: "POST", headers: { ...headers, "X-There": "1" } };
+    for (let there = true; there; ) {
+      await new Promise((next) => setTimeout(next, 1_000));
+      // Without an answer nobody knows.
+      there = await fetch(`uploads/${upload}`, about).then(({ ok }) => ok, () => true);
+    }
+    taken.delete(upload);
+    sayNoMoreSent();
   };
 
   // --- What was dropped --------------------------------------------------------------------------
@@ -224,8 +238,7 @@
       await Promise.all(Array.from({ length: AT_ONCE }, one));
       say(words().sent);
       tell?.("select", { upload, key });
-      // Until the cards show it (see below); they stay as they are where nothing came of it.
-      setTimeout(sayNoMoreSent, 60_000);
+      waitUntilTaken(upload, headers);
     } catch (error) {
       asked = sending.signal.aborted && !error.told;
       wrong = !asked;
@@ -242,7 +255,7 @@
   };
 
   window.addEventListener("beforeunload", (event) => {
-    if (sending) event.preventDefault();
+    if (sending || taken.size) event.preventDefault();
   });
 
   // --- What people do ----------------------------------------------------------------------------

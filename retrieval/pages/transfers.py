@@ -41,7 +41,8 @@ def upload_routes(
     counts files that stay where they are, since they are no pictures. Then each file is the body
     of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is larger
     than a file may be is left out; it need not be sent, when its bytes are in `X-Size`. What was
-    broken off is given up by a `POST uploads/NAME` with `X-Drop`.
+    broken off is given up by a `POST uploads/NAME` with `X-Drop`; one with `X-There` is answered by
+    404 once it has been taken into a collection, or is not here any more.
     """
 
     async def begin(request: Request) -> Response:
@@ -77,6 +78,8 @@ def upload_routes(
         if "x-drop" in request.headers:
             await run_in_threadpool(uploads.drop, name, visitor_of(request))
             return Response(status_code=204)
+        if "x-there" in request.headers:
+            return Response(status_code=204 if uploads.has(name, visitor_of(request)) else 404)
         try:
             if "x-size" in request.headers:
                 told = request.headers["x-size"]
