@@ -147,6 +147,7 @@ class OnnxExtractor:
         threads: int | None = None,
         gpu: bool = True,
         careful: bool | None = None,
+        calls: int = 1,
     ) -> None:
         """Open the model at `path`.
 
@@ -155,6 +156,7 @@ class OnnxExtractor:
         Args:
             careful: whether products of 8 bits are added so that they never overflow, which older
                 x86 processors are slower at; by default where they are not known to be new ones.
+            calls: from how many threads it will be called at once; each has its share of `threads`.
 
         Raises:
             LookalikeError: when there is no model, or the file is no model of ours.
@@ -169,7 +171,8 @@ class OnnxExtractor:
         self._path, self._careful = path, careful
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        options.intra_op_num_threads = threads or available_cpus()
+        threads = threads or available_cpus()
+        options.intra_op_num_threads = max(1, threads // calls)
         if careful if careful is not None else not has_int8_instructions():
             # Older x86 processors add pairs of products in 16 bits, which overflow where weights
             # have a sign. This makes ONNX Runtime avoid it, slower; a float model does not care.
@@ -208,7 +211,7 @@ class OnnxExtractor:
         elif self.card.precision == "int8" and is_wanted():
             # Whatever keeps it from working, ONNX Runtime is there.
             with suppress(Exception):
-                other = OpenVinoSession(path, options.intra_op_num_threads)
+                other = OpenVinoSession(path, threads, calls)
                 other.run(["features"], {"images": probe})
                 self._session, self.provider = other, "CPU, OpenVINO"
         if self.card.precision != "float":
@@ -224,15 +227,14 @@ class OnnxExtractor:
         """Return one for so many threads at once, each with its share of the processors.
 
         That makes the most of processors which other work is done on as well: within one call, all
-        threads wait at each layer for the one that was held up. None where it is no faster: on a
-        GPU, and by OpenVINO; and where the file has been taken away or exchanged.
+        threads wait at each layer for the one that was held up. None where it is no faster, on a
+        GPU; and where the file has been taken away or exchanged.
         """
-        if self.provider not in ("CPU", "CPU, int8"):
+        if not self.provider.startswith("CPU"):
             return None
-        threads = max(1, available_cpus() // calls)
         with suppress(LookalikeError):
-            other = OnnxExtractor(self._path, threads, False, self._careful)
-            if other.card == self.card:
+            other = OnnxExtractor(self._path, None, False, self._careful, calls)
+            if (other.card, other.provider) == (self.card, self.provider):
                 return other
         return None
 

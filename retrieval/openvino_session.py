@@ -26,10 +26,19 @@ def is_wanted() -> bool:
 class OpenVinoSession:
     """Runs a model as `onnxruntime.InferenceSession.run` does; safe to use from several threads."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        """Compile the model at `path` for the processor."""
+    def __init__(self, path: Path, threads: int, calls: int = 1) -> None:
+        """Compile the model at `path` for the processor.
+
+        Args:
+            calls: from how many threads it will be called at once; each has its share of `threads`.
+        """
         runtime = importlib.import_module("openvino")
-        options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        hint = "LATENCY" if calls == 1 else "THROUGHPUT"
+        options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": calls,
+            "PERFORMANCE_HINT": hint,
+        }
         self._compiled: Any = runtime.Core().compile_model(str(path), "CPU", options)
         self._of_thread = threading.local()
 

@@ -51,6 +51,18 @@ def test_the_model_in_8_bits_is_run_by_it_and_sees_the_same(
     assert maps.shape == usual.extract_with_map(shown)[1].shape
 
 
+def test_called_from_several_threads_at_once_it_sees_the_same(switched_on: None) -> None:
+    extractor = OnnxExtractor(SMALL, gpu=False)
+    beside = extractor.side_by_side(2)
+    assert beside is not None
+    assert beside.provider == extractor.provider
+    shown = pictures(4, extractor.card.preprocessing.side)
+    with ThreadPoolExecutor(2) as pool:
+        parts = list(pool.map(beside.extract, [shown[:2], shown[2:]]))
+    cosines = (to_unit(np.concatenate(parts)) * to_unit(extractor.extract(shown))).sum(axis=1)
+    assert cosines.min() > 0.9999
+
+
 def test_a_model_in_floats_is_left_to_onnx_runtime(switched_on: None) -> None:
     assert OnnxExtractor(settings.BUNDLED_MODEL, gpu=False).provider == "CPU"
 

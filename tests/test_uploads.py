@@ -291,13 +291,13 @@ def test_a_page_may_ask_whether_its_upload_still_waits(uploads: Uploads) -> None
         name = client.post("/uploads", json=told, headers=headers).json()["upload"]
         theirs = send(uploads, {"a.png": PICTURE})
 
-        def asked(upload: str) -> int:
+        def is_there(upload: str) -> bool:
             about = {**headers, "x-there": "1"}
-            return client.post(f"/uploads/{upload}", headers=about).status_code
+            return bool(client.post(f"/uploads/{upload}", headers=about).json()["there"])
 
-        assert (asked(name), asked(theirs), asked("nobody")) == (204, 404, 404)
+        assert [is_there(upload) for upload in (name, theirs, "nobody")] == [True, False, False]
         client.post(f"/uploads/{name}", headers={**headers, "x-drop": "1"})
-        assert asked(name) == 404
+        assert not is_there(name)
 
 
 def test_who_has_no_room_left_is_told_so(uploads: Uploads) -> None:

@@ -74,7 +74,9 @@
     for (let there = true; there; ) {
       await new Promise((next) => setTimeout(next, 1_000));
       // Without an answer nobody knows.
-      there = await fetch(`uploads/${upload}`, about).then(({ ok }) => ok, () => true);
+      there = await fetch(`uploads/${upload}`, about)
+        .then(async (answer) => answer.ok && (await answer.json()).there)
+        .catch(() => true);
     }
     taken.delete(upload);
     sayNoMoreSent();

@@ -42,7 +42,7 @@ def upload_routes(
     of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is larger
     than a file may be is left out; it need not be sent, when its bytes are in `X-Size`. What was
     broken off is given up by a `POST uploads/NAME` with `X-Drop`; one with `X-There` is answered by
-    404 once it has been taken into a collection, or is not here any more.
+    `{"there": false}` once it has been taken into a collection, or is not here any more.
     """
 
     async def begin(request: Request) -> Response:
@@ -79,7 +79,7 @@ def upload_routes(
             await run_in_threadpool(uploads.drop, name, visitor_of(request))
             return Response(status_code=204)
         if "x-there" in request.headers:
-            return Response(status_code=204 if uploads.has(name, visitor_of(request)) else 404)
+            return JSONResponse({"there": uploads.has(name, visitor_of(request))})
         try:
             if "x-size" in request.headers:
                 told = request.headers["x-size"]
