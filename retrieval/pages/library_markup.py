@@ -146,9 +146,10 @@ def _discarded(place: str, name: str, asked: bool) -> str:
     """Lay out what can be done with a collection in the bin."""
     if asked:
         text = words.EMPTY_FOR_GOOD.format(name=name)
+        # Not where the button was that asked: it may be pressed twice.
         buttons = (
-            _button("empty-for-good", words.DO_DELETE_FOR_GOOD, place),
             _button("close", words.DO_KEEP),
+            _button("empty-for-good", words.DO_DELETE_FOR_GOOD, place),
         )
     else:
         text = words.DELETED.format(name=name)
