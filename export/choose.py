@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.stored import Stored, list_packs, list_pictures, split_part
-from export.train import data_folder
+from export.train import data_folder, open_device
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.files import replace_when_done
@@ -135,7 +135,6 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     Raises:
         LookalikeError: when weights or data are missing, or nothing is left to be tried.
     """
-    import torch
 
     from export.network import STRIDE, build_network
     from export.weights import read_weights
@@ -148,7 +147,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     if not 0 <= min(arguments.whitening) <= max(arguments.whitening) <= 1:
         raise LookalikeError("--whitening must be from 0 to 1.")
     weights = read_weights(*arguments.weights)
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = open_device(arguments.device)
     network = build_network(weights.state, "pool5").to(device)
     sets = open_sets(arguments.data or data_folder(), arguments.photos)
     most = min(len(sets.photos) - 1, network.dimension)

@@ -87,6 +87,20 @@ def test_more_like_this_leaves_the_picture_itself_out(searcher: Searcher) -> Non
     assert len(searcher.search_like(red.id, 100).matches) == 5
 
 
+def test_a_picture_whose_vector_is_lost_is_told_as_such(
+    searcher: Searcher, indexed: Collection
+) -> None:
+    id_ = indexed.pictures()[0].id
+    with indexed.store.transaction() as database:
+        database.execute(
+            "UPDATE contents SET embedding = zeroblob(length(embedding)) "
+            "WHERE id = (SELECT content FROM pictures WHERE id = ?)",
+            (id_,),
+        )
+    with pytest.raises(LookalikeError, match=r"not known any more\. Look for changes"):
+        searcher.aspects(id_)
+
+
 def test_pictures_that_a_filter_keeps_out_are_not_counted_as_compared(searcher: Searcher) -> None:
     red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
     query = searcher.aspects(red.id)

@@ -2,17 +2,22 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from retrieval import settings
 from retrieval.changes import Changes
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
+from retrieval.pages import transfers, words
 from retrieval.pages.adding import Adding
+from retrieval.pages.sessions import Access
 from retrieval.uploads import UploadBounds, Uploads
 from retrieval.visitors import IDLE_SECONDS, TABLES, VisitorBounds, Visitors
 from retrieval.workspace import Workspace
@@ -261,3 +266,34 @@ def test_one_that_cannot_be_deleted_does_not_end_the_sweep(
     monkeypatch.undo()
     visitors.sweep()
     assert workspace.keys("me") == []
+
+
+def test_only_so_many_packed_collections_wait_for_one_visitor_to_fetch_them(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = make(workspace, tmp_path).create("b" * 32, "a")
+    monkeypatch.setattr(settings, "PACKED", tmp_path / "packed")
+    monkeypatch.setattr(transfers, "PACKED_AT_ONCE", 1)
+    begun, fetched = Event(), Event()
+
+    def pack_slowly(_: object, path: Path, photos: bool) -> None:
+        begun.set()
+        assert fetched.wait(20)
+        path.write_bytes(b"packed")
+
+    monkeypatch.setattr(transfers, "pack", pack_slowly)
+    app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
+    cookie = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
+
+    def download() -> tuple[int, str]:
+        answer = TestClient(app).get(f"/bundles/{key}.lookalike", headers=cookie)
+        return answer.status_code, answer.text
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(download)
+        assert begun.wait(20)
+        assert download() == (429, words.DOWNLOADS_FULL)
+        fetched.set()
+        assert first.result() == (200, "packed")
+    assert download() == (200, "packed")
+    assert list((tmp_path / "packed").iterdir()) == []
