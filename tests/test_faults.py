@@ -79,9 +79,9 @@ def test_a_disk_that_fills_up_while_uploading_says_so_and_keeps_no_half_of_a_fil
     bounds = UploadBounds(files=10, bytes=2**30, file_bytes=2**30)
     uploads = Uploads(small_disk / "uploads")
     with pytest.raises(LookalikeError, match=r"The disk has 2\.0 MB left"):
-        uploads.begin("me", 1, 2**20, bounds)  # less than is kept free
+        uploads.begin("me", 1, 2**20, bounds, owner=True)  # less than is kept free
     subprocess.run(["mount", "-o", "remount,size=220m", str(small_disk)], check=True)
-    name = uploads.begin("me", 1, 2**20, bounds)
+    name = uploads.begin("me", 1, 2**20, bounds, owner=True)
     (small_disk / "somebody else's").write_bytes(bytes(215 * 2**20))
 
     def send() -> None:

@@ -134,8 +134,9 @@ def test_a_setup_that_was_cut_short_before_pip_is_done_over(project: Path) -> No
 def test_a_python_that_cannot_install_pip_is_told_what_to_install(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def create(folder: Path, with_pip: bool, clear: bool) -> None:
+    def create(folder: Path, with_pip: bool, clear: bool, symlinks: bool) -> None:
         """Fail as on Debian without python3-venv, which has Python without ensurepip."""
+        assert symlinks == (os.name != "nt")
         python = [sys.executable, "-m", "no_ensurepip"]
         subprocess.run(python, check=True, capture_output=True)
 
