@@ -898,22 +898,28 @@ def test_what_is_no_whole_jpeg_stays_as_it_is(data: bytes) -> None:
 
 
 def tiff(bits: int, inverted: bool) -> bytes:
-    """A greyscale TIFF of 16 bits a sample, of which so many count, from dark to light."""
-    values = np.linspace(0, 2**bits - 1, 40 * 30).reshape(30, 40).astype(np.uint16)
-    buffer = io.BytesIO()
-    tags = {262: 0} if inverted else {}
-    Image.fromarray(values).save(buffer, "TIFF", tiffinfo=tags)
-    data = bytearray(buffer.getvalue())
-    for tag, value in ((258, bits), (262, 0 if inverted else 1)):
-        entry = struct.pack("<HHI", tag, 3, 1)
-        at = data.index(entry) + len(entry)
-        data[at : at + 2] = struct.pack("<H", value)
-    return bytes(data)
+    """A greyscale TIFF of so many bits a sample, 40x30, from black to white or the other way."""
+    values = np.linspace(0, 2**bits - 1, 40 * 30).round().astype("<u2")
+    data = values.tobytes()
+    if bits == 12:  # two samples in three bytes
+        a, b = values[::2], values[1::2]
+        parts = (a >> 4, (a & 15) << 4 | b >> 8, b & 255)
+        data = np.stack(parts, axis=1).astype(np.uint8).tobytes()
+    tags = {256: 40, 257: 30, 258: bits, 259: 1, 262: 0 if inverted else 1, 277: 1, 278: 30}
+    begin = 8 + 2 + 12 * (len(tags) + 2) + 4
+    tags |= {273: begin, 279: len(data)}
+    entries = (struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    listed = struct.pack("<H", len(tags)) + b"".join(entries) + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8) + listed + data
 
 
-@pytest.mark.parametrize("inverted", [False, True], ids=["black is zero", "white is zero"])
-def test_greyscale_of_16_bits_is_as_light_as_it_was_meant(inverted: bool) -> None:
-    shown = np.asarray(open_picture(tiff(16, inverted)).image)[..., 0].reshape(-1)
+@pytest.mark.parametrize(
+    ("bits", "inverted"),
+    [(16, False), (16, True), (12, False)],
+    ids=["16 bits", "16 bits, white is zero", "12 bits"],
+)
+def test_greyscale_of_many_bits_is_as_light_as_it_was_meant(bits: int, inverted: bool) -> None:
+    shown = np.asarray(open_picture(tiff(bits, inverted)).image)[..., 0].reshape(-1)
     expected = np.linspace(255, 0, 1200) if inverted else np.linspace(0, 255, 1200)
     np.testing.assert_allclose(shown, expected, atol=1)
 
