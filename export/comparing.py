@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 
+from export.quantising import cpu_session
 from export.stored import BATCH, Stored, list_pictures, prepare, split_part
 from retrieval.compare import embed
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
-from retrieval.model import OnnxExtractor, available_cpus
+from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, Reduction
 
 GATED = ("P@10", "mAP")
@@ -140,12 +140,7 @@ def outputs_of(
     model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Run a model on preprocessed pictures and return all its outputs by name."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = available_cpus()
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = cpu_session(model)
     names = [output.name for output in session.get_outputs()]
     parts = [
         session.run(names, {"images": pictures[start : start + BATCH]})

@@ -109,11 +109,16 @@ def _watch(model: onnx.ModelProto, names: Iterable[str]) -> onnxruntime.Inferenc
     other.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
+    return cpu_session(other)
+
+
+def cpu_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Open a model that is in memory for the processor."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = available_cpus()
     return onnxruntime.InferenceSession(
-        other.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
 
 

@@ -1,7 +1,6 @@
 """Files on their way from a browser into a collection: received whole, then moved in together."""
 
 import math
-import os
 import secrets
 import shutil
 import threading
@@ -19,7 +18,7 @@ from retrieval.errors import (
     explain_os_error,
     is_too_long,
 )
-from retrieval.files import composed, in_units, sha256_of_file
+from retrieval.files import composed, in_units, replace_file, sha256_of_file
 from retrieval.images import SUFFIXES, lies_passed_over
 from retrieval.incoming import TableBounds, Tables
 from retrieval.records import PASSING
@@ -262,7 +261,7 @@ class Uploads:
                 upload.leave_out(filename, _too_large(most))
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(part, free_name(path, numbers=upload.numbers))
+                replace_file(part, free_name(path, numbers=upload.numbers))
         except OSError as error:
             if is_too_long(error, path):
                 upload.leave_out(filename, TOO_LONG)
@@ -401,8 +400,7 @@ class Uploads:
 
     def has(self, name: str, visitor: str) -> bool:
         """Whether an upload of a visitor is here, and not in a collection yet."""
-        upload = self._uploads.get(name)
-        return upload is not None and upload.visitor == visitor
+        return self._of(name, visitor) is not None
 
     def is_sending(self, visitor: str) -> bool:
         """Whether something of a visitor has come that is not in a collection yet."""
@@ -438,9 +436,13 @@ class Uploads:
             if not folder.exists():
                 self._leftovers.discard(folder)
 
-    def _find(self, name: str, visitor: str) -> Upload:
+    def _of(self, name: str, visitor: str) -> Upload | None:
         upload = self._uploads.get(name)
-        if upload is None or upload.visitor != visitor:
+        return upload if upload is not None and upload.visitor == visitor else None
+
+    def _find(self, name: str, visitor: str) -> Upload:
+        upload = self._of(name, visitor)
+        if upload is None:
             raise LookalikeError("That upload is not here any more. Drop the pictures again.")
         return upload
 
@@ -603,7 +605,7 @@ def _move(source: Path, place: Path, folder: Path) -> None:
             for parent in reversed((place.parent, *place.parent.parents)):
                 if parent.is_relative_to(folder) and not parent.is_dir():
                     parent.mkdir(exist_ok=True)
-            os.replace(source, place)
+            replace_file(source, place)
             return
         except FileNotFoundError:
             if not folder.parent.is_dir():

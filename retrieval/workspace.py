@@ -304,21 +304,19 @@ class Workspace:
 
     def undo(self, place: str) -> str:
         """Take a collection out of the library's bin; return its key."""
-        assert self.library is not None
-        for found in discarded(self.library):
-            if found.name == place:
-                folder = restore(found)
-                self.open_folder(folder)
-                return folder.name
-        raise LookalikeError("That collection is not in the bin any more.")
+        folder = restore(self._in_bin(place))
+        self.open_folder(folder)
+        return folder.name
 
     def empty(self, place: str) -> None:
         """Delete for good what lies at a place in the library's bin."""
+        delete_discarded(self._in_bin(place))
+
+    def _in_bin(self, place: str) -> Path:
         assert self.library is not None
         for found in discarded(self.library):
             if found.name == place:
-                delete_discarded(found)
-                return
+                return found
         raise LookalikeError("That collection is not in the bin any more.")
 
     def forget_old(self) -> None:

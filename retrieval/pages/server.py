@@ -311,7 +311,10 @@ def sits_someone_here() -> bool:
 
 
 def keep_forgetting(workspace: Workspace, every: float = FORGET_SECONDS) -> None:
-    """Delete for good what can be brought back no more, now and from time to time."""
+    """Delete for good what can be brought back no more, from time to time.
+
+    What lay in the bin for long went when the library was opened.
+    """
 
     def forget() -> None:
         while True:
@@ -319,7 +322,7 @@ def keep_forgetting(workspace: Workspace, every: float = FORGET_SECONDS) -> None
             with suppress(LookalikeError, OSError):  # the next time, then
                 workspace.forget_old()
 
-    workspace.forget_old()
+    workspace.forget_taken_out()
     threading.Thread(target=forget, name="forget what was deleted", daemon=True).start()
 
 
