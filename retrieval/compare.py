@@ -1,16 +1,20 @@
 """Two settings on the same queries: the difference of each metric, and whether it is chance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from retrieval.errors import LookalikeError
-from retrieval.evaluation import METRICS, RESAMPLES, Evaluation, bootstrap
+from retrieval.evaluation import METRICS, RANKING, RESAMPLES, Evaluation, bootstrap
 from retrieval.model import ModelCard
 from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
 
-CURE = "Write it like: pca=off, components=64, whitening=0.5, model=FILE, or several with commas."
+CURE = (
+    "Write it like: pca=off, components=64, whitening=0.5, neighbours=off, model=FILE, or several "
+    "with commas."
+)
 
 COMPUTED_BY = "computed by"  # in a protocol: what ran the network, and in how many bits
 
@@ -23,6 +27,7 @@ class Setting:
     components: int | None = None  # fewer than the PCA has
     whitening: float | None = None  # 0 (none) to 1
     model: Path | None = None  # another network, or another layer of the same one
+    neighbours: bool | None = None  # whether they have a say; None leaves it as it is
 
     @classmethod
     def parse(cls, text: str) -> "Setting":
@@ -31,7 +36,7 @@ class Setting:
         Raises:
             LookalikeError: when it says anything else.
         """
-        pca, components, whitening, model = None, None, None, None
+        pca, components, whitening, model, neighbours = None, None, None, None, None
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, _, value = part.partition("=")
             try:
@@ -42,6 +47,8 @@ class Setting:
                         components = int(value)
                     case "whitening":
                         whitening = float(value)
+                    case "neighbours" if value in ("on", "off"):
+                        neighbours = value == "on"
                     case "model" if value:
                         model = Path(value)
                     case _:
@@ -54,7 +61,7 @@ class Setting:
             raise LookalikeError("The whitening goes from 0 (none) to 1.")
         if pca is False and (components or whitening):
             raise LookalikeError("Without a PCA there are no components and no whitening to set.")
-        return cls(pca, components, whitening, model)
+        return cls(pca, components, whitening, model, neighbours)
 
     @property
     def changes_pca(self) -> bool:
@@ -151,19 +158,26 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
     return Comparison(first, second, differences)
 
 
-def name_of(evaluation: Evaluation) -> str:
-    """Say what made the embeddings, and what ran the network where that is known."""
-    protocol = evaluation.protocol
-    provider = protocol.get(COMPUTED_BY)
-    return f"{protocol['model']} ({provider})" if provider else protocol["model"]
+def names_of(comparison: Comparison) -> tuple[str, str]:
+    """Say what made the embeddings, what ran the network where that is known, and the ranking."""
+    protocols = comparison.first.protocol, comparison.second.protocol
+    is_ranked_alike = protocols[0][RANKING] == protocols[1][RANKING]
+
+    def name(protocol: Mapping[str, str]) -> str:
+        provider = protocol.get(COMPUTED_BY)
+        model = f"{protocol['model']} ({provider})" if provider else protocol["model"]
+        return model if is_ranked_alike else f"{model}, ranked {protocol[RANKING]}"
+
+    return name(protocols[0]), name(protocols[1])
 
 
 def as_table(comparison: Comparison) -> str:
     """Lay a comparison out for a terminal."""
     first, second = comparison.first, comparison.second
+    names = names_of(comparison)
     lines = [
-        f"A: {name_of(first)}",
-        f"B: {name_of(second)}",
+        f"A: {names[0]}",
+        f"B: {names[1]}",
         "",
         f"{'':8}{'A':>7}{'B':>7}{'B - A':>8}   95 % interval",
     ]

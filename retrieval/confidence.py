@@ -18,7 +18,7 @@ PAIRS = 5_000  # the middle is known to a fiftieth of the spread then
 
 # In spreads. They were set on Corel-1k and the pictures that ship with the app; `python -m
 # tests.measure_confidence` measures what they are worth there, and README tells it.
-BOUNDS = (3.0, 4.25, 5.5)
+BOUNDS = (3.25, 4.75, 6.0)
 # The same with colours or texture, whose similarities hardly reach as far above unrelated ones.
 OTHER_BOUNDS = (2.5, 3.5, 4.5)
 REACH = 0.5  # spreads from the last bound to 1, at least

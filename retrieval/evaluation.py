@@ -21,9 +21,11 @@ from retrieval import tables
 from retrieval.errors import LookalikeError
 from retrieval.rankings import Integers, Rankings, join, rank_blocks
 from retrieval.reduction import Matrix
+from retrieval.reranking import CANDIDATES
 
 METRICS = ("P@1", "P@10", "P@20", "hit@10", "mAP")
 RESAMPLES = 2000
+RANKING = "ranking"  # in a protocol: what the pictures were ranked by
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class SelfTest:
     queries: Labelled | None  # None asks the collection itself, each picture left out in turn
     model: str  # what made the embeddings, for the protocol
     rows: Integers | None = None  # ask only these rows of the pictures asked
+    reranked: bool = False  # whether neighbours have a say, as in the app (`retrieval.reranking`)
     notes: Mapping[str, str] = field(default_factory=dict)  # more lines of the protocol
 
     def __post_init__(self) -> None:
@@ -119,7 +122,8 @@ class SelfTest:
         rows = self._chosen
         own = rows if self.queries is None else None
         vectors = self.collection.vectors
-        yield from rank_blocks(vectors, ours, self._asked.vectors[rows], theirs[rows], own)
+        asked = self._asked.vectors[rows]
+        yield from rank_blocks(vectors, ours, asked, theirs[rows], own, self.reranked)
 
     def summarise(self, parts: Sequence[Rankings]) -> Evaluation:
         """Measure the rankings of all blocks."""
@@ -173,6 +177,9 @@ class SelfTest:
             else "not in the ranking",
             "relevant": "same kind (subfolder, or label in the CSV)",
             "similarity": "cosine, exact; equal ones keep the collection's order",
+            RANKING: f"by the cosine, then the first {CANDIDATES} with their neighbours' say"
+            if self.reranked
+            else "by the cosine alone",
             "mAP": "average precision over the whole ranking, mean over queries",
             "intervals": f"95 %, bootstrap over queries, {RESAMPLES:,} resamples",
         }

@@ -133,7 +133,8 @@ def plan_test(
     labels = read_labels(searcher)
     model = searcher.embedder.describe()
     rows = labels.spread(most)
-    return labels, SelfTest(labels.labelled, None, model, rows, {**labels.notes(), **(notes or {})})
+    notes = {**labels.notes(), **(notes or {})}
+    return labels, SelfTest(labels.labelled, None, model, rows, reranked=True, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -192,12 +193,14 @@ def compare_settings(
         Labelled(embed(features[0], kept), tuple(one.label for one in pictures)),
         None,
         describe(first.card, kept),
+        reranked=True,
         notes={**notes, COMPUTED_BY: first.provider},
     )
     other = replace(
         test,
         collection=Labelled(embed(features[-1], changed), test.collection.labels),
         model=describe(second.card, changed),
+        reranked=setting.neighbours is not False,
         notes={**notes, COMPUTED_BY: second.provider},
     )
     yield compare(test.summarise(list(test.rank())), other.summarise(list(other.rank())))
@@ -275,6 +278,7 @@ def settings_for(embedder: Embedder, models: Sequence[Path]) -> Mapping[str, Set
         for whitening, name in WHITENINGS.items():
             if reduction.variance is not None and whitening != reduction.whitening:
                 found[name] = Setting(whitening=whitening)
+    found["Neighbours without a say (cosine alone)"] = Setting(neighbours=False)
     for model in models:
         found[f"Other network ({model.stem})"] = Setting(model=model)
     return found

@@ -31,6 +31,11 @@ class Weights:
         """Their sum, by which the weighted sum is divided."""
         return self.subject + self.colour + self.texture
 
+    @property
+    def subject_only(self) -> bool:
+        """Whether neither colours nor texture count."""
+        return not self.colour and not self.texture
+
 
 SUBJECT_ONLY = Weights()
 

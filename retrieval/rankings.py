@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.reduction import Matrix
+from retrieval.reranking import CANDIDATES, rerank
 
 Integers = npt.NDArray[np.int64]
 
@@ -68,6 +69,7 @@ def rank_blocks(
     queries: Matrix,
     asked: Integers,
     own: Integers | None = None,
+    reranked: bool = False,
 ) -> Iterator[Rankings]:
     """Rank the collection for every query, a block of queries at a time.
 
@@ -78,6 +80,7 @@ def rank_blocks(
         asked: the class of each query, `(q,)`, numbered alike.
         own: the row of the collection that each query is itself, `(q,)`, and that is left out of
             its ranking; None when the queries are other pictures.
+        reranked: whether neighbours have a say, as in the app (`retrieval.reranking`).
 
     Equal similarities keep the order of the collection.
     """
@@ -92,9 +95,21 @@ def rank_blocks(
         if own is not None:
             similarities[np.arange(len(similarities)), own[start : start + step]] = -np.inf
         order = sort_by_falling(similarities)[:, :ranked]
+        if reranked:
+            _rerank(order, similarities, queries[start : start + step], vectors)
         block = asked[start : start + step]
         relevant = narrow[order] == block[:, None].astype(np.int32)
         yield _keep(order, relevant, totals[block] - (own is not None), depths)
+
+
+def _rerank(
+    order: npt.NDArray[np.uint32], similarities: Matrix, queries: Matrix, vectors: Matrix
+) -> None:
+    """Rank the first of each of the rankings `(m, n)` again, in place."""
+    for row, cosines, query in zip(order, similarities, queries, strict=True):
+        first = row[:CANDIDATES].copy()
+        reranked = rerank(query[None], vectors[first], cosines[first])
+        row[:CANDIDATES] = first[np.argsort(-reranked, kind="stable")]
 
 
 def sort_by_falling(similarities: Matrix) -> npt.NDArray[np.uint32]:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from retrieval import charts
-from retrieval.compare import COMPUTED_BY, Comparison, name_of
+from retrieval.compare import COMPUTED_BY, Comparison, names_of
 from retrieval.curves import (
     Confusion,
     WorstQuery,
@@ -17,7 +17,7 @@ from retrieval.curves import (
     precision_at_recall,
     worst_queries,
 )
-from retrieval.evaluation import METRICS, ClassScores, Evaluation
+from retrieval.evaluation import METRICS, RANKING, ClassScores, Evaluation
 
 STYLE = Path(__file__).with_name("report.css")
 
@@ -246,12 +246,14 @@ def compare_section(comparison: Comparison) -> str:
         '<th scope="col">95 % interval</th><th scope="col" class="lk-word">Is it chance?</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
+    own = {"model", COMPUTED_BY}  # of each of the two
+    if first.protocol[RANKING] != second.protocol[RANKING]:
+        own.add(RANKING)
     protocol_ = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
         for name, value in (
-            ("A", name_of(first)),
-            ("B", name_of(second)),
-            *(item for item in second.protocol.items() if item[0] not in ("model", COMPUTED_BY)),
+            *zip("AB", names_of(comparison), strict=True),
+            *(item for item in second.protocol.items() if item[0] not in own),
             ("difference", "paired bootstrap over the same queries"),
         )
     )

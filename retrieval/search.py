@@ -20,6 +20,8 @@ from retrieval.gallery import EXACT, Ranking
 from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights
 from retrieval.records import Embeddings, PictureRecord
+from retrieval.reduction import Matrix
+from retrieval.reranking import CANDIDATES, rerank
 from retrieval.sketch import COPY
 
 # Pictures that are looked at to find results that are no copies of each other: a film may have a
@@ -40,7 +42,9 @@ class Match:
     """One result: a picture of the collection and its similarity to the query."""
 
     picture: PictureRecord
-    similarity: float  # -1 to 1: a cosine, or the weighted mean of several
+    # -1 to 1: a cosine, raised where its neighbours are like the query as well (see
+    # `retrieval.reranking`); with colours or texture the weighted mean of several cosines
+    similarity: float
     key: str = ""  # of its collection, as its searcher was called
     confidence: Confidence = Confidence.NONE
     copies: "tuple[Match, ...]" = ()  # near-duplicates that ranked below it
@@ -151,8 +155,7 @@ class Searcher:
         gallery = self.collection.gallery
         state, known = gallery.state(), self._calibrations.get(weights)
         if known is None or known[0] != state:
-            subject_only = not weights.colour and not weights.texture
-            known = state, calibrate(gallery.sample(weights), subject_only)
+            known = state, calibrate(gallery.sample(weights), weights.subject_only)
         with self._lock:
             self._calibrations[weights] = known
             self._calibrations.move_to_end(weights)
@@ -190,17 +193,31 @@ class Searcher:
     def _rank(self, query: Aspects, request: Request, k: int) -> Ranking:
         """Return the `k` best pictures that are not left out."""
         own = [id_ for key, id_ in request.left_out if key == self.key]
+        # What the neighbours are worth was measured for the subject.
+        reranked = request.weights.subject_only
+        depth = max(k, CANDIDATES) if reranked else k
         # What is left out is ranked along: ranking the rest alone would copy the whole matrix.
         ranking = self.collection.gallery.search(
-            query, request.weights, request.filters, k + len(own)
+            query, request.weights, request.filters, depth + len(own)
         )
-        kept = np.flatnonzero(~np.isin(ranking.ids, own))[:k]
+        kept = np.flatnonzero(~np.isin(ranking.ids, own))[:depth]
+        ids, similarities = ranking.ids[kept], ranking.similarities[kept]
+        if reranked:
+            ids, similarities = self._rerank(query, ids, similarities)
         compared = ranking.compared
         if own:  # they are counted where they pass the filters
             compared -= len(self.collection.matching(request.filters, own))
-        return Ranking(
-            ranking.ids[kept], ranking.similarities[kept], max(0, compared), ranking.method
-        )
+        return Ranking(ids[:k], similarities[:k], max(0, compared), ranking.method)
+
+    def _rerank(
+        self, query: Aspects, ids: npt.NDArray[np.int64], cosines: Matrix
+    ) -> tuple[npt.NDArray[np.int64], Matrix]:
+        """Rank the first of a ranking again; no similarity falls, so the others stay behind."""
+        vectors = self.collection.gallery.fetch(ids[:CANDIDATES].tolist(), "subject")
+        similarities = cosines.copy()
+        similarities[: len(vectors)] = rerank(query.subject, vectors, cosines[: len(vectors)])
+        order = np.argsort(-similarities, kind="stable")
+        return ids[order], similarities[order]
 
     def _rank_folded(self, query: Aspects, request: Request) -> tuple[Ranking, list[list[int]]]:
         """Return the best pictures, and the ids of the first k groups of copies among them."""

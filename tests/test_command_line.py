@@ -355,6 +355,29 @@ def test_a_comparison_changes_what_it_says_and_nothing_else(
     assert written["comparisons"][0]["protocol"]["model"].endswith(f", {second}")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "first", "second"),
+    [
+        (["--compare", "neighbours=off"], True, False),
+        (["--compare", "pca=off"], True, True),
+        (["--no-neighbours", "--compare", "pca=off"], False, False),
+        (["--no-neighbours", "--compare", "neighbours=on"], False, True),
+    ],
+)
+def test_neighbours_have_a_say_unless_it_is_asked_without_them(
+    arguments: list[str],
+    first: bool,
+    second: bool,
+    wheel: Path,
+    options: list[str],
+    tmp_path: Path,
+) -> None:
+    assert run("evaluate", wheel, *options, *arguments, "--json", tmp_path / "all.json") == 0
+    written = json.loads((tmp_path / "all.json").read_text("utf-8"))
+    protocols = written["protocol"], written["comparisons"][0]["protocol"]
+    assert ["neighbours" in one["ranking"] for one in protocols] == [first, second]
+
+
 def python_m(*arguments: object, **changes: str) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, **changes}
     environment.pop("PYTHONUNBUFFERED", None)  # a user's Python writes when it has enough

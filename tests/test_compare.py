@@ -10,6 +10,7 @@ from retrieval.compare import Comparison, Setting, as_table, compare, embed
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled, SelfTest, evaluate
 from retrieval.reduction import Reduction, to_unit
+from retrieval.report import compare_section
 
 
 def pca(k: int = 3, d: int = 4, variance: bool = True) -> Reduction:
@@ -37,6 +38,8 @@ def clouds(noise: float, seed: int, n: int = 300) -> Labelled:
         ("model=a/b.onnx", Setting(model=Path("a/b.onnx"))),
         ("model=b.onnx,pca=off", Setting(pca=False, model=Path("b.onnx"))),
         ("pca=on", Setting(pca=True)),
+        ("neighbours=off", Setting(neighbours=False)),
+        ("neighbours=on,components=9", Setting(components=9, neighbours=True)),
     ],
 )
 def test_a_setting_is_read(text: str, setting: Setting) -> None:
@@ -47,7 +50,7 @@ def test_a_setting_is_read(text: str, setting: Setting) -> None:
     "text",
     [
         *("", "pca", "pca=maybe", "components=many", "components=0", "whitening=2"),
-        *("model=", "colour=red", "pca=off,components=3"),
+        *("model=", "neighbours=2", "colour=red", "pca=off,components=3"),
     ],
 )
 def test_anything_else_is_refused_with_a_sentence(text: str) -> None:
@@ -144,3 +147,14 @@ def test_the_table_names_both_settings_and_says_whether_it_is_chance() -> None:
     assert "A: first" in table
     assert "B: second" in table
     assert "more than chance" in table
+    assert "ranked" not in table
+
+
+def test_what_is_ranked_in_another_way_is_named_by_it() -> None:
+    test = SelfTest(clouds(0.5, 0), None, "one network", reranked=True)
+    both = (test, replace(test, reranked=False))
+    comparison = compare(*(one.summarise(list(one.rank())) for one in both))
+    for text in (as_table(comparison), compare_section(comparison)):
+        assert "one network, ranked by the cosine, then the first" in text
+        assert "one network, ranked by the cosine alone" in text
+        assert text.count("ranked") == 2

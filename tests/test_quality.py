@@ -243,7 +243,8 @@ def test_only_what_can_be_had_is_offered(with_pca: Searcher) -> None:
         variance=np.ones(100, np.float32),
     )
     assert shorter in settings_for(replace(with_pca.embedder, reduction=wide), [])
-    assert settings_for(mean_colour(), []) == {}
+    without = settings_for(mean_colour(), [])
+    assert list(without.values()) == [Setting(neighbours=False)]
 
 
 def test_what_lies_out_of_the_folder_is_not_read_whatever_the_records_say(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from retrieval import settings
 from retrieval.collection import Collection
 from retrieval.embedding import open_embedder
+from retrieval.evaluation import SelfTest
 from retrieval.images import open_picture
+from retrieval.quality import plan_test
 from retrieval.search import Searcher
 
 MEGABYTE = 2**20
@@ -86,3 +89,17 @@ def test_opening_it_leaves_no_file_behind(starter: Searcher) -> None:
 def test_its_licence_stands_beside_it() -> None:
     text = Path(settings.STARTER_COLLECTION.parent / "LICENSE").read_text(encoding="utf-8")
     assert "CC0" in text
+
+
+def test_neighbours_find_more_of_a_kind_than_the_cosine_alone(starter: Searcher) -> None:
+    _, test = plan_test(starter, 2_000)
+
+    def measured(test: SelfTest) -> dict[str, float]:
+        scores = test.summarise(list(test.rank())).overall
+        return {metric: score.mean for metric, score in scores.items()}
+
+    with_them, without = measured(test), measured(replace(test, reranked=False))
+    assert test.reranked
+    assert with_them["P@10"] > without["P@10"] + 4
+    assert with_them["mAP"] > without["mAP"] + 4
+    assert with_them["P@1"] >= without["P@1"] - 1

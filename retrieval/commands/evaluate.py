@@ -47,13 +47,18 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-pca", action="store_true", help="rank by the features themselves")
     parser.add_argument(
+        "--no-neighbours",
+        action="store_true",
+        help="rank by the cosine alone, as papers do; the app gives the neighbours a say",
+    )
+    parser.add_argument(
         "--compare",
         action="append",
         default=[],
         metavar="SETTING",
         help="measure this too, on the same queries: pca=off (pca=on after --no-pca), "
-        "components=64, whitening=0.5, model=FILE (another network or another layer), or several "
-        "with commas; may be repeated",
+        "components=64, whitening=0.5, neighbours=off, model=FILE (another network or another "
+        "layer), or several with commas; may be repeated",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
@@ -84,6 +89,7 @@ class _Used:
 
     extractor: OnnxExtractor
     reduction: Reduction | None
+    reranked: bool
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -99,7 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
     extractor = open_as_asked(arguments.model, arguments)
     pca = arguments.pca or settings.pca_path(arguments.model)
     reduction = None if arguments.no_pca else load_pca(pca, extractor.card)
-    used = _Used(extractor, reduction)
+    used = _Used(extractor, reduction, not arguments.no_neighbours)
     others = [_choose(setting, used, pca, arguments) for setting in wanted]
 
     collection = _read(arguments.folder, extractor)
@@ -109,6 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
         collection.embedded(reduction),
         queries.embedded(reduction) if queries else None,
         describe(extractor.card, reduction),
+        reranked=used.reranked,
         notes={
             COMPUTED_BY: extractor.provider,
             **({"left out": f"{without:,} without a kind"} if without else {}),
@@ -149,7 +156,8 @@ def _choose(setting: Setting, used: _Used, pca: Path, arguments: argparse.Namesp
     if setting.model is not None:
         extractor = open_as_asked(setting.model, arguments)
         pca = settings.pca_path(setting.model)
-    return _Used(extractor, setting.choose(used.reduction, extractor.card, pca))
+    reranked = used.reranked if setting.neighbours is None else setting.neighbours
+    return _Used(extractor, setting.choose(used.reduction, extractor.card, pca), reranked)
 
 
 def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
@@ -194,6 +202,7 @@ def _other_test(
         collection=collection.embedded(reduction),
         queries=queries.embedded(reduction) if queries else None,
         model=describe(extractor.card, reduction),
+        reranked=changed.reranked,
         notes={**test.notes, COMPUTED_BY: extractor.provider},
     )
 

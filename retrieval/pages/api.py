@@ -59,7 +59,7 @@ class SearchApi:
         A collection is given by its name, and nothing stands for all of them.
 
         Returns a row for each result, the most similar first: its path in the collection, its
-        label, its cosine similarity (-1 to 1) and the address of its thumbnail.
+        label, its similarity (-1 to 1, see README) and the address of its thumbnail.
         """
         if picture is None:
             raise gr.Error(words.NO_FILE, print_exception=False)

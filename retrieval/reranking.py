@@ -1,0 +1,66 @@
+"""Similarities that the neighbours have a say in: the nearest pictures, ranked a second time.
+
+A single pair of pictures may look alike by chance; that one's neighbours look like the other's
+neighbours is rarer. So each of the nearest pictures is also compared by what it and its own
+neighbours have in common (database-side augmentation), and with what the query and its first
+results have in common (query expansion): Arandjelovic and Zisserman 2012, "Three things everyone
+should know to improve object retrieval", ch. 3 and 4, with the weights of Radenovic et al. 2019,
+"Fine-tuning CNN image retrieval with no human annotation". Both look at the nearest pictures alone,
+so nothing has to be kept, and nothing goes stale as a collection changes.
+
+Chosen on Corel-1k, the CIFAR-10 part and the shipped pictures together; README, "Why it is so",
+tells what it is worth on each. Diffusion over the same neighbours (Iscen et al. 2017) gives 2 to 3
+points of mAP more and finds nothing right among the first 10 more often. More say than a half, or a
+query that follows its first results more, does the same.
+"""
+
+import numpy as np
+
+from retrieval.confidence import SAME
+from retrieval.reduction import Matrix, to_unit
+
+# As many are compared with each other, which takes some 5 ms. With 200, mAP gains a third less.
+CANDIDATES = 500
+NEIGHBOURS = 10  # of a picture, that it is averaged with
+FIRST = 10  # results that the query is averaged with
+SHARE = 0.5  # of the averages in the similarity; the rest is the pair's own cosine
+TRUST = 0.3  # of the query in each of its first results, next to itself
+POWER = 3  # of the similarity that each is weighted by: strangers hardly count
+# "Almost the same" is said of two pictures, whatever stands around them.
+LIMIT = SAME - 1e-3
+
+
+def rerank(query: Matrix, vectors: Matrix, cosines: Matrix) -> Matrix:
+    """Return the similarity of each candidate to the query, `(n,)`: at least its cosine.
+
+    Args:
+        query: `(1, d)`, a unit row.
+        vectors: the candidates, `(n, d)`, unit rows; zeros are like nothing.
+        cosines: of each candidate and the query, `(n,)`.
+    """
+    n = len(vectors)
+    if n < 2:
+        return cosines
+    averaged = _average(vectors)
+    first = np.argsort(-_mix(averaged @ query[0], cosines), kind="stable")[:FIRST]
+    weights = TRUST * np.maximum(_mix(averaged[first] @ query[0], cosines[first]), 0) ** POWER
+    followed = to_unit(query + weights @ averaged[first])
+    mixed = np.minimum(_mix(averaged @ followed[0], cosines), LIMIT)
+    similarities: Matrix = np.maximum(mixed, cosines)
+    return similarities
+
+
+def _average(vectors: Matrix) -> Matrix:
+    """Return the mean direction of each vector and its nearest neighbours, `(n, d)`, unit."""
+    alike = vectors @ vectors.T
+    np.fill_diagonal(alike, 0)
+    if len(vectors) > NEIGHBOURS + 1:
+        bounds = -np.partition(-alike, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1, None]
+        alike[alike < bounds] = 0
+    np.maximum(alike, 0, out=alike)
+    return to_unit(vectors + alike**POWER @ vectors)
+
+
+def _mix(averaged: Matrix, cosines: Matrix) -> Matrix:
+    mixed: Matrix = SHARE * averaged + (1 - SHARE) * cosines
+    return mixed
