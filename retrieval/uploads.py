@@ -1,122 +1,38 @@
-"""Files on their way from a browser into a collection: received whole, then moved in together."""
+"""Uploads under way: who may send how much, and the files as they come; each is received whole."""
 
 import math
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from retrieval.collection import Collection
 from retrieval.errors import (
-    COLLECTION_GONE,
     TOO_LONG,
     LookalikeError,
     explain_os_error,
     is_too_long,
 )
-from retrieval.files import composed, in_units, replace_file, sha256_of_file
-from retrieval.images import SUFFIXES, lies_passed_over
+from retrieval.files import in_units, replace_file
 from retrieval.incoming import TableBounds, Tables
-from retrieval.records import PASSING
-from retrieval.zips import LOOK_BYTES, MAX_NAMED, ZipBounds, free_name, storable, unpack
+from retrieval.staging import Upload, UploadBounds, require_room
+from retrieval.taking import Taken, take_in
+from retrieval.zips import LOOK_BYTES, free_name, storable
 
 BUNDLE = ".lookalike"
-SPARE_BYTES = 200 * 2**20  # left free on the disk
-STRANGERS_SPARE_BYTES = 2 * 2**30  # the same by visitors, so that the owner can go on
 STRANGERS_BYTES = 4 * 2**30  # of what all visitors are sending
 OPEN = 8  # uploads under way of one visitor
 OPEN_IN_ALL = 64
 OPEN_AT_ONE_ADDRESS = 48  # a class has one, as has whoever makes up cookies: neither takes all
 IDLE_SECONDS = 60.0  # after which one gives way to others, when there are so many
-MAX_UNPACKED_BYTES = 40 * 2**30  # of all zips of an upload
-# What all zips of an upload may hold: 20 times the pictures that there is room for, since a Mac
-# packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
-# are taken; and no more than twice what the owner may add.
-MIN_ENTRIES, MAX_ENTRIES = 10_000, 100_000
-MAX_LEFT_OUT = 10_000  # files of an upload whose names are kept with the reason
 UNREAD = (
     "Your browser could not read it. Check that it is still there and may be opened, and fetch it "
     "from the cloud if need be; then add it again."
 )
-
-
-@dataclass(frozen=True)
-class UploadBounds:
-    """What may be handed over at once."""
-
-    files: int
-    bytes: int
-    file_bytes: int  # of a picture; a zip may have all of `bytes`
-
-    def as_sentence(self) -> str:
-        """Say so to whoever is about to upload."""
-        return (
-            f"Up to {self.files:,} pictures and {in_units(self.bytes)} at once, "
-            f"{in_units(self.file_bytes)} each."
-        )
-
-
-@dataclass
-class Upload:
-    """Files that one visitor is sending."""
-
-    folder: Path
-    visitor: str
-    bounds: UploadBounds
-    address: str = ""  # the visitor's own in the network
-    owner: bool = False
-    promised: int = 0  # bytes that the browser has said will come
-    touched: float = field(default_factory=time.monotonic)
-    files: int = 0
-    bytes: int = 0
-    left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
-    others: int = 0  # files that are no pictures, which the browser has not sent
-    numbers: dict[Path, int] = field(default_factory=dict)  # of names that come again
-
-    @property
-    def spare(self) -> int:
-        """How many bytes it leaves free on the disk."""
-        return SPARE_BYTES if self.owner else STRANGERS_SPARE_BYTES
-
-    @property
-    def most(self) -> int:
-        """How many bytes may come."""
-        told = self.bounds.bytes if self.owner else max(0, self.promised) + LOOK_BYTES
-        return min(self.bounds.bytes, told)
-
-    def leave_out(self, name: str, why: str) -> None:
-        """Note a file that cannot be taken; the others can.
-
-        Raises:
-            LookalikeError: when there are too many of them to be remembered.
-        """
-        if len(self.left_out) >= MAX_LEFT_OUT:
-            raise LookalikeError(
-                f"More than {MAX_LEFT_OUT:,} of these files cannot be taken. {why}"
-            )
-        self.left_out.append((name[:200], why))
-
-
-@dataclass
-class Taken:
-    """What an upload brought into a collection's folder."""
-
-    files: int = 0  # pictures
-    tables: int = 0  # CSV files
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
-    unnamed: int = 0  # files left out after so many that no more are named
-    others: int = 0  # files that are no pictures
-
-    def skip(self, name: str, why: str) -> None:
-        """Leave a file out."""
-        if len(self.skipped) < MAX_NAMED:
-            self.skipped.append((name, why))
-        else:
-            self.unnamed += 1
 
 
 class Uploads:
@@ -324,78 +240,10 @@ class Uploads:
             most = upload.bounds.files
             most = most if room is None else min(most, room)
             kept = Tables(folder, tables or TableBounds())
-            taken = self._take(upload, collection, folder, strip, most, kept)
+            taken = take_in(upload, collection, folder, strip, most, kept)
         finally:
             upload.touched = time.monotonic()
         self.drop(name, visitor)
-        return taken
-
-    def _take(
-        self,
-        upload: Upload,
-        collection: Collection,
-        folder: Path,
-        strip: bool,
-        most: int,
-        tables: Tables,
-    ) -> Taken:
-        staged = upload.folder / "files"
-        taken = Taken(others=upload.others)
-        for name, why in upload.left_out:
-            taken.skip(name, why)
-        pictures = sorted(_unpacked(upload, staged, taken))
-        tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
-        top = next(iter(tops)) if len(tops) == 1 else ""
-        known, excluded = collection.files(), collection.excluded()
-        strip = strip or _is_known(pictures, top, known)
-        names: list[str] = []
-        unfinished = collection.unfinished
-        numbers: dict[Path, int] = {}
-        renamed: dict[str, dict[str, str]] = {}  # of each zip, and of what came in none
-        pictures.sort(key=lambda item: _is_table(item[0]))  # last: they follow the pictures' names
-        try:
-            for relative, source in pictures:
-                if strip and top:
-                    relative = relative.relative_to(top)
-                together = renamed.setdefault(source.relative_to(upload.folder).parts[0], {})
-                place, why = folder / relative, ""
-                try:
-                    if _is_table(relative):
-                        why = tables.admit(place, source, together)
-                    elif taken.files >= most:
-                        why = f"Only {most:,} pictures fit in here."
-                        if _is_taken(place, folder, known):
-                            together[composed(relative.as_posix())] = ""
-                    else:
-                        found = _place(
-                            collection, folder, relative, source, known, excluded, numbers
-                        )
-                        if found is None:
-                            continue
-                        if found != place:
-                            together[composed(relative.as_posix())] = found.name
-                        place = found
-                    if why:
-                        taken.skip(str(relative), why)
-                        continue
-                    if not names:  # also after a kill the page offers to go on
-                        collection.mark_unfinished(True)
-                    _move(source, place, folder)
-                except OSError as error:
-                    if not is_too_long(error, folder / relative):
-                        raise
-                    taken.skip(str(relative), TOO_LONG)
-                    continue
-                names.append(place.relative_to(folder).as_posix())
-                if _is_table(relative):
-                    taken.tables += 1
-                else:
-                    taken.files += 1
-        except OSError as error:
-            raise explain_os_error(error, "What you sent") from error
-        if not names:
-            collection.mark_unfinished(unfinished)
-        collection.readmit(names)  # one may have been taken out before
         return taken
 
     def has(self, name: str, visitor: str) -> bool:
@@ -486,131 +334,6 @@ def was_cut_short(folder: Path) -> bool:
 
 def _too_large(most: int) -> str:
     return f"The file is larger than {in_units(most)}. Save a smaller copy."
-
-
-def require_room(folder: Path, spare: int = SPARE_BYTES) -> None:
-    """Leave some space on the disk to everything else, so many bytes.
-
-    Raises:
-        LookalikeError: when hardly any is left.
-    """
-    if shutil.disk_usage(folder).free < spare:
-        raise LookalikeError("The disk is full. Free some space and try again.")
-
-
-def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
-    """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
-    # A picture packs badly, so what comes out is about as much as went in; allow for other kinds.
-    left = min(4 * upload.bounds.bytes, MAX_UNPACKED_BYTES)
-    entries = min(max(20 * upload.bounds.files, MIN_ENTRIES), MAX_ENTRIES)
-    for number, path in enumerate(sorted(path for path in staged.rglob("*") if path.is_file())):
-        relative = PurePosixPath(path.relative_to(staged).as_posix())
-        suffix = path.suffix.lower()
-        if lies_passed_over(str(relative)):
-            continue  # a page sends none, and what is not seen there would never be deleted
-        if suffix == ".zip":
-            inside = upload.folder / f"zip-{number:06}-{secrets.token_hex(6)}"  # sorted as they are
-            bounds = ZipBounds(entries, upload.bounds.file_bytes, left)
-            try:
-                result = unpack(
-                    path, inside, bounds, lambda: require_room(upload.folder, upload.spare)
-                )
-            except LookalikeError as error:
-                taken.skip(path.name, str(error))
-                shutil.rmtree(inside, ignore_errors=True)
-                continue
-            finally:
-                path.unlink()
-            entries -= result.entries
-            for name, why in result.skipped:
-                taken.skip(f"{path.name}: {name}", why)
-            taken.unnamed += result.unnamed
-            taken.others += result.others
-            for file in inside.rglob("*"):
-                if file.is_file():
-                    left -= file.stat().st_size
-                    yield PurePosixPath(file.relative_to(inside).as_posix()), file
-        elif suffix in SUFFIXES or _is_table(path):
-            yield relative, path
-        else:
-            taken.others += 1
-
-
-def _is_known(
-    pictures: Sequence[tuple[PurePosixPath, Path]], top: str, known: Mapping[str, tuple[int, int]]
-) -> bool:
-    """Whether a folder is the one that a collection was made of, dropped again.
-
-    Then its files lie where they did, rather than all once more below its name: most of those
-    whose path is known, without that name, are as large as they were.
-    """
-    if not top:
-        return False
-    sizes = [
-        (known[name][0], source.stat().st_size)
-        for relative, source in pictures
-        if (name := relative.relative_to(top).as_posix()) in known
-    ]
-    same = sum(before == now for before, now in sizes)
-    return bool(same) and 2 * same >= len(sizes)
-
-
-def _place(
-    collection: Collection,
-    folder: Path,
-    relative: PurePosixPath,
-    source: Path,
-    known: Mapping[str, tuple[int, int]],
-    excluded: Container[str],
-    numbers: dict[Path, int],
-) -> Path | None:
-    """Return where a picture is to go, None when the collection has it there already."""
-    place = folder / relative
-    if _is_taken(place, folder, known):
-        name, size = relative.as_posix(), source.stat().st_size
-        here = [sha256 for _, sha256 in collection.hashes([name])]
-        # What lost its vectors, or could not be read, may come again to the place where it was.
-        awaited = not place.exists() and known.get(name, (0, 0))[1] == PASSING
-        if awaited and not here:
-            return place
-        # A file of another size need not be read to be known as another.
-        if not here and place.exists() and place.stat().st_size == size:
-            here = [sha256_of_file(place)]
-        elif here and name in known and known[name][0] != size:
-            here = []
-        if here and sha256_of_file(source) in here:
-            # Taken out, it may lie there still; added again it is let in again.
-            return place if awaited or name in excluded else None
-        return free_name(place, lambda path: _is_taken(path, folder, known), numbers)
-    return place
-
-
-def _is_taken(place: Path, folder: Path, known: Mapping[str, tuple[int, int]]) -> bool:
-    return place.exists() or place.relative_to(folder).as_posix() in known
-
-
-def _is_table(path: PurePath) -> bool:
-    return path.suffix.lower() == ".csv"
-
-
-def _move(source: Path, place: Path, folder: Path) -> None:
-    """Move a file to where it is to be, below a folder of originals.
-
-    Raises:
-        LookalikeError: when the collection has just been deleted. Its own folder is not made anew:
-            nobody would ever see what lies in there.
-    """
-    for _ in range(2):  # a folder in it that is empty may just be deleted as such
-        try:
-            for parent in reversed((place.parent, *place.parent.parents)):
-                if parent.is_relative_to(folder) and not parent.is_dir():
-                    parent.mkdir(exist_ok=True)
-            replace_file(source, place)
-            return
-        except FileNotFoundError:
-            if not folder.parent.is_dir():
-                break
-    raise LookalikeError(COLLECTION_GONE)
 
 
 def _bound_of(path: PurePath, bounds: UploadBounds) -> int:

@@ -16,7 +16,8 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.schema import THUMBNAILS
-from retrieval.uploads import UploadBounds, Uploads
+from retrieval.staging import UploadBounds
+from retrieval.uploads import Uploads
 from tests.made import encode, noise
 
 PHOTOS = 200

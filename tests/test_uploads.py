@@ -22,17 +22,15 @@ from retrieval.indexing import index_folder
 from retrieval.lost import give_up
 from retrieval.pages.sessions import Access
 from retrieval.pages.transfers import upload_routes
+from retrieval.staging import SPARE_BYTES, STRANGERS_SPARE_BYTES, UploadBounds
+from retrieval.taking import Taken
 from retrieval.uploads import (
     IDLE_SECONDS,
     OPEN,
     OPEN_AT_ONE_ADDRESS,
     OPEN_IN_ALL,
-    SPARE_BYTES,
     STRANGERS_BYTES,
-    STRANGERS_SPARE_BYTES,
     UNREAD,
-    Taken,
-    UploadBounds,
     Uploads,
     was_cut_short,
 )
@@ -326,7 +324,7 @@ def test_several_zips_share_one_bound(
 def test_several_zips_share_one_bound_of_entries(
     uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.uploads.MAX_ENTRIES", 6)
+    monkeypatch.setattr("retrieval.taking.MAX_ENTRIES", 6)
     files = {
         f"{zip_}.zip": zipped({f"{zip_}{n}.png": b"" for n in range(4)}, tmp_path / "x.zip")
         for zip_ in "ab"
@@ -396,7 +394,7 @@ def test_what_no_page_sees_is_not_taken(
 def test_after_very_many_that_are_left_out_they_are_only_counted(
     uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.uploads.MAX_NAMED", 3)
+    monkeypatch.setattr("retrieval.taking.MAX_NAMED", 3)
     data = zipped({f"../{n}.png": b"" for n in range(4)}, tmp_path / "x.zip")
     name = send(uploads, {"trip.zip": data})
     for number in range(2):
@@ -500,7 +498,7 @@ def test_a_file_is_not_left_out_because_its_sender_says_so(uploads: Uploads) -> 
 def test_no_more_names_are_remembered_than_anybody_reads(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.uploads.MAX_LEFT_OUT", 2)
+    monkeypatch.setattr("retrieval.staging.MAX_LEFT_OUT", 2)
     name = uploads.begin("me", 1, 1, BOUNDS)
     for number in range(2):
         uploads.leave_out(name, "me", f"{number}.png", 10**9)

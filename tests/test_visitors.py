@@ -18,7 +18,8 @@ from retrieval.indexing import Bounds
 from retrieval.pages import transfers, words
 from retrieval.pages.adding import Adding
 from retrieval.pages.sessions import Access
-from retrieval.uploads import UploadBounds, Uploads
+from retrieval.staging import UploadBounds
+from retrieval.uploads import Uploads
 from retrieval.visitors import IDLE_SECONDS, TABLES, VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 from tests.made import by_hue, encode
@@ -236,7 +237,7 @@ def test_what_tables_said_stays_when_they_go_with_the_photos(
 def test_of_very_many_that_are_left_out_all_are_counted(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.uploads.MAX_NAMED", 250)
+    monkeypatch.setattr("retrieval.taking.MAX_NAMED", 250)
     uploads = Uploads(tmp_path / "uploads")
     visitors = Visitors(workspace, uploads, tmp_path / "visitors", BOUNDS)
     name = uploads.begin("me", 0, 0, UploadBounds(10, 10**6, 10**6))

@@ -11,9 +11,10 @@ from retrieval.indexing import Bounds
 from retrieval.library import ORIGINALS
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
+from retrieval.taking import Taken
 from retrieval.thumbnails import folder_of_photos
 from retrieval.unbundling import photos_of, unpack_bundle
-from retrieval.uploads import Taken, Uploads
+from retrieval.uploads import Uploads
 from retrieval.visitors import Version, Visitors
 from retrieval.workspace import Workspace
 

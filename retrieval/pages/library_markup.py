@@ -16,7 +16,7 @@ from retrieval.collection import Collection
 from retrieval.pages import words
 from retrieval.pages.markup import INTO_FRAME, duration, progress_bar, thumbnail_address
 from retrieval.records import PictureRecord
-from retrieval.uploads import UploadBounds
+from retrieval.staging import UploadBounds
 from retrieval.visitors import IDLE_SECONDS
 
 LISTED = 200  # names in one list

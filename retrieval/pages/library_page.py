@@ -18,7 +18,8 @@ from retrieval.pages import words
 from retrieval.pages.adding import Adding
 from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
 from retrieval.pages.sessions import Access, own_address_of, visitor_of
-from retrieval.uploads import UploadBounds, Uploads
+from retrieval.staging import UploadBounds
+from retrieval.uploads import Uploads
 from retrieval.visitors import Visitors
 from retrieval.workspace import Workspace
 

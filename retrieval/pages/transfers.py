@@ -20,8 +20,9 @@ from retrieval.bundle import pack
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
 from retrieval.pages.sessions import Access, own_address_of, visitor_of
+from retrieval.staging import UploadBounds, require_room
 from retrieval.tables import as_csv, harmless
-from retrieval.uploads import UploadBounds, Uploads, require_room
+from retrieval.uploads import Uploads
 from retrieval.workspace import Workspace
 
 # A header of our own: other sites cannot send it without asking first, and are told no.

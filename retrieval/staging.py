@@ -1,0 +1,81 @@
+"""One upload: what a browser has sent so far, within which bounds, not in a collection yet."""
+
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retrieval.errors import LookalikeError
+from retrieval.files import in_units
+from retrieval.zips import LOOK_BYTES
+
+SPARE_BYTES = 200 * 2**20  # left free on the disk
+STRANGERS_SPARE_BYTES = 2 * 2**30  # the same by visitors, so that the owner can go on
+MAX_LEFT_OUT = 10_000  # files of an upload whose names are kept with the reason
+
+
+@dataclass(frozen=True)
+class UploadBounds:
+    """What may be handed over at once."""
+
+    files: int
+    bytes: int
+    file_bytes: int  # of a picture; a zip may have all of `bytes`
+
+    def as_sentence(self) -> str:
+        """Say so to whoever is about to upload."""
+        return (
+            f"Up to {self.files:,} pictures and {in_units(self.bytes)} at once, "
+            f"{in_units(self.file_bytes)} each."
+        )
+
+
+@dataclass
+class Upload:
+    """Files that one visitor is sending."""
+
+    folder: Path
+    visitor: str
+    bounds: UploadBounds
+    address: str = ""  # the visitor's own in the network
+    owner: bool = False
+    promised: int = 0  # bytes that the browser has said will come
+    touched: float = field(default_factory=time.monotonic)
+    files: int = 0
+    bytes: int = 0
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
+    others: int = 0  # files that are no pictures, which the browser has not sent
+    numbers: dict[Path, int] = field(default_factory=dict)  # of names that come again
+
+    @property
+    def spare(self) -> int:
+        """How many bytes it leaves free on the disk."""
+        return SPARE_BYTES if self.owner else STRANGERS_SPARE_BYTES
+
+    @property
+    def most(self) -> int:
+        """How many bytes may come."""
+        told = self.bounds.bytes if self.owner else max(0, self.promised) + LOOK_BYTES
+        return min(self.bounds.bytes, told)
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Note a file that cannot be taken; the others can.
+
+        Raises:
+            LookalikeError: when there are too many of them to be remembered.
+        """
+        if len(self.left_out) >= MAX_LEFT_OUT:
+            raise LookalikeError(
+                f"More than {MAX_LEFT_OUT:,} of these files cannot be taken. {why}"
+            )
+        self.left_out.append((name[:200], why))
+
+
+def require_room(folder: Path, spare: int = SPARE_BYTES) -> None:
+    """Leave some space on the disk to everything else, so many bytes.
+
+    Raises:
+        LookalikeError: when hardly any is left.
+    """
+    if shutil.disk_usage(folder).free < spare:
+        raise LookalikeError("The disk is full. Free some space and try again.")

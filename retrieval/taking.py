@@ -1,0 +1,237 @@
+"""From an upload into a collection's folder: zips unpacked, known files left out, all moved in."""
+
+import secrets
+import shutil
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath
+
+from retrieval.collection import Collection
+from retrieval.errors import (
+    COLLECTION_GONE,
+    TOO_LONG,
+    LookalikeError,
+    explain_os_error,
+    is_too_long,
+)
+from retrieval.files import composed, replace_file, sha256_of_file
+from retrieval.images import SUFFIXES, lies_passed_over
+from retrieval.incoming import Tables
+from retrieval.records import PASSING
+from retrieval.staging import Upload, require_room
+from retrieval.zips import MAX_NAMED, ZipBounds, free_name, unpack
+
+MAX_UNPACKED_BYTES = 40 * 2**30  # of all zips of an upload
+# What all zips of an upload may hold: 20 times the pictures that there is room for, since a Mac
+# packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
+# are taken; and no more than twice what the owner may add.
+MIN_ENTRIES, MAX_ENTRIES = 10_000, 100_000
+
+
+@dataclass
+class Taken:
+    """What an upload brought into a collection's folder."""
+
+    files: int = 0  # pictures
+    tables: int = 0  # CSV files
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
+    unnamed: int = 0  # files left out after so many that no more are named
+    others: int = 0  # files that are no pictures
+
+    def skip(self, name: str, why: str) -> None:
+        """Leave a file out."""
+        if len(self.skipped) < MAX_NAMED:
+            self.skipped.append((name, why))
+        else:
+            self.unnamed += 1
+
+
+def take_in(
+    upload: Upload,
+    collection: Collection,
+    folder: Path,
+    strip: bool,
+    most: int,
+    tables: Tables,
+) -> Taken:
+    """Unpack the zips of an upload and move its pictures into a collection's folder.
+
+    Args:
+        folder, strip: see `uploads.Uploads.take`.
+        most: how many pictures are taken.
+        tables: those of the folder, which say whether another one fits.
+
+    Raises:
+        LookalikeError: when the disk is full, or the collection has been deleted meanwhile.
+    """
+    staged = upload.folder / "files"
+    taken = Taken(others=upload.others)
+    for name, why in upload.left_out:
+        taken.skip(name, why)
+    pictures = sorted(_unpacked(upload, staged, taken))
+    tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
+    top = next(iter(tops)) if len(tops) == 1 else ""
+    known, excluded = collection.files(), collection.excluded()
+    strip = strip or _is_known(pictures, top, known)
+    names: list[str] = []
+    unfinished = collection.unfinished
+    numbers: dict[Path, int] = {}
+    renamed: dict[str, dict[str, str]] = {}  # of each zip, and of what came in none
+    pictures.sort(key=lambda item: _is_table(item[0]))  # last: they follow the pictures' names
+    try:
+        for relative, source in pictures:
+            if strip and top:
+                relative = relative.relative_to(top)
+            together = renamed.setdefault(source.relative_to(upload.folder).parts[0], {})
+            place, why = folder / relative, ""
+            try:
+                if _is_table(relative):
+                    why = tables.admit(place, source, together)
+                elif taken.files >= most:
+                    why = f"Only {most:,} pictures fit in here."
+                    if _is_taken(place, folder, known):
+                        together[composed(relative.as_posix())] = ""
+                else:
+                    found = _place(collection, folder, relative, source, known, excluded, numbers)
+                    if found is None:
+                        continue
+                    if found != place:
+                        together[composed(relative.as_posix())] = found.name
+                    place = found
+                if why:
+                    taken.skip(str(relative), why)
+                    continue
+                if not names:  # also after a kill the page offers to go on
+                    collection.mark_unfinished(True)
+                _move(source, place, folder)
+            except OSError as error:
+                if not is_too_long(error, folder / relative):
+                    raise
+                taken.skip(str(relative), TOO_LONG)
+                continue
+            names.append(place.relative_to(folder).as_posix())
+            if _is_table(relative):
+                taken.tables += 1
+            else:
+                taken.files += 1
+    except OSError as error:
+        raise explain_os_error(error, "What you sent") from error
+    if not names:
+        collection.mark_unfinished(unfinished)
+    collection.readmit(names)  # one may have been taken out before
+    return taken
+
+
+def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
+    """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
+    # A picture packs badly, so what comes out is about as much as went in; allow for other kinds.
+    left = min(4 * upload.bounds.bytes, MAX_UNPACKED_BYTES)
+    entries = min(max(20 * upload.bounds.files, MIN_ENTRIES), MAX_ENTRIES)
+    for number, path in enumerate(sorted(path for path in staged.rglob("*") if path.is_file())):
+        relative = PurePosixPath(path.relative_to(staged).as_posix())
+        suffix = path.suffix.lower()
+        if lies_passed_over(str(relative)):
+            continue  # a page sends none, and what is not seen there would never be deleted
+        if suffix == ".zip":
+            inside = upload.folder / f"zip-{number:06}-{secrets.token_hex(6)}"  # sorted as they are
+            bounds = ZipBounds(entries, upload.bounds.file_bytes, left)
+            try:
+                result = unpack(
+                    path, inside, bounds, lambda: require_room(upload.folder, upload.spare)
+                )
+            except LookalikeError as error:
+                taken.skip(path.name, str(error))
+                shutil.rmtree(inside, ignore_errors=True)
+                continue
+            finally:
+                path.unlink()
+            entries -= result.entries
+            for name, why in result.skipped:
+                taken.skip(f"{path.name}: {name}", why)
+            taken.unnamed += result.unnamed
+            taken.others += result.others
+            for file in inside.rglob("*"):
+                if file.is_file():
+                    left -= file.stat().st_size
+                    yield PurePosixPath(file.relative_to(inside).as_posix()), file
+        elif suffix in SUFFIXES or _is_table(path):
+            yield relative, path
+        else:
+            taken.others += 1
+
+
+def _is_known(
+    pictures: Sequence[tuple[PurePosixPath, Path]], top: str, known: Mapping[str, tuple[int, int]]
+) -> bool:
+    """Whether a folder is the one that a collection was made of, dropped again.
+
+    Then its files lie where they did, rather than all once more below its name: most of those
+    whose path is known, without that name, are as large as they were.
+    """
+    if not top:
+        return False
+    sizes = [
+        (known[name][0], source.stat().st_size)
+        for relative, source in pictures
+        if (name := relative.relative_to(top).as_posix()) in known
+    ]
+    same = sum(before == now for before, now in sizes)
+    return bool(same) and 2 * same >= len(sizes)
+
+
+def _place(
+    collection: Collection,
+    folder: Path,
+    relative: PurePosixPath,
+    source: Path,
+    known: Mapping[str, tuple[int, int]],
+    excluded: Container[str],
+    numbers: dict[Path, int],
+) -> Path | None:
+    """Return where a picture is to go, None when the collection has it there already."""
+    place = folder / relative
+    if _is_taken(place, folder, known):
+        name, size = relative.as_posix(), source.stat().st_size
+        here = [sha256 for _, sha256 in collection.hashes([name])]
+        # What lost its vectors, or could not be read, may come again to the place where it was.
+        awaited = not place.exists() and known.get(name, (0, 0))[1] == PASSING
+        if awaited and not here:
+            return place
+        # A file of another size need not be read to be known as another.
+        if not here and place.exists() and place.stat().st_size == size:
+            here = [sha256_of_file(place)]
+        elif here and name in known and known[name][0] != size:
+            here = []
+        if here and sha256_of_file(source) in here:
+            # Taken out, it may lie there still; added again it is let in again.
+            return place if awaited or name in excluded else None
+        return free_name(place, lambda path: _is_taken(path, folder, known), numbers)
+    return place
+
+
+def _is_taken(place: Path, folder: Path, known: Mapping[str, tuple[int, int]]) -> bool:
+    return place.exists() or place.relative_to(folder).as_posix() in known
+
+
+def _is_table(path: PurePath) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _move(source: Path, place: Path, folder: Path) -> None:
+    """Move a file to where it is to be, below a folder of originals.
+
+    Raises:
+        LookalikeError: when the collection has just been deleted. Its own folder is not made anew:
+            nobody would ever see what lies in there.
+    """
+    for _ in range(2):  # a folder in it that is empty may just be deleted as such
+        try:
+            for parent in reversed((place.parent, *place.parent.parents)):
+                if parent.is_relative_to(folder) and not parent.is_dir():
+                    parent.mkdir(exist_ok=True)
+            replace_file(source, place)
+            return
+        except FileNotFoundError:
+            if not folder.parent.is_dir():
+                break
+    raise LookalikeError(COLLECTION_GONE)
