@@ -4,7 +4,9 @@ import io
 import json
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +23,18 @@ from retrieval.mending import MODEL_FACTS, mend_database, mend_thumbnails
 from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
 from retrieval.outbox import FOLLOWING
-from retrieval.records import PictureRecord
+from retrieval.records import Aspect, PictureRecord
 from retrieval.schema import COLUMNS, DATABASE, ORIGINALS, THUMBNAILS
 from retrieval.store import Store, held_alone, put_in_place
 from retrieval.thumbnails import draw_thumbnails
 
 LOST = "its vector is lost"
+# What pictures are compared by beside the subject, in words.
+OTHERS: dict[Aspect, str] = {
+    "colour": "colours",
+    "texture": "texture",
+    "sketch": "light and dark, by which copies are known,",
+}
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,11 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
         for sha256 in known - kept:
             bare[sha256] = "its thumbnail is missing"
     pictures = _by_content(collection)
+    spoiled = {aspect: _spoiled(store, aspect) for aspect in OTHERS}
+    if repair:
+        for aspect, hashes in spoiled.items():
+            if hashes:
+                _blank(store, aspect, hashes)
     mended = _mend_contents(collection, lost, bare) if repair else set()
     if repair and waiting & here:
         collection.mark_unfinished(True)
@@ -163,6 +176,10 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
             why = wrong[sha256] + (", and its photo is not here as it was" if kept_as_it_is else "")
             for picture in copies:
                 yield Finding(f"{picture.path}: {why}.", sha256 in mended)
+        for aspect, hashes in spoiled.items():
+            if sha256 in hashes:
+                for picture in copies:
+                    yield Finding(f"{picture.path}: its {OTHERS[aspect]} cannot be read.", repair)
     yield from _check_elsewhere(collection, repair)
     unused = (known - pictures.keys()) | (kept - known)
     if unused:
@@ -227,6 +244,38 @@ def _vectors(store: Store) -> Iterator[tuple[str, bytes]]:
     """Yield SHA-256 and stored vector of each content."""
     with store.held():
         yield from store.database.execute("SELECT sha256, embedding FROM contents")
+
+
+def _spoiled(store: Store, aspect: Aspect) -> set[str]:
+    """Return the contents whose vector of an aspect is none, by their SHA-256.
+
+    None at all is in order: earlier versions knew fewer aspects.
+    """
+    column, kind = COLUMNS[aspect]
+    with store.held():
+        query = f"SELECT sha256, {column} FROM contents WHERE length({column}) > 0"
+        vectors = store.database.execute(query).fetchall()
+    widths = Counter(len(blob) for _, blob in vectors)
+    itemsize = np.dtype(kind).itemsize
+    whole = next((width for width, _ in widths.most_common() if not width % itemsize), 0)
+    return {
+        sha256
+        for sha256, blob in vectors
+        if len(blob) != whole or not np.isfinite(np.frombuffer(blob, kind)).all()
+    }
+
+
+def _blank(store: Store, aspect: Aspect, hashes: AbstractSet[str]) -> None:
+    """Leave out vectors that cannot be read, and have their photos read again where they are here.
+
+    Without an aspect a picture is found by the others all the same.
+    """
+    with store.change() as database:
+        database.executemany(
+            f"UPDATE contents SET {COLUMNS[aspect][0]} = x'' WHERE sha256 = ?",
+            [(sha256,) for sha256 in hashes],
+        )
+    give_up(store, readable(store, hashes))
 
 
 def _thumbnails(store: Store) -> Iterator[tuple[str, bytes]]:

@@ -44,6 +44,7 @@ class Labels:
     pictures: tuple[PictureRecord, ...]  # n of them
     labelled: Labelled  # (n, k)
     without: int  # pictures that have no class and take no part
+    lost: int = 0  # those of which it is not known any more what they show
 
     def spread(self, n: int) -> Integers | None:
         """Return `n` rows spread evenly over the classes; None when there are no more than that."""
@@ -84,9 +85,12 @@ class Labels:
 
     def notes(self) -> dict[str, str]:
         """Return what the protocol has to say of pictures that take no part."""
-        if not self.without:
-            return {}
-        return {"left out": f"{self.without:,} without a kind"}
+        left_out = []
+        if self.without:
+            left_out.append(f"{self.without:,} without a kind")
+        if self.lost:
+            left_out.append(f"{self.lost:,} that are to be read again")
+        return {"left out": ", ".join(left_out)} if left_out else {}
 
 
 def read_labels(searcher: Searcher) -> Labels:
@@ -99,7 +103,9 @@ def read_labels(searcher: Searcher) -> Labels:
     row_of = {int(id_): row for row, id_ in enumerate(held.ids)}
     # A picture may have come or gone since the embeddings were read.
     known = [one for one in searcher.collection.pictures() if one.id in row_of]
-    pictures = tuple(one for one in known if one.label)
+    is_lost = np.linalg.norm(held.vectors, axis=1) == 0
+    pictures = tuple(one for one in known if one.label and not is_lost[row_of[one.id]])
+    lost = sum(bool(one.label) for one in known) - len(pictures)
     labels = tuple(one.label for one in pictures)
     classes = set(labels)
     if not classes:
@@ -119,7 +125,8 @@ def read_labels(searcher: Searcher) -> Labels:
             "kind at least two pictures; ten or more say something."
         )
     rows = [row_of[one.id] for one in pictures]
-    return Labels(pictures, Labelled(held.vectors[rows], labels), len(known) - len(pictures))
+    without = len(known) - len(pictures) - lost
+    return Labels(pictures, Labelled(held.vectors[rows], labels), without, lost)
 
 
 def plan_test(

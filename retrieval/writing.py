@@ -39,7 +39,8 @@ def write(
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
                 # Vectors that had gone elsewhere, and are not needed there any more, or are lost.
                 "ON CONFLICT (sha256) DO UPDATE SET embedding = excluded.embedding, "
-                "colour = excluded.colour, texture = excluded.texture "
+                "colour = excluded.colour, texture = excluded.texture, sketch = "
+                "CASE length(excluded.sketch) WHEN 0 THEN contents.sketch ELSE excluded.sketch END "
                 "WHERE length(contents.embedding) = 0 OR EXISTS "
                 f"(SELECT 1 FROM pictures WHERE content = contents.id AND {MARKED})",
                 [

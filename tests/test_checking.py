@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import database, settings
+from retrieval import database, settings, sketch
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
@@ -48,17 +48,35 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
         (DATABASE, "UPDATE contents SET embedding = x'00' WHERE id = 1", "has not 3 numbers"),
         (DATABASE, "UPDATE contents SET embedding = {long} WHERE id = 1", "not of length 1"),
         (DATABASE, "UPDATE contents SET embedding = {nan} WHERE id = 1", "no number"),
+        (DATABASE, "UPDATE contents SET colour = x'00' WHERE id = 1", "its colours cannot"),
+        (DATABASE, "UPDATE contents SET colour = x'0000' WHERE id = 1", "its colours cannot"),
+        (DATABASE, "UPDATE contents SET sketch = {half} WHERE id = 1", "by which copies"),
         (THUMBNAILS, "UPDATE thumbnails SET jpeg = x'ffd8ff'", "thumbnail is damaged"),
         (THUMBNAILS, "DELETE FROM thumbnails", "thumbnail is missing"),
         (DATABASE, "DELETE FROM pictures WHERE id = 2", "waste room"),
         (DATABASE, "UPDATE pictures SET details = '[' WHERE id = 1", "captions cannot be read"),
     ],
-    ids=["short", "long", "nan", "jpeg", "gone", "unused", "captions"],
+    ids=[
+        "short",
+        "long",
+        "nan",
+        "colours",
+        "few colours",
+        "sketch",
+        "jpeg",
+        "gone",
+        "unused",
+        "captions",
+    ],
 )
 def test_harm_is_found_mended_and_read_again(
     folder: Path, wheel: Path, embedder: Embedder, file: str, harm: str, sentence: str
 ) -> None:
-    vectors = {"long": np.full(3, 5, "<f4"), "nan": np.full(3, np.nan, "<f4")}
+    vectors = {
+        "long": np.full(3, 5, "<f4"),
+        "nan": np.full(3, np.nan, "<f4"),
+        "half": np.full(sketch.DIMENSION, np.nan, "<f2"),
+    }
     blobs = {name: f"x'{vector.tobytes().hex()}'" for name, vector in vectors.items()}
     with harming(folder / file) as database:
         database.execute(harm.format(**blobs))
@@ -72,6 +90,13 @@ def test_harm_is_found_mended_and_read_again(
         for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
             pass
         assert collection.count() == (6, 0)
+        for aspect in ("subject", "colour"):
+            vectors = collection.embeddings(aspect).vectors
+            assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(6), abs=1e-3)
+        assert collection.embeddings("sketch").vectors.shape == (6, sketch.DIMENSION)
+    with harming(folder / DATABASE) as database:
+        (lengths,) = database.execute("SELECT min(length(sketch)) FROM contents")
+        assert lengths == (2 * sketch.DIMENSION,)
     assert check_collection(folder) == []
 
 
@@ -239,6 +264,22 @@ def test_what_cannot_be_read_again_is_kept_and_said_not_to_be_mended(
         assert collection.count() == (6, 0)
         assert len(collection.embeddings().ids) == 6  # the one keeps no other from being searched
         assert not collection.unfinished  # nobody could go on
+
+
+def test_colours_that_cannot_be_read_are_left_out_where_the_photo_is_not_here(
+    without_photos: Path,
+) -> None:
+    with harming(without_photos / DATABASE) as records:
+        records.execute("UPDATE contents SET colour = x'000000' WHERE id = 1")
+    with Collection(without_photos) as collection, pytest.raises(LookalikeError, match="damaged"):
+        collection.embeddings("colour")
+    (finding,) = check_collection(without_photos, repair=True)
+    assert finding.repaired
+    assert check_collection(without_photos) == []
+    with Collection(without_photos) as collection:
+        lengths = np.linalg.norm(collection.embeddings("colour").vectors, axis=1).round(3)
+        assert sorted(lengths) == [0, 1, 1, 1, 1, 1]
+        assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 6
 
 
 def test_where_some_photos_are_not_here_a_lost_vector_keeps_no_other_from_being_searched(

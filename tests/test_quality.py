@@ -18,6 +18,7 @@ from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled
 from retrieval.indexing import index_folder
+from retrieval.lost import give_up
 from retrieval.quality import (
     Labels,
     Progress,
@@ -83,6 +84,19 @@ def test_pictures_without_a_class_take_no_part_and_are_named(tmp_path: Path) -> 
     found = test.summarise(list(test.rank()))
     assert found.protocol["left out"] == "1 without a kind"
     assert found.protocol["collection"] == "12 pictures in 2 kinds"
+
+
+def test_pictures_whose_vectors_are_lost_take_no_part_and_are_named(tmp_path: Path) -> None:
+    searcher = served(tmp_path, HUES)
+    lost = searcher.collection.pictures()[0]
+    give_up(searcher.collection.store, [lost.sha256], zeros=True)
+    labels, test = plan_test(searcher, 100)
+    assert labels.lost == 1
+    assert lost.path not in {one.path for one in labels.pictures}
+    found = test.summarise(list(test.rank()))
+    assert found.protocol["left out"] == "1 that are to be read again"
+    assert found.protocol["collection"] == "11 pictures in 2 kinds"
+    assert found.overall["P@1"].mean == 100
 
 
 @pytest.mark.parametrize(
