@@ -16,7 +16,7 @@ from retrieval.changes import Changes, find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.copies import find_copies
-from retrieval.database import DamagedError, damaged
+from retrieval.database import DamagedError, damaged, is_bare
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
@@ -32,10 +32,12 @@ from retrieval.library import (
 )
 from retrieval.relocated import follow
 from retrieval.removed import REMOVED, bring_back, forget_old, still_here, take_away
+from retrieval.schema import DATABASE
 from retrieval.search import Searcher
 from retrieval.thumbnails import folder_of_photos
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
+LOOK_SECONDS = 3.0  # between two looks at what other programs have put into the library
 
 
 class Workspace:
@@ -69,6 +71,7 @@ class Workspace:
         self.copies = Once(find_copies)
         self.library: Path | None = None
         self._refusals: dict[str, LookalikeError] = {}  # of collections, by their keys
+        self._looked = 0.0  # time.monotonic() when the library was last looked through
 
     @property
     def refused(self) -> dict[str, str]:
@@ -139,12 +142,31 @@ class Workspace:
             if folder.name not in self._searchers:
                 self.open_folder(folder)
 
+    def _look_around(self) -> None:
+        """Serve what another program, such as a command, has put into the library meanwhile."""
+        now = time.monotonic()
+        if self.library is None or now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        known = {*self._searchers, *self._refusals}
+        new = [folder for folder in folders_in(self.library) if folder.name not in known]
+        for folder in new:
+            if is_bare(folder / DATABASE):
+                continue  # it is being made just now
+            with self._lock:  # under which they come and go here
+                if folder.name not in self._searchers and folder.is_dir():
+                    with suppress(LookalikeError):  # the next time, perhaps
+                        self.serve(Collection(folder))
+
     def open_folder(self, folder: Path) -> None:
         """Serve one collection of the library, or tell in `refused` why it does not fit."""
-        try:
-            self.serve(Collection(folder))
-        except LookalikeError as error:
-            self._refusals[folder.name] = _afresh(error)
+        with self._lock:
+            if folder.name in self._searchers:
+                return
+            try:
+                self.serve(Collection(folder))
+            except LookalikeError as error:
+                self._refusals[folder.name] = _afresh(error)
 
     def withdraw_damaged(self) -> None:
         """Serve no more those of the library in which damage was met; `refused` tells of them."""
@@ -176,6 +198,7 @@ class Workspace:
 
     def keys(self, visitor: str = "") -> list[str]:
         """Return the keys of the collections that a visitor sees, the first served first."""
+        self._look_around()
         return [key for key in list(self._searchers) if self._is_seen(key, visitor)]
 
     def searcher(self, key: str, visitor: str = "") -> Searcher:
@@ -263,11 +286,12 @@ class Workspace:
                 with suppress(DamagedError):
                     if follow(searcher.collection, root, self.embedder):
                         return searcher.key
-        folder = new_folder(self.library, name)
-        originals = folder / ORIGINALS
-        return self.serve(
-            Collection.create(folder, name, root or originals, self.embedder, self.milvus)
-        )
+        with self._lock:
+            folder = new_folder(self.library, name)
+            originals = folder / ORIGINALS
+            return self.serve(
+                Collection.create(folder, name, root or originals, self.embedder, self.milvus)
+            )
 
     def rename(self, key: str, name: str) -> None:
         """Change what people call a collection."""

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -88,6 +89,61 @@ def test_a_folder_that_was_renamed_goes_on_as_the_collection_that_it_is(
     with pytest.raises(LookalikeError, match=r"searched already, as wheel"):
         workspace.create("again", now)
     assert workspace.keys() == [key]
+
+
+def test_a_collection_that_another_program_makes_is_served_without_a_new_start(
+    workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    mine = workspace.create("mine")
+    bare = collections / "begun"
+    bare.mkdir()
+    sqlite3.connect(bare / DATABASE).close()  # a program has just begun with it
+    assert workspace.keys() == [mine]
+    with Collection.create(collections / "theirs", "Theirs", wheel, workspace.embedder) as theirs:
+        list(index_folder(theirs, wheel, workspace.embedder, find_changes(theirs, wheel)))
+    assert workspace.keys() == [mine, "theirs"]
+    assert workspace.names() == {mine: "mine", "theirs": "Theirs"}
+    assert workspace.searcher("theirs").collection.count() == (6, 0)
+    assert workspace.refused == {}
+    workspace.delete("theirs")
+    assert workspace.keys() == [mine]
+
+
+def test_the_library_is_not_looked_through_at_each_click(
+    workspace: Workspace, wheel: Path, collections: Path
+) -> None:
+    assert workspace.keys() == []
+    Collection.create(collections / "theirs", "Theirs", wheel, workspace.embedder).close()
+    assert workspace.keys() == []
+
+
+def test_collections_that_come_while_others_look_are_served_once(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    opened: list[str] = []
+    plain = Collection.__init__
+
+    def counted(self: Collection, folder: Path, read_only: bool = False) -> None:
+        opened.append(folder.name)
+        plain(self, folder, read_only)
+
+    monkeypatch.setattr(Collection, "__init__", counted)
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            workspace.keys()
+
+    looking = [threading.Thread(target=look) for _ in range(3)]
+    for thread in looking:
+        thread.start()
+    keys = [workspace.create(f"number {i}") for i in range(20)]
+    done.set()
+    for thread in looking:
+        thread.join()
+    assert sorted(opened) == sorted(keys)
 
 
 def test_two_collections_of_one_name_get_folders_of_their_own(workspace: Workspace) -> None:
