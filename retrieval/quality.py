@@ -285,7 +285,7 @@ def settings_for(embedder: Embedder, models: Sequence[Path]) -> Mapping[str, Set
         for whitening, name in WHITENINGS.items():
             if reduction.variance is not None and whitening != reduction.whitening:
                 found[name] = Setting(whitening=whitening)
-    found["Neighbours without a say (cosine alone)"] = Setting(neighbours=False)
+    found["Without neighbours (cosine)"] = Setting(neighbours=False)
     for model in models:
         found[f"Other network ({model.stem})"] = Setting(model=model)
     return found

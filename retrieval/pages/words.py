@@ -207,7 +207,8 @@ TEST_TITLE = "How good is it on {name}?"
 COMPARE = "Compare with"
 COMPARE_INFO = (
     "A picture can be described in other ways: by more numbers or fewer, with rare traits counting "
-    "more or less, or by another network. Both ways are tested on the same pictures."
+    "more or less, or by another network; or its neighbours have no say. Both ways are tested on "
+    "the same pictures."
 )
 COMPARE_START = "Compare"
 COMPARING = "{done} of {total} pictures seen by the network{left}"
