@@ -114,7 +114,14 @@ class ExactGallery:
 
     def fetch(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
         """Return vectors `(n, k)`; zeros where a picture or its aspect is not known."""
-        return read_some(self._store, ids, aspect)
+        held = self._subject if aspect == "subject" else None
+        if held is None or held.revision != self.state() or not len(held.ids):
+            return read_some(self._store, ids, aspect)
+        wanted = np.asarray(ids, np.int64)
+        rows = held.rows_of(wanted)
+        vectors = held.vectors[rows]
+        vectors[held.ids[rows] != wanted] = 0
+        return vectors
 
     def read(self, aspect: Aspect) -> Embeddings:
         """Return all vectors of an aspect; the subject's are held, and read anew after a change."""

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -81,3 +82,13 @@ class Embeddings:
     ids: npt.NDArray[np.int64]  # (n,), the pictures' ids
     vectors: Matrix  # (n, k), unit
     revision: int
+
+    def rows_of(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the row of each of some pictures; some other's for one that is not here."""
+        at = np.searchsorted(self.ids, ids, sorter=self._by_id)
+        rows: npt.NDArray[np.int64] = self._by_id[np.minimum(at, len(self.ids) - 1)]
+        return rows
+
+    @cached_property
+    def _by_id(self) -> npt.NDArray[np.int64]:
+        return np.argsort(self.ids)

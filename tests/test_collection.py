@@ -81,6 +81,25 @@ def test_ids_and_embeddings_go_together_and_in_the_order_of_the_paths(empty: Col
     assert empty.embedding(12345) is None
 
 
+def test_vectors_of_some_are_those_of_now_whether_all_are_held_or_not(empty: Collection) -> None:
+    names = ("d", "a", "c", "b")  # the ids are not in the order of the paths
+    vectors = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0.6, 0.8))
+    empty.write(
+        [entry(f"{name}.png", name * 2) for name in names],
+        [content(name * 2, *vector) for name, vector in zip(names, vectors, strict=True)],
+    )
+    ids = {picture.path[0]: picture.id for picture in empty.pictures()}
+    wanted = [ids["b"], 99_999, ids["d"], 0, ids["a"], ids["b"]]
+    expected = np.float32([vectors[3], (0, 0, 0), vectors[0], (0, 0, 0), vectors[1], vectors[3]])
+    from_the_file = empty.vectors_of(wanted, "subject")
+    empty.embeddings()
+    for fetched in (from_the_file, empty.vectors_of(wanted, "subject")):
+        assert fetched == pytest.approx(expected, abs=1e-6)
+    assert empty.vectors_of([], "subject").shape[0] == 0
+    empty.write([entry("d.png", "ee")], [content("ee", 0, 1, 0)])
+    assert empty.vectors_of([ids["d"]], "subject").tolist() == [[0, 1, 0]]
+
+
 def test_pictures_are_given_in_the_order_asked_for_and_without_those_that_are_gone(
     empty: Collection,
 ) -> None:

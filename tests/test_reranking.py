@@ -12,7 +12,6 @@ from retrieval.reranking import (
     FIRST,
     LIMIT,
     NEIGHBOURS,
-    POWER,
     SHARE,
     TRUST,
     rerank,
@@ -35,14 +34,14 @@ def by_definition(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         others = [j for j in np.argsort(-(vectors @ vector), kind="stable") if j != i]
         total = vector.astype(float)
         for j in others[:NEIGHBOURS]:
-            total = total + max(float(vectors[j] @ vector), 0) ** POWER * vectors[j]
+            total = total + max(float(vectors[j] @ vector), 0) ** 3 * vectors[j]
         averaged.append(total / np.linalg.norm(total))
     mixed = [
         SHARE * float(a @ query) + (1 - SHARE) * c for a, c in zip(averaged, cosines, strict=True)
     ]
     followed = query.astype(float)
     for j in np.argsort(-np.array(mixed), kind="stable")[:FIRST]:
-        followed = followed + TRUST * max(mixed[j], 0) ** POWER * averaged[j]
+        followed = followed + TRUST * max(mixed[j], 0) ** 3 * averaged[j]
     followed = followed / np.linalg.norm(followed)
     return np.array(
         [
