@@ -82,7 +82,7 @@ class Builders:
                 target=self._run, args=(key, collection, work), name=f"build {key}", daemon=True
             )
             self._threads[key] = thread
-        thread.start()
+            thread.start()
 
     def cancel(self, key: str, wait: float = 0.0) -> None:
         """Stop after the batch at hand; what is done is kept.

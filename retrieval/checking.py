@@ -4,7 +4,6 @@ import io
 import json
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import closing
@@ -252,17 +251,18 @@ def _spoiled(store: Store, aspect: Aspect) -> set[str]:
     None at all is in order: earlier versions knew fewer aspects.
     """
     column, kind = COLUMNS[aspect]
-    with store.held():
-        query = f"SELECT sha256, {column} FROM contents WHERE length({column}) > 0"
-        vectors = store.database.execute(query).fetchall()
-    widths = Counter(len(blob) for _, blob in vectors)
     itemsize = np.dtype(kind).itemsize
-    whole = next((width for width, _ in widths.most_common() if not width % itemsize), 0)
-    return {
-        sha256
-        for sha256, blob in vectors
-        if len(blob) != whole or not np.isfinite(np.frombuffer(blob, kind)).all()
-    }
+    kept = f"FROM contents WHERE length({column}) > 0"
+    widths = store.rows(f"SELECT count(*), length({column}) {kept} GROUP BY 2")
+    # Of two that are as frequent the longer one, since something is missing more easily.
+    whole = max(((n, width) for n, width in widths if not width % itemsize), default=(0, 0))[1]
+    with store.held():
+        vectors = store.database.execute(f"SELECT sha256, {column} {kept}")
+        return {
+            sha256
+            for sha256, blob in vectors
+            if len(blob) != whole or not np.isfinite(np.frombuffer(blob, kind)).all()
+        }
 
 
 def _blank(store: Store, aspect: Aspect, hashes: AbstractSet[str]) -> None:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
@@ -59,7 +59,8 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 def is_bare(path: Path) -> bool:
     """Whether a database has no table: one that a kill has left while it was made."""
-    with suppress(LookalikeError, sqlite3.Error), connection(path) as database:
+    uri = f"{address(path.absolute())}?mode=ro"  # or it would get into the way of who makes it
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as database:
         return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     return False
 

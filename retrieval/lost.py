@@ -2,7 +2,7 @@
 
 Nothing is forgotten for it. A picture that is marked (`PASSING`) has another time than its file, so
 whoever compares its folder reads it again once the file is here; until then it is shown with all
-that is known of it, and no search finds it.
+that is known of it, and searches find it by what is left of its vectors, if anything.
 """
 
 from collections.abc import Iterable

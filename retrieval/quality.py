@@ -44,7 +44,7 @@ class Labels:
     pictures: tuple[PictureRecord, ...]  # n of them
     labelled: Labelled  # (n, k)
     without: int  # pictures that have no class and take no part
-    lost: int = 0  # those of which it is not known any more what they show
+    lost: int = 0  # those of which it is not known (any more) what they show
 
     def spread(self, n: int) -> Integers | None:
         """Return `n` rows spread evenly over the classes; None when there are no more than that."""
@@ -89,7 +89,7 @@ class Labels:
         if self.without:
             left_out.append(f"{self.without:,} without a kind")
         if self.lost:
-            left_out.append(f"{self.lost:,} that are to be read again")
+            left_out.append(f"{self.lost:,} of which it is not known what they show")
         return {"left out": ", ".join(left_out)} if left_out else {}
 
 
@@ -103,11 +103,16 @@ def read_labels(searcher: Searcher) -> Labels:
     row_of = {int(id_): row for row, id_ in enumerate(held.ids)}
     # A picture may have come or gone since the embeddings were read.
     known = [one for one in searcher.collection.pictures() if one.id in row_of]
-    is_lost = np.linalg.norm(held.vectors, axis=1) == 0
-    pictures = tuple(one for one in known if one.label and not is_lost[row_of[one.id]])
+    is_known = np.any(held.vectors, axis=1)
+    pictures = tuple(one for one in known if one.label and is_known[row_of[one.id]])
     lost = sum(bool(one.label) for one in known) - len(pictures)
     labels = tuple(one.label for one in pictures)
     classes = set(labels)
+    if lost and not classes:
+        raise LookalikeError(
+            "Of none of these pictures it is known what it shows. Look for changes in the "
+            "collection, so that they are read again."
+        )
     if not classes:
         raise LookalikeError(
             "The pictures of this collection are not sorted into kinds, so nothing can be tested "
@@ -146,10 +151,11 @@ def plan_test(
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a comparison has come."""
+    """How far a comparison has come: first the network sees the pictures, then they are ranked."""
 
     done: int
     total: int
+    ranking: bool = False
 
 
 def compare_settings(
@@ -157,8 +163,9 @@ def compare_settings(
 ) -> Iterator[Progress | Comparison]:
     """Compare the collection's own setting with another, on at most `most` of its pictures.
 
-    Features are computed anew, for both settings from the same pictures. Yields the progress, and
-    at last the comparison.
+    Features are computed anew, for both settings from the same pictures; where only the ranking is
+    another, the embeddings that are kept serve both. Yields the progress, and at last the
+    comparison.
 
     Args:
         pca_path: says where the PCA of a model lies.
@@ -171,6 +178,20 @@ def compare_settings(
     rows = labels.sample(most)
     chosen = range(len(labels.pictures)) if rows is None else rows.tolist()
     pictures = [labels.pictures[row] for row in chosen]
+    notes = labels.notes()
+    if rows is not None:
+        taken, known = Counter(one.label for one in pictures), set(labels.labelled.labels)
+        notes["sample"] = (
+            f"{len(pictures):,} of {len(labels.pictures):,} pictures: {len(taken):,} of "
+            f"{len(known):,} kinds, at most {max(taken.values()):,} pictures of each"
+        )
+    classes = tuple(one.label for one in pictures)
+    if setting == Setting(neighbours=False):
+        kept_ones = Labelled(labels.labelled.vectors[list(chosen)], classes)
+        model = searcher.embedder.describe()
+        with_them = SelfTest(kept_ones, None, model, reranked=True, notes=notes)
+        yield from _rank_both(with_them, replace(with_them, reranked=False))
+        return
     sources, origin = sources_of(searcher.collection, pictures)
     first = searcher.embedder.extractor
     second: FeatureExtractor = first
@@ -189,15 +210,9 @@ def compare_settings(
             done = len(features) * len(sources) + sum(len(one) for one in parts)
             yield Progress(done, total)
         features.append(np.concatenate(parts))
-    notes = {**labels.notes(), "features": f"computed anew from {origin}"}
-    if rows is not None:
-        taken, known = Counter(one.label for one in pictures), set(labels.labelled.labels)
-        notes["sample"] = (
-            f"{len(pictures):,} of {len(labels.pictures):,} pictures: {len(taken):,} of "
-            f"{len(known):,} kinds, at most {max(taken.values()):,} pictures of each"
-        )
+    notes["features"] = f"computed anew from {origin}"
     test = SelfTest(
-        Labelled(embed(features[0], kept), tuple(one.label for one in pictures)),
+        Labelled(embed(features[0], kept), classes),
         None,
         describe(first.card, kept),
         reranked=True,
@@ -205,12 +220,26 @@ def compare_settings(
     )
     other = replace(
         test,
-        collection=Labelled(embed(features[-1], changed), test.collection.labels),
+        collection=Labelled(embed(features[-1], changed), classes),
         model=describe(second.card, changed),
         reranked=setting.neighbours is not False,
         notes={**notes, COMPUTED_BY: second.provider},
     )
-    yield compare(test.summarise(list(test.rank())), other.summarise(list(other.rank())))
+    yield from _rank_both(test, other)
+
+
+def _rank_both(test: SelfTest, other: SelfTest) -> Iterator[Progress | Comparison]:
+    """Yield how far the two rankings of a comparison are, and at last what they have found."""
+    total, done = test.total + other.total, 0
+    found = []
+    for one in (test, other):
+        parts = []
+        for part in one.rank():
+            parts.append(part)
+            done += len(part)
+            yield Progress(done, total, ranking=True)
+        found.append(one.summarise(parts))
+    yield compare(*found)
 
 
 def sources_of(

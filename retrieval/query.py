@@ -20,6 +20,11 @@ class Weights:
     colour: float = 0.0
     texture: float = 0.0
 
+    @classmethod
+    def bounded(cls, *shares: float) -> "Weights":
+        """Return what a browser or an address says, brought into the bounds."""
+        return cls(*(min(1.0, share) if share >= 1e-3 else 0.0 for share in shares))
+
     def __post_init__(self) -> None:
         parts = (self.subject, self.colour, self.texture)
         # One that is hardly more than nothing would be nothing in 32 bits.

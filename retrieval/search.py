@@ -51,7 +51,7 @@ class Match:
 
 
 def percent(similarity: float) -> int:
-    """Return a cosine similarity as people read it: 0 for anything that points away."""
+    """Return a similarity as people read it: 0 for anything that points away."""
     return round(100 * max(0.0, min(1.0, similarity)))
 
 

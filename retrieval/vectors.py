@@ -11,6 +11,7 @@ from retrieval.schema import COLUMNS
 from retrieval.store import Store
 
 ROWS_AT_ONCE = 1_000
+IDS_AT_ONCE = 500  # in one statement; SQLite before 3.32 takes 999
 
 
 def pack(vector: Matrix | None, aspect: Aspect) -> bytes:
@@ -59,11 +60,15 @@ def read_all(store: Store, aspect: Aspect) -> Embeddings:
 def read_some(store: Store, ids: Sequence[int], aspect: Aspect) -> Matrix:
     """Return unit vectors `(n, k)` of these pictures; zeros where the aspect is not kept."""
     column, kind = COLUMNS[aspect]
-    query = (
-        f"SELECT {column} FROM pictures JOIN contents ON content = contents.id "
-        "WHERE pictures.id = ?"
-    )
-    blobs = [blob for id_ in ids for (blob,) in store.rows(query, id_) or [(b"",)]]
+    found: dict[int, bytes] = {}
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        some = [int(id_) for id_ in ids[start : start + IDS_AT_ONCE]]
+        query = (
+            f"SELECT pictures.id, {column} FROM pictures JOIN contents ON content = contents.id "
+            f"WHERE pictures.id IN ({', '.join('?' * len(some))})"
+        )
+        found.update(store.rows(query, *some))
+    blobs = [found.get(int(id_), b"") for id_ in ids]
     with _whole(store):
         rows = [np.frombuffer(blob, kind) for blob in blobs]
     vectors = np.zeros((len(rows), max(map(len, rows), default=0)), np.float32)

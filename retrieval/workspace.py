@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +62,7 @@ class Workspace:
         self._gpu = gpu
         self._texture = texture
         self._lock = threading.RLock()
+        self._embedder: Embedder | None = None
         self._moving = threading.Lock()  # while photos are taken out, let in, or forgotten
         self._searchers: dict[str, Searcher] = {}
         self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
@@ -89,11 +89,13 @@ class Workspace:
         """The file of the model."""
         return self._model
 
-    @cached_property
+    @property
     def embedder(self) -> Embedder:
         """The model and its PCA; opening takes a moment, the first time."""
         with self._lock:
-            return open_embedder(self._model, self._pca, self._gpu, self._texture)
+            if self._embedder is None:
+                self._embedder = open_embedder(self._model, self._pca, self._gpu, self._texture)
+            return self._embedder
 
     def warm_up(self) -> None:
         """Compute and look around once, in a thread, so that the first visitor need not wait."""
@@ -144,19 +146,19 @@ class Workspace:
 
     def _look_around(self) -> None:
         """Serve what another program, such as a command, has put into the library meanwhile."""
-        now = time.monotonic()
-        if self.library is None or now - self._looked < LOOK_SECONDS:
+        if self.library is None or time.monotonic() - self._looked < LOOK_SECONDS:
             return
-        self._looked = now
-        known = {*self._searchers, *self._refusals}
-        new = [folder for folder in folders_in(self.library) if folder.name not in known]
-        for folder in new:
-            if is_bare(folder / DATABASE):
-                continue  # it is being made just now
-            with self._lock:  # under which they come and go here
-                if folder.name not in self._searchers and folder.is_dir():
-                    with suppress(LookalikeError):  # the next time, perhaps
-                        self.serve(Collection(folder))
+        # Whatever comes or goes here does so under this lock, and may take long.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._looked = time.monotonic()
+            for folder in folders_in(self.library):
+                known = folder.name in self._searchers or folder.name in self._refusals
+                if not known and not is_bare(folder / DATABASE):  # else it is just being made
+                    self.open_folder(folder)
+        finally:
+            self._lock.release()
 
     def open_folder(self, folder: Path) -> None:
         """Serve one collection of the library, or tell in `refused` why it does not fit."""

@@ -54,6 +54,23 @@ def test_an_address_brings_back_what_was_asked(parts: tuple[Part, ...], options:
     assert address == Address(wishes, options, of_all=not options.choice)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "match=1-0.0000001-0",
+        "match=0.0000001-0-0",
+        "match=nan-nan-nan",
+        "match=inf-0-0",
+        f"like=pets:{'9' * 5_000}",
+        "like=pets:99999999999999999999",
+    ],
+)
+def test_an_address_that_somebody_has_made_up_is_no_error(query: str) -> None:
+    address = read_address(f"?in=pets&{query}")
+    assert address.parts == ()
+    assert address.options == Options("pets")
+
+
 def test_an_address_tells_all_collections_from_none_named() -> None:
     everywhere = Options(filters=Filters(label="dog"))
     assert read_address(write_address(Asked(), everywhere)).of_all

@@ -51,7 +51,9 @@ def run(searcher: Searcher, setting: Setting, most: int = 100) -> tuple[list[Pro
     *steps, last = compare_settings(searcher, setting, settings.pca_path, most)
     assert isinstance(last, Comparison)
     assert all(isinstance(step, Progress) for step in steps)
-    return [step for step in steps if isinstance(step, Progress)], last
+    ranked = [step for step in steps if step.ranking]
+    assert ranked[-1].done == ranked[-1].total == 2 * len(last.first.asked)
+    return [step for step in steps if not step.ranking], last
 
 
 def test_colours_that_lie_apart_are_found_without_a_mistake(tmp_path: Path) -> None:
@@ -86,6 +88,25 @@ def test_pictures_without_a_class_take_no_part_and_are_named(tmp_path: Path) -> 
     assert found.protocol["collection"] == "12 pictures in 2 kinds"
 
 
+def test_without_neighbours_the_embeddings_that_are_kept_are_ranked(with_pca: Searcher) -> None:
+    steps, found = run(with_pca, Setting(neighbours=False))
+    assert steps == []  # no picture is read for it
+    rankings = [one.protocol["ranking"] for one in (found.first, found.second)]
+    assert ["neighbours" in ranking for ranking in rankings] == [True, False]
+    assert "features" not in found.first.protocol
+    (_, test) = plan_test(with_pca, 100)
+    alone = test.summarise(list(test.rank()))
+    assert found.first.overall == alone.overall
+
+
+def test_where_nothing_is_known_of_any_picture_the_cure_is_named(tmp_path: Path) -> None:
+    searcher = served(tmp_path, HUES)
+    hashes = [one.sha256 for one in searcher.collection.pictures()]
+    give_up(searcher.collection.store, hashes, zeros=True)
+    with pytest.raises(LookalikeError, match=r"Look for changes in the collection"):
+        plan_test(searcher, 100)
+
+
 def test_pictures_whose_vectors_are_lost_take_no_part_and_are_named(tmp_path: Path) -> None:
     searcher = served(tmp_path, HUES)
     lost = searcher.collection.pictures()[0]
@@ -94,7 +115,7 @@ def test_pictures_whose_vectors_are_lost_take_no_part_and_are_named(tmp_path: Pa
     assert labels.lost == 1
     assert lost.path not in {one.path for one in labels.pictures}
     found = test.summarise(list(test.rank()))
-    assert found.protocol["left out"] == "1 that are to be read again"
+    assert found.protocol["left out"] == "1 of which it is not known what they show"
     assert found.protocol["collection"] == "11 pictures in 2 kinds"
     assert found.overall["P@1"].mean == 100
 

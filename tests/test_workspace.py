@@ -110,6 +110,45 @@ def test_a_collection_that_another_program_makes_is_served_without_a_new_start(
     assert workspace.keys() == [mine]
 
 
+def test_what_another_program_makes_with_another_model_is_told(
+    workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    assert workspace.keys() == []
+    Collection.create(collections / "theirs", "Theirs", wheel, mean_colour()).close()
+    (collections / "ruin").mkdir()
+    (collections / "ruin" / DATABASE).write_bytes(b"no database at all" * 99)
+    assert workspace.keys() == []
+    assert set(workspace.refused) == {"theirs", "ruin"}
+    assert workspace.damaged == {"ruin"}
+
+
+def test_while_one_is_deleted_slowly_the_others_go_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    keys = [workspace.create("one"), workspace.create("two")]
+    begun, go_on = threading.Event(), threading.Event()
+    close = Collection.close
+
+    def slowly(self: Collection) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        close(self)
+
+    monkeypatch.setattr(Collection, "close", slowly)
+    deleting = threading.Thread(target=workspace.delete, args=(keys[0],))
+    deleting.start()
+    assert begun.wait(20)
+    asked = time.monotonic()
+    assert workspace.keys() == [keys[1]]
+    assert time.monotonic() - asked < 5
+    go_on.set()
+    deleting.join()
+    monkeypatch.setattr(Collection, "close", close)
+    assert workspace.keys() == [keys[1]]
+
+
 def test_the_library_is_not_looked_through_at_each_click(
     workspace: Workspace, wheel: Path, collections: Path
 ) -> None:
@@ -135,6 +174,7 @@ def test_collections_that_come_while_others_look_are_served_once(
     def look() -> None:
         while not done.is_set():
             workspace.keys()
+            time.sleep(0.001)
 
     looking = [threading.Thread(target=look) for _ in range(3)]
     for thread in looking:

@@ -191,9 +191,7 @@ def read_address(query: str) -> Address:
         return next((value for key, value in pairs if key == name), "")
 
     shares = _numbers(first("match"), 3)
-    weights = Weights()
-    if shares and all(0 <= share <= 1 for share in shares) and sum(shares):
-        weights = Weights(*shares)
+    weights = Weights.bounded(*shares) if shares else PLAIN.weights
     count = _numbers(first("n"), 1)
     megapixels = _numbers(first("mp"), 1)
     filters = Filters(
@@ -210,7 +208,7 @@ def read_address(query: str) -> Address:
         options=Options(
             first("in"),
             int(count[0]) if count else PLAIN.count,
-            weights,
+            weights if weights.total else PLAIN.weights,
             filters,
             first("order") if first("order") in ORDERS else "",
             next((mode for mode in CLEANINGS if mode == first("clean")), PLAIN.cleaning),
@@ -246,7 +244,9 @@ def _wishes(pairs: Sequence[tuple[str, str]]) -> tuple[Wish, ...]:
     wishes: list[Wish] = []
     for name, value in pairs:
         key, _, id_ = value.rpartition(":")
-        if name in ("like", "unlike") and id_.isascii() and id_.isdigit():
+        # SQLite counts to some 9 * 10^18.
+        is_id = id_.isascii() and id_.isdigit() and len(id_) <= 18
+        if name in ("like", "unlike") and is_id:
             wishes.append(Wish((key, int(id_)), wanted=name == "like"))
         elif name == "upload" and value:
             wishes.append(Wish(token=value))

@@ -225,6 +225,8 @@ class EvaluatePage:
             ):
                 if isinstance(step, Comparison):
                     yield _show_comparison(searcher.collection.name, step)
+                elif step.ranking:
+                    yield _going_on(words.TESTING, step.done, step.total, None)
                 else:
                     yield _going_on(words.COMPARING, step.done, step.total, started)
         except LookalikeError as error:

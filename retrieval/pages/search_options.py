@@ -139,7 +139,7 @@ class SearchOptions:
         return Options(
             choice=_text(values[self.choice]),
             count=_count(values[self._count]),
-            weights=Weights(*(min(1.0, max(0.0, float(share or 0))) for share in shares)),
+            weights=Weights.bounded(*(float(share or 0) for share in shares)),
             filters=Filters(
                 label=_text(values[self._label]),
                 folder=_text(values[self._folder]),

@@ -132,8 +132,8 @@ FACT_SIZE = "Size"
 FACT_TAKEN = "Taken"
 WHY_NOTE = (
     "Warm places are those that make the two alike. Over the {n} places of each picture they add "
-    "up to how alike the two are by themselves, {percent} %; what their neighbours have in common "
-    "comes on top of it."
+    "up to how alike the two are in what they show, {percent} %. Under the result may stand "
+    "another number, since its neighbours count as well, and colours or texture if you like."
 )
 WHY_NOT = "The network in use cannot show where two pictures resemble each other."
 
