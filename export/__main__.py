@@ -10,6 +10,7 @@ import sys
 import types
 from pathlib import Path
 
+from export.errors import StoppedError
 from retrieval.errors import LookalikeError
 from retrieval.settings import ASSETS
 
@@ -34,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
             _export(_parser().parse_args(words))
     except LookalikeError as error:
         print(error, file=sys.stderr)
-        return 1
+        # Another command that waits for this one (`&&`) is not to take it for done.
+        return 130 if isinstance(error, StoppedError) else 1
     except KeyboardInterrupt:
         print(STOPPED.get(words[0] if words else "", NOTHING), file=sys.stderr)
         return 130
@@ -143,6 +145,11 @@ def _export(arguments: argparse.Namespace) -> None:
         from export.weights import fetch_weights, read_weights
     except ImportError as error:
         raise LookalikeError(_missing(error)) from error
+    except RuntimeError as error:  # torchvision does not find its operators in another torch
+        raise LookalikeError(
+            f"torch and torchvision do not belong together ({error}). Install both anew with: "
+            "pip install --force-reinstall -r export/requirements.txt"
+        ) from error
     from retrieval.images import Preprocessing
     from retrieval.model import ModelCard
 

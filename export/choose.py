@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from export.stored import Stored, list_packs, list_pictures, split_part
 from export.train import data_folder, open_device
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.files import replace_when_done
 from retrieval.images import Preprocessing, open_picture, preprocess
@@ -304,7 +304,10 @@ def pool_maps(
     import torch
 
     def prepare(picture: Stored) -> npt.NDArray[np.uint8]:
-        shaped = preprocess(open_picture(picture.read()).image, how)
+        try:
+            shaped = preprocess(open_picture(picture.read()).image, how)
+        except PictureError as error:
+            raise PictureError(f"{picture.path}: {error} Or take it out of the set.") from error
         return np.ascontiguousarray(shaped[:, ::-1]) if mirror else shaped
 
     pooled: dict[str, list[Matrix]] = {name: [] for name in POOLINGS}

@@ -163,6 +163,8 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         raise LookalikeError("--kept takes a share, from 0 to 1.")
     if arguments.start and not arguments.together:
         raise LookalikeError("--start is for --together. Name how many epochs, or leave it out.")
+    if arguments.kept and not arguments.together:
+        raise LookalikeError("--kept is for --together. Name how many epochs, or leave it out.")
     views = Views(arguments.views, seed=arguments.seed)
     plan = Plan(
         hidden=arguments.hidden,

@@ -339,6 +339,8 @@ def open_device(name: str | None) -> "torch.device":
 
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if device.type not in ("cpu", "cuda"):
+            raise AssertionError(f"not tried on {device.type}")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise LookalikeError(

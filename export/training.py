@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from export.errors import StoppedError
 from export.losses import distances, relation
 from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole, slices
 from export.photos import Photos, resize, rows_at
@@ -197,7 +198,9 @@ class Run:
             sums += self._one_step(progress)
             if self._stopping:
                 self._save()
-                return f"Stopped after step {self.step:,}. The same command goes on from there."
+                raise StoppedError(
+                    f"Stopped after step {self.step:,}. The same command goes on from there."
+                )
             now = time.monotonic()
             if self.step % SYNCHRONISE == 0 or now - lined > BETWEEN_LINES:
                 total, kl, cosine = (sums / (self.step - since)).tolist()

@@ -50,8 +50,9 @@ class Builders:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # One at a time: two would share the same processors and both seem slow.
-        self._turn = threading.Semaphore(1)
+        # One at a time: two would share the same processors and both seem slow. But visitors do not
+        # wait for the owner's, which may take hours, nor the owner for theirs, which may be many.
+        self._turns = {private: threading.Semaphore(1) for private in (False, True)}
         self._states: dict[str, Building] = {}
         self._cancels: dict[str, threading.Event] = {}
         self._threads: dict[str, threading.Thread] = {}
@@ -61,11 +62,12 @@ class Builders:
         """Return how the building of a collection stands; None when it was never started."""
         return self._states.get(key)
 
-    def start(self, key: str, collection: Collection, work: Work) -> None:
+    def start(self, key: str, collection: Collection, work: Work, private: bool = False) -> None:
         """Build in the background; where the collection is being built already, once more after.
 
         Args:
             work: makes the steps; it is closed after the step at hand when building is cancelled.
+            private: whether it is a visitor's; of those, too, one is built at a time.
         """
         # Also when it is stopped or killed while it waits there is something left to do.
         with suppress(LookalikeError):
@@ -79,7 +81,10 @@ class Builders:
             self._cancels[key] = threading.Event()
             # A daemon, so that closing the app never waits; every batch is a transaction.
             thread = threading.Thread(
-                target=self._run, args=(key, collection, work), name=f"build {key}", daemon=True
+                target=self._run,
+                args=(key, collection, work, private),
+                name=f"build {key}",
+                daemon=True,
             )
             self._threads[key] = thread
             thread.start()
@@ -90,16 +95,22 @@ class Builders:
         Args:
             wait: seconds to wait for the end of it.
         """
-        if key in self._cancels:
+        with self._lock:
+            thread = self._threads.get(key)
+            if thread is None:
+                return
             self._cancels[key].set()
-            with self._lock:
-                self._next.pop(key, None)
-            self._threads[key].join(wait)
+            self._next.pop(key, None)
+        thread.join(wait)
 
     def forget(self, key: str) -> None:
         """Stop, and remember nothing of it."""
         self.cancel(key, wait=60)
-        self._states.pop(key, None)
+        with self._lock:
+            self._states.pop(key, None)
+            thread = self._threads.get(key)
+            if thread is not None and not thread.is_alive():  # else it is asked for until it ends
+                del self._threads[key], self._cancels[key]
 
     def stop(self) -> None:
         """Stop everything after the batch at hand."""
@@ -108,9 +119,10 @@ class Builders:
         for thread in list(self._threads.values()):
             thread.join(timeout=30)
 
-    def _run(self, key: str, collection: Collection, work: Work | None) -> None:
+    def _run(self, key: str, collection: Collection, work: Work | None, private: bool) -> None:
+        turn, cancel = self._turns[private], self._cancels[key]
         while work is not None:
-            problem, cancelled = self._build(key, collection, work)
+            problem, cancelled = self._build(key, collection, work, turn, cancel)
             with self._lock:  # so that nothing is added between the look and the end
                 work = self._next.pop(key, None)
                 if work is None or cancelled:
@@ -119,10 +131,16 @@ class Builders:
                     return
                 self._states[key] = Building(waiting=True, started=time.monotonic())
 
-    def _build(self, key: str, collection: Collection, work: Work) -> tuple[str | None, bool]:
+    def _build(
+        self,
+        key: str,
+        collection: Collection,
+        work: Work,
+        turn: threading.Semaphore,
+        cancel: threading.Event,
+    ) -> tuple[str | None, bool]:
         """Build when it is this one's turn; return the problem, and whether it was cancelled."""
-        cancel = self._cancels[key]
-        while not self._turn.acquire(timeout=0.2):
+        while not turn.acquire(timeout=0.2):
             if cancel.is_set():
                 self._tell(key, waiting=False)
                 return None, True
@@ -151,7 +169,7 @@ class Builders:
                 "on, and if it happens again, the terminal says more."
             )
         finally:
-            self._turn.release()
+            turn.release()
         return problem, cancelled
 
     def _tell(self, key: str, **changes: Any) -> None:

@@ -21,11 +21,13 @@ class UploadBounds:
     files: int
     bytes: int
     file_bytes: int  # of a picture; a zip may have all of `bytes`
+    in_all: bool = False  # `files` is what there is room for, in however many goes
 
     def as_sentence(self) -> str:
         """Say so to whoever is about to upload."""
+        more = " more" if self.in_all else ""
         return (
-            f"Up to {self.files:,} pictures and {in_units(self.bytes)} at once, "
+            f"Up to {self.files:,}{more} pictures and {in_units(self.bytes)} at once, "
             f"{in_units(self.file_bytes)} each."
         )
 

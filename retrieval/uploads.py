@@ -70,6 +70,11 @@ class Uploads:
                 "You have as many pictures here as you can keep. Delete a collection, then add "
                 "others."
             )
+        if files > bounds.files and bounds.in_all:
+            raise LookalikeError(
+                f"These are {files:,} files, and you can keep {bounds.files:,} more. Leave some "
+                "out, or delete a collection first."
+            )
         if files > bounds.files:
             raise LookalikeError(
                 f"These are {files:,} files; at most {bounds.files:,} can be added at once. Add "
@@ -141,9 +146,11 @@ class Uploads:
         if len(neighbours) >= OPEN_AT_ONE_ADDRESS:
             others = neighbours
         elif len(under_way) >= OPEN_IN_ALL:
-            others = under_way
+            others = {name: one for name, one in under_way.items() if not one.owner}
         else:
             return
+        if not others:
+            raise full
         name, idle = min(others.items(), key=lambda item: item[1].touched)
         if time.monotonic() - idle.touched < IDLE_SECONDS:
             raise full
@@ -206,7 +213,8 @@ class Uploads:
     def bundles(self, name: str, visitor: str) -> list[Path]:
         """Return the packed collections among the files of an upload."""
         upload = self._find(name, visitor)
-        return sorted((upload.folder / "files").glob(f"*{BUNDLE}"))
+        files = (upload.folder / "files").rglob("*")
+        return sorted(path for path in files if path.suffix.lower() == BUNDLE and path.is_file())
 
     def holds(self, name: str, visitor: str) -> bool:
         """Whether any file of an upload is (still) here."""
@@ -247,8 +255,14 @@ class Uploads:
         return taken
 
     def has(self, name: str, visitor: str) -> bool:
-        """Whether an upload of a visitor is here, and not in a collection yet."""
-        return self._of(name, visitor) is not None
+        """Whether an upload of a visitor is here, and not in a collection yet.
+
+        Whose page asks for it waits for its turn, and has not broken off.
+        """
+        upload = self._of(name, visitor)
+        if upload is not None:
+            upload.touched = max(upload.touched, time.monotonic())
+        return upload is not None
 
     def is_sending(self, visitor: str) -> bool:
         """Whether something of a visitor has come that is not in a collection yet."""

@@ -485,7 +485,7 @@ class Workspace:
             if afterwards:
                 afterwards()
 
-        self._builders.start(key, collection, work)
+        self._builders.start(key, collection, work, private=self.is_private(key))
 
     def cancel(self, key: str) -> None:
         """Stop building a collection after the batch at hand; what is done is kept."""

@@ -101,6 +101,22 @@ def page(browser: Browser, owned: str) -> Iterator[Page]:
     assert wrong == []
 
 
+def test_a_button_that_is_refused_can_be_pressed_again(page: Page, tmp_path: Path) -> None:
+    add_folder(page, save_hues(tmp_path / "Refused", {"red.png": 0, "lime.png": 90}))
+    made = card(page, "Refused")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    press(made, "Show pictures")
+    take_out = made.get_by_role("button", name="Take the marked ones out", exact=True)
+    for _ in range(2):
+        take_out.click()
+        expect(page.get_by_text("Mark at least one picture first").last).to_be_visible()
+        expect(made.locator(".lk-busy")).to_have_count(0, timeout=SLOW)
+    made.locator(".lk-marks input").first.check()
+    take_out.click()
+    expect(made).to_contain_text("1 picture", timeout=SLOW)
+    press(made, "Delete")
+
+
 def test_a_folder_becomes_a_collection_that_is_searched_renamed_deleted_and_brought_back(
     page: Page, album: Path
 ) -> None:
@@ -459,7 +475,7 @@ def test_more_than_a_visitor_may_add_is_refused_with_the_bound(hosted: str) -> N
     asked = urllib.request.Request(hosted + "uploads", body, {"X-Lookalike": "1"}, method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(asked)
-    assert "at most 500" in json.loads(refused.value.read())["error"]
+    assert "you can keep 500 more" in json.loads(refused.value.read())["error"]
 
 
 def test_the_tab_fits_a_phone_in_the_dark(browser: Browser, owned: str) -> None:

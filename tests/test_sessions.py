@@ -112,6 +112,22 @@ def test_passwords_are_tried_so_often_and_nobody_waits_in_the_queue_meanwhile() 
     assert not access.is_owner(mine)
 
 
+def test_whoever_tries_without_end_takes_the_owners_tries_not_along() -> None:
+    access = Access("secret", public=True, tries=3, tries_in_all=5)
+    mine, theirs = (request(cookie=f"lookalike-{FIRST}={letter * 32}") for letter in ("a", "b"))
+    for _ in range(3):
+        assert not access.enter(theirs, "wrong")
+    for _ in range(20):
+        with pytest.raises(LookalikeError, match="Too many passwords"):
+            access.enter(theirs, "wrong")
+    assert access.enter(mine, "secret")
+    # Those who make up visitors are held by the bound of all.
+    made_up = (request(cookie=f"lookalike-{FIRST}={i:032}") for i in range(9))
+    assert not access.enter(next(made_up), "wrong")
+    with pytest.raises(LookalikeError, match="Too many passwords"):
+        access.enter(next(made_up), "wrong")
+
+
 def test_without_a_password_nobody_gets_in_by_an_empty_one() -> None:
     access = Access(None, public=True)
     assert not access.enter(request(cookie=f"lookalike-{FIRST}={NAME}"), "")

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from export.__main__ import main
+from export.errors import StoppedError
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.images import Preprocessing, find_images, open_picture, preprocess
@@ -423,7 +424,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
         return one_step(progress)
 
     first._one_step = stop_at_three
-    assert "Stopped after step 3" in first.train()
+    with pytest.raises(StoppedError, match="Stopped after step 3"):
+        first.train()
     lines: list[str] = []
     again = make_run(few, tmp_path / "broken", training.Budget(steps=6), lines, **options)
     again.train()
@@ -1037,9 +1039,10 @@ def test_a_command_that_is_told_to_end_keeps_its_state_and_goes_on(
     running.terminate()
     out, err = running.communicate()
     killer.cancel()
-    assert running.returncode == 0, err
-    assert "The same command goes on from there" in out
-    stopped_after = out.split("after ")[1].split(".")[0]
+    assert running.returncode == 130, err  # so that `&&` takes it for no success
+    assert out == ""
+    assert "The same command goes on from there" in err
+    stopped_after = err.split("Stopped after ")[1].split(".")[0]
     # Less time than it has had: nothing is left but to measure and to write.
     assert main(words(data, tmp_path, "--minutes", "0.001")) == 0
     again = capsys.readouterr()

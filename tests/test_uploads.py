@@ -128,6 +128,49 @@ def test_when_all_places_are_taken_the_one_that_is_idle_gives_way(
         uploads.title(names[0], "visitor 0")
 
 
+def test_an_upload_whose_page_waits_for_its_turn_has_not_broken_off(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, broken_off = (send(uploads, {"a.png": PICTURE}) for _ in range(2))
+    now = [time.monotonic()]
+    monkeypatch.setattr("retrieval.uploads.time", SimpleNamespace(monotonic=lambda: now[0]))
+    for _ in range(3):
+        now[0] += 1_000
+        assert uploads.has(waiting, "me")
+        assert not uploads.has(waiting, "somebody else")
+        uploads.sweep(older_than=1_800)
+    assert uploads.has(waiting, "me")
+    assert not uploads.has(broken_off, "me")
+
+
+def test_what_the_owner_has_sent_gives_way_to_no_stranger(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = uploads.begin("the owner", 1, 1, BOUNDS, owner=True)
+    for number in range(OPEN_IN_ALL - 1):
+        uploads.begin(f"visitor {number}", 1, 1, BOUNDS)
+    monkeypatch.setattr("retrieval.uploads.IDLE_SECONDS", 0.0)
+    uploads.begin("one more", 1, 1, BOUNDS)
+    assert uploads.has(owners, "the owner")
+
+
+def test_a_packed_collection_is_found_wherever_it_lies(uploads: Uploads) -> None:
+    files = {"Old/deep/Mine.LOOKALIKE": b"packed", "top.lookalike": b"packed", "a.png": PICTURE}
+    name = send(uploads, files)
+    found = [path.name for path in uploads.bundles(name, "me")]
+    assert found == ["Mine.LOOKALIKE", "top.lookalike"]
+
+
+def test_who_may_keep_so_many_is_told_that_it_is_no_matter_of_several_goes(
+    uploads: Uploads,
+) -> None:
+    bounds = replace(BOUNDS, in_all=True)
+    with pytest.raises(LookalikeError, match="you can keep 5 more") as refused:
+        uploads.begin("me", 6, 1, bounds)
+    assert "goes" not in str(refused.value)
+    assert bounds.as_sentence().startswith("Up to 5 more pictures")
+
+
 def test_made_up_cookies_of_one_address_leave_places_to_others_and_the_owner_needs_none(
     uploads: Uploads,
 ) -> None:

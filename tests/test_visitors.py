@@ -298,3 +298,34 @@ def test_only_so_many_packed_collections_wait_for_one_visitor_to_fetch_them(
         assert first.result() == (200, "packed")
     assert download() == (200, "packed")
     assert list((tmp_path / "packed").iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=x", "bytes=0-1", "bytes=-0"])
+def test_a_part_that_there_is_not_leaves_no_place_taken(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    key = make(workspace, tmp_path).create("b" * 32, "a")
+    monkeypatch.setattr(settings, "PACKED", tmp_path / "packed")
+    app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
+    headers = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}", "range": asked}
+    client = TestClient(app)
+    for _ in range(transfers.PACKED_AT_ONCE + 2):
+        assert client.get(f"/bundles/{key}.lookalike", headers=headers).status_code != 429
+        # It is given back beside the answer.
+        end = time.monotonic() + 20
+        while list((tmp_path / "packed").iterdir()) and time.monotonic() < end:
+            time.sleep(0.01)
+    assert list((tmp_path / "packed").iterdir()) == []
+
+
+def test_what_could_not_be_read_is_told_to_whoever_may_mend_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    theirs = make(workspace, tmp_path).create("b" * 32, "a")
+    workspace.open_library(tmp_path / "library")
+    public = workspace.create("of all")
+    app = Starlette(routes=[transfers.problems_route(workspace, Access("secret", public=True))])
+    client, cookie = TestClient(app), {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
+    assert client.get(f"/problems/{theirs}.csv", headers=cookie).status_code == 200
+    assert client.get(f"/problems/{public}.csv", headers=cookie).status_code == 404
+    assert client.get(f"/problems/{theirs}.csv").status_code == 404

@@ -681,6 +681,33 @@ def test_one_is_built_after_the_other(collection: Collection, tmp_path: Path) ->
         builders.stop()
 
 
+def test_a_visitor_does_not_wait_for_the_owners_collection(
+    collection: Collection, tmp_path: Path
+) -> None:
+    builders, first, theirs = Builders(), Work(1), Work(1)
+    with Collection.create(tmp_path / "other", "other", None, mean_colour()) as other:
+        builders.start("first", collection, first)
+        wait_for(lambda: builders.state("first").step.total)  # type: ignore[union-attr]
+        builders.start("theirs", other, theirs, private=True)
+        theirs.gates[0].set()
+        wait_for(lambda: getattr(builders.state("theirs"), "finished", False))
+        assert not builders.state("first").finished  # type: ignore[union-attr]
+        first.gates[0].set()
+        wait_for(lambda: getattr(builders.state("first"), "finished", False))
+
+
+def test_what_is_forgotten_leaves_nothing_behind(collection: Collection) -> None:
+    builders, work = Builders(), Work(1)
+    work.gates[0].set()
+    builders.start("one", collection, work)
+    wait_for(lambda: getattr(builders.state("one"), "finished", False))
+    wait_for(lambda: not builders._threads["one"].is_alive())
+    builders.forget("one")
+    assert builders.state("one") is None
+    assert not builders._threads
+    assert not builders._cancels
+
+
 def broken(error: Exception) -> Generator[Step, None, None]:
     yield Step(0, 2, 0, 0)
     raise error

@@ -314,7 +314,10 @@
       button.classList.remove("lk-busy");
     };
     const watch = new MutationObserver(end);
-    watch.observe(element, { childList: true, subtree: true, characterData: true });
+    // A refused one changes nothing but the number of its turn.
+    watch.observe(element, {
+      childList: true, subtree: true, characterData: true, attributeFilter: ["data-turn"],
+    });
     setTimeout(end, 60_000);
   };
 

@@ -323,7 +323,7 @@ def _status(shown: Card, now: float) -> str:
     if not state.finished:
         stop = _button("cancel", words.DO_CANCEL, key, "lk-link") if shown.editable else ""
         text, bar = _progress(state, now)
-        return f'<div class="lk-state" role="status">{escape(text)} {stop}{bar}</div>'
+        return f'<div class="lk-state">{escape(text)} {stop}{bar}</div>'
     resume = _button("resume", words.DO_RESUME, key, "lk-link") if shown.editable else ""
     if state.problem:
         return f'<p class="lk-state lk-bad" role="alert">{escape(state.problem)} {resume}</p>'

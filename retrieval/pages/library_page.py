@@ -40,6 +40,7 @@ class Opened:
     notice: str = ""  # HTML above the collections
     removed: tuple[str, ...] = ()  # paths that were taken out last
     deleted: str = ""  # the place in the bin that the notice is about
+    turn: int = 0  # rises with each button, so that the page sees the answer of one that is refused
 
 
 class LibraryPage:
@@ -152,7 +153,7 @@ class LibraryPage:
 
     def on_tick(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
         """Follow what is being built; what somebody is filling in stays as it is."""
-        if opened.view in ("rename", "pictures"):
+        if opened.view in ("rename", "pictures", "changes"):
             return gr.skip(), gr.skip(), gr.skip()
         listing, _, timer = self._view(opened, request)
         return listing, gr.skip(), timer  # something else may have been opened meanwhile
@@ -165,7 +166,8 @@ class LibraryPage:
             except LookalikeError as error:
                 warn(error)
         else:
-            opened = self._after(opened, event, request)
+            turn = opened.turn + 1
+            opened = replace(self._after(opened, event, request), turn=turn)
         return *self._view(opened, request), gr.skip(), gr.skip()
 
     def on_work(
@@ -180,11 +182,12 @@ class LibraryPage:
         """Show what came of it, unless something else was opened meanwhile, which is in use."""
         # Nothing was done where a stranger asks for this alone.
         before, after = done or (opened, opened)
-        if opened == before:
+        turn = opened.turn + 1
+        if replace(opened, turn=0) == replace(before, turn=0):
             opened = after
         elif after.changes is not None:
             gr.Info(words.CHANGES_BESIDE)
-        return self._view(opened, request)
+        return self._view(replace(opened, turn=turn), request)
 
     def _after(self, opened: Opened, event: gr.EventData, request: gr.Request) -> Opened:
         """Do what a button of a card says, and return what lies open after it."""
@@ -241,7 +244,10 @@ class LibraryPage:
                 told += self.adding.add(name, key, visitor)
             elif self.uploads.holds(name, visitor) or not bundles:
                 told += self.adding.make(name, visitor, owner, own_address_of(request))
-            opened = Opened(notice=told)
+            # What is open may be in use, and what was said of the upload before not read yet.
+            # The latest comes first, as what is brought into view.
+            before = opened.notice.replace(told, "") if told else opened.notice
+            opened = replace(opened, notice=told + before)
         except LookalikeError as error:
             warn(error)
         finally:
@@ -292,7 +298,7 @@ class LibraryPage:
                 settings.OWNER_PICTURES, settings.OWNER_BYTES, settings.MAX_FILE_BYTES
             )
         room = self.visitors.room(visitor_of(request))
-        return UploadBounds(room, settings.VISITOR_BYTES, settings.MAX_UPLOAD_BYTES)
+        return UploadBounds(room, settings.VISITOR_BYTES, settings.MAX_UPLOAD_BYTES, in_all=True)
 
     def _require_editable(self, key: str, request: gr.Request) -> None:
         """Refuse who may not change a collection, and everybody where it has ended."""
@@ -452,6 +458,7 @@ class LibraryPage:
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""
         listing = markup.library(notices, cards, hint, bin_, asked)
+        listing += f'<i hidden data-turn="{opened.turn}"></i>'
         return listing, opened, gr.Timer(active=going_on)
 
     def _inside(self, opened: Opened, card: markup.Card) -> str:

@@ -220,9 +220,13 @@ def progress_bar(fraction: float, spoken: str) -> str:
 
 
 def notice(text: str, fraction: float | None) -> str:
-    """Show one line, and a bar when something is under way."""
+    """Show one line, and a bar when something is under way.
+
+    With a bar it is not read aloud by itself: it changes every other second.
+    """
     bar = "" if fraction is None else progress_bar(fraction, text)
-    return f'<div class="lk-notice" role="status">{escape(text)}{bar}</div>'
+    role = ' role="status"' if fraction is None else ""
+    return f'<div class="lk-notice"{role}>{escape(text)}{bar}</div>'
 
 
 def script_words() -> str:

@@ -25,7 +25,7 @@ from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import Access, visitor_of
 from retrieval.workspace import Workspace
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 AT_ONCE = 4  # requests of one kind; those of one page wait for each other, and each takes a thread
 MOST_ADDRESS = 20_000  # characters; a step keeps what an address asks for
 

@@ -203,7 +203,7 @@ def launch(
                 "routes": [
                     thumbnail_route(workspace),
                     original_route(workspace, library.access),
-                    problems_route(workspace),
+                    problems_route(workspace, library.access),
                     bundle_route(workspace, library.access),
                     *map_routes(workspace),
                     copies_route(workspace),

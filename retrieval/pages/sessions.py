@@ -106,17 +106,22 @@ class Access:
     On a shared link or a Space everybody comes through a tunnel, so there only the password counts.
     """
 
-    def __init__(self, password: str | None, public: bool, tries: int = 20) -> None:
+    def __init__(
+        self, password: str | None, public: bool, tries: int = 20, tries_in_all: int = 120
+    ) -> None:
         """Args:
         password: the owner's, None for none.
         public: whether strangers' requests may look like those of this computer; it may become
             False when there is no way for strangers after all.
-        tries: passwords that are looked at in a minute, whoever they come from.
+        tries: passwords of one address, or visitor, that are looked at in a minute.
+        tries_in_all: those of everybody, since whoever has many addresses can make up as many
+            visitors.
         """
         self.has_password = bool(password)
         self.is_public = public
         self._password = (password or "").encode()
         self._pace = Pace(tries)
+        self._pace_in_all = Pace(tries_in_all)
         self._owners: set[str] = set()
 
     def is_owner(self, request: Any) -> bool:
@@ -136,7 +141,10 @@ class Access:
                 waiting, since that would hold up the pages of all others. Also when it is right,
                 and the browser keeps no cookie to know the owner by.
         """
-        if seconds := self._pace.seconds_to_wait(""):
+        who = own_address_of(request) or visitor_of(request)
+        # One who tries without end takes none of the others' tries.
+        seconds = self._pace.seconds_to_wait(who) or self._pace_in_all.seconds_to_wait("")
+        if seconds:
             raise LookalikeError(
                 f"Too many passwords are being tried. Wait {math.ceil(seconds)} seconds, then try "
                 "again."

@@ -1,19 +1,20 @@
 """The addresses by which files come and go: uploads, the table of problems, packed collections."""
 
+import asyncio
 import json
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from retrieval import settings
 from retrieval.bundle import pack
@@ -104,13 +105,15 @@ def upload_routes(
     ]
 
 
-def problems_route(workspace: Workspace) -> Route:
-    """Serve `problems/KEY.csv`: the files that could not be read, and why."""
+def problems_route(workspace: Workspace, access: Access) -> Route:
+    """Serve `problems/KEY.csv`, what could not be read and why, to whoever may change it."""
 
     def problems(request: Request) -> Response:
         try:
             key, visitor = request.path_params["key"], visitor_of(request)
             collection = workspace.searcher(key, visitor).collection
+            if not workspace.may_edit(key, visitor, access.is_owner(request)):
+                raise LookalikeError(words.NOT_YOURS)
             rows = [(harmless(path), problem) for path, problem in collection.problems()]
         except LookalikeError as error:
             return Response(str(error), 404, media_type="text/plain")
@@ -159,14 +162,29 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
         except BaseException:
             leave()
             raise
-        return FileResponse(
-            path,
-            media_type="application/octet-stream",
-            headers=attachment(f"{collection.name}.lookalike"),
-            background=BackgroundTask(leave),
-        )
+        return _Lent(path, attachment(f"{collection.name}.lookalike"), leave)
 
     return Route("/bundles/{key}.lookalike", bundle)
+
+
+class _Lent(FileResponse):
+    """A file that is given back when it has been sent, or was not.
+
+    Starlette's own background task is left out where the range that is asked for is none.
+    """
+
+    def __init__(
+        self, path: Path, headers: Mapping[str, str], give_back: Callable[[], None]
+    ) -> None:
+        super().__init__(path, media_type="application/octet-stream", headers=headers)
+        self._give_back = give_back
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Not awaited: whoever hangs up ends that, too.
+            asyncio.get_running_loop().run_in_executor(None, self._give_back)
 
 
 async def _body(request: Request, most: int) -> bytes:
