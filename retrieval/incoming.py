@@ -1,7 +1,6 @@
 """Tables of captions that come with pictures: what one says stays with the pictures it meant."""
 
 import csv
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from retrieval import captions
 from retrieval.captions import delimiter_for, read_rows
-from retrieval.files import composed, in_units, replace_when_done
+from retrieval.files import composed, in_units, replace_file, replace_when_done
 from retrieval.zips import free_name
 
 
@@ -67,7 +66,7 @@ class Tables:
                 "again."
             )
         if aside:
-            os.replace(place, aside)
+            replace_file(place, aside)
             self._sizes[aside] = before
         self._sizes[place], self._bytes = size, bytes_
         return ""

@@ -17,6 +17,7 @@ from retrieval.collection import Collection, model_facts
 from retrieval.database import address, connect, connection, explained, made_anew, set_aside
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.files import replace_file
 from retrieval.outbox import Outbox
 from retrieval.schema import (
     DATABASE,
@@ -148,7 +149,7 @@ def _renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], 
             fill(old, database)
         whole = True
         aside = set_aside(path)
-        os.replace(new, path)
+        replace_file(new, path)
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from retrieval.database import DamagedError, connect, damaged, explained, made_anew, set_aside
 from retrieval.errors import BusyError, LookalikeError, explain_os_error
+from retrieval.files import replace_file
 from retrieval.schema import DATABASE, THUMBNAILS
 
 
@@ -141,7 +142,7 @@ def put_in_place(folder: Path) -> None:
             if not path.exists():
                 set_aside(path)  # what was left of the old one
                 try:
-                    os.replace(new, path)
+                    replace_file(new, path)
                 except OSError as error:
                     raise explain_os_error(error, path) from error
 

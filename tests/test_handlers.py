@@ -1,6 +1,7 @@
 """The pages as their handlers answer a browser, without one."""
 
 import base64
+import inspect
 import json
 import re
 import sqlite3
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import gradio as gr
+import gradio.routes
 import httpx
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ from retrieval.pages.conversation import Conversation, Step
 from retrieval.pages.handover import Handover
 from retrieval.pages.library_page import Opened
 from retrieval.pages.search_page import SearchPage
-from retrieval.pages.server import make_library
+from retrieval.pages.server import build_app, make_library
 from retrieval.pages.sessions import Access
 from retrieval.schema import DATABASE
 from retrieval.search import GONE
@@ -658,3 +660,13 @@ def test_a_folder_that_was_renamed_is_told_to_be_the_collection_that_it_is(
     assert "2 pictures ready" in visitor.finish(key)
     assert keys(visitor) - before == {key}
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_gradio_remembers_no_upload_for_as_long_as_the_app_runs(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.open_library(tmp_path / "library")
+    app = build_app(workspace, make_library(workspace, None, False), Handover())
+    assert "blocks.upload_file_set.update(" in inspect.getsource(gradio.routes)  # what fills it
+    app.upload_file_set.update(["/somewhere/a.png"])
+    assert not app.upload_file_set

@@ -320,7 +320,8 @@ def _refused(error: LookalikeError) -> tuple[Any, ...]:
 
 def _notice(text: str, fraction: float | None = None) -> str:
     bar = "" if fraction is None else markup.progress_bar(fraction, words.TEST_PROGRESS)
-    return f'<div class="lk-notice" role="status">{escape(text)}{bar}</div>'
+    role = "" if bar else ' role="status"'  # what changes all the time is not read aloud
+    return f'<div class="lk-notice"{role}>{escape(text)}{bar}</div>'
 
 
 def _empty(text: str) -> str:
