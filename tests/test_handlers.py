@@ -31,7 +31,7 @@ from retrieval.pages.conversation import Conversation, Step
 from retrieval.pages.handover import Handover
 from retrieval.pages.library_page import Opened
 from retrieval.pages.search_page import SearchPage
-from retrieval.pages.server import build_app, make_library
+from retrieval.pages.server import Unremembered, make_library
 from retrieval.pages.sessions import Access
 from retrieval.schema import DATABASE
 from retrieval.search import GONE
@@ -662,11 +662,8 @@ def test_a_folder_that_was_renamed_is_told_to_be_the_collection_that_it_is(
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
-def test_gradio_remembers_no_upload_for_as_long_as_the_app_runs(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    workspace.open_library(tmp_path / "library")
-    app = build_app(workspace, make_library(workspace, None, False), Handover())
+def test_gradio_remembers_no_upload_for_as_long_as_the_app_runs() -> None:
     assert "blocks.upload_file_set.update(" in inspect.getsource(gradio.routes)  # what fills it
-    app.upload_file_set.update(["/somewhere/a.png"])
-    assert not app.upload_file_set
+    remembered = Unremembered()
+    remembered.update(["/somewhere/a.png"])
+    assert not remembered

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ class Opened:
     notice: str = ""  # HTML above the collections
     removed: tuple[str, ...] = ()  # paths that were taken out last
     deleted: str = ""  # the place in the bin that the notice is about
-    turn: int = 0  # rises with each button, so that the page sees the answer of one that is refused
+    # Rises with each button, so that the page sees the answer of one that is refused.
+    turn: int = field(default=0, compare=False)
 
 
 class LibraryPage:
@@ -183,7 +184,7 @@ class LibraryPage:
         # Nothing was done where a stranger asks for this alone.
         before, after = done or (opened, opened)
         turn = opened.turn + 1
-        if replace(opened, turn=0) == replace(before, turn=0):
+        if opened == before:
             opened = after
         elif after.changes is not None:
             gr.Info(words.CHANGES_BESIDE)

@@ -157,14 +157,14 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
                 EvaluatePage(workspace).build(app, test_tab)
     guard_queue()
-    app.upload_file_set = _Unremembered()
+    app.upload_file_set = Unremembered()
     # Not `api_open`: what is asked past the queue is asked past all of its bounds.
     most = FULL_KINDS * settings.MAX_QUEUE
     app.queue(max_size=most, default_concurrency_limit=2, api_open=False)
     return app
 
 
-class _Unremembered(set[str]):
+class Unremembered(set[str]):
     """The paths of uploads, which Gradio notes for ever; ours go by themselves (`temporary`)."""
 
     def update(self, *paths: Iterable[str]) -> None:
