@@ -2,10 +2,13 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from retrieval import compare, report, settings
 from retrieval.captions import captioned, read_captions
@@ -121,15 +124,25 @@ def run(arguments: argparse.Namespace) -> None:
             **({"left out": f"{without:,} without a kind"} if without else {}),
         },
     )
-    evaluation = test.summarise(list(test.rank()))
+    evaluation = _measure(test)
     print(as_table(evaluation))
     comparisons = []
     for changed in others:
         other = _other_test(test, changed, collection, queries, used)
-        comparison = compare.compare(evaluation, other.summarise(list(other.rank())))
+        comparison = compare.compare(evaluation, _measure(other))
         comparisons.append(comparison)
         print(f"\n{compare.as_table(comparison)}")
     _write(arguments, evaluation, comparisons, (queries or collection).files)
+
+
+def _measure(test: SelfTest) -> Evaluation:
+    """Rank for all queries, and show how far it is: tens of thousands take a minute or more."""
+    parts = []
+    with tqdm(total=test.total, unit="query", desc="ranking", file=sys.stderr) as bar:
+        for part in test.rank():
+            parts.append(part)
+            bar.update(len(part))
+    return test.summarise(parts)
 
 
 def _refuse_overlap(queries: Path, folder: Path) -> None:
