@@ -177,9 +177,10 @@ def test_pictures_are_taken_out_and_brought_back(page: Page, album: Path) -> Non
     # The second is heard while the first is under way.
     made.get_by_role("button", name="Close", exact=True).evaluate(
         """close => {
-            const undo = document.querySelector("[data-act=unremove]");
             close.click();
-            return new Promise((done) => setTimeout(() => done(undo.click()), 15));
+            // Looked for only then: the answer may be here already, with a button of its own.
+            const undo = () => document.querySelector("[data-act=unremove]").click();
+            return new Promise((done) => setTimeout(() => done(undo()), 15));
         }"""
     )
     expect(made.locator(".lk-meta")).to_contain_text("3 pictures", timeout=SLOW)
@@ -325,7 +326,8 @@ def test_building_is_stopped_and_goes_on_after_the_page_was_closed(
     )
     press(many, "Stop")
     expect(many).to_contain_text("Stopped before the end", timeout=SLOW)
-    page.wait_for_timeout(3000)  # Gradio calls answers that a reload cuts off errors
+    # Gradio calls answers that a reload cuts off errors: until the last timer has stopped.
+    page.wait_for_timeout(6000)
     page.reload()
     page.get_by_role("tab", name="My pictures").click()
     press(many, "Go on")
