@@ -14,7 +14,7 @@ KINDS = (
     (20_000_000, ("HNSW", "IVF_FLAT", "AUTOINDEX")),
     (10**12, ("DISKANN", "HNSW_SQ", "IVF_SQ8", "AUTOINDEX")),
 )
-# Milvus Lite looks at every picture in Python where it compares with all: 10,000 take 0.3 s or more.
+# Milvus Lite looks at every picture in Python where it compares with all: 0.3 s or more for 10,000.
 LITE_EXACT = 2_000
 LITE = ("FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8", "AUTOINDEX")  # what Milvus Lite offers
 # How an index is built, and how it is searched for k pictures. With these, HNSW finds 99 % and
