@@ -135,7 +135,6 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     Raises:
         LookalikeError: when weights or data are missing, or nothing is left to be tried.
     """
-
     from export.network import STRIDE, build_network
     from export.weights import read_weights
 

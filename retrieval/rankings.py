@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.reduction import Matrix
-from retrieval.reranking import CANDIDATES, rerank
+from retrieval.reranking import CANDIDATES, reorder
 
 Integers = npt.NDArray[np.int64]
 
@@ -108,8 +108,7 @@ def _rerank(
     """Rank the first of each of the rankings `(m, n)` again, in place."""
     for row, cosines, query in zip(order, similarities, queries, strict=True):
         first = row[:CANDIDATES].copy()
-        reranked = rerank(query[None], vectors[first], cosines[first])
-        row[:CANDIDATES] = first[np.argsort(-reranked, kind="stable")]
+        row[:CANDIDATES] = first[reorder(query[None], vectors[first], cosines[first])[0]]
 
 
 def sort_by_falling(similarities: Matrix) -> npt.NDArray[np.uint32]:

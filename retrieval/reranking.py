@@ -17,6 +17,7 @@ query that follows its first results more, does the same.
 import numpy as np
 
 from retrieval.confidence import SAME
+from retrieval.ranking import Indices
 from retrieval.reduction import Matrix, to_unit
 
 # As many are compared with each other, which takes some 5 ms. With 200, mAP gains a third less.
@@ -47,6 +48,17 @@ def rerank(query: Matrix, vectors: Matrix, cosines: Matrix) -> Matrix:
     mixed = np.minimum(_mix(averaged @ followed[0], cosines), LIMIT)
     similarities: Matrix = np.maximum(mixed, cosines)
     return similarities
+
+
+def reorder(query: Matrix, vectors: Matrix, cosines: Matrix) -> tuple[Indices, Matrix]:
+    """Return the candidates' rows by falling similarity, `(n,)`, and these similarities, `(n,)`.
+
+    Equal ones keep their order. The arguments are those of `rerank`. As no similarity falls, what
+    is less similar by the cosine than all candidates stays behind them.
+    """
+    similarities = rerank(query, vectors, cosines)
+    order = np.argsort(-similarities, kind="stable")
+    return order, similarities[order]
 
 
 def _average(vectors: Matrix) -> Matrix:

@@ -21,7 +21,7 @@ from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights
 from retrieval.records import Embeddings, PictureRecord
 from retrieval.reduction import Matrix
-from retrieval.reranking import CANDIDATES, rerank
+from retrieval.reranking import CANDIDATES, reorder
 from retrieval.sketch import COPY
 
 # Pictures that are looked at to find results that are no copies of each other: a film may have a
@@ -212,12 +212,11 @@ class Searcher:
     def _rerank(
         self, query: Aspects, ids: npt.NDArray[np.int64], cosines: Matrix
     ) -> tuple[npt.NDArray[np.int64], Matrix]:
-        """Rank the first of a ranking again; no similarity falls, so the others stay behind."""
-        vectors = self.collection.gallery.fetch(ids[:CANDIDATES].tolist(), "subject")
-        similarities = cosines.copy()
-        similarities[: len(vectors)] = rerank(query.subject, vectors, cosines[: len(vectors)])
-        order = np.argsort(-similarities, kind="stable")
-        return ids[order], similarities[order]
+        """Rank the first of a ranking again; the others stay behind."""
+        first, rest = slice(CANDIDATES), slice(CANDIDATES, None)
+        vectors = self.collection.gallery.fetch(ids[first].tolist(), "subject")
+        order, similarities = reorder(query.subject, vectors, cosines[first])
+        return np.append(ids[first][order], ids[rest]), np.append(similarities, cosines[rest])
 
     def _rank_folded(self, query: Aspects, request: Request) -> tuple[Ranking, list[list[int]]]:
         """Return the best pictures, and the ids of the first k groups of copies among them."""

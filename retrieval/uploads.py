@@ -140,13 +140,13 @@ class Uploads:
             raise full
         if owner:
             return
-        strangers = [upload for upload in under_way.values() if not upload.owner]
-        if sum(max(one.promised, one.bytes) for one in strangers) + size > STRANGERS_BYTES:
+        strangers = {name: one for name, one in under_way.items() if not one.owner}
+        if sum(max(one.promised, one.bytes) for one in strangers.values()) + size > STRANGERS_BYTES:
             raise full
         if len(neighbours) >= OPEN_AT_ONE_ADDRESS:
             others = neighbours
         elif len(under_way) >= OPEN_IN_ALL:
-            others = {name: one for name, one in under_way.items() if not one.owner}
+            others = strangers
         else:
             return
         if not others:

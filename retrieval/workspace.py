@@ -141,8 +141,7 @@ class Workspace:
         self.library = library
         empty_trash(library, UNDO_SECONDS)
         for folder in folders_in(library):
-            if folder.name not in self._searchers:
-                self.open_folder(folder)
+            self.open_folder(folder)
 
     def _look_around(self) -> None:
         """Serve what another program, such as a command, has put into the library meanwhile."""
@@ -161,7 +160,10 @@ class Workspace:
             self._lock.release()
 
     def open_folder(self, folder: Path) -> None:
-        """Serve one collection of the library, or tell in `refused` why it does not fit."""
+        """Serve one collection of the library, or tell in `refused` why it does not fit.
+
+        One that is served already stays as it is.
+        """
         with self._lock:
             if folder.name in self._searchers:
                 return

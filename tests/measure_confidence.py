@@ -22,7 +22,7 @@ from retrieval.features import extract_files
 from retrieval.images import find_images
 from retrieval.ranking import rank
 from retrieval.reduction import Matrix
-from retrieval.reranking import CANDIDATES, rerank
+from retrieval.reranking import CANDIDATES, reorder
 
 K = 24
 DATA = Path(os.environ.get("LOOKALIKE_DATA") or settings.PROJECT.parent / "shared" / "data")
@@ -61,9 +61,8 @@ def nearest(
         rows, cosines = rank(query[None], vectors, CANDIDATES + leave_one_out)
         others = rows[0] != i if leave_one_out else np.full(len(rows[0]), True)
         first, cosines = rows[0][others], cosines[0][others]
-        reranked = rerank(query[None], vectors[first], cosines)
-        order = np.argsort(-reranked, kind="stable")[:K]
-        ids[i], similarities[i] = first[order], reranked[order]
+        order, reranked = reorder(query[None], vectors[first], cosines)
+        ids[i], similarities[i] = first[order[:K]], reranked[:K]
     return ids, similarities
 
 

@@ -319,9 +319,7 @@ def _refused(error: LookalikeError) -> tuple[Any, ...]:
 
 
 def _notice(text: str, fraction: float | None = None) -> str:
-    bar = "" if fraction is None else markup.progress_bar(fraction, words.TEST_PROGRESS)
-    role = "" if bar else ' role="status"'  # what changes all the time is not read aloud
-    return f'<div class="lk-notice"{role}>{escape(text)}{bar}</div>'
+    return markup.notice(text, fraction, words.TEST_PROGRESS)
 
 
 def _empty(text: str) -> str:

@@ -219,12 +219,15 @@ def progress_bar(fraction: float, spoken: str) -> str:
     )
 
 
-def notice(text: str, fraction: float | None) -> str:
+def notice(text: str, fraction: float | None, spoken: str = "") -> str:
     """Show one line, and a bar when something is under way.
 
     With a bar it is not read aloud by itself: it changes every other second.
+
+    Args:
+        spoken: what the bar is called; by default it is the line.
     """
-    bar = "" if fraction is None else progress_bar(fraction, text)
+    bar = "" if fraction is None else progress_bar(fraction, spoken or text)
     role = ' role="status"' if fraction is None else ""
     return f'<div class="lk-notice"{role}>{escape(text)}{bar}</div>'
 
