@@ -640,9 +640,10 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_collections_name_cannot_write_headers(visitor: Visitor, key: str, name: str) -> None:
+    visitor.finish(key)
     visitor.outcome("on_act", [None], {"act": "name", "key": key, "value": name})
     for place in (f"/problems/{key}.csv", f"/bundles/{key}.lookalike", f"/copies/{key}.csv"):
-        answer = visitor.http.get(place)
+        answer = visitor.worked_out(place)
         assert answer.status_code == 200
         assert "set-cookie" not in answer.headers
         how = answer.headers["content-disposition"]

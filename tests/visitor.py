@@ -133,6 +133,13 @@ class Visitor:
             self.http.post(f"/uploads/{upload}", content=data, headers=headers).raise_for_status()
         return self.ask("on_upload_1", [None], {"upload": upload, "key": key})
 
+    def worked_out(self, place: str) -> httpx.Response:
+        """Fetch what a busy server may have to work out first, as who is told to come back does."""
+        end = time.monotonic() + SECONDS
+        while (answer := self.http.get(place)).status_code == 404 and time.monotonic() < end:
+            time.sleep(0.1)
+        return answer
+
     def finish(self, key: str) -> str:
         """Wait until a collection is built, and return its card."""
         end = time.monotonic() + SECONDS
