@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from export.stored import Stored, list_packs, list_pictures, split_part
+from export.stored import Stored, list_packs, list_pictures, readable, split_part
 from export.train import data_folder, open_device
-from retrieval.errors import LookalikeError, PictureError
+from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.files import replace_when_done
 from retrieval.images import Preprocessing, open_picture, preprocess
@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     weights = read_weights(*arguments.weights)
     device = open_device(arguments.device)
     network = build_network(weights.state, "pool5").to(device)
-    sets = open_sets(arguments.data or data_folder(), arguments.photos)
+    sets = open_sets(arguments.data or data_folder(), arguments.photos, say)
     most = min(len(sets.photos) - 1, network.dimension)
     reductions = [
         (k, whitening)
@@ -303,10 +303,7 @@ def pool_maps(
     import torch
 
     def prepare(picture: Stored) -> npt.NDArray[np.uint8]:
-        try:
-            shaped = preprocess(open_picture(picture.read()).image, how)
-        except PictureError as error:
-            raise PictureError(f"{picture.path}: {error} Or take it out of the set.") from error
+        shaped = preprocess(open_picture(picture.read()).image, how)
         return np.ascontiguousarray(shaped[:, ::-1]) if mirror else shaped
 
     pooled: dict[str, list[Matrix]] = {name: [] for name in POOLINGS}
@@ -322,8 +319,10 @@ def pool_maps(
     return {name: np.concatenate(parts) for name, parts in pooled.items()}
 
 
-def open_sets(data: Path, photos: int) -> Sets:
+def open_sets(data: Path, photos: int, say: Callable[[str], None]) -> Sets:
     """Find Corel-1k, the CIFAR-10 part and the first `photos` photos in the data's folder.
+
+    What cannot be read is said, and left out.
 
     Raises:
         LookalikeError: when one of them is missing.
@@ -337,8 +336,13 @@ def open_sets(data: Path, photos: int) -> Sets:
     ):
         if not there:
             raise LookalikeError(f"There is no {what} in {data}. Name the data with --data.")
-    of_corel = list_pictures(corel)
-    collection, queries = split_part(cifar)
+    of_corel, collection, queries, some = (
+        readable(pictures, say)
+        for pictures in (list_pictures(corel), *split_part(cifar), packed[:photos])
+    )
+    for found, what in ((of_corel, corel), (collection, cifar), (queries, cifar), (some, "photos")):
+        if len(found) < 2:
+            raise LookalikeError(f"Of {what} hardly a picture can be read. Copy it again.")
     return Sets(
         corel=of_corel,
         corel_labels=_labels(of_corel),
@@ -346,7 +350,7 @@ def open_sets(data: Path, photos: int) -> Sets:
         query_labels=_labels(queries),
         collection=collection,
         collection_labels=_labels(collection),
-        photos=packed[:photos],
+        photos=some,
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from export.photos import Photos
+from export.stored import Stored
 from export.student import Student
 from export.teachers import Teacher
 from retrieval.evaluation import METRICS, Labelled, measure_queries
-from retrieval.images import Preprocessing, find_images, open_picture, preprocess
+from retrieval.images import Preprocessing, open_picture, preprocess
 from retrieval.reduction import to_unit
 
 SHOWN = ("P@10", "hit@10", "mAP")
@@ -77,16 +77,15 @@ def agreement(
 
 
 class Retrieval:
-    """Leave one out on a folder with a subfolder for each class; never trained on.
+    """Leave one out on readable pictures, each in the folder of its class; never trained on.
 
     Whole pictures, cosine, no PCA: a little below what the app reaches with its PCA.
     """
 
-    def __init__(self, folder: Path) -> None:
-        paths = list(find_images(folder))
-        self._labels = tuple(path.parent.name for path in paths)
+    def __init__(self, pictures: Sequence[Stored]) -> None:
+        self._labels = tuple(picture.path.parent.name for picture in pictures)
         # Twice the largest side of a schedule is enough to shrink from.
-        self._images = [open_picture(path, 448).image for path in paths]
+        self._images = [open_picture(picture.read(), 448).image for picture in pictures]
 
     @torch.no_grad()
     def measure(self, student: Student, side: int, batch: int) -> dict[str, float]:

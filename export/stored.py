@@ -18,6 +18,7 @@ from retrieval.zips import BROKEN
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 8
+SMALLEST = 32  # pixels a side: opening a picture for nothing but to see whether it opens
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,24 @@ def _read_member(archive: ZipFile, member: ZipInfo) -> bytes:
         return archive.read(member)
     except (*BROKEN, OSError) as error:  # RuntimeError: it asks for a password
         raise PictureError(f"{member.filename} is damaged. Copy the ZIP again.") from error
+
+
+def readable(pictures: Sequence[Stored], say: Callable[[str], None]) -> list[Stored]:
+    """Return the pictures that can be opened, and say which can not."""
+
+    def problem_of(picture: Stored) -> str | None:
+        try:
+            open_picture(picture.read(), SMALLEST)
+        except PictureError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        problems = list(pool.map(problem_of, pictures))
+    for picture, problem in zip(pictures, problems, strict=True):
+        if problem:
+            say(f"{picture.path} is left out: {problem}")
+    return [picture for picture, problem in zip(pictures, problems, strict=True) if not problem]
 
 
 def spread(pictures: Sequence[Stored], n: int) -> list[Stored]:

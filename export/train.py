@@ -389,11 +389,12 @@ def _asked_to_stop(training: "Run") -> Iterator[None]:
 
 def _open_retrieval(folder: Path, say: Callable[[str], None]) -> "Retrieval | None":
     from export.measuring import Retrieval
+    from export.stored import list_pictures, readable
 
     if not folder.is_dir():
         say(f"There is no Corel-1k at {folder}, so only held-out photos are measured.")
         return None
-    return Retrieval(folder)
+    return Retrieval(readable(list_pictures(folder), say))
 
 
 def _schedule(words: Sequence[str]) -> tuple[tuple[int, float], ...]:

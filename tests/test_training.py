@@ -1097,6 +1097,35 @@ def test_choosing_measures_every_way_and_keeps_the_features(
     assert "pictures ..." not in again.err
 
 
+def test_what_cannot_be_read_is_said_and_left_out_of_what_is_measured_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trunk, kept, other = tmp_path / "trunk.safetensors", tmp_path / "kept", tmp_path / "data"
+    student.save_state(filled(64).folded(), trunk)
+    shutil.copytree(data, other)
+    asked = ["choose", "--weights", str(trunk), "--keep", str(kept), "--sides", "32", "--fits"]
+    asked += ["squash", "--photos", "30", "--no-mirror", "--components", "0", "--whitening", "0"]
+    assert main([*asked, "--data", str(data)]) == 0
+    good = capsys.readouterr().out
+    (other / "corel1k" / "dots" / "a.png").write_bytes(b"")
+    packs = (
+        ("photos/photos-0.zip", "a.webp"),
+        ("cifar10-part.zip", "cifar10-part/queries/a/a.png"),
+    )
+    for pack, name in packs:
+        with ZipFile(other / pack, "a") as archive:
+            archive.writestr(name, b"\x89PNG")
+    assert main([*asked, "--data", str(other)]) == 0
+    said = capsys.readouterr()
+    assert said.out == good
+    for name in ("dots/a.png", "a.webp", "cifar10-part/queries/a/a.png"):
+        assert f"{name} is left out: " in said.err
+    assert main(words(other, tmp_path / "run", "--steps", "1")) == 0
+    said = capsys.readouterr()
+    assert "dots/a.png is left out: The file is empty." in said.err
+    assert "P@10" in said.err
+
+
 def test_features_of_other_data_or_another_power_are_not_taken_for_these(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
