@@ -116,6 +116,21 @@ def test_the_number_of_results_can_be_chosen(page: Page) -> None:
     expect(page.locator(".lk-tile")).to_have_count(4 * EACH)  # all there are
 
 
+def test_how_it_was_computed_stays_unfolded_until_it_is_folded(page: Page) -> None:
+    how, details = page.locator(".lk-truth summary"), page.locator(".lk-truth details")
+    upload(page, pattern("clouds", 99))
+    kinds(page)
+    how.click()
+    expect(details).to_have_attribute("open", "")
+    page.locator("#count label", has_text="12").click()
+    expect(page.locator(".lk-tile")).to_have_count(12)
+    expect(details).to_have_attribute("open", "")
+    how.press("Enter")
+    page.locator("#count label", has_text="24").click()
+    expect(page.locator(".lk-tile")).to_have_count(24)
+    expect(details).not_to_have_attribute("open", "")
+
+
 def test_a_box_on_the_query_searches_for_that_part_until_it_is_reset(page: Page) -> None:
     both = Image.new("RGB", (320, 120))
     both.paste(pattern("dots", 99), (0, 0))

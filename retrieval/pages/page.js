@@ -450,10 +450,22 @@
     for (const end of ["load", "error"]) target.addEventListener(end, shown, { once: true });
   };
 
+  // While pictures are still being read, the results are made anew again and again.
+  let unfolded = false;
+  document.addEventListener("click", ({ target }) => {
+    const details = target.closest?.(".lk-truth summary")?.parentElement;
+    if (details) unfolded = !details.open;
+  });
+  const unfold = () => {
+    const details = document.querySelector(".lk-truth details");
+    if (details) details.open = unfolded;
+  };
+
   let waiting = false;
   const look = () => {
     waiting = false;
     follow();
+    unfold();
     addLayer();
     if (visiting && seen === location.search && picture()) {
       box = boxOfAddress();
