@@ -242,9 +242,10 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     begun = time.monotonic()
     import torch
 
+    from export.recipe import Budget, Recipe
     from export.student import Student
     from export.teachers import GOOGLENET_SIDE, open_teachers
-    from export.training import Budget, Recipe, Run, Workshop
+    from export.training import Run, Workshop
     from export.weights import read_weights
 
     if "googlenet" in arguments.teachers and arguments.teacher_side != GOOGLENET_SIDE:
