@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from filelock import FileLock
@@ -149,7 +149,10 @@ class Collection:
         A collection that is shipped with its pictures says where they are from its own folder.
         """
         root = self._fact("root")
-        return (self.folder / root).resolve() if root else None
+        if not root:
+            return None
+        # Asking the disk anew where it leads may fail: Windows does on a drive that is not there.
+        return Path(root) if _is_absolute(root) else (self.folder / root).resolve()
 
     @property
     def url(self) -> str:
@@ -160,7 +163,7 @@ class Collection:
     def keeps_originals(self) -> bool:
         """Whether the photos themselves lie in the collection's own folder."""
         root = self._fact("root")
-        return bool(root) and not Path(root).is_absolute()
+        return bool(root) and not _is_absolute(root)
 
     @property
     def in_place(self) -> bool:
@@ -601,6 +604,11 @@ def model_facts(embedder: Embedder) -> dict[str, str]:
         "dimension": str(embedder.dimension),
         "card": json.dumps(embedder.card.to_metadata()),
     }
+
+
+def _is_absolute(path: str) -> bool:
+    """Whether a path is one from the top of a disk, on whatever system it was written down."""
+    return PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
 
 
 def _root_fact(root: Path, folder: Path) -> str:

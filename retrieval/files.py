@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import secrets
+import shutil
 import sys
 import time
 import unicodedata
@@ -44,7 +45,8 @@ def replace_when_done(path: Path) -> Iterator[Path]:
 def replace_file(source: Path, target: Path) -> None:
     """Do what `os.replace` does; on Windows, wait a moment where another program has a file open.
 
-    There virus scanners look at each new file for some milliseconds, in which it cannot be moved.
+    There virus scanners look at each new file for some milliseconds, in which neither it can be
+    moved, nor a folder that it lies in.
     """
     for _ in range(TRIES - 1):
         try:
@@ -53,6 +55,27 @@ def replace_file(source: Path, target: Path) -> None:
         except PermissionError:
             time.sleep(0.1)
     os.replace(source, target)
+
+
+def same_folder(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one folder, however they are written.
+
+    On macOS and Windows other letters (capitals, accents apart) may name the same one.
+    """
+    with suppress(OSError, ValueError):  # one of them is not there
+        return one == other or os.path.samefile(one, other)
+    return False
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder and what is in it, as far as that can be done now.
+
+    Windows reaches what lies deeper than 260 letters by a prefix only.
+    """
+    path = os.path.abspath(folder)
+    if sys.platform == "win32":
+        path = rf"\\?\UNC{path[1:]}" if path.startswith(r"\\") else rf"\\?\{path}"
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def part_in(folder: Path, start: str = ".") -> Path:

@@ -62,6 +62,7 @@ SYSTEM_FOLDERS = frozenset(
 # Where Photos, of macOS, keeps what it was handed, in small letters; all else are its small copies.
 PHOTOS_LIBRARY = ".photoslibrary"
 PHOTOS_ORIGINALS = ("originals", "masters")
+JUNCTION = 0xA0000003  # `stat.IO_REPARSE_TAG_MOUNT_POINT`, which only Windows' Python knows
 MARKS_HIDE = platform.system() in ("Windows", "Darwin")
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 
@@ -166,13 +167,17 @@ def walk(
 
 
 def _is_marked(folder: str) -> bool:
-    """Whether a folder is hidden; asked of the disk only where a mark can hide it."""
+    """Whether a folder is hidden, or leads elsewhere by one of Windows' junctions.
+
+    Asked of the disk only where that can be.
+    """
     if not MARKS_HIDE:
         return False
     try:
-        return is_hidden(os.lstat(folder))
+        status = os.lstat(folder)
     except OSError:  # entering it will say why
         return False
+    return is_hidden(status) or getattr(status, "st_reparse_tag", 0) == JUNCTION
 
 
 def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,7 +13,7 @@ from retrieval.collection import Collection
 from retrieval.database import is_bare, made_anew
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.files import composed
+from retrieval.files import composed, remove_tree, replace_file, same_folder
 from retrieval.milvus import MilvusGallery
 from retrieval.objects import Bucket, is_picture
 from retrieval.relocated import follow
@@ -85,7 +84,7 @@ def discard(folder: Path) -> Path:
     place = trash / f"{time.time():.0f}-{secrets.token_hex(3)}-{folder.name}"
     try:
         trash.mkdir(exist_ok=True)
-        folder.rename(place)
+        replace_file(folder, place)
     except OSError as error:
         raise explain_os_error(error, folder) from error
     return place
@@ -96,7 +95,7 @@ def restore(place: Path) -> Path:
     name = place.name.split("-", 2)[2]
     folder = new_folder(place.parent.parent, name)
     try:
-        place.rename(folder)
+        replace_file(place, folder)
     except OSError as error:
         raise explain_os_error(error, folder) from error
     return folder
@@ -115,7 +114,7 @@ def empty_trash(library: Path, older_than: float) -> None:
     for half in library.glob(f"{OPENING}*"):
         with suppress(OSError):
             if time.time() - half.stat().st_mtime > older_than:
-                shutil.rmtree(half)
+                remove_tree(half)
     for place in discarded(library):
         when = place.name.split("-", 1)[0]
         if when.isdigit() and time.time() - int(when) > older_than:
@@ -134,10 +133,11 @@ def delete_discarded(place: Path) -> None:
     # Out of the bin first, or what a kill leaves of it would be taken for a damaged one. Windows
     # moves no folder of which another program has a file.
     try:
-        place = place.rename(place.parent.parent / f"{OPENING}{place.name}")
+        out = place.parent.parent / f"{OPENING}{place.name}"
+        replace_file(place, out)
     except OSError as error:
         raise explain_os_error(error, place) from error
-    shutil.rmtree(place, ignore_errors=True)
+    remove_tree(out)
 
 
 def _drop_elsewhere(folder: Path) -> None:
@@ -193,7 +193,7 @@ def collection_for(
     elif name is None and not _fits(folder, root, embedder):
         folder = own
     collection = Collection.create(folder, title, root, embedder, milvus)
-    if collection.root != root.resolve():
+    if collection.root is None or not same_folder(collection.root, root.resolve()):
         collection.close()
         raise LookalikeError(
             f"There is already a collection {title}, of another folder. Choose another --name."
@@ -237,8 +237,9 @@ def _find_in_place(
     where = root.resolve()
     for folder in folders:
         with suppress(LookalikeError), Collection(folder) as collection:
-            same = collection.in_place and collection.root == where and collection.is_of(embedder)
-            if same and _may_be(name, collection):
+            if not collection.in_place or not collection.is_of(embedder):
+                continue
+            if _may_be(name, collection) and same_folder(collection.root or folder, where):
                 return folder
     return None
 
@@ -264,4 +265,4 @@ def _fits(folder: Path, root: Path, embedder: Embedder) -> bool:
     if not (folder / DATABASE).exists() or is_bare(folder / DATABASE):
         return True
     with Collection(folder) as collection:
-        return collection.root == root.resolve() and collection.is_of(embedder)
+        return collection.is_of(embedder) and same_folder(collection.root or folder, root.resolve())

@@ -129,6 +129,11 @@ def explained() -> Iterator[None]:
 def error_for(text: str) -> MilvusError:
     """Return what to tell people of an error of Milvus."""
     low = text.lower()
+    if re.search("milvus-lite is required", low):
+        return MilvusError(
+            "Milvus Lite, for vectors in a file, is not here, and for Windows there is none. "
+            "Install it with: pip install milvus-lite; or name the address of a Milvus server."
+        )
     if re.search(r"unauthenticated|auth\w* (check|fail)|api key|password|permission.?denied", low):
         return MilvusError(
             "Milvus does not let this program in. Check the token in LOOKALIKE_MILVUS_TOKEN, and "

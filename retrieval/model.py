@@ -21,6 +21,11 @@ from retrieval.gpu_session import has_cuda_driver, open_gpu
 from retrieval.images import Preprocessing
 from retrieval.openvino_session import OpenVinoSession, is_wanted
 
+NOT_LOADED = (
+    "ONNX Runtime, which runs the network, cannot be loaded here. On Windows install what it needs "
+    "from Microsoft, https://aka.ms/vs/17/release/vc_redist.x64.exe (with an ARM processor "
+    "vc_redist.arm64.exe); elsewhere delete the folder .venv here. Then start again."
+)
 FORMAT_VERSION = 2  # of models whose small pictures are mirrored; the others are of the first
 PREFIX = "lookalike."
 
@@ -162,7 +167,10 @@ class OnnxExtractor:
             LookalikeError: when there is no model, or the file is no model of ours.
         """
         # Importing takes a quarter of a second, and a page without a model never needs it.
-        import onnxruntime as ort
+        try:
+            import onnxruntime as ort
+        except ImportError as error:  # one of the system's libraries is not there
+            raise LookalikeError(NOT_LOADED) from error
 
         ort.disable_telemetry_events()  # on Windows; elsewhere it is off already
 

@@ -168,7 +168,9 @@ def _prepare(python: Path, stamp: Path, wanted: str, file: Path) -> None:
             )
         sys.exit(
             "The packages could not be installed (see above). Check the internet connection and "
-            "the free space on the disk, then run the same command again."
+            "the free space on the disk, then run the same command again. Where it says that a "
+            "package cannot be found, get Python 3.12, in 64 bits, from "
+            "https://www.python.org/downloads/, and start with that one."
         )
     except OSError as error:
         sys.exit(

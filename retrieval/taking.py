@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -144,7 +145,8 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
                 shutil.rmtree(inside, ignore_errors=True)
                 continue
             finally:
-                path.unlink()
+                with suppress(OSError):  # it goes with its upload
+                    path.unlink()
             entries -= result.entries
             for name, why in result.skipped:
                 taken.skip(f"{path.name}: {name}", why)

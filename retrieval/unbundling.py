@@ -9,7 +9,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,7 +27,7 @@ from retrieval.captions import MAX_TEXT
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error, is_too_long
-from retrieval.files import modified_of, sha256_of_file
+from retrieval.files import modified_of, remove_tree, replace_file, sha256_of_file
 from retrieval.images import SUFFIXES
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
 from retrieval.records import PASSING, Aspect, Content, Entry
@@ -87,7 +86,7 @@ def _making(library: Path) -> Iterator[Path]:
     for lock in library.glob(f"{OPENING}*{LOCK}"):
         with suppress(Timeout, OSError):
             with FileLock(lock, timeout=0):
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                remove_tree(lock.with_suffix(""))
             lock.unlink(missing_ok=True)
     making = library / f"{OPENING}{secrets.token_hex(4)}"
     lock = making.with_suffix(LOCK)
@@ -96,7 +95,7 @@ def _making(library: Path) -> Iterator[Path]:
             try:
                 yield making
             finally:
-                shutil.rmtree(making, ignore_errors=True)
+                remove_tree(making)
     finally:
         with suppress(OSError):  # Windows keeps it while another one looks at it
             lock.unlink()
@@ -107,7 +106,8 @@ def _settle(making: Path, library: Path, title: str) -> Path:
     while True:
         folder = new_folder(library, title)
         try:
-            return making.rename(folder)
+            replace_file(making, folder)
+            return folder
         except OSError:
             if not folder.exists():  # else another one has just taken it
                 raise
@@ -130,7 +130,7 @@ def open_once(path: Path, folder: Path, embedder: Embedder) -> Path:
     library = folder / sha256_of_file(path)[:16]
     for known in folders_in(library):
         return known
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     return unpack_bundle(path, library, embedder)
 
 

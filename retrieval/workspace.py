@@ -18,6 +18,7 @@ from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged, is_bare
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError
+from retrieval.files import same_folder
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     ORIGINALS,
@@ -281,7 +282,8 @@ class Workspace:
             searchers = list(self._searchers.values())
             for searcher in searchers:
                 with suppress(DamagedError):  # it keeps nobody from making another one
-                    if searcher.collection.root == root.resolve():
+                    theirs = searcher.collection.root
+                    if theirs is not None and same_folder(theirs, root.resolve()):
                         raise LookalikeError(
                             f"That folder is searched already, as {searcher.collection.name}. "
                             "Choose another folder, or look for changes there."

@@ -178,7 +178,7 @@ def _storable_part(part: str) -> str:
     part = part.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no text
     if os.name == "nt":
         part = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).rstrip(". ") or "_"
-        if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", part):
+        if re.fullmatch(r"(?i)(con|conin\$|conout\$|prn|aux|nul|(com|lpt)[\d¹²³]) *(\..*)?", part):
             part = f"_{part}"
     if len(part.encode()) <= MAX_NAME_BYTES:
         return part

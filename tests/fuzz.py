@@ -50,6 +50,7 @@ from tests.visitor import Visitor, strings_of
 
 SECONDS = 5.0
 MEGABYTES = 1024.0
+KILLED = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has the latter alone
 PICTURES = {
     "JPEG": ".jpg",
     "PNG": ".png",
@@ -358,7 +359,7 @@ def read_all(kind: str, count: int, seed: int) -> Tally:
             next_ = _follow(kind, ours, tally, next_)
             child.kill()
             child.join()
-            if next_ < count and child.exitcode not in (0, -signal.SIGKILL):
+            if next_ < count and child.exitcode not in (0, -KILLED):
                 tally.faults[-1] += f" (exit {child.exitcode})"
             ours.close()
             child.close()

@@ -29,6 +29,14 @@ def need(module: str, cure: str) -> Any:
         pytest.skip(reason, allow_module_level=True)
 
 
+def link(at: Path, to: Path) -> None:
+    """Make a symbolic link, or skip the test and say why there is none."""
+    try:
+        at.symlink_to(to, target_is_directory=to.is_dir())
+    except OSError:
+        pytest.skip("This account may not make symbolic links (Windows without developer mode).")
+
+
 def by_hue(degrees: float, size: tuple[int, int] = (40, 30)) -> Image.Image:
     """Return a picture of one colour of the colour wheel: 0 red, 120 green, 240 blue."""
     red, green, blue = colorsys.hsv_to_rgb(degrees / 360, 1, 1)

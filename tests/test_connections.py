@@ -1,6 +1,7 @@
 """Connections: who says nothing, or does not listen, keeps nobody else out."""
 
 import asyncio
+import logging
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from retrieval.pages.connections import SLOWEST, watch_connections
+from retrieval.pages.connections import RESETS, SLOWEST, first_free, watch_connections
 from retrieval.pages.sessions import own_address
 
 PIECES = 400  # of 64 KB
@@ -233,3 +234,32 @@ def test_an_answer_that_is_fetched_slowly_comes_whole(how: bytes) -> None:
             received += len(piece)
             time.sleep(0.005)
         assert received > PIECES * 2**16
+
+
+def test_a_port_on_which_somebody_listens_is_passed_over() -> None:
+    with socket.socket() as taken, socket.socket() as free:
+        for each in (taken, free):
+            each.bind(("127.0.0.1", 0))
+        taken.listen()
+        in_use, port = taken.getsockname()[1], free.getsockname()[1]
+        free.close()
+        assert first_free([in_use, port]) == port
+        with pytest.raises(OSError, match="port"):
+            first_free([in_use])
+
+
+@pytest.mark.parametrize(
+    ("error", "where", "is_told"),
+    [
+        (ConnectionResetError(10054, "reset"), "_call_connection_lost", False),
+        (ConnectionResetError(10054, "reset"), "_read_ready", True),
+        (ValueError("a bug"), "_call_connection_lost", True),
+    ],
+)
+def test_a_browser_that_ends_a_connection_abruptly_is_no_matter_to_tell_of(
+    error: Exception, where: str, is_told: bool
+) -> None:
+    said = (type(error), error, None)
+    text = f"Exception in callback _ProactorBasePipeTransport.{where}(None)"
+    record = logging.LogRecord("asyncio", logging.ERROR, "", 0, text, None, said)
+    assert RESETS.filter(record) is is_told

@@ -11,8 +11,16 @@ import pytest
 
 import retrieval
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
-from retrieval.files import inside, replace_when_done, sha256_of_file
+from retrieval.files import (
+    inside,
+    remove_tree,
+    replace_file,
+    replace_when_done,
+    same_folder,
+    sha256_of_file,
+)
 from retrieval.images import open_picture
+from tests.made import link
 
 
 @pytest.mark.parametrize(
@@ -26,7 +34,10 @@ from retrieval.images import open_picture
         ("new/../../a.png", False),
         ("{tmp}/a.png", False),
         ("link/a.png", False),
-        ("a\0.png", False),
+        pytest.param(
+            *("a\0.png", False),
+            marks=pytest.mark.skipif(os.name == "nt", reason="Windows lets realpath have it"),
+        ),
     ],
 )
 def test_what_leads_out_of_a_folder_is_not_inside(
@@ -34,7 +45,8 @@ def test_what_leads_out_of_a_folder_is_not_inside(
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    (folder / "link").symlink_to(tmp_path)
+    if path.startswith("link"):
+        link(folder / "link", tmp_path)
     assert (inside(folder, path.format(tmp=tmp_path)) is not None) == is_inside
 
 
@@ -175,3 +187,59 @@ def test_a_file_that_a_scanner_holds_for_a_moment_takes_its_place_all_the_same(
     ):
         temporary.write_text("other")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_of_which_a_scanner_holds_a_file_is_moved_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [PermissionError(13, "held")]
+    replace = os.replace
+
+    def held_at_first(source: Path, target: Path) -> None:
+        if held:
+            raise held.pop()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held_at_first)
+    monkeypatch.setattr("retrieval.files.TRIES", 2)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "photo.png").write_bytes(b"x")
+    replace_file(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.rglob("*")] == ["b", "photo.png"]
+
+
+def test_one_folder_may_be_written_in_several_ways(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    link(tmp_path / "A", tmp_path / "a")  # as macOS and Windows have it by themselves
+    assert same_folder(tmp_path / "a", tmp_path / "A")
+    assert not same_folder(tmp_path / "a", tmp_path / "b")
+    assert not same_folder(tmp_path / "a", tmp_path / "gone")
+    assert same_folder(tmp_path / "gone", tmp_path / "gone")
+    assert not same_folder(tmp_path / "a", tmp_path / "a\0")
+
+
+@pytest.mark.parametrize(
+    ("folder", "reached"),
+    [
+        (r"C:\Users\Me\.lookalike", r"\\?\C:\Users\Me\.lookalike"),
+        (r"\\nas\photos\x", r"\\?\UNC\nas\photos\x"),
+    ],
+)
+def test_windows_reaches_what_lies_deep(
+    folder: str, reached: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = []
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setattr(os.path, "abspath", str)
+    monkeypatch.setattr("shutil.rmtree", lambda path, **_: removed.append(path))
+    remove_tree(folder)  # type: ignore[arg-type]
+    assert removed == [reached]
+
+
+def test_a_folder_that_is_removed_is_gone_with_all_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c.png").write_bytes(b"x")
+    remove_tree(tmp_path / "a")
+    remove_tree(tmp_path / "a")  # nothing to be done
+    assert list(tmp_path.iterdir()) == []

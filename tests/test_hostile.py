@@ -12,6 +12,7 @@ import time
 import urllib.parse
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     for place in (home, pictures, home / "received", home / "downloads"):
         place.mkdir(parents=True, exist_ok=True)
         (place / "secret.txt").write_text(SECRET)
-    (home / "received" / "link.png").symlink_to(home / "secret.txt")
-    (pictures / "link.png").symlink_to(home / "secret.txt")
+    for folder in (home / "received", pictures):
+        with suppress(OSError):  # Windows without developer mode; who needs it skips, and says so
+            (folder / "link.png").symlink_to(home / "secret.txt")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOOKALIKE_REQUESTS", "100000")  # a minute, for tests/test_bounds.py to see to
         with serving(tiny_model, pictures, home, public=True) as served:
@@ -168,7 +170,8 @@ def test_no_path_of_the_server_is_taken_for_an_upload(
     served: Served, visitor: Visitor, place: str
 ) -> None:
     path = served.home / place
-    assert path.exists()
+    if not path.exists():
+        pytest.skip("This account may not make symbolic links (Windows without developer mode).")
     for named in (str(path), f"x/../{path}", path.as_uri(), str(path.relative_to(served.home))):
         for sent in ({"path": named, "meta": META}, {"path": named}, {"path": named, "url": named}):
             assert error_of(visitor.search(sent)) == words.NOT_SENT

@@ -24,6 +24,7 @@ from PIL import Image, ImageCms
 from retrieval import conversion
 from retrieval.errors import PictureError
 from retrieval.images import (
+    JUNCTION,
     Preprocessing,
     find_images,
     is_mirrored,
@@ -32,10 +33,11 @@ from retrieval.images import (
     preprocess,
     scale_for,
     thumbnail,
+    walk,
     without_words,
 )
 from retrieval.settings import PROJECT
-from tests.made import by_hue, encode, need, noise
+from tests.made import by_hue, encode, link, need, noise
 
 IMAGENET = Preprocessing(side=224, fit="crop", interpolation="bilinear", resize=256)
 
@@ -117,18 +119,26 @@ def test_what_the_system_hides_by_a_mark_is_passed_over(
     assert found(tmp_path) == ["a.png", "sub/c.png"]
 
 
+def test_a_junction_of_windows_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.png", "around/a.png", "sub/b.png")
+
+    def as_on_windows(path: str) -> object:
+        tag = JUNCTION if Path(path).name == "around" else 0
+        mode = os.stat(path).st_mode
+        return SimpleNamespace(st_mode=mode, st_file_attributes=0x10, st_reparse_tag=tag)
+
+    monkeypatch.setattr("retrieval.images.MARKS_HIDE", True)
+    monkeypatch.setattr(os, "lstat", as_on_windows)
+    assert [names for _, names in walk(tmp_path)] == [["a.png"], ["b.png"]]
+
+
 def test_a_folder_that_is_called_like_a_picture_is_entered_and_not_taken_for_one(
     tmp_path: Path,
 ) -> None:
     touch(tmp_path, "album.jpg/a.png")
     assert found(tmp_path) == ["album.jpg/a.png"]
-
-
-def link(at: Path, to: Path) -> None:
-    try:
-        at.symlink_to(to, target_is_directory=to.is_dir())
-    except OSError:
-        pytest.skip("This account may not make symbolic links (Windows without developer mode).")
 
 
 def test_symbolic_links_are_followed_only_to_files_inside_of_the_folder(tmp_path: Path) -> None:

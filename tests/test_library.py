@@ -16,7 +16,7 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.library import collection_for, find_collection, folder_of, folders_in, new_folder
 from retrieval.schema import DATABASE
-from tests.made import extracted, mean_colour, save_hues
+from tests.made import extracted, link, mean_colour, save_hues
 
 
 def made_on_the_page(library: Path, name: str, root: Path, embedder: Embedder) -> Path:
@@ -141,6 +141,52 @@ def test_a_collection_goes_on_with_its_folder_when_that_was_renamed(
         assert (changes.unchanged, changes.vanished) == (10, ())
     assert extracted(embedder) == before
     assert folders_in(collections) == [kept]
+
+
+def test_a_folder_that_is_named_in_another_way_is_the_same_one(
+    album: Path, collections: Path, embedder: Embedder
+) -> None:
+    (kept,) = folders_in(collections)
+    # It has moved, and its old name leads there: as other letters do on macOS.
+    now = album.rename(album.with_name("Photos"))
+    link(album, now)
+    with collection_for(collections, now, None, embedder) as collection:
+        assert collection.folder == kept
+    assert folders_in(collections) == [kept]
+
+
+def test_a_drive_that_windows_cannot_look_up_keeps_no_other_folder_from_being_searched(
+    album: Path,
+    collections: Path,
+    tmp_path: Path,
+    embedder: Embedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    realpath = os.path.realpath
+
+    def away(path: str | Path, **options: bool) -> str:
+        if Path(path).is_relative_to(album):
+            raise OSError(errno.ENETUNREACH, "The network location cannot be reached", str(path))
+        return realpath(path, **options)
+
+    (kept,) = folders_in(collections)
+    other = save_hues(tmp_path / "other", {"a.png": 0})
+    monkeypatch.setattr(os.path, "realpath", away)
+    with Collection(kept) as collection:
+        assert collection.in_place
+        assert collection.root == album
+    with collection_for(collections, other, None, embedder) as collection:
+        assert collection.folder != kept
+
+
+@pytest.mark.parametrize("root", [r"C:\Users\Me\Pictures", "/home/me/pictures", r"\\nas\photos"])
+def test_a_folder_of_another_system_is_no_part_of_the_collection(
+    collections: Path, embedder: Embedder, root: str
+) -> None:
+    with Collection.create(collections / "a", "a", None, embedder) as collection:
+        collection.store.note({"root": root})
+        assert collection.in_place
+        assert not collection.keeps_originals
 
 
 @pytest.mark.parametrize("case", ["a copy", "other photos", "another model", "another name"])

@@ -26,9 +26,9 @@ SLOW = 60_000  # milliseconds
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as people have them: subfolders, odd names, captions, a broken file."""
-    folder = tmp_path_factory.mktemp("albums") / "Holiday <b>2024"
+    folder = tmp_path_factory.mktemp("albums") / "Holiday &amp; 2024"
     save_hues(folder, {"sea/blue.png": 240, "sea/azure.png": 210, "日本 🐈/red 'x'.png": 0})
-    (folder / "broken <i>.jpg").write_bytes(b"no")
+    (folder / "broken &lt;.jpg").write_bytes(b"no")
     save_hues(folder / "sea" / "@eaDir", {"SYNOPHOTO_THUMB_M.png": 240})
     save_hues(folder / "Old.photoslibrary" / "resources", {"small.png": 240})
     (folder / "captions.csv").write_text("filename,label\nsea/azure.png,sky\n", encoding="utf-8")
@@ -123,18 +123,18 @@ def test_a_folder_becomes_a_collection_that_is_searched_renamed_deleted_and_brou
     sent: list[str] = []
     page.on("request", lambda request: sent.append(unquote(request.headers.get("x-name", ""))))
     add_folder(page, album)
-    made = card(page, "Holiday <b>2024")
+    made = card(page, "Holiday &amp; 2024")
     expect(made.locator(".lk-good")).to_contain_text(
         "3 pictures ready, 1 could not be read.", timeout=SLOW
     )
     assert any(path.endswith("/sea/blue.png") for path in sent)
     assert not [path for path in sent if "@eaDir" in path or "resources" in path]
     press(made, "Show which")
-    expect(made.locator(".lk-table")).to_contain_text("broken <i>.jpg")
+    expect(made.locator(".lk-table")).to_contain_text("broken &lt;.jpg")
     with page.expect_download() as download:
         made.get_by_role("link", name="As a table (CSV)").click()
     text = Path(download.value.path()).read_text(encoding="utf-8-sig")
-    assert [row["filename"] for row in csv.DictReader(io.StringIO(text))] == ["broken <i>.jpg"]
+    assert [row["filename"] for row in csv.DictReader(io.StringIO(text))] == ["broken &lt;.jpg"]
     gone = "That collection is not here any more."
     page.route(
         "**/problems/*.csv", lambda route: route.fulfill(content_type="text/plain", body=gone)
@@ -200,19 +200,19 @@ def test_changes_in_a_folder_are_shown_before_they_are_applied(
     garden = card(page, "Garden")
     expect(garden.locator(".lk-meta")).to_contain_text("searched in place in the folder Garden")
     expect(garden.get_by_role("button", name="Add pictures")).to_have_count(0)
-    by_hue(300).save(in_place / "new <u>.png")
+    by_hue(300).save(in_place / "new &lt;.png")
     (in_place / "a.png").rename(in_place / "moved.png")
     try:
         press(garden, "Look for changes")
         expect(garden.locator("summary")).to_have_text(["1 new", "1 moved"])
         expect(garden.locator(".lk-meta")).to_contain_text("2 pictures")
-        expect(garden.locator("details").first).to_contain_text("new <u>.png")
+        expect(garden.locator("details").first).to_contain_text("new &lt;.png")
         press(garden, "Apply")
         expect(garden.locator(".lk-good")).to_contain_text("3 pictures ready", timeout=SLOW)
         press(garden, "Look for changes")
         expect(garden).to_contain_text("Nothing has changed.")
     finally:
-        (in_place / "new <u>.png").unlink()
+        (in_place / "new &lt;.png").unlink()
         (in_place / "moved.png").rename(in_place / "a.png")
 
 

@@ -1,6 +1,7 @@
 """Names, labels and captions that are markup stay text, on every tab of a real browser."""
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ MARKUP = (
     f"[x](javascript:{RUN}) &lt;img src=x onerror={RUN}&gt;",
 )
 SLOW = 60_000  # milliseconds
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="such names cannot be had there")
 
 
 @pytest.fixture(scope="module")

@@ -557,6 +557,15 @@ def test_without_the_package_the_command_that_installs_it_is_given(
         fill(tmp_path / "c", 3, "http://127.0.0.1:9")
 
 
+def test_where_there_is_no_milvus_lite_that_is_said_and_not_that_a_server_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "milvus_lite"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MilvusError, match="for Windows there is none"):
+        fill(tmp_path / "c", 3, str(tmp_path / "vectors.db"))
+
+
 def test_a_file_is_a_milvus_too(tmp_path: Path) -> None:
     query = queries(1)[0]
     with fill(tmp_path / "c", 50, str(tmp_path / "vectors.db")) as collection:

@@ -182,6 +182,14 @@ def test_a_missing_model_is_named_with_the_cure(tmp_path: Path) -> None:
         OnnxExtractor(tmp_path / "gone.onnx")
 
 
+def test_where_onnx_runtime_cannot_be_loaded_the_cure_is_said(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(LookalikeError, match=r"cannot be loaded here\. On Windows install"):
+        OnnxExtractor(tiny_model)
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"words " * 99],

@@ -1,11 +1,13 @@
 """Visitors' own collections are bounded, private, and deleted on time."""
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -298,6 +300,26 @@ def test_only_so_many_packed_collections_wait_for_one_visitor_to_fetch_them(
         assert first.result() == (200, "packed")
     assert download() == (200, "packed")
     assert list((tmp_path / "packed").iterdir()) == []
+
+
+def test_a_file_that_windows_does_not_let_go_of_takes_no_place(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = make(workspace, tmp_path).create("b" * 32, "a")
+    monkeypatch.setattr(settings, "PACKED", tmp_path / "packed")
+    unlink = os.unlink
+
+    def held(path: Any, **options: Any) -> None:
+        if str(path).endswith(".lookalike"):
+            raise PermissionError(13, "held by a scanner", str(path))
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", held)
+    app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
+    headers = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
+    for _ in range(transfers.PACKED_AT_ONCE + 1):
+        answer = TestClient(app).get(f"/bundles/{key}.lookalike", headers=headers)
+        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=x", "bytes=0-1", "bytes=-0"])

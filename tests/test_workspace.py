@@ -649,12 +649,12 @@ def test_a_collection_is_not_hidden_by_the_shipped_one(
 def test_what_cannot_be_moved_to_the_bin_is_still_there(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def held(self: Path, target: Path) -> None:
+    def held(source: Path, target: Path) -> None:
         raise PermissionError(13, "used by another process")
 
     key = workspace.create("trip")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", held)
+        patch.setattr(os, "replace", held)
         with pytest.raises(LookalikeError):
             workspace.delete(key)
     assert workspace.searcher(key).collection.count() == (0, 0)

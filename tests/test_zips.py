@@ -1,5 +1,6 @@
 """Zips: what is good in them comes out, what is wrong costs only itself and gets a sentence."""
 
+import os
 import struct
 import sys
 import tracemalloc
@@ -274,7 +275,9 @@ def test_bytes_changed_anywhere_never_raise_anything_else(tmp_path: Path) -> Non
 
 
 def test_names_in_any_script_are_kept_also_when_the_zip_does_not_say_which(tmp_path: Path) -> None:
-    names = ["ünï/日本語 'x' \"y\".png", "emoji 🐈.png", "line\nbreak.png"]
+    names = ["ünï/日本語 'x'.png", "emoji 🐈.png"]
+    if os.name != "nt":
+        names += ['a "b".png', "line\nbreak.png"]
     archive = make(tmp_path / "x.zip", dict.fromkeys(names, PICTURE))
     raw = bytearray(archive.read_bytes())
     for mark in (b"PK\1\2", b"PK\3\4"):

@@ -1,5 +1,6 @@
 """Taking pictures into collections: those that are sent, packed ones, and what a folder holds."""
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -59,7 +60,8 @@ class Adding:
         if not owner or self.workspace.library is None:
             raise LookalikeError(words.OPEN_NOT_YOURS)
         folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)
-        bundle.unlink()
+        with suppress(OSError):  # it goes with its upload
+            bundle.unlink()
         self.workspace.open_folder(folder)
         collection = self.workspace.searcher(folder.name).collection
         text = words.OPENED.format(

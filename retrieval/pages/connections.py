@@ -7,8 +7,10 @@ and it says so in its log thousands of times a second.
 
 import asyncio
 import contextlib
+import logging
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import h11
@@ -24,6 +26,38 @@ MOST = 4_000  # connections; a page has one all the time, and some more while it
 # Files beyond those: what the rest of the program needs, and 2,048 connections that may be taken in
 # before the first of them is looked at.
 SPARE = 2_048 + 256
+
+
+class _Resets(logging.Filter):
+    """Passes over what asyncio says on Windows of each browser that ends a connection abruptly."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is of anything else."""
+        error = record.exc_info[1] if record.exc_info else None
+        is_reset = isinstance(error, ConnectionResetError | ConnectionAbortedError)
+        return not (is_reset and "_call_connection_lost" in record.getMessage())
+
+
+RESETS = _Resets()
+
+
+def first_free(ports: Iterable[int]) -> int:
+    """Return the first port on which no program of this computer listens.
+
+    For Windows: Gradio asks in a way that is granted there for a port in use, too, and takes five
+    seconds to find out.
+
+    Raises:
+        OSError: when there is none.
+    """
+    for port in ports:
+        with socket.socket() as probe:
+            if sys.platform == "win32":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise OSError("every port is taken")
 
 
 def watch_connections(
@@ -43,6 +77,7 @@ def watch_connections(
         address_of: what of a peer's address in the network is its own; "" where others share it,
             who cannot be told apart. Tests come from their own machine.
     """
+    logging.getLogger("asyncio").addFilter(RESETS)
     files = _files_allowed(most + SPARE)
     bound = min(most, max(files - SPARE, files // 2))
     headless: dict[Any, None] = {}

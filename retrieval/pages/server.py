@@ -23,6 +23,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ["GRADIO_TEMP_DIR"] = str(settings.RECEIVED)
 
 import gradio as gr
+from gradio import http_server
 
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
@@ -30,7 +31,7 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for
 from retrieval.pages import words
-from retrieval.pages.connections import watch_connections
+from retrieval.pages.connections import first_free, watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
 from retrieval.pages.gate import Gate
@@ -185,6 +186,10 @@ def launch(
     port: int | None,
 ) -> Server:
     """Start the server, which then runs in a thread of its own, and return where it listens."""
+    if sys.platform == "win32":
+        first = http_server.INITIAL_PORT_VALUE
+        usual = range(first, first + http_server.TRY_NUM_PORTS)
+        port = first_free(usual if port is None else [port])
     with past_proxies():
         app.launch(
             server_port=port,

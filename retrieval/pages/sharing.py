@@ -6,6 +6,7 @@ server, while ours is to load nothing from elsewhere. The tunnel itself does not
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +120,8 @@ def _reason(error: Exception) -> str:
         return words.SHARE_NO_FOLDER
     if isinstance(error, ChecksumMismatchError | OSError):
         # What is there is not the program, or may not run; the next time it is downloaded anew.
-        Path(tunneling.BINARY_PATH).unlink(missing_ok=True)
+        with suppress(OSError):  # a virus scanner lets nobody touch it
+            Path(tunneling.BINARY_PATH).unlink()
         return words.SHARE_BLOCKED
     if isinstance(error, ValueError):  # what its program's log says
         return words.SHARE_NO_ANSWER

@@ -140,11 +140,11 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
                 under_way.append(visitor)
 
         def leave() -> None:
-            if folder is not None:
-                folder.cleanup()
             if not owner:
                 with lock:
                     under_way.remove(visitor)
+            if folder is not None:
+                folder.cleanup()
 
         folder = None
         try:
@@ -153,7 +153,8 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
                 raise LookalikeError("Only the owner may download this collection.")
             settings.PACKED.mkdir(parents=True, exist_ok=True)
             require_room(settings.PACKED)
-            folder = tempfile.TemporaryDirectory(dir=settings.PACKED)
+            # What Windows does not let go of now goes at the next start.
+            folder = tempfile.TemporaryDirectory(dir=settings.PACKED, ignore_cleanup_errors=True)
             path = Path(folder.name) / "collection.lookalike"
             pack(collection, path, photos=request.query_params.get("photos") == "1")
         except LookalikeError as error:
