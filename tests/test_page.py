@@ -331,6 +331,26 @@ def test_what_should_match_can_be_chosen(page: Page) -> None:
     page.wait_for_url("**match=0-1-0*", timeout=15_000)
 
 
+def test_a_link_brings_back_all_that_was_chosen(browser: Browser, address: str, page: Page) -> None:
+    name = page.locator(".lk-name").first.inner_text()
+    page.locator(".lk-pick").first.click()
+    page.wait_for_url("**like=*")
+    wanted = f"{page.url}&label=dots&match=0-1-0&n=12"
+    for _ in range(3):
+        other = browser.new_page()
+        wrong = watch(other, address)
+        other.goto(wanted)
+        expect(other.locator(".lk-head h2")).to_have_text(f"Most similar to {name}", timeout=20_000)
+        other.wait_for_timeout(1500)  # in which the controls, once they are set, asked anew
+        assert sorted(other.url.split("?")[1].split("&")) == sorted(wanted.split("?")[1].split("&"))
+        assert set(kinds(other)) == {"dots"}
+        expect(other.locator(".toast-body")).to_have_count(0)
+        other.get_by_role("button", name="What should match?").click()
+        expect(other.locator("#preset input:checked")).to_have_count(1)
+        other.close()
+        assert wrong == []
+
+
 def test_why_a_result_matches_is_shown_and_closed_by_escape(page: Page) -> None:
     upload(page, pattern("dots", 99))
     kinds(page)
@@ -473,6 +493,73 @@ def test_a_picture_dropped_on_another_tab_is_searched_with(page: Page) -> None:
 def test_a_drop_without_a_picture_says_where_it_belongs(page: Page) -> None:
     send_file(page, "drop", b"PK", "photos.zip", "application/zip", "body")
     expect(page.get_by_test_id("toast-body")).to_contain_text("zips go under “My pictures”")
+
+
+def drop_link(page: Page, link: str) -> None:
+    """Drop what Firefox has of a picture that is dragged from a page: its address."""
+    page.evaluate(
+        """(link) => {
+          const transfer = new DataTransfer();
+          transfer.setData("text/uri-list", link);
+          const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+          const over = new DragEvent("dragover", options);
+          document.querySelector("#results").dispatchEvent(over);
+          if (!over.defaultPrevented) throw new Error("the browser would go there");
+          document.querySelector("#results").dispatchEvent(new DragEvent("drop", options));
+        }""",
+        link,
+    )
+
+
+def test_a_picture_of_the_page_that_is_dropped_is_searched_with(page: Page) -> None:
+    tile = page.locator(".lk-tile", has_text="stripes").first
+    drop_link(page, tile.locator("img").evaluate("(image) => image.src"))
+    expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
+    assert kinds(page)[:EACH] == ["stripes"] * EACH
+    drop_link(page, page.url)
+    expect(page.get_by_test_id("toast-body")).to_contain_text("That is no picture")
+
+
+def test_a_web_address_that_is_dropped_is_asked_for(page: Page) -> None:
+    drop_link(page, "# a comment\r\nhttp://127.0.0.1/cat.jpg")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("no public website at that address")
+    drop_link(page, "mailto:ada@example.org")
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("That is no picture")
+
+
+def test_the_button_pastes_a_picture_or_says_that_there_is_none(page: Page) -> None:
+    button = page.get_by_role("button", name="Paste from clipboard")
+    button.click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("did not let the page look")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.evaluate("navigator.clipboard.writeText('words')")
+    button.click()
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("no picture to be pasted")
+    expect(page.locator("#query .image-frame img")).to_have_count(1)
+    page.evaluate(
+        """async (data) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const picture = new Blob([bytes], { type: "image/png" });
+          await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
+        }""",
+        base64.b64encode(encode(pattern("stripes", 99), "PNG")).decode(),
+    )
+    button.click()
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
+
+
+def test_arrow_keys_choose_one_of_several(page: Page) -> None:
+    chosen = page.locator("#count input:checked")
+    page.locator("#count input").first.focus()
+    for key, value in (("ArrowRight", "24"), ("ArrowDown", "48"), ("ArrowUp", "24")):
+        page.keyboard.press(key)
+        expect(chosen).to_have_attribute("value", value)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(chosen).to_have_attribute("value", "96")
+    expect(chosen).to_be_focused()
 
 
 def test_the_box_on_the_query_is_there_as_long_as_it_counts(page: Page) -> None:

@@ -13,9 +13,10 @@
 
   // --- The order of what is done -----------------------------------------------------------------
   // Requests overtake each other, so each tells its number (see conversation.py), and whether the
-  // controls, which it also tells of, are still to be set by a step of the browser's buttons.
+  // controls, which it also tells of, are still to be set by a step of the browser's buttons, or as
+  // the page is opened.
   let actions = 0;
-  let setting = 0; // such steps under way
+  let setting = 1; // such steps under way; the first one is the page's own
   window.lookalikeSettled = () => {
     setting -= 1;
   };
@@ -66,7 +67,7 @@
     window.scrollTo({ top: 0, behavior: behavior() });
   };
 
-  const isPicture = (file) => file.type.startsWith("image/") || SUFFIXES.test(file.name);
+  const isPicture = ({ type, name }) => type.startsWith("image/") || SUFFIXES.test(name ?? "");
 
   const searching = () => document.getElementById("query")?.offsetParent != null;
   // That tab takes drops of its own, and what is pasted there may be meant for it.
@@ -90,11 +91,32 @@
     give(file);
   });
 
-  const carriesFiles = (event) => !adding() && event.dataTransfer?.types.includes("Files");
+  // Firefox hands over a picture of another page by its address alone, and would go there.
+  const givenLink = async (link) => {
+    if (!searching()) turnToSearch();
+    if (link.startsWith(`${location.origin}/`)) {
+      const answer = await send(link);
+      const blob = await answer.blob();
+      return answer.ok && isPicture(blob) ? give(new File([blob], "dropped", { type: blob.type })) : tell("odd", { what: "no picture" });
+    }
+    const field = document.querySelector("#address textarea, #address input");
+    if (!field || !/^https?:/.test(link)) return tell("odd", { what: "no picture" });
+    field.value = link;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    setTimeout(() => document.querySelector("#address button")?.click());
+  };
+  const linkIn = (transfer) =>
+    transfer.getData("text/uri-list").split(/\r?\n/).find((line) => line && !line.startsWith("#"));
+
+  const carries = (event) => {
+    const types = event.dataTransfer?.types ?? [];
+    const writing = event.target.closest?.("input, textarea");
+    return types.includes("Files") ? !adding() : types.includes("text/uri-list") && !writing;
+  };
   const mark = (on) => document.documentElement.classList.toggle("lk-dragging", on);
 
   document.addEventListener("dragover", (event) => {
-    if (!carriesFiles(event)) return;
+    if (!carries(event)) return;
     event.preventDefault();
     mark(true);
   });
@@ -105,13 +127,35 @@
     "drop",
     (event) => {
       mark(false);
-      if (!carriesFiles(event)) return;
+      if (!carries(event)) return;
       // Also what falls on the upload itself: on its own it refuses HEIC that has no type.
       event.preventDefault();
       event.stopPropagation();
+      const link = event.dataTransfer.files.length ? "" : linkIn(event.dataTransfer);
+      if (link) return givenLink(link);
       const pictures = [...event.dataTransfer.files].filter(isPicture);
       if (pictures.length) give(pictures[0]);
-      if (pictures.length !== 1) tell("odd", { several: pictures.length > 1 });
+      if (pictures.length !== 1) tell("odd", { what: pictures.length ? "several" : "no picture" });
+    },
+    true,
+  );
+
+  // Gradio's button takes the picture off, and says nothing, where there is none to be pasted.
+  document.addEventListener(
+    "click",
+    async (event) => {
+      if (!event.target.closest?.("#query button[aria-label='Paste from clipboard']")) return;
+      event.preventDefault();
+      event.stopPropagation();
+      try {
+        for (const item of await navigator.clipboard.read()) {
+          const type = item.types.find((each) => each.startsWith("image/"));
+          if (type) return give(new File([await item.getType(type)], "pasted", { type }));
+        }
+        tell("odd", { what: "nothing to paste" });
+      } catch {
+        tell("odd", { what: "no pasting" }); // the browser or its user does not let a page look
+      }
     },
     true,
   );
@@ -174,6 +218,18 @@
     event.preventDefault();
     first.focus();
   };
+
+  // Gradio's choices of one among several are no group to the browser, which else does this.
+  const RADIOS = ":is(#count, #preset) input[type=radio]";
+  document.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (!by || !event.target.matches?.(RADIOS)) return;
+    event.preventDefault();
+    const radios = [...event.target.closest("fieldset").querySelectorAll("input[type=radio]")];
+    const next = radios.at((radios.indexOf(event.target) + by) % radios.length);
+    next.focus();
+    next.click();
+  });
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") leaveDialog();

@@ -140,7 +140,7 @@ class SearchPage:
         view = [self.status, *answer, self.examples, self.timer]
         offer, narrowing = self.options.choice, self.options.narrowing
         opening = [*view, *self.options.outputs, self.address]
-        app.load(self.on_load, self.conversation, opening, **quiet)
+        loaded = app.load(self.on_load, self.conversation, opening, **quiet)
         tab.select(self.on_return, inputs, [*view, offer, *narrowing], **quiet)
         offer.input(self.on_choice, inputs, [*view, *narrowing], **latest)
         self.timer.tick(self.on_tick, inputs, [*view, *narrowing], **quiet)
@@ -189,8 +189,9 @@ class SearchPage:
         bridge.refused(_tell_refusal, None, None, **quiet)
         everything = [*view, *self.options.outputs, self.upload]
         visited = bridge.visit(self.on_visit, inputs, everything, **each)
-        visited.then(None, js=SETTLED)
-        visited.failure(None, js=SETTLED)  # after which Gradio leaves out what comes then
+        for setting in (loaded, visited):
+            setting.then(None, js=SETTLED)
+            setting.failure(None, js=SETTLED)  # after which Gradio leaves out what comes then
         bridge.again(self.on_again, self.conversation, answer, **latest)
         bridge.why(
             self.on_why,
@@ -534,11 +535,12 @@ def _step(change: Change, options: Options, request: gr.Request, anew: bool = Fa
 
 
 def _comment_drop(event: gr.EventData) -> None:
-    """Say what came of a drop that was no picture, or more than one."""
-    if event.several:
+    """Say what came of a drop that was no picture, or more than one, or of pasting nothing."""
+    if event.what == "several":
         gr.Info(words.DROPPED_SEVERAL)
-    else:
-        warn(LookalikeError(words.DROPPED_NO_PICTURE))
+        return
+    pasted = {"nothing to paste": words.PASTED_NOTHING, "no pasting": words.PASTE_REFUSED}
+    warn(LookalikeError(pasted.get(str(event.what), words.DROPPED_NO_PICTURE)))
 
 
 def _tell_refusal(event: gr.EventData) -> None:

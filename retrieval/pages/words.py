@@ -117,6 +117,13 @@ DROPPED_NO_PICTURE = (
     "That is no picture to search with. Drop a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
     "folders and zips go under “My pictures”."
 )
+PASTED_NOTHING = (
+    "There is no picture to be pasted. Copy one first: right-click on it, “Copy image”."
+)
+PASTE_REFUSED = (
+    "The browser did not let the page look at what was copied. Click on the page and press Ctrl+V, "
+    "on a Mac Cmd+V."
+)
 DROPPED_SEVERAL = (
     "One picture at a time: this is what looks like the first. To ask with several, press “Also "
     "like this one” on results. To keep yours here, drop them under “My pictures”."
