@@ -236,6 +236,21 @@ def test_it_is_moved_and_zoomed_and_a_click_searches(opened: tuple[Page, str]) -
     page.get_by_role("button", name="The whole map").click()
     page.wait_for_timeout(500)
     assert painted(page) == pytest.approx(whole, rel=0.02)
+    # As Safari tells of two fingers on a trackpad.
+    for kind, scale in (("gesturestart", 1), ("gesturechange", 0.8), ("gestureend", 0.8)):
+        canvas.evaluate(
+            """(canvas, [kind, scale]) => {
+              const { left, top, width, height } = canvas.getBoundingClientRect();
+              const event = new Event(kind, { bubbles: true, cancelable: true });
+              const [clientX, clientY] = [left + width / 2, top + height / 2];
+              canvas.dispatchEvent(Object.assign(event, { scale, clientX, clientY }));
+              if (!event.defaultPrevented) throw new Error("the page would be zoomed");
+            }""",
+            [kind, scale],
+        )
+    page.wait_for_timeout(300)
+    assert painted(page) < 0.9 * whole
+    page.get_by_role("button", name="The whole map").click()
     # By keyboard: what lies in the middle is told, and Enter searches with it.
     page.keyboard.press("Shift+Tab")
     for _ in range(3):

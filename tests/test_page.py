@@ -364,6 +364,28 @@ def test_why_a_result_matches_is_shown_and_closed_by_escape(page: Page) -> None:
     expect(dialog).to_be_visible()
 
 
+def test_tab_goes_round_in_a_dialog_in_both_directions(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    tile_button(page, 0, "why")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("[data-close]")).to_be_focused()
+    inside = "document.activeElement.closest('.lk-why') !== null"
+    every = "[...document.querySelectorAll('.lk-why :is(button, a[href])')]"
+    focused = f"{every}.indexOf(document.activeElement)"
+    n = dialog.locator("button, a[href]").count()
+    for key, step in (("Tab", 1), ("Shift+Tab", -1)):
+        for _ in range(n + 1):
+            before = page.evaluate(focused)
+            page.keyboard.press(key)
+            assert page.evaluate(inside)
+            assert page.evaluate(focused) == (before + step) % n
+    # Where the browser passes over what it takes for no place to stop at, or the focus is lost.
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(focused) == n - 1
+
+
 def test_the_back_button_closes_the_reasons_and_leaves_the_search(page: Page) -> None:
     upload(page, pattern("dots", 99))
     before = kinds(page)
@@ -500,7 +522,7 @@ def drop_link(page: Page, link: str) -> None:
     page.evaluate(
         """(link) => {
           const transfer = new DataTransfer();
-          transfer.setData("text/uri-list", link);
+          transfer.setData("text/uri-list", link || "#");
           const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
           const over = new DragEvent("dragover", options);
           document.querySelector("#results").dispatchEvent(over);
@@ -518,6 +540,20 @@ def test_a_picture_of_the_page_that_is_dropped_is_searched_with(page: Page) -> N
     assert kinds(page)[:EACH] == ["stripes"] * EACH
     drop_link(page, page.url)
     expect(page.get_by_test_id("toast-body")).to_contain_text("That is no picture")
+
+
+def test_a_drop_of_which_a_browser_hands_over_nothing_is_told(page: Page) -> None:
+    """As WebKit on Linux does with files; and an address is nothing that a collection can keep."""
+    drop_link(page, "")
+    toast = page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("hands over no file")
+    toast.get_by_role("button", name="Close").click()
+    expect(toast).to_have_count(0)
+    page.get_by_role("tab", name="My pictures").click()
+    expect(page.locator("#add-pictures")).to_be_visible()
+    drop_link(page, "https://example.org/cat.jpg")
+    expect(toast).to_contain_text("hands over no file")
+    expect(page.locator("#add-pictures")).to_be_visible()
 
 
 def test_a_web_address_that_is_dropped_is_asked_for(page: Page) -> None:

@@ -102,7 +102,7 @@ def copies(match: Match, openable: AbstractSet[int]) -> str:
         text = words.COPIES_REST.format(n=f"{len(every) - COPIES_SHOWN:,}")
         rest = f"<p>{escape(text)}</p>"
     title = words.COPIES.format(n=f"{len(every):,}")
-    body = f'<p>{escape(words.COPIES_NOTE)}</p><ol class="lk-twins">{tiles}</ol>{rest}'
+    body = f'<p>{escape(words.COPIES_NOTE)}</p><ol class="lk-twins" role="list">{tiles}</ol>{rest}'
     return _dialog(title, body)
 
 

@@ -145,7 +145,8 @@ def _group(key: str, group: Group) -> str:
         text = words.COPIES_MORE.format(n=f"{len(group) - COPIES_SHOWN:,}")
         more = f'<p class="lk-hint">{escape(text)}</p>'
     title = words.COPIES_GROUP.format(n=f"{len(group):,}")
-    return f'<section class="lk-group"><h3>{escape(title)}</h3><ol>{tiles}</ol>{more}</section>'
+    head = f"<h3>{escape(title)}</h3>"
+    return f'<section class="lk-group">{head}<ol role="list">{tiles}</ol>{more}</section>'
 
 
 def _copy(key: str, copy: Copy, best: bool, with_folder: bool) -> str:

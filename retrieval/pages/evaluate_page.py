@@ -346,7 +346,7 @@ def _found(key: str, query: PictureRecord, nearest: Sequence[PictureRecord]) -> 
         '<div class="lk-report"><section class="lk-section" tabindex="-1"><h3>'
         f'{escape(heading)}</h3><p class="lk-note">'
         f"{escape(words.FOUND_LEAD.format(label=query.label.replace('_', ' ')))}</p>"
-        f'<ol class="lk-worst">{tiles}</ol></section></div>'
+        f'<ol class="lk-worst" role="list">{tiles}</ol></section></div>'
     )
 
 

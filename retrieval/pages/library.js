@@ -94,7 +94,7 @@
   };
 
   // Files that are no pictures are counted in `found.others`; what cannot be read has no file.
-  const walk = async (entry, path, found) => {
+  const walk = async (entry, path, found, given = null) => {
     if (isPassedOver(path + entry.name)) return;
     try {
       if (entry.isDirectory) {
@@ -102,8 +102,9 @@
           await walk(child, `${path}${entry.name}/`, found);
         }
       } else if (SUFFIXES.test(entry.name)) {
-        const file = await new Promise((done, failed) => entry.file(done, failed));
-        found.push({ file, path: path + entry.name });
+        // One that lies on no disk, as of another page, WebKit's entry does not give.
+        const opened = given ?? (await new Promise((done, failed) => entry.file(done, failed)));
+        found.push({ file: opened, path: path + entry.name });
       } else found.others += 1;
     } catch {
       found.push({ file: null, path: path + entry.name });
@@ -111,11 +112,14 @@
   };
 
   const dropped = async (transfer) => {
-    // The list is emptied as soon as this handler waits, so the entries are taken first.
-    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    // The list is emptied as soon as this handler waits, so all of it is taken first.
+    const items = [...transfer.items].map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
     const found = Object.assign([], { others: 0 });
-    if (entries.length) for (const entry of entries) await walk(entry, "", found);
-    else for (const file of transfer.files) found.push({ file, path: file.name });
+    if (!items.some(([entry]) => entry)) {
+      for (const file of transfer.files) found.push({ file, path: file.name });
+      return found;
+    }
+    for (const [entry, file] of items) if (entry) await walk(entry, "", found, file);
     return found;
   };
 
@@ -268,13 +272,15 @@
     over?.classList.add("lk-over");
   };
 
+  let leavingPage = 0; // as in page.js
   document.addEventListener("dragover", (event) => {
     if (!carriesFiles(event)) return;
     event.preventDefault();
+    clearTimeout(leavingPage);
     mark(cardOf(event) ?? zone());
   });
   document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) mark(null);
+    if (!event.relatedTarget) leavingPage = setTimeout(mark, 100, null);
   });
   document.addEventListener(
     "drop",

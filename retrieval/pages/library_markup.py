@@ -78,7 +78,7 @@ def library(
             f"<p>{escape(words.NO_COLLECTIONS_BODY)}</p></div>"
         )
     else:
-        body = f'<ul class="lk-cards">{"".join(cards)}</ul>'
+        body = f'<ul class="lk-cards" role="list">{"".join(cards)}</ul>'
     deleted = "".join(_discarded(place, name, place == asked) for place, name in bin_)
     below = f'<div class="lk-bin">{deleted}</div>' if deleted else ""
     return title + text + "".join(notices) + body + below
@@ -275,7 +275,7 @@ def pictures(
     if alone:
         notice += f'<p class="lk-hint">{escape(words.PICTURES_ALONE.format(n=f"{alone:,}"))}</p>'
     return _open_part(
-        f'{notice}<ul class="lk-marks">{tiles}</ul><div class="lk-row">{buttons}'
+        f'{notice}<ul class="lk-marks" role="list">{tiles}</ul><div class="lk-row">{buttons}'
         f'{_button("close", words.DO_CLOSE)}<span class="lk-hint">{escape(where)}</span></div>'
     )
 

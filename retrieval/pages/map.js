@@ -327,6 +327,21 @@
       { passive: false },
     );
 
+    // A pinch on a trackpad is a turn of the wheel, but in Safari, which on a phone tells of it beside
+    // the fingers.
+    let pinched = 1;
+    const pinch = (event) => {
+      event.preventDefault();
+      if (fingers.size) return;
+      const { left, top } = canvas.getBoundingClientRect();
+      const by = event.type === "gesturestart" ? 1 : event.scale / pinched;
+      pinched = event.scale;
+      go(zoomed(view, event.clientX - left, event.clientY - top, by));
+    };
+    for (const kind of ["gesturestart", "gesturechange", "gestureend"]) {
+      canvas.addEventListener(kind, pinch, { passive: false });
+    }
+
     const cellAt = (x, y) => [
       Math.floor(view.x + (x - width / 2) / view.scale),
       Math.floor(view.y + (y - height / 2) / view.scale),

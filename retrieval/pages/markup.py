@@ -102,7 +102,7 @@ def _gallery(about: str, spoken: str, name: str, tiles: Sequence[str]) -> str:
     """
     return (
         f'<div>{about}</div><p class="lk-sr" role="status">{escape(spoken)}</p>'
-        f'<ol class="lk-grid" aria-label="{escape(name)}">{"".join(tiles)}</ol>'
+        f'<ol class="lk-grid" role="list" aria-label="{escape(name)}">{"".join(tiles)}</ol>'
     )
 
 
@@ -267,7 +267,9 @@ def _chips(asked: Asked) -> str:
             f'<button type="button" data-do="remove" data-key="{escape(key)}" data-id="{id_}" '
             f'aria-label="{escape(words.CHIP_REMOVE.format(name=name))}">×</button></li>'
         )
-    return f'<ul class="lk-chips" aria-label="{escape(words.CHIPS)}">{"".join(chips)}</ul>'
+    return (
+        f'<ul class="lk-chips" role="list" aria-label="{escape(words.CHIPS)}">{"".join(chips)}</ul>'
+    )
 
 
 def _cleaned(asked: Asked) -> str:

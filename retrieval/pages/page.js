@@ -118,10 +118,13 @@
   document.addEventListener("dragover", (event) => {
     if (!carries(event)) return;
     event.preventDefault();
+    clearTimeout(leavingPage);
     mark(true);
   });
+  // WebKit does not tell where a drag goes on to: if it stays here, it says so again at once.
+  let leavingPage = 0;
   document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) mark(false);
+    if (!event.relatedTarget) leavingPage = setTimeout(mark, 100, false);
   });
   document.addEventListener(
     "drop",
@@ -131,8 +134,11 @@
       // Also what falls on the upload itself: on its own it refuses HEIC that has no type.
       event.preventDefault();
       event.stopPropagation();
-      const link = event.dataTransfer.files.length ? "" : linkIn(event.dataTransfer);
-      if (link) return givenLink(link);
+      if (!event.dataTransfer.types.includes("Files")) {
+        // WebKit on Linux hands over nothing of a file; and what lies on a page cannot be kept.
+        const link = linkIn(event.dataTransfer);
+        return link && !adding() ? givenLink(link) : tell("odd", { what: "no file" });
+      }
       const pictures = [...event.dataTransfer.files].filter(isPicture);
       if (pictures.length) give(pictures[0]);
       if (pictures.length !== 1) tell("odd", { what: pictures.length ? "several" : "no picture" });
@@ -197,6 +203,8 @@
     pressed = null;
     if (what === "unfilter") return tell("visit", { query: unfiltered() });
     opener = button;
+    // Safari gives a button that is clicked no focus, and arrows would go from nowhere.
+    if (document.activeElement === document.body) button.focus({ preventScroll: true });
     tell(what, { key, id });
     if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: behavior() });
   });
@@ -213,10 +221,11 @@
   const keepInside = (event) => {
     const inside = [...document.querySelectorAll(".lk-why :is(button, a[href])")];
     if (!inside.length) return;
-    const [first, last] = event.shiftKey ? [inside.at(-1), inside[0]] : [inside[0], inside.at(-1)];
-    if (document.activeElement !== last && inside.includes(document.activeElement)) return;
+    // Always by us: Safari passes over links and buttons.
     event.preventDefault();
-    first.focus();
+    const at = inside.indexOf(document.activeElement);
+    const next = event.shiftKey ? Math.max(at, 0) - 1 : (at + 1) % inside.length;
+    inside.at(next).focus({ focusVisible: true });
   };
 
   // Gradio's choices of one among several are no group to the browser, which else does this.
@@ -233,7 +242,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") leaveDialog();
-    if (event.key === "Tab") keepInside(event);
+    if (event.code === "Tab") keepInside(event); // WebKit on Linux calls it by no key with Shift
     const tile = event.target.closest?.(".lk-grid .lk-tile");
     if (!tile || !event.key.startsWith("Arrow")) return;
     const picks = [...tile.parentElement.querySelectorAll(".lk-pick")];
@@ -256,7 +265,7 @@
     }[event.key]?.();
     if (!next) return;
     event.preventDefault();
-    next.focus();
+    next.focus({ focusVisible: true }); // or WebKit shows no ring after a click
   });
 
   // --- Downloads ----------------------------------------------------------------------------------

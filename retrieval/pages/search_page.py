@@ -539,8 +539,12 @@ def _comment_drop(event: gr.EventData) -> None:
     if event.what == "several":
         gr.Info(words.DROPPED_SEVERAL)
         return
-    pasted = {"nothing to paste": words.PASTED_NOTHING, "no pasting": words.PASTE_REFUSED}
-    warn(LookalikeError(pasted.get(str(event.what), words.DROPPED_NO_PICTURE)))
+    others = {
+        "no file": words.DROPPED_NO_FILE,
+        "nothing to paste": words.PASTED_NOTHING,
+        "no pasting": words.PASTE_REFUSED,
+    }
+    warn(LookalikeError(others.get(str(event.what), words.DROPPED_NO_PICTURE)))
 
 
 def _tell_refusal(event: gr.EventData) -> None:

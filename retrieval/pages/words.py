@@ -117,6 +117,10 @@ DROPPED_NO_PICTURE = (
     "That is no picture to search with. Drop a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
     "folders and zips go under “My pictures”."
 )
+DROPPED_NO_FILE = (
+    "The browser hands over no file with that. Save the picture on this device, if it is on "
+    "another page, and choose it with the page's own buttons."
+)
 PASTED_NOTHING = (
     "There is no picture to be pasted. Copy one first: right-click on it, “Copy image”."
 )
@@ -245,7 +249,10 @@ ADD_VISITOR = (
     "is deleted; sooner when others need the room and you have not looked for {minutes} minutes. "
     "The photos themselves are deleted as soon as they have been read."
 )
-ADD_CLOSED = "Your browser refuses cookies, so pictures of your own cannot be kept here."
+ADD_CLOSED = (
+    "Your browser refuses cookies, so pictures of your own cannot be kept here. Allow them for "
+    "this page, or open it in a tab of its own."
+)
 FOLDER_LABEL = "Or name a folder on this computer"
 # Not this computer's own: visitors could find it in the page.
 FOLDER_HINT = {"win32": r"C:\Users\Me\Pictures", "darwin": "/Users/me/Pictures"}.get(
