@@ -547,7 +547,7 @@ def test_a_drop_of_which_a_browser_hands_over_nothing_is_told(page: Page) -> Non
     drop_link(page, "")
     toast = page.get_by_test_id("toast-body")
     expect(toast).to_contain_text("hands over no file")
-    toast.get_by_role("button", name="Close").click()
+    page.get_by_test_id("toast-close").click()
     expect(toast).to_have_count(0)
     page.get_by_role("tab", name="My pictures").click()
     expect(page.locator("#add-pictures")).to_be_visible()
