@@ -14,13 +14,16 @@ from pathlib import Path
 from retrieval.setup import PROJECT, run_in_environment
 
 # Before the re-start inside the environment, nothing but the standard library may be imported.
+FIREFOX = ("firefox", "firefox-esr")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def main() -> int:
-    """Get a browser where one can be had, and hand over to pytest."""
+    """Get browsers where they can be had, and hand over to pytest."""
     if find_browser() is None:
         _install_browser()
+    if not any(map(shutil.which, FIREFOX)):
+        _install("firefox-esr")
     if find_browser() is None:
         line = "!" * 88
         print(
@@ -45,20 +48,25 @@ def find_browser() -> str | None:
 
 
 def _install_browser() -> None:
-    """Try Debian's or Ubuntu's package, which needs root, and else Playwright's own download."""
+    """Get a Chromium from the system, or else by Playwright's own download."""
+    _install("chromium")
+    if not shutil.which("chromium"):
+        print("Installing Chromium with Playwright ...", flush=True)
+        subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
+
+
+def _install(package: str) -> None:
+    """Try a package of Debian's or Ubuntu's, which needs root; elsewhere do nothing."""
     as_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    if as_root and shutil.which("apt-get"):
-        print("Installing Chromium with apt-get ...", flush=True)
-        quiet = {
-            "stdout": subprocess.DEVNULL,
-            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        }
-        subprocess.call(["apt-get", "update", "-qq"], **quiet)
-        subprocess.call(["apt-get", "install", "-y", "-qq", "chromium"], **quiet)
-        if shutil.which("chromium"):
-            return
-    print("Installing Chromium with Playwright ...", flush=True)
-    subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
+    if not as_root or not shutil.which("apt-get"):
+        return
+    print(f"Installing {package} with apt-get ...", flush=True)
+    quiet = {
+        "stdout": subprocess.DEVNULL,
+        "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+    }
+    subprocess.call(["apt-get", "update", "-qq"], **quiet)
+    subprocess.call(["apt-get", "install", "-y", "-qq", package], **quiet)
 
 
 if __name__ == "__main__":

@@ -560,7 +560,7 @@ def test_a_web_address_that_is_dropped_is_asked_for(page: Page) -> None:
     drop_link(page, "# a comment\r\nhttp://127.0.0.1/cat.jpg")
     expect(page.get_by_test_id("toast-body")).to_contain_text("no public website at that address")
     drop_link(page, "mailto:ada@example.org")
-    expect(page.get_by_test_id("toast-body").last).to_contain_text("That is no picture")
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("hands over no file")
 
 
 def test_the_button_pastes_a_picture_or_says_that_there_is_none(page: Page) -> None:

@@ -95,12 +95,13 @@
   const givenLink = async (link) => {
     if (!searching()) turnToSearch();
     if (link.startsWith(`${location.origin}/`)) {
-      const answer = await send(link);
-      const blob = await answer.blob();
-      return answer.ok && isPicture(blob) ? give(new File([blob], "dropped", { type: blob.type })) : tell("odd", { what: "no picture" });
+      const blob = await send(link).then((answer) => answer.blob()).catch(() => null);
+      if (!blob || !isPicture(blob)) return tell("odd", { what: "no picture" });
+      return give(new File([blob], "dropped", { type: blob.type }));
     }
+    // Not all visitors may have addresses fetched.
     const field = document.querySelector("#address textarea, #address input");
-    if (!field || !/^https?:/.test(link)) return tell("odd", { what: "no picture" });
+    if (!field || !/^https?:/.test(link)) return tell("odd", { what: "no file" });
     field.value = link;
     field.dispatchEvent(new Event("input", { bubbles: true }));
     setTimeout(() => document.querySelector("#address button")?.click());
