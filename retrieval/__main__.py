@@ -221,7 +221,7 @@ def _search(arguments: argparse.Namespace) -> None:
             print(f"{match.similarity:.4f}  {match.picture.path}")
     print(
         f"{found.compared:,} pictures compared in {found.timings.total:.0f} ms "
-        f"({searcher.embedder.extractor.provider}, {found.method})",
+        f"({searcher.embedder.extractor.provider}, {found.ranked})",
         file=sys.stderr,
     )
 

@@ -306,6 +306,10 @@ def as_rows(evaluation: Evaluation) -> list[dict[str, object]]:
 
 
 def as_csv(evaluation: Evaluation) -> bytes:
-    """Return the rows as a CSV file."""
-    rows = [{**row, "class": tables.harmless(str(row["class"]))} for row in as_rows(evaluation)]
+    """Return the rows as a CSV file, each with the protocol."""
+    protocol = "; ".join(f"{name}: {value}" for name, value in evaluation.protocol.items())
+    rows = [
+        {**row, "class": tables.harmless(str(row["class"])), "protocol": tables.harmless(protocol)}
+        for row in as_rows(evaluation)
+    ]
     return tables.as_csv(list(rows[0]), (list(row.values()) for row in rows))

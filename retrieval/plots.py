@@ -8,7 +8,7 @@ import numpy as np
 
 from retrieval.charts import decades
 from retrieval.curves import confusion, depth_curve, hardest_first, precision_at_recall
-from retrieval.evaluation import METRICS, Evaluation
+from retrieval.evaluation import METRICS, RANKING, Evaluation
 
 INK, QUIET, RULE = "#1c1917", "#6b6560", "#e0dcd8"
 TEAL, AMBER, VIOLET = "#0d9488", "#b45309", "#7c3aed"
@@ -121,10 +121,12 @@ def _frame(axes: Any, title: str, across: str) -> None:
 def _caption(evaluation: Evaluation) -> str:
     figures = ", ".join(f"{metric} {evaluation.overall[metric].mean:.1f}" for metric in METRICS)
     protocol = evaluation.protocol
-    return (
-        f"{figures}\n{protocol['model']}; {protocol['queries']}; {protocol['collection']}; "
-        f"query itself {protocol['query itself']}"
-    )
+    asked = f"queries: {protocol['queries']}; collection: {protocol['collection']}"
+    told = [
+        f"{asked}; query itself: {protocol['query itself']}; relevant: {protocol['relevant']}",
+        f"similarity: {protocol['similarity']}; ranked {protocol[RANKING]}",
+    ]
+    return "\n".join((figures, protocol["model"], *told))
 
 
 def _plain(label: str) -> str:

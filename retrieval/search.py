@@ -77,6 +77,13 @@ class Found:
     compared: int  # pictures that were ranked, those of the query left out
     timings: Timings
     method: str = EXACT  # or "approximate, HNSW": how they were ranked
+    reranked: bool = False  # whether the first `CANDIDATES` were ranked again, see `reranking`
+
+    @property
+    def ranked(self) -> str:
+        """Say how they were ranked."""
+        again = f", then the first {CANDIDATES} with their neighbours' say" if self.reranked else ""
+        return self.method + again
 
     @property
     def confidence(self) -> Confidence:
@@ -288,4 +295,5 @@ def search(
     matches.sort(key=lambda match: -match.similarity)
     seconds = time.perf_counter() - started
     timings = Timings(decoding * 1e3, features * 1e3, seconds * 1e3)
-    return Found(tuple(matches[: request.k]), compared, timings, method)
+    reranked = request.weights.subject_only
+    return Found(tuple(matches[: request.k]), compared, timings, method, reranked)

@@ -80,6 +80,22 @@ VISITOR_PICTURES = 500
 VISITOR_COLLECTIONS = 3
 VISITOR_HOURS = 3.0
 VISITORS_COLLECTIONS = 50
+VISITORS_BYTES = 4 * 2**30  # of what all visitors are sending
+VISITORS_SPARE_BYTES = 2 * 2**30  # of the disk that they leave free, so that the owner can go on
+VISITOR_TABLES = 20  # of one collection
+VISITOR_TABLE_BYTES = 5 * 2**20  # of these together
+VISITOR_IDLE_SECONDS = 20 * 60  # after which a collection gives way, when there is no place left
+# Uploads under way: of one visitor, of one network address, of all. A class has one address, as has
+# whoever makes up cookies: neither takes all. An idle one gives way to others.
+UPLOADS_OPEN = 8
+UPLOADS_OPEN_AT_ONE_ADDRESS = 48
+UPLOADS_OPEN_IN_ALL = 64
+UPLOAD_IDLE_SECONDS = 60.0
+# Packed collections that are being downloaded: of one visitor, and of all.
+PACKED_AT_ONCE = 2
+PACKED_IN_ALL = 50
+MAX_CONNECTIONS = 4_000  # a page has one all the time, and some more while it loads
+MAX_UNREAD = 100  # messages that a page has not fetched, each of up to some 100 KB
 MAX_SAVED_BYTES = 500 * 2**20  # of pictures in one ZIP of results
 # A picture at a web address is fetched by the server: for the owner always, for the visitors of a
 # public page only when this is switched on, since the request comes from this computer.
@@ -98,6 +114,7 @@ VISITOR_DOWNLOADS = max(1, VISITOR_REQUESTS // 3)
 TEMPORARY = (RECEIVED, DOWNLOADS)
 EMPTIED = (UPLOADS, VISITORS, PACKED, *TEMPORARY)
 TEMPORARY_BYTES = 2 * 2**30
+TEMPORARY_FILES = 20_000  # a walk over so many takes a fraction of a second; each upload is one
 TEMPORARY_SECONDS = 3600.0
 TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no room for more
 # Pages that are remembered, each 0.2 to 1 MB; whoever comes back after so many others begins anew.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from retrieval.errors import LookalikeError
 from retrieval.files import in_units
+from retrieval.settings import VISITORS_SPARE_BYTES
 from retrieval.zips import LOOK_BYTES
 
 SPARE_BYTES = 200 * 2**20  # left free on the disk
-STRANGERS_SPARE_BYTES = 2 * 2**30  # the same by visitors, so that the owner can go on
 MAX_LEFT_OUT = 10_000  # files of an upload whose names are kept with the reason
 
 
@@ -52,7 +52,7 @@ class Upload:
     @property
     def spare(self) -> int:
         """How many bytes it leaves free on the disk."""
-        return SPARE_BYTES if self.owner else STRANGERS_SPARE_BYTES
+        return SPARE_BYTES if self.owner else VISITORS_SPARE_BYTES
 
     @property
     def most(self) -> int:

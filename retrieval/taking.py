@@ -19,10 +19,11 @@ from retrieval.files import composed, replace_file, sha256_of_file
 from retrieval.images import SUFFIXES, lies_passed_over
 from retrieval.incoming import Tables
 from retrieval.records import PASSING
+from retrieval.settings import OWNER_BYTES
 from retrieval.staging import Upload, require_room
 from retrieval.zips import MAX_NAMED, ZipBounds, free_name, unpack
 
-MAX_UNPACKED_BYTES = 40 * 2**30  # of all zips of an upload
+MAX_UNPACKED_BYTES = OWNER_BYTES  # of all zips of an upload: as much as the page promises
 # What all zips of an upload may hold: 20 times the pictures that there is room for, since a Mac
 # packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
 # are taken; and no more than twice what the owner may add.

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from retrieval.settings import TEMPORARY_FILES
+
 LOCK = "running.lock"
-MOST_FILES = 20_000  # a walk over so many takes a fraction of a second, and each upload is one
 
 
 class Stay:
@@ -79,7 +80,7 @@ def delete_old(folder: Path, seconds: float) -> int:
 
 
 def make_room(
-    folders: Sequence[Path], most: int, spared: float, most_files: int = MOST_FILES
+    folders: Sequence[Path], most: int, spared: float, most_files: int = TEMPORARY_FILES
 ) -> bool:
     """Delete the oldest files below some folders until all take at most so many bytes, and there is
     room for one more; the folders that this leaves empty go, too.

@@ -19,16 +19,18 @@ from retrieval.errors import (
 )
 from retrieval.files import in_units, replace_file
 from retrieval.incoming import TableBounds, Tables
+from retrieval.settings import (
+    UPLOAD_IDLE_SECONDS,
+    UPLOADS_OPEN,
+    UPLOADS_OPEN_AT_ONE_ADDRESS,
+    UPLOADS_OPEN_IN_ALL,
+    VISITORS_BYTES,
+)
 from retrieval.staging import Upload, UploadBounds, require_room
 from retrieval.taking import Taken, take_in
 from retrieval.zips import LOOK_BYTES, free_name, storable
 
 BUNDLE = ".lookalike"
-STRANGERS_BYTES = 4 * 2**30  # of what all visitors are sending
-OPEN = 8  # uploads under way of one visitor
-OPEN_IN_ALL = 64
-OPEN_AT_ONE_ADDRESS = 48  # a class has one, as has whoever makes up cookies: neither takes all
-IDLE_SECONDS = 60.0  # after which one gives way to others, when there are so many
 UNREAD = (
     "Your browser could not read it. Check that it is still there and may be opened, and fetch it "
     "from the cloud if need be; then add it again."
@@ -111,7 +113,7 @@ class Uploads:
         """Drop what a visitor has broken off."""
         now = time.monotonic()
         for name, upload in list(self._uploads.items()):
-            if upload.visitor == visitor and now - upload.touched >= IDLE_SECONDS:
+            if upload.visitor == visitor and now - upload.touched >= UPLOAD_IDLE_SECONDS:
                 self.drop(name, visitor)
 
     def _find_place(self, visitor: str, address: str, owner: bool, size: int) -> None:
@@ -124,7 +126,7 @@ class Uploads:
         def own() -> int:
             return sum(upload.visitor == visitor for upload in list(self._uploads.values()))
 
-        if own() >= OPEN:
+        if own() >= UPLOADS_OPEN:
             self._drop_idle(visitor)
         with self._lock:
             under_way = dict(self._uploads)
@@ -136,23 +138,23 @@ class Uploads:
         full = LookalikeError(
             "Too many pictures are on their way already. Wait until they are here, then try again."
         )
-        if own() >= OPEN:
+        if own() >= UPLOADS_OPEN:
             raise full
         if owner:
             return
         strangers = {name: one for name, one in under_way.items() if not one.owner}
-        if sum(max(one.promised, one.bytes) for one in strangers.values()) + size > STRANGERS_BYTES:
+        if sum(max(one.promised, one.bytes) for one in strangers.values()) + size > VISITORS_BYTES:
             raise full
-        if len(neighbours) >= OPEN_AT_ONE_ADDRESS:
+        if len(neighbours) >= UPLOADS_OPEN_AT_ONE_ADDRESS:
             others = neighbours
-        elif len(under_way) >= OPEN_IN_ALL:
+        elif len(under_way) >= UPLOADS_OPEN_IN_ALL:
             others = strangers
         else:
             return
         if not others:
             raise full
         name, idle = min(others.items(), key=lambda item: item[1].touched)
-        if time.monotonic() - idle.touched < IDLE_SECONDS:
+        if time.monotonic() - idle.touched < UPLOAD_IDLE_SECONDS:
             raise full
         self.drop(name, idle.visitor)
 

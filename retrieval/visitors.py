@@ -18,13 +18,13 @@ from retrieval.files import inside
 from retrieval.images import find_images
 from retrieval.incoming import TableBounds
 from retrieval.library import ORIGINALS, TRASH
+from retrieval.settings import VISITOR_IDLE_SECONDS, VISITOR_TABLE_BYTES, VISITOR_TABLES
 from retrieval.uploads import Uploads
 from retrieval.workspace import Workspace
 
 SWEEP_SECONDS = 60
-IDLE_SECONDS = 20 * 60  # after which a collection gives way to another, when there is no place left
 REMEMBERED = 4  # times as many pictures as may be kept: those, and the ones taken out
-TABLES = TableBounds(count=20, bytes=5 * 2**20)
+TABLES = TableBounds(count=VISITOR_TABLES, bytes=VISITOR_TABLE_BYTES)
 Version = tuple[int, int, int]  # of a file: its number on the disk, its bytes, and its time
 
 
@@ -192,7 +192,7 @@ class Visitors:
             return
         idle = {key: self._idle_seconds(key) for key in others}
         for key in sorted(others, key=idle.__getitem__, reverse=True):
-            if idle[key] < IDLE_SECONDS:
+            if idle[key] < VISITOR_IDLE_SECONDS:
                 break
             with suppress(LookalikeError):  # just deleted, or its files are held
                 self.delete(key)

@@ -6,7 +6,6 @@ other as the pictures of a kind are; queries are drawn from the same clouds.
 """
 
 import argparse
-import resource
 import secrets
 import tempfile
 import time
@@ -24,6 +23,7 @@ from retrieval.ranking import rank
 from retrieval.records import PictureRecord
 from retrieval.reduction import Matrix, to_unit
 from retrieval.reranking import CANDIDATES, rerank
+from tests.memory import peak_megabytes, peak_of_children
 from tests.servers import milvus_lite
 
 WIDTH, CLOUDS, SPREAD = 256, 500, 1.0
@@ -132,8 +132,7 @@ def main() -> None:
         uri = arguments.to or stack.enter_context(milvus_lite(folder / "milvus"))[1]
         for n in arguments.sizes:
             measure(n, uri)
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    served = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    used, served = (megabytes / 2**10 for megabytes in (peak_megabytes(), peak_of_children()))
     print(f"memory at most: {used:.2f} GB here, {served:.2f} GB in Milvus Lite")
 
 

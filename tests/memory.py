@@ -13,8 +13,18 @@ def peak_megabytes() -> float:
                 return int(line.split()[1]) / 2**10
     import resource  # there is none on Windows
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kilobytes on Linux, bytes on macOS.
+    return _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def peak_of_children() -> float:
+    """Return the most memory that one of the processes begun here, and ended, has had."""
+    import resource
+
+    return _megabytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _megabytes(peak: int) -> float:
+    """Return what is told in kilobytes on Linux, and in bytes on macOS."""
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 

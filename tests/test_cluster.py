@@ -1,5 +1,6 @@
 """Extraction on a Ray cluster of two nodes on this machine, one of which dies while it works."""
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,4 +176,12 @@ def test_a_node_without_our_packages_is_a_sentence(
 def test_a_cluster_that_is_not_there_is_a_sentence(photos: Path, tiny_files: Path) -> None:
     ray.shutdown()
     with pytest.raises(LookalikeError, match=r"127\.0\.0\.1:9 does not answer"):
+        on_ray("127.0.0.1:9", tiny_files, None, None, Source(str(photos), False), Bounds())
+
+
+def test_without_the_package_the_command_that_installs_it_is_given(
+    photos: Path, tiny_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(LookalikeError, match=r"pip install -r retrieval/requirements-scale\.txt"):
         on_ray("127.0.0.1:9", tiny_files, None, None, Source(str(photos), False), Bounds())

@@ -197,6 +197,9 @@ def test_the_options_count_before_anything_is_searched_for(visitor: Visitor) -> 
     key = add(visitor, "Jar/blue/b.png", "Jar/blue/a.png", "Jar/green/c.png")
     shown = answer(visitor, "on_visit", {"query": f"?in={key}&label=blue&order=name"})
     assert names(shown["results"]) == ["a.png", "b.png"]
+    for order in ("kind", "folder"):
+        shown = answer(visitor, "on_visit", {"query": f"?in={key}&order={order}"})
+        assert names(shown["results"])[-1] == "c.png"
     shown = answer(visitor, "on_visit", {"query": f"?in={key}&n=2"})
     assert len(names(shown["results"])) == 2
     shown = answer(visitor, "on_visit", {"query": f"?in={key}&label=red"})

@@ -22,7 +22,7 @@ from PIL import Image
 from retrieval import settings
 from retrieval.errors import COLLECTION_GONE
 from retrieval.pages import words
-from retrieval.pages.gate import API, MAX_UNREAD, OPEN
+from retrieval.pages.gate import API, OPEN
 from tests.made import by_hue, encode, save_hues
 from tests.serving import Served, serving
 from tests.visitor import JSON, Visitor, strings_of
@@ -406,7 +406,7 @@ def test_a_page_has_a_short_plain_name(visitor: Visitor, name: str) -> None:
 
 
 def test_a_page_that_does_not_listen_is_not_answered_for_ever(visitor: Visitor) -> None:
-    for _ in range(MAX_UNREAD):
+    for _ in range(settings.MAX_UNREAD):
         answer = visitor.join("on_load", [])
         if answer.status_code != 200:
             break

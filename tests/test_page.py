@@ -83,6 +83,8 @@ def test_an_uploaded_picture_brings_the_most_similar_first(page: Page) -> None:
     assert scores == sorted(scores, reverse=True)
     expect(page.locator(".lk-truth")).to_contain_text("32 pictures")
     expect(page.locator(".lk-truth")).to_contain_text(re.compile(r"\d+ ms"))
+    again = "exact, then the first 500 with their neighbours' say"
+    expect(page.locator(".lk-truth details")).to_contain_text(again)
 
 
 def test_clicking_a_result_shows_more_like_it_and_leaves_itself_out(page: Page) -> None:
@@ -490,6 +492,11 @@ def test_a_picture_is_pasted_anywhere_also_over_another(page: Page) -> None:
     pasted = encode(pattern("stripes", 99), "PNG")
     send_file(page, "paste", pasted, "image.png", "image/png", "body")
     expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
+    page.get_by_role("tab", name="My pictures").click()
+    expect(page.locator("#query")).to_be_hidden()
+    pasted = encode(pattern("checks", 99), "PNG")
+    send_file(page, "paste", pasted, "image.png", "image/png", "body")
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("checks")
 
 
 @pytest.mark.parametrize("target", ["#query", "#results"])

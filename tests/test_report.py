@@ -1,5 +1,6 @@
 """The report: one file that loads nothing, with every figure, and no text taken for markup."""
 
+import csv
 import io
 import re
 import warnings
@@ -13,7 +14,7 @@ from PIL import Image
 
 from retrieval import charts, report
 from retrieval.compare import compare
-from retrieval.evaluation import METRICS, Evaluation, Labelled, evaluate
+from retrieval.evaluation import METRICS, Evaluation, Labelled, as_csv, evaluate
 from retrieval.plots import draw_png
 from retrieval.reduction import to_unit
 from tests.made import by_hue, encode
@@ -202,8 +203,8 @@ def test_the_charts_are_drawn_as_a_png(classes: list[str]) -> None:
     assert len(image.convert("RGB").getcolors(1_000_000) or []) > 50
 
 
-def drawn(axes_of: str, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Draw the charts, and return the texts that are to be seen on one of them."""
+def figure_of(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Draw the charts, and return what matplotlib keeps of them."""
     from matplotlib.figure import Figure
 
     kept: list[Any] = []
@@ -217,7 +218,30 @@ def drawn(axes_of: str, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # that the layout was given up is a warning
         draw_png("x", evaluation)
-    (axes,) = (one for one in kept[0].axes if one.get_title("left").startswith(axes_of))
+    return kept[0]
+
+
+@pytest.mark.parametrize("reranked", [False, True])
+def test_the_charts_and_the_table_say_how_it_was_measured(
+    monkeypatch: pytest.MonkeyPatch, reranked: bool
+) -> None:
+    evaluation = measured("cats", "dogs")
+    how = "by the cosine, then the first 500" if reranked else "by the cosine alone"
+    evaluation.protocol["ranking"] = how
+    caption = figure_of(evaluation, monkeypatch).get_supxlabel()
+    for name in ("model", "queries", "collection", "query itself", "relevant", "ranking"):
+        assert evaluation.protocol[name] in caption
+    rows = list(csv.DictReader(as_csv(evaluation).decode("utf-8-sig").splitlines()))
+    assert len(rows) == 3
+    for row in rows:
+        for name, value in evaluation.protocol.items():
+            assert f"{name}: {value}" in row["protocol"]
+
+
+def drawn(axes_of: str, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Draw the charts, and return the texts that are to be seen on one of them."""
+    figure = figure_of(evaluation, monkeypatch)
+    (axes,) = (one for one in figure.axes if one.get_title("left").startswith(axes_of))
     texts = [*axes.texts, *axes.get_xticklabels(which="both"), *axes.get_yticklabels()]
     return [text.get_text() for text in texts if text.get_text()]
 

@@ -22,14 +22,17 @@ from retrieval.indexing import index_folder
 from retrieval.lost import give_up
 from retrieval.pages.sessions import Access
 from retrieval.pages.transfers import upload_routes
-from retrieval.staging import SPARE_BYTES, STRANGERS_SPARE_BYTES, UploadBounds
+from retrieval.settings import (
+    UPLOAD_IDLE_SECONDS,
+    UPLOADS_OPEN,
+    UPLOADS_OPEN_AT_ONE_ADDRESS,
+    UPLOADS_OPEN_IN_ALL,
+    VISITORS_BYTES,
+    VISITORS_SPARE_BYTES,
+)
+from retrieval.staging import SPARE_BYTES, UploadBounds
 from retrieval.taking import Taken
 from retrieval.uploads import (
-    IDLE_SECONDS,
-    OPEN,
-    OPEN_AT_ONE_ADDRESS,
-    OPEN_IN_ALL,
-    STRANGERS_BYTES,
     UNREAD,
     Uploads,
     was_cut_short,
@@ -118,10 +121,10 @@ def test_a_folder_dropped_again_on_what_was_made_of_it_adds_what_is_new(
 def test_when_all_places_are_taken_the_one_that_is_idle_gives_way(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [uploads.begin(f"visitor {i}", 1, 1, BOUNDS) for i in range(OPEN_IN_ALL)]
+    names = [uploads.begin(f"visitor {i}", 1, 1, BOUNDS) for i in range(UPLOADS_OPEN_IN_ALL)]
     with pytest.raises(LookalikeError, match=r"on their way already"):
         uploads.begin("me", 1, 1, BOUNDS)
-    monkeypatch.setattr("retrieval.uploads.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.uploads.UPLOAD_IDLE_SECONDS", 0.0)
     mine = uploads.begin("me", 1, 1, BOUNDS)
     assert uploads.title(mine, "me") == ""
     with pytest.raises(LookalikeError, match=r"not here any more"):
@@ -147,9 +150,9 @@ def test_what_the_owner_has_sent_gives_way_to_no_stranger(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owners = uploads.begin("the owner", 1, 1, BOUNDS, owner=True)
-    for number in range(OPEN_IN_ALL - 1):
+    for number in range(UPLOADS_OPEN_IN_ALL - 1):
         uploads.begin(f"visitor {number}", 1, 1, BOUNDS)
-    monkeypatch.setattr("retrieval.uploads.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.uploads.UPLOAD_IDLE_SECONDS", 0.0)
     uploads.begin("one more", 1, 1, BOUNDS)
     assert uploads.has(owners, "the owner")
 
@@ -182,10 +185,10 @@ def test_made_up_cookies_of_one_address_leave_places_to_others_and_the_owner_nee
             return client.post("/uploads", json=asked, headers=headers).status_code
 
     def begun(address: str) -> int:
-        return [begin(address, n) for n in range(OPEN_IN_ALL)].count(200)
+        return [begin(address, n) for n in range(UPLOADS_OPEN_IN_ALL)].count(200)
 
-    assert begun("9.8.7.6") == OPEN_AT_ONE_ADDRESS
-    assert begun("9.8.7.5") == OPEN_IN_ALL - OPEN_AT_ONE_ADDRESS
+    assert begun("9.8.7.6") == UPLOADS_OPEN_AT_ONE_ADDRESS
+    assert begun("9.8.7.5") == UPLOADS_OPEN_IN_ALL - UPLOADS_OPEN_AT_ONE_ADDRESS
     assert begin("9.8.7.4", 0) == 413
     assert begin("127.0.0.1", 0) == 200
 
@@ -244,7 +247,7 @@ def test_too_much_is_refused_before_it_is_sent(
 
 
 def test_only_so_many_are_under_way_at_once(uploads: Uploads) -> None:
-    names = [uploads.begin("me", 1, 1, BOUNDS) for _ in range(OPEN)]
+    names = [uploads.begin("me", 1, 1, BOUNDS) for _ in range(UPLOADS_OPEN)]
     with pytest.raises(LookalikeError, match=r"on their way already"):
         uploads.begin("me", 1, 1, BOUNDS)
     uploads.begin("you", 1, 1, BOUNDS)
@@ -255,8 +258,8 @@ def test_only_so_many_are_under_way_at_once(uploads: Uploads) -> None:
 def test_what_one_has_broken_off_gives_way_to_what_one_sends_next(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [uploads.begin("me", 1, 1, BOUNDS, owner=True) for _ in range(OPEN)]
-    later = time.monotonic() + IDLE_SECONDS
+    names = [uploads.begin("me", 1, 1, BOUNDS, owner=True) for _ in range(UPLOADS_OPEN)]
+    later = time.monotonic() + UPLOAD_IDLE_SECONDS
     monkeypatch.setattr(
         "retrieval.uploads.time", SimpleNamespace(monotonic=lambda: later, time=time.time)
     )
@@ -279,7 +282,7 @@ def test_what_was_broken_off_takes_no_disk_from_what_comes_next(
     monkeypatch.setattr(shutil, "disk_usage", usage)
     with pytest.raises(LookalikeError, match=r"The disk has .* left"):  # it may still be coming
         uploads.begin("me", 1, 1000, BOUNDS, owner=True)
-    later = time.monotonic() + IDLE_SECONDS
+    later = time.monotonic() + UPLOAD_IDLE_SECONDS
     monkeypatch.setattr("retrieval.uploads.time", SimpleNamespace(monotonic=lambda: later))
     uploads.begin("me", 1, 1000, BOUNDS, owner=True)
 
@@ -287,12 +290,12 @@ def test_what_was_broken_off_takes_no_disk_from_what_comes_next(
 def test_visitors_together_leave_room_for_the_owner(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bounds = UploadBounds(5, STRANGERS_BYTES, 20_000)
-    uploads.begin("you", 1, STRANGERS_BYTES - 1, bounds)
+    bounds = UploadBounds(5, VISITORS_BYTES, 20_000)
+    uploads.begin("you", 1, VISITORS_BYTES - 1, bounds)
     with pytest.raises(LookalikeError, match=r"on their way already"):
         uploads.begin("she", 1, 2, bounds)
     uploads.begin("me", 1, 2, bounds, owner=True)
-    little = shutil.disk_usage("/")._replace(free=STRANGERS_SPARE_BYTES - 1)
+    little = shutil.disk_usage("/")._replace(free=VISITORS_SPARE_BYTES - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: little)
     with pytest.raises(LookalikeError, match=r"The disk has .* left"):
         uploads.begin("she", 1, 1, bounds)
@@ -461,7 +464,7 @@ def test_a_disk_that_fills_up_while_a_zip_is_unpacked_costs_that_zip(
 
     def nearly_full(folder: Path) -> object:
         held = sum(path.stat().st_size for path in (tmp_path / "uploads").rglob("*.bmp"))
-        return plenty._replace(free=STRANGERS_SPARE_BYTES - 1 if held else STRANGERS_SPARE_BYTES)
+        return plenty._replace(free=VISITORS_SPARE_BYTES - 1 if held else VISITORS_SPARE_BYTES)
 
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)

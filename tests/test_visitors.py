@@ -20,9 +20,10 @@ from retrieval.indexing import Bounds
 from retrieval.pages import transfers, words
 from retrieval.pages.adding import Adding
 from retrieval.pages.sessions import Access
+from retrieval.settings import VISITOR_IDLE_SECONDS
 from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads
-from retrieval.visitors import IDLE_SECONDS, TABLES, VisitorBounds, Visitors
+from retrieval.visitors import TABLES, VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 from tests.made import by_hue, encode
 
@@ -82,7 +83,7 @@ def test_when_no_place_is_left_what_nobody_uses_any_more_gives_way(
     bounds = VisitorBounds(1, 10, collections=1, total=4)
     visitors = Visitors(workspace, uploads, tmp_path / "visitors", bounds)
     oldest, older, used, sent = (visitors.create(name, name) for name in ("a", "b", "me", "you"))
-    later = time.monotonic() + IDLE_SECONDS
+    later = time.monotonic() + VISITOR_IDLE_SECONDS
     monkeypatch.setattr("retrieval.workspace.time", SimpleNamespace(monotonic=lambda: later))
     workspace.searcher(used, "me")  # as each look at the page does
     uploads.begin("you", 1, 1, UploadBounds(1, 1, 1))
@@ -100,7 +101,7 @@ def test_when_no_place_is_left_what_nobody_uses_any_more_gives_way(
 def test_what_is_being_built_does_not_give_way(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.visitors.IDLE_SECONDS", 1e-9)
+    monkeypatch.setattr("retrieval.visitors.VISITOR_IDLE_SECONDS", 1e-9)
     visitors = make(workspace, tmp_path, VisitorBounds(1, 10, collections=1, total=1))
     key, go_on = visitors.create("me", "a"), Event()
 
@@ -276,7 +277,7 @@ def test_only_so_many_packed_collections_wait_for_one_visitor_to_fetch_them(
 ) -> None:
     key = make(workspace, tmp_path).create("b" * 32, "a")
     monkeypatch.setattr(settings, "PACKED", tmp_path / "packed")
-    monkeypatch.setattr(transfers, "PACKED_AT_ONCE", 1)
+    monkeypatch.setattr(settings, "PACKED_AT_ONCE", 1)
     begun, fetched = Event(), Event()
 
     def pack_slowly(_: object, path: Path, photos: bool) -> None:
@@ -317,7 +318,7 @@ def test_a_file_that_windows_does_not_let_go_of_takes_no_place(
     monkeypatch.setattr(os, "unlink", held)
     app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
     headers = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
-    for _ in range(transfers.PACKED_AT_ONCE + 1):
+    for _ in range(settings.PACKED_AT_ONCE + 1):
         answer = TestClient(app).get(f"/bundles/{key}.lookalike", headers=headers)
         assert answer.status_code == 200
 
@@ -331,7 +332,7 @@ def test_a_part_that_there_is_not_leaves_no_place_taken(
     app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
     headers = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}", "range": asked}
     client = TestClient(app)
-    for _ in range(transfers.PACKED_AT_ONCE + 2):
+    for _ in range(settings.PACKED_AT_ONCE + 2):
         assert client.get(f"/bundles/{key}.lookalike", headers=headers).status_code != 429
         # It is given back beside the answer.
         end = time.monotonic() + 20

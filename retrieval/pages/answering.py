@@ -144,6 +144,14 @@ def ordered(
     """Put what is shown into the order that is asked for; "" leaves it as it is."""
     if order == "name":
         return tuple(sorted(shown, key=lambda one: markup.name_of(picture_of(one)).casefold()))
+    if order in ("kind", "folder"):
+        # Within each, and among those of none, which come last, the most similar first.
+        def place(one: T) -> tuple[bool, str]:
+            picture = picture_of(one)
+            name = picture.label if order == "kind" else picture.path.rpartition("/")[0]
+            return not name, name.casefold()
+
+        return tuple(sorted(shown, key=place))
     if order in ("newest", "oldest"):
         # Those without a date come last either way.
         dated = [one for one in shown if picture_of(one).taken]

@@ -25,7 +25,7 @@ KEPT_BYTES = 3 * 2**20  # of them in all, the latest excepted: there may be a th
 # Pictures of a query. Each takes up to 600 characters of its address, where a collection has a long
 # Chinese name, and servers and chats do not take an address of any length.
 MOST_PARTS = 24
-ORDERS = ("newest", "oldest", "name")
+ORDERS = ("newest", "oldest", "name", "kind", "folder")
 Cleaning = Literal["auto", "always", "never"]
 CLEANINGS: tuple[Cleaning, ...] = ("auto", "always", "never")
 Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of the picture

@@ -17,12 +17,12 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from retrieval.pages.sessions import header_of, own_address
+from retrieval.settings import MAX_CONNECTIONS
 
 HEAD_SECONDS = 20.0  # until the head of a request has come
 SILENT_SECONDS = 60.0  # between two pieces of a request, or of an answer that is fetched
 WHOLE_SECONDS = 3_600.0  # until a request has come whole: 50 MB at 14 KB a second
 SLOWEST = 14_000  # bytes a second of a larger file on its way into a collection
-MOST = 4_000  # connections; a page has one all the time, and some more while it loads
 # Files beyond those: what the rest of the program needs, and 2,048 connections that may be taken in
 # before the first of them is looked at.
 SPARE = 2_048 + 256
@@ -62,7 +62,7 @@ def first_free(ports: Iterable[int]) -> int:
 
 def watch_connections(
     config: Any,
-    most: int = MOST,
+    most: int = MAX_CONNECTIONS,
     head_seconds: float = HEAD_SECONDS,
     silent_seconds: float = SILENT_SECONDS,
     whole_seconds: float = WHOLE_SECONDS,

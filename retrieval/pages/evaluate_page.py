@@ -46,8 +46,10 @@ element.addEventListener('click', (event) => {
 
 # What a hard query finds appears below everything else: bring it into view.
 FOLLOW = """
+const quiet = matchMedia('(prefers-reduced-motion: reduce)');
 new MutationObserver(() => {
-  if (element.querySelector('li')) element.scrollIntoView({block: 'nearest', behavior: 'smooth'});
+  const behavior = quiet.matches ? 'auto' : 'smooth';
+  if (element.querySelector('li')) element.scrollIntoView({block: 'nearest', behavior});
 }).observe(element, {childList: true, subtree: true});
 """
 

@@ -51,7 +51,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
 MAX_DEPTH = 50  # lists in lists of a request; a page sends a few
-MAX_UNREAD = 100  # messages that a page has not fetched, each of up to some 100 KB
 
 
 class _RefusedError(Exception):
@@ -220,7 +219,7 @@ class Gate:
         session = request.get("session_hash")
         if isinstance(session, str):
             self._admit(session, visitor)
-            if self.unread(session) > MAX_UNREAD:
+            if self.unread(session) > settings.MAX_UNREAD:
                 raise _RefusedError(words.BUSY, 429)
         if name == "queue/join" and not isinstance(request.get("event_data"), dict):
             request["event_data"] = {}  # in which handlers look for what they need

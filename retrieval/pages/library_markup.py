@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path, PurePosixPath
 
+from retrieval import settings
 from retrieval.building import Building
 from retrieval.changes import Changes, called
 from retrieval.collection import Collection
@@ -17,7 +18,6 @@ from retrieval.pages import words
 from retrieval.pages.markup import INTO_FRAME, duration, progress_bar, thumbnail_address
 from retrieval.records import PictureRecord
 from retrieval.staging import UploadBounds
-from retrieval.visitors import IDLE_SECONDS
 
 LISTED = 200  # names in one list
 PER_PAGE = 60
@@ -38,7 +38,9 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
     """Lay out the place where pictures are dropped; with `hours` it is a visitor's."""
     hints = [bounds.as_sentence(), f"{words.ADD_LABELS} {words.ADD_TO}"]
     if hours is not None:
-        kept = words.ADD_VISITOR.format(hours=f"{hours:g}", minutes=IDLE_SECONDS // 60)
+        kept = words.ADD_VISITOR.format(
+            hours=f"{hours:g}", minutes=settings.VISITOR_IDLE_SECONDS // 60
+        )
         hints.insert(0, kept)
     return (
         f'<h2 class="lk-title">{escape(words.ADD_TITLE)}</h2>'

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import PurePosixPath
 
 from retrieval.confidence import Confidence
+from retrieval.gallery import EXACT
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import words
 from retrieval.pages.asking import ORDERS, Asked
@@ -156,8 +157,10 @@ def truth(
     if found:
         times = found.timings
         text = words.TRUTH_FOUND.format(name=name, compared=counted, total=round(times.total))
+        if found.method != EXACT:
+            text += f", {found.method}"
         how += words.TRUTH_STEPS.format(
-            method=found.method,
+            method=found.ranked,
             decoding=round(times.decoding),
             features=round(times.features),
             ranking=round(times.ranking),

@@ -70,7 +70,7 @@
   const isPicture = ({ type, name }) => type.startsWith("image/") || SUFFIXES.test(name ?? "");
 
   const searching = () => document.getElementById("query")?.offsetParent != null;
-  // That tab takes drops of its own, and what is pasted there may be meant for it.
+  // That tab takes drops of its own.
   const adding = () => document.getElementById("add-pictures")?.offsetParent != null;
 
   document.addEventListener(
@@ -86,7 +86,7 @@
 
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find(isPicture);
-    if (!file || adding()) return;
+    if (!file) return;
     event.preventDefault();
     give(file);
   });

@@ -30,8 +30,6 @@ from retrieval.workspace import Workspace
 HEADER = "x-lookalike"
 # Packed collections that are downloaded at once by one visitor and by all: each takes room until
 # it has been fetched. The owner's are not counted.
-PACKED_AT_ONCE = 2
-PACKED_IN_ALL = 50
 
 
 def upload_routes(
@@ -133,7 +131,10 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
         key, visitor = request.path_params["key"], visitor_of(request)
         owner = access.is_owner(request)
         with lock:
-            is_full = under_way.count(visitor) >= PACKED_AT_ONCE or len(under_way) >= PACKED_IN_ALL
+            is_full = (
+                under_way.count(visitor) >= settings.PACKED_AT_ONCE
+                or len(under_way) >= settings.PACKED_IN_ALL
+            )
             if is_full and not owner:
                 return Response(words.DOWNLOADS_FULL, 429, media_type="text/plain")
             if not owner:

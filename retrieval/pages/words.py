@@ -38,7 +38,10 @@ FILTER_UNTIL = "Taken until"
 FILTER_WORDS = "Words in the caption"
 DATE_HINT = "2024-07-31"
 ORDER = "Sort by"
-ORDERS = ("Most similar first", "Newest first", "Oldest first", "By name")
+ORDERS = (
+    *("Most similar first", "Newest first", "Oldest first"),
+    *("By name", "By kind", "By folder"),
+)
 CLEANING = "Clean up your picture first"
 CLEANINGS = ("When it helps", "Always", "Never")
 CLEANED = "Your picture was cleaned up before searching: less noise, more light."
