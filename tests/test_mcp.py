@@ -114,7 +114,7 @@ def test_no_answer_tells_a_path_of_the_server_or_takes_one(served: Served) -> No
         for picture in (
             data_url(PICTURE),
             data_url(b"no picture"),
-            data_url(PICTURE, "image/../../../../evil"),
+            data_url(PICTURE, "image/../../../../from-an-assistant"),
             "file:///etc/hostname",
             "received/file.png",
             "data:",
@@ -125,7 +125,7 @@ def test_no_answer_tells_a_path_of_the_server_or_takes_one(served: Served) -> No
     for text in said:
         assert str(served.home.parent) not in text
         assert "Traceback" not in text
-    assert not [path for path in served.home.parent.rglob("*evil*")]
+    assert not [path for path in served.home.parent.rglob("*from-an-assistant*")]
     hostile = call(served, picture=str(served.home / "app.log"))
     assert hostile[1] is False
     assert "Launching" not in hostile[0]

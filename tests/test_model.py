@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -185,7 +186,15 @@ def test_a_missing_model_is_named_with_the_cure(tmp_path: Path) -> None:
 def test_where_onnx_runtime_cannot_be_loaded_the_cure_is_said(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    class Unloadable:
+        """Finds ONNX Runtime, and cannot load it."""
+
+        def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+            if name == "onnxruntime":
+                raise ImportError("DLL load failed while importing onnxruntime_pybind11_state")
+
+    monkeypatch.delitem(sys.modules, "onnxruntime")
+    monkeypatch.setattr(sys, "meta_path", [Unloadable(), *sys.meta_path])
     with pytest.raises(LookalikeError, match=r"cannot be loaded here\. On Windows install"):
         OnnxExtractor(tiny_model)
 
