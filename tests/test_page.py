@@ -171,6 +171,19 @@ def tile_button(page: Page, index: int, what: str) -> None:
     tile.locator(f"[data-do={what}]").click()
 
 
+def test_a_part_of_a_result_is_searched_for(page: Page) -> None:
+    page.locator(".lk-tile", has_text="stripes").first.locator(".lk-pick").click()
+    kinds(page)
+    page.get_by_role("button", name="Search for a part of it").click()
+    expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
+    expect(page.locator("#query .image-frame img")).to_have_count(1)
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".lk-chip")).to_contain_text("a part of it")
+    assert kinds(page)[0] == "stripes"
+    expect(page.get_by_role("button", name="Search for a part of it")).to_have_count(0)
+
+
 def test_more_and_less_make_a_query_of_several_pictures(page: Page) -> None:
     upload(page, pattern("dots", 99))
     kinds(page)

@@ -270,6 +270,14 @@ def _chips(asked: Asked) -> str:
             f'<button type="button" data-do="remove" data-key="{escape(key)}" data-id="{id_}" '
             f'aria-label="{escape(words.CHIP_REMOVE.format(name=name))}">×</button></li>'
         )
+    if len(asked.parts) == 1 and asked.parts[0].placed:
+        # It becomes an upload, on which a box can be drawn; only the owner gets the whole file.
+        (part,) = asked.parts
+        key, id_ = part.placed or ("", 0)
+        chips.append(
+            f'<li><button type="button" class="lk-back" data-part="originals/{escape(key)}/{id_}" '
+            f'data-small="{escape(part.address)}">{escape(words.PART_OF_IT)}</button></li>'
+        )
     return (
         f'<ul class="lk-chips" role="list" aria-label="{escape(words.CHIPS)}">{"".join(chips)}</ul>'
     )

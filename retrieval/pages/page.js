@@ -106,6 +106,20 @@
     field.dispatchEvent(new Event("input", { bubbles: true }));
     setTimeout(() => document.querySelector("#address button")?.click());
   };
+  // A result is searched by its vectors alone; to have a part of it count, it is made an upload.
+  let drawing = false; // a box is what comes next, so that the question stays in view
+  document.addEventListener("click", async (event) => {
+    const { part, small } = event.target.closest?.("[data-part]")?.dataset ?? {};
+    if (!part) return;
+    drawing = true;
+    for (const address of [part, small]) {
+      const answer = await send(address).catch(() => null);
+      const blob = answer?.ok ? await answer.blob().catch(() => null) : null;
+      if (blob && isPicture(blob)) return give(new File([blob], "part", { type: blob.type }));
+    }
+    drawing = false;
+    tell("odd", { what: "no picture" });
+  });
   const linkIn = (transfer) =>
     transfer.getData("text/uri-list").split(/\r?\n/).find((line) => line && !line.startsWith("#"));
 
@@ -337,7 +351,9 @@
     history[first ? "replaceState" : "pushState"]({}, "", address);
     // On a phone the results lie below the question, out of sight. An option that was changed stays
     // under the finger.
-    if (!first && window.innerWidth <= 760 && askedWith(address) !== askedWith(before)) {
+    const isAnswer = askedWith(address) !== askedWith(before) && !drawing;
+    drawing = false;
+    if (!first && window.innerWidth <= 760 && isAnswer) {
       document.getElementById("answer")?.scrollIntoView({ behavior: behavior() });
     }
   };

@@ -56,6 +56,7 @@ SAVED_WITHOUT = (
     "The table (CSV) names all of them."
 )
 NOTHING_TO_SAVE = "There are no results to save yet. Search for something first."
+PART_OF_IT = "Search for a part of it"
 CROP_HINT = "Drag to search for a part"
 CROP_START = "Search for a part"
 CROP_SPOKEN = (
