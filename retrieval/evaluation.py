@@ -263,7 +263,7 @@ def bootstrap(
 
 
 def as_table(evaluation: Evaluation) -> str:
-    """Lay the figures out for a terminal, with the protocol below."""
+    """Lay the figures out for a terminal, with their intervals and the protocol below."""
     width = max([len(c.label) for c in evaluation.classes] + [len("all queries")])
     header = f"{'':{width}}  queries" + "".join(f"{metric:>9}" for metric in METRICS)
     lines = [header]
@@ -283,6 +283,10 @@ def as_table(evaluation: Evaluation) -> str:
             f"{name:{width}}  {'':7}"
             + "".join(f"{getattr(overall[metric], end):9.1f}" for metric in METRICS)
         )
+    lines += ["", f"{'95 %':{width}}" + "".join(f"{metric:>13}" for metric in METRICS)]
+    for row in evaluation.classes:
+        intervals = (f"{row.scores[m].low:.1f}-{row.scores[m].high:.1f}" for m in METRICS)
+        lines.append(f"{row.label:{width}}" + "".join(f"{text:>13}" for text in intervals))
     lines += ["", *(f"{name}: {value}" for name, value in evaluation.protocol.items())]
     return "\n".join(lines)
 

@@ -142,10 +142,7 @@ class Adding:
     def _originals(self, key: str, visitor: str) -> Path:
         collection = self.workspace.searcher(key, visitor).collection
         if collection.in_place:
-            raise LookalikeError(
-                f"{collection.name} is searched in place. Put the pictures into its folder, then "
-                "look for changes."
-            )
+            raise LookalikeError(words.ADD_IN_PLACE.format(name=collection.name))
         return collection.folder / ORIGINALS
 
 

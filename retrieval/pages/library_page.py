@@ -266,10 +266,7 @@ class LibraryPage:
             # Path.expanduser raises where there is no such user.
             root = Path(os.path.expanduser(folder.strip().strip("\"'")))
             if not os.path.isdir(root):  # also no when a network drive does not answer
-                raise LookalikeError(
-                    f"There is no folder {folder.strip()[:200]}. Copy its path from the file "
-                    "manager, and try again."
-                )
+                raise LookalikeError(words.FOLDER_GONE.format(name=folder.strip()[:200]))
             before = self.workspace.names(visitor_of(request))
             key = self.workspace.create(root.resolve().name or words.MY_PICTURES, root)
             if key in before:

@@ -96,7 +96,7 @@ def map_routes(workspace: Workspace) -> list[Route]:
         key, name = request.path_params["key"], request.path_params["name"]
         collection = workspace.searcher(key, visitor_of(request)).collection
         if not re.fullmatch("[0-9a-f]{32}", name):
-            raise LookalikeError("There is no such map.")
+            raise LookalikeError(words.NO_MAP)
         return collection, open_atlas(folder_of(collection) / f"map-{name}.npz")
 
     def places(request: Request) -> Response:
@@ -120,7 +120,7 @@ def map_routes(workspace: Workspace) -> list[Route]:
         except LookalikeError:
             webp = None
         if webp is None:
-            return Response("There is nothing of it.", 404)
+            return Response(words.NO_MAP_PART, 404)
         # The address names what the map was drawn from, so it never changes.
         return Response(webp, media_type="image/webp", headers=FOREVER)
 

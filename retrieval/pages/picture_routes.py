@@ -11,6 +11,7 @@ from retrieval import settings
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.images import open_picture, thumbnail
 from retrieval.originals import open_original
+from retrieval.pages import words
 from retrieval.pages.handover import KINDS, UNSHOWABLE
 from retrieval.pages.sessions import Access, visitor_of
 from retrieval.pages.transfers import attachment
@@ -31,7 +32,7 @@ def thumbnail_route(workspace: Workspace) -> Route:
         except LookalikeError:
             jpeg = None
         if jpeg is None:
-            return Response("There is no such picture.", 404)
+            return Response(words.NO_PICTURE_THERE, 404)
         # The address names the content, so it never changes.
         forever = {"Cache-Control": "private, max-age=31536000, immutable"}
         return Response(jpeg, media_type="image/jpeg", headers=forever)
@@ -46,7 +47,7 @@ def original_route(workspace: Workspace, access: Access) -> Route:
     """
 
     def original(request: Request) -> Response:
-        nothing = Response("There is no such picture.", 404)
+        nothing = Response(words.NO_PICTURE_THERE, 404)
         if access.is_public or not access.is_owner(request):
             return nothing
         try:

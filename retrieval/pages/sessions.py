@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import gradio as gr
 
 from retrieval.errors import LookalikeError
+from retrieval.pages import words
 from retrieval.pages.pace import Pace
 
 # Under the name for encrypted pages a browser takes no cookie that another site of the same domain
@@ -145,18 +146,12 @@ class Access:
         # One who tries without end takes none of the others' tries.
         seconds = self._pace.seconds_to_wait(who) or self._pace_in_all.seconds_to_wait("")
         if seconds:
-            raise LookalikeError(
-                f"Too many passwords are being tried. Wait {math.ceil(seconds)} seconds, then try "
-                "again."
-            )
+            raise LookalikeError(words.PASSWORDS_TRIED.format(seconds=math.ceil(seconds)))
         visitor = visitor_of(request)
         typed = (password or "").encode("utf-8", "replace")  # half a sign is none
         right = hmac.compare_digest(typed, self._password) and self.has_password
         if right and not visitor:
-            raise LookalikeError(
-                "That is the password, but your browser refuses cookies, by which you would be "
-                "known. Allow them for this page, or open it in a tab of its own, and try again."
-            )
+            raise LookalikeError(words.PASSWORD_NO_COOKIE)
         if right:
             self._owners.add(visitor)
         return right

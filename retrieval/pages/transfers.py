@@ -47,13 +47,13 @@ def upload_routes(
 
     async def begin(request: Request) -> Response:
         if HEADER not in request.headers:
-            return _refusal("Reload the page and try again.", 403)
+            return _refusal(words.RELOAD, 403)
         try:
             wanted = json.loads(await _body(request, 10_000))
             files, size = int(wanted["files"]), int(wanted["bytes"])
             others = int(wanted.get("others", 0))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            return _refusal("Reload the page and try again.", 400)
+            return _refusal(words.RELOAD, 400)
         try:
             name = await run_in_threadpool(
                 lambda: uploads.begin(
@@ -72,7 +72,7 @@ def upload_routes(
 
     async def receive(request: Request) -> Response:
         if HEADER not in request.headers:
-            return _refusal("Reload the page and try again.", 403)
+            return _refusal(words.RELOAD, 403)
         filename = unquote(request.headers.get("x-name", ""))
         name = request.path_params["name"]
         if "x-drop" in request.headers:
@@ -92,7 +92,7 @@ def upload_routes(
         except LookalikeError as error:
             return _refusal(str(error), 413)
         except ValueError:
-            return _refusal("Reload the page and try again.", 400)
+            return _refusal(words.RELOAD, 400)
         except ClientDisconnect:
             pass  # nobody is left to be told, and the half-sent file is gone
         return Response(status_code=204)
@@ -151,7 +151,7 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
         try:
             collection = workspace.searcher(key, visitor).collection
             if not workspace.may_edit(key, visitor, owner):
-                raise LookalikeError("Only the owner may download this collection.")
+                raise LookalikeError(words.DOWNLOAD_NOT_YOURS)
             settings.PACKED.mkdir(parents=True, exist_ok=True)
             require_room(settings.PACKED)
             # What Windows does not let go of now goes at the next start.

@@ -1,4 +1,7 @@
-"""Every sentence of the pages, in one place, so that they can be read, mended and translated."""
+"""Every sentence that the pages say of themselves, in one place: to be read, mended, translated.
+
+What the engine cannot do it says in its own errors, and `report.py` writes the self-test's report.
+"""
 
 import sys
 
@@ -264,6 +267,7 @@ FOLDER_HINT = {"win32": r"C:\Users\Me\Pictures", "darwin": "/Users/me/Pictures"}
 )
 FOLDER_INFO = "It is searched in place: nothing in it is copied or changed."
 FOLDER_BUTTON = "Search this folder"
+FOLDER_GONE = "There is no folder {name}. Copy its path from the file manager, and try again."
 FOLDER_NONE = "Type or paste the path of a folder first."
 FOLDER_FOLLOWED = "These are the photos of {name}, which goes on with this folder."
 PASSWORD_TITLE = "Are you the owner?"
@@ -272,6 +276,12 @@ PASSWORD_BUTTON = "Unlock"
 DOWNLOADS_FULL = (
     "Collections are being downloaded already. Wait until they are here, then try again."
 )
+PASSWORDS_TRIED = "Too many passwords are being tried. Wait {seconds} seconds, then try again."
+PASSWORD_NO_COOKIE = (
+    "That is the password, but your browser refuses cookies, by which you would be known. Allow "
+    "them for this page, or open it in a tab of its own, and try again."
+)
+DOWNLOAD_NOT_YOURS = "Only the owner may download this collection."
 PASSWORD_WRONG = "That is not the password. Try again."
 PASSWORD_RIGHT = "You can change the collections now."
 NO_PASSWORD_HINT = (
@@ -376,6 +386,11 @@ NOT_YOURS = "Only the owner can change that collection."
 PICTURES_PAGE = "{first} to {last} of {total}"
 PICTURES_ALONE = "The photos of {n} of these are not here: taken out, they cannot be brought back."
 MARK = "Mark {name}"
+ADD_IN_PLACE = (
+    "{name} is searched in place. Put the pictures into its folder, then look for changes."
+)
+RELOAD = "Reload the page and try again."
+NO_PICTURE_THERE = "There is no such picture."
 UPLOAD_WORDS = {
     "sending": "Sending {done} of {total} · {percent} %",
     "sent": "Sent. Taking a look at them ...",
@@ -384,13 +399,14 @@ UPLOAD_WORDS = {
     "failed": "The connection was lost, and nothing was added. Drop them again.",
     "stop": "Stop",
     "stopped": "Stopped. Nothing was added.",
-    "in_place": "That collection is searched in place. Put the pictures into its folder, then look "
-    "for changes.",
+    "in_place": ADD_IN_PLACE.format(name="That collection"),
 }
 MY_PICTURES = "My pictures"
 
 # Map
 TAB_MAP = "Map"
+NO_MAP = "There is no such map."
+NO_MAP_PART = "There is nothing of it."
 MAP_LEAD = "Pictures that look alike lie next to each other. Pick one to search for more like it."
 MAP_HELP = (
     "Drag to move, and turn the wheel or pinch to zoom.",
