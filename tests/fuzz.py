@@ -450,7 +450,7 @@ def _send(visitor: Visitor, kind: str, data: bytes) -> tuple[str, str]:
     made = [key for key in _keys(page) if key != "colours"]
     for key in made:
         visitor.finish(key)
-        visitor.outcome("on_act", [None], {"act": "delete-for-good", "key": key})
+        visitor.outcome("on_act", [None], {"act": "delete", "key": key})
     if not made and not any(m["msg"] == "log" for m in said) and "lk-say" not in page:
         return "no sentence", _all(said)
     return "accepted" if made else "refused", _all(said)
