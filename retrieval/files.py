@@ -57,13 +57,13 @@ def replace_file(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
-def same_folder(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one folder, however they are written.
+def same_folder(one: Path | None, other: Path) -> bool:
+    """Whether two paths lead to one folder, however they are written; None leads nowhere.
 
     On macOS and Windows other letters (capitals, accents apart) may name the same one.
     """
     with suppress(OSError, ValueError):  # one of them is not there
-        return one == other or os.path.samefile(one, other)
+        return one is not None and (one == other or os.path.samefile(one, other))
     return False
 
 

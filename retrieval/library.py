@@ -193,7 +193,7 @@ def collection_for(
     elif name is None and not _fits(folder, root, embedder):
         folder = own
     collection = Collection.create(folder, title, root, embedder, milvus)
-    if collection.root is None or not same_folder(collection.root, root.resolve()):
+    if not same_folder(collection.root, root.resolve()):
         collection.close()
         raise LookalikeError(
             f"There is already a collection {title}, of another folder. Choose another --name."
@@ -239,7 +239,7 @@ def _find_in_place(
         with suppress(LookalikeError), Collection(folder) as collection:
             if not collection.in_place or not collection.is_of(embedder):
                 continue
-            if _may_be(name, collection) and same_folder(collection.root or folder, where):
+            if _may_be(name, collection) and same_folder(collection.root, where):
                 return folder
     return None
 
@@ -265,4 +265,4 @@ def _fits(folder: Path, root: Path, embedder: Embedder) -> bool:
     if not (folder / DATABASE).exists() or is_bare(folder / DATABASE):
         return True
     with Collection(folder) as collection:
-        return collection.is_of(embedder) and same_folder(collection.root or folder, root.resolve())
+        return collection.is_of(embedder) and same_folder(collection.root, root.resolve())

@@ -129,7 +129,7 @@ def explained() -> Iterator[None]:
 def error_for(text: str) -> MilvusError:
     """Return what to tell people of an error of Milvus."""
     low = text.lower()
-    if re.search("milvus-lite is required", low):
+    if "milvus-lite is required" in low:
         return MilvusError(
             "Milvus Lite, for vectors in a file, is not here, and for Windows there is none. "
             "Install it with: pip install milvus-lite; or name the address of a Milvus server."

@@ -169,10 +169,9 @@ class OnnxExtractor:
         # Importing takes a quarter of a second, and a page without a model never needs it.
         try:
             import onnxruntime as ort
-        except ImportError as error:
-            if isinstance(error, ModuleNotFoundError):
-                raise
-            # It is there, and one of the system's libraries is not.
+        except ModuleNotFoundError:
+            raise
+        except ImportError as error:  # it is there, and one of the system's libraries is not
             raise LookalikeError(NOT_LOADED) from error
 
         ort.disable_telemetry_events()  # on Windows; elsewhere it is off already

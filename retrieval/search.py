@@ -103,6 +103,11 @@ class Request:
     )  # pictures not to be found: those the query is made of
     folded: bool = False  # near-duplicates in one result
 
+    @property
+    def reranked(self) -> bool:
+        """Whether the first are ranked again, see `reranking`."""
+        return self.weights.subject_only
+
 
 class Searcher:
     """A collection held ready for searching; follows the changes that others make to it."""
@@ -201,15 +206,14 @@ class Searcher:
         """Return the `k` best pictures that are not left out."""
         own = [id_ for key, id_ in request.left_out if key == self.key]
         # What the neighbours are worth was measured for the subject.
-        reranked = request.weights.subject_only
-        depth = max(k, CANDIDATES) if reranked else k
+        depth = max(k, CANDIDATES) if request.reranked else k
         # What is left out is ranked along: ranking the rest alone would copy the whole matrix.
         ranking = self.collection.gallery.search(
             query, request.weights, request.filters, depth + len(own)
         )
         kept = np.flatnonzero(~np.isin(ranking.ids, own))[:depth]
         ids, similarities = ranking.ids[kept], ranking.similarities[kept]
-        if reranked:
+        if request.reranked:
             ids, similarities = self._rerank(query, ids, similarities)
         compared = ranking.compared
         if own:  # they are counted where they pass the filters
@@ -295,5 +299,4 @@ def search(
     matches.sort(key=lambda match: -match.similarity)
     seconds = time.perf_counter() - started
     timings = Timings(decoding * 1e3, features * 1e3, seconds * 1e3)
-    reranked = request.weights.subject_only
-    return Found(tuple(matches[: request.k]), compared, timings, method, reranked)
+    return Found(tuple(matches[: request.k]), compared, timings, method, request.reranked)

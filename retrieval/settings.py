@@ -91,7 +91,8 @@ UPLOADS_OPEN = 8
 UPLOADS_OPEN_AT_ONE_ADDRESS = 48
 UPLOADS_OPEN_IN_ALL = 64
 UPLOAD_IDLE_SECONDS = 60.0
-# Packed collections that are being downloaded: of one visitor, and of all.
+# Packed collections that are downloaded at once by one visitor and by all: each takes room until
+# it has been fetched. The owner's are not counted.
 PACKED_AT_ONCE = 2
 PACKED_IN_ALL = 50
 MAX_CONNECTIONS = 4_000  # a page has one all the time, and some more while it loads

@@ -23,7 +23,6 @@ from retrieval.settings import OWNER_BYTES
 from retrieval.staging import Upload, require_room
 from retrieval.zips import MAX_NAMED, ZipBounds, free_name, unpack
 
-MAX_UNPACKED_BYTES = OWNER_BYTES  # of all zips of an upload: as much as the page promises
 # What all zips of an upload may hold: 20 times the pictures that there is room for, since a Mac
 # packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
 # are taken; and no more than twice what the owner may add.
@@ -126,8 +125,9 @@ def take_in(
 
 def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
-    # A picture packs badly, so what comes out is about as much as went in; allow for other kinds.
-    left = min(4 * upload.bounds.bytes, MAX_UNPACKED_BYTES)
+    # A picture packs badly, so what comes out is about as much as went in; allow for other kinds,
+    # up to what the page promises its owner.
+    left = min(4 * upload.bounds.bytes, OWNER_BYTES)
     entries = min(max(20 * upload.bounds.files, MIN_ENTRIES), MAX_ENTRIES)
     for number, path in enumerate(sorted(path for path in staged.rglob("*") if path.is_file())):
         relative = PurePosixPath(path.relative_to(staged).as_posix())

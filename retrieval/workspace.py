@@ -282,8 +282,7 @@ class Workspace:
             searchers = list(self._searchers.values())
             for searcher in searchers:
                 with suppress(DamagedError):  # it keeps nobody from making another one
-                    theirs = searcher.collection.root
-                    if theirs is not None and same_folder(theirs, root.resolve()):
+                    if same_folder(searcher.collection.root, root.resolve()):
                         raise LookalikeError(
                             f"That folder is searched already, as {searcher.collection.name}. "
                             "Choose another folder, or look for changes there."

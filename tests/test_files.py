@@ -163,10 +163,10 @@ def test_the_hash_is_sha_256(tmp_path: Path, size: int) -> None:
     assert sha256_of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_file_that_a_scanner_holds_for_a_moment_takes_its_place_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = [PermissionError(13, "held"), PermissionError(13, "held")]
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[PermissionError]:
+    """What the next moves meet, one each, as when a scanner holds a file."""
+    held: list[PermissionError] = []
     replace = os.replace
 
     def held_at_first(source: Path, target: Path) -> None:
@@ -175,6 +175,13 @@ def test_a_file_that_a_scanner_holds_for_a_moment_takes_its_place_all_the_same(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", held_at_first)
+    return held
+
+
+def test_a_file_that_a_scanner_holds_for_a_moment_takes_its_place_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: list[PermissionError]
+) -> None:
+    held += [PermissionError(13, "held")] * 2
     monkeypatch.setattr("retrieval.files.TRIES", 3)
     monkeypatch.setattr("retrieval.files.time", SimpleNamespace(sleep=lambda _: None))
     with replace_when_done(tmp_path / "a.txt") as temporary:
@@ -190,17 +197,9 @@ def test_a_file_that_a_scanner_holds_for_a_moment_takes_its_place_all_the_same(
 
 
 def test_a_folder_of_which_a_scanner_holds_a_file_is_moved_a_moment_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: list[PermissionError]
 ) -> None:
-    held = [PermissionError(13, "held")]
-    replace = os.replace
-
-    def held_at_first(source: Path, target: Path) -> None:
-        if held:
-            raise held.pop()
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", held_at_first)
+    held += [PermissionError(13, "held")]
     monkeypatch.setattr("retrieval.files.TRIES", 2)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "photo.png").write_bytes(b"x")

@@ -20,6 +20,7 @@ from retrieval.pages.markup import (
     file_size,
     folder_line,
     name_of,
+    original_address,
     pretty,
     thumbnail_address,
 )
@@ -125,7 +126,7 @@ def _copy(one: Match, first: Match, same: Match, openable: bool) -> str:
 
 
 def _original(match: Match) -> str:
-    return f"originals/{match.key}/{match.picture.id}"
+    return original_address(match.key, match.picture.id)
 
 
 def _link(address: str, inside: str) -> str:

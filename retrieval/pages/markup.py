@@ -27,6 +27,11 @@ TOLD_SECONDS = 60  # for which the search page says how a building ended
 Placed = tuple[str, PictureRecord]
 
 
+def original_address(key: str, id_: int) -> str:
+    """Return where the owner at this computer gets a picture's own file."""
+    return f"originals/{key}/{id_}"
+
+
 def thumbnail_address(key: str, picture: PictureRecord) -> str:
     """Return the address of a thumbnail, relative to the page: it tells no path of the server."""
     return f"thumbnails/{key}/{picture.sha256}.jpg"
@@ -270,13 +275,13 @@ def _chips(asked: Asked) -> str:
             f'<button type="button" data-do="remove" data-key="{escape(key)}" data-id="{id_}" '
             f'aria-label="{escape(words.CHIP_REMOVE.format(name=name))}">×</button></li>'
         )
-    if len(asked.parts) == 1 and asked.parts[0].placed:
+    lone = asked.parts[0] if len(asked.parts) == 1 else None
+    if lone and lone.placed:
         # It becomes an upload, on which a box can be drawn; only the owner gets the whole file.
-        (part,) = asked.parts
-        key, id_ = part.placed or ("", 0)
+        address = escape(original_address(*lone.placed))
         chips.append(
-            f'<li><button type="button" class="lk-back" data-part="originals/{escape(key)}/{id_}" '
-            f'data-small="{escape(part.address)}">{escape(words.PART_OF_IT)}</button></li>'
+            f'<li><button type="button" class="lk-back" data-part="{address}" '
+            f'data-small="{escape(lone.address)}">{escape(words.PART_OF_IT)}</button></li>'
         )
     return (
         f'<ul class="lk-chips" role="list" aria-label="{escape(words.CHIPS)}">{"".join(chips)}</ul>'

@@ -91,13 +91,18 @@
     give(file);
   });
 
+  // The picture at an address of this page, or null.
+  const fetched = async (address) => {
+    const blob = await send(address).then((answer) => answer.ok && answer.blob()).catch(() => null);
+    return blob && isPicture(blob) ? new File([blob], "picture", { type: blob.type }) : null;
+  };
+
   // Firefox hands over a picture of another page by its address alone, and would go there.
   const givenLink = async (link) => {
     if (!searching()) turnToSearch();
     if (link.startsWith(`${location.origin}/`)) {
-      const blob = await send(link).then((answer) => answer.blob()).catch(() => null);
-      if (!blob || !isPicture(blob)) return tell("odd", { what: "no picture" });
-      return give(new File([blob], "dropped", { type: blob.type }));
+      const file = await fetched(link);
+      return file ? give(file) : tell("odd", { what: "no picture" });
     }
     // Not all visitors may have addresses fetched.
     const field = document.querySelector("#address textarea, #address input");
@@ -106,20 +111,6 @@
     field.dispatchEvent(new Event("input", { bubbles: true }));
     setTimeout(() => document.querySelector("#address button")?.click());
   };
-  // A result is searched by its vectors alone; to have a part of it count, it is made an upload.
-  let drawing = false; // a box is what comes next, so that the question stays in view
-  document.addEventListener("click", async (event) => {
-    const { part, small } = event.target.closest?.("[data-part]")?.dataset ?? {};
-    if (!part) return;
-    drawing = true;
-    for (const address of [part, small]) {
-      const answer = await send(address).catch(() => null);
-      const blob = answer?.ok ? await answer.blob().catch(() => null) : null;
-      if (blob && isPicture(blob)) return give(new File([blob], "part", { type: blob.type }));
-    }
-    drawing = false;
-    tell("odd", { what: "no picture" });
-  });
   const linkIn = (transfer) =>
     transfer.getData("text/uri-list").split(/\r?\n/).find((line) => line && !line.startsWith("#"));
 
@@ -130,14 +121,14 @@
   };
   const mark = (on) => document.documentElement.classList.toggle("lk-dragging", on);
 
+  // WebKit does not tell where a drag goes on to: if it stays here, it says so again at once.
+  let leavingPage = 0;
   document.addEventListener("dragover", (event) => {
     if (!carries(event)) return;
     event.preventDefault();
     clearTimeout(leavingPage);
     mark(true);
   });
-  // WebKit does not tell where a drag goes on to: if it stays here, it says so again at once.
-  let leavingPage = 0;
   document.addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) leavingPage = setTimeout(mark, 100, false);
   });
@@ -160,6 +151,18 @@
     },
     true,
   );
+
+  // A result is searched by its vectors alone; to have a part of it count, it is made an upload.
+  let drawing = false; // a box is what comes next, so that the question stays in view
+  document.addEventListener("click", async (event) => {
+    const { part, small } = event.target.closest?.("[data-part]")?.dataset ?? {};
+    if (!part) return;
+    drawing = true;
+    const file = (await fetched(part)) ?? (await fetched(small));
+    if (file) return give(file);
+    drawing = false;
+    tell("odd", { what: "no picture" });
+  });
 
   // Gradio's button takes the picture off, and says nothing, where there is none to be pasted.
   document.addEventListener(

@@ -28,8 +28,6 @@ from retrieval.workspace import Workspace
 
 # A header of our own: other sites cannot send it without asking first, and are told no.
 HEADER = "x-lookalike"
-# Packed collections that are downloaded at once by one visitor and by all: each takes room until
-# it has been fetched. The owner's are not counted.
 
 
 def upload_routes(
