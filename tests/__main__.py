@@ -1,6 +1,7 @@
 """The command `python -m tests`: sets up everything that the tests need, and runs them.
 
-Arguments go on to pytest: `python -m tests -k ranking`.
+They run in a few processes, since most of them wait for a page, a disk or a server much of the
+time. Arguments go on to pytest: `python -m tests -k ranking`, and with `-n 0` all run in one.
 """
 
 from __future__ import annotations  # see `app.py`
@@ -15,6 +16,7 @@ from retrieval.setup import PROJECT, run_in_environment
 
 # Before the re-start inside the environment, nothing but the standard library may be imported.
 FIREFOX = ("firefox", "firefox-esr")
+PROCESSES = min(4, (os.cpu_count() or 1) + 1)  # 2.5 GB of memory each, at most
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -32,7 +34,9 @@ def main() -> int:
             flush=True,
         )
     os.chdir(PROJECT)
-    return subprocess.call([sys.executable, "-m", "pytest", *sys.argv[1:]])
+    # Those of a file share what they set up, so they stay together.
+    side_by_side = ["-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return subprocess.call([sys.executable, "-m", "pytest", *side_by_side, *sys.argv[1:]])
 
 
 def find_browser() -> str | None:

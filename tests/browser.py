@@ -17,6 +17,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.__main__ import find_browser
 
 PROJECT = Path(__file__).resolve().parent.parent
+# Milliseconds that something is waited for: the tests run side by side, and the machine is busy.
+expect.set_options(timeout=20_000)
 # In a container Chromium has no sandbox and no graphics; and it is not to look for updates.
 FLAGS = [
     "--no-sandbox",

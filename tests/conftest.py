@@ -38,12 +38,18 @@ WHEEL = {
 # What most people have; `test_openvino.py` switches it on for itself.
 os.environ["LOOKALIKE_OPENVINO"] = "0"
 
-# Minutes of real networks come after seconds of everything else.
-SLOW = ("test_page.py", "test_export.py", "test_bundled.py")
+# What takes longest, a minute or more. Side by side it comes first, so that no process is left with
+# it alone at the end; in one process after the seconds of everything else.
+SLOW = (
+    *("test_page.py", "test_library_page.py", "test_evaluate_page.py", "test_export.py"),
+    *("test_hostile.py", "test_access.py", "test_faults_app.py", "test_milvus.py"),
+    *("test_bundled.py", "test_training.py", "test_int8.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name in SLOW and 1 + SLOW.index(item.path.name))
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    items.sort(key=lambda item: (item.path.name in SLOW) == alone)
 
 
 @pytest.fixture(autouse=True)
