@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 POOLINGS = ("mean", "gem", "max")
 FITS = ("squash", "crop")
 SIDES = (96, 128, 160, 192, 224)
+MIRRORED = 64  # pixels, as the bundled model has it
 GMAC_AT_224 = 15.35
 SHOWN = ("P@1", "P@10", "hit@10", "mAP")
 BATCH = 32
@@ -122,6 +123,14 @@ def parser() -> argparse.ArgumentParser:
     add("--fits", nargs="+", choices=FITS, default=list(FITS))
     add("--components", type=int, nargs="+", default=[0, 64, 128, 256, 512], help="0: no PCA")
     add("--whitening", type=float, nargs="+", default=[0.0, 0.25, 0.5])
+    add(
+        "--mirror-small",
+        type=int,
+        default=MIRRORED,
+        metavar="PIXELS",
+        help="show pictures of at most so many pixels at half the side, mirrored, as `python -m "
+        f"export` does (default {MIRRORED}; 0: enlarge them like all others)",
+    )
     add("--no-mirror", action="store_true", help="do not try the mean with the mirror image")
     add("--photos", type=int, default=PHOTOS, metavar="N", help="for the PCA (default 20,000)")
     add("--rows", type=int, default=40, help="how many rows to print; 0 for all (default 40)")
@@ -142,6 +151,11 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     if min(arguments.sides) < STRIDE or min(arguments.components) < 0 or arguments.photos < 2:
         raise LookalikeError(
             f"--sides must be at least {STRIDE}, --components at least 0, and --photos at least 2."
+        )
+    small = arguments.mirror_small
+    if small < 0 or (small and any(side % 2 for side in arguments.sides)):
+        raise LookalikeError(
+            "--mirror-small must be at least 0, and more than that wants even --sides."
         )
     if not 0 <= min(arguments.whitening) <= max(arguments.whitening) <= 1:
         raise LookalikeError("--whitening must be from 0 to 1.")
@@ -164,8 +178,8 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     rows: list[Row] = []
     for side, fit in product(arguments.sides, arguments.fits):
         resize = side * 256 // 224 if fit == "crop" else side
-        how = Preprocessing(side=side, fit=fit, interpolation="bilinear", resize=resize)
-        stem = f"{weights.sha256[:12]}-{side}-{fit}-gem{GEM_POWER:g}"
+        how = Preprocessing(side, fit, "bilinear", resize, mirrored=min(small, side))
+        stem = f"{weights.sha256[:12]}-{side}-{fit}-small{how.mirrored}-gem{GEM_POWER:g}"
         maps = cache(lambda how=how: open_maps(network, weights.sha256, how))
 
         def extract(

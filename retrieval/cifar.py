@@ -92,6 +92,11 @@ def read_cifar10(source: Path, md5: str = MD5) -> Split:
             f"collection, or {ARCHIVE} from {ADDRESS}, or write: --cifar10 download"
         )
     if md5_of(source) != md5:
+        if source.name != ARCHIVE:
+            raise LookalikeError(
+                f"{source.name} is not the official {ARCHIVE} (its MD5 is not {md5}). If it is an "
+                "archive of pictures, unpack it and name its folder; or write: --cifar10 download"
+            )
         raise LookalikeError(
             f"{source.name} is damaged or not the official archive (its MD5 is not {md5}). Delete "
             "it and download it again with: --cifar10 download"

@@ -16,6 +16,12 @@ CURE = (
     "with commas."
 )
 
+# Of fewer queries a percentile interval is too narrow: where two average precisions do not differ,
+# it leaves zero out for 26 in 100 samples of 3 queries, 15 of 5, 10 of 10 and 7 of 20 or 30, and not
+# for 5 (1,500 simulated samples each).
+FEW = 30
+
+PAIRED = "paired bootstrap over the same queries, each measure by itself"
 COMPUTED_BY = "computed by"  # in a protocol: what ran the network, and in how many bits
 
 
@@ -120,11 +126,19 @@ class Difference:
     mean: float
     low: float
     high: float
+    queries: int
 
     @property
     def is_more_than_chance(self) -> bool:
-        """Whether the interval leaves zero out."""
-        return self.low > 0 or self.high < 0
+        """Whether there are queries enough, and the interval leaves zero out."""
+        return self.queries >= FEW and (self.low > 0 or self.high < 0)
+
+    @property
+    def verdict(self) -> str:
+        """Say whether it is chance."""
+        if self.queries < FEW:
+            return "too few to tell"
+        return "more than chance" if self.is_more_than_chance else "may be chance"
 
 
 @dataclass(frozen=True)
@@ -152,7 +166,7 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
     low, high = bootstrap(gain)
     means = gain.mean(axis=0)
     differences = {
-        metric: Difference(float(means[i]), float(low[i]), float(high[i]))
+        metric: Difference(float(means[i]), float(low[i]), float(high[i]), len(gain))
         for i, metric in enumerate(METRICS)
     }
     return Comparison(first, second, differences)
@@ -183,10 +197,9 @@ def as_table(comparison: Comparison) -> str:
     ]
     for metric in METRICS:
         gap = comparison.differences[metric]
-        verdict = "more than chance" if gap.is_more_than_chance else "may be chance"
         lines.append(
             f"{metric:8}{first.overall[metric].mean:7.1f}{second.overall[metric].mean:7.1f}"
-            f"{gap.mean:+8.2f}   {gap.low:+.2f} to {gap.high:+.2f}, {verdict}"
+            f"{gap.mean:+8.2f}   {gap.low:+.2f} to {gap.high:+.2f}, {gap.verdict}"
         )
-    lines += ["", f"difference: paired bootstrap over the queries, {RESAMPLES:,} resamples"]
+    lines += ["", f"difference: {PAIRED}, {RESAMPLES:,} resamples"]
     return "\n".join(lines)

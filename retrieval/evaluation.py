@@ -6,7 +6,8 @@ Definitions, for a query with R relevant pictures (same class) in the collection
 - hit@10: 1 when at least one of the first 10 is relevant;
 - AP: the mean, over all R relevant pictures, of the precision at the rank of each, over the whole
   ranking ("Introduction to Information Retrieval", Manning, Raghavan and Schuetze 2008, ch. 8.4);
-  mAP is its mean over queries. It is scikit-learn's `average_precision_score`.
+  mAP is its mean over queries. Where no similarities are equal it is scikit-learn's
+  `average_precision_score`.
 
 A query without a relevant picture in the collection counts as 0 everywhere.
 """
@@ -25,6 +26,7 @@ from retrieval.reranking import CANDIDATES
 
 METRICS = ("P@1", "P@10", "P@20", "hit@10", "mAP")
 RESAMPLES = 2000
+FEW = 10  # queries of which an interval is much too narrow; see `retrieval.compare.FEW`
 RANKING = "ranking"  # in a protocol: what the pictures were ranked by
 
 
@@ -131,6 +133,7 @@ class SelfTest:
         per_query = _metrics(rankings)
         asked = tuple(self._asked.labels[row] for row in self._chosen)
         names, numbers = number(asked)
+        fewest = int(np.bincount(numbers).min())
         ends = np.cumsum(np.bincount(numbers))[:-1]
         by_class = np.split(np.argsort(numbers, kind="stable"), ends)
         classes = []
@@ -142,7 +145,7 @@ class SelfTest:
         return Evaluation(
             _summarise(per_query),
             tuple(classes),
-            self._protocol(rankings.relevant),
+            self._protocol(rankings.relevant, fewest),
             per_query,
             rankings,
             asked,
@@ -158,7 +161,7 @@ class SelfTest:
     def _chosen(self) -> Integers:
         return np.arange(len(self._asked.labels)) if self.rows is None else self.rows
 
-    def _protocol(self, relevant: Integers) -> dict[str, str]:
+    def _protocol(self, relevant: Integers, fewest: int) -> dict[str, str]:
         labels = self.collection.labels
         own = self.queries is None
         asked, available = self.total, len(self._asked.labels)
@@ -181,7 +184,8 @@ class SelfTest:
             if self.reranked
             else "by the cosine alone",
             "mAP": "average precision over the whole ranking, mean over queries",
-            "intervals": f"95 %, bootstrap over queries, {RESAMPLES:,} resamples",
+            "intervals": f"95 %, bootstrap over queries, {RESAMPLES:,} resamples"
+            + (f"; too narrow for kinds of fewer than {FEW} queries" if fewest < FEW else ""),
         }
         highest = {k: 100 * np.minimum(relevant / k, 1).mean() for k in (10, 20)}
         if min(highest.values()) < 99.95:
@@ -193,6 +197,11 @@ class SelfTest:
             noun = "query" if without == 1 else "queries"
             protocol["without a relevant picture"] = f"{without:,} {noun}, counted as 0"
         return {**protocol, **self.notes}
+
+
+def copies_left_out(n: int) -> str:
+    """Say in a protocol that pictures took no part, since the same files are in it already."""
+    return f"{n:,} identical " + ("copy" if n == 1 else "copies")
 
 
 def measure_queries(

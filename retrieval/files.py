@@ -8,7 +8,8 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -116,6 +117,25 @@ def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in pieces."""
     with path.open("rb") as file:
         return sha256_of(file)
+
+
+def first_of_each(paths: Sequence[Path]) -> list[bool]:
+    """Return of each file whether it is the first of its bytes; what cannot be read is.
+
+    Only files of equal size are read.
+    """
+    sizes = [path.stat().st_size if path.is_file() else -1 for path in paths]
+    often = Counter(sizes)
+    seen: set[str] = set()
+    first = []
+    for path, size in zip(paths, sizes, strict=True):
+        sha256 = ""
+        if often[size] > 1:
+            with suppress(OSError):
+                sha256 = sha256_of_file(path)
+        first.append(sha256 not in seen)
+        seen |= {sha256} - {""}
+    return first
 
 
 def sha256_of(file: io.BufferedReader) -> str:

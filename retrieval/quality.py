@@ -18,7 +18,7 @@ from retrieval.collection import Collection
 from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare, embed
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.evaluation import Labelled, SelfTest, number
+from retrieval.evaluation import Labelled, SelfTest, copies_left_out, number
 from retrieval.family import open_model
 from retrieval.files import inside
 from retrieval.images import open_picture, preprocess, scale_for
@@ -45,6 +45,7 @@ class Labels:
     labelled: Labelled  # (n, k)
     without: int  # pictures that have no class and take no part
     lost: int = 0  # those of which it is not known (any more) what they show
+    copies: int = 0  # those of which the same file is among the pictures already
 
     def spread(self, n: int) -> Integers | None:
         """Return `n` rows spread evenly over the classes; None when there are no more than that."""
@@ -90,11 +91,15 @@ class Labels:
             left_out.append(f"{self.without:,} without a kind")
         if self.lost:
             left_out.append(f"{self.lost:,} of which it is not known what they show")
+        if self.copies:
+            left_out.append(copies_left_out(self.copies))
         return {"left out": ", ".join(left_out)} if left_out else {}
 
 
 def read_labels(searcher: Searcher) -> Labels:
     """Read the classes of a collection: its labels, from subfolders or from a CSV.
+
+    A picture finds its own copies always, which says nothing of others, so one of each takes part.
 
     Raises:
         LookalikeError: when a test of it would say nothing.
@@ -106,6 +111,10 @@ def read_labels(searcher: Searcher) -> Labels:
     is_known = np.any(held.vectors, axis=1)
     pictures = tuple(one for one in known if one.label and is_known[row_of[one.id]])
     lost = sum(bool(one.label) for one in known) - len(pictures)
+    once: dict[str, PictureRecord] = {}
+    for one in pictures:
+        once.setdefault(one.sha256, one)
+    copies, pictures = len(pictures) - len(once), tuple(once.values())
     labels = tuple(one.label for one in pictures)
     classes = set(labels)
     if lost and not classes:
@@ -127,11 +136,11 @@ def read_labels(searcher: Searcher) -> Labels:
     if len(classes) == len(labels):
         raise LookalikeError(
             "Every kind has a single picture, so no picture has another one to find. Give each "
-            "kind at least two pictures; ten or more say something."
+            "kind at least two pictures, copies not counted; ten or more say something."
         )
     rows = [row_of[one.id] for one in pictures]
-    without = len(known) - len(pictures) - lost
-    return Labels(pictures, Labelled(held.vectors[rows], labels), without, lost)
+    without = len(known) - len(pictures) - lost - copies
+    return Labels(pictures, Labelled(held.vectors[rows], labels), without, lost, copies)
 
 
 def plan_test(

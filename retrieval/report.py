@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from retrieval import charts
-from retrieval.compare import COMPUTED_BY, Comparison, names_of
+from retrieval.compare import COMPUTED_BY, PAIRED, Comparison, names_of
 from retrieval.curves import (
     Confusion,
     WorstQuery,
@@ -236,8 +236,7 @@ def compare_section(comparison: Comparison) -> str:
         f'<tr><th scope="row">{metric}</th><td>{first.overall[metric].mean:.1f}</td>'
         f"<td>{second.overall[metric].mean:.1f}</td><td><b>{_signed(gap.mean)}</b></td>"
         f"<td>{_signed(gap.low)} to {_signed(gap.high)}</td>"
-        f'<td class="lk-word">{"more than chance" if gap.is_more_than_chance else "may be chance"}'
-        "</td></tr>"
+        f'<td class="lk-word">{gap.verdict}</td></tr>'
         for metric, gap in ((metric, comparison.differences[metric]) for metric in METRICS)
     )
     table = (
@@ -254,7 +253,7 @@ def compare_section(comparison: Comparison) -> str:
         for name, value in (
             *zip("AB", names_of(comparison), strict=True),
             *(item for item in second.protocol.items() if item[0] not in own),
-            ("difference", "paired bootstrap over the same queries"),
+            ("difference", PAIRED),
         )
     )
     return _section(

@@ -108,6 +108,7 @@ def _copy(what: str, project: Path, folder: Path, files: Iterable[Path]) -> Part
 def _card(readme: str, name: str, collection: Collection | None) -> str:
     """Return the README of a Space: the project's front matter, made its own, and a few words."""
     fields = dict(line.split(": ", 1) for line in readme.split("---\n", 2)[1].splitlines())
+    licences = readme.split("\n## Licences\n", 1)[1]
     address = f"https://huggingface.co/spaces/{name}"
     fields["thumbnail"] = f"{address}/resolve/main/assets/screenshot.jpg"
     about = "Drop in a picture and see the ones that look most like it."
@@ -116,6 +117,7 @@ def _card(readme: str, name: str, collection: Collection | None) -> str:
         fields["title"] = json.dumps(title, ensure_ascii=False)
         fields["short_description"] = f"Drop in a picture, see the most similar of {count:,}"
         del fields["license"]  # whose pictures they are, this program cannot know
+        licences = licences.split("\nThe pictures in ", 1)[0]
         about = f"Drop in a picture and see which of {count:,} look most like it."
     front = "\n".join(f"{key}: {value}" for key, value in fields.items())
     return (
@@ -123,5 +125,5 @@ def _card(readme: str, name: str, collection: Collection | None) -> str:
         "Made with Lookalike. It runs elsewhere too: clone this repository and run `python app.py`."
         "\n\nTo change the collections from the page, its owner sets the secret "
         f"`LOOKALIKE_PASSWORD` in the [settings]({address}/settings). What is added there lasts "
-        "until the Space starts anew; to stay, it is published again.\n"
+        f"until the Space starts anew; to stay, it is published again.\n\n## Licences\n{licences}"
     )

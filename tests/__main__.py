@@ -16,7 +16,7 @@ from retrieval.setup import PROJECT, run_in_environment
 
 # Before the re-start inside the environment, nothing but the standard library may be imported.
 FIREFOX = ("firefox", "firefox-esr")
-PROCESSES = min(4, (os.cpu_count() or 1) + 1)  # 2.5 GB of memory each, at most
+PROCESSES = min(4, (os.cpu_count() or 1) + 1)  # 3 GB of memory each, at most
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

@@ -57,6 +57,19 @@ def test_sizes_that_measure_nothing_are_refused(
     assert "must be at least" in capsys.readouterr().err
 
 
+def test_what_cannot_be_measured_costs_nothing_that_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ["--only", "ranking", "--vectors", "300", "--only", "pipeline", "--photos", "2"]
+    missing = ["--model", str(tmp_path / "none.onnx")]
+    assert main(["bench", *missing, *parts]) == 0
+    printed = capsys.readouterr().out
+    assert "ranking: 300 x 256, 64 queries" in printed
+    assert "Left out: pipeline: There is no model at" in printed
+    assert main(["bench", *missing, "--only", "pipeline"]) == 1
+    assert "There is no model at" in capsys.readouterr().err
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

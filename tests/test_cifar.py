@@ -113,6 +113,13 @@ def test_another_archive_than_the_official_one_is_refused_before_it_is_opened(
         read_cifar10(tmp_path / ARCHIVE)
 
 
+def test_a_file_of_somebodys_own_is_not_to_be_deleted(tmp_path: Path) -> None:
+    (tmp_path / "cifar10-part.zip").write_bytes(b"PK")
+    with pytest.raises(LookalikeError, match="unpack it and name its folder") as refused:
+        read_cifar10(tmp_path / "cifar10-part.zip")
+    assert "Delete" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -272,6 +272,23 @@ def test_separate_queries_are_evaluated_against_the_folder(
     assert "not in the collection" in out
 
 
+def test_a_query_that_is_in_the_folder_too_is_left_out(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queries = save_hues(tmp_path / "queries", {"warm/a.png": 10.0, "cold/b.png": 235.0})
+    shutil.copy(wheel / "warm" / "red.png", queries / "warm" / "again.png")
+    shutil.copy(wheel / "warm" / "red.png", wheel / "warm" / "twice.png")
+    assert run("evaluate", wheel, "--queries", queries, *options) == 0
+    out = capsys.readouterr().out
+    assert "queries: 2 pictures, not in the collection" in out
+    assert "collection: 6 pictures in 2 kinds" in out
+    assert "left out: 2 identical copies" in out
+    for path in (queries / "warm" / "a.png", queries / "cold" / "b.png"):
+        path.unlink()
+    assert run("evaluate", wheel, "--queries", queries, *options) == 1
+    assert "so they would find themselves" in " ".join(capsys.readouterr().err.split())
+
+
 def test_an_evaluation_of_names_that_are_no_text_is_written_all_the_same(
     options: list[str], tmp_path: Path
 ) -> None:

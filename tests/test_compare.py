@@ -125,6 +125,15 @@ def test_what_differs_by_luck_alone_is_called_chance_about_nineteen_times_in_twe
     assert sum(gap.is_more_than_chance for gap in called) <= 8
 
 
+def test_of_a_handful_of_queries_nothing_is_said_to_be_more_than_chance() -> None:
+    few, many = (compared(clouds(0.1, 0, n), clouds(3, 1, n)) for n in (27, 30))
+    assert few.differences["P@1"].high < 0
+    assert few.differences["P@1"].verdict == "too few to tell"
+    assert many.differences["P@1"].verdict == "more than chance"
+    assert "too few to tell" in as_table(few)
+    assert "too few to tell" in compare_section(few)
+
+
 def test_pairing_sees_what_two_intervals_that_overlap_hide() -> None:
     first, second = evaluate(clouds(0.5, 0), None, "a"), evaluate(clouds(0.5, 0), None, "b")
     second.per_query[:, 4] += 0.01  # a little better on every single query

@@ -6,10 +6,17 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 import pytest
 
 from retrieval.collection import Collection
-from retrieval.database import DamagedError, address, explained
+from retrieval.database import DamagedError, address, connection, explained
 from retrieval.errors import LookalikeError
-from retrieval.schema import ORIGINALS
+from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
 from tests.made import mean_colour
+
+
+def test_thumbnails_lie_in_small_pages_and_rows_in_large_ones(tmp_path: Path) -> None:
+    for name, size in ((DATABASE, 16384), (THUMBNAILS, 4096), (f".{THUMBNAILS}.new", 4096)):
+        with connection(tmp_path / name) as database:
+            database.execute("CREATE TABLE some (thing)")
+            assert database.execute("PRAGMA page_size").fetchone() == (size,)
 
 
 @pytest.mark.parametrize(

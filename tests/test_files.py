@@ -12,6 +12,7 @@ import pytest
 import retrieval
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.files import (
+    first_of_each,
     inside,
     remove_tree,
     replace_file,
@@ -242,3 +243,10 @@ def test_a_folder_that_is_removed_is_gone_with_all_in_it(tmp_path: Path) -> None
     remove_tree(tmp_path / "a")
     remove_tree(tmp_path / "a")  # nothing to be done
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_equal_files_the_first_counts(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in "abcde"]
+    for path, data in zip(paths, (b"one", b"two", b"one", b"longer"), strict=False):
+        path.write_bytes(data)
+    assert first_of_each(paths) == [True, True, False, True, True]  # the last is not there

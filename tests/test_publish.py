@@ -86,6 +86,9 @@ def test_what_ships_with_the_app_is_put_together_and_its_folder_runs(
         assert not [name for name in names if "scenes" in name or name == PUBLISHED.as_posix()]
         card = front_matter(folder / "README.md")
         assert card["license"] == "mit"
+        told = (folder / "README.md").read_text(encoding="utf-8")
+        assert "Permission is hereby granted, free of charge" in told
+        assert "[CC0](assets/starter/LICENSE)" in told
         assert card["thumbnail"] == (
             "https://huggingface.co/spaces/ada/lookalike/resolve/main/assets/screenshot.jpg"
         )
@@ -110,6 +113,9 @@ def test_a_folder_of_photos_is_indexed_published_small_and_without_their_places(
         card = front_matter(folder / "README.md")
         assert (card["title"], "license" in card) == ("Holiday", False)
         assert len(str(card["short_description"])) <= 60
+        told = (folder / "README.md").read_text(encoding="utf-8")
+        assert "Permission is hereby granted, free of charge" in told
+        assert "CC0" not in told
         assert not (folder / "assets" / "starter").exists()
         with zipfile.ZipFile(folder / PUBLISHED) as bundle:
             everything = {name: bundle.read(name) for name in bundle.namelist()}

@@ -88,6 +88,16 @@ def test_pictures_without_a_class_take_no_part_and_are_named(tmp_path: Path) -> 
     assert found.protocol["collection"] == "12 pictures in 2 kinds"
 
 
+def test_of_identical_files_one_takes_part_and_the_others_are_counted(tmp_path: Path) -> None:
+    searcher = served(tmp_path, {**HUES, "red/again.png": 0, "blue/too.png": 0})
+    labels, test = plan_test(searcher, 100)
+    assert [one.path for one in labels.pictures if one.path.endswith("o.png")] == ["blue/too.png"]
+    assert (labels.copies, labels.without) == (2, 0)
+    found = test.summarise(list(test.rank()))
+    assert found.protocol["left out"] == "2 identical copies"
+    assert found.protocol["collection"] == "12 pictures in 2 kinds"
+
+
 def test_without_neighbours_the_embeddings_that_are_kept_are_ranked(with_pca: Searcher) -> None:
     steps, found = run(with_pca, Setting(neighbours=False))
     assert steps == []  # no picture is read for it

@@ -1126,6 +1126,24 @@ def test_what_cannot_be_read_is_said_and_left_out_of_what_is_measured_on(
     assert "P@10" in said.err
 
 
+def test_choosing_shows_small_pictures_as_the_app_does_unless_asked_not_to(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trunk, kept = tmp_path / "trunk.safetensors", tmp_path / "kept"
+    student.save_state(filled(64).folded(), trunk)
+    asked = ["choose", "--weights", str(trunk), "--data", str(data), "--keep", str(kept)]
+    asked += ["--sides", "64", "--fits", "squash", "--photos", "8", "--no-mirror"]
+    asked += ["--components", "0", "--whitening", "0"]
+    tables = []
+    for small in ([], ["--mirror-small", "0"]):
+        assert main([*asked, *small]) == 0
+        tables.append(capsys.readouterr().out)
+    assert {path.name.split("-")[3] for path in kept.iterdir()} == {"small64", "small0"}
+    assert tables[0] != tables[1]
+    assert main([*asked[:-8], "--sides", "63"]) == 1
+    assert "wants even --sides" in capsys.readouterr().err
+
+
 def test_features_of_other_data_or_another_power_are_not_taken_for_these(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,9 +79,16 @@ def run(arguments: argparse.Namespace) -> None:
     left_out: list[str] = []
     for part in arguments.only or PARTS:
         print(f"Measuring {part} ...", file=sys.stderr, flush=True)
-        bench = parts[part]()
+        try:
+            bench = parts[part]()
+        except (LookalikeError, MemoryError) as error:
+            # The minutes before it are not to be lost.
+            why = str(error) or "there is not enough memory. Measure fewer --vectors."
+            bench = Bench([], [f"{part}: {why}"])
         rows += bench.rows
         left_out += bench.left_out
+    if not rows:
+        raise LookalikeError("Nothing could be measured:\n" + "\n".join(_unique(left_out)))
     bench = Bench(rows, left_out)
     print(as_table(bench))
     if arguments.json:

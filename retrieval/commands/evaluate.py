@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,17 @@ from retrieval.commands.reading import (
 from retrieval.compare import COMPUTED_BY, Comparison, Setting
 from retrieval.embedding import describe
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.evaluation import Evaluation, Labelled, SelfTest, as_csv, as_rows, as_table
+from retrieval.evaluation import (
+    Evaluation,
+    Labelled,
+    SelfTest,
+    as_csv,
+    as_rows,
+    as_table,
+    copies_left_out,
+)
 from retrieval.features import extract_files
-from retrieval.files import composed
+from retrieval.files import composed, first_of_each
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, Reduction, load_pca
@@ -80,6 +88,18 @@ class _Read:
     files: tuple[Path, ...]
     labels: tuple[str, ...]
     without: int  # pictures that have none
+    copies: int = 0  # pictures left out since the same file is there already
+
+    def once(self, first: Sequence[bool]) -> "_Read":
+        """Return it with those files alone that are the first of their bytes."""
+        rows = [row for row, is_first in enumerate(first) if is_first]
+        return _Read(
+            self.features[rows],
+            tuple(self.files[row] for row in rows),
+            tuple(self.labels[row] for row in rows),
+            self.without,
+            len(self.files) - len(rows),
+        )
 
     def embedded(self, reduction: Reduction | None) -> Labelled:
         """Return the embeddings with their classes."""
@@ -113,16 +133,22 @@ def run(arguments: argparse.Namespace) -> None:
 
     collection = _read(arguments.folder, extractor)
     queries = _read(arguments.queries, extractor) if arguments.queries else None
-    without = collection.without + (queries.without if queries else 0)
+    first = first_of_each(collection.files + (queries.files if queries else ()))
+    collection, total = collection.once(first[: len(collection.files)]), len(collection.files)
+    if queries:
+        queries = queries.once(first[total:])
+        if not queries.files:
+            raise LookalikeError(
+                f"The pictures in {arguments.queries} are copies of those in {arguments.folder}, "
+                "so they would find themselves. Leave out --queries, which leaves each picture out "
+                "of its own ranking, or name other pictures."
+            )
     test = SelfTest(
         collection.embedded(reduction),
         queries.embedded(reduction) if queries else None,
         describe(extractor.card, reduction),
         reranked=used.reranked,
-        notes={
-            COMPUTED_BY: extractor.provider,
-            **({"left out": f"{without:,} without a kind"} if without else {}),
-        },
+        notes={COMPUTED_BY: extractor.provider, **_left_out(collection, queries)},
     )
     evaluation = _measure(test)
     print(as_table(evaluation))
@@ -133,6 +159,15 @@ def run(arguments: argparse.Namespace) -> None:
         comparisons.append(comparison)
         print(f"\n{compare.as_table(comparison)}")
     _write(arguments, evaluation, comparisons, (queries or collection).files)
+
+
+def _left_out(collection: _Read, queries: _Read | None) -> dict[str, str]:
+    """Return what the protocol has to say of pictures that take no part."""
+    read = [collection, *([queries] if queries else [])]
+    without, copies = sum(one.without for one in read), sum(one.copies for one in read)
+    said = [f"{without:,} without a kind"] if without else []
+    said += [copies_left_out(copies)] if copies else []
+    return {"left out": ", ".join(said)} if said else {}
 
 
 def _measure(test: SelfTest) -> Evaluation:
@@ -249,7 +284,13 @@ def _write(
 
     def as_png() -> bytes:
         # Only here, so that a machine without matplotlib can do all the rest.
-        from retrieval.plots import draw_png
+        try:
+            from retrieval.plots import draw_png
+        except ImportError as error:
+            raise LookalikeError(
+                "Charts as PNG need matplotlib, which cannot be loaded here. Install it with: "
+                "python -m pip install matplotlib"
+            ) from error
 
         return draw_png(f"How good is it on {name}?", evaluation)
 
