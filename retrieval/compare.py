@@ -17,8 +17,8 @@ CURE = (
 )
 
 # Of fewer queries a percentile interval is too narrow: where two average precisions do not differ,
-# it leaves zero out for 26 in 100 samples of 3 queries, 15 of 5, 10 of 10 and 7 of 20 or 30, and not
-# for 5 (1,500 simulated samples each).
+# it leaves zero out for 26 in 100 samples of 3 queries, 15 of 5, 10 of 10 and 7 of 20 or 30,
+# and not for 5 (1,500 simulated samples each).
 FEW = 30
 
 PAIRED = "paired bootstrap over the same queries, each measure by itself"
