@@ -48,6 +48,7 @@ class Upload:
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
     others: int = 0  # files that are no pictures, which the browser has not sent
     numbers: dict[Path, int] = field(default_factory=dict)  # of names that come again
+    marks: set[str] = field(default_factory=set)  # by which the browser knows the files that came
 
     @property
     def spare(self) -> int:

@@ -31,6 +31,7 @@ from retrieval.taking import Taken, take_in
 from retrieval.zips import LOOK_BYTES, free_name, storable
 
 BUNDLE = ".lookalike"
+MARK = 32  # letters of a mark by which a browser knows a file
 UNREAD = (
     "Your browser could not read it. Check that it is still there and may be opened, and fetch it "
     "from the cloud if need be; then add it again."
@@ -159,16 +160,22 @@ class Uploads:
         self.drop(name, idle.visitor)
 
     @contextmanager
-    def receiving(self, name: str, visitor: str, filename: str) -> Iterator["Receiver"]:
+    def receiving(
+        self, name: str, visitor: str, filename: str, mark: str = ""
+    ) -> Iterator["Receiver"]:
         """Yield what takes the bytes of one file; the file counts when all of them have come.
 
         One that is too large, or has no name or path that can be kept, is left out: its bytes are
         dropped, and `take` tells of it.
 
+        Args:
+            mark: by which the browser knows the file; one that comes again, since the answer was
+                lost, is not kept twice.
+
         Raises:
             LookalikeError: when there is no such upload, or all of it is too much.
         """
-        upload = self._find(name, visitor)
+        upload, mark = self._find(name, visitor), mark[:MARK]
         relative = storable(filename)
         if relative is None:
             yield Receiver(upload, None, upload.bounds.bytes)
@@ -177,11 +184,20 @@ class Uploads:
         path = upload.folder / "files" / relative
         part = upload.folder / f"{secrets.token_hex(8)}.part"
         most = _bound_of(relative, upload.bounds)
+        whole = False
         try:
             require_room(part.parent, upload.spare)
             with part.open("wb") as file:
                 receiver = Receiver(upload, file.write, most)
-                yield receiver
+                try:
+                    yield receiver
+                    whole = mark not in upload.marks
+                finally:
+                    if not whole:  # it is to be sent again, or has come twice
+                        receiver.forget()
+            if not whole:
+                return
+            upload.marks |= {mark} - {""}
             if receiver.received > most:
                 upload.leave_out(filename, _too_large(most))
             else:
@@ -266,6 +282,11 @@ class Uploads:
             upload.touched = max(upload.touched, time.monotonic())
         return upload is not None
 
+    def has_got(self, name: str, visitor: str, mark: str) -> bool:
+        """Whether a file has come whole, which the browser knows by a mark."""
+        upload = self._of(name, visitor)
+        return upload is not None and mark[:MARK] in upload.marks
+
     def is_sending(self, visitor: str) -> bool:
         """Whether something of a visitor has come that is not in a collection yet."""
         return any(upload.visitor == visitor for upload in list(self._uploads.values()))
@@ -341,6 +362,11 @@ class Receiver:
             raise LookalikeError(f"This is too much at once. {bounds.as_sentence()}")
         if self.into and self.received <= self.most:
             self.into(chunk)
+
+    def forget(self) -> None:
+        """Count nothing of what has come."""
+        self.upload.files -= bool(self.received)
+        self.upload.bytes -= self.received
 
 
 def was_cut_short(folder: Path) -> bool:

@@ -24,12 +24,13 @@ from starlette.requests import Request
 
 from retrieval import indexing, settings
 from retrieval.building import Building
+from retrieval.changes import Changes
 from retrieval.errors import COLLECTION_GONE
 from retrieval.pages import markup, words
 from retrieval.pages.asking import Options
 from retrieval.pages.conversation import Conversation, Step
+from retrieval.pages.desk import Desk, Opened
 from retrieval.pages.handover import Handover
-from retrieval.pages.library_page import Opened
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.server import Unremembered, make_library
 from retrieval.pages.sessions import Access
@@ -65,9 +66,9 @@ def outputs(visitor: Visitor, dependency: dict[str, Any]) -> list[str | None]:
 
 
 def add(visitor: Visitor, *files: str) -> str:
-    """Make a collection of pictures of one colour, and return its key."""
+    """Make a collection of pictures of about one colour, and return its key."""
     before = keys(visitor)
-    visitor.add_pictures({name: encode(by_hue(120), "PNG") for name in files})
+    visitor.add_pictures({name: encode(by_hue(120 + i), "PNG") for i, name in enumerate(files)})
     (key,) = keys(visitor) - before
     visitor.finish(key)
     return key
@@ -551,7 +552,7 @@ def test_a_collection_whose_damage_shows_while_the_app_runs_is_mended_on_its_car
 
 
 def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
-    tiny_model: Path, wheel: Path, collections: Path
+    tiny_model: Path, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = Workspace(tiny_model, None, gpu=False)
     workspace.open_library(collections)
@@ -559,13 +560,25 @@ def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
     page = make_library(workspace, None, False)
     scope = {"type": "http", "path": "/", "scheme": "http", "client": ("127.0.0.1", 1)}
     request = gr.Request(Request({**scope, "headers": [(b"host", b"localhost")]}))
-    done = page.on_work(Opened(), gr.EventData(None, {"key": key, "act": "look"}), request)
-    assert page.on_done(Opened(), done, request)[1].view == "changes"
-    renaming = Opened(key, "rename")
-    assert page.on_done(renaming, done, request)[1] == renaming
-    assert page.on_done(renaming, None, request)[1] == renaming  # asked for alone
-    # Nor does a look each second write down what lay open when it began.
-    assert page.on_tick(Opened(), request)[1] == gr.skip()
+    look = gr.EventData(None, {"key": key, "act": "look"})
+    desk = Desk()
+    page.on_work(desk, look, request)
+    assert desk.opened.view == "changes"
+    # Something else is opened while the folder is looked through.
+    desk, slow = Desk(), workspace.look
+
+    def look_slowly(key: str) -> Changes:
+        desk.answer(lambda _: Opened(key, "rename"))
+        return slow(key)
+
+    monkeypatch.setattr(workspace, "look", look_slowly)
+    page.on_work(desk, look, request)
+    assert desk.opened == Opened(key, "rename")
+    # What is said of an upload that was unpacked meanwhile closes nothing either.
+    desk.announce("<p>Left out: 1</p>")
+    desk.announce("<p>Left out: 2</p>")
+    desk.announce("<p>Left out: 1</p>")
+    assert desk.opened == Opened(key, "rename", notice="<p>Left out: 1</p><p>Left out: 2</p>")
     page.visitors.stop()
     workspace.stop()
 

@@ -166,6 +166,46 @@ def test_a_folder_becomes_a_collection_that_is_searched_renamed_deleted_and_brou
     expect(made.locator(".lk-meta")).to_contain_text("3 pictures")
 
 
+def test_a_connection_that_is_lost_for_a_moment_costs_no_picture(
+    browser: Browser, owned: str, tmp_path: Path
+) -> None:
+    page = open_library(browser, owned)
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        if "x-name" not in route.request.headers or len(lost) == 4:
+            return route.continue_()
+        lost.append(route.request.headers["x-name"])
+        if len(lost) < 4:
+            return route.abort("connectionreset")
+        route.fetch()  # all of it has come, and only the answer is lost
+        route.abort("connectionreset")
+
+    page.route("**/uploads/*", lose)
+    add_folder(page, save_hues(tmp_path / "Train", {f"{hue}.png": hue for hue in (0, 90, 180)}))
+    expect(page.locator(".lk-upload")).to_contain_text("The connection was lost. Trying again")
+    expect(card(page, "Train").locator(".lk-good")).to_contain_text("3 pictures", timeout=SLOW)
+    assert len(lost) == 4
+    page.context.close()
+
+
+def test_what_lies_open_stays_so_while_a_notice_comes(
+    browser: Browser, owned: str, tmp_path: Path
+) -> None:
+    page = open_library(browser, owned)
+    garden = card(page, "Garden")
+    press(garden, "Rename")
+    field = garden.get_by_label("Name of the collection")
+    field.fill("half a na")
+    other = save_hues(tmp_path / "Beside", {"red.png": 0, "lime.png": 90})
+    (other / "notes.txt").write_text("no picture")
+    add_folder(page, other)
+    expect(page.locator(".lk-say")).to_contain_text("Left out: 1 file", timeout=SLOW)
+    expect(field).to_have_value("half a na")
+    expect(field).to_be_focused()
+    page.context.close()
+
+
 def test_pictures_are_taken_out_and_brought_back(page: Page, album: Path) -> None:
     add_folder(page, album)
     made = card(page, "Holiday").last

@@ -580,20 +580,39 @@ def test_the_page_is_told_that_a_single_file_is_no_reason_to_stop(
     assert [name for name, _ in result.skipped] == left_out
 
 
+def break_off(uploads: Uploads, name: str) -> None:
+    """Send half of a file."""
+    with uploads.receiving(name, "me", "a.png", "x") as receiver:
+        receiver.write(b"half")
+        raise ConnectionError
+
+
 def test_a_file_that_breaks_off_does_not_count(
     uploads: Uploads, collection: Collection, tmp_path: Path
 ) -> None:
     name = uploads.begin("me", 1, 1, BOUNDS)
-
-    def hang_up() -> None:
-        with uploads.receiving(name, "me", "a.png") as receiver:
-            receiver.write(b"half")
-            raise ConnectionError
-
     with pytest.raises(LookalikeError):
-        hang_up()
+        break_off(uploads, name)
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
     assert result.files == 0
+
+
+def test_a_file_that_is_sent_again_is_kept_once(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    name = uploads.begin("me", 1, len(PICTURE), BOUNDS)
+    for _ in range(2 * BOUNDS.files):  # it breaks off more often than there may be files
+        with pytest.raises(LookalikeError):
+            break_off(uploads, name)
+    assert not uploads.has_got(name, "me", "x")
+    for _ in range(3):
+        with uploads.receiving(name, "me", "a.png", "x") as receiver:
+            receiver.write(PICTURE)
+    assert uploads.has_got(name, "me", "x")
+    assert not uploads.has_got(name, "somebody else", "x")
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
+    assert result.files == 1
+    assert taken(tmp_path / "originals") == ["a.png"]
 
 
 @pytest.mark.parametrize("filename", ["../a.png", "/a.png", "", "C:\\a.png", "a\0.png"])

@@ -20,6 +20,14 @@
   const isShown = () => zone()?.offsetParent != null;
   const words = () => JSON.parse(zone().dataset.words);
   const place = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  // A length of time, as the page's other lines say it.
+  const duration = (seconds) => {
+    const { seconds: some, minute, minutes, hours } = words();
+    if (seconds < 50) return place(some, { n: Math.max(2, Math.round(seconds)) });
+    if (seconds < 90) return minute;
+    if (seconds < 90 * 60) return place(minutes, { n: Math.round(seconds / 60) });
+    return place(hours, { n: Math.round(seconds / 3600) });
+  };
 
   // What stands there is changed, and not replaced, or the button would be gone between the press
   // and the release of a mouse.
@@ -173,6 +181,41 @@
   // owner may open, can be named long before it is read.
   const isReadable = (file) => file.slice(0, 1).arrayBuffer().then(() => true, () => false);
 
+  // A connection is lost for a moment when a phone changes its network, or sleeps: the file is sent
+  // again after so many seconds, or as soon as there is a network.
+  const RETRIES = [1, 2, 4, 8, 15, 30];
+  const pause = (seconds, signal) =>
+    new Promise((done) => {
+      const timer = setTimeout(done, 1_000 * seconds);
+      const now = () => {
+        clearTimeout(timer);
+        done();
+      };
+      window.addEventListener("online", now, { once: true });
+      signal.addEventListener("abort", now, { once: true });
+    });
+
+  // Perhaps all of it had come, and only the answer was lost: the server knows the file by a mark.
+  const putAtLast = async (address, headers, file, tellSent) => {
+    const { signal } = sending;
+    const marked = { ...headers, "X-Try": Math.random().toString(36).slice(2) };
+    for (const seconds of [...RETRIES, 0]) {
+      try {
+        return await put(address, marked, file, tellSent);
+      } catch (error) {
+        if (error.told || signal.aborted || !seconds || !(await isReadable(file))) throw error;
+        tellSent(0);
+        say(words().again, undefined, true);
+        await pause(seconds, signal);
+        const about = { ...marked, "X-There": "1" };
+        const answer = await post(address, { headers: about }).catch(() => null);
+        const { there, got } = (await answer?.json().catch(() => null)) ?? { there: true };
+        if (signal.aborted || !there) throw error;
+        if (got) return;
+      }
+    }
+  };
+
   const queue = []; // what was dropped while something else was under way
   const send = async (found, key) => {
     if (!zone()) return;
@@ -194,6 +237,7 @@
     let upload = "";
     let asked = false; // to stop
     let wrong = false;
+    const begun = performance.now();
     // What has come so far takes room, which nobody else could give back.
     const giveUp = () => {
       const about = { ...headers, "X-Drop": "1" };
@@ -204,8 +248,12 @@
       const percent = Math.floor((100 * sent) / Math.max(1, bytes));
       const total = found.length.toLocaleString("en");
       const more = queue.reduce((sum, [{ length }]) => sum + length, 0);
+      const seconds = (performance.now() - begun) / 1_000;
+      // Of the first seconds nobody can tell how many there will be.
+      const left = seconds > 4 && sent > 0 ? (seconds * (bytes - sent)) / sent : 0;
       say(
         place(words().sending, { done: done.toLocaleString("en"), total, percent }) +
+          (left > 2 ? place(words().left, { time: duration(left) }) : "") +
           (more ? place(words().more, { n: more.toLocaleString("en") }) : ""),
         percent,
         true,
@@ -230,7 +278,7 @@
               progress();
             };
             try {
-              await put(`uploads/${upload}`, about, file, count);
+              await putAtLast(`uploads/${upload}`, about, file, count);
             } catch (error) {
               if (error.told || sending.signal.aborted || (await isReadable(file))) throw error;
               await leaveOut("unread");
@@ -289,10 +337,12 @@
       if (!carriesFiles(event)) return;
       event.preventDefault();
       event.stopPropagation();
-      const card = cardOf(event)?.dataset;
+      const { inPlace, drop } = cardOf(event)?.dataset ?? {};
       // It would be refused, and only after everything has been sent.
-      if (card?.inPlace !== undefined) return say(words().in_place);
-      send(await dropped(event.dataTransfer), card?.drop ?? "");
+      if (inPlace !== undefined) return say(words().in_place);
+      const found = dropped(event.dataTransfer);
+      if (!sending) say(words().looking); // into a folder of thousands, for a while
+      send(await found, drop ?? "");
     },
     true,
   );
@@ -313,18 +363,28 @@
   const SLOW = new Set(["look", "apply", "remove", "unremove", "readmit", "undo", "delete", "mend"]);
   // Some of them minutes, in which the other buttons are to be heard: they go their own way.
   const LONG = new Set(["look", "readmit", "mend"]);
-  const showBusy = (element, button) => {
-    button.classList.add("lk-busy");
-    const end = () => {
-      watch.disconnect();
-      button.classList.remove("lk-busy");
+  const showBusy = (element, { act, key }) => {
+    const turn = () => element.querySelector("[data-turn]")?.dataset.turn;
+    const begun = turn();
+    const mark = () => {
+      const busy = turn() === begun && performance.now() < until;
+      const all = [...element.querySelectorAll(`button[data-act="${act}"]`)];
+      const button = all.find(({ dataset }) => dataset.key === key);
+      // Gradio takes the mark off with every look at what else is being built.
+      if (button && button.classList.contains("lk-busy") !== busy) {
+        button.classList.toggle("lk-busy", busy);
+      }
+      if (!busy) watch.disconnect();
     };
-    const watch = new MutationObserver(end);
+    const watch = new MutationObserver(mark);
+    const patience = LONG.has(act) ? 3_600_000 : 60_000;
+    const until = performance.now() + patience;
     // A refused one changes nothing but the number of its turn.
     watch.observe(element, {
-      childList: true, subtree: true, characterData: true, attributeFilter: ["data-turn"],
+      childList: true, subtree: true, characterData: true, attributeFilter: ["data-turn", "class"],
     });
-    setTimeout(end, 60_000);
+    mark();
+    setTimeout(mark, patience + 1);
   };
 
   // A new collection lies at the end of the list, and what is said of a deleted one at its top:
@@ -362,16 +422,24 @@
       new MutationObserver(sayNoMoreSent).observe(element, { childList: true, subtree: true });
       showNews(element);
     }
+    // An answer that comes while a button is held down may turn it into another one: what counts is
+    // what stood there when the press began. The keyboard has no such moment.
+    let pressed = null;
+    element.addEventListener("pointerdown", (event) => {
+      const button = event.target.closest("button[data-act]");
+      pressed = button && { ...button.dataset };
+    });
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-act]");
       if (!button) return;
-      const { act, key, start } = button.dataset;
+      const { act, key, start } = (event.detail && pressed) || button.dataset;
+      pressed = null;
       if (act === "folder" || act === "files") return pick(act, "");
       if (act === "add") return pick("files", key);
       const marked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
       const ids = [...marked].map((box) => Number(box.value));
       if (button.classList.contains("lk-busy")) return; // a second click
-      if (SLOW.has(act)) showBusy(element, button);
+      if (SLOW.has(act)) showBusy(element, { act, key });
       // Another tab takes the place of this one, and is not to begin in the middle.
       if (act === "search") window.scrollTo({ top: 0 });
       const told = { act, key, start: Number(start ?? 0), ids };

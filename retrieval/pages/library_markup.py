@@ -83,7 +83,9 @@ def library(
         body = f'<ul class="lk-cards" role="list">{"".join(cards)}</ul>'
     deleted = "".join(_discarded(place, name, place == asked) for place, name in bin_)
     below = f'<div class="lk-bin">{deleted}</div>' if deleted else ""
-    return title + text + "".join(notices) + body + below
+    # Gradio changes what stands in a place into what comes there: with a notice that comes or goes
+    # all cards would be made anew, and what is marked or typed in them be lost.
+    return f"{title}{text}<div>{''.join(notices)}</div>{body}{below}"
 
 
 def card(shown: Card, now: float, opened: str) -> str:
@@ -92,11 +94,11 @@ def card(shown: Card, now: float, opened: str) -> str:
     going_on = state is not None and not state.finished
     buttons = _button("search", words.DO_SEARCH, key, "lk-main")
     if shown.editable:
-        if not going_on:
-            if not collection.in_place:
-                buttons += _button("add", words.DO_ADD, key)
-            if collection.root is not None:
-                buttons += _button("look", words.DO_LOOK, key)
+        # They are always there: where one came or went, a press or the focus would be on another.
+        if not collection.in_place:
+            buttons += _button("add", words.DO_ADD, key, possible=not going_on)
+        if collection.root is not None:
+            buttons += _button("look", words.DO_LOOK, key, possible=not going_on)
         buttons += _button("pictures", words.DO_PICTURES, key)
         buttons += _button("rename", words.DO_RENAME, key)
         buttons += _button("download", words.DO_DOWNLOAD, key)
@@ -277,8 +279,9 @@ def pictures(
     if alone:
         notice += f'<p class="lk-hint">{escape(words.PICTURES_ALONE.format(n=f"{alone:,}"))}</p>'
     return _open_part(
-        f'{notice}<ul class="lk-marks" role="list">{tiles}</ul><div class="lk-row">{buttons}'
-        f'{_button("close", words.DO_CLOSE)}<span class="lk-hint">{escape(where)}</span></div>'
+        f'<div>{notice}</div><ul class="lk-marks" role="list">{tiles}</ul>'
+        f'<div class="lk-row">{buttons}{_button("close", words.DO_CLOSE)}'
+        f'<span class="lk-hint">{escape(where)}</span></div>'
     )
 
 

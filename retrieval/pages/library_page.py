@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import gradio as gr
 
 from retrieval import settings
-from retrieval.changes import Changes
 from retrieval.errors import LookalikeError
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
 from retrieval.pages.adding import Adding
+from retrieval.pages.desk import Desk, Opened
 from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
 from retrieval.pages.sessions import Access, own_address_of, visitor_of
 from retrieval.staging import UploadBounds
@@ -27,21 +27,6 @@ POLL_SECONDS = 1.0
 # Gradio knows of an event by its name in here.
 BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', data));"
 AT_ONCE = 4  # of what may take minutes
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What lies open on a visitor's page."""
-
-    key: str = ""  # of the card
-    view: str = ""  # what is open in it
-    start: int = 0  # the first picture of the page shown
-    changes: Changes | None = None
-    notice: str = ""  # HTML above the collections
-    removed: tuple[str, ...] = ()  # paths that were taken out last
-    deleted: str = ""  # the place in the bin that the notice is about
-    # Rises with each button, so that the page sees the answer of one that is refused.
-    turn: int = field(default=0, compare=False)
 
 
 class LibraryPage:
@@ -70,7 +55,7 @@ class LibraryPage:
             choice: where the search page keeps the collection.
             address: the search page's field for web addresses, which the owner may use.
         """
-        opened = gr.State(Opened(), time_to_live=6 * 3600)
+        desk = gr.State(Desk(), time_to_live=6 * 3600)
         with gr.Row(elem_id="library"):
             with gr.Column(elem_id="library-add", min_width=280):
                 add = make_place("library-drop", BRIDGE)
@@ -96,43 +81,38 @@ class LibraryPage:
         timer = gr.Timer(POLL_SECONDS, active=False)
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        view = [listing, opened, timer]
+        # The desk is given back as it is, so that Gradio sees that it is in use.
+        view = [listing, desk, timer]
         whole = [add, by_name, gate, *view]
-        app.load(self.on_load, opened, whole, **quiet)
-        tab.select(self.on_return, opened, view, **quiet)
-        timer.tick(self.on_tick, opened, view, **quiet)
+        app.load(self.on_load, desk, whole, **quiet)
+        tab.select(self.on_return, desk, view, **quiet)
+        timer.tick(self.on_tick, desk, view, **quiet)
         # What is pressed while another button is at work waits for its turn, and then begins with
         # what lies open by then.
         listing.select(
             self.on_act,
-            opened,
+            desk,
             [*view, tabs, choice],
             trigger_mode="multiple",
             concurrency_limit=1,
             **quiet,
         )
         # What may take minutes lets the others pass.
-        done = gr.State(time_to_live=6 * 3600)
         listing.work(
-            self.on_work,
-            opened,
-            done,
-            trigger_mode="multiple",
-            concurrency_limit=AT_ONCE,
-            **quiet,
-        ).success(self.on_done, [opened, done], view, trigger_mode="multiple", **quiet)
+            self.on_work, desk, view, trigger_mode="multiple", concurrency_limit=AT_ONCE, **quiet
+        )
         # What is sent while another upload is unpacked waits for its turn.
         add.select(
-            self.on_upload, opened, view, trigger_mode="multiple", concurrency_limit=1, **quiet
+            self.on_upload, desk, view, trigger_mode="multiple", concurrency_limit=1, **quiet
         )
         for event in (go.click, folder.submit):
-            event(self.on_folder, [opened, folder], [*view, folder], **quiet)
+            event(self.on_folder, [desk, folder], [*view, folder], **quiet)
         for event in (unlock.click, password.submit):
-            event(self.on_password, [opened, password], [*whole, password, address], **quiet)
+            event(self.on_password, [desk, password], [*whole, password, address], **quiet)
 
-    # The handlers. They return the cards, what is open, and whether to look again in a second.
+    # The handlers. They return the cards, the desk, and whether to look again in a second.
 
-    def on_load(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+    def on_load(self, desk: Desk, request: gr.Request) -> tuple[Any, ...]:
         """Show who has just opened the page what is theirs to do."""
         owner = self.access.is_owner(request)
         hours = None if owner else self.visitors.bounds.hours
@@ -145,50 +125,45 @@ class LibraryPage:
             zone,
             gr.Column(visible=here),
             gr.Column(visible=asks),
-            *self._view(opened, request),
+            *self._view(desk, request),
         )
 
-    def on_return(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+    def on_return(self, desk: Desk, request: gr.Request) -> tuple[Any, ...]:
         """Follow what has happened while another tab was open."""
-        return self._view(opened, request)
+        return self._view(desk, request)
 
-    def on_tick(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+    def on_tick(self, desk: Desk, request: gr.Request) -> tuple[Any, ...]:
         """Follow what is being built; what somebody is filling in stays as it is."""
-        if opened.view in ("rename", "pictures", "changes"):
-            return gr.skip(), gr.skip(), gr.skip()
-        listing, _, timer = self._view(opened, request)
-        return listing, gr.skip(), timer  # something else may have been opened meanwhile
+        with desk.held() as opened:
+            if opened.view in ("rename", "pictures", "changes"):
+                return gr.skip(), desk, gr.skip()
+            return self._view(desk, request)
 
-    def on_act(self, opened: Opened, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+    def on_act(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Do what a button of a card says."""
         if event.act == "search":
             try:
-                return self._search(str(event.key or ""), opened, request)
+                return self._search(str(event.key or ""), desk, request)
             except LookalikeError as error:
                 warn(error)
         else:
-            turn = opened.turn + 1
-            opened = replace(self._after(opened, event, request), turn=turn)
-        return *self._view(opened, request), gr.skip(), gr.skip()
+            desk.answer(lambda opened: self._after(opened, event, request))
+        return *self._view(desk, request), gr.skip(), gr.skip()
 
-    def on_work(
-        self, opened: Opened, event: gr.EventData, request: gr.Request
-    ) -> tuple[Opened, Opened]:
-        """Do what may take minutes; return what lay open before, and what is to lie open after."""
-        return opened, self._after(opened, event, request)
+    def on_work(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        """Do what may take minutes; show what came of it, unless something else is in use."""
+        before = desk.opened
+        after = self._after(before, event, request)
 
-    def on_done(
-        self, opened: Opened, done: tuple[Opened, Opened] | None, request: gr.Request
-    ) -> tuple[Any, ...]:
-        """Show what came of it, unless something else was opened meanwhile, which is in use."""
-        # Nothing was done where a stranger asks for this alone.
-        before, after = done or (opened, opened)
-        turn = opened.turn + 1
-        if opened == before:
-            opened = after
-        elif after.changes is not None:
-            gr.Info(words.CHANGES_BESIDE)
-        return self._view(replace(opened, turn=turn), request)
+        def show(opened: Opened) -> Opened:
+            if opened == before:
+                return after
+            if after.changes is not None:
+                gr.Info(words.CHANGES_BESIDE)
+            return opened
+
+        desk.answer(show)
+        return self._view(desk, request)
 
     def _after(self, opened: Opened, event: gr.EventData, request: gr.Request) -> Opened:
         """Do what a button of a card says, and return what lies open after it."""
@@ -226,9 +201,7 @@ class LibraryPage:
             warn(error)
         return opened
 
-    def on_upload(
-        self, opened: Opened, event: gr.EventData, request: gr.Request
-    ) -> tuple[Any, ...]:
+    def on_upload(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Take what has been sent into a new collection, or into the one it was dropped on."""
         name, key = str(event.upload), str(event.key or "")
         visitor, owner = visitor_of(request), self.access.is_owner(request)
@@ -245,17 +218,14 @@ class LibraryPage:
                 told += self.adding.add(name, key, visitor)
             elif self.uploads.holds(name, visitor) or not bundles:
                 told += self.adding.make(name, visitor, owner, own_address_of(request))
-            # What is open may be in use, and what was said of the upload before not read yet.
-            # The latest comes first, as what is brought into view.
-            before = opened.notice.replace(told, "") if told else opened.notice
-            opened = replace(opened, notice=told + before)
+            desk.announce(told)  # what is open may be in use
         except LookalikeError as error:
             warn(error)
         finally:
             self.uploads.drop(name, visitor)
-        return self._view(opened, request)
+        return self._view(desk, request)
 
-    def on_folder(self, opened: Opened, folder: str, request: gr.Request) -> tuple[Any, ...]:
+    def on_folder(self, desk: Desk, folder: str, request: gr.Request) -> tuple[Any, ...]:
         """Search a folder of this computer in place."""
         emptied: Any = gr.skip()
         try:
@@ -272,12 +242,13 @@ class LibraryPage:
             if key in before:
                 gr.Info(escape(words.FOLDER_FOLLOWED.format(name=before[key])))
             self.adding.build(key, visitor_of(request))
-            opened, emptied = Opened(), ""
+            desk.answer(lambda _: Opened())
+            emptied = ""
         except LookalikeError as error:
             warn(error)
-        return *self._view(opened, request), emptied
+        return *self._view(desk, request), emptied
 
-    def on_password(self, opened: Opened, password: str, request: gr.Request) -> tuple[Any, ...]:
+    def on_password(self, desk: Desk, password: str, request: gr.Request) -> tuple[Any, ...]:
         """Let the owner in."""
         try:
             if self.access.enter(request, password):
@@ -287,7 +258,7 @@ class LibraryPage:
         except LookalikeError as error:
             warn(error)
         may_fetch = gr.Textbox(visible=True) if self.access.is_owner(request) else gr.skip()
-        return *self.on_load(opened, request), "", may_fetch
+        return *self.on_load(desk, request), "", may_fetch
 
     def bounds(self, request: Any) -> UploadBounds:
         """Return what whoever asks may hand over at once."""
@@ -306,14 +277,14 @@ class LibraryPage:
 
     # What the buttons do. Each returns what lies open afterwards.
 
-    def _search(self, key: str, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+    def _search(self, key: str, desk: Desk, request: gr.Request) -> tuple[Any, ...]:
         self.workspace.searcher(key, visitor_of(request))
         names = self.workspace.names(visitor_of(request))
         offered = [(name, key) for key, name in names.items()]
         if len(names) > 1:
             offered.insert(0, (words.ALL_COLLECTIONS, ""))
         choice = gr.Dropdown(offered, value=key, visible=len(names) > 1)
-        return *self._view(opened, request), gr.Tabs(selected="search"), choice
+        return *self._view(desk, request), gr.Tabs(selected="search"), choice
 
     def _cancel(self, opened: Opened, key: str, *_: Any) -> Opened:
         self.workspace.cancel(key)
@@ -427,7 +398,14 @@ class LibraryPage:
 
     # What is shown.
 
-    def _view(self, opened: Opened, request: gr.Request) -> tuple[str, Opened, gr.Timer]:
+    def _view(self, desk: Desk, request: gr.Request) -> tuple[str, Desk, gr.Timer]:
+        with desk.held() as opened:
+            listing, going_on = self._listing(opened, request)
+            listing += f'<i hidden data-turn="{desk.turn}"></i>'
+            return listing, desk, gr.Timer(active=going_on)
+
+    def _listing(self, opened: Opened, request: gr.Request) -> tuple[str, bool]:
+        """Return the cards and what there is to say about them, and whether any is at work."""
         visitor, owner = visitor_of(request), self.access.is_owner(request)
         now = time.monotonic()
         self.workspace.withdraw_damaged()  # damage that a search has met, say
@@ -455,9 +433,7 @@ class LibraryPage:
         notices = [opened.notice] if opened.notice and opened.view != "pictures" else []
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""
-        listing = markup.library(notices, cards, hint, bin_, asked)
-        listing += f'<i hidden data-turn="{opened.turn}"></i>'
-        return listing, opened, gr.Timer(active=going_on)
+        return markup.library(notices, cards, hint, bin_, asked), going_on
 
     def _inside(self, opened: Opened, card: markup.Card) -> str:
         collection, key = card.collection, card.key

@@ -40,7 +40,9 @@ def upload_routes(
     of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is larger
     than a file may be is left out; it need not be sent, when its bytes are in `X-Size`. What was
     broken off is given up by a `POST uploads/NAME` with `X-Drop`; one with `X-There` is answered by
-    `{"there": false}` once it has been taken into a collection, or is not here any more.
+    `{"there": false}` once it has been taken into a collection, or is not here any more. A file of
+    which no answer came is sent again under the same mark, in `X-Try`, unless that answer has
+    `{"got": true}`.
     """
 
     async def begin(request: Request) -> Response:
@@ -72,19 +74,21 @@ def upload_routes(
         if HEADER not in request.headers:
             return _refusal(words.RELOAD, 403)
         filename = unquote(request.headers.get("x-name", ""))
-        name = request.path_params["name"]
+        name, mark = request.path_params["name"], request.headers.get("x-try", "")
         if "x-drop" in request.headers:
             await run_in_threadpool(uploads.drop, name, visitor_of(request))
             return Response(status_code=204)
         if "x-there" in request.headers:
-            return JSONResponse({"there": uploads.has(name, visitor_of(request))})
+            visitor = visitor_of(request)
+            got = uploads.has_got(name, visitor, mark)
+            return JSONResponse({"there": uploads.has(name, visitor), "got": got})
         try:
             if "x-size" in request.headers:
                 told = request.headers["x-size"]
                 size = None if told == "unread" else int(told)
                 uploads.leave_out(name, visitor_of(request), filename, size)
                 return Response(status_code=204)
-            with uploads.receiving(name, visitor_of(request), filename) as receiver:
+            with uploads.receiving(name, visitor_of(request), filename, mark) as receiver:
                 async for chunk in request.stream():
                     await run_in_threadpool(receiver.write, chunk)
         except LookalikeError as error:

@@ -1,0 +1,62 @@
+"""What lies open on one visitor's page of collections, while several of its requests are answered.
+
+Some take minutes: a folder is compared, a zip unpacked. Meanwhile other buttons are pressed, and a
+look each second follows what is being built. So there is one desk for each page, which nobody
+copies: what is done is put on it as it stands by then, and every answer shows what lies on it last.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from retrieval.changes import Changes
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What lies open on a visitor's page."""
+
+    key: str = ""  # of the card
+    view: str = ""  # what is open in it
+    start: int = 0  # the first picture of the page shown
+    changes: Changes | None = None
+    notice: str = ""  # HTML above the collections
+    removed: tuple[str, ...] = ()  # paths that were taken out last
+    deleted: str = ""  # the place in the bin that the notice is about
+
+
+class Desk:
+    """What lies open on one page; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self.opened = Opened()
+        self.turn = 0  # rises with each button, so that the page sees the answer of a refused one
+        self._lock = threading.RLock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Desk":
+        """Return a new one: Gradio copies the first for each page."""
+        return Desk()
+
+    @contextmanager
+    def held(self) -> Iterator[Opened]:
+        """Yield what lies open, which stays so until the block ends but for what it puts there.
+
+        An answer is made within, so that answers leave in the order of what they show.
+        """
+        with self._lock:
+            yield self.opened
+
+    def answer(self, change: Callable[[Opened], Opened]) -> None:
+        """Change what lies open, as the answer to a button."""
+        with self._lock:
+            self.turn += 1
+            self.opened = change(self.opened)
+
+    def announce(self, told: str) -> None:
+        """Put a notice (HTML) above those that have not been read yet."""
+        with self._lock:
+            # The latest comes first, as what is brought into view; nothing is said twice.
+            before = self.opened.notice.replace(told, "") if told else self.opened.notice
+            self.opened = replace(self.opened, notice=told + before)
