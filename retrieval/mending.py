@@ -144,9 +144,11 @@ def _renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], 
             explained(path.parent),
             closing(_open_old(path)) as old,
             connection(new) as database,
-            database,
         ):
-            fill(old, database)
+            with database:
+                fill(old, database)
+            # Closing tries this too, but says nothing where the disk is too full for it.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         whole = True
         aside = set_aside(path)
         replace_file(new, path)

@@ -15,7 +15,7 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
-from retrieval.schema import THUMBNAILS
+from retrieval.schema import DATABASE, THUMBNAILS
 from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads
 from tests.made import encode, noise
@@ -104,6 +104,27 @@ def test_a_collection_on_a_disk_that_may_not_be_written_says_so(
         Collection(small_disk / "c")
     with Collection(small_disk / "c", read_only=True) as collection:
         assert collection.count() == (0, 0)
+
+
+def test_records_that_are_mended_on_a_full_disk_stay_as_they_are(
+    small_disk: Path, photos: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    with Collection.create(tmp_path / "c", "torn", photos, embedder) as collection:
+        for _ in index_folder(collection, photos, embedder, find_changes(collection, photos)):
+            pass
+        with collection.store.transaction() as database:
+            database.execute("DELETE FROM facts WHERE key = 'revision'")
+    size = (tmp_path / "c" / DATABASE).stat().st_size
+    taken = size + (tmp_path / "c" / THUMBNAILS).stat().st_size + 2**17
+    # Room for the new one, and not for that beside what was written first.
+    subprocess.run(["mount", "-o", f"remount,size={taken + size * 3 // 2}", small_disk], check=True)
+    shutil.copytree(tmp_path / "c", small_disk / "c")
+    with pytest.raises(LookalikeError, match=r"The disk is full"):
+        check_collection(small_disk / "c", repair=True)
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    assert check_collection(small_disk / "c", repair=True)
+    with Collection(small_disk / "c") as collection:
+        assert collection.count() == (PHOTOS, 0)
 
 
 def without_power(collection: Collection, folder: Path) -> Path:
