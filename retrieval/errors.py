@@ -62,6 +62,18 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
             return LookalikeError(f"{name}: {reason}. Check the disk and try again.")
 
 
+def why_unread(error: Exception, path: Path | str) -> str:
+    """Say why a single file could not be read: by the error that its reading or decoding raised."""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for it. Close other programs and look for changes again."
+    return str(explain_os_error(error, path) if isinstance(error, OSError) else error)
+
+
+def is_for_memory(error: Exception) -> bool:
+    """Whether memory was what an error came of."""
+    return isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
+
+
 def is_held(error: OSError) -> bool:
     """Whether another program holds a file, or a part of it, which Windows counts as forbidden."""
     return getattr(error, "winerror", None) in (32, 33)

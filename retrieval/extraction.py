@@ -16,7 +16,7 @@ from retrieval.captions import captioned
 from retrieval.changes import Changes, is_below, label_of, name_of, none_left
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, PictureError, explain_os_error
+from retrieval.errors import LookalikeError, PictureError, is_for_memory, why_unread
 from retrieval.files import modified_of
 from retrieval.images import (
     THUMBNAIL_SIDE,
@@ -182,14 +182,16 @@ def extract(
         each: reads and decodes each of them, one after another or, as a pool's `map`, at once.
     """
     prepare = partial(_prepare, source=source, embedder=embedder, bounds=bounds)
-    prepared = list(each(prepare, entries))
-    contents = {content.sha256: content for content in compute(prepared, embedder)}
+    prepared, computed = compute(list(each(prepare, entries)), embedder)
+    contents = {content.sha256: content for content in computed}
     if source.is_url:
         bucket = Bucket(source.root)
         for content in contents.values():
             bucket.write(thumbnail_name(content.sha256), content.thumbnail)
         contents = {sha: replace(content, thumbnail=b"") for sha, content in contents.items()}
-    return [(item.entry, contents.get(item.entry.sha256 or "")) for item in prepared]
+    done = [item.entry for item in prepared]
+    done = [replace(entry, sha256=None) if entry.problem else entry for entry in done]
+    return [(entry, contents.get(entry.sha256 or "")) for entry in done]
 
 
 def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -> Prepared:
@@ -198,19 +200,16 @@ def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -
         data = source.read(entry.path, bounds.bytes)
         how = embedder.card.preprocessing
         picture = open_picture(data, scale_for(how), bounds.pixels)
-    except (PictureError, OSError) as error:
-        problem = str(
-            error if isinstance(error, PictureError) else explain_os_error(error, entry.path)
+        return Prepared(
+            replace(entry, sha256=hashlib.sha256(data).hexdigest()),
+            preprocess(picture.image, how),
+            picture.width,
+            picture.height,
+            picture.taken,
+            thumbnail(picture.image, THUMBNAIL_SIDE),
         )
-        passes = data is None or isinstance(error.__cause__, MemoryError)
+    except (PictureError, OSError, MemoryError) as error:
+        passes = data is None or is_for_memory(error)
         if passes and entry.size <= bounds.bytes:
             entry = replace(entry, modified=PASSING)
-        return Prepared(replace(entry, problem=problem))
-    return Prepared(
-        replace(entry, sha256=hashlib.sha256(data).hexdigest()),
-        preprocess(picture.image, how),
-        picture.width,
-        picture.height,
-        picture.taken,
-        thumbnail(picture.image, THUMBNAIL_SIDE),
-    )
+        return Prepared(replace(entry, problem=why_unread(error, entry.path)))

@@ -16,7 +16,7 @@ from retrieval.captions import Caption, captioned
 from retrieval.changes import Changes, as_text, label_of, name_of
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
-from retrieval.errors import PictureError, explain_os_error
+from retrieval.errors import PictureError, is_for_memory, why_unread
 from retrieval.files import modified_of
 from retrieval.images import (
     THUMBNAIL_SIDE,
@@ -32,6 +32,9 @@ from retrieval.sketch import describe_layout
 from retrieval.thumbnails import draw_thumbnails
 
 AT_ONCE = 4  # batches that the network computes at one time, at most
+NOT_FINITE = (
+    "The model gives numbers for it that are none. Open it in a picture editor and save it anew."
+)
 WORTH_IT = 100  # files; for fewer, opening the network once more takes longer than it saves
 
 
@@ -163,29 +166,35 @@ def _compute_all(
     with closing(files):
         if beside is None:
             for batch in _batches(files, size):
-                yield batch, compute(batch, embedder)
+                yield compute(batch, embedder)
             return
-        pending: deque[tuple[list[Prepared], Future[list[Content]]]] = deque()
+        pending: deque[Future[tuple[list[Prepared], list[Content]]]] = deque()
         pool = ThreadPoolExecutor(calls, thread_name_prefix="network")
         try:
             for batch in _batches(files, max(1, size // 2)):
-                pending.append((batch, pool.submit(compute, batch, beside)))
-                while len(pending) > calls or (pending and pending[0][1].done()):
-                    done, contents = pending.popleft()
-                    yield done, contents.result()
-            for done, contents in pending:
-                yield done, contents.result()
+                pending.append(pool.submit(compute, batch, beside))
+                while len(pending) > calls or (pending and pending[0].done()):
+                    yield pending.popleft().result()
+            for done in pending:
+                yield done.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def compute(prepared: list[Prepared], embedder: Embedder) -> list[Content]:
+def compute(prepared: list[Prepared], embedder: Embedder) -> tuple[list[Prepared], list[Content]]:
+    """Return the files again, with a problem where nothing comes of one, and what comes of them."""
     fresh = [(item, item.pixels) for item in prepared if item.pixels is not None]
     if not fresh:
-        return []
+        return prepared, []
     stacked = np.stack([pixels for _, pixels in fresh])
     aspects, sketches = embedder.describe_pictures(stacked), describe_layout(stacked)
-    return [
+    finite = [bool(np.isfinite(row).all()) for row in np.hstack([aspects.subject, aspects.texture])]
+    bad = {id(item) for (item, _), is_finite in zip(fresh, finite, strict=True) if not is_finite}
+    told = [
+        replace(item, entry=replace(item.entry, problem=NOT_FINITE)) if id(item) in bad else item
+        for item in prepared
+    ]
+    return told, [
         Content(
             item.entry.sha256 or "",
             item.width,
@@ -198,6 +207,7 @@ def compute(prepared: list[Prepared], embedder: Embedder) -> list[Content]:
             sketches[row],
         )
         for row, (item, _) in enumerate(fresh)
+        if finite[row]
     ]
 
 
@@ -256,9 +266,9 @@ def _prepare(
             picture.taken,
             thumbnail(picture.image, THUMBNAIL_SIDE),
         )
-    except (PictureError, OSError) as error:
-        problem = str(error if isinstance(error, PictureError) else explain_os_error(error, path))
-        passes = sha256 is None or isinstance(error.__cause__, MemoryError)
+    except (PictureError, OSError, MemoryError) as error:
+        problem = why_unread(error, path)
+        passes = sha256 is None or is_for_memory(error)
         if passes and size <= bounds.bytes and as_text(str(path)) == str(path):
             modified = PASSING
         return Prepared(entry(problem))

@@ -58,7 +58,7 @@ def _draw(root: Path, pictures: Sequence[PictureRecord]) -> bytes:
     for picture in pictures:
         data = _read(root, picture)
         if hashlib.sha256(data).hexdigest() == picture.sha256:
-            with suppress(PictureError):
+            with suppress(PictureError, MemoryError):
                 image = open_picture(data, 2 * THUMBNAIL_SIDE).image
                 return thumbnail(image, THUMBNAIL_SIDE)
     return b""
@@ -69,5 +69,5 @@ def _read(root: Path, picture: PictureRecord) -> bytes:
     real = inside(root, picture.path)
     try:
         return read_bounded(real, MAX_BYTES) if real and os.path.isfile(real) else b""
-    except PictureError:
+    except (PictureError, MemoryError):
         return b""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import database, settings, sketch
+from retrieval import database, settings, sketch, thumbnails
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
@@ -323,6 +323,22 @@ def test_a_thumbnail_that_is_drawn_again_costs_no_caption(kept: Path) -> None:
     assert all(finding.repaired for finding in check_collection(kept, repair=True))
     with Collection(kept) as collection:
         assert collection.pictures() == before
+
+
+@pytest.mark.parametrize("part", ["read_bounded", "thumbnail"])
+def test_a_thumbnail_that_memory_does_not_suffice_for_stops_nothing(
+    kept: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with harming(kept / THUMBNAILS) as database:
+        database.execute("DELETE FROM thumbnails")
+
+    def fail(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(thumbnails, part, fail)
+    assert not any(finding.repaired for finding in check_collection(kept, repair=True))
+    monkeypatch.undo()
+    assert all(finding.repaired for finding in check_collection(kept, repair=True))
 
 
 def test_a_database_that_is_only_busy_is_not_said_to_be_damaged(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import indexing, settings
+from retrieval import extraction, indexing, settings
 from retrieval.changes import find_changes, label_of
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
@@ -62,6 +62,15 @@ def index(collection: Collection, embedder: Embedder, batch: int = 8) -> list[St
     assert root is not None
     changes = find_changes(collection, root)
     return list(index_folder(collection, root, embedder, changes, batch))
+
+
+def index_as_jobs(collection: Collection, embedder: Embedder) -> list[Step]:
+    """Do the same as workers do it."""
+    root = collection.root
+    assert root is not None
+    plan = extraction.plan_folder(find_changes(collection, root), root)
+    run = extraction.here(extraction.Source(str(root), False), embedder, Bounds())
+    return list(extraction.carry_out(collection, plan, run))
 
 
 def paths(collection: Collection) -> list[str]:
@@ -239,6 +248,57 @@ def test_bad_files_are_listed_with_reasons_and_stop_nothing(
     assert "not a picture" in problems["012.png"]
     assert "cut short" in problems["348.png"]
     assert index(collection, embedder) == [Step(0, 0, 0, 0)]  # and they are not tried again
+
+
+@pytest.mark.parametrize("part", ["read_bounded", "preprocess", "thumbnail"])
+@pytest.mark.parametrize("spread", [False, True], ids=["here", "as jobs"])
+def test_a_file_that_memory_does_not_suffice_for_is_told_and_tried_again(
+    collection: Collection,
+    embedder: Embedder,
+    photos: Path,
+    part: str,
+    spread: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = extraction if spread else indexing
+    real, calls = getattr(module, part), []
+
+    def fail_once(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise MemoryError
+        return real(*arguments)
+
+    monkeypatch.setattr(module, part, fail_once)
+    run = index_as_jobs if spread else index
+    assert run(collection, embedder)[-1] == Step(30, 30, 29, 1)
+    ((_, problem),) = collection.problems()
+    assert "not enough memory" in problem
+    assert run(collection, embedder)[-1] == Step(1, 1, 1, 0)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("spread", [False, True], ids=["here", "as jobs"])
+def test_a_picture_of_which_the_network_makes_no_numbers_is_told_and_stops_nothing(
+    collection: Collection,
+    embedder: Embedder,
+    photos: Path,
+    spread: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copy(photos / "000.png", photos / "copy.png")
+    extract = embedder.extractor.extract
+
+    def extract_no_red(pictures: np.ndarray) -> np.ndarray:
+        features = extract(pictures)
+        features[features[:, 1] + features[:, 2] == 0] = np.inf
+        return features
+
+    monkeypatch.setattr(embedder.extractor, "extract", extract_no_red)
+    run = index_as_jobs if spread else index
+    assert run(collection, embedder)[-1] == Step(31, 31, 29, 2)
+    assert [path for path, _ in collection.problems()] == ["000.png", "copy.png"]
+    assert run(collection, embedder)[-1] == Step(0, 0, 0, 0)
 
 
 def test_a_bad_file_that_was_mended_is_indexed(
