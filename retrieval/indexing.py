@@ -109,7 +109,7 @@ def index_folder(
         collection.caption(changes.recaptioned)
         again = collection.to_read_again()  # lost: not known until they are computed
         claims = _Claims(collection.known_contents() - again)
-        failed: dict[str, str] = {}  # why a content could not be read, for its copies
+        failed: dict[str, Entry] = {}  # of which a content could not be read, for its copies
         waiting: list[Entry] = []  # copies of a content that another thread is reading
         done = ready = unreadable = 0
         total = len(changes.to_read)
@@ -120,7 +120,7 @@ def index_folder(
             entries: list[Entry] = []
             for item in prepared:
                 if item.entry.problem is not None and item.entry.sha256:
-                    failed[item.entry.sha256] = item.entry.problem
+                    failed[item.entry.sha256] = item.entry
                 (entries if item.entry.sha256 in computed else waiting).append(item.entry)
             again -= computed
             known = computed | collection.known_among({e.sha256 for e in waiting if e.sha256})
@@ -142,7 +142,7 @@ def index_folder(
         collection.tune()
 
 
-def _settle(entry: Entry, known: set[str], failed: dict[str, str]) -> Entry | None:
+def _settle(entry: Entry, known: set[str], failed: dict[str, Entry]) -> Entry | None:
     """Return the entry as it can be written now, or None while its content is still being read."""
     if entry.problem is not None:
         return replace(entry, sha256=None)
@@ -150,7 +150,10 @@ def _settle(entry: Entry, known: set[str], failed: dict[str, str]) -> Entry | No
     if entry.sha256 in known:
         return entry
     if entry.sha256 in failed:
-        return replace(entry, sha256=None, problem=failed[entry.sha256])
+        first = failed[entry.sha256]
+        # What may pass for the one may pass for its copies.
+        modified = PASSING if first.modified == PASSING else entry.modified
+        return replace(entry, sha256=None, problem=first.problem, modified=modified)
     return None
 
 

@@ -277,6 +277,24 @@ def test_a_file_that_memory_does_not_suffice_for_is_told_and_tried_again(
     assert run(collection, embedder)[-1] == Step(1, 1, 1, 0)
 
 
+def test_copies_of_what_memory_does_not_suffice_for_are_tried_again_too_and_kept_as_they_were(
+    collection: Collection, embedder: Embedder, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(collection, embedder)
+    for name in ("000.png", "012.png", "new.png"):
+        by_hue(7).save(photos / name)
+
+    def fail(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(indexing, "preprocess", fail)
+    assert index(collection, embedder)[-1] == Step(3, 3, 0, 3)
+    assert collection.count() == (30, 1)
+    monkeypatch.undo()
+    assert index(collection, embedder)[-1] == Step(3, 3, 3, 0)
+    assert collection.count() == (31, 0)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("spread", [False, True], ids=["here", "as jobs"])
 def test_a_picture_of_which_the_network_makes_no_numbers_is_told_and_stops_nothing(
