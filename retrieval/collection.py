@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from retrieval.database import DamagedError, connection, explained
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, PictureError, explain_os_error
+from retrieval.errors import LookalikeError, PictureError, UnfitError, explain_os_error
 from retrieval.exact import ExactGallery
 from retrieval.filtering import conditions_of, mentions
 from retrieval.gallery import Gallery
@@ -201,7 +201,7 @@ class Collection:
     def require(self, embedder: Embedder) -> None:
         """Refuse an embedder whose embeddings cannot be compared with those kept here."""
         if not self.is_of(embedder):
-            raise LookalikeError(
+            raise UnfitError(
                 f"The collection {self.name} was made with another model or PCA "
                 f"({self._fact('embedder')}), not with {embedder.describe()}. Use that model, or "
                 "index the pictures again under another name."
@@ -570,7 +570,7 @@ class Collection:
         """Bring what an older version made up to this one, and refuse what a newer one did."""
         version = self._number("format_version")
         if version > FORMAT_VERSION:
-            raise LookalikeError(
+            raise UnfitError(
                 f"The collection {self.name} was made by a newer version of this program. "
                 "Update it."
             )

@@ -32,6 +32,10 @@ class BusyError(LookalikeError):
     """Another window or process is changing the same collection."""
 
 
+class UnfitError(LookalikeError):
+    """A collection is whole, and not one for this program or model, however often it is tried."""
+
+
 def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
     """Turn an operating-system error at `path` into a sentence with its cure."""
     name = Path(path).name or str(path)

@@ -17,7 +17,7 @@ from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged, is_bare
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError
+from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError, UnfitError
 from retrieval.files import same_folder
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
@@ -145,18 +145,29 @@ class Workspace:
             self.open_folder(folder)
 
     def _look_around(self) -> None:
-        """Serve what another program, such as a command, has put into the library meanwhile."""
+        """Serve what another program, such as a command, has put into the library meanwhile.
+
+        What was refused is tried again, where the reason may have passed: a full disk, say.
+        """
         if self.library is None or time.monotonic() - self._looked < LOOK_SECONDS:
             return
         # Whatever comes or goes here does so under this lock, and may take long.
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._looked = time.monotonic()
+            begun = self._looked = time.monotonic()
+            again = False
             for folder in folders_in(self.library):
-                known = folder.name in self._searchers or folder.name in self._refusals
+                refusal = self._refusals.get(folder.name)
+                known = folder.name in self._searchers
+                known = known or isinstance(refusal, (DamagedError, UnfitError))
                 if not known and not is_bare(folder / DATABASE):  # else it is just being made
+                    again = again or refusal is not None
                     self.open_folder(folder)
+            if again:
+                # Of one that another program holds it takes seconds, in which the pages wait.
+                now = time.monotonic()
+                self._looked = now + 10 * (now - begun)
         finally:
             self._lock.release()
 

@@ -29,7 +29,7 @@ from retrieval.library import (
     folder_of,
 )
 from retrieval.removed import REMOVED
-from retrieval.schema import DATABASE
+from retrieval.schema import DATABASE, THUMBNAILS
 from retrieval.workspace import UNDO_SECONDS, Workspace
 from tests.made import by_hue, mean_colour, save_hues
 
@@ -121,6 +121,22 @@ def test_what_another_program_makes_with_another_model_is_told(
     assert workspace.keys() == []
     assert set(workspace.refused) == {"theirs", "ruin"}
     assert workspace.damaged == {"ruin"}
+
+
+def test_what_is_refused_for_a_reason_that_passes_is_served_without_a_new_start(
+    workspace: Workspace, collections: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    folder = collections / "held"
+    Collection.create(folder, "Held", None, workspace.embedder).close()
+    (folder / THUMBNAILS).rename(folder / "away")
+    (folder / THUMBNAILS).mkdir()  # which cannot be opened
+    assert workspace.keys() == []
+    assert (set(workspace.refused), workspace.damaged) == ({"held"}, set())
+    (folder / THUMBNAILS).rmdir()
+    (folder / "away").rename(folder / THUMBNAILS)
+    wait_for(lambda: workspace.keys() == ["held"])
+    assert workspace.refused == {}
 
 
 def test_while_one_is_deleted_slowly_the_others_go_on(
