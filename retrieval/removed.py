@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,10 +36,15 @@ def take_away(folder: Path, root: Path, paths: Iterable[str]) -> None:
                 os.replace(root / path, target)
 
 
-def bring_back(folder: Path, root: Path, paths: Iterable[str]) -> tuple[list[str], list[str]]:
+def bring_back(
+    folder: Path, root: Path, paths: Iterable[str], excluded: Container[str]
+) -> tuple[list[str], list[str]]:
     """Move photos back to `root`, of several that lay at a path the one that was taken out last.
 
     Where another photo has come to the place of one it gets a name of its own beside it.
+
+    Args:
+        excluded: the paths that the collection passes over, where nobody would see a photo.
 
     Returns:
         The paths of which there is no photo any more, and those that cannot be moved just now.
@@ -50,7 +55,13 @@ def bring_back(folder: Path, root: Path, paths: Iterable[str]) -> tuple[list[str
         source = next((place / path for place in places if _holds(place, path)), None)
         try:
             if source is not None and _is_below(root, path):
-                target = free_name(root / path, os.path.lexists)
+                place = root / path
+
+                def is_taken(at: Path, place: Path = place) -> bool:
+                    name = at.relative_to(root).as_posix()
+                    return os.path.lexists(at) or (at != place and name in excluded)
+
+                target = free_name(place, is_taken)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)
             elif not _holds(root, path):

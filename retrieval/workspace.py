@@ -423,7 +423,8 @@ class Workspace:
         held: list[str] = []
         with self._moving:
             if collection.keeps_originals and collection.root is not None:
-                gone, held = bring_back(collection.folder, collection.root, paths)
+                excluded = collection.excluded()
+                gone, held = bring_back(collection.folder, collection.root, paths, excluded)
             collection.readmit(set(paths) - set(held))
         if not gone and not held:
             return

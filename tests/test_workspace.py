@@ -377,6 +377,24 @@ def test_photos_of_one_name_that_are_taken_out_do_not_replace_each_other(
     assert (photos / "warm/red (2).png").read_bytes() == first
 
 
+def test_a_photo_is_not_brought_back_to_where_another_one_was_taken_out(
+    workspace: Workspace, kept: str
+) -> None:
+    photos, path = originals(workspace, kept), "warm/red.png"
+    shutil.copy(photos / path, photos / "warm/red (2).png")
+    build(workspace, kept, photos)
+    take_out(workspace, kept, "warm/red (2).png")
+    take_out(workspace, kept, path)
+    by_hue(300).save(photos / path)
+    collection = workspace.searcher(kept).collection
+    collection.readmit([path])  # as adding it does
+    build(workspace, kept, photos)
+    workspace.let_in(kept, [path])
+    build(workspace, kept, photos)
+    assert collection.count() == (7, 0)
+    assert collection.excluded() == {"warm/red (2).png"}
+
+
 def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
     workspace: Workspace, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
