@@ -49,10 +49,10 @@ def bring_back(
     Returns:
         The paths of which there is no photo any more, and those that cannot be moved just now.
     """
-    places = sorted(_places(folder), reverse=True)
+    taken_out = _taken_out(folder)
     gone, held = [], []
     for path in paths:
-        source = next((place / path for place in places if _holds(place, path)), None)
+        source = taken_out.get(path)
         try:
             if source is not None and _is_below(root, path):
                 place = root / path
@@ -89,13 +89,13 @@ def forget_old(folder: Path, root: Path, excluded: Iterable[str], older_than: fl
 
 def still_here(folder: Path, root: Path, paths: Iterable[str]) -> list[str]:
     """Return those of some paths of which there is a photo, in `root` or taken out of it."""
-    left = [root, *_places(folder)]
-    return [path for path in paths if any(_holds(at, path) for at in left)]
+    taken_out = _taken_out(folder)
+    return [path for path in paths if path in taken_out or _holds(root, path)]
 
 
 def _holds(folder: Path, path: str) -> bool:
     """Whether a folder has a photo at a path that does not lead out of it."""
-    return _is_below(folder, path) and os.path.isfile(folder / path)
+    return os.path.isfile(folder / path) and _is_below(folder, path)
 
 
 def _is_below(folder: Path, path: str) -> bool:
@@ -112,6 +112,20 @@ def _keep_unstamped(folder: Path) -> None:
             with suppress(OSError):
                 place.mkdir(exist_ok=True)
                 path.rename(place / path.name)
+
+
+def _taken_out(folder: Path) -> dict[str, Path]:
+    """Return where the photos lie that were taken out, by their paths; the latest of each.
+
+    Looked through once, since whoever takes out photos one by one makes a place for each.
+    """
+    return {
+        (Path(parent) / name).relative_to(place).as_posix(): Path(parent) / name
+        for place in sorted(_places(folder))
+        for parent, _, names in os.walk(place)
+        for name in names
+        if os.path.isfile(Path(parent) / name)
+    }
 
 
 def _places(folder: Path) -> list[Path]:

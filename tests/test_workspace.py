@@ -28,7 +28,7 @@ from retrieval.library import (
     find_collection,
     folder_of,
 )
-from retrieval.removed import REMOVED
+from retrieval.removed import REMOVED, bring_back, still_here, take_away
 from retrieval.schema import DATABASE, THUMBNAILS
 from retrieval.workspace import UNDO_SECONDS, Workspace
 from tests.made import by_hue, mean_colour, save_hues
@@ -455,6 +455,21 @@ def test_only_what_is_still_here_can_be_brought_back(workspace: Workspace, kept:
     workspace.let_in(kept, paths[:1])
     build(workspace, kept, originals(workspace, kept))
     assert workspace.searcher(kept).collection.count() == (5, 0)
+
+
+def test_what_was_taken_out_one_by_one_is_looked_through_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{i:03}.png" for i in range(200)]
+    for name in names:
+        (tmp_path / name).touch()
+        take_away(tmp_path, tmp_path, [name])
+    asked: list[object] = []
+    isfile = os.path.isfile
+    monkeypatch.setattr(os.path, "isfile", lambda path: asked.append(path) or isfile(path))
+    assert still_here(tmp_path, tmp_path, [*names, "gone.png"]) == names
+    assert bring_back(tmp_path, tmp_path, names, ()) == ([], [])
+    assert len(asked) < 5 * len(names)
 
 
 def test_a_photo_added_to_a_collection_without_photos_comes_back(
