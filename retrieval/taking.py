@@ -104,13 +104,16 @@ def take_in(
                     continue
                 if not names:  # also after a kill the page offers to go on
                     collection.mark_unfinished(True)
+                name = place.relative_to(folder).as_posix()
+                if name in excluded:  # it was taken out before; now, whatever ends this
+                    collection.readmit([name])
                 _move(source, place, folder)
             except OSError as error:
                 if not is_too_long(error, folder / relative):
                     raise
                 taken.skip(str(relative), TOO_LONG)
                 continue
-            names.append(place.relative_to(folder).as_posix())
+            names.append(name)
             if _is_table(relative):
                 taken.tables += 1
             else:
@@ -119,7 +122,6 @@ def take_in(
         raise explain_os_error(error, "What you sent") from error
     if not names:
         collection.mark_unfinished(unfinished)
-    collection.readmit(names)  # one may have been taken out before
     return taken
 
 

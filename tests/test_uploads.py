@@ -1,5 +1,6 @@
 """Uploads: files arrive whole and within bounds, and move into a collection together."""
 
+import errno
 import os
 import shutil
 import sys
@@ -715,6 +716,25 @@ def test_a_kill_while_photos_are_moved_leaves_a_collection_to_go_on_with(
             uploads.take(name, "me", collection, collection.folder / "originals", strip=False)
     assert collection.unfinished
     assert was_cut_short(tmp_path / "uploads")
+
+
+def test_what_had_been_taken_out_and_was_moved_before_an_upload_broke_off_is_read(
+    uploads: Uploads, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.exclude(["1.png"])
+    name = send(uploads, {"1.png": PICTURE, "2.png": encode(by_hue(90), "PNG")})
+    replace_file = os.replace
+
+    def fill_up(source: Path, place: Path) -> None:
+        if place.name == "2.png":
+            raise OSError(errno.ENOSPC, "")
+        replace_file(source, place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fill_up)
+        with pytest.raises(LookalikeError, match=r"The disk is full"):
+            uploads.take(name, "me", collection, collection.folder / "originals", strip=False)
+    assert list(read(collection)) == ["1.png"]
 
 
 def test_an_upload_that_brings_nothing_new_leaves_nothing_to_go_on_with(
