@@ -22,12 +22,13 @@ from retrieval.mending import MODEL_FACTS, mend_database, mend_thumbnails
 from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
 from retrieval.outbox import FOLLOWING
-from retrieval.records import Aspect, PictureRecord
+from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS, DATABASE, ORIGINALS, THUMBNAILS
 from retrieval.store import Store, held_alone, put_in_place
 from retrieval.thumbnails import draw_thumbnails
 
 LOST = "its vector is lost"
+DANGLING = "content NOT IN (SELECT id FROM contents)"
 # What pictures are compared by beside the subject, in words.
 OTHERS: dict[Aspect, str] = {
     "colour": "colours",
@@ -159,6 +160,10 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
         for sha256 in known - kept:
             bare[sha256] = "its thumbnail is missing"
     pictures = _by_content(collection)
+    without = _without_content(store)
+    if without and repair:
+        _have_read_again(collection)
+    yield from (Finding(f"{path}: what was computed of it is lost.", repair) for path in without)
     spoiled = {aspect: _spoiled(store, aspect) for aspect in OTHERS}
     if repair:
         for aspect, hashes in spoiled.items():
@@ -265,6 +270,21 @@ def _spoiled(store: Store, aspect: Aspect) -> set[str]:
         }
 
 
+def _without_content(store: Store) -> list[str]:
+    """Return the paths of pictures whose content is not there."""
+    return [path for (path,) in store.rows(f"SELECT path FROM pictures WHERE {DANGLING}")]
+
+
+def _have_read_again(collection: Collection) -> None:
+    """Have pictures whose content is not there read by the next run; their captions are kept."""
+    with collection.store.change() as database:
+        database.execute(
+            f"UPDATE pictures SET content = NULL, problem = ?, modified = ? WHERE {DANGLING}",
+            ("What was known of it is lost. Look for changes, so that it is read again.", PASSING),
+        )
+    collection.mark_unfinished(True)
+
+
 def _blank(store: Store, aspect: Aspect, hashes: AbstractSet[str]) -> None:
     """Leave out vectors that cannot be read, and have their photos read again where they are here.
 
@@ -299,7 +319,7 @@ def _wrong_with(embedding: bytes, dimension: int) -> str:
     vector = np.frombuffer(embedding, COLUMNS["subject"][1])
     if not np.isfinite(vector).all():
         return "its vector holds what is no number"
-    length = float(np.linalg.norm(vector))
+    length = float(np.linalg.norm(vector.astype(np.float64)))  # torn, the numbers may be vast
     # A picture of a single flat colour may have no direction at all.
     return "" if length == 0 or abs(length - 1) < 1e-3 else "its vector is not of length 1"
 

@@ -26,7 +26,11 @@ def unpack(blob: bytes, aspect: Aspect) -> Matrix:
 
 
 def read_all(store: Store, aspect: Aspect) -> Embeddings:
-    """Read all vectors of one aspect, ordered by path; zeros where the aspect is not kept."""
+    """Read all vectors of one aspect, ordered by path; zeros where the aspect is not kept.
+
+    Raises:
+        DamagedError: when one is missing or torn, by which none could be ranked any more.
+    """
     column, kind = COLUMNS[aspect]
     with _whole(store), store.view() as database:
         revision = int(store.fact("revision"))
@@ -51,8 +55,14 @@ def read_all(store: Store, aspect: Aspect) -> Embeddings:
                 raise store.damaged()
             end = at + len(chunk)
             ids[at:end] = [id_ for id_, _ in chunk]
-            vectors[at:end] = np.frombuffer(b"".join(blobs), kind).reshape(len(blobs), width)
+            part = vectors[at:end]
+            part[:] = np.frombuffer(b"".join(blobs), kind).reshape(len(blobs), width)
+            # Their squared lengths, which are 1 or 0.
+            if not np.isfinite(np.einsum("ij,ij->i", part, part)).all():
+                raise store.damaged()
             at = end
+        if at < n:
+            raise store.damaged()
     # Half precision leaves lengths a little off 1.
     return Embeddings(ids, vectors if kind == "<f4" else to_unit(vectors), revision)
 

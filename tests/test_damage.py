@@ -113,10 +113,24 @@ def served(workspace: Workspace, kept: Path) -> Collection:
     return workspace.searcher("kept").collection
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE contents SET embedding = x'00' WHERE id = 1",
+        "UPDATE contents SET embedding = x'0000c07f0000c07f' WHERE id = 1",
+        "UPDATE contents SET embedding = x'ffff7f7fffff7f7f' WHERE id = 1",
+        "DELETE FROM contents WHERE id = 1",
+    ],
+    ids=["short", "no numbers", "torn", "no content"],
+)
 def test_damage_that_is_met_while_it_is_served_can_be_mended_then(
-    workspace: Workspace, served: Collection, kept: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    served: Collection,
+    kept: Path,
+    harm: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    execute(kept / DATABASE, "UPDATE contents SET embedding = x'00' WHERE id = 1")
+    execute(kept / DATABASE, harm)
     workspace.withdraw_damaged()
     assert workspace.keys() == ["kept"]  # nobody has met it
     with pytest.raises(DamagedError):
