@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from retrieval.collection import Collection
@@ -45,6 +45,26 @@ class Building:
         return (self.step.total - self.step.done) / rate
 
 
+@dataclass
+class _Run:
+    """A thread that builds one collection, and what it was asked for."""
+
+    collection: Collection
+    turn: threading.Semaphore
+    state: Building
+    cancel: threading.Event = field(default_factory=threading.Event)
+    next: Work | None = None  # to be done after what goes on
+    thread: threading.Thread = field(default_factory=threading.Thread)
+
+    def stop(self) -> None:
+        """Stop after the batch at hand; what is asked for from now on comes after it."""
+        self.cancel.set()
+        self.next = None
+
+    def tell(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+
+
 class Builders:
     """The threads that build, one collection after the other; safe to use from several threads."""
 
@@ -53,14 +73,12 @@ class Builders:
         # One at a time: two would share the same processors and both seem slow. But visitors do not
         # wait for the owner's, which may take hours, nor the owner for theirs, which may be many.
         self._turns = {private: threading.Semaphore(1) for private in (False, True)}
-        self._states: dict[str, Building] = {}
-        self._cancels: dict[str, threading.Event] = {}
-        self._threads: dict[str, threading.Thread] = {}
-        self._next: dict[str, Work] = {}  # to be done after what goes on
+        self._runs: dict[str, _Run] = {}  # the last one of each collection
 
     def state(self, key: str) -> Building | None:
         """Return how the building of a collection stands; None when it was never started."""
-        return self._states.get(key)
+        run = self._runs.get(key)
+        return run.state if run else None
 
     def start(self, key: str, collection: Collection, work: Work, private: bool = False) -> None:
         """Build in the background; where the collection is being built already, once more after.
@@ -73,95 +91,77 @@ class Builders:
         with suppress(LookalikeError):
             collection.mark_unfinished(True)
         with self._lock:
-            state = self._states.get(key)
-            if state is not None and not state.finished:
-                self._next[key] = work
+            run = self._runs.get(key)
+            if run is not None and not run.state.finished:
+                run.next = work
                 return
-            self._states[key] = Building(waiting=True, started=time.monotonic())
-            self._cancels[key] = threading.Event()
+            state = Building(waiting=True, started=time.monotonic())
+            run = self._runs[key] = _Run(collection, self._turns[private], state)
             # A daemon, so that closing the app never waits; every batch is a transaction.
-            thread = threading.Thread(
-                target=self._run,
-                args=(key, collection, work, private),
-                name=f"build {key}",
-                daemon=True,
+            run.thread = threading.Thread(
+                target=self._run, args=(run, work), name=f"build {key}", daemon=True
             )
-            self._threads[key] = thread
-            thread.start()
+            run.thread.start()
 
-    def cancel(self, key: str, wait: float = 0.0) -> None:
-        """Stop after the batch at hand; what is done is kept.
-
-        Args:
-            wait: seconds to wait for the end of it.
-        """
+    def cancel(self, key: str) -> None:
+        """Stop after the batch at hand; what is done is kept."""
         with self._lock:
-            thread = self._threads.get(key)
-            if thread is None:
-                return
-            self._cancels[key].set()
-            self._next.pop(key, None)
-        thread.join(wait)
+            if run := self._runs.get(key):
+                run.stop()
 
     def forget(self, key: str) -> None:
         """Stop, and remember nothing of it."""
-        self.cancel(key, wait=60)
         with self._lock:
-            self._states.pop(key, None)
-            thread = self._threads.get(key)
-            if thread is not None and not thread.is_alive():  # else it is asked for until it ends
-                del self._threads[key], self._cancels[key]
+            run = self._runs.pop(key, None)
+            if run is None:
+                return
+            run.stop()
+        run.thread.join(60)
 
     def stop(self) -> None:
         """Stop everything after the batch at hand."""
-        for cancel in list(self._cancels.values()):
-            cancel.set()
-        for thread in list(self._threads.values()):
-            thread.join(timeout=30)
+        with self._lock:
+            runs = list(self._runs.values())
+            for run in runs:
+                run.stop()
+        for run in runs:
+            run.thread.join(timeout=30)
 
-    def _run(self, key: str, collection: Collection, work: Work | None, private: bool) -> None:
-        turn, cancel = self._turns[private], self._cancels[key]
+    def _run(self, run: _Run, work: Work | None) -> None:
         while work is not None:
-            problem, cancelled = self._build(key, collection, work, turn, cancel)
+            problem, cancelled = self._build(run, work, run.cancel)
             with self._lock:  # so that nothing is added between the look and the end
-                work = self._next.pop(key, None)
-                if work is None or cancelled:
-                    ended = time.monotonic()
-                    self._tell(key, problem=problem, cancelled=cancelled, ended=ended)
+                work, run.next = run.next, None
+                if work is None:
+                    run.tell(problem=problem, cancelled=cancelled, ended=time.monotonic())
                     return
-                self._states[key] = Building(waiting=True, started=time.monotonic())
+                run.state = Building(waiting=True, started=time.monotonic())
+                run.cancel = threading.Event()
 
-    def _build(
-        self,
-        key: str,
-        collection: Collection,
-        work: Work,
-        turn: threading.Semaphore,
-        cancel: threading.Event,
-    ) -> tuple[str | None, bool]:
+    def _build(self, run: _Run, work: Work, cancel: threading.Event) -> tuple[str | None, bool]:
         """Build when it is this one's turn; return the problem, and whether it was cancelled."""
-        while not turn.acquire(timeout=0.2):
+        while not run.turn.acquire(timeout=0.2):
             if cancel.is_set():
-                self._tell(key, waiting=False)
+                run.tell(waiting=False)
                 return None, True
         problem, cancelled = None, False
         try:
-            self._tell(key, waiting=False)
-            collection.mark_unfinished(True)
+            run.tell(waiting=False)
+            run.collection.mark_unfinished(True)
             with closing(work()) as steps:  # not closed some time later: it holds a lock
                 for step in steps:
                     if not step.done:
-                        self._tell(key, started=time.monotonic())
-                    self._tell(key, step=step)
+                        run.tell(started=time.monotonic())
+                    run.tell(step=step)
                     if cancel.is_set() and step.done < step.total:
                         cancelled = True
                         break
             if not cancelled:
-                collection.mark_finished()
+                run.collection.mark_finished()
         except LookalikeError as error:
             problem = str(error)
         except OSError as error:  # a network drive that does not answer, say
-            problem = str(explain_os_error(error, str(error.filename or collection.folder)))
+            problem = str(explain_os_error(error, str(error.filename or run.collection.folder)))
         except Exception:  # whoever looks at the page learns of it; nobody listens to a thread
             traceback.print_exc()
             problem = (
@@ -169,10 +169,5 @@ class Builders:
                 "on, and if it happens again, the terminal says more."
             )
         finally:
-            turn.release()
+            run.turn.release()
         return problem, cancelled
-
-    def _tell(self, key: str, **changes: Any) -> None:
-        state = self._states.get(key)
-        if state is not None:  # not forgotten meanwhile
-            self._states[key] = replace(state, **changes)

@@ -669,6 +669,21 @@ def test_what_comes_while_a_collection_is_built_is_built_after_it(collection: Co
     assert collection.unfinished
 
 
+def test_what_is_asked_for_right_after_stopping_is_built(collection: Collection) -> None:
+    builders, stopped, given_up, work = Builders(), Work(2), Work(1), Work(1)
+    builders.start("c", collection, stopped)
+    wait_for(lambda: builders.state("c").step.total)  # type: ignore[union-attr]
+    builders.start("c", collection, given_up)
+    builders.cancel("c")
+    builders.start("c", collection, work)
+    for gate in (*stopped.gates, *work.gates):
+        gate.set()
+    wait_for(lambda: builders.state("c").finished)  # type: ignore[union-attr]
+    assert (stopped.closed, given_up.closed, work.closed) == (True, False, True)
+    assert not builders.state("c").cancelled  # type: ignore[union-attr]
+    assert not collection.unfinished
+
+
 def test_one_that_is_stopped_while_it_waits_can_be_gone_on_with(
     collection: Collection, tmp_path: Path
 ) -> None:
@@ -750,11 +765,29 @@ def test_what_is_forgotten_leaves_nothing_behind(collection: Collection) -> None
     work.gates[0].set()
     builders.start("one", collection, work)
     wait_for(lambda: getattr(builders.state("one"), "finished", False))
-    wait_for(lambda: not builders._threads["one"].is_alive())
     builders.forget("one")
     assert builders.state("one") is None
-    assert not builders._threads
-    assert not builders._cancels
+    assert not builders._runs
+
+
+def test_what_is_forgotten_while_it_is_built_says_nothing_of_the_next_one(
+    collection: Collection, tmp_path: Path
+) -> None:
+    builders, forgotten, work = Builders(), Work(2), Work(1)
+    builders.start("one", collection, forgotten)
+    wait_for(lambda: builders.state("one").step.total)  # type: ignore[union-attr]
+    forgetting = threading.Thread(target=builders.forget, args=("one",))
+    forgetting.start()
+    wait_for(lambda: builders.state("one") is None, 5)
+    with Collection.create(tmp_path / "d", "d", None, mean_colour()) as other:
+        builders.start("one", other, work)
+        forgotten.gates[0].set()
+        forgetting.join()
+        wait_for(lambda: builders.state("one").step.total)  # type: ignore[union-attr]
+        assert not builders.state("one").finished  # type: ignore[union-attr]
+        work.gates[0].set()
+        wait_for(lambda: builders.state("one").finished)  # type: ignore[union-attr]
+        assert not builders.state("one").cancelled  # type: ignore[union-attr]
 
 
 def broken(error: Exception) -> Generator[Step, None, None]:
