@@ -14,7 +14,7 @@ from retrieval.captions import find_tables
 from retrieval.changes import name_of
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.files import inside
+from retrieval.files import inside, modified_of
 from retrieval.images import find_images
 from retrieval.incoming import TableBounds
 from retrieval.library import ORIGINALS, TRASH
@@ -133,10 +133,14 @@ class Visitors:
             tables: those that were there before they were read.
         """
         originals = self.originals(key)
-        for path in self._workspace.searcher(key, self._workspace.visitor(key)).collection.files():
+        searcher = self._workspace.searcher(key, self._workspace.visitor(key))
+        for path, read in searcher.collection.files().items():
             if inside(originals, path):
                 with suppress(OSError):
-                    (originals / path).unlink()
+                    status = (originals / path).stat()
+                    # Another one may have come to its place, and what may pass is tried again.
+                    if read == (status.st_size, modified_of(status)):
+                        (originals / path).unlink()
         for table, version in tables.items():
             with suppress(OSError):
                 if _version(table) == version:

@@ -25,7 +25,7 @@ from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads
 from retrieval.visitors import TABLES, VisitorBounds, Visitors
 from retrieval.workspace import Workspace
-from tests.made import by_hue, encode
+from tests.made import by_hue, encode, save_hues
 
 BOUNDS = VisitorBounds(hours=1, pictures=10, collections=2, total=3)
 
@@ -166,6 +166,20 @@ def test_photos_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_
     assert visitors.room("me") == BOUNDS.pictures - 2  # the one that waits counts as well
     visitors.drop_originals(key, {})
     assert [path.name for path in originals.iterdir()] == ["late.png"]
+
+
+def test_a_photo_that_came_meanwhile_to_the_place_of_another_is_not_deleted_unread(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    visitors = make(workspace, tmp_path)
+    key = visitors.create("me", "a")
+    originals = visitors.originals(key)
+    save_hues(originals, {"kept.png": 0, "replaced.png": 120})
+    workspace.build(key, originals, Bounds())
+    wait(workspace, key)
+    by_hue(240, (41, 31)).save(originals / "replaced.png")
+    visitors.drop_originals(key, {})
+    assert [path.name for path in originals.iterdir()] == ["replaced.png"]
 
 
 def test_what_cannot_be_read_or_was_taken_out_takes_room_too(
