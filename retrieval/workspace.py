@@ -72,6 +72,7 @@ class Workspace:
         self.copies = Once(find_copies)
         self.library: Path | None = None
         self._refusals: dict[str, LookalikeError] = {}  # of collections, by their keys
+        self._leaving: set[str] = set()  # keys of those that are just being deleted
         self._looked = 0.0  # time.monotonic() when the library was last looked through
 
     @property
@@ -159,7 +160,7 @@ class Workspace:
             again = False
             for folder in folders_in(self.library):
                 refusal = self._refusals.get(folder.name)
-                known = folder.name in self._searchers
+                known = folder.name in self._searchers or folder.name in self._leaving
                 known = known or isinstance(refusal, (DamagedError, UnfitError))
                 if not known and not is_bare(folder / DATABASE):  # else it is just being made
                     again = again or refusal is not None
@@ -193,10 +194,11 @@ class Workspace:
                 continue
             self._builders.cancel(key)
             with self._lock:
-                if self._searchers.get(key) is searcher:
-                    del self._searchers[key]
-                    self._refusals[key] = damaged(collection.folder)
-                    collection.close()
+                if self._searchers.get(key) is not searcher:
+                    continue
+                del self._searchers[key]
+                self._refusals[key] = damaged(collection.folder)
+            collection.close()
 
     def mend(self, key: str) -> None:
         """Make a damaged collection anew of what can be read of it, and serve it.
@@ -325,22 +327,27 @@ class Workspace:
         with self._lock:
             searcher = self._searchers.pop(key, None)
             folder = searcher.collection.folder if searcher else self._refused_folder(key)
-            if searcher:
-                searcher.collection.close()
             visitor = self._visitors.pop(key, "")
             self._asked.pop(key, None)
             refusal = self._refusals.pop(key, None)
-            try:
-                return discard(folder).name
-            except LookalikeError:
-                # Windows moves no folder of which another program holds a file.
-                if visitor:
-                    self.serve(Collection(folder), visitor)
-                elif searcher:
-                    self.open_folder(folder)
-                elif refusal:
-                    self._refusals[key] = refusal
-                raise
+            self._leaving.add(key)
+        try:
+            if searcher:
+                searcher.collection.close()  # waits for a Milvus that just builds its index
+            with self._lock:
+                try:
+                    return discard(folder).name
+                except LookalikeError:
+                    # Windows moves no folder of which another program holds a file.
+                    if visitor:
+                        self.serve(Collection(folder), visitor)
+                    elif searcher:
+                        self.open_folder(folder)
+                    elif refusal:
+                        self._refusals[key] = refusal
+                    raise
+        finally:
+            self._leaving.discard(key)
 
     def undo(self, place: str) -> str:
         """Take a collection out of the library's bin; return its key."""

@@ -158,11 +158,12 @@ def test_while_one_is_deleted_slowly_the_others_go_on(
     assert begun.wait(20)
     asked = time.monotonic()
     assert workspace.keys() == [keys[1]]
+    made = workspace.create("three")
     assert time.monotonic() - asked < 5
     go_on.set()
     deleting.join()
     monkeypatch.setattr(Collection, "close", close)
-    assert workspace.keys() == [keys[1]]
+    assert workspace.keys() == [keys[1], made]
 
 
 def test_the_library_is_not_looked_through_at_each_click(
