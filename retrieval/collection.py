@@ -46,7 +46,7 @@ from retrieval.writing import prune, write
 
 # A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
 LISTED = 1_000_000
-THUMBNAILS_HELD = 2_000  # some 20 MB
+THUMBNAILS_HELD = 20 * 2**20  # bytes of them, some 2,000
 MAX_THUMBNAIL = 2**20  # bytes
 
 
@@ -78,6 +78,7 @@ class Collection:
             self.store.close()  # or Windows would let nobody mend or move it
             raise
         self._opening = threading.Lock()
+        self._holding = threading.Lock()  # while `_thumbnails` is read or changed
         self._bucket: Bucket | None = None
         self._thumbnails: dict[str, bytes] = {}  # of object storage, by their contents
         self._milvus: MilvusGallery | None = None
@@ -536,17 +537,22 @@ class Collection:
 
     def _thumbnail_elsewhere(self, sha256: str) -> bytes | None:
         """Read a thumbnail from object storage; the last ones are held."""
-        held = self._thumbnails
-        if sha256 not in held:
-            with self._opening:
-                self._bucket = self._bucket or Bucket(self.url)
-            try:
-                held[sha256] = self._bucket.read(thumbnail_name(sha256), MAX_THUMBNAIL)
-            except PictureError:
-                return None
-            while len(held) > THUMBNAILS_HELD:
-                held.pop(next(iter(held)), None)
-        return held[sha256]
+        with self._holding:
+            jpeg = self._thumbnails.get(sha256)
+        if jpeg is not None:
+            return jpeg
+        with self._opening:
+            self._bucket = self._bucket or Bucket(self.url)
+        try:
+            jpeg = self._bucket.read(thumbnail_name(sha256), MAX_THUMBNAIL)
+        except PictureError:
+            return None
+        with self._holding:
+            held = self._thumbnails
+            held[sha256] = jpeg
+            while sum(map(len, held.values())) > THUMBNAILS_HELD:
+                del held[next(iter(held))]
+        return jpeg
 
     def copy_to(self, folder: Path, root: str) -> None:
         """Write a compact copy into an empty folder, to be shipped and opened read-only.

@@ -163,6 +163,30 @@ def test_a_table_is_read_as_in_a_folder_and_takes_nothing_away_while_it_is_not_g
     assert labels() == ["a", "icy"]
 
 
+def test_the_last_thumbnails_are_held_as_far_as_their_bytes_allow(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = need("fsspec", "pip install -r tests/requirements.txt").get_filesystem_class("file")
+    photos = save_hues(tmp_path / "shoot", {"red.png": 0, "blue.png": 240})
+    assert main(["index", photos.as_uri(), "--model", str(tiny_files), "--cpu"]) == 0
+    give, given = local.cat_file, []
+
+    def count(storage: Any, path: str, *more: Any, **named: Any) -> bytes:
+        data: bytes = give(storage, path, *more, **named)
+        given.append(len(data))
+        return data
+
+    monkeypatch.setattr(local, "cat_file", count)
+    with Collection(settings.COLLECTIONS / "shoot") as collection:
+        red, blue = (picture.sha256 for picture in collection.pictures())
+        assert collection.thumbnail(red)
+        monkeypatch.setattr("retrieval.collection.THUMBNAILS_HELD", given[0] * 3 // 2)
+        assert all(map(collection.thumbnail, (red, blue, blue, red)))
+        assert len(given) == 3  # of the two there is room for one
+        monkeypatch.setattr("retrieval.collection.THUMBNAILS_HELD", 0)
+        assert all(map(collection.thumbnail, (blue, red)))
+
+
 def test_storage_that_lists_nothing_empties_no_collection_and_makes_none(
     tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
