@@ -32,7 +32,7 @@ OWN = ("filename", "label")
 
 @dataclass
 class _Table:
-    columns: dict[str, None] = field(default_factory=lambda: dict.fromkeys(OWN))
+    columns: dict[str, None] = field(default_factory=lambda: {"filename": None})
     rows: list[Mapping[str, str]] = field(default_factory=list)
     characters: int = 0
 
@@ -60,6 +60,7 @@ def keep_captions(folder: Path, entries: list[Entry]) -> list[Entry]:
     """Write labels and captions of pictures below a folder into a CSV there.
 
     Labels are written where they differ from the folders', and nothing when no picture has more.
+    Of more captions than a table has columns a picture keeps the first.
     Returns the entries with what the table says when it is read: reading them again changes none.
     """
     tables: list[_Table] = []
@@ -68,12 +69,14 @@ def keep_captions(folder: Path, entries: list[Entry]) -> list[Entry]:
         if entry.sha256 is None or not (label or entry.details):
             continue
         captions = json.loads(entry.details) if entry.details else {}
+        kept = [item for item in captions.items() if item[0] not in OWN]
         # Not `harmless`, which the table would then say: it is as the one that it stands for. The
         # dot keeps blanks at the beginning of a name.
-        row = {**captions, "filename": f"./{entry.path}", "label": label}
+        own = {"filename": f"./{entry.path}"} | ({"label": label} if label else {})
+        row = dict(kept[: MAX_COLUMNS - len(own)]) | own
         if not any(table.takes(row) for table in tables) and len(tables) < MAX_TABLES:
-            tables.append(_Table())
-            tables[-1].takes(row)
+            fresh = _Table()
+            tables += [fresh] if fresh.takes(row) else []
     if not tables:
         return entries
     folder.mkdir(parents=True, exist_ok=True)

@@ -282,6 +282,22 @@ def test_the_command_line_tells_how_many_photos_came_along(
     assert capsys.readouterr().out.endswith(" MB\n")
 
 
+def test_a_picture_of_very_many_captions_keeps_as_many_as_a_table_has_room_for(
+    tmp_path: Path,
+) -> None:
+    many = {f"column {k}": "x" for k in range(MAX_COLUMNS)}
+    entries = [
+        Entry(f"{n}.png", 1, 1, label, "0" * 64, details=json.dumps(many))
+        for n, label in enumerate(["", "", "named"])
+    ]
+    kept = keep_captions(tmp_path, entries)
+    assert [entry.label for entry in kept] == ["", "", "named"]
+    assert [len(json.loads(entry.details)) for entry in kept] == [
+        *(MAX_COLUMNS - 1, MAX_COLUMNS - 1, MAX_COLUMNS - 2)
+    ]
+    assert len(list(tmp_path.glob("*.csv"))) == 2
+
+
 AWKWARD = 'angry, "loud";\nand = late'
 
 
