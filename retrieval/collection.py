@@ -88,7 +88,13 @@ class Collection:
 
     @classmethod
     def create(
-        cls, folder: Path, name: str, root: Path | None, embedder: Embedder, milvus: str = ""
+        cls,
+        folder: Path,
+        name: str,
+        root: Path | None,
+        embedder: Embedder,
+        milvus: str = "",
+        url: str = "",
     ) -> "Collection":
         """Make an empty collection in `folder`, or open the one that is there.
 
@@ -98,6 +104,7 @@ class Collection:
                 the originals are not kept.
             milvus: the address of the Milvus where its vectors are to be, for a new one; "" keeps
                 them here.
+            url: where its pictures are in object storage, for a new one; "" for nowhere.
         """
         facts = {
             "format_version": str(FORMAT_VERSION),
@@ -105,6 +112,7 @@ class Collection:
             "root": _root_fact(root, folder) if root else "",
             **model_facts(embedder),
             "revision": "0",
+            **({"url": url} if url else {}),
         }
         put_in_place(folder)
         new = not (folder / DATABASE).exists()

@@ -216,9 +216,7 @@ def collection_of(
     # No storage says that there is no such folder; listing it twice is little beside reading it.
     if new and not any(map(is_picture, Bucket(url).list())):
         raise LookalikeError(f"There is no picture in {url}. Check the address and try again.")
-    collection = Collection.create(folder, title, None, embedder, milvus)
-    if new:
-        collection.store.note({"url": url})
+    collection = Collection.create(folder, title, None, embedder, milvus, url)
     if collection.url != url:
         collection.close()
         raise LookalikeError(

@@ -10,7 +10,9 @@ from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
+from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError
+from retrieval.library import collection_of
 from retrieval.objects import Bucket
 from tests.made import by_hue, encode, need, noise, save_hues
 from tests.servers import Server, free_port
@@ -185,6 +187,25 @@ def test_the_last_thumbnails_are_held_as_far_as_their_bytes_allow(
         assert len(given) == 3  # of the two there is room for one
         monkeypatch.setattr("retrieval.collection.THUMBNAILS_HELD", 0)
         assert all(map(collection.thumbnail, (blue, red)))
+
+
+def test_a_kill_while_a_collection_of_a_url_is_made_leaves_one_to_go_on_with(
+    tmp_path: Path, collections: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("fsspec", "pip install -r tests/requirements.txt")
+    url = save_hues(tmp_path / "shoot", {"red.png": 0}).as_uri()
+    create = Collection.create
+
+    def kill_after(*arguments: Any) -> None:
+        create(*arguments).close()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Collection, "create", kill_after)
+        with pytest.raises(KeyboardInterrupt):
+            collection_of(collections, url, None, embedder)
+    with collection_of(collections, url, None, embedder) as collection:
+        assert collection.url == url
 
 
 def test_storage_that_lists_nothing_empties_no_collection_and_makes_none(
