@@ -226,6 +226,8 @@ class Searcher:
         """Rank the first of a ranking again; the others stay behind."""
         first, rest = slice(CANDIDATES), slice(CANDIDATES, None)
         vectors = self.collection.gallery.fetch(ids[first].tolist(), "subject")
+        if not vectors.size:  # all of them were taken out meanwhile
+            return ids, cosines
         order, similarities = reorder(query.subject, vectors, cosines[first])
         return np.append(ids[first][order], ids[rest]), np.append(similarities, cosines[rest])
 

@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from retrieval.collection import Collection
 from retrieval.confidence import Confidence
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError, PictureError
+from retrieval.exact import ExactGallery
 from retrieval.indexing import index_folder
 from retrieval.query import Filters, Weights
 from retrieval.rankings import rank_blocks
@@ -191,6 +193,22 @@ def test_more_like_this_shows_the_other_copies(
 def test_more_like_a_picture_that_is_gone_is_refused_with_the_cure(searcher: Searcher) -> None:
     with pytest.raises(LookalikeError, match=r"not in the collection any more\. Search again"):
         searcher.search_like(12345, 3)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_when_all_pictures_are_taken_out_while_they_are_ranked_none_is_found(
+    searcher: Searcher, folded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, query = searcher.collection, searcher.aspects(1)
+    rank = ExactGallery.search
+
+    def rank_and_take_out(*arguments: Any) -> Any:
+        ranking = rank(*arguments)
+        collection.exclude([picture.path for picture in collection.pictures()])
+        return ranking
+
+    monkeypatch.setattr(ExactGallery, "search", rank_and_take_out)
+    assert search([searcher], query, Request(folded=folded)).matches == ()
 
 
 def test_a_query_that_cannot_be_read_is_refused(searcher: Searcher) -> None:
