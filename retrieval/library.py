@@ -72,10 +72,24 @@ def new_folder(library: Path, title: str) -> Path:
     """Return a folder for a new collection called `title` that no other one uses."""
     first = folder = folder_of(library, title)
     number = 2
-    while folder.exists():
+    while os.path.lexists(folder):  # also a link to what is not there takes a name
         folder = first.with_name(f"{first.name}-{number}")
         number += 1
     return folder
+
+
+def claim_folder(library: Path, title: str) -> Path:
+    """Make such a folder, which no other program takes for itself then, and return it."""
+    while True:
+        folder = new_folder(library, title)
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError as error:
+            if not os.path.lexists(folder):  # the library is a link to what is not there
+                raise explain_os_error(error, folder) from error
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
 
 
 def discard(folder: Path) -> Path:

@@ -22,12 +22,12 @@ from retrieval.files import same_folder
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     ORIGINALS,
+    claim_folder,
     delete_discarded,
     discard,
     discarded,
     empty_trash,
     folders_in,
-    new_folder,
     restore,
 )
 from retrieval.relocated import follow
@@ -305,7 +305,7 @@ class Workspace:
                     if follow(searcher.collection, root, self.embedder):
                         return searcher.key
         with self._lock:
-            folder = new_folder(self.library, name)
+            folder = claim_folder(self.library, name)
             originals = folder / ORIGINALS
             return self.serve(
                 Collection.create(folder, name, root or originals, self.embedder, self.milvus)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +202,23 @@ def test_collections_that_come_while_others_look_are_served_once(
     for thread in looking:
         thread.join()
     assert sorted(opened) == sorted(keys)
+
+
+def test_two_apps_that_make_a_collection_of_one_name_get_one_each(
+    workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder, mkdir, theirs = workspace.embedder, Path.mkdir, []
+
+    def after_the_other(path: Path, *arguments: Any, **named: Any) -> None:
+        if path == collections / "trip" and not theirs:
+            theirs.append(path)
+            Collection.create(path, "Trip", wheel, embedder).close()
+        mkdir(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "mkdir", after_the_other)
+    key = workspace.create("trip")
+    assert key == "trip-2"
+    assert workspace.searcher(key).collection.keeps_originals
 
 
 def test_two_collections_of_one_name_get_folders_of_their_own(workspace: Workspace) -> None:
