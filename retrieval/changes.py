@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from retrieval.captions import Caption, captioned, read_captions
 from retrieval.collection import Collection
@@ -43,9 +43,10 @@ class Changes:
 def find_changes(collection: Collection, root: Path) -> Changes:
     """Compare the pictures below `root` with what the collection knows, by size and time.
 
-    New files as large as one that vanished are read, and where the bytes are the same as well the
-    file has only moved. Pictures that were taken out of the collection are passed over. A Milvus is
-    told first what it has yet to be told, so that what turns out to be lost there is read again.
+    A new file of the name and time of the one that vanished of its size has moved. Others of that
+    size are read, and where the bytes are the same they have moved as well. Pictures that were
+    taken out of the collection are passed over. A Milvus is told first what it has yet to be told,
+    so that what turns out to be lost there is read again.
     """
     if not os.path.isdir(root):  # also no when a network drive does not answer
         # Visitors read this too, and are not to learn where it lies.
@@ -85,8 +86,8 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(none_left(called(root), len(known)))
     vanished = {
-        name: size
-        for name, (size, _) in known.items()
+        name: about
+        for name, about in known.items()
         if name not in seen and not any(is_below(name, folder) for folder in closed)
     }
     unread: dict[str, None] = {}
@@ -131,22 +132,35 @@ def find_changes(collection: Collection, root: Path) -> Changes:
 
 def _find_moves(
     collection: Collection,
-    vanished: Mapping[str, int],
+    vanished: Mapping[str, tuple[int, int]],
     new: Mapping[str, Path],
     captions: Mapping[str, Caption],
 ) -> tuple[Move, ...]:
     """Pair vanished files with new ones of the same bytes."""
-    sizes = set(vanished.values())
+    by_size: dict[int, list[str]] = {}
+    for name, (size, _) in vanished.items():
+        by_size.setdefault(size, []).append(name)
+    contents = dict(collection.hashes(vanished))
     by_content: dict[str, list[str]] = {}
-    for name, sha256 in collection.hashes(vanished):
+    for name, sha256 in contents.items():
         by_content.setdefault(sha256, []).append(name)
+
+    def content_of(path: Path, status: os.stat_result) -> str:
+        # A folder that was renamed is not read whole. But where several were of one size, as
+        # pictures that are not compressed are, name and time may be those of another one.
+        old, *others = by_size[status.st_size]
+        same = (status.st_size, modified_of(status)) == vanished[old] and not others
+        if same and old in contents and PurePosixPath(old).name == path.name:
+            return contents[old]
+        return sha256_of_file(path)
+
     moved = []
     for name, path in new.items():
         try:
             status = path.stat()
-            if status.st_size not in sizes:
+            if status.st_size not in by_size:
                 continue
-            old_names = by_content.get(sha256_of_file(path))
+            old_names = by_content.get(content_of(path, status))
         except OSError:
             continue
         if old_names:

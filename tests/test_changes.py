@@ -1,6 +1,7 @@
 """Looking for changes: what is new, changed, moved and gone, before any of it is applied."""
 
 import os
+import shutil
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -13,7 +14,7 @@ from retrieval.errors import LookalikeError
 from retrieval.images import read_bounded
 from retrieval.indexing import index_folder
 from retrieval.lost import give_up
-from tests.made import by_hue, extracted
+from tests.made import by_hue, extracted, noise
 
 
 def apply(collection: Collection, root: Path, embedder: Embedder) -> Changes:
@@ -104,6 +105,40 @@ def test_copies_that_move_are_paired_once_each(
     assert len(changes.moved) == 4
     assert (changes.to_read, changes.vanished) == ((), ())
     assert {picture.label for picture in indexed.pictures()} == {"moved", "warm"}
+
+
+def test_a_folder_that_was_renamed_is_not_read_for_it(
+    indexed: Collection, wheel: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (wheel / "trip").mkdir()
+    for seed in range(3):
+        noise((60 + 20 * seed, 60), seed).save(wheel / "trip" / f"{seed}.png")
+    apply(indexed, wheel, embedder)
+    (wheel / "trip").rename(wheel / "Iceland")
+    shutil.copytree(wheel / "Iceland", wheel / "copies")
+    read: list[Path] = []
+    monkeypatch.setattr("retrieval.changes.sha256_of_file", lambda path: read.append(path) or "")
+    changes = find_changes(indexed, wheel)
+    assert [(move.old, move.new.path) for move in changes.moved] == [
+        (f"trip/{seed}.png", f"Iceland/{seed}.png") for seed in range(3)
+    ]
+    assert ([path.parent.name for path in changes.to_read], read) == (["copies"] * 3, [])
+
+
+def test_pictures_of_one_size_and_time_are_told_apart_by_their_bytes(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    for folder, hues in {"a": (10, 20), "b": (110, 120)}.items():
+        (wheel / folder).mkdir()
+        for number, hue in enumerate(hues):
+            by_hue(hue).save(wheel / folder / f"{number}.bmp")  # as large as any other
+            os.utime(wheel / folder / f"{number}.bmp", (1, 1))
+    (wheel / "b").rename(wheel.parent / "b")
+    apply(indexed, wheel, embedder)
+    shutil.rmtree(wheel / "a")
+    (wheel.parent / "b").rename(wheel / "b")
+    changes = find_changes(indexed, wheel)
+    assert (changes.vanished, changes.moved) == (("a/0.bmp", "a/1.bmp"), ())
 
 
 def test_what_lost_its_vectors_and_was_renamed_is_read_where_it_is_now(
