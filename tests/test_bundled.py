@@ -84,11 +84,12 @@ def test_ten_nearest_of_a_corel_picture_are_mostly_of_its_kind(
     assert main(["evaluate", str(corel), "--json", str(written)]) == 0
     whole = json.loads(written.read_text(encoding="utf-8"))["results"][-1]
     assert whole["queries"] == 1000
-    # Leave one out. README has the figures, from which a machine may differ a little.
-    assert whole["P@10"] >= 89
-    assert whole["P@1"] >= 92
-    assert whole["hit@10"] >= 97
-    assert whole["mAP"] >= 76
+    # Leave one out, as the app ranks: 96.8, 96.0, 99.3 and 91.2 in README, from which a machine may
+    # differ a little.
+    assert whole["P@1"] >= 96
+    assert whole["P@10"] >= 95.5
+    assert whole["hit@10"] >= 98.8
+    assert whole["mAP"] >= 90.5
 
 
 def test_the_places_of_a_picture_add_up_to_its_similarity(bundled: Embedder) -> None:
