@@ -447,6 +447,27 @@ def test_arrow_keys_walk_through_the_results(page: Page) -> None:
     assert below["y"] > box["y"]
 
 
+@pytest.mark.parametrize("key", ["altKey", "ctrlKey", "metaKey"])
+def test_arrow_keys_that_are_the_browsers_are_left_to_it(page: Page, key: str) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**crop=0.250-0.250-0.750-0.750*")
+    for place in ("#count input", ".lk-pick", "#lk-crop"):
+        page.locator(place).first.focus()
+        taken = page.evaluate(
+            """(key) => {
+              const options = { key: "ArrowRight", bubbles: true, cancelable: true, [key]: true };
+              const event = new KeyboardEvent("keydown", options);
+              document.activeElement.dispatchEvent(event);
+              return event.defaultPrevented;
+            }""",
+            key,
+        )
+        assert not taken, place
+
+
 @pytest.mark.parametrize("shown", [1, 3, 4], ids=lambda shown: f"after {shown}")
 def test_arrow_keys_walk_across_the_line_where_the_good_matches_end(page: Page, shown: int) -> None:
     page.locator(".lk-grid").evaluate(

@@ -246,11 +246,14 @@
     inside.at(next).focus({ focusVisible: true });
   };
 
+  // With these keys arrows are the browser's: Alt and the left one, on a Mac Cmd, go back.
+  const isShortcut = (event) => event.altKey || event.ctrlKey || event.metaKey;
+
   // Gradio's choices of one among several are no group to the browser, which else does this.
   const RADIOS = ":is(#count, #preset) input[type=radio]";
   document.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-    if (!by || !event.target.matches?.(RADIOS)) return;
+    if (!by || isShortcut(event) || !event.target.matches?.(RADIOS)) return;
     event.preventDefault();
     const radios = [...event.target.closest("fieldset").querySelectorAll("input[type=radio]")];
     const next = radios.at((radios.indexOf(event.target) + by) % radios.length);
@@ -262,7 +265,7 @@
     if (event.key === "Escape") leaveDialog();
     if (event.code === "Tab") keepInside(event); // WebKit on Linux calls it by no key with Shift
     const tile = event.target.closest?.(".lk-grid .lk-tile");
-    if (!tile || !event.key.startsWith("Arrow")) return;
+    if (!tile || isShortcut(event) || !event.key.startsWith("Arrow")) return;
     const picks = [...tile.parentElement.querySelectorAll(".lk-pick")];
     const at = picks.indexOf(tile.querySelector(".lk-pick"));
     const [before, after] = [picks.slice(0, at).reverse(), picks.slice(at + 1)];
@@ -507,6 +510,7 @@
     });
     // By keyboard: Enter starts with the middle, arrows move it, with Shift they change its size.
     fresh.addEventListener("keydown", (event) => {
+      if (isShortcut(event)) return;
       const by = { ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, -0.05], ArrowDown: [0, 0.05] };
       const keep = (value) => Math.min(1, Math.max(0, value));
       if (event.key === "Enter" && event.target === fresh) {
