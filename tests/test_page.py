@@ -98,6 +98,23 @@ def test_clicking_a_result_shows_more_like_it_and_leaves_itself_out(page: Page) 
     assert name not in page.locator(".lk-name").all_inner_texts()
 
 
+def test_a_double_click_picks_one_picture(page: Page) -> None:
+    """Where the second click falls there is another one by then."""
+    name = page.locator(".lk-name").nth(2).inner_text()
+    page.locator(".lk-pick").nth(2).click(click_count=2, delay=50)
+    kinds(page)
+    page.wait_for_timeout(700)  # for what should not come
+    expect(page.locator(".lk-head h2")).to_have_text(f"Most similar to {name}")
+    tile = page.locator(".lk-tile").nth(1)
+    tile.hover()
+    for clicks in (1, 2):
+        more = tile.locator("[data-do=more]")
+        more.dispatch_event("click", {"detail": clicks, "bubbles": True})
+        expect(page.locator(".lk-chip")).to_have_count(2)
+    page.wait_for_timeout(500)
+    expect(page.locator(".lk-chip")).to_have_count(2)
+
+
 def test_an_example_searches_with_one_click(page: Page) -> None:
     page.locator(".lk-examples button").first.click()
     expect(page.locator(".lk-score").first).to_be_visible()

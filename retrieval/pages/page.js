@@ -185,6 +185,8 @@
   );
 
   // --- Buttons in our markup ---------------------------------------------------------------------
+  // Answers come within a double click, whose second half would fall on what they have brought.
+  const ONCE = ["pick", "more", "less", "why", "copies"];
   let opener = null; // to which the focus goes back when the dialog is closed
   const closeDialog = () => {
     const dialog = document.querySelector(".lk-why");
@@ -219,6 +221,7 @@
     // The keyboard has no press that an answer could come in between.
     const { do: what, key, id } = (event.detail && pressed) || button.dataset;
     pressed = null;
+    if (event.detail > 1 && ONCE.includes(what)) return;
     if (what === "unfilter") return tell("visit", { query: unfiltered() });
     opener = button;
     // Safari gives a button that is clicked no focus, and arrows would go from nowhere.
