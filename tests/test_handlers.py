@@ -458,6 +458,28 @@ def test_a_chip_is_taken_away_for_what_it_showed_when_something_earlier_is_late(
     assert "unlike" not in asked
 
 
+def test_what_arrives_twice_under_its_number_has_been_done_once(visitor: Visitor) -> None:
+    """A page sends again what it has no answer to, also where the answer alone was lost."""
+    key = answer(visitor, "on_load")["collection"]["value"]
+    sent = visitor.send(encode(by_hue(10), "PNG"))
+    given = {"query": sent}
+    for _ in range(2):
+        asked = address_of(numbered(visitor, 2, "on_upload", **given))
+        assert len(asked["upload"]) == 1
+    for number, name, event in (
+        (3, visitor.event("crop"), BOX),
+        (4, visitor.event("more"), {"key": key, "id": 1}),
+        (5, visitor.event("less"), {"key": key, "id": 2}),
+        (6, visitor.event("remove"), {"key": key, "id": 1}),
+    ):
+        once, twice = (address_of(numbered(visitor, number, name, event)) for _ in range(2))
+        assert once == twice
+    # Nor when something later has been done meanwhile.
+    assert address_of(numbered(visitor, 4, visitor.event("more"), {"key": key, "id": 1})) == twice
+    for _ in range(2):
+        assert "upload" not in address_of(numbered(visitor, 7, visitor.event("back")))
+
+
 BOX = {"box": [0, 0, 0.5, 0.5]}
 
 

@@ -278,6 +278,38 @@ def test_options_count_after_a_step_back_that_failed(browser: Browser, address: 
     page.close()
 
 
+def test_a_request_that_does_not_get_through_is_sent_again_and_the_page_stays(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.evaluate("window.stays = true")
+    sent: list[str | None] = []
+
+    def lose(route: Route) -> None:
+        number = route.request.headers.get("x-lookalike-action")
+        if sent and number != sent[0]:  # the page follows the building as well
+            return route.continue_()
+        sent.append(number)
+        if len(sent) == 2:
+            route.fetch()  # it arrives, and the answer is lost
+        return route.continue_() if len(sent) == 4 else route.abort()
+
+    page.route("**/queue/join*", lose)
+    tile_button(page, 1, "more")
+    expect(page.locator(".lk-chip")).to_have_count(2)
+    assert len(sent) == 4
+    page.unroute("**/queue/join*")
+    tile_button(page, 9, "less")
+    expect(page.locator(".lk-chip")).to_have_count(3)
+    assert page.evaluate("window.stays")
+    expect(page.locator("#query .image-frame img")).to_have_count(1)
+    expect(page.locator(".toast-body")).to_have_count(0)
+    page.close()
+
+
 def test_an_earlier_answer_that_the_browser_shows_last_gives_way(page: Page) -> None:
     shown = page.locator("#results [data-turn]")
     last = int(shown.get_attribute("data-turn") or 0)

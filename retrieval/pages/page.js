@@ -26,7 +26,22 @@
     const headers = new Headers(options?.headers);
     actions += 1;
     headers.set("X-Lookalike-Action", setting ? `${actions}; setting` : actions);
-    return send(address, { ...options, headers });
+    return sendPatiently(address, { ...options, headers });
+  };
+  // For one that did not get through Gradio would load the page anew, without its upload, its box and
+  // what is typed. If it did arrive, and the answer was lost, its number puts it where it was.
+  const PAUSES = [500, 1000, 2000, 3000, 4000]; // milliseconds
+  const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
+  const sendPatiently = async (address, options) => {
+    for (const time of PAUSES) {
+      try {
+        return await send(address, options);
+      } catch (error) {
+        if (options.signal?.aborted) throw error;
+        await pause(time);
+      }
+    }
+    return send(address, options);
   };
 
   // Nor does Gradio always show answers in the order in which they come. Where one is shown after a
