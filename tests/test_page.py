@@ -582,6 +582,25 @@ def test_a_picture_is_pasted_anywhere_also_over_another(page: Page) -> None:
     expect(page.locator(".lk-tile .lk-kind").first).to_have_text("checks")
 
 
+def test_words_that_are_pasted_with_a_picture_of_them_go_where_one_writes(page: Page) -> None:
+    """As spreadsheets and word processors copy them."""
+    field = open_filters(page).get_by_label("Taken since")
+    taken = """(field) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", "2024");
+      clipboardData.items.add(new File(["a picture"], "image.png", { type: "image/png" }));
+      const options = { bubbles: true, cancelable: true, clipboardData };
+      const event = new ClipboardEvent("paste", options);
+      field.dispatchEvent(event);
+      return event.defaultPrevented;
+    }"""
+    assert not field.evaluate(taken)
+    page.wait_for_timeout(500)  # for what should not come
+    expect(page.locator(".toast-body")).to_have_count(0)
+    expect(page.locator(".lk-head h2")).to_contain_text("A look around")
+    assert page.locator("body").evaluate(taken)
+
+
 @pytest.mark.parametrize("target", ["#query", "#results"])
 def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for_it(
     page: Page, target: str

@@ -99,9 +99,12 @@
     true,
   );
 
+  // Spreadsheets and word processors put a picture of what was copied beside the words.
+  const WRITTEN_IN = ":is(input, textarea):not([type=radio], [type=checkbox], [type=range])";
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find(isPicture);
-    if (!file) return;
+    const writing = event.target.matches?.(WRITTEN_IN);
+    if (!file || (writing && event.clipboardData.types.includes("text/plain"))) return;
     event.preventDefault();
     give(file);
   });
