@@ -613,6 +613,32 @@ def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for
     page.wait_for_function(width)
 
 
+def test_the_last_of_several_drops_counts_however_long_the_first_is_on_its_way(
+    browser: Browser, page: Page, address: str
+) -> None:
+    page = browser.new_page()  # Gradio complains that the server does not know of the first one
+    page.goto(address)
+    expect(page.locator(".lk-grid .lk-tile")).to_have_count(24)
+    held: list[Route] = []
+    page.route("**/upload?*", lambda route: held.append(route), times=1)
+    joined: list[str] = []
+    page.on(
+        "request", lambda request: joined.append(request.url) if "join" in request.url else None
+    )
+    for name in ("dots", "checks", "stripes"):
+        picture = encode(pattern(name, 97), "PNG")
+        send_file(page, "drop", picture, f"{name}.png", "image/png", "body")
+        page.wait_for_timeout(1200)
+    assert len(held) == 1
+    assert joined == []
+    held[0].continue_()
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
+    page.wait_for_timeout(500)  # for what should not come
+    assert len(joined) == 2
+    assert kinds(page)[0] == "stripes"
+    page.close()
+
+
 def test_a_picture_dropped_on_another_tab_is_searched_with(page: Page) -> None:
     page.get_by_role("tab", name="Map").click()
     expect(page.locator("#query")).to_be_hidden()

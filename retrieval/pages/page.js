@@ -66,15 +66,23 @@
   const turnToSearch = () =>
     document.querySelector("#tabs button[role=tab]")?.click(); // the first one
 
-  const give = async (file) => {
+  // Gradio has no field while the camera is on, which is left then, and none while a picture is on
+  // its way, which is waited for.
+  const MOST_WAIT = 60_000; // milliseconds
+  const sending = () => document.querySelector("#query .uploading");
+  let given = 0; // pictures so far; of those that wait only the last is meant
+  let drawing = false; // a box is what comes next, so that the question stays in view
+  const give = async (file, toDraw = false) => {
+    given += 1;
+    const mine = given;
     if (!searching()) turnToSearch();
-    // While the camera is on there is no field: go back to uploading, and wait for it.
-    if (!input()) document.querySelector("#query button[aria-label='Upload file']")?.click();
-    for (let tries = 0; tries < 40 && !input(); tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
+    if (!input() && !sending()) document.querySelector("#query button[aria-label='Upload file']")?.click();
+    const latest = Date.now() + MOST_WAIT;
+    while (!input() && mine === given && Date.now() < latest) await pause(25);
+    if (mine !== given) return;
     const field = input();
-    if (!field) return;
+    if (!field) return tell("odd", { what: "no field" });
+    drawing = toDraw;
     const transfer = new DataTransfer();
     transfer.items.add(typed(file));
     field.files = transfer.files;
@@ -171,15 +179,11 @@
   );
 
   // A result is searched by its vectors alone; to have a part of it count, it is made an upload.
-  let drawing = false; // a box is what comes next, so that the question stays in view
   document.addEventListener("click", async (event) => {
     const { part, small } = event.target.closest?.("[data-part]")?.dataset ?? {};
     if (!part) return;
-    drawing = true;
     const file = (await fetched(part)) ?? (await fetched(small));
-    if (file) return give(file);
-    drawing = false;
-    tell("odd", { what: "no picture" });
+    return file ? give(file, true) : tell("odd", { what: "no picture" });
   });
 
   // Gradio's button takes the picture off, and says nothing, where there is none to be pasted.

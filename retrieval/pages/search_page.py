@@ -535,12 +535,13 @@ def _step(change: Change, options: Options, request: gr.Request, anew: bool = Fa
 
 
 def _comment_drop(event: gr.EventData) -> None:
-    """Say what came of a drop that was no picture, or more than one, or of pasting nothing."""
+    """Say what came of giving no picture, more than one, or one too soon."""
     if event.what == "several":
         gr.Info(words.DROPPED_SEVERAL)
         return
     others = {
         "no file": words.DROPPED_NO_FILE,
+        "no field": words.GIVEN_TOO_SOON,
         "nothing to paste": words.PASTED_NOTHING,
         "no pasting": words.PASTE_REFUSED,
     }

@@ -128,6 +128,10 @@ DROPPED_NO_FILE = (
     "The browser hands over no file with that. Save the picture on this device, if it is on "
     "another page, and choose it with the page's own buttons."
 )
+GIVEN_TOO_SOON = (
+    "The picture before this one is still on its way. Wait until it is here, then give this one "
+    "again."
+)
 PASTED_NOTHING = (
     "There is no picture to be pasted. Copy one first: right-click on it, “Copy image”."
 )
