@@ -264,6 +264,33 @@ def test_a_number_chosen_while_an_upload_is_opened_counts_for_it(page: Page) -> 
     expect(page.locator(".lk-tile")).to_have_count(12)
 
 
+def test_a_step_back_that_cannot_be_brought_back_leaves_the_way_forward(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}?upload=0123456789ab")  # of an earlier page, and so no more
+    expect(page.locator(".lk-head h2")).to_contain_text("A look around", timeout=30_000)
+    page.evaluate("history.replaceState({}, '', '?upload=0123456789ab')")
+    page.locator(".lk-pick").nth(2).click()
+    page.wait_for_url("**like=*")
+    found, picked = page.locator(".lk-head h2").inner_text(), page.url
+    before = page.evaluate("history.length")
+    page.go_back()
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("which is not kept")
+    expect(page.locator(".lk-head h2")).to_contain_text("A look around")
+    page.wait_for_url("**?in=*")
+    page.wait_for_timeout(500)
+    assert page.evaluate("history.length") == before
+    page.go_forward()
+    expect(page.locator(".lk-head h2")).to_have_text(found)
+    assert page.url == picked
+    # What is asked from then on is a step of its own.
+    page.locator(".lk-pick").first.click()
+    page.wait_for_url(lambda url: url != picked)
+    assert page.evaluate("history.length") == before + 1
+    page.close()
+
+
 def test_options_count_after_a_step_back_that_failed(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(address)
@@ -614,7 +641,7 @@ def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for
 
 
 def test_the_last_of_several_drops_counts_however_long_the_first_is_on_its_way(
-    browser: Browser, page: Page, address: str
+    browser: Browser, address: str
 ) -> None:
     page = browser.new_page()  # Gradio complains that the server does not know of the first one
     page.goto(address)

@@ -19,6 +19,7 @@
   let setting = 1; // such steps under way; the first one is the page's own
   window.lookalikeSettled = () => {
     setting -= 1;
+    if (!setting) settled();
   };
   const send = window.fetch;
   window.fetch = (address, options) => {
@@ -378,8 +379,8 @@
     const first = before === null;
     seen = address;
     if (address === location.search) return;
-    visiting = false;
-    history[first ? "replaceState" : "pushState"]({}, "", address);
+    if (!stepped) visiting = false;
+    history[first || stepped ? "replaceState" : "pushState"]({}, "", address);
     // On a phone the results lie below the question, out of sight. An option that was changed stays
     // under the finger.
     const isAnswer = askedWith(address) !== askedWith(before) && !drawing;
@@ -392,6 +393,13 @@
   // Of several steps in a row only the last is asked for: what the others bring would be taken for
   // searches of their own, and cut off the way forward.
   let stepping = 0;
+  // Nor does what comes in place of a search that cannot be brought back.
+  let stepped = false; // until the answer to a step of the browser's buttons has been looked at
+  const settled = () =>
+    requestAnimationFrame(() => {
+      follow();
+      if (!setting && !stepping) stepped = false;
+    });
   window.addEventListener("popstate", () => {
     if (leaving || closeDialog()) {
       leaving = false;
@@ -399,8 +407,13 @@
     }
     if (!searching()) turnToSearch();
     visiting = true;
+    stepped = true;
+    const query = location.search;
     clearTimeout(stepping);
-    stepping = setTimeout(() => tell("visit", { query: location.search }), 150);
+    stepping = setTimeout(() => {
+      stepping = 0;
+      tell("visit", { query });
+    }, 150);
   });
 
   // --- Cropping ----------------------------------------------------------------------------------
