@@ -319,6 +319,32 @@ def test_after_a_pick_the_options_of_the_search_page_still_count(
     other.close()
 
 
+@pytest.mark.parametrize("overtaken", [True, False], ids=["overtaken", "failed"])
+def test_a_pick_that_brings_nothing_leaves_the_map_where_it_is(
+    opened: tuple[Page, str], overtaken: bool
+) -> None:
+    page, address = opened
+    assert page.context.browser is not None
+    other = page.context.browser.new_page()
+    other.goto(address)
+    expect(other.locator("#results .lk-tile")).to_have_count(16, timeout=15_000)
+    other.get_by_role("tab", name="Map").click()
+    other.get_by_text("The map in words").click(timeout=15_000)
+    other.wait_for_timeout(2500)  # in which the page has asked for all that it asks by itself
+    picks = other.locator(".lk-map-words button")
+    other.route("**/queue/join*", lambda route: route.fulfill(status=503, json={}), times=1)
+    with other.expect_response("**/queue/join*"):
+        picks.first.click()
+    if overtaken:
+        picks.nth(1).click()
+        other.wait_for_url("**like=*", timeout=15_000)
+        expect(other.locator("#results")).to_be_visible(timeout=15_000)
+        other.get_by_role("tab", name="Map").click()
+    other.wait_for_timeout(5500)
+    expect(picks.first).to_be_visible()
+    other.close()
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -459,6 +459,9 @@
 
   // --- Searching -----------------------------------------------------------------------------------
   // The results are waited for before the tab is left: opening the search tab asks for them again.
+  // Where none come, or something else is picked or looked at meanwhile, all stays as it is.
+  const MOST_WAIT = 30_000; // milliseconds
+  let picks = 0;
   const searchWith = (key, id, leave) => {
     const placed = `${key}:${id}`;
     const shown = () =>
@@ -467,10 +470,12 @@
     const kept = [...shown()].filter(([name]) => ["match", "n", "order", "clean"].includes(name));
     const query = new URLSearchParams([["in", key], ["like", placed], ...kept]);
     window.lookalikeVisit(`?${query}`);
-    const latest = Date.now() + 5000;
+    picks += 1;
+    const mine = picks;
+    const latest = Date.now() + MOST_WAIT;
     const look = () => {
-      const there = shown().getAll("like").join() === placed;
-      if (!there && Date.now() < latest) return setTimeout(look, 40);
+      if (mine !== picks || !document.querySelector(".lk-map")?.offsetParent) return;
+      if (shown().getAll("like").join() !== placed) return Date.now() < latest && setTimeout(look, 40);
       leave();
       window.scrollTo({ top: 0 });
     };
