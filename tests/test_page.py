@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from retrieval import settings
 from tests.browser import running_app, watch
 from tests.made import encode, pattern, save_patterns
 
@@ -663,6 +664,42 @@ def test_the_last_of_several_drops_counts_however_long_the_first_is_on_its_way(
     page.wait_for_timeout(500)  # for what should not come
     assert len(joined) == 2
     assert kinds(page)[0] == "stripes"
+    page.close()
+
+
+@pytest.mark.parametrize("why", ["refused", "lost", "too large"])
+def test_the_picture_comes_back_where_the_next_one_does_not_arrive(
+    browser: Browser, address: str, tmp_path: Path, why: str
+) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**crop=*")
+    heading, results = page.url, kinds(page)
+    if why == "too large":
+        large = tmp_path / "large.png"
+        with large.open("wb") as file:
+            file.truncate(settings.MAX_UPLOAD_BYTES + 1)
+        page.set_input_files("#query input[type=file]", large)
+    else:
+        sentence = {"detail": "no room"}
+        page.route(
+            "**/upload?*",
+            lambda route: (
+                route.abort() if why == "lost" else route.fulfill(status=507, json=sentence)
+            ),
+        )
+        upload(page, pattern("stripes", 99))
+    expect(page.locator(".toast-body").first).to_be_visible()
+    expect(page.locator("#query .image-frame img")).to_have_count(1)
+    expect(page.locator("#lk-crop i")).to_be_visible()
+    assert (page.url, kinds(page)) == (heading, results)
+    page.unroute("**/upload?*")
+    upload(page, pattern("stripes", 99))
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
     page.close()
 
 

@@ -72,6 +72,7 @@
   const MOST_WAIT = 60_000; // milliseconds
   const sending = () => document.querySelector("#query .uploading");
   let given = 0; // pictures so far; of those that wait only the last is meant
+  let queued = false; // whether one waits
   let drawing = false; // a box is what comes next, so that the question stays in view
   const give = async (file, toDraw = false) => {
     given += 1;
@@ -79,8 +80,10 @@
     if (!searching()) turnToSearch();
     if (!input() && !sending()) document.querySelector("#query button[aria-label='Upload file']")?.click();
     const latest = Date.now() + MOST_WAIT;
+    queued = true;
     while (!input() && mine === given && Date.now() < latest) await pause(25);
     if (mine !== given) return;
+    queued = false;
     const field = input();
     if (!field) return tell("odd", { what: "no field" });
     drawing = toDraw;
@@ -101,12 +104,34 @@
     "change",
     (event) => {
       const [file] = event.target.matches?.("#query input[type=file]") ? event.target.files : [];
-      if (!file || typed(file) === file) return;
+      if (!file) return;
+      if (typed(file) === file) {
+        coming = true;
+        return;
+      }
       event.stopImmediatePropagation();
       give(file);
     },
     true,
   );
+
+  // Gradio takes the picture off as the next one is sent, also where that is refused or lost. The
+  // results are then still of the earlier one, which comes back.
+  let coming = false;
+  const shown = () => document.querySelector("#query .image-frame");
+  const keepPicture = async () => {
+    if (!coming || queued || sending()) return;
+    coming = false;
+    if (shown()) return;
+    drawing = false;
+    if (!new URLSearchParams(seen ?? "").has("upload")) return;
+    // Gradio would load the page anew for what is asked while the connection is lost.
+    const answers = () => send(location.pathname, { method: "HEAD" }).then(() => true, () => false);
+    while (!(await answers())) await pause(2000);
+    if (shown() || sending()) return;
+    visiting = true; // the box as well
+    tell("again", { picture: true });
+  };
 
   // Spreadsheets and word processors put a picture of what was copied beside the words.
   const WRITTEN_IN = ":is(input, textarea):not([type=radio], [type=checkbox], [type=range])";
@@ -349,7 +374,7 @@
 
   // --- The address -------------------------------------------------------------------------------
   let seen = null; // the address of the results that were last looked at
-  let visiting = false; // since the back or forward button, until something new is asked
+  let visiting = false; // since the picture was brought back, until something new is asked
 
   // The pictures that an address asks with.
   const askedWith = (address) => {
@@ -592,6 +617,7 @@
   const look = () => {
     waiting = false;
     follow();
+    keepPicture();
     unfold();
     addLayer();
     if (visiting && seen === location.search && picture()) {

@@ -192,7 +192,7 @@ class SearchPage:
         for setting in (loaded, visited):
             setting.then(None, js=SETTLED)
             setting.failure(None, js=SETTLED)  # after which Gradio leaves out what comes then
-        bridge.again(self.on_again, self.conversation, answer, **latest)
+        bridge.again(self.on_again, self.conversation, leaving, **latest)
         bridge.why(
             self.on_why,
             inputs,
@@ -278,12 +278,19 @@ class SearchPage:
         timer = gr.Timer(active=going_on is not None)
         return (status, *shown, conversation, examples, timer, *narrowed)
 
-    def on_again(self, conversation: Conversation, request: gr.Request) -> tuple[Any, ...]:
-        """Answer once more: an earlier answer has taken the place of a later one on the page."""
+    def on_again(
+        self, conversation: Conversation, event: gr.EventData, request: gr.Request
+    ) -> tuple[Any, ...]:
+        """Answer once more: an earlier answer has taken the place of a later one on the page.
+
+        Or its upload has been taken off, for another one that did not arrive.
+        """
         with conversation.doing() as (asked, options):
             if not asked.arrived:
-                return (gr.skip(),) * 3
-            return (*self._lay_out(conversation, asked, options, request), conversation)
+                return (gr.skip(),) * 4
+            answer = (*self._lay_out(conversation, asked, options, request), conversation)
+        lost = asked.upload if getattr(event, "picture", False) else None
+        return (*answer, self.parts.preview(lost) if lost else gr.skip())
 
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for an uploaded picture, and return what the upload is to show."""
