@@ -111,6 +111,31 @@ def test_whatever_is_pressed_is_large_enough_for_a_finger(browser: Browser, addr
     assert {place: text for place, text in missed.items() if text} == {}
 
 
+def test_where_the_page_is_enlarged_all_of_a_column_can_be_reached_and_the_map_fits(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context(viewport={"width": 960, "height": 320})
+    page = opened(context, address)
+    columns = ("library-add", "map-ask", "copies-ask", "test-ask")
+    for name, column in zip(TABS, columns, strict=True):
+        turn_to(page, name)
+        page.wait_for_timeout(500)
+        room = page.locator(f"#{column}").evaluate(
+            """(column) => {
+              column.scrollTop = column.scrollHeight;
+              const hidden = column.scrollHeight - column.clientHeight - column.scrollTop;
+              const { position } = getComputedStyle(column);
+              return [position, column.offsetHeight <= innerHeight, hidden];
+            }"""
+        )
+        assert room == ["sticky", True, 0], name
+    page.set_viewport_size({"width": 700, "height": 300})
+    turn_to(page, "Map")
+    page.wait_for_selector(".lk-map[data-ready]", timeout=60_000)
+    assert page.locator(".lk-map").evaluate("(map) => map.offsetHeight") < 300
+    context.close()
+
+
 def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None:
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = opened(context, address)
