@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.building import Building
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.confidence import Confidence
 from retrieval.embedding import Embedder
-from retrieval.indexing import index_folder
+from retrieval.indexing import Step, index_folder
 from retrieval.pages.asking import Asked, Part
 from retrieval.pages.library_markup import Card, card
-from retrieval.pages.markup import pretty, results, truth
+from retrieval.pages.markup import building, pretty, results, truth
 from retrieval.records import PictureRecord
 from retrieval.search import Found, Match, Timings
 
@@ -92,6 +93,17 @@ def test_what_computed_the_results_is_told_but_folded_away() -> None:
     before, folded = told.split("<details>")
     assert before == '<div class="lk-truth">360 pictures of Starter'
     assert "VGG-16, PCA 256 · CPU" in folded
+
+
+@pytest.mark.parametrize(
+    ("total", "told"), [(1, "0 of 1 picture."), (1_200, "0 of 1,200 pictures.")]
+)
+def test_the_reading_of_a_collection_is_told_in_words_that_fit_number_and_name(
+    total: int, told: str
+) -> None:
+    step = Step(done=0, total=total, ready=0, unreadable=0)
+    said = building(Building(step, started=1.0), "תמר 2024", 1.0)
+    assert f"Reading \u2068תמר 2024\u2069: {told}" in said
 
 
 def test_after_a_start_anew_what_could_not_be_read_is_still_told_beside_its_button(

@@ -182,6 +182,7 @@ def building(state: Building, name: str, now: float) -> str:
     step = state.step
     if state.finished and now - state.ended > TOLD_SECONDS:
         return ""  # the card under "My pictures" still says it
+    name = f"\u2068{name}\u2069"  # Hebrew or Arabic in it would turn the sentence around
     if state.problem:
         return notice(state.problem, None)
     if state.finished and (state.cancelled or not step.total):
@@ -198,7 +199,7 @@ def building(state: Building, name: str, now: float) -> str:
     text = words.BUILDING.format(
         name=name,
         done=f"{step.done:,}",
-        total=f"{step.total:,}",
+        pictures=words.pictures(step.total),
         left="" if left is None else words.BUILDING_LEFT.format(time=duration(left)),
     )
     return notice(text, step.done / step.total)

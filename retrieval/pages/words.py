@@ -118,7 +118,7 @@ SEARCHED_WITHOUT = (
 )
 FORGOTTEN = (
     "This page was left for long, and its search is forgotten. Reload it: its address brings the "
-    "search back."
+    "search back. An uploaded picture has to be dropped here again."
 )
 DROPPED_NO_PICTURE = (
     "That is no picture to search with. Drop a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
@@ -178,7 +178,7 @@ TRUTH_HOW = "{embedder} · {provider}"
 TRUTH_STEPS = " · {method} · opening {decoding} ms, features {features} ms, ranking {ranking} ms"
 
 BUILDING_SCAN = "Looking through the folder of {name} ..."
-BUILDING = "Reading {name}: {done} of {total} pictures{left}. What is ready can be searched."
+BUILDING = "Reading {name}: {done} of {pictures}{left}. What is ready can be searched."
 BUILDING_LEFT = ", {time} left"
 BUILT = "{name} is up to date; new in it: {new}."
 BUILT_UNREADABLE = "{name} is up to date; new in it: {new}; {unreadable} could not be read."
@@ -427,13 +427,13 @@ MAP_NONE = "As soon as there are pictures here, there is a map of them."
 MAP_LATER = "The map is drawn when all of them are ready."
 MAP_DRAWS_TITLE = "The map is being drawn"
 MAP_DRAWS = (
-    "Each of {n} pictures looks for its neighbours. That takes {time} or a little more, once; you "
-    "can search in the meantime."
+    "Each picture ({n} in all) looks for its neighbours. That takes {time} or a little more, once; "
+    "you can search in the meantime."
 )
 MAP_FAILED_TITLE = "There is no map"
 MAP_SPOKEN = (
-    "Map of {name}, {n} pictures. Arrow keys move, plus and minus zoom, 0 shows all, and Enter "
-    "searches with the picture in the middle. Below it, the same is told in words."
+    "Map of {name}. Number of pictures: {n}. Arrow keys move, plus and minus zoom, 0 shows all, "
+    "and Enter searches with the picture in the middle. Below it, the same is told in words."
 )
 MAP_IN = "Closer"
 MAP_OUT = "Farther"
@@ -473,8 +473,8 @@ COPIES_NOT_YET = (
 )
 COPIES_SEARCH_TITLE = "Looking for copies"
 COPIES_SEARCH = (
-    "Each of {n} pictures is compared with all others. That takes {time} or a little more; you can "
-    "search in the meantime."
+    "Each picture ({n} in all) is compared with all others. That takes {time} or a little more; "
+    "you can search in the meantime."
 )
 COPIES_FAILED_TITLE = "There is no list"
 COPIES_FOUND = "{pictures} pictures in {groups} groups"
