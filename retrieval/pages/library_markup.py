@@ -345,7 +345,7 @@ def _progress(state: Building, now: float) -> tuple[str, str]:
         return words.LIBRARY_WAITS, ""
     if not step.total:
         return words.LIBRARY_SCAN, ""
-    text = words.LIBRARY_BUILDING.format(done=f"{step.done:,}", total=f"{step.total:,}")
+    text = words.LIBRARY_BUILDING.format(done=f"{step.done:,}", pictures=words.pictures(step.total))
     rate, left = state.rate(now), state.seconds_left(now)
     if rate:
         text += words.LIBRARY_RATE.format(rate=f"{rate:.1f}")
