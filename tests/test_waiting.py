@@ -74,3 +74,29 @@ def test_answers_that_nobody_fetches_are_dropped_and_others_wait(
         assert (await served.told("late"))[-2]["output"]["data"] == ["at once"]
 
     asyncio.run(run())
+
+
+def test_pages_that_give_way_to_others_stop_nothing() -> None:
+    async def run() -> None:
+        served = Served()
+        served.kept.max_size = 20
+        for n in range(4):
+            assert await served.join("slow", f"page-{n}") == 200
+        for n in range(22):
+            assert await served.join("quick", f"another-{n}") == 200
+        await asyncio.sleep(1.2)  # the next of the slow ones has begun, and its page is not kept
+        assert await served.join("quick", "late") == 200
+        assert (await served.told("late"))[-2]["output"]["data"] == ["at once"]
+
+    asyncio.run(run())
+
+
+def test_of_all_pages_the_one_that_last_asked_longest_ago_gives_way() -> None:
+    async def run() -> None:
+        served = Served()
+        served.kept.max_size = 3
+        for page in ("first", "second", "third", "first", "fourth"):
+            assert await served.join("quick", page) == 200
+        assert list(served.kept) == ["third", "first", "fourth"]
+
+    asyncio.run(run())

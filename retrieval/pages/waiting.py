@@ -39,11 +39,19 @@ class Requests(queueing.Queue):
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take a request, unless too many of its kind wait already."""
         await self._drop_unfetched()
+        if body.session_hash in self.pending_messages_per_session:
+            # Gradio keeps answers for so many pages; the one that last asked longest ago gives way.
+            self.pending_messages_per_session.move_to_end(body.session_hash)
         event = self.blocks.fns.get(body.fn_index)
         kind = self.event_queue_per_concurrency_id.get(event.concurrency_id) if event else None
         if kind is not None and len(kind.queue) >= settings.MAX_QUEUE:
             return False, "", "queue_full"
         return await super().push(body, request, username)
+
+    def send_message(self, event: Any, event_message: Any) -> None:
+        """Tell a page, unless its answers are kept no more: raised here, it would end the queue."""
+        if event.session_hash in self.pending_messages_per_session:
+            super().send_message(event, event_message)
 
     async def _drop_unfetched(self) -> None:
         """Drop the answers that nobody fetches, and what else was asked for by the same page."""
