@@ -14,7 +14,7 @@ import numpy.typing as npt
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 from retrieval.model import ModelCard
-from retrieval.pickles import ARRAYS, ArrayUnpickler
+from retrieval.pickles import ARRAYS, ArrayUnpickler, StoredArray
 
 Matrix = npt.NDArray[np.float32]
 FORMAT_VERSION = 1
@@ -159,7 +159,7 @@ def load_pca(path: Path, card: ModelCard, dimension: int | None = None) -> Reduc
         kept = _PcaUnpickler(io.BytesIO(path.read_bytes())).load()
         for_model = kept["model_fingerprint"]
         reduction = _from_parts(kept)
-        probe, projected = np.asarray(kept["probe"]), np.asarray(kept["projected"])
+        probe, projected = _numbers(kept["probe"]), _numbers(kept["projected"])
         ours = (probe - reduction.mean) @ reduction.components.T
         agrees = ours.shape == projected.shape and np.allclose(ours, projected, atol=1e-4)
     except LookalikeError:
@@ -183,17 +183,27 @@ def _from_parts(kept: dict[str, Any]) -> Reduction:
     pca = kept["pca"]
     if kept["format_version"] != FORMAT_VERSION or not isinstance(pca, _StoredPca):
         raise LookalikeError("The PCA was written by another version of this program. Fit it anew.")
-    parts = pca.__dict__
-    variance = np.asarray(parts["explained_variance_"], np.float32)
+    variance = np.asarray(_numbers(pca.explained_variance_), np.float32)
     whitening = float(kept["whitening"])
     return Reduction(
-        mean=np.asarray(parts["mean_"], np.float32),
-        components=np.ascontiguousarray(parts["components_"], np.float32),
+        mean=np.asarray(_numbers(pca.mean_), np.float32),
+        components=np.ascontiguousarray(_numbers(pca.components_), np.float32),
         scale=_scale(variance, whitening),
         whitening=whitening,
         fitted_on=int(kept["fitted_on"]),
         variance=variance,
     )
+
+
+def _numbers(stored: object) -> npt.NDArray[Any]:
+    """Return the numbers of an array in the pickle.
+
+    NumPy would take whatever says of itself where its numbers lie for an array as well, and read
+    any memory.
+    """
+    if not isinstance(stored, StoredArray):
+        raise pickle.UnpicklingError(f"{type(stored).__name__} is no array")
+    return stored.values
 
 
 def _scale(variance: Matrix, whitening: float) -> Matrix:
@@ -207,8 +217,15 @@ class _StoredPca:
     So the app starts without importing scikit-learn, and a pickle has nothing to call.
     """
 
+    mean_: object
+    components_: object
+    explained_variance_: object
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        """Take the three that are read, and no other: NumPy and Python follow some names."""
+        self.mean_ = state["mean_"]
+        self.components_ = state["components_"]
+        self.explained_variance_ = state["explained_variance_"]
 
 
 class _PcaUnpickler(ArrayUnpickler):

@@ -232,6 +232,26 @@ def test_an_altered_pca_is_refused(
         load_pca(path, CARD)
 
 
+@pytest.mark.parametrize("part", ["mean_", "explained_variance_", "probe", "projected"])
+def test_what_says_of_itself_where_its_numbers_lie_is_no_array(tmp_path: Path, part: str) -> None:
+    numbers = {"mean_": np.zeros(24), "explained_variance_": np.ones(6), "probe": np.zeros((1, 24))}
+    memory = numbers.get(part, np.zeros((1, 6)))  # what anything else of this process might be
+    reader = PCA(2).fit(np.random.default_rng(0).random((10, 24)))
+    reader.__dict__["__array_interface__"] = memory.__array_interface__
+
+    def alter(kept: dict[str, Any]) -> None:
+        # The right ones, so that nothing else is wrong with it.
+        kept["pca"].components_ = np.zeros((6, 24))
+        kept["projected"] = np.zeros((1, 6))
+        if part in kept:
+            kept[part] = reader
+        else:
+            setattr(kept["pca"], part, reader)
+
+    with pytest.raises(LookalikeError, match=r"damaged or not a PCA of ours.*fit-pca FOLDER"):
+        load_pca(altered(fitted(tmp_path), alter), CARD)
+
+
 @pytest.mark.parametrize("size", [0, 1, 100, -1, -100], ids=lambda size: f"{size} bytes")
 def test_a_pickle_cut_short_is_refused(tmp_path: Path, size: int) -> None:
     path = fitted(tmp_path)
