@@ -207,6 +207,24 @@ def test_another_visitors_page_can_neither_be_used_nor_listened_to_nor_ended(
     assert visitor.search(visitor.send(PICTURE))["success"]
 
 
+@pytest.mark.parametrize("origin", ["https://evil.gradio.live", "http://127.0.0.1:5000", "null"])
+def test_a_page_of_another_site_does_nothing_in_a_visitors_name_and_reads_nothing(
+    visitor: Visitor, origin: str
+) -> None:
+    for headers in ({"origin": origin}, {"origin": origin, "sec-fetch-site": "same-site"}):
+        for path in ("gradio_api/queue/join", "gradio_api/upload", "uploads", "gradio_api/mcp"):
+            answer = visitor.http.post(f"/{path}", json={}, headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (403, words.OTHER_SITE)
+        seen = visitor.http.get("/config", headers=headers)
+        wanted = {**headers, "access-control-request-method": "POST"}
+        asked = visitor.http.options("/uploads", headers=wanted)
+        for answer in (seen, asked):
+            assert not [name for name in answer.headers if name.startswith("access-control")]
+    own = str(visitor.http.base_url).rstrip("/")
+    answer = visitor.http.post("/gradio_api/queue/join", json={}, headers={"origin": own})
+    assert answer.status_code != 403
+
+
 @pytest.fixture
 def key(visitor: Visitor) -> Iterator[str]:
     """The key of a private collection of `visitor`."""

@@ -26,6 +26,7 @@ from retrieval.errors import explain_os_error
 from retrieval.pages import words
 from retrieval.pages.handover import Handover
 from retrieval.pages.markup import duration
+from retrieval.pages.origins import is_of_another_site
 from retrieval.pages.pace import Pace
 from retrieval.pages.receiving import FORM, Arriving, drop_parts, guard_uploads, has_room
 from retrieval.pages.sessions import (
@@ -101,6 +102,8 @@ class Gate:
             await send(message)
 
         try:
+            if scope["method"] not in ("GET", "HEAD") and is_of_another_site(scope):
+                raise _RefusedError(words.OTHER_SITE, 403)
             if path.startswith(API):
                 await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
             else:

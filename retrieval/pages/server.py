@@ -38,6 +38,7 @@ from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover, handover_routes
 from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.map_page import MapPage, map_routes
+from retrieval.pages.origins import guard_origins
 from retrieval.pages.picture_routes import original_route, thumbnail_route
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.sessions import (
@@ -158,6 +159,7 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
                 EvaluatePage(workspace).build(app, test_tab)
     guard_queue()
+    guard_origins()
     app.upload_file_set = Unremembered()
     # Not `api_open`: what is asked past the queue is asked past all of its bounds.
     most = FULL_KINDS * settings.MAX_QUEUE

@@ -202,6 +202,9 @@ OTHERS_SESSION = (
     "This page was opened in another browser, or before this one had its cookies deleted. Reload "
     "it and try again."
 )
+OTHER_SITE = (
+    "This was asked by a page of another site. Open this one in a tab of its own and try there."
+)
 BUSY = "Many people are using this at the moment. Try again in a few seconds."
 TOO_OFTEN = "That was a lot at once. Wait {time}, then go on."
 NO_ROOM = "Too many pictures are being sent at the moment. Try again in a minute."

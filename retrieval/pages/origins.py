@@ -1,0 +1,56 @@
+"""Which pages may ask for what: those of this app, and of no other site in the same browser.
+
+To a browser `a.gradio.live` and `b.gradio.live` are one site, as are two ports of one computer: it
+sends our cookies along with what any page of it asks for.
+"""
+
+from urllib.parse import urlsplit
+
+from gradio import route_utils, routes
+
+from retrieval.pages.sessions import FORWARDED, Message, Receive, Send, header_of
+
+PORTS = {"http": 80, "https": 443}
+
+
+def is_of_another_site(scope: Message) -> bool:
+    """Whether a request was made by a page that is not ours; programs say nothing of the kind.
+
+    A browser says so itself, where the connection is encrypted or leads to the same computer. Else
+    it names the page's origin, which is to be what it has asked.
+    """
+    told = header_of(scope, b"sec-fetch-site")
+    if told:
+        return told not in ("same-origin", "none")
+    origin = header_of(scope, b"origin")
+    if not origin:
+        return False
+    asked = [header_of(scope, b"host"), *header_of(scope, b"x-forwarded-host").split(",")]
+    return not any(_is_at(origin, host.strip(), scope) for host in asked if host)
+
+
+def _is_at(origin: str, host: str, scope: Message) -> bool:
+    """Whether a page of an origin, as `http://name:7860`, has been asked for at a host."""
+    try:
+        page, ours = urlsplit(origin), urlsplit(f"//{host}")
+        usual = PORTS.get(page.scheme)
+        if not page.hostname or page.hostname != ours.hostname:
+            return False
+        # Many a proxy leaves out the port that the browser has asked.
+        passed_on = any(header_of(scope, name.encode()) for name in FORWARDED)
+        return (page.port or usual) == (ours.port or usual) or (passed_on and ours.port is None)
+    except ValueError:
+        return False
+
+
+class NoOtherSites(route_utils.CustomCORSMiddleware):
+    """In place of Gradio's, which lets every site read what a visitor gets, cookies and all."""
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass the request on: a browser lets the page's own site read the answer in any case."""
+        await self.app(scope, receive, send)
+
+
+def guard_origins() -> None:
+    """Have Gradio put this in the place of its own, from now on."""
+    routes.CustomCORSMiddleware = NoOtherSites  # type: ignore[attr-defined]
