@@ -86,11 +86,13 @@ VISITOR_TABLES = 20  # of one collection
 VISITOR_TABLE_BYTES = 5 * 2**20  # of these together
 VISITOR_IDLE_SECONDS = 20 * 60  # after which a collection gives way, when there is no place left
 # Uploads under way: of one visitor, of one network address, of all. A class has one address, as has
-# whoever makes up cookies: neither takes all. An idle one gives way to others.
+# whoever makes up cookies: neither takes all. An idle one gives way to others. One
+# visitor may promise a quarter of VISITORS_BYTES, and one address three.
 UPLOADS_OPEN = 8
 UPLOADS_OPEN_AT_ONE_ADDRESS = 48
 UPLOADS_OPEN_IN_ALL = 64
 UPLOAD_IDLE_SECONDS = 60.0
+UPLOAD_WAITS_SECONDS = 7200.0  # for its turn, once all of a visitor's has come
 # Packed collections that are downloaded at once by one visitor and by all: each takes room until
 # it has been fetched. The owner's are not counted.
 PACKED_AT_ONCE = 2

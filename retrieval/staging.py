@@ -43,6 +43,7 @@ class Upload:
     owner: bool = False
     promised: int = 0  # bytes that the browser has said will come
     touched: float = field(default_factory=time.monotonic)
+    came: float = field(default_factory=time.monotonic)  # when any of it last did
     files: int = 0
     bytes: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence

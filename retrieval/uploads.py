@@ -5,7 +5,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
@@ -21,6 +21,7 @@ from retrieval.files import in_units, replace_file
 from retrieval.incoming import TableBounds, Tables
 from retrieval.settings import (
     UPLOAD_IDLE_SECONDS,
+    UPLOAD_WAITS_SECONDS,
     UPLOADS_OPEN,
     UPLOADS_OPEN_AT_ONE_ADDRESS,
     UPLOADS_OPEN_IN_ALL,
@@ -32,6 +33,7 @@ from retrieval.zips import LOOK_BYTES, free_name, storable
 
 BUNDLE = ".lookalike"
 MARK = 32  # letters of a mark by which a browser knows a file
+FULL = "Too many pictures are on their way already. Wait until they are here, then try again."
 UNREAD = (
     "Your browser could not read it. Check that it is still there and may be opened, and fetch it "
     "from the cloud if need be; then add it again."
@@ -114,11 +116,11 @@ class Uploads:
         """Drop what a visitor has broken off."""
         now = time.monotonic()
         for name, upload in list(self._uploads.items()):
-            if upload.visitor == visitor and now - upload.touched >= UPLOAD_IDLE_SECONDS:
+            if upload.visitor == visitor and _is_idle(upload, now):
                 self.drop(name, visitor)
 
     def _find_place(self, visitor: str, address: str, owner: bool, size: int) -> None:
-        """See that there is a place for one more upload; perhaps an idle one gives way.
+        """See that there is a place for one more upload; perhaps idle ones give way.
 
         Raises:
             LookalikeError: when there is none.
@@ -129,35 +131,24 @@ class Uploads:
 
         if own() >= UPLOADS_OPEN:
             self._drop_idle(visitor)
-        with self._lock:
-            under_way = dict(self._uploads)
-        neighbours = {
-            name: upload
-            for name, upload in under_way.items()
-            if address and upload.address == address
-        }
-        full = LookalikeError(
-            "Too many pictures are on their way already. Wait until they are here, then try again."
-        )
         if own() >= UPLOADS_OPEN:
-            raise full
+            raise LookalikeError(FULL)
         if owner:
             return
-        strangers = {name: one for name, one in under_way.items() if not one.owner}
-        if sum(max(one.promised, one.bytes) for one in strangers.values()) + size > VISITORS_BYTES:
-            raise full
-        if len(neighbours) >= UPLOADS_OPEN_AT_ONE_ADDRESS:
-            others = neighbours
-        elif len(under_way) >= UPLOADS_OPEN_IN_ALL:
-            others = strangers
-        else:
-            return
-        if not others:
-            raise full
-        name, idle = min(others.items(), key=lambda item: item[1].touched)
-        if time.monotonic() - idle.touched < UPLOAD_IDLE_SECONDS:
-            raise full
-        self.drop(name, idle.visitor)
+        with self._lock:
+            strangers = {name: one for name, one in self._uploads.items() if not one.owner}
+        mine = {name for name, one in strangers.items() if one.visitor == visitor}
+        neighbours = {name for name, one in strangers.items() if address and one.address == address}
+        going: list[str] = []
+        for those, places, room in (
+            (mine, UPLOADS_OPEN, VISITORS_BYTES // 4),
+            (neighbours, UPLOADS_OPEN_AT_ONE_ADDRESS, VISITORS_BYTES // 4 * 3),
+            (set(strangers), UPLOADS_OPEN_IN_ALL, VISITORS_BYTES),
+        ):
+            staying = {name: strangers[name] for name in those.difference(going)}
+            going += _giving_way(staying, places - 1, room - max(0, size))
+        for name in going:
+            self.drop(name, strangers[name].visitor)
 
     @contextmanager
     def receiving(
@@ -225,7 +216,7 @@ class Uploads:
         most = _bound_of(PurePosixPath(filename), upload.bounds)
         if size is not None and size <= most:
             raise LookalikeError("Reload the page and try again.")
-        upload.touched = time.monotonic()
+        upload.touched = upload.came = time.monotonic()
         upload.leave_out(filename, UNREAD if size is None else _too_large(most))
 
     def bundles(self, name: str, visitor: str) -> list[Path]:
@@ -275,11 +266,12 @@ class Uploads:
     def has(self, name: str, visitor: str) -> bool:
         """Whether an upload of a visitor is here, and not in a collection yet.
 
-        Whose page asks for it waits for its turn, and has not broken off.
+        Whose page asks for it waits for its turn, and has not broken off; a stranger's for so long.
         """
         upload = self._of(name, visitor)
-        if upload is not None:
-            upload.touched = max(upload.touched, time.monotonic())
+        now = time.monotonic()
+        if upload is not None and (upload.owner or now - upload.came < UPLOAD_WAITS_SECONDS):
+            upload.touched = max(upload.touched, now)
         return upload is not None
 
     def has_got(self, name: str, visitor: str, mark: str) -> bool:
@@ -356,7 +348,7 @@ class Receiver:
             require_room(self.upload.folder, self.upload.spare)
         self.received += len(chunk)
         self.upload.bytes += len(chunk)
-        self.upload.touched = time.monotonic()
+        self.upload.touched = self.upload.came = time.monotonic()
         bounds = self.upload.bounds
         if self.upload.bytes > self.upload.most or self.upload.files > bounds.files:
             raise LookalikeError(f"This is too much at once. {bounds.as_sentence()}")
@@ -367,6 +359,34 @@ class Receiver:
         """Count nothing of what has come."""
         self.upload.files -= bool(self.received)
         self.upload.bytes -= self.received
+
+
+def _is_idle(upload: Upload, now: float) -> bool:
+    return now - upload.touched >= UPLOAD_IDLE_SECONDS
+
+
+def _giving_way(uploads: Mapping[str, Upload], places: int, room: int) -> list[str]:
+    """Return which uploads give way so that the rest is as many and large at most; idle ones do.
+
+    An idle one has the room of what has come of it, any other that of what was promised.
+
+    Raises:
+        LookalikeError: when too few are idle. Then none gives way.
+    """
+    now = time.monotonic()
+    sizes = {
+        name: one.bytes if _is_idle(one, now) else max(one.bytes, one.promised)
+        for name, one in uploads.items()
+    }
+    idle = [name for name, one in uploads.items() if _is_idle(one, now)]
+    idle.sort(key=lambda name: uploads[name].touched, reverse=True)
+    going = []
+    while len(sizes) > places or sum(sizes.values()) > room:
+        if not idle:
+            raise LookalikeError(FULL)
+        going.append(idle.pop())
+        del sizes[going[-1]]
+    return going
 
 
 def was_cut_short(folder: Path) -> bool:

@@ -202,6 +202,20 @@ def test_a_large_upload_may_take_as_long_as_one_that_is_slow() -> None:
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
+def test_an_upload_is_not_waited_for_because_it_says_that_it_is_endless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("retrieval.pages.connections.OWNER_BYTES", SLOWEST // 2)
+    told = b"POST /uploads/name HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % 10**18
+    with server(whole=0.1) as running, connect(running) as connection:
+        connection.sendall(told)
+        with suppress(ConnectionError):
+            for _ in range(50):
+                time.sleep(0.05)
+                connection.sendall(b"x")
+        assert not running.server_state.connections
+
+
 @pytest.mark.parametrize("after", [b"", GET], ids=["alone", "and asks for more"])
 @pytest.mark.parametrize("how", [b"in pieces", b"all of it"])
 def test_an_answer_that_nobody_fetches_is_given_up(how: bytes, after: bytes) -> None:

@@ -292,7 +292,8 @@ def test_visitors_together_leave_room_for_the_owner(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bounds = UploadBounds(5, VISITORS_BYTES, 20_000)
-    uploads.begin("you", 1, VISITORS_BYTES - 1, bounds)
+    for n in range(4):
+        uploads.begin(f"visitor {n}", 1, VISITORS_BYTES // 4 - (n == 0), bounds)
     with pytest.raises(LookalikeError, match=r"on their way already"):
         uploads.begin("she", 1, 2, bounds)
     uploads.begin("me", 1, 2, bounds, owner=True)
@@ -301,6 +302,74 @@ def test_visitors_together_leave_room_for_the_owner(
     with pytest.raises(LookalikeError, match=r"The disk has .* left"):
         uploads.begin("she", 1, 1, bounds)
     uploads.begin("me", 1, 1, bounds, owner=True)
+
+
+def test_what_one_promises_leaves_room_to_others_and_counts_while_it_comes(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarter = VISITORS_BYTES // 4
+    plenty = shutil.disk_usage("/")._replace(free=2 * VISITORS_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: plenty)
+    bounds = UploadBounds(5, VISITORS_BYTES, VISITORS_BYTES)
+    uploads.begin("one", 1, quarter, bounds, address="9.8.7.6")
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("one", 1, 1, bounds, address="9.8.7.6")
+    for made_up in ("two", "three"):
+        uploads.begin(made_up, 1, quarter, bounds, address="9.8.7.6")
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("four", 1, 1, bounds, address="9.8.7.6")
+    uploads.begin("another", 1, quarter, bounds, address="9.8.7.5")
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("last", 1, 1, bounds, address="9.8.7.4")
+    later = time.monotonic() + UPLOAD_IDLE_SECONDS
+    monkeypatch.setattr("retrieval.uploads.time", SimpleNamespace(monotonic=lambda: later))
+    for n in range(3):
+        uploads.begin(f"late {n}", 1, quarter, bounds, address="9.8.7.4")
+
+
+def test_what_has_come_and_is_idle_gives_way_the_longest_idle_first_and_no_more_than_needed(
+    uploads: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.uploads.VISITORS_BYTES", 40)
+    bounds = UploadBounds(5, 1_000, 1_000)
+    now = [time.monotonic()]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("retrieval.uploads.time", clock)
+    names = {}
+    for visitor in ("first", "second", "third", "fourth"):
+        now[0] += 1
+        names[visitor] = uploads.begin(visitor, 1, 10, bounds)
+        with uploads.receiving(names[visitor], visitor, "a.png") as receiver:
+            receiver.write(bytes(10))
+
+    def there() -> list[str]:
+        folder = tmp_path / "uploads"
+        return [who for who, name in names.items() if (folder / name).exists()]
+
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("late", 1, 5, bounds)
+    now[0] += UPLOAD_IDLE_SECONDS - 2  # the first two are idle
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("late", 1, 25, bounds)
+    assert there() == list(names)
+    uploads.begin("late", 1, 5, bounds)
+    assert there() == ["second", "third", "fourth"]
+
+
+def test_no_stranger_keeps_room_for_ever_by_asking_after_an_upload(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strangers = send(uploads, {"a.png": PICTURE})
+    owners = uploads.begin("the owner", 1, 1, BOUNDS, owner=True)
+    now = [time.monotonic()]
+    monkeypatch.setattr("retrieval.uploads.time", SimpleNamespace(monotonic=lambda: now[0]))
+    for _ in range(20):
+        now[0] += 1_000
+        uploads.has(strangers, "me")
+        uploads.has(owners, "the owner")
+        uploads.sweep(older_than=1_800)
+    assert not uploads.has(strangers, "me")
+    assert uploads.has(owners, "the owner")
 
 
 def test_a_visitor_sends_no_more_than_was_promised(uploads: Uploads) -> None:

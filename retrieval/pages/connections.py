@@ -17,7 +17,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from retrieval.pages.sessions import header_of, own_address
-from retrieval.settings import MAX_CONNECTIONS
+from retrieval.settings import MAX_CONNECTIONS, OWNER_BYTES
 
 HEAD_SECONDS = 20.0  # until the head of a request has come
 SILENT_SECONDS = 60.0  # between two pieces of a request, or of an answer that is fetched
@@ -175,7 +175,7 @@ def watch_connections(
             if "/uploads/" not in self.scope["path"]:
                 return 0
             told = header_of(self.scope, b"content-length")
-            return int(told) if told.isascii() and told.isdigit() else 0
+            return min(int(told), OWNER_BYTES) if told.isascii() and told.isdigit() else 0
 
         def _later(self, seconds: float) -> asyncio.TimerHandle:
             return self.loop.call_later(seconds, self._hang_up)
