@@ -68,8 +68,11 @@ MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 300 * 2**20
 MAX_UPLOAD_PIXELS = 100_000_000
 MAX_UPLOAD_BYTES = 50 * 2**20
-# Of a request that carries no file: a page sends a few KB.
-MAX_REQUEST_BYTES = 2**20
+# Of a request that carries no file, and how many values there are in it: a page sends a few KB, and
+# a hundred values. An assistant sends its picture along, written as text.
+MAX_REQUEST_BYTES = 2**16
+MAX_REQUEST_VALUES = 2_000
+MAX_TOOL_BYTES = 2**20
 # What the owner may add at once: a whole card of a camera. One can always add more.
 OWNER_PICTURES = 50_000
 OWNER_BYTES = 64 * 2**30

@@ -356,15 +356,16 @@ def test_no_answer_header_or_error_names_a_path_of_the_server(
         (b"[1, 2]", 400),
         (b'"text"', 400),
         (b"\xff\xfe\x00", 400),
-        (b"[" * 200_000, 400),
-        (b'{"data":' * 100_000, 400),
+        (b"[" * 1_900, 400),
+        (b'{"data":' * 1_900, 400),
         (b'{"data":' + b"[" * 600 + b"]" * 600 + b"}", 400),
         (b'{"data":' + b'[{"a":' * 60 + b"1" + b"}]" * 60 + b"}", 400),
         (b'{"data": ["' + b"x" * settings.MAX_REQUEST_BYTES + b'"]}', 413),
+        (b'{"data": [' + b"[]," * settings.MAX_REQUEST_VALUES + b"1]}", 400),
     ],
     ids=[
         *("empty", "cut", "list", "text", "binary", "deep list", "deep", "whole deep list"),
-        *("whole and less deep", "large"),
+        *("whole and less deep", "large", "very many values"),
     ],
 )
 def test_what_is_no_request_gets_a_sentence(
@@ -374,6 +375,18 @@ def test_what_is_no_request_gets_a_sentence(
         answer = visitor.http.post(f"/gradio_api/{way}", content=content, headers=JSON)
         assert answer.status_code == status
         assert answer.json()["detail"] in (words.NO_REQUEST, words.LARGE_REQUEST)
+
+
+@pytest.mark.parametrize("unit", [b"[]", b"{}", b"0", b'{"a":[]}'])
+def test_no_request_takes_long_to_read(visitor: Visitor, unit: bytes) -> None:
+    """While one is read nobody else is answered."""
+    for way, most in (("queue/join", 2**16), ("mcp", 2**20)):
+        values = b",".join([unit] * ((most - 1_000) // (len(unit) + 1)))
+        body = b'{"session_hash": "%s", "data": [%s]}' % (visitor.session.encode(), values)
+        started = time.perf_counter()
+        answer = visitor.http.post(f"/gradio_api/{way}", content=body, headers=JSON)
+        assert (answer.status_code, answer.json()["detail"]) == (400, words.NO_REQUEST)
+        assert time.perf_counter() - started < 0.5
 
 
 def test_an_upload_without_end_is_cut_off_and_leaves_nothing(

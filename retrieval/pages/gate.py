@@ -177,7 +177,7 @@ class Gate:
                 await self.app(scope, counted, self._naming(visitor, send))
         elif name.startswith("mcp"):
             # All of it first: what is raised while it is read, its library answers in its own way.
-            body = await _body(receive, settings.MAX_REQUEST_BYTES)
+            body = await _body(receive, settings.MAX_TOOL_BYTES)
             await self.app(_from_elsewhere(scope), _replayed(body, receive), send)
         else:
             body = self._checked(name, await _body(receive, settings.MAX_REQUEST_BYTES), visitor)
@@ -313,7 +313,11 @@ async def _body(receive: Receive, most: int) -> bytes:
         if len(body) > most:
             raise _RefusedError(words.LARGE_REQUEST, 413)
         if not message.get("more_body"):
-            return bytes(body)
+            break
+    # Text is read at once; nobody else is answered while a request of very many values is.
+    if sum(map(body.count, b"[{,")) > settings.MAX_REQUEST_VALUES:
+        raise _RefusedError(words.NO_REQUEST, 400)
+    return bytes(body)
 
 
 def _politely(send: Send) -> Send:
