@@ -120,6 +120,7 @@ VISITOR_DOWNLOADS = max(1, VISITOR_REQUESTS // 3)
 TEMPORARY = (RECEIVED, DOWNLOADS)
 EMPTIED = (UPLOADS, VISITORS, PACKED, *TEMPORARY)
 TEMPORARY_BYTES = 2 * 2**30
+ARRIVING_BYTES = TEMPORARY_BYTES // 2  # of uploads that are not whole yet
 TEMPORARY_FILES = 20_000  # a walk over so many takes a fraction of a second; each upload is one
 TEMPORARY_SECONDS = 3600.0
 TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no room for more

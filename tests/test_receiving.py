@@ -1,6 +1,7 @@
 """Uploads to Gradio's route: what form they have, and how much of them is kept."""
 
 import asyncio
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -13,16 +14,16 @@ from retrieval.pages.receiving import FORM, MAX_PROGRESS, Arriving
 
 
 def test_all_uploads_together_are_bounded_while_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "TEMPORARY_BYTES", 250)
+    monkeypatch.setattr(settings, "ARRIVING_BYTES", 250)
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": bytes(100), "more_body": True}
 
     async def come() -> None:
         arriving = Arriving()
-        with arriving.counted(receive, 1_000) as one:
+        with arriving.counted(receive, 1_000, "one") as one:
             await one()
-            with arriving.counted(receive, 1_000) as another:
+            with arriving.counted(receive, 1_000, "another") as another:
                 await another()
                 with pytest.raises(MultiPartException, match="Too many pictures"):
                     await another()
@@ -35,6 +36,77 @@ def test_all_uploads_together_are_bounded_while_they_come(monkeypatch: pytest.Mo
                 await large()
 
     asyncio.run(come())
+
+
+async def hundred() -> dict[str, Any]:
+    return {"type": "http.request", "body": bytes(100), "more_body": True}
+
+
+async def nothing() -> dict[str, Any]:
+    await asyncio.sleep(60)
+    raise AssertionError("waited for to the end")
+
+
+@pytest.mark.parametrize("address", ["9.8.7.6", ""], ids=["an address", "a visitor"])
+def test_uploads_that_do_not_end_give_way_to_others(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(settings, "ARRIVING_BYTES", 550)
+
+    async def run() -> None:
+        arriving, pieces = Arriving(), [hundred() for _ in range(5)]
+
+        async def once_then_nothing() -> dict[str, Any]:
+            return await (pieces.pop() if pieces else nothing())
+
+        with ExitStack() as held:
+            slow = [
+                held.enter_context(
+                    arriving.counted(
+                        once_then_nothing, 1_000, f"made up {n}" if address else "slow", address
+                    )
+                )
+                for n in range(5)
+            ]
+            for receive in slow:
+                await receive()
+            waiting = asyncio.ensure_future(slow[0]())
+            with arriving.counted(hundred, 1_000, "another", "1.2.3.4") as another:
+                assert len((await another())["body"]) == 100
+                with pytest.raises(MultiPartException, match="Too many pictures"):
+                    await asyncio.wait_for(waiting, 5)
+                assert len((await another())["body"]) == 100
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("visitors", "address", "most"),
+    [
+        (["me"] * 60, "", settings.UPLOADS_OPEN),
+        ([f"made up {n}" for n in range(60)], "9.8.7.6", settings.UPLOADS_OPEN_AT_ONE_ADDRESS),
+        ([""] * 60, "", 60),
+        ([f"visitor {n}" for n in range(60)], "", 60),
+    ],
+    ids=["a visitor", "an address", "programs behind a proxy", "visitors behind a proxy"],
+)
+def test_of_so_many_uploads_of_one_the_newest_are_taken(
+    visitors: list[str], address: str, most: int
+) -> None:
+    async def run() -> None:
+        arriving, taken = Arriving(), []
+        with ExitStack() as held:
+            coming = [
+                held.enter_context(arriving.counted(hundred, 1_000, visitor, address))
+                for visitor in visitors
+            ]
+            for number, receive in enumerate(coming):
+                with suppress(MultiPartException):
+                    await receive()
+                    taken.append(number)
+        assert taken == list(range(60 - most, 60))
+
+    asyncio.run(run())
 
 
 def test_how_far_uploads_are_is_forgotten_after_so_many_others() -> None:

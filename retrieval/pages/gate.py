@@ -173,7 +173,8 @@ class Gate:
             if not FORM.fullmatch(header_of(scope, b"content-type")):
                 raise _RefusedError(words.NO_REQUEST, 400)
             most = settings.MAX_UPLOAD_BYTES + settings.MAX_REQUEST_BYTES
-            with self.arriving.counted(receive, most) as counted:
+            own = own_address_of(Request(scope))
+            with self.arriving.counted(receive, most, visitor, own) as counted:
                 await self.app(scope, counted, self._naming(visitor, send))
         elif name.startswith("mcp"):
             # All of it first: what is raised while it is read, its library answers in its own way.

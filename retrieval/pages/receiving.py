@@ -4,10 +4,12 @@ Gradio's parser keeps in memory whatever is no file, and reads it in any of Pyth
 some a megabyte takes hours, in which no page is answered.
 """
 
+import asyncio
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from gradio import route_utils, routes
 from starlette.formparsers import MultiPartException
@@ -15,6 +17,7 @@ from starlette.formparsers import MultiPartException
 from retrieval import settings
 from retrieval.pages import words
 from retrieval.pages.sessions import Message, Receive
+from retrieval.settings import UPLOADS_OPEN, UPLOADS_OPEN_AT_ONE_ADDRESS
 from retrieval.temporary import make_room
 
 # What browsers and programs send. A character set is left out: it is nobody's but a stranger's.
@@ -52,7 +55,7 @@ class Arriving:
     """The uploads that come at the moment."""
 
     def __init__(self) -> None:
-        self._bytes = 0
+        self._coming: dict[_Coming, None] = {}  # the oldest first
         self._progress: OrderedDict[str, None] = OrderedDict()
 
     def note_progress(self, upload: str) -> None:
@@ -65,22 +68,35 @@ class Arriving:
             routes.file_upload_statuses._signals.pop(oldest, None)
 
     @contextmanager
-    def counted(self, receive: Receive, most: int) -> Iterator[Receive]:
-        """Yield what passes an upload on until it breaks off, or it or all of them are too large.
+    def counted(
+        self, receive: Receive, most: int, visitor: str = "", address: str = ""
+    ) -> Iterator[Receive]:
+        """Yield what passes an upload on until it breaks off, is too large, or has to give way.
 
         Gradio deletes what has come of it for this error alone.
+
+        Args:
+            address: the visitor's own in the network; "" where it is not known.
         """
-        received = 0
+        mine = _Coming(visitor, address)
+        self._coming[mine] = None
+        for others, places in (
+            ([one for one in self._coming if one.visitor == visitor != ""], UPLOADS_OPEN),
+            (
+                [one for one in self._coming if one.address == address != ""],
+                UPLOADS_OPEN_AT_ONE_ADDRESS,
+            ),
+        ):
+            for oldest in others[:-places]:
+                self._let_go(oldest)
 
         async def receive_upload() -> Message:
-            nonlocal received
-            message = await receive()
-            size = len(message.get("body", b""))
-            received += size
-            self._bytes += size
-            if received > most:
+            message = await _unless(mine.gone, receive)
+            mine.bytes += len(message.get("body", b""))
+            if mine.bytes > most:
                 raise MultiPartException(words.LARGE_REQUEST)
-            if self._bytes > settings.TEMPORARY_BYTES:
+            self._keep_room()
+            if mine.gone.is_set():
                 raise MultiPartException(words.NO_ROOM)
             if message["type"] == "http.disconnect":
                 raise MultiPartException(words.NO_REQUEST)
@@ -89,7 +105,52 @@ class Arriving:
         try:
             yield receive_upload
         finally:
-            self._bytes -= received
+            self._coming.pop(mine, None)
+
+    def _keep_room(self) -> None:
+        """Let go of the oldest of whoever sends most, until there is room again."""
+        while sum(one.bytes for one in self._coming) > settings.ARRIVING_BYTES:
+            sent: Counter[str] = Counter()
+            for one in self._coming:
+                sent[one.sender] += one.bytes
+            [(most, _)] = sent.most_common(1)
+            self._let_go(next(one for one in self._coming if one.sender == most))
+
+    def _let_go(self, one: "_Coming") -> None:
+        del self._coming[one]
+        one.gone.set()
+
+
+@dataclass(eq=False)
+class _Coming:
+    """An upload that is not whole yet."""
+
+    visitor: str
+    address: str
+    bytes: int = 0
+    gone: asyncio.Event = field(default_factory=asyncio.Event)  # set when it has to give way
+
+    @property
+    def sender(self) -> str:
+        """Whom it counts for: whoever has an address can make up as many visitors."""
+        return self.address or self.visitor
+
+
+async def _unless(gone: asyncio.Event, receive: Receive) -> Message:
+    """Return what comes next.
+
+    Raises:
+        MultiPartException: when the upload gives way before that.
+    """
+    coming, going = asyncio.ensure_future(receive()), asyncio.ensure_future(gone.wait())
+    try:
+        await asyncio.wait((coming, going), return_when=asyncio.FIRST_COMPLETED)
+        if coming.done():
+            return coming.result()
+        raise MultiPartException(words.NO_ROOM)
+    finally:
+        coming.cancel()
+        going.cancel()
 
 
 def drop_parts() -> None:
