@@ -133,6 +133,15 @@ def test_only_the_routes_that_the_app_uses_are_open(served: Served) -> None:
             assert words.NO_ADDRESS.encode() in body
 
 
+@pytest.mark.parametrize("sign", ["%0a", "%0D%0A", "%00", "%7f"])
+@pytest.mark.parametrize(
+    "path", ["copies/colours.csv", f"maps/colours/{'0' * 32}.json", "bundles/colours.lookalike"]
+)
+def test_no_sign_that_nobody_sees_gets_past_a_bound(served: Served, path: str, sign: str) -> None:
+    status, _, body = raw(served, f"/{path}{sign}")
+    assert (status, json.loads(body)["error"]) == (404, words.NO_ADDRESS)
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -48,6 +48,7 @@ OPEN = re.compile(
     r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
 )
 DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.json)")
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
@@ -102,6 +103,8 @@ class Gate:
             await send(message)
 
         try:
+            if UNPRINTABLE.search(path):  # a line's end passes for the end of many a pattern
+                raise _RefusedError(words.NO_ADDRESS, 404)
             if scope["method"] not in ("GET", "HEAD") and is_of_another_site(scope):
                 raise _RefusedError(words.OTHER_SITE, 403)
             if path.startswith(API):
