@@ -126,6 +126,10 @@ TEMPORARY_SECONDS = 3600.0
 TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no room for more
 # Pages that are remembered, each 0.2 to 1 MB; whoever comes back after so many others begins anew.
 MAX_PAGES = 1_000
+# Of one visitor, and of one network address, which a class shares. One who opens more loses their
+# own.
+PAGES_OF_VISITOR = 30
+PAGES_AT_ONE_ADDRESS = 300
 # Requests of one kind, as searches, that wait; whoever comes when their queue is full is told to
 # try again.
 MAX_QUEUE = _number("LOOKALIKE_QUEUE", 64)

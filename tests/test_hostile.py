@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -232,6 +234,34 @@ def test_a_page_of_another_site_does_nothing_in_a_visitors_name_and_reads_nothin
     own = str(visitor.http.base_url).rstrip("/")
     answer = visitor.http.post("/gradio_api/queue/join", json={}, headers={"origin": own})
     assert answer.status_code != 403
+
+
+def test_who_opens_page_after_page_loses_what_was_done_on_their_own_alone(
+    visitor: Visitor, other: Visitor
+) -> None:
+    for one in (visitor, other):
+        one.ask("on_upload", one.filled("on_upload", query=one.send(PICTURE)))
+    first = visitor.session
+    for _ in range(settings.PAGES_OF_VISITOR):
+        visitor.session = secrets.token_hex(6)
+        visitor.ask("on_load_1", [None])
+    visitor.session = first
+    for one, has_results in ((other, True), (visitor, False)):
+        said = one.outcome("on_save", one.filled("on_save", **{"save-kind": words.SAVE_KINDS[0]}))
+        assert said["success"] is has_results
+
+
+def test_a_program_that_names_no_page_gets_its_answer(visitor: Visitor) -> None:
+    with httpx.Client(base_url=visitor.http.base_url) as program:
+        begun = program.post("/gradio_api/call/search", json={"data": [None, 3, ""]}).json()
+        told = program.get(f"/gradio_api/call/search/{begun['event_id']}").text
+    assert told.startswith("event: error")
+    assert words.NO_FILE in told
+    sent = {"data": [visitor.send(PICTURE), 3, ""]}
+    begun = visitor.http.post("/gradio_api/call/search", json=sent).json()
+    told = visitor.http.get(f"/gradio_api/call/search/{begun['event_id']}").text
+    assert told.startswith("event: complete")
+    assert "180.png" in told
 
 
 @pytest.fixture

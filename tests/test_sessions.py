@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.pages.gate import Gate
+from retrieval.pages.gate import Gate, Sessions
 from retrieval.pages.handover import Handover
 from retrieval.pages.sessions import (
     Access,
@@ -220,6 +221,50 @@ def test_made_up_cookies_bring_more_of_what_is_computed_only_from_behind_a_proxy
 
     asyncio.run(run())
     assert statuses == ({200, 429} if refused else {200})
+
+
+@pytest.mark.parametrize(
+    ("visitor", "address"),
+    [
+        (lambda n: "me", "9.8.7.6"),
+        (lambda n: "me", ""),
+        (lambda n: f"made up {n}", "9.8.7.6"),
+        (lambda n: "", "9.8.7.6"),
+        (lambda n: "", ""),
+    ],
+    ids=["a visitor", "behind a proxy", "made up cookies", "a program", "a program behind a proxy"],
+)
+def test_who_opens_page_after_page_takes_the_place_of_their_own(
+    visitor: Callable[[int], str], address: str
+) -> None:
+    forgotten: list[str] = []
+    sessions = Sessions(forgotten.append, of_visitor=3, of_address=3)
+    assert sessions.admits("another's", "another", "1.2.3.4")
+    for n in range(5):
+        assert sessions.admits(f"page-{n}", visitor(n), address)
+    assert forgotten == ["page-0", "page-1"]
+    assert sessions.admits("page-2", visitor(2), address)  # is in use, and stays
+    assert sessions.admits("page-5", visitor(5), address)
+    assert forgotten[2:] == ["page-3"]
+    assert not sessions.admits("another's", "me", address)
+    assert sessions.admits("another's", "another", "1.2.3.4")
+
+
+def test_a_class_of_thirty_at_one_address_loses_no_page() -> None:
+    forgotten: list[str] = []
+    sessions = Sessions(forgotten.append)
+    for tab in range(10):
+        for n in range(30):
+            assert sessions.admits(f"page-{n}-{tab}", f"visitor {n}", "9.8.7.6")
+    assert not forgotten
+
+
+def test_of_very_many_pages_those_unused_for_longest_are_forgotten() -> None:
+    sessions = Sessions(most=3)
+    for n in range(4):
+        assert sessions.admits(f"page-{n}", f"visitor {n}")
+    assert not sessions.admits("page-1", "me")
+    assert sessions.admits("page-0", "me")
 
 
 @pytest.mark.parametrize(

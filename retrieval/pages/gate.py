@@ -9,6 +9,7 @@ import errno
 import json
 import math
 import re
+import secrets
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
@@ -72,15 +73,17 @@ class Gate:
         handover: Handover,
         access: Access,
         unread: Callable[[str], int] = lambda session: 0,
+        forget: Callable[[str], None] = lambda session: None,
     ) -> None:
         """Args:
         unread: says how many answers wait for a page.
+        forget: forgets what a page has been doing.
         """
         self.app = app
         self.handover = handover
         self.access = access
         self.unread = unread
-        self.sessions = Sessions()
+        self.sessions = Sessions(forget)
         self.pace = Pace(settings.VISITOR_REQUESTS)
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
         self.arriving = Arriving()
@@ -151,10 +154,10 @@ class Gate:
             sessions = _asked_for(scope, "session_hash")
             if len(sessions) != 1:
                 raise _RefusedError(words.NO_REQUEST, 400)
-            self._admit(sessions[0], visitor)
+            self._admit(sessions[0], visitor, scope)
             scope = {**scope, "query_string": urlencode({"session_hash": sessions[0]}).encode()}
         elif name.startswith("heartbeat/"):
-            self._admit(name.removeprefix("heartbeat/"), visitor)
+            self._admit(name.removeprefix("heartbeat/"), visitor, scope)
         elif name in ("upload", "upload_progress"):
             uploads = [upload for upload in _asked_for(scope, "upload_id") if upload]
             if name == "upload_progress" and not uploads:
@@ -184,7 +187,8 @@ class Gate:
             body = await _body(receive, settings.MAX_TOOL_BYTES)
             await self.app(_from_elsewhere(scope), _replayed(body, receive), send)
         else:
-            body = self._checked(name, await _body(receive, settings.MAX_REQUEST_BYTES), visitor)
+            body = await _body(receive, settings.MAX_REQUEST_BYTES)
+            body = self._checked(name, body, visitor, scope)
             scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
             try:
                 await self.app(scope, _replayed(body, receive), _politely(send))
@@ -209,13 +213,13 @@ class Gate:
         if seconds:
             raise _RefusedError(words.TOO_OFTEN.format(time=duration(math.ceil(seconds))), 429)
 
-    def _admit(self, session: str, visitor: str) -> None:
+    def _admit(self, session: str, visitor: str, scope: Message) -> None:
         if not SESSION.fullmatch(session):
             raise _RefusedError(words.NO_REQUEST, 400)
-        if not self.sessions.admits(session, visitor):
+        if not self.sessions.admits(session, visitor, own_address_of(Request(scope))):
             raise _RefusedError(words.OTHERS_SESSION, 403)
 
-    def _checked(self, name: str, body: bytes, visitor: str) -> bytes:
+    def _checked(self, name: str, body: bytes, visitor: str, scope: Message) -> bytes:
         """Return a request that Gradio may have: whole, of this visitor, naming no files to it."""
         try:
             request = json.loads(body)
@@ -224,8 +228,11 @@ class Gate:
         if not isinstance(request, dict):
             raise _RefusedError(words.NO_REQUEST, 400)
         session = request.get("session_hash")
+        if session is None and name.startswith("call/"):
+            # Gradio would make up one for each, of which nobody here knows.
+            session = request["session_hash"] = secrets.token_urlsafe(16)
         if isinstance(session, str):
-            self._admit(session, visitor)
+            self._admit(session, visitor, scope)
             if self.unread(session) > settings.MAX_UNREAD:
                 raise _RefusedError(words.BUSY, 429)
         if name == "queue/join" and not isinstance(request.get("event_data"), dict):
@@ -273,22 +280,64 @@ class Gate:
 
 
 class Sessions:
-    """Which page belongs to whom: to the browser that first used its name."""
+    """Which page belongs to whom: to the browser that first used its name.
 
-    def __init__(self, most: int = 100_000) -> None:
+    Gradio keeps what so many pages are doing, of all visitors: one who opens page after page gives
+    up their own in turn, and takes no place from others.
+    """
+
+    def __init__(
+        self,
+        forget: Callable[[str], None] = lambda session: None,
+        of_visitor: int = settings.PAGES_OF_VISITOR,
+        of_address: int = settings.PAGES_AT_ONE_ADDRESS,
+        most: int = 100_000,
+    ) -> None:
         """Args:
-        most: pages that are remembered; those unused for longest are forgotten.
+        forget: is told of pages that have to give way.
+        of_visitor, of_address, most: pages that are remembered; those unused for longest go.
         """
+        self._forget = forget
+        self._of_visitor = of_visitor
+        self._of_address = of_address
         self._most = most
-        self._visitors: OrderedDict[str, str] = OrderedDict()
+        self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()  # visitor, address
+        self._pages: dict[tuple[str, bool], OrderedDict[str, None]] = {}  # of each of these
 
-    def admits(self, session: str, visitor: str) -> bool:
-        """Whether a visitor may use the page of this name."""
-        known = self._visitors.setdefault(session, visitor)
-        self._visitors.move_to_end(session)
-        while len(self._visitors) > self._most:
-            self._visitors.popitem(last=False)
-        return known == visitor
+    def admits(self, session: str, visitor: str, address: str = "") -> bool:
+        """Whether a visitor may use the page of this name.
+
+        Args:
+            address: the visitor's own in the network; "" where it is not known.
+        """
+        known, known_address = self._owners.setdefault(session, (visitor, address))
+        if known != visitor:
+            return False
+        self._owners.move_to_end(session)
+        for group, most in self._groups(visitor, known_address):
+            pages = self._pages.setdefault(group, OrderedDict())
+            pages[session] = None
+            pages.move_to_end(session)
+            if len(pages) > most:
+                self._drop(next(iter(pages)))
+        if len(self._owners) > self._most:
+            self._drop(next(iter(self._owners)))
+        return True
+
+    def _groups(self, visitor: str, address: str) -> list[tuple[tuple[str, bool], int]]:
+        """Return whose a page is, and how many such pages there may be."""
+        groups = [((visitor, True), self._of_visitor)] if visitor else []
+        if address or not visitor:  # programs without a cookie, behind a proxy, are one
+            groups.append(((address, False), self._of_address))
+        return groups
+
+    def _drop(self, session: str) -> None:
+        for group, _ in self._groups(*self._owners.pop(session)):
+            pages = self._pages[group]
+            pages.pop(session, None)
+            if not pages:
+                del self._pages[group]
+        self._forget(session)
 
 
 def _without_meta(value: Any, depth: int = 0) -> Any:

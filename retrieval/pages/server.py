@@ -180,6 +180,12 @@ def unread(app: gr.Blocks, session: str) -> int:
     return int(waiting[session].qsize()) if session in waiting else 0
 
 
+def forget(app: gr.Blocks, session: str) -> None:
+    """Forget what a page has been doing; if it is there still, it begins anew."""
+    app.state_holder.session_data.pop(session, None)
+    app.state_holder.time_last_used.pop(session, None)
+
+
 def launch(
     app: gr.Blocks,
     workspace: Workspace,
@@ -229,7 +235,11 @@ def launch(
                 "middleware": [
                     (SecurityHeaders, (), {}),
                     (VisitorCookie, (), {}),
-                    (Gate, (handover, library.access, partial(unread, app)), {}),
+                    (
+                        Gate,
+                        (handover, library.access, partial(unread, app), partial(forget, app)),
+                        {},
+                    ),
                 ],
             },
         )
