@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -198,12 +198,8 @@ def test_each_browser_gets_a_name_of_its_own_and_keeps_it(client: TestClient) ->
     assert client.get("/").headers["set-cookie"] != first
 
 
-@pytest.mark.parametrize(
-    ("address", "refused"), [("9.8.7.6", True), ("10.0.0.1", False)], ids=["their own", "a proxy's"]
-)
-def test_made_up_cookies_bring_more_of_what_is_computed_only_from_behind_a_proxy(
-    address: str, refused: bool
-) -> None:
+def statuses_of(path: str, address: str, cookies: Iterable[str]) -> set[int]:
+    """Ask for a path with one cookie after the other."""
     statuses: set[int] = set()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -214,13 +210,33 @@ def test_made_up_cookies_bring_more_of_what_is_computed_only_from_behind_a_proxy
 
     async def run() -> None:
         gate = Gate(app, Handover(), Access(None, public=True))
-        for n in range(2 * settings.VISITOR_DOWNLOADS):
-            made_up = request(address, cookie=f"lookalike-{FIRST}={n:032}")
-            scope = {**made_up.scope, "path": "/maps/key/map.json", "method": "GET"}
-            await gate(scope, made_up.receive, send)
+        for cookie in cookies:
+            asked = request(address, cookie=cookie)
+            await gate({**asked.scope, "path": path, "method": "GET"}, asked.receive, send)
 
     asyncio.run(run())
-    assert statuses == ({200, 429} if refused else {200})
+    return statuses
+
+
+@pytest.mark.parametrize("path", ["/maps/key/map.json", "/", "/config"])
+@pytest.mark.parametrize(
+    ("address", "refused"), [("9.8.7.6", True), ("10.0.0.1", False)], ids=["their own", "a proxy's"]
+)
+def test_made_up_cookies_bring_more_of_what_is_computed_only_from_behind_a_proxy(
+    address: str, refused: bool, path: str
+) -> None:
+    made_up = (f"lookalike-{FIRST}={n:032}" for n in range(2 * settings.VISITOR_REQUESTS))
+    assert statuses_of(path, address, made_up) == ({200, 429} if refused else {200})
+
+
+@pytest.mark.parametrize("path", ["/", "/config"])
+def test_a_page_is_opened_so_often_by_one_and_by_anybody_for_the_first_time(path: str) -> None:
+    times = 2 * settings.VISITOR_REQUESTS
+    assert statuses_of(path, "10.0.0.1", [f"lookalike-{FIRST}={NAME}"] * times) == {200, 429}
+    assert statuses_of(path, "10.0.0.1", [""] * times) == {200}
+    assert statuses_of(path, "9.8.7.6", [""] * times) == {200, 429}
+    # A class that opens it at once.
+    assert statuses_of(path, "9.8.7.6", [""] * 90) == {200}
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ OPEN = re.compile(
     r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
 )
 DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.json)")
+PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
@@ -86,6 +87,7 @@ class Gate:
         self.sessions = Sessions(forget)
         self.pace = Pace(settings.VISITOR_REQUESTS)
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
+        self.openings = Pace(settings.VISITOR_REQUESTS)
         self.arriving = Arriving()
         guard_uploads()
 
@@ -119,11 +121,14 @@ class Gate:
                         raise _RefusedError(words.NO_ADDRESS, 404)
                     if path.rstrip("/") == "/uploads":
                         self._keep_pace(scope, visitor_of_scope(scope), self.pace)
-                elif DEAR.fullmatch(path):
+                elif DEAR.fullmatch(path) or PAGE.fullmatch(path):
                     # Behind a proxy all have its address, so there their cookies have to tell.
                     own = own_address_of(Request(scope))
                     visitor = "" if own else visitor_of_scope(scope)
-                    self._keep_pace(scope, visitor, self.downloads)
+                    if DEAR.fullmatch(path):
+                        self._keep_pace(scope, visitor, self.downloads)
+                    elif own or visitor:  # else it is anybody's first
+                        self._keep_pace(scope, visitor, self.openings)
                 await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:
