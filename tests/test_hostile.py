@@ -264,6 +264,11 @@ def test_a_program_that_names_no_page_gets_its_answer(visitor: Visitor) -> None:
     assert "180.png" in told
 
 
+def test_no_other_site_shows_the_page_in_a_frame(visitor: Visitor) -> None:
+    policy = visitor.page.headers["content-security-policy"]
+    assert policy.endswith("; frame-ancestors 'self'")
+
+
 @pytest.fixture
 def key(visitor: Visitor) -> Iterator[str]:
     """The key of a private collection of `visitor`."""

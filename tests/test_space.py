@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import gradio
+import httpx
 import pytest
 import yaml
 from gradio_client import Client, handle_file
@@ -96,8 +97,10 @@ def test_a_clone_runs_on_a_space_and_leaves_its_folder_as_it_was(
     by_hue(120).save(tmp_path / "query.png")
     with running_space(clone, tmp_path / "home") as client:
         found = client.predict(handle_file(tmp_path / "query.png"), 5, "", api_name="/search")
+        policy = httpx.get(client.src).headers["content-security-policy"]
     assert len(found) == 5
     assert files_in(clone) == before
+    assert "frame-ancestors 'self' https://huggingface.co https://*.hf.space" in policy
 
 
 @pytest.mark.parametrize(

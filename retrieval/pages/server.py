@@ -62,6 +62,9 @@ from retrieval.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
 FORGET_SECONDS = 3600.0
+# Who may show the page in a frame, and so have people click there unawares: nobody else, except
+# that on a Space it is shown in one of Hugging Face's.
+FRAMED_BY = "'self' https://huggingface.co https://*.hf.space" if settings.ON_A_SPACE else "'self'"
 # 'unsafe-eval' and 'unsafe-inline' are what Gradio's own components need. The policy's worth lies
 # in the rest: nothing is loaded from or sent to any other address.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -75,6 +78,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "worker-src 'self' blob:",
         "object-src 'none'",
         "base-uri 'self'",
+        f"frame-ancestors {FRAMED_BY}",
     )
 )
 HEADERS = (
