@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from PIL import Image, ImageCms
 TILE = 2**21
 
 SRGB = ImageCms.createProfile("sRGB")
+GREYS = (0, 64, 128, 192, 255)
 
 
 def to_rgb(
@@ -106,7 +108,7 @@ def _tile_to_rgb(
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, "white")
         image = Image.alpha_composite(canvas, rgba).convert("RGB")
-    if profile and image.mode in ("RGB", "CMYK"):
+    if profile and (image.mode in ("RGB", "CMYK") or (image.mode == "L" and _is_grey(profile))):
         try:
             converted = ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB")
             if converted is not None:
@@ -122,6 +124,27 @@ def _foreign_profile(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        return None if "sRGB" in ImageCms.getProfileDescription(profile) else profile
+        return None if _is_srgb(icc) else profile
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
+
+
+@lru_cache(maxsize=16)
+def _is_srgb(icc: bytes) -> bool:
+    """Whether a profile says that it is sRGB, and leaves greys as they are.
+
+    There are such with sRGB's primaries, and its name, whose numbers are amounts of light.
+    """
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    if "sRGB" not in ImageCms.getProfileDescription(profile):
+        return False
+    greys = Image.fromarray(np.array([GREYS], np.uint8)).convert(
+        "L" if _is_grey(profile) else "RGB"
+    )
+    seen = ImageCms.profileToProfile(greys, profile, SRGB, outputMode="RGB")
+    difference = np.asarray(seen, int) - np.asarray(greys.convert("RGB"), int)
+    return bool(np.abs(difference).max() <= 2)
+
+
+def _is_grey(profile: ImageCms.ImageCmsProfile) -> bool:
+    return str(profile.profile.xcolor_space).strip() == "GRAY"

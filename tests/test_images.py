@@ -472,6 +472,49 @@ def test_an_embedded_colour_profile_is_honoured(mode: str) -> None:
     assert middle(data) == about(0, 255, 0)
 
 
+def linear_profile(kind: str) -> bytes:
+    """Return a profile whose numbers are amounts of light, be it sRGB's with that name, or grey's.
+
+    See ICC.1:2022, 7 and 10.6.
+    """
+    if kind == "RGB":
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        start = profile.index(b"para", 128 + 4 + 12 * int.from_bytes(profile[128:132], "big"))
+        return profile[:start] + b"curv" + bytes(8) + profile[start + 12 :]
+    d50 = bytes.fromhex("0000f6d6000100000000d32d")
+    parts = {
+        b"desc": b"desc" + bytes(4) + (12).to_bytes(4, "big") + b"linear grey\0" + bytes(80),
+        b"wtpt": b"XYZ " + bytes(4) + d50,
+        b"kTRC": b"curv" + bytes(8),
+    }
+    head = bytes(4) + bytes.fromhex("02100000") + b"mntrGRAYXYZ " + bytes(12) + b"acsp"
+    table, at = len(parts).to_bytes(4, "big"), 128 + 4 + 12 * len(parts)
+    for name, data in parts.items():
+        table += name + at.to_bytes(4, "big") + len(data).to_bytes(4, "big")
+        at += len(data)
+    head = (at.to_bytes(4, "big") + head + bytes(28) + d50).ljust(128, b"\0")
+    return head + table + b"".join(parts.values())
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_numbers_that_are_amounts_of_light_are_made_srgb(mode: str) -> None:
+    linear = round(255 * ((128 / 255 + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    picture = Image.new(mode, (40, 40), (linear,) * 3 if mode == "RGB" else linear)
+    for factor in (1, 100):  # also of one that is reduced in parts
+        data = encode(picture.resize((40 * factor, 40)), "PNG", icc_profile=linear_profile(mode))
+        assert middle(data) == about(128, 128, 128)
+
+
+def test_a_picture_of_srgb_stays_as_it_is_whoever_wrote_its_profile() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = noise((64, 48))
+    opened = open_picture(encode(picture, "PNG", icc_profile=profile)).image
+    assert np.array_equal(np.asarray(opened), np.asarray(picture))
+    grey = picture.convert("L")
+    opened = open_picture(encode(grey, "PNG", icc_profile=profile)).image
+    assert np.array_equal(np.asarray(opened), np.asarray(grey.convert("RGB")))
+
+
 @pytest.mark.parametrize(
     "profile",
     [b"garbage", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()],
