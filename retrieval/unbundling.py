@@ -9,7 +9,9 @@ import json
 import os
 import re
 import secrets
+import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -27,16 +29,27 @@ from retrieval.captions import MAX_TEXT
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error, is_too_long
-from retrieval.files import modified_of, remove_tree, replace_file, sha256_of_file
+from retrieval.files import in_units, modified_of, remove_tree, replace_file, sha256_of_file
 from retrieval.images import SUFFIXES
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
 from retrieval.records import PASSING, Aspect, Content, Entry
 from retrieval.schema import COLUMNS
-from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, free_name, is_of_the_file, storable
+from retrieval.staging import SPARE_BYTES, require_room
+from retrieval.zips import (
+    BROKEN,
+    LOOK_BYTES,
+    PLAIN,
+    UNUSUAL,
+    check_table,
+    free_name,
+    is_of_the_file,
+    storable,
+)
 
 MAX_PICTURES = 1_000_000
 MAX_TEXT_BYTES = 1_000 * 2**20
 MAX_THUMBNAIL_BYTES = 2**20
+MAX_COPIED_BYTES = 2**30  # of one photo that lies in many places
 MAX_PACKED_BYTES = 500 * 2**20  # of a photo, where its bytes are packed
 BATCH = 256
 LOCK = ".lock"
@@ -225,9 +238,16 @@ class _Taking:
         self._members = {PurePosixPath(name).stem: name for name in names}
         self._paths = {entry.path.casefold() for entry in entries}
         self._numbers: dict[Path, int] = {}  # of names that come again
+        self._written: Counter[str] = Counter()  # bytes of each photo, in all places
+        self._bytes = 0  # of all
 
     def take_all(self) -> list[Entry]:
-        """Write what there is; return the entries as the files are there."""
+        """Write what there is; return the entries as the files are there.
+
+        Raises:
+            LookalikeError: when the disk has no room for it.
+        """
+        self._require_room()
         # Programs before this one packed what lay at the last path of a content, whatever it was.
         owners = {sha256: number for number, sha256 in enumerate(self._wanted)}
         taken = []
@@ -240,6 +260,17 @@ class _Taking:
                 entry = self._with_file(entry, place, found)
             taken.append(entry)
         return taken
+
+    def _require_room(self) -> None:
+        """See that all of it fits: a small file can name one photo very many times."""
+        members = (self._members.get(sha256) for sha256 in self._wanted)
+        size = sum(self._bundle.getinfo(name).file_size for name in members if name)
+        free = shutil.disk_usage(self._folder.parent).free
+        if size + SPARE_BYTES > free:
+            raise LookalikeError(
+                f"The disk has {in_units(free)} left, too little for {in_units(size)} of photos. "
+                "Free some space and try again."
+            )
 
     def _place(self, path: str) -> Path | None:
         """Return where the photo of a path can go, None for nowhere.
@@ -257,18 +288,26 @@ class _Taking:
         return free_name(self._folder / relative, is_taken, self._numbers)
 
     def _write(self, name: str, place: Path) -> str | None:
-        """Write a photo; return its SHA-256, None when this disk cannot have it there."""
+        """Write a photo; return its SHA-256, None when this disk cannot have it there, or has it in
+        very many places already.
+        """
         member = self._bundle.getinfo(name)
         # What is stored as it is has no more bytes than the bundle.
         if member.compress_type != zipfile.ZIP_STORED and member.file_size > MAX_PACKED_BYTES:
             raise ValueError
+        if self._written[name] and self._written[name] + member.file_size > MAX_COPIED_BYTES:
+            return None
         found = hashlib.sha256()
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with self._bundle.open(member) as source, place.open("xb") as target:
                 while chunk := source.read(2**20):
+                    if self._bytes // LOOK_BYTES != (self._bytes + len(chunk)) // LOOK_BYTES:
+                        require_room(place.parent)
                     found.update(chunk)
                     target.write(chunk)
+                    self._bytes += len(chunk)
+                    self._written[name] += len(chunk)
         except (FileExistsError, NotADirectoryError):
             return None  # a file lies where its folder would be
         except OSError as error:

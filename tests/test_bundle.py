@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from retrieval.indexing import index_folder
 from retrieval.library import empty_trash, folders_in
 from retrieval.lost import give_up
 from retrieval.records import Entry
+from retrieval.staging import SPARE_BYTES
 from retrieval.unbundling import open_once, photos_of, read_manifest, unpack_bundle
 from tests.made import by_hue, encode, mean_colour
 
@@ -219,6 +221,65 @@ def test_a_lost_vector_is_computed_there_where_its_photo_came_along(
         build(opened, embedder)
         assert opened.embeddings().vectors == pytest.approx(vectors)
         assert not opened.to_read_again()
+
+
+@pytest.fixture
+def repeated(indexed: Collection, tmp_path: Path) -> Path:
+    """A bundle with photos that names each of them in a hundred places."""
+    pack(indexed, tmp_path / "photos.lookalike", photos=True)
+
+    def repeat(name: str, data: bytes) -> bytes:
+        if name != "pictures.jsonl":
+            return data
+        return b"".join(data.replace(b'.png"', b' %d.png"' % n) for n in range(100))
+
+    return rewritten(tmp_path / "photos.lookalike", repeat)
+
+
+def with_free(monkeypatch: pytest.MonkeyPatch, *free: int) -> None:
+    """Have the disk say that so many bytes are free, one after the other."""
+    usage, left = shutil.disk_usage("/"), list(free)
+    monkeypatch.setattr(
+        shutil,
+        "disk_usage",
+        lambda path: usage._replace(free=left.pop(0) if len(left) > 1 else left[0]),
+    )
+
+
+def test_photos_that_the_disk_has_no_room_for_are_refused(
+    repeated: Path, wheel: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 100 * sum(photo.stat().st_size for photo in wheel.rglob("*.png"))
+    library = tmp_path / "library"
+    with_free(monkeypatch, SPARE_BYTES + size - 1)
+    with pytest.raises(LookalikeError, match=r"The disk has .* left, too little .*Free some space"):
+        unpack_bundle(repeated, library, embedder)
+    assert not list(library.glob("*"))
+    with_free(monkeypatch, SPARE_BYTES + size)
+    with Collection(unpack_bundle(repeated, library, embedder)) as opened:
+        assert photos_of(opened) == Photos(600, 0)
+
+
+def test_a_disk_that_fills_up_while_photos_are_written_leaves_nothing(
+    repeated: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "library"
+    monkeypatch.setattr(unbundling, "LOOK_BYTES", 1_000)
+    with_free(monkeypatch, 10**12, 10**12, SPARE_BYTES - 1)
+    with pytest.raises(LookalikeError, match=r"The disk is full"):
+        unpack_bundle(repeated, library, embedder)
+    assert not list(library.glob("*"))
+
+
+def test_a_photo_that_lies_in_very_many_places_comes_along_in_some(
+    repeated: Path, wheel: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = max(photo.stat().st_size for photo in wheel.rglob("*.png"))
+    monkeypatch.setattr(unbundling, "MAX_COPIED_BYTES", 10 * largest)
+    with Collection(unpack_bundle(repeated, tmp_path / "library", embedder)) as opened:
+        photos = photos_of(opened)
+        assert 6 * 10 <= photos.packed < 6 * 100
+        assert photos.packed + photos.missing == 600
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the names cannot be had there")
