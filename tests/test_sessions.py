@@ -1,8 +1,11 @@
 """Who is asking: the owner at this computer or with the password, and visitors by their cookie."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,6 +130,50 @@ def test_whoever_tries_without_end_takes_the_owners_tries_not_along() -> None:
     assert not access.enter(next(made_up), "wrong")
     with pytest.raises(LookalikeError, match="Too many passwords"):
         access.enter(next(made_up), "wrong")
+
+
+def test_made_up_visitors_do_not_keep_out_who_has_an_address_of_their_own() -> None:
+    access = Access("secret", public=True, tries=3, tries_in_all=5, tries_spared=2)
+    for n in range(9):
+        made_up = request(cookie=f"lookalike-{'0' * 16}={n:054}")
+        with suppress(LookalikeError):
+            assert not access.enter(made_up, "wrong")
+    mine = request("9.8.7.6", cookie=f"lookalike-{FIRST}={NAME}")
+    assert not access.enter(mine, "wrong")
+    with pytest.raises(LookalikeError, match="Too many passwords"):  # one is spared for each
+        access.enter(mine, "secret")
+    assert access.enter(request("9.8.7.5", cookie=f"lookalike-{FIRST}={NAME}"), "secret")
+    with pytest.raises(LookalikeError, match="Too many passwords"):  # and so many for all
+        access.enter(request("9.8.7.4", cookie=f"lookalike-{FIRST}={NAME}"), "secret")
+
+
+def test_behind_a_proxy_they_do_not_keep_out_who_has_opened_the_page_a_while_ago(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get("/")
+    [cookie] = [f"{one.name}={one.value}" for one in client.cookies.jar]
+    mine = request(cookie=cookie, x_forwarded_proto="https")
+    older = re.sub("-[0-9a-f]{16}=", f"-{'0' * 16}=", cookie)
+    access = Access("secret", public=True, tries=3, tries_in_all=5)
+    for n in range(9):
+        made_up = request(cookie=f"lookalike-{'0' * 16}={n:054}")
+        with suppress(LookalikeError):
+            assert not access.enter(made_up, "wrong")
+    for too_soon in (mine, request(cookie=older, x_forwarded_proto="https")):
+        with pytest.raises(LookalikeError, match="Too many passwords"):
+            access.enter(too_soon, "secret")
+    later = time.time() + 61
+    monkeypatch.setattr("retrieval.pages.sessions.time", SimpleNamespace(time=lambda: later))
+    assert access.enter(mine, "secret")
+
+
+def test_how_long_to_wait_is_said_as_people_do() -> None:
+    access = Access("secret", public=True, tries=60)
+    mine = request(cookie=f"lookalike-{FIRST}={NAME}")
+    for _ in range(60):
+        assert not access.enter(mine, "wrong")
+    with pytest.raises(LookalikeError, match="Wait a second, then try again"):
+        access.enter(mine, "wrong")
 
 
 def test_without_a_password_nobody_gets_in_by_an_empty_one() -> None:

@@ -1,11 +1,13 @@
 """Who is asking: a visitor, told apart by a cookie, or the owner of the app."""
 
+import base64
 import hmac
 import ipaddress
 import math
 import re
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,12 +16,17 @@ import gradio as gr
 
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
+from retrieval.pages.markup import duration
 from retrieval.pages.pace import Pace
 
 # Under the name for encrypted pages a browser takes no cookie that another site of the same domain
 # has set: on gradio.live everybody can have one. After it follows when the cookie was made, in
 # nanoseconds: tabs that are opened at once get one each, and all are to go by the earliest.
 COOKIES = {False: "lookalike", True: "__Host-lookalike"}
+SECRET = secrets.token_bytes(32)
+MAX_WRONG = 10_000  # who have tried a wrong password, that are remembered
+KNOWN_SECONDS = 60.0  # for which a visitor has to be known to be one who is not made up
+SIGNED = 22  # letters, of 6 bits each
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip")
 Message = MutableMapping[str, Any]
@@ -47,8 +54,9 @@ class VisitorCookie:
         # Inside the frame of a Space the page is a third party, which needs the longer form.
         secure = _is_secure(scope)
         place = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
-        made, name = f"-{time.time_ns():016x}", secrets.token_urlsafe(24)
-        cookie = f"{COOKIES[secure]}{made}={name}; Path=/; HttpOnly; {place}".encode()
+        made, token = f"{time.time_ns():016x}", secrets.token_urlsafe(24)
+        name = token + _signed(made, token)
+        cookie = f"{COOKIES[secure]}-{made}={name}; Path=/; HttpOnly; {place}".encode()
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -69,7 +77,22 @@ def visitor_of(request: Any) -> str:
 
 def visitor_of_scope(scope: Message) -> str:
     """Return the name of the browser that sent a request, before anything has read it."""
-    return _cookie(header_of(scope, b"cookie"), COOKIES[_is_secure(scope)])
+    return _cookie(scope)[1]
+
+
+def _signed(made: str, token: str) -> str:
+    """Return the end of a visitor's name, which shows that it was given out in this run."""
+    signature = hmac.digest(SECRET, f"{made} {token}".encode(), "sha256")
+    return base64.urlsafe_b64encode(signature)[:SIGNED].decode()
+
+
+def _known_for(request: Any) -> float:
+    """Return for how many seconds a browser has had its name; 0 where it may be made up."""
+    inner = _plain(request)
+    made, name = _cookie(inner.scope) if inner else ("", "")
+    if not hmac.compare_digest(_signed(made, name[:-SIGNED]), name[-SIGNED:]):
+        return 0.0
+    return time.time() - int(made, 16) / 1e9
 
 
 def _plain(request: Any) -> Any:
@@ -108,7 +131,12 @@ class Access:
     """
 
     def __init__(
-        self, password: str | None, public: bool, tries: int = 20, tries_in_all: int = 120
+        self,
+        password: str | None,
+        public: bool,
+        tries: int = 20,
+        tries_in_all: int = 120,
+        tries_spared: int = 30,
     ) -> None:
         """Args:
         password: the owner's, None for none.
@@ -117,12 +145,16 @@ class Access:
         tries: passwords of one address, or visitor, that are looked at in a minute.
         tries_in_all: those of everybody, since whoever has many addresses can make up as many
             visitors.
+        tries_spared: those that stay for who has tried no wrong one, and is hardly made up: has an
+            address of their own, or has opened the page some time before.
         """
         self.has_password = bool(password)
         self.is_public = public
         self._password = (password or "").encode()
         self._pace = Pace(tries)
         self._pace_in_all = Pace(tries_in_all)
+        self._pace_spared = Pace(tries_spared)
+        self._wrong: OrderedDict[str, None] = OrderedDict()  # who has tried one, the latest last
         self._owners: set[str] = set()
 
     def is_owner(self, request: Any) -> bool:
@@ -144,9 +176,14 @@ class Access:
         """
         who = own_address_of(request) or visitor_of(request)
         # One who tries without end takes none of the others' tries.
-        seconds = self._pace.seconds_to_wait(who) or self._pace_in_all.seconds_to_wait("")
+        seconds = self._pace.seconds_to_wait(who)
+        if not seconds:
+            seconds = self._pace_in_all.seconds_to_wait("")
+            if seconds and who not in self._wrong and self._is_hardly_made_up(request):
+                seconds = self._pace_spared.seconds_to_wait("")
         if seconds:
-            raise LookalikeError(words.PASSWORDS_TRIED.format(seconds=math.ceil(seconds)))
+            wait = duration(math.ceil(seconds))
+            raise LookalikeError(words.PASSWORDS_TRIED.format(time=wait))
         visitor = visitor_of(request)
         typed = (password or "").encode("utf-8", "replace")  # half a sign is none
         right = hmac.compare_digest(typed, self._password) and self.has_password
@@ -154,7 +191,14 @@ class Access:
             raise LookalikeError(words.PASSWORD_NO_COOKIE)
         if right:
             self._owners.add(visitor)
+        else:
+            self._wrong[who] = None
+            while len(self._wrong) > MAX_WRONG:
+                self._wrong.popitem(last=False)
         return right
+
+    def _is_hardly_made_up(self, request: Any) -> bool:
+        return bool(own_address_of(request)) or _known_for(request) >= KNOWN_SECONDS
 
 
 def is_of_this_computer(request: Any) -> bool:
@@ -184,13 +228,15 @@ def _is_secure(scope: Message) -> bool:
     return scope.get("scheme") == "https" or told == "https"
 
 
-def _cookie(header: str, name: str) -> str:
-    """Return what the earliest cookie of a name holds, "" where there is none.
+def _cookie(scope: Message) -> tuple[str, str]:
+    """Return when the earliest cookie of ours was made, and what it holds; "" where there is none.
 
     Whatever runs beside us on the same host may have set others, of any form: Python's own reader
     stops at the first that it does not understand.
     """
+    name = COOKIES[_is_secure(scope)]
     ours = re.compile(rf"{name}-([0-9a-f]{{16}})=([\w-]{{32,64}})", re.ASCII)
-    read = (ours.fullmatch(cookie.strip()) for cookie in header.split(";"))
-    values = {found[1]: found[2] for found in read if found}
-    return values[min(values)] if values else ""
+    cookies = header_of(scope, b"cookie").split(";")
+    found = [(one[1], one[2]) for one in map(ours.fullmatch, map(str.strip, cookies)) if one]
+    # Of two that were made at once the last, as ever.
+    return min(reversed(found), key=lambda cookie: cookie[0], default=("", ""))
