@@ -25,6 +25,7 @@ class Served:
             gr.Button().click(lambda: "at once", None, said, api_name="quick")
         app.queue(max_size=100)
         app.run_startup_events()
+        self.queue = app._queue
         self.kept = app._queue.pending_messages_per_session
         self._numbers = {fn.api_name: fn._id for fn in app.fns.values()}
         self._http = httpx.AsyncClient(
@@ -98,5 +99,17 @@ def test_of_all_pages_the_one_that_last_asked_longest_ago_gives_way() -> None:
         for page in ("first", "second", "third", "first", "fourth"):
             assert await served.join("quick", page) == 200
         assert list(served.kept) == ["third", "first", "fourth"]
+
+    asyncio.run(run())
+
+
+def test_nothing_is_counted_for_a_page_that_nobody_sees() -> None:
+    async def run() -> None:
+        served = Served()
+        for _ in range(3):
+            assert await served.join("quick", "page") == 200
+            assert (await served.told("page"))[-2]["output"]["data"] == ["at once"]
+        assert len(served.queue.event_analytics) == 1
+        assert served.queue.compute_analytics_summary([{"function": "quick"}]) == {"functions": {}}
 
     asyncio.run(run())
