@@ -30,12 +30,12 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield served
 
 
-def post(served: Served, method: str, params: dict[str, Any]) -> httpx.Response:
+def post(served: Served, method: str, params: dict[str, Any], **headers: str) -> httpx.Response:
     asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     return httpx.post(
         f"{served.address.rstrip('/')}/gradio_api/mcp/",
         json=asked,
-        headers={"accept": "application/json, text/event-stream"},
+        headers={"accept": "application/json, text/event-stream", **headers},
         timeout=60,
     )
 
@@ -77,6 +77,14 @@ def test_a_picture_in_a_data_url_is_searched_with(served: Served) -> None:
     assert "'picture': 'kind/180.png'" in said
     assert "'picture': 'kind/240.png'" in said
     assert said.count("'similarity'") == 2
+
+
+@pytest.mark.parametrize("origin", [{}, {"origin": "https://abc.gradio.live"}], ids=["", "origin"])
+def test_an_assistant_searches_through_a_link(served: Served, origin: dict[str, str]) -> None:
+    asked = {"name": "search", "arguments": {"picture": data_url(PICTURE), "count": 1}}
+    link = {"host": "abc.gradio.live", "x-forwarded-proto": "https", "x-forwarded-for": "9.8.7.6"}
+    answer = post(served, "tools/call", asked, **link, **origin)
+    assert "'picture': 'kind/180.png'" in answer.text
 
 
 @pytest.mark.parametrize(

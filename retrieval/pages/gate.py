@@ -38,6 +38,7 @@ from retrieval.pages.sessions import (
     Receive,
     Send,
     header_of,
+    is_secure,
     own_address_of,
     visitor_of_scope,
 )
@@ -410,8 +411,13 @@ def _from_elsewhere(scope: Message) -> Message:
     """Note in the headers of another computer's request where it comes from.
 
     Gradio calls an assistant's tools from here, with the headers that the assistant sent: one that
-    says `Host: localhost` would be taken for the owner.
+    says `Host: localhost` would be taken for the owner. Those requests are not encrypted, though,
+    and have the cookie of one that is not.
     """
+    told = b"x-forwarded-proto"
+    if is_secure(scope):
+        kept = [(name, value) for name, value in scope["headers"] if name != told]
+        scope = {**scope, "headers": kept, "scheme": "https"}
     host = (scope.get("client") or ("",))[0]
     if host in LOOPBACK:
         return scope

@@ -52,7 +52,7 @@ class VisitorCookie:
             await self.app(scope, receive, send)
             return
         # Inside the frame of a Space the page is a third party, which needs the longer form.
-        secure = _is_secure(scope)
+        secure = is_secure(scope)
         place = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
         made, token = f"{time.time_ns():016x}", secrets.token_urlsafe(24)
         name = token + _signed(made, token)
@@ -222,7 +222,8 @@ def header_of(scope: Mapping[str, Any], name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
-def _is_secure(scope: Message) -> bool:
+def is_secure(scope: Message) -> bool:
+    """Whether a browser has sent a request over an encrypted connection."""
     # Of several proxies the first is the one that the browser spoke to.
     told = header_of(scope, b"x-forwarded-proto").split(",")[0].strip()
     return scope.get("scheme") == "https" or told == "https"
@@ -234,7 +235,7 @@ def _cookie(scope: Message) -> tuple[str, str]:
     Whatever runs beside us on the same host may have set others, of any form: Python's own reader
     stops at the first that it does not understand.
     """
-    name = COOKIES[_is_secure(scope)]
+    name = COOKIES[is_secure(scope)]
     ours = re.compile(rf"{name}-([0-9a-f]{{16}})=([\w-]{{32,64}})", re.ASCII)
     cookies = header_of(scope, b"cookie").split(";")
     found = [(one[1], one[2]) for one in map(ours.fullmatch, map(str.strip, cookies)) if one]
