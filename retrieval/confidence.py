@@ -19,6 +19,10 @@ PAIRS = 5_000  # the middle is known to a fiftieth of the spread then
 # In spreads. They were set on Corel-1k and the pictures that ship with the app; `python -m
 # tests.measure_confidence` measures what they are worth there, and README tells it.
 BOUNDS = (3.25, 4.75, 6.0)
+# Where all pictures are of different things hardly any similarity is high, and one that is many
+# spreads above the middle may be chance: of 41 photos of anything 13 in 126 results, between 0.33
+# and 0.46, would be called very similar, and are not. So these similarities are wanted as well.
+FLOORS = (0.0, 0.3, 0.5)
 # The same with colours or texture, whose similarities hardly reach as far above unrelated ones.
 OTHER_BOUNDS = (2.5, 3.5, 4.5)
 REACH = 0.5  # spreads from the last bound to 1, at least
@@ -54,7 +58,13 @@ class Calibration:
         if self.subject_only and similarity >= SAME:
             return Confidence.SAME
         score = self.score(similarity)
-        return Confidence(sum(score >= bound for bound in bounds_of(self.subject_only)))
+        if not self.subject_only:
+            return Confidence(sum(score >= bound for bound in OTHER_BOUNDS))
+        reached = (
+            score >= bound and similarity >= floor
+            for bound, floor in zip(BOUNDS, FLOORS, strict=True)
+        )
+        return Confidence(sum(reached))
 
 
 def bounds_of(subject_only: bool) -> tuple[float, ...]:

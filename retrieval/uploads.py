@@ -1,6 +1,7 @@
 """Uploads under way: who may send how much, and the files as they come; each is received whole."""
 
 import math
+import os
 import secrets
 import shutil
 import threading
@@ -152,7 +153,7 @@ class Uploads:
 
     @contextmanager
     def receiving(
-        self, name: str, visitor: str, filename: str, mark: str = ""
+        self, name: str, visitor: str, filename: str, mark: str = "", modified: float = 0.0
     ) -> Iterator["Receiver"]:
         """Yield what takes the bytes of one file; the file counts when all of them have come.
 
@@ -162,6 +163,7 @@ class Uploads:
         Args:
             mark: by which the browser knows the file; one that comes again, since the answer was
                 lost, is not kept twice.
+            modified: when it was last changed, in seconds since 1970; 0 where that is not known.
 
         Raises:
             LookalikeError: when there is no such upload, or all of it is too much.
@@ -193,6 +195,9 @@ class Uploads:
                 upload.leave_out(filename, _too_large(most))
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                if 0 < modified < time.time():
+                    with suppress(OSError):  # a time that this disk cannot keep
+                        os.utime(part, (modified, modified))
                 replace_file(part, free_name(path, numbers=upload.numbers))
         except OSError as error:
             if is_too_long(error, path):

@@ -1,7 +1,7 @@
 # ruff: noqa: T201  (it is a command, and prints)
 """What the words of "how sure" are worth: `python -m tests.measure_confidence`.
 
-For each step of `retrieval.confidence.BOUNDS`: of the first 24 results of every picture of Corel-1k
+For each step of `retrieval.confidence`: of the first 24 results of every picture of Corel-1k
 and of the shipped collection (itself left out), how many show its kind; and how near the best match
 is when Corel-1k is asked for CIFAR-10's kinds, of which it holds horses, and buses beside trucks
 and cars. The data lie in `../shared/data`, or where LOOKALIKE_DATA says; the bundled model and its
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval import settings
-from retrieval.confidence import BOUNDS, Calibration, calibrate
+from retrieval.confidence import Calibration, Confidence, calibrate
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.features import extract_files
 from retrieval.images import find_images
@@ -47,8 +47,10 @@ def main() -> None:
         queries, _ = embed(embedder, list(find_images(next(Path(folder).glob("*/queries")))))
     assert calibration is not None
     assert vectors is not None
-    best = scores_of(nearest(queries, vectors)[1][:, 0], calibration)
-    said = ", ".join(f"{100 * (best < bound).mean():.0f} % below {bound}" for bound in BOUNDS)
+    best = steps_of(nearest(queries, vectors)[1][:, :1], calibration)
+    said = ", ".join(
+        f"{100 * (best == step).mean():.0f} % {step.name}" for step in reversed(Confidence)
+    )
     print(f"Best match in Corel-1k for kinds that it hardly holds: {said}")
 
 
@@ -67,10 +69,9 @@ def nearest(
     return ids, similarities
 
 
-def scores_of(similarities: Matrix, calibration: Calibration) -> Matrix:
-    """Return by how many spreads similarities exceed that of unrelated pictures."""
-    scores: Matrix = (similarities - calibration.middle) / calibration.spread
-    return scores
+def steps_of(similarities: Matrix, calibration: Calibration) -> np.ndarray:
+    """Return how sure matches of these similarities are, in steps of `Confidence`."""
+    return np.array([[calibration.judge(float(one)) for one in row] for row in similarities])
 
 
 def embed(embedder: Embedder, files: Sequence[Path]) -> tuple[Matrix, list[str]]:
@@ -80,17 +81,16 @@ def embed(embedder: Embedder, files: Sequence[Path]) -> tuple[Matrix, list[str]]
 
 
 def show(name: str, calibration: Calibration, vectors: Matrix, kinds: np.ndarray) -> None:
-    """Print which share of the results has the query's kind, between the bounds."""
+    """Print which share of the results has the query's kind, step by step."""
     ids, similarities = nearest(vectors, vectors, leave_one_out=True)
     same = kinds[ids] == kinds[:, None]
-    scores = scores_of(similarities, calibration)
-    edges = (-np.inf, *BOUNDS, np.inf)
-    for low, high in zip(edges[::-1][1:], edges[::-1][:-1], strict=True):
-        inside = (scores >= low) & (scores < high)
-        print(
-            f"{name}, {low} to {high} spreads: {100 * same[inside].mean():.0f} % of "
-            f"{inside.sum():,} results show the query's kind"
-        )
+    steps = steps_of(similarities, calibration)
+    for step in reversed(Confidence):
+        if inside := int((steps == step).sum()):
+            print(
+                f"{name}, {step.name}: {100 * same[steps == step].mean():.0f} % of "
+                f"{inside:,} results show the query's kind"
+            )
 
 
 if __name__ == "__main__":

@@ -45,6 +45,13 @@ def test_other_than_by_the_subject_nothing_is_called_almost_the_same() -> None:
     assert by_colours.judge(0.98) > by_colours.judge(0.5) > by_colours.judge(0.3)
 
 
+def test_where_all_differ_a_chance_likeness_is_not_called_very_similar() -> None:
+    of_anything = Calibration(-0.02, 0.07)
+    assert of_anything.judge(0.45) == Confidence.SIMILAR
+    assert of_anything.judge(0.55) == Confidence.VERY
+    assert Calibration(-0.1, 0.05).judge(0.25) == Confidence.LOOSE
+
+
 def test_a_handful_of_pictures_is_judged_too() -> None:
     assert calibrate(np.eye(3, dtype=np.float32)).judge(0.1) == Confidence.NONE
 

@@ -605,6 +605,26 @@ def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
     workspace.stop()
 
 
+def test_what_an_earlier_look_has_found_goes_when_the_folder_has_gone(
+    tiny_model: Path, wheel: Path, collections: Path
+) -> None:
+    workspace = Workspace(tiny_model, None, gpu=False)
+    workspace.open_library(collections)
+    key = workspace.create("Wheel", wheel)
+    page = make_library(workspace, None, False)
+    scope = {"type": "http", "path": "/", "scheme": "http", "client": ("127.0.0.1", 1)}
+    request = gr.Request(Request({**scope, "headers": [(b"host", b"localhost")]}))
+    look, desk = gr.EventData(None, {"key": key, "act": "look"}), Desk()
+    page.on_work(desk, look, request)
+    assert desk.opened.view == "changes"
+    wheel.rename(wheel.with_name("elsewhere"))
+    with pytest.warns(UserWarning, match="There is no folder wheel any more"):  # the page's toast
+        page.on_work(desk, look, request)
+    assert (desk.opened.key, desk.opened.view) == ("", "")
+    page.visitors.stop()
+    workspace.stop()
+
+
 def test_a_folder_of_a_user_who_is_not_there_is_no_folder(visitor: Visitor) -> None:
     (sentence,) = sentences(visitor.ask("on_folder", [None, "~nobody-here/Pictures"]))
     assert sentence.startswith("There is no folder ~nobody-here/Pictures.")

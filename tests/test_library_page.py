@@ -189,6 +189,21 @@ def test_a_connection_that_is_lost_for_a_moment_costs_no_picture(
     page.context.close()
 
 
+def test_what_a_button_opens_far_below_comes_into_view(
+    browser: Browser, owned: str, tmp_path: Path
+) -> None:
+    page = open_library(browser, owned)
+    page.set_viewport_size({"width": 390, "height": 420})
+    add_folder(page, save_hues(tmp_path / "Below", {"red.png": 0, "lime.png": 90}))
+    made = card(page, "Below")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    made.locator("h3").scroll_into_view_if_needed()
+    made.get_by_role("button", name="Show pictures", exact=True).click()
+    expect(made.locator(".lk-open")).to_be_in_viewport(ratio=0.5)
+    press(made, "Delete")
+    page.context.close()
+
+
 def test_what_lies_open_stays_so_while_a_notice_comes(
     browser: Browser, owned: str, tmp_path: Path
 ) -> None:
@@ -392,7 +407,8 @@ def test_a_packed_collection_is_opened_by_dropping_it(page: Page) -> None:
         "#add-pictures input[data-pick=files]",
         {"name": "Garden.lookalike", "mimeType": "", "buffer": path.read_bytes()},
     )
-    expect(page.locator(".lk-say")).to_contain_text("Garden is open: ")
+    # Beside the first it has a number, or nobody could tell them apart in the lists.
+    expect(page.locator(".lk-say")).to_contain_text("Garden 2 is open: ")
     expect(card(page, "Garden")).to_have_count(2)
     # Two at once, and a picture beside them.
     packed = [

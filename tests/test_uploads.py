@@ -650,6 +650,21 @@ def test_the_page_is_told_that_a_single_file_is_no_reason_to_stop(
     assert [name for name, _ in result.skipped] == left_out
 
 
+def test_a_file_keeps_the_time_when_it_was_changed(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    times = {"old.png": 1.5e9, "odd.png": 9e12, "unknown.png": 0.0}
+    name = uploads.begin("me", 3, 3 * len(PICTURE), BOUNDS)
+    for number, (filename, modified) in enumerate(times.items()):
+        with uploads.receiving(name, "me", filename, modified=modified) as receiver:
+            receiver.write(PICTURE + b"%d" % number)
+    uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
+    kept = {path.name: path.stat().st_mtime for path in (tmp_path / "originals").iterdir()}
+    assert kept["old.png"] == 1.5e9
+    assert abs(kept["odd.png"] - time.time()) < 60
+    assert abs(kept["unknown.png"] - time.time()) < 60
+
+
 def break_off(uploads: Uploads, name: str) -> None:
     """Send half of a file."""
     with uploads.receiving(name, "me", "a.png", "x") as receiver:

@@ -64,6 +64,9 @@ class Adding:
             bundle.unlink()
         self.workspace.open_folder(folder)
         collection = self.workspace.searcher(folder.name).collection
+        others = {name for key, name in self.workspace.names().items() if key != folder.name}
+        if collection.name in others:
+            self.workspace.rename(folder.name, self._free(collection.name, ""))
         text = words.OPENED.format(
             name=collection.name, pictures=words.pictures(collection.count()[0])
         )

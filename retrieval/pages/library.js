@@ -225,6 +225,9 @@
       return;
     }
     sending = new AbortController();
+    // Whoever adds to a card far below sees nothing of it there.
+    const showZone = () => zone().scrollIntoView({ block: "nearest", behavior: quiet.matches ? "auto" : "smooth" });
+    showZone();
     const headers = { "X-Lookalike": "1" };
     // A file that is too large, or cannot be read, is not sent: the server is told of it, and the
     // page says so.
@@ -268,6 +271,7 @@
         for (const one of waiting) {
           const { file, path } = one;
           const about = { ...headers, "X-Name": encodeURIComponent(path) };
+          if (file) about["X-Modified"] = file.lastModified;
           const leaveOut = (size) =>
             post(`uploads/${upload}`, { headers: { ...about, "X-Size": size } });
           if (isSent(one)) {
@@ -297,6 +301,7 @@
       asked = sending.signal.aborted && !error.told;
       wrong = !asked;
       say(error.told ? error.message : asked ? words().stopped : words().failed);
+      showZone();
       sending.abort(); // the others under way
       giveUp();
     } finally {
@@ -387,21 +392,31 @@
     setTimeout(mark, patience + 1);
   };
 
-  // A new collection lies at the end of the list, and what is said of a deleted one at its top:
-  // perhaps out of sight, on a phone nearly always. What was not there before comes into view.
+  // A new collection lies at the end of the list, what is said of a deleted one at its top, and what
+  // a button opens below it: perhaps out of sight, on a phone nearly always. What was not there before
+  // comes into view.
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
   const showNews = (element) => {
     let known = null; // the cards, and then what is said above them
     const look = () => {
       if (!element.querySelector(".lk-title")) return; // not filled yet
+      const room = element.querySelector("[data-room]")?.dataset.room;
+      const bounds = zone()?.parentElement.querySelector("[data-bounds]");
+      if (room && bounds && bounds.textContent !== room) bounds.textContent = room;
       const cards = [...element.querySelectorAll(".lk-collection[data-key]")];
       const notice = element.querySelector(".lk-say");
-      const now = { keys: new Set(cards.map(({ dataset }) => dataset.key)), said: notice?.textContent };
+      const open = element.querySelector(".lk-open");
+      const now = {
+        keys: new Set(cards.map(({ dataset }) => dataset.key)),
+        said: notice?.textContent,
+        open: open && `${open.closest("[data-key]").dataset.key} ${open.querySelector("[data-act]").dataset.act}`,
+      };
       const before = known;
       known = now;
       if (!before || !isShown()) return;
       const fresh = cards.find(({ dataset }) => !before.keys.has(dataset.key));
-      const news = fresh ?? (now.said === before.said ? null : notice);
+      const opened = now.open && now.open !== before.open ? open : null;
+      const news = fresh ?? (now.said === before.said ? opened : notice);
       news?.scrollIntoView({ block: "nearest", behavior: quiet.matches ? "auto" : "smooth" });
       // Gradio makes the next card of one that is gone, and would leave the focus on its "Delete".
       const gone = [...before.keys].some((key) => !now.keys.has(key));

@@ -36,12 +36,14 @@ class Card:
 
 def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
     """Lay out the place where pictures are dropped; with `hours` it is a visitor's."""
-    hints = [bounds.as_sentence(), f"{words.ADD_LABELS} {words.ADD_TO}"]
+    # `library.js` keeps it true, while the room that a visitor has grows less.
+    room = f'<p class="lk-hint" data-bounds>{escape(bounds.as_sentence())}</p>'
+    hint = f"{words.ADD_LABELS} {words.ADD_TO}"
     if hours is not None:
         kept = words.ADD_VISITOR.format(
             hours=f"{hours:g}", minutes=settings.VISITOR_IDLE_SECONDS // 60
         )
-        hints.insert(0, kept)
+        room = f'<p class="lk-hint">{escape(kept)}</p>{room}'
     return (
         f'<h2 class="lk-title">{escape(words.ADD_TITLE)}</h2>'
         '<div class="lk-drop" id="add-pictures" data-words="'
@@ -55,7 +57,8 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
         '.heif,.hif,.avif,.tif,.tiff,.zip,.csv,.lookalike" tabindex="-1" '
         f'aria-label="{escape(words.ADD_FILES)}">'
         '<div class="lk-upload" role="status" aria-live="polite"></div></div>'
-        + "".join(f'<p class="lk-hint">{escape(hint)}</p>' for hint in hints)
+        + room
+        + f'<p class="lk-hint">{escape(hint)}</p>'
     )
 
 

@@ -199,6 +199,8 @@ class LibraryPage:
                 opened = acts[act](opened, key, event, request)
         except LookalikeError as error:
             warn(error)
+            if act == "look" and opened.view == "changes":  # what the last look found is not so
+                opened = replace(opened, key="", view="", changes=None)
         return opened
 
     def on_upload(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -401,7 +403,8 @@ class LibraryPage:
     def _view(self, desk: Desk, request: gr.Request) -> tuple[str, Desk, gr.Timer]:
         with desk.held() as opened:
             listing, going_on = self._listing(opened, request)
-            listing += f'<i hidden data-turn="{desk.turn}"></i>'
+            room = escape(self.bounds(request).as_sentence())
+            listing += f'<i hidden data-turn="{desk.turn}" data-room="{room}"></i>'
             return listing, desk, gr.Timer(active=going_on)
 
     def _listing(self, opened: Opened, request: gr.Request) -> tuple[str, bool]:
@@ -429,7 +432,8 @@ class LibraryPage:
             for key, sentence in sorted(self.workspace.refused.items()):
                 mendable = key in self.workspace.damaged
                 cards.append(markup.refused_card(key, sentence, True, mendable))
-        hint = "" if owner else words.NO_PASSWORD_HINT
+        own = any(map(self.workspace.is_private, self.workspace.keys(visitor)))
+        hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
         notices = [opened.notice] if opened.notice and opened.view != "pictures" else []
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""

@@ -37,8 +37,9 @@ def upload_routes(
 
     `POST uploads` with `{"files": n, "bytes": n, "others": n}` answers `{"upload": name}`; the last
     counts files that stay where they are, since they are no pictures. Then each file is the body
-    of a `POST uploads/NAME`, with its relative path in the header `X-Name`. One that is larger
-    than a file may be is left out; it need not be sent, when its bytes are in `X-Size`. What was
+    of a `POST uploads/NAME`, with its relative path in the header `X-Name`, and in `X-Modified`
+    when it was last changed, in milliseconds since 1970. One that is larger than a file may be is
+    left out; it need not be sent, when its bytes are in `X-Size`. What was
     broken off is given up by a `POST uploads/NAME` with `X-Drop`; one with `X-There` is answered by
     `{"there": false}` once it has been taken into a collection, or is not here any more. A file of
     which no answer came is sent again under the same mark, in `X-Try`, unless that answer has
@@ -88,7 +89,9 @@ def upload_routes(
                 size = None if told == "unread" else int(told)
                 uploads.leave_out(name, visitor_of(request), filename, size)
                 return Response(status_code=204)
-            with uploads.receiving(name, visitor_of(request), filename, mark) as receiver:
+            modified = float(request.headers.get("x-modified", 0)) / 1000
+            visitor = visitor_of(request)
+            with uploads.receiving(name, visitor, filename, mark, modified) as receiver:
                 async for chunk in request.stream():
                     await run_in_threadpool(receiver.write, chunk)
         except LookalikeError as error:

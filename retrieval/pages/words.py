@@ -294,6 +294,9 @@ PASSWORD_RIGHT = "You can change the collections now."
 NO_PASSWORD_HINT = (
     "These collections belong to the owner. You can search them, and add pictures of your own."
 )
+OTHERS_HINT = (
+    "Those that only you see are yours, and all others the owner's. You can search them all."
+)
 YOUR_COLLECTIONS = "Collections"
 NO_COLLECTIONS = "No collections yet"
 NO_COLLECTIONS_BODY = "Drop a folder of pictures, and they can be searched in a moment."
