@@ -170,6 +170,19 @@ def test_a_box_on_the_query_searches_for_that_part_until_it_is_reset(page: Page)
     expect(page.locator(".lk-chip")).to_have_text(re.compile(r"^Your picture\W*$"))
 
 
+def test_a_small_picture_takes_boxes_where_it_lies_and_not_beside(page: Page) -> None:
+    upload(page, pattern("dots", 99).resize((120, 60)))
+    kinds(page)
+    shown = page.locator("#query .image-frame img")
+    expect(shown).to_have_css("object-fit", "scale-down")
+    frame, layer = shown.bounding_box(), page.locator("#lk-crop").bounding_box()
+    assert frame is not None
+    assert layer is not None
+    assert (layer["width"], layer["height"]) == pytest.approx((120, 60), abs=1)
+    for at, size in (("x", "width"), ("y", "height")):
+        assert layer[at] + layer[size] / 2 == pytest.approx(frame[at] + frame[size] / 2, abs=1)
+
+
 def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
     upload(page, pattern("dots", 99))
     kinds(page)
@@ -200,6 +213,21 @@ def test_a_part_of_a_result_is_searched_for(page: Page) -> None:
     expect(page.locator(".lk-chip")).to_contain_text("a part of it")
     assert kinds(page)[0] == "stripes"
     expect(page.get_by_role("button", name="Search for a part of it")).to_have_count(0)
+
+
+def test_stopping_an_upload_to_a_collection_searches_for_nothing(page: Page) -> None:
+    page.get_by_role("tab", name="My pictures").click()
+    page.route("**/uploads/*", lambda route: None)  # on its way for as long as it takes
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_input_files(
+        "#add-pictures input[data-pick=files]",
+        {"name": "a.png", "mimeType": "image/png", "buffer": encode(pattern("dots", 1), "PNG")},
+    )
+    page.locator(".lk-upload").get_by_role("button", name="Stop").click()
+    expect(page.locator(".lk-upload").get_by_role("button", name="Stop")).to_have_count(0)
+    page.wait_for_timeout(200)
+    assert [url for url in asked if url.endswith("/stop")] == []
 
 
 def test_more_and_less_make_a_query_of_several_pictures(page: Page) -> None:

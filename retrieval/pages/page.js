@@ -206,7 +206,7 @@
 
   // A result is searched by its vectors alone; to have a part of it count, it is made an upload.
   document.addEventListener("click", async (event) => {
-    const { part, small } = event.target.closest?.("[data-part]")?.dataset ?? {};
+    const { part, small } = event.target.closest?.("#results [data-part]")?.dataset ?? {};
     if (!part) return;
     const file = (await fetched(part)) ?? (await fetched(small));
     return file ? give(file, true) : tell("odd", { what: "no picture" });
@@ -447,11 +447,12 @@
   let source = "";
   let telling = 0; // of a box that has just been set: while it moves on, the last one counts
 
-  // Where the picture itself lies: it is fitted into its frame, and leaves room beside it.
+  // Where the picture itself lies: it is fitted into its frame, and leaves room beside it. A small
+  // one is not enlarged.
   const area = () => {
     const image = picture();
     const frame = image.getBoundingClientRect();
-    const scale = Math.min(frame.width / image.naturalWidth, frame.height / image.naturalHeight);
+    const scale = Math.min(1, frame.width / image.naturalWidth, frame.height / image.naturalHeight);
     const width = image.naturalWidth * scale;
     const height = image.naturalHeight * scale;
     const left = frame.left + (frame.width - width) / 2;
