@@ -21,7 +21,7 @@ from retrieval.background import Once
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages.map_page import describe, folder_of, show_map
-from tests.browser import open_browser, running_app, watch
+from tests.browser import open_browser, running_app, turn_to, watch
 from tests.made import save_patterns
 
 HOSTILE = '<img src=x onerror=alert(1)>".png'
@@ -316,6 +316,20 @@ def test_after_a_pick_the_options_of_the_search_page_still_count(
     expect(other.locator("#results .lk-tile")).to_have_count(15)
     other.locator("#count label", has_text="12").click()
     expect(other.locator("#results .lk-tile")).to_have_count(12, timeout=15_000)
+    other.close()
+
+
+def test_on_a_phone_a_pick_brings_the_results_into_view(opened: tuple[Page, str]) -> None:
+    page, address = opened
+    assert page.context.browser is not None
+    other = page.context.browser.new_page(viewport={"width": 390, "height": 844})
+    other.goto(address)
+    turn_to(other, "Map")
+    other.get_by_text("The map in words").click(timeout=15_000)
+    other.locator(".lk-map-words button").first.click()
+    expect(other.locator("#results .lk-head h2")).to_contain_text("Most similar", timeout=15_000)
+    expect(other.locator("#results .lk-tile .lk-pick").first).to_be_in_viewport(ratio=0.9)
+    expect(other.locator("#query")).not_to_be_in_viewport()
     other.close()
 
 

@@ -478,8 +478,15 @@
       if (shown().getAll("like").join() !== placed) return Date.now() < latest && setTimeout(look, 40);
       leave();
       window.scrollTo({ top: 0 });
+      if (window.innerWidth <= 760) showAnswer(latest);
     };
     look();
+  };
+  // On a phone the results lie below the question, out of sight.
+  const showAnswer = (latest) => {
+    const answer = document.getElementById("answer");
+    if (answer?.offsetParent) answer.scrollIntoView();
+    else if (Date.now() < latest) setTimeout(showAnswer, 40, latest);
   };
 
   // Called by our markup when it appears.
