@@ -378,6 +378,23 @@ def test_a_badge_whose_result_is_gone_says_so(visitor: Visitor) -> None:
     assert "not in the collection any more" in sentence
 
 
+def test_of_several_pictures_the_one_that_is_like_the_result_explains_it(visitor: Visitor) -> None:
+    before = keys(visitor)
+    hues = {"Why/red.png": 0, "Why/green.png": 120, "Why/lime.png": 100, "Why/rose.png": 350}
+    visitor.add_pictures({name: encode(by_hue(hue), "PNG") for name, hue in hues.items()})
+    (key,) = keys(visitor) - before
+    visitor.finish(key)
+    shown = answer(visitor, "on_visit", {"query": f"?in={key}"})["results"]
+    ids = {name: id_ for id_, name in re.findall(r'data-id="(\d+)" aria-label="(\w+)\.', shown)}
+    both = f"&like={key}:{ids['red']}&like={key}:{ids['green']}"
+    answer(visitor, "on_visit", {"query": f"?in={key}{both}"})
+    for result, like in (("lime", "green"), ("rose", "red")):
+        dialog = answer(visitor, "on_why", {"key": key, "id": int(ids[result])})["why"]
+        captions = re.findall("<figcaption>(.*?)</figcaption>", dialog)
+        assert captions == [f"{like}.png", f"{result}.png"]
+        assert "Of the 2 pictures you search with" in dialog
+
+
 def run_test(visitor: Visitor, key: str) -> dict[str, Any]:
     """Press the button that tests a collection, and return what the page then shows."""
     answer(visitor, "on_wait")

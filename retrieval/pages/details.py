@@ -39,6 +39,7 @@ WARM = np.array([[255, 190, 60], [235, 60, 40]], np.float32)
 def why(
     embedder: Embedder,
     part: Part,
+    wanted: int,
     pixels: Pixels,
     asked_jpeg: bytes,
     match: Match,
@@ -48,6 +49,7 @@ def why(
 
     Args:
         part: the picture of the query that is explained.
+        wanted: how many pictures the query is made of that results are to be like.
         pixels: what the network sees of it and of the match, `(2, side, side, 3)`.
         asked_jpeg: the former as it is shown.
         openable: whether the match's own file is here and may be opened.
@@ -68,6 +70,8 @@ def why(
         note = words.WHY_NOTE.format(percent=percent(total), n=overlays[0].size)
     except LookalikeError as error:
         overlays, note = None, str(error)
+    if wanted > 1:
+        note = f"{words.WHY_SEVERAL.format(n=wanted)} {note}"
     own = data_uri(thumbnail(open_picture(asked_jpeg).image, SHOWN_SIDE), "image/jpeg")
     theirs = thumbnail_address(match.key, picture)
     figures = "".join(

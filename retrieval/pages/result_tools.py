@@ -66,13 +66,18 @@ class ResultTools:
         return f"files/{self._handover.offer(path, visitor)}"
 
     def why(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
-        """Show what makes a result match the query."""
+        """Show what makes a result match the query; of several pictures, the most similar one."""
         visitor = visitor_of(request)
         try:
-            part = next((part for part in asked.parts if part.wanted), None)
-            if part is None:
+            wanted = [part for part in asked.parts if part.wanted]
+            if not wanted:
                 raise LookalikeError(words.FORGOTTEN)
-            record = self._workspace.searcher(placed[0], visitor).record(placed[1])
+            searcher = self._workspace.searcher(placed[0], visitor)
+            record = searcher.record(placed[1])
+            subject = searcher.collection.embedding(placed[1])
+            if subject is None:
+                raise LookalikeError(GONE)
+            part = max(wanted, key=lambda part: float((part.aspects.subject @ subject.T).item()))
             pixels = np.stack(
                 [self._parts.pixels(part, visitor), self._parts.pixels_of(placed, visitor)]
             )
@@ -82,7 +87,8 @@ class ResultTools:
             return gr.skip()
         match = Match(record, 0.0, placed[0])
         openable = self._may_open(match, request)
-        return details.why(self._workspace.embedder, part, pixels, jpeg, match, openable)
+        embedder = self._workspace.embedder
+        return details.why(embedder, part, len(wanted), pixels, jpeg, match, openable)
 
     def copies(self, asked: Asked, options: Options, placed: Placed, request: gr.Request) -> Any:
         """Show the pictures that are folded into one result."""

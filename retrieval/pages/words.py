@@ -157,6 +157,7 @@ WHY_NOTE = (
     "up to how alike the two are in what they show, {percent} %. Under the result may stand "
     "another number, since its neighbours count as well, and colours or texture if you like."
 )
+WHY_SEVERAL = "Of the {n} pictures you search with together, this one is the most like the result."
 WHY_NOT = "The network in use cannot show where two pictures resemble each other."
 
 EMPTY_TITLE = "No pictures here yet"
