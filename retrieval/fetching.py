@@ -56,8 +56,8 @@ SAVE_IT = "Save the picture on this device and drop it here instead."
 # One sentence for a name that does not exist, a host that may not be reached and an address that
 # is no address: which of them it was would tell a stranger about the network that we stand in.
 UNREACHABLE = (
-    "There is no public website at that address. Check its spelling; or save the picture on this "
-    "device and drop it here."
+    "There is no public website at that address. Check its spelling, or the connection; or save "
+    "the picture on this device and drop it here."
 )
 TOO_SLOW = f"The website takes too long to send the picture. Try again later. {SAVE_IT}"
 BROKEN = f"The website's answer is broken or cut short. Try again. {SAVE_IT}"
