@@ -3,6 +3,7 @@
 axe-core (Deque Systems, MPL-2.0) looks for what those who do not see, or see little, stumble over.
 """
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -77,6 +78,34 @@ def test_axe_finds_nothing_on_any_tab(
         found[name] = complaints(page)
     context.close()
     assert {place: text for place, text in found.items() if text} == {}
+
+
+CONTRAST = """(element) => {
+  const light = (colour) => {
+    const [red, green, blue] = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+      .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const lights = [getComputedStyle(element).color, getComputedStyle(document.body).backgroundColor];
+  const [dark, bright] = lights.map(light).sort((one, two) => one - two);
+  return (bright + 0.05) / (dark + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_open_tab_can_be_read_and_the_arrow_has_a_name(
+    browser: Browser, address: str, scheme: str
+) -> None:
+    context = browser.new_context(viewport=DESKTOP, color_scheme=scheme)  # type: ignore[arg-type]
+    page = opened(context, address)
+    expect(page.locator("#address .submit-button")).to_have_attribute("aria-label", re.compile("."))
+    for name in ("Search", *TABS):
+        turn_to(page, name)
+        tab = page.get_by_role("tab", name=name)
+        expect(tab).to_have_attribute("aria-selected", "true")
+        page.wait_for_timeout(300)
+        assert tab.evaluate(CONTRAST) >= 4.5, name
+    context.close()
 
 
 # Of what can be pressed, what a finger of 40 pixels would miss above, below or beside its middle.

@@ -183,6 +183,24 @@ def test_a_small_picture_takes_boxes_where_it_lies_and_not_beside(page: Page) ->
         assert layer[at] + layer[size] / 2 == pytest.approx(frame[at] + frame[size] / 2, abs=1)
 
 
+@pytest.mark.parametrize("size", [(3000, 200), (40, 30)], ids=["panorama", "tiny"])
+def test_the_button_of_a_box_is_seen_whole_and_not_on_a_low_picture(
+    page: Page, size: tuple[int, int]
+) -> None:
+    upload(page, pattern("dots", 99).resize(size))
+    kinds(page)
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    button = page.get_by_role("button", name="Whole picture")
+    expect(button).to_be_in_viewport(ratio=1)
+    place, layer = button.bounding_box(), page.locator("#lk-crop").bounding_box()
+    assert place is not None
+    assert layer is not None
+    assert place["y"] >= layer["y"] + layer["height"]
+    button.click()
+    expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
+
+
 def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
     upload(page, pattern("dots", 99))
     kinds(page)

@@ -470,6 +470,8 @@
       width: `${room.width}px`,
       height: `${room.height}px`,
     });
+    layer.classList.toggle("lk-low", room.height < 60);
+    layer.classList.toggle("lk-small", room.height < 60 || room.width < 120);
     const [mark, reset, begin, hint] = layer.children;
     mark.hidden = reset.hidden = !box;
     begin.hidden = hint.hidden = Boolean(box);
@@ -614,9 +616,14 @@
     if (details) details.open = unfolded;
   };
 
+  // Gradio's button shows an arrow, and has no name.
+  const nameSend = () =>
+    document.querySelector("#address .submit-button")?.setAttribute("aria-label", words().send ?? "");
+
   let waiting = false;
   const look = () => {
     waiting = false;
+    nameSend();
     follow();
     keepPicture();
     unfold();
