@@ -138,7 +138,11 @@ class Difference:
         """Say whether it is chance."""
         if self.queries < FEW:
             return "too few to tell"
-        return "more than chance" if self.is_more_than_chance else "may be chance"
+        if self.is_more_than_chance:
+            return "more than chance"
+        # Not by the mean alone: gains and losses that cancel out are a difference all the same.
+        is_nothing = round(self.low, 2) == round(self.high, 2) == 0
+        return "the same" if is_nothing else "may be chance"
 
 
 @dataclass(frozen=True)

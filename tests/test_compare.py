@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.compare import Comparison, Setting, as_table, compare, embed
+from retrieval.compare import Comparison, Difference, Setting, as_table, compare, embed
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled, SelfTest, evaluate
 from retrieval.reduction import Reduction, to_unit
@@ -107,6 +107,14 @@ def test_the_same_twice_differs_by_nothing() -> None:
     for gap in same.differences.values():
         assert (gap.mean, gap.low, gap.high) == (0, 0, 0)
         assert not gap.is_more_than_chance
+        assert gap.verdict == "the same"
+    few = compared(clouds(0.5, 0, 27), clouds(0.5, 0, 27))
+    assert few.differences["P@1"].verdict == "too few to tell"
+
+
+def test_a_difference_that_cancels_out_may_be_chance() -> None:
+    assert Difference(0.0, -0.4, 0.4, 1000).verdict == "may be chance"
+    assert Difference(0.0, 0.0, 0.4, 1000).verdict == "may be chance"
 
 
 def test_a_clear_loss_is_more_than_chance() -> None:
