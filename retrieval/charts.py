@@ -12,7 +12,7 @@ Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
 # In units of the drawing, which is shown at about 1 to 1 on a desk and smaller on a phone.
 WIDTH, HEIGHT = 440, 264
-LEFT, RIGHT, TOP, BOTTOM = 38, 12, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 55, 12, 10, 40
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def line_chart(
         for v in (0, 25, 50, 75, 100)
     )
     numbers = "".join(
-        f'<text x="{LEFT - 7}" y="{_y(v) + 4:.1f}" text-anchor="end">{v}</text>'
+        f'<text x="{LEFT - 7}" y="{_y(v) + 4:.1f}" text-anchor="end">{v}\N{NO-BREAK SPACE}%</text>'
         for v in (0, 25, 50, 75, 100)
     ) + "".join(
         f'<text x="{x(v):.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{v:,}</text>'

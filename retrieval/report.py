@@ -183,11 +183,12 @@ def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
         + "</tr>"
         for one in ordered[:MOST_ROWS]
     )
-    head = "".join(f'<th scope="col">{metric}</th>' for metric in METRICS)
+    percent = "<small>%</small>"
+    head = "".join(f'<th scope="col">{metric} {percent}</th>' for metric in METRICS)
     table = (
         '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Kind</th>'
-        f'<th scope="col">Queries</th><th scope="col" class="lk-wide">mAP</th>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f'<th scope="col">Queries</th><th scope="col" class="lk-wide">mAP {percent}</th>{head}'
+        f"</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     return _section("Kind by kind", "The hardest first. " + _rest(len(ordered), csv), table)
 
@@ -223,8 +224,9 @@ def worst_section(worst: Sequence[WorstQuery], show: Show, ids: Sequence[int] = 
     tiles = "".join(_tile(one, show, ids) for one in worst)
     return _section(
         "The hardest queries",
-        "The pictures whose own kind is found worst. Often the label is to be doubted, or the "
-        "picture shows two things.",
+        "The pictures whose own kind is found worst, the lowest AP first (average precision: how "
+        "far up all right ones are, not only those among the first). Often the label is to be "
+        "doubted, or the picture shows two things.",
         f'<ol class="lk-worst">{tiles}</ol>',
     )
 
@@ -241,7 +243,8 @@ def compare_section(comparison: Comparison) -> str:
     )
     table = (
         '<div class="lk-scroll"><table class="lk-scores lk-compare"><thead><tr>'
-        '<td></td><th scope="col">A</th><th scope="col">B</th><th scope="col">B less A</th>'
+        '<td></td><th scope="col">A <small>%</small></th><th scope="col">B <small>%</small></th>'
+        '<th scope="col">B less A</th>'
         '<th scope="col">95 % interval</th><th scope="col" class="lk-word">Is it chance?</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
@@ -301,10 +304,10 @@ def _largest(found: Confusion) -> str:
 
 def _tile(one: WorstQuery, show: Show, ids: Sequence[int]) -> str:
     shown = show(one.row)
-    found = f"{one.relevant} of {len(one.nearest)} right"
+    found = f"AP {100 * one.average_precision:.0f} %, {one.relevant} of {len(one.nearest)} right"
     inside = (
         f'<img src="{escape(shown.source)}" alt="" loading="lazy">'
-        f'<span class="lk-under"><b>{escape(_name(one.label))}</b><br>{found}<br>'
+        f'<span class="lk-under"><b>{escape(_name(one.label))}</b><br>{_unbroken(found)}<br>'
         f"<small>{escape(shown.name)}</small></span>"
     )
     if not ids:
@@ -316,6 +319,11 @@ def _tile(one: WorstQuery, show: Show, ids: Sequence[int]) -> str:
         f'aria-label="{spoken}">'
     )
     return f"<li>{opening}{inside}</button></li>"
+
+
+def _unbroken(text: str) -> str:
+    """Let a text of two parts break between them only."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
 
 
 def _signed(points: float) -> str:

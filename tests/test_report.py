@@ -6,7 +6,7 @@ import re
 import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,10 +14,14 @@ from PIL import Image
 
 from retrieval import charts, report
 from retrieval.compare import compare
+from retrieval.curves import worst_queries
 from retrieval.evaluation import METRICS, Evaluation, Labelled, as_csv, evaluate
 from retrieval.plots import draw_png
 from retrieval.reduction import to_unit
 from tests.made import by_hue, encode
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HOSTILE = '<script>alert("x")</script>'
 VOID = {"meta", "img", "br", "path", "line", "rect"}
@@ -148,6 +152,45 @@ def test_a_hard_query_is_a_button_only_where_it_can_be_clicked(evaluation: Evalu
     ids = re.findall(r'data-id="(\d+)"', clickable)
     assert len(ids) == report.WORST
     assert min(int(id_) for id_ in ids) >= 100
+
+
+def test_what_counts_percent_says_so(evaluation: Evaluation) -> None:
+    kinds = Checked(report.classes_section(evaluation.classes)).text
+    assert all(f"{metric} %" in kinds for metric in METRICS)
+    compared = Checked(report.compare_section(compare(evaluation, evaluation))).text
+    assert "A %B %B less A" in compared
+    chart = Checked(report.depth_section(evaluation)).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "0 %25 %50 %75 %100 %" in chart
+
+
+def test_the_hardest_queries_tell_what_they_are_sorted_by(evaluation: Evaluation) -> None:
+    worst = worst_queries(evaluation, report.WORST)
+    text = Checked(report.worst_section(worst, show)).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "average precision" in text
+    told = [int(ap) for ap in re.findall(r"AP (\d+) %, \d+ of 10 right", text)]
+    assert told == [round(100 * one.average_precision) for one in worst]
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize(
+    ("window", "width"), [(390, 350), (960, 540), (1280, 960)], ids=["phone", "zoomed", "desk"]
+)
+def test_a_narrow_report_keeps_its_numbers_whole_and_its_charts_legible(
+    window: int, width: int, browser: "Browser", evaluation: Evaluation
+) -> None:
+    page = browser.new_page(viewport={"width": window, "height": 540})
+    body = report.document("my photos", evaluation, None)
+    column = f'<main class="lk-report" style="max-width:{width}px">'
+    page.set_content(body.replace('<main class="lk-report">', column))
+    values, heights = (
+        page.locator(what).evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
+        for what in (".lk-value", ".lk-chart text")
+    )
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    page.close()
+    assert max(values) < 40  # one line
+    assert min(heights) >= 12
+    assert wide <= 0
 
 
 def test_a_chart_says_in_words_what_it_shows_and_carries_its_numbers() -> None:
