@@ -18,20 +18,21 @@ from retrieval.originals import open_original
 from retrieval.search import Match
 from retrieval.tables import as_csv, harmless
 
-COLUMNS = ("rank", "similarity", "path", "label", "width", "height", "taken", "copy of")
+# No rank: the results may stand in another order than by their similarity.
+COLUMNS = ("place", "similarity", "path", "label", "width", "height", "taken", "copy of")
 
 
 def save_csv(matches: Sequence[Match], path: Path) -> None:
     """Write results as CSV, a row each, whole or not at all.
 
-    Below a result stand its copies, with its rank, and its path as what they are copies of.
+    Below a result stand its copies, with its place, and its path as what they are copies of.
 
     Raises:
         LookalikeError: when the file cannot be written.
     """
     rows = (
         (
-            rank,
+            place,
             f"{one.similarity:.6f}",
             harmless(one.picture.path),
             harmless(one.picture.label),
@@ -40,7 +41,7 @@ def save_csv(matches: Sequence[Match], path: Path) -> None:
             harmless(one.picture.taken or ""),
             "" if one is match else harmless(match.picture.path),
         )
-        for rank, match in enumerate(matches, start=1)
+        for place, match in enumerate(matches, start=1)
         for one in (match, *match.copies)
     )
     with replace_when_done(path) as temporary:
@@ -66,8 +67,8 @@ def save_zip(
     """Write the pictures of results as a ZIP, in their order, whole or not at all.
 
     Each is the original where it lies in its collection's folder, else the thumbnail. Names begin
-    with the rank, so no two are the same, and are safe on any disk. The copies of a result lie in a
-    folder that begins with its rank, and come last: they are not to take the room of a result.
+    with the place, so no two are the same, and are safe on any disk. The copies of a result lie in
+    a folder that begins with its place, and come last: they are not to take the room of a result.
     Pictures are copied in pieces and not compressed again.
 
     Args:
@@ -106,13 +107,13 @@ def save_zip(
 def _named(matches: Sequence[Match]) -> Iterator[tuple[str, Match]]:
     """Yield each result with its name in a ZIP, and then the copies of all."""
     digits = len(str(len(matches)))
-    for rank, match in enumerate(matches, start=1):
-        yield f"{rank:0{digits}} {_safe_name(match.picture.path)}", match
-    for rank, match in enumerate(matches, start=1):
+    for place, match in enumerate(matches, start=1):
+        yield f"{place:0{digits}} {_safe_name(match.picture.path)}", match
+    for place, match in enumerate(matches, start=1):
         places = len(str(len(match.copies)))
         for number, copy in enumerate(match.copies, start=1):
             name = _safe_name(copy.picture.path)
-            yield f"{rank:0{digits}} copies/{number:0{places}} {name}", copy
+            yield f"{place:0{digits}} copies/{number:0{places}} {name}", copy
 
 
 def _add(archive: zipfile.ZipFile, name: str, file: BinaryIO, size: int, modified: float) -> None:
@@ -131,6 +132,6 @@ def _safe_name(path: str) -> str:
     # Forbidden characters, controls, and the marks that turn the direction of writing around.
     name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069]', "_", name)
     stem, suffix = os.path.splitext(name)
-    # File systems take 255 bytes, and the rank and "(small)" want some.
+    # File systems take 255 bytes, and the place and "(small)" want some.
     stem = stem.encode()[:200].decode(errors="ignore").rstrip(". ")
     return (stem or "picture") + suffix[:16]

@@ -46,8 +46,8 @@ def save_contact_sheet(
 ) -> None:
     """Write results as a sheet to print, whole or not at all: the query first, then the pictures.
 
-    Under each picture stand its rank, its similarity, its file name, and how many copies of it were
-    found with it.
+    Under each picture stand its place, its similarity, its file name, and how many copies of it
+    were found with it.
 
     Args:
         queries: RGB pictures that were searched with; the first four are shown.

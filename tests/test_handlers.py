@@ -2,6 +2,7 @@
 
 import base64
 import inspect
+import io
 import json
 import re
 import sqlite3
@@ -22,7 +23,7 @@ import pytest
 from PIL import Image
 from starlette.requests import Request
 
-from retrieval import indexing, settings
+from retrieval import indexing, settings, sheets
 from retrieval.building import Building
 from retrieval.changes import Changes
 from retrieval.errors import COLLECTION_GONE
@@ -528,6 +529,29 @@ def test_saved_is_what_the_page_shows_also_where_the_controls_say_something_else
     assert said["success"], said
     table = visitor.http.get(f"/{said['output']['data'][0]}").text
     assert len(table.splitlines()) == 1 + 2
+
+
+def test_a_sheet_says_what_its_results_are_unlike_and_what_they_are_sorted_by(
+    visitor: Visitor,
+) -> None:
+    key = add(visitor, *(f"Sheet/{name}.png" for name in "abcd"))
+    answer(visitor, "on_load")
+    told = []
+    for rest in ("", "&order=name", f"&unlike={key}:2&order=name"):
+        answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:1{rest}"})
+        kind = {"save-kind": words.SAVE_KINDS[2]}
+        said = visitor.outcome("on_save", visitor.filled("on_save", **kind))
+        saved = visitor.http.get(f"/{said['output']['data'][0]}").content
+        told.append(notes_on(Image.open(io.BytesIO(saved))))
+    assert told == [2, 3, 4]  # the collection and the date, and what is said besides
+
+
+def notes_on(sheet: Image.Image) -> int:
+    """Count the lines below the title of a sheet, right of its query."""
+    scale = sheet.width / sheets.PAGE_WIDTH
+    ink = np.asarray(sheet.convert("L"))[:, round(70 * scale) :] < 180
+    bases = [sheets.MARGIN + 13.5 + 4.8 * i for i in range(5)]
+    return sum(ink[round((y - 2.5) * scale) : round(y * scale)].any() for y in bases)
 
 
 def test_a_picture_that_came_before_the_page_was_filled_is_searched_with(visitor: Visitor) -> None:

@@ -71,7 +71,7 @@ def test_a_table_has_a_row_for_each_result_in_order(indexed: Collection, tmp_pat
     rows = read_csv(tmp_path / "results.csv")
     assert len(rows) == 6
     assert rows[0] == {
-        "rank": "1",
+        "place": "1",
         "similarity": "0.900000",
         "path": "cold/azure.png",
         "label": "cold",
@@ -80,12 +80,12 @@ def test_a_table_has_a_row_for_each_result_in_order(indexed: Collection, tmp_pat
         "taken": "",
         "copy of": "",
     }
-    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert [row["place"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_a_table_says_to_excel_that_it_is_utf_8(tmp_path: Path) -> None:
     save_csv([match_named(NAMES["chinese"])], tmp_path / "results.csv")
-    assert (tmp_path / "results.csv").read_bytes().startswith(b"\xef\xbb\xbfrank,")
+    assert (tmp_path / "results.csv").read_bytes().startswith(b"\xef\xbb\xbfplace,")
     assert read_csv(tmp_path / "results.csv")[0]["path"] == NAMES["chinese"]
 
 
@@ -122,7 +122,7 @@ def with_copies(indexed: Collection) -> list[Match]:
 def test_a_table_names_the_copies_of_a_result_below_it(indexed: Collection, tmp_path: Path) -> None:
     save_csv(with_copies(indexed), tmp_path / "results.csv")
     rows = read_csv(tmp_path / "results.csv")
-    told = [(row["rank"], row["path"], row["copy of"], row["similarity"][:3]) for row in rows]
+    told = [(row["place"], row["path"], row["copy of"], row["similarity"][:3]) for row in rows]
     assert told == [
         ("1", "cold/azure.png", "", "0.9"),
         ("1", "cold/cyan.png", "cold/azure.png", "0.7"),
@@ -140,7 +140,7 @@ def test_a_result_that_a_spreadsheet_would_run_is_text_beside_its_copies_too(
     assert read_csv(tmp_path / "results.csv")[1]["copy of"] == "'=1+1.png"
 
 
-def test_a_zip_holds_the_copies_of_a_result_in_a_folder_of_its_rank(
+def test_a_zip_holds_the_copies_of_a_result_in_a_folder_of_its_place(
     indexed: Collection, wheel: Path, tmp_path: Path
 ) -> None:
     packed = save_zip(with_copies(indexed), {"": indexed}, tmp_path / "results.zip", 10**6)

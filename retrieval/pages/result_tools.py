@@ -10,7 +10,7 @@ from retrieval.errors import LookalikeError
 from retrieval.originals import open_original
 from retrieval.pages import details, words
 from retrieval.pages.answering import Answers
-from retrieval.pages.asking import Asked, Options
+from retrieval.pages.asking import ORDERS, Asked, Options
 from retrieval.pages.elements import warn
 from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
@@ -58,6 +58,7 @@ class ResultTools:
                 found.matches,
                 {searcher.key: searcher.collection for searcher in held},
                 originals=self._access.is_owner(request),
+                notes=_notes(asked, options),
             )
         except LookalikeError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error
@@ -116,3 +117,12 @@ class ResultTools:
         if file is not None:
             file.close()
         return file is not None
+
+
+def _notes(asked: Asked, options: Options) -> list[str]:
+    """Say what a sheet does not show: what the results are unlike, and what they are sorted by."""
+    unlike = [words.CHIP_UNLIKE.format(name=part.name) for part in asked.parts if not part.wanted]
+    notes = [", ".join(unlike)] if unlike else []
+    if options.order:
+        notes.append(words.ORDERS[1 + ORDERS.index(options.order)])
+    return notes

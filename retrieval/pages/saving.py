@@ -27,6 +27,7 @@ def save_results(
     matches: Sequence[Match],
     collections: dict[str, Collection],
     originals: bool,
+    notes: Sequence[str] = (),
 ) -> tuple[Path, int]:
     """Write results as one of `words.SAVE_KINDS`.
 
@@ -36,6 +37,7 @@ def save_results(
     Args:
         queries: the pictures that were searched with, as JPEGs.
         originals: whether the pictures' own files may leave the computer.
+        notes: what a sheet is to say of the results, a line each.
 
     Raises:
         LookalikeError: when there is nothing to save, no room for it, or the disk is full.
@@ -61,6 +63,6 @@ def save_results(
     else:
         images: list[Image.Image] = [open_picture(jpeg).image for jpeg in queries]
         names = ", ".join(sorted({collection.name for collection in collections.values()}))
-        notes = [names, date.today().isoformat()]
-        save_contact_sheet(images, matches, collections, path, words.SHEET_TITLE, notes)
+        told = [names, *notes, date.today().isoformat()]
+        save_contact_sheet(images, matches, collections, path, words.SHEET_TITLE, told)
     return path, 0
