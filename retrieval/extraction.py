@@ -19,12 +19,11 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, is_for_memory, why_unread
 from retrieval.files import modified_of
 from retrieval.images import (
-    THUMBNAIL_SIDE,
     open_picture,
     preprocess,
     read_bounded,
     scale_for,
-    thumbnail,
+    thumbnail_to_keep,
 )
 from retrieval.indexing import Bounds, Prepared, Step, compute
 from retrieval.model import available_cpus
@@ -206,7 +205,7 @@ def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -
             picture.width,
             picture.height,
             picture.taken,
-            thumbnail(picture.image, THUMBNAIL_SIDE),
+            thumbnail_to_keep(picture.image),
         )
     except (PictureError, OSError, MemoryError) as error:
         passes = data is None or is_for_memory(error)

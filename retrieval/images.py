@@ -443,6 +443,17 @@ def thumbnail(image: Image.Image, side: int, quality: int = 82, optimize: bool =
     return buffer.getvalue()
 
 
+def thumbnail_to_keep(image: Image.Image) -> bytes:
+    """Return the JPEG by which a collection shows a picture: 320 pixels at its long side.
+
+    Pictures longer than 3:1 get up to 960, since a tile shows their middle at its whole height: a
+    panorama of 15:1 would have 21 rows there. Still no more pixels than a square one has.
+    """
+    short, long = sorted(image.size)
+    most = 3 * THUMBNAIL_SIDE
+    return thumbnail(image, max(THUMBNAIL_SIDE, min(most, THUMBNAIL_SIDE * long // (3 * short))))
+
+
 def without_words(jpeg: bytes) -> bytes:
     """Return a JPEG without its comments, EXIF and XMP, and with the very same pixels.
 

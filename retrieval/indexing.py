@@ -19,12 +19,11 @@ from retrieval.embedding import Embedder
 from retrieval.errors import PictureError, is_for_memory, why_unread
 from retrieval.files import modified_of
 from retrieval.images import (
-    THUMBNAIL_SIDE,
     open_picture,
     preprocess,
     read_bounded,
     scale_for,
-    thumbnail,
+    thumbnail_to_keep,
 )
 from retrieval.model import available_cpus
 from retrieval.records import PASSING, Content, Entry
@@ -267,7 +266,7 @@ def _prepare(
             picture.width,
             picture.height,
             picture.taken,
-            thumbnail(picture.image, THUMBNAIL_SIDE),
+            thumbnail_to_keep(picture.image),
         )
     except (PictureError, OSError, MemoryError) as error:
         problem = why_unread(error, path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from retrieval.collection import Collection
 from retrieval.errors import PictureError
 from retrieval.files import inside
-from retrieval.images import THUMBNAIL_SIDE, open_picture, read_bounded, thumbnail
+from retrieval.images import THUMBNAIL_SIDE, open_picture, read_bounded, thumbnail_to_keep
 from retrieval.model import available_cpus
 from retrieval.records import PictureRecord
 from retrieval.schema import ORIGINALS
@@ -60,7 +60,7 @@ def _draw(root: Path, pictures: Sequence[PictureRecord]) -> bytes:
         if hashlib.sha256(data).hexdigest() == picture.sha256:
             with suppress(PictureError, MemoryError):
                 image = open_picture(data, 2 * THUMBNAIL_SIDE).image
-                return thumbnail(image, THUMBNAIL_SIDE)
+                return thumbnail_to_keep(image)
     return b""
 
 

@@ -327,7 +327,7 @@ def test_a_thumbnail_that_is_drawn_again_costs_no_caption(kept: Path) -> None:
         assert collection.pictures() == before
 
 
-@pytest.mark.parametrize("part", ["read_bounded", "thumbnail"])
+@pytest.mark.parametrize("part", ["read_bounded", "thumbnail_to_keep"])
 def test_a_thumbnail_that_memory_does_not_suffice_for_stops_nothing(
     kept: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ from retrieval.images import (
     preprocess,
     scale_for,
     thumbnail,
+    thumbnail_to_keep,
     walk,
     without_words,
 )
@@ -896,6 +897,26 @@ def test_a_thumbnail_is_a_jpeg_that_keeps_the_shape_and_is_never_enlarged(
 ) -> None:
     small = Image.open(io.BytesIO(thumbnail(by_hue(60, size), 320)))
     assert (small.format, small.size) == ("JPEG", expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1000, 500), (320, 160)),
+        ((1200, 400), (320, 107)),
+        ((3000, 500), (640, 107)),
+        ((400, 6000), (64, 960)),
+        ((9000, 1), (960, 1)),
+        ((500, 20), (500, 20)),
+    ],
+    ids=["usual", "three to one", "wide", "tall", "strip", "small"],
+)
+def test_a_collection_keeps_more_of_a_panorama(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    jpeg = thumbnail_to_keep(noise(size, 1))
+    assert Image.open(io.BytesIO(jpeg)).size == expected
+    assert len(jpeg) < 60_000
 
 
 ADDRESS = b"Grandma's house, Elm St 4"

@@ -250,7 +250,7 @@ def test_bad_files_are_listed_with_reasons_and_stop_nothing(
     assert index(collection, embedder) == [Step(0, 0, 0, 0)]  # and they are not tried again
 
 
-@pytest.mark.parametrize("part", ["read_bounded", "preprocess", "thumbnail"])
+@pytest.mark.parametrize("part", ["read_bounded", "preprocess", "thumbnail_to_keep"])
 @pytest.mark.parametrize("spread", [False, True], ids=["here", "as jobs"])
 def test_a_file_that_memory_does_not_suffice_for_is_told_and_tried_again(
     collection: Collection,

@@ -19,9 +19,9 @@ from retrieval.library import collection_for, find_collection
 from retrieval.space import Part, build_space, check_limits
 
 SEEN = (
-    "see and download these pictures in small (320 pixels), with the names of files and folders, "
-    "labels, captions, sizes and dates. The photos themselves, and where they were taken, are not "
-    "uploaded."
+    "see and download these pictures in small (320 pixels, panoramas up to 960), with the names of "
+    "files and folders, labels, captions, sizes and dates. The photos themselves, and where they "
+    "were taken, are not uploaded."
 )
 
 
