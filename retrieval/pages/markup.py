@@ -21,7 +21,6 @@ from retrieval.workspace import Building
 # Of a link to a file. `page.js` gives it a frame that shows nothing, and takes what the server says
 # where there is no file to be had.
 INTO_FRAME = 'target="lk-download"'
-LONG = 3  # times its other side: a picture that is shown whole on its tile
 TOLD_SECONDS = 60  # for which the search page says how a building ended
 
 # A picture and the key of its collection.
@@ -344,10 +343,8 @@ def _tile(
 ) -> str:
     label = f'<span class="lk-kind">{escape(pretty(picture.label))}</span>' if picture.label else ""
     actions = f'<span class="lk-actions">{actions}</span>' if actions else ""
-    # Filling a tile with a strip of a picture would blur it.
-    is_long = max(picture.width, picture.height) > LONG * min(picture.width, picture.height)
     return (
-        f'<li class="lk-tile{" lk-long" if is_long else ""}"><button type="button" class="lk-pick" '
+        f'<li class="lk-tile"><button type="button" class="lk-pick" '
         f'{_doing("pick", key, picture)} aria-label="{escape(spoken)}">'
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy" '
         f'width="{picture.width}" height="{picture.height}">'
