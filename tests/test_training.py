@@ -1140,7 +1140,7 @@ def test_choosing_shows_small_pictures_as_the_app_does_unless_asked_not_to(
         tables.append(capsys.readouterr().out)
     assert {path.name.split("-")[3] for path in kept.iterdir()} == {"small64", "small0"}
     assert tables[0] != tables[1]
-    assert main([*asked[:-8], "--sides", "63"]) == 1
+    assert main([*asked, "--sides", "63"]) == 1
     assert "wants even --sides" in capsys.readouterr().err
 
 
