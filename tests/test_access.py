@@ -5,10 +5,11 @@ axe-core (Deque Systems, MPL-2.0) looks for what those who do not see, or see li
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.__main__ import find_browser
 from tests.browser import FLAGS, running_app, turn_to, watch
@@ -165,6 +166,15 @@ def test_where_the_page_is_enlarged_all_of_a_column_can_be_reached_and_the_map_f
     context.close()
 
 
+def come_to_rest(thing: Locator) -> Any:
+    """Wait until the page scrolls no more, and return where something lies."""
+    before, now = None, thing.bounding_box()
+    while now != before:
+        thing.page.wait_for_timeout(150)
+        before, now = now, thing.bounding_box()
+    return now
+
+
 def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None:
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = opened(context, address)
@@ -177,10 +187,10 @@ def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None
     more.tap()
     expect(page.locator(".lk-chip")).to_have_count(2)
     upload(page)
+    page.wait_for_url("**upload=**")
     layer = page.locator("#lk-crop")
     layer.scroll_into_view_if_needed()
-    room = layer.bounding_box()
-    assert room is not None
+    room = come_to_rest(layer)
     touch = context.new_cdp_session(page)
 
     def send(kind: str, share: float) -> None:
@@ -198,8 +208,9 @@ def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None
     swipe()  # scrolls the page, as a swipe does elsewhere
     expect(page.locator("#lk-crop i")).to_be_hidden()
     layer.scroll_into_view_if_needed()
+    page.wait_for_timeout(700)  # what comes right after a swipe belongs to it
     page.locator(".lk-begin").tap()
-    room = layer.bounding_box()
+    room = come_to_rest(layer)
     swipe()
     expect(page.locator(".lk-chip").first).to_contain_text("a part of it")
     context.close()
