@@ -25,7 +25,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from retrieval.errors import LookalikeError
-from retrieval.model import PREFIX, available_cpus, has_int8_instructions
+from retrieval.model import PREFIX, available_cpus, cpu_options
 
 # Layers with weights, and what leaves the range of values as it is.
 LAYERS = ("Conv", "Gemm")
@@ -114,13 +114,10 @@ def _watch(model: onnx.ModelProto, names: Iterable[str]) -> onnxruntime.Inferenc
 
 def cpu_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """Open a model that is in memory for the processor, to be computed as `OnnxExtractor` does."""
-    options = onnxruntime.SessionOptions()
-    if not has_int8_instructions():
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    options.log_severity_level = 4
-    options.intra_op_num_threads = available_cpus()
     return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(),
+        cpu_options(available_cpus()),
+        providers=["CPUExecutionProvider"],
     )
 
 

@@ -129,7 +129,7 @@ class Builders:
 
     def _run(self, run: _Run, work: Work | None) -> None:
         while work is not None:
-            problem, cancelled = self._build(run, work, run.cancel)
+            problem, cancelled = self._build(run, work)
             with self._lock:  # so that nothing is added between the look and the end
                 work, run.next = run.next, None
                 if work is None:
@@ -138,10 +138,10 @@ class Builders:
                 run.state = Building(waiting=True, started=time.monotonic())
                 run.cancel = threading.Event()
 
-    def _build(self, run: _Run, work: Work, cancel: threading.Event) -> tuple[str | None, bool]:
+    def _build(self, run: _Run, work: Work) -> tuple[str | None, bool]:
         """Build when it is this one's turn; return the problem, and whether it was cancelled."""
         while not run.turn.acquire(timeout=0.2):
-            if cancel.is_set():
+            if run.cancel.is_set():
                 run.tell(waiting=False)
                 return None, True
         problem, cancelled = None, False
@@ -153,7 +153,7 @@ class Builders:
                     if not step.done:
                         run.tell(started=time.monotonic())
                     run.tell(step=step)
-                    if cancel.is_set() and step.done < step.total:
+                    if run.cancel.is_set() and step.done < step.total:
                         cancelled = True
                         break
             if not cancelled:

@@ -199,9 +199,18 @@ class SelfTest:
         return {**protocol, **self.notes}
 
 
-def copies_left_out(n: int) -> str:
-    """Say in a protocol that pictures took no part, since the same files are in it already."""
-    return f"{n:,} identical " + ("copy" if n == 1 else "copies")
+def left_out(without: int, copies: int, lost: int = 0) -> dict[str, str]:
+    """Return what a protocol has to say of pictures that take no part.
+
+    Args:
+        without: those that have no kind.
+        copies: those of which the same file takes part already.
+        lost: those of which it is not known what they show.
+    """
+    said = [f"{without:,} without a kind"] if without else []
+    said += [f"{lost:,} of which it is not known what they show"] if lost else []
+    said += [f"{copies:,} identical " + ("copy" if copies == 1 else "copies")] if copies else []
+    return {"left out": ", ".join(said)} if said else {}
 
 
 def measure_queries(

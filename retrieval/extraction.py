@@ -18,14 +18,8 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, is_for_memory, why_unread
 from retrieval.files import modified_of
-from retrieval.images import (
-    open_picture,
-    preprocess,
-    read_bounded,
-    scale_for,
-    thumbnail_to_keep,
-)
-from retrieval.indexing import Bounds, Prepared, Step, compute
+from retrieval.images import read_bounded
+from retrieval.indexing import Bounds, Prepared, Step, compute, decode
 from retrieval.model import available_cpus
 from retrieval.objects import Bucket, is_picture, thumbnail_name
 from retrieval.records import PASSING, Content, Entry
@@ -197,16 +191,8 @@ def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -
     data = None
     try:
         data = source.read(entry.path, bounds.bytes)
-        how = embedder.card.preprocessing
-        picture = open_picture(data, scale_for(how), bounds.pixels)
-        return Prepared(
-            replace(entry, sha256=hashlib.sha256(data).hexdigest()),
-            preprocess(picture.image, how),
-            picture.width,
-            picture.height,
-            picture.taken,
-            thumbnail_to_keep(picture.image),
-        )
+        known = replace(entry, sha256=hashlib.sha256(data).hexdigest())
+        return decode(known, data, embedder, bounds)
     except (PictureError, OSError, MemoryError) as error:
         passes = data is None or is_for_memory(error)
         if passes and entry.size <= bounds.bytes:

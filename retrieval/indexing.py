@@ -258,22 +258,31 @@ def _prepare(
         sha256 = hashlib.sha256(data).hexdigest()
         if not claims.claim(sha256):
             return Prepared(entry())
-        how = embedder.card.preprocessing
-        picture = open_picture(data, scale_for(how), bounds.pixels)
-        return Prepared(
-            entry(),
-            preprocess(picture.image, how),
-            picture.width,
-            picture.height,
-            picture.taken,
-            thumbnail_to_keep(picture.image),
-        )
+        return decode(entry(), data, embedder, bounds)
     except (PictureError, OSError, MemoryError) as error:
         problem = why_unread(error, path)
         passes = sha256 is None or is_for_memory(error)
         if passes and size <= bounds.bytes and as_text(str(path)) == str(path):
             modified = PASSING
         return Prepared(entry(problem))
+
+
+def decode(entry: Entry, data: bytes, embedder: Embedder, bounds: Bounds) -> Prepared:
+    """Prepare a picture of these bytes for the network, with the thumbnail that is kept of it.
+
+    Raises:
+        PictureError: when it cannot be read.
+    """
+    how = embedder.card.preprocessing
+    picture = open_picture(data, scale_for(how), bounds.pixels)
+    return Prepared(
+        entry,
+        preprocess(picture.image, how),
+        picture.width,
+        picture.height,
+        picture.taken,
+        thumbnail_to_keep(picture.image),
+    )
 
 
 def _batches(items: Iterator[Prepared], size: int) -> Iterator[list[Prepared]]:

@@ -179,14 +179,8 @@ class OnnxExtractor:
         if not path.is_file():
             raise LookalikeError(f"There is no model at {path}. Make one with: python -m export")
         self._path, self._careful = path, careful
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
         threads = threads or available_cpus()
-        options.intra_op_num_threads = max(1, threads // calls)
-        if careful if careful is not None else not has_int8_instructions():
-            # Older x86 processors add pairs of products in 16 bits, which overflow where weights
-            # have a sign. This makes ONNX Runtime avoid it, slower; a float model does not care.
-            options.add_session_config_entry("session.x64quantprecision", "1")
+        options = cpu_options(max(1, threads // calls), careful)
         self._session: Any
         try:
             self._session = ort.InferenceSession(
@@ -290,6 +284,24 @@ def _allotted(groups: Path = Path("/sys/fs/cgroup")) -> float:
         )
         return int(quota) / int(period) if int(quota) > 0 else math.inf
     return math.inf
+
+
+def cpu_options(threads: int, careful: bool | None = None) -> Any:
+    """Return the options of an ONNX Runtime session for the processor.
+
+    Args:
+        careful: whether products in 8 bits must not overflow; None looks at the processor.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    if careful if careful is not None else not has_int8_instructions():
+        # Older x86 processors add pairs of products in 16 bits, which overflow where weights have a
+        # sign. This makes ONNX Runtime avoid it, slower; a float model does not care.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
 
 
 def has_int8_instructions() -> bool | None:

@@ -18,7 +18,7 @@ from retrieval.collection import Collection
 from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare, embed
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.evaluation import Labelled, SelfTest, copies_left_out, number
+from retrieval.evaluation import Labelled, SelfTest, left_out, number
 from retrieval.family import open_model
 from retrieval.files import inside
 from retrieval.images import open_picture, preprocess, scale_for
@@ -86,14 +86,7 @@ class Labels:
 
     def notes(self) -> dict[str, str]:
         """Return what the protocol has to say of pictures that take no part."""
-        left_out = []
-        if self.without:
-            left_out.append(f"{self.without:,} without a kind")
-        if self.lost:
-            left_out.append(f"{self.lost:,} of which it is not known what they show")
-        if self.copies:
-            left_out.append(copies_left_out(self.copies))
-        return {"left out": ", ".join(left_out)} if left_out else {}
+        return left_out(self.without, self.copies, self.lost)
 
 
 def read_labels(searcher: Searcher) -> Labels:

@@ -75,6 +75,14 @@ class Upload:
         self.left_out.append((name[:200], why))
 
 
+def too_little(free: int, size: int, what: str) -> LookalikeError:
+    """Return what to say where the disk has not the room for so many bytes."""
+    return LookalikeError(
+        f"The disk has {in_units(free)} left, too little for {in_units(size)} of {what}. Free some "
+        "space and try again."
+    )
+
+
 def require_room(folder: Path, spare: int = SPARE_BYTES) -> None:
     """Leave some space on the disk to everything else, so many bytes.
 

@@ -29,12 +29,12 @@ from retrieval.captions import MAX_TEXT
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error, is_too_long
-from retrieval.files import in_units, modified_of, remove_tree, replace_file, sha256_of_file
+from retrieval.files import modified_of, remove_tree, replace_file, sha256_of_file
 from retrieval.images import SUFFIXES
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
 from retrieval.records import PASSING, Aspect, Content, Entry
 from retrieval.schema import COLUMNS
-from retrieval.staging import SPARE_BYTES, require_room
+from retrieval.staging import SPARE_BYTES, require_room, too_little
 from retrieval.zips import (
     BROKEN,
     LOOK_BYTES,
@@ -267,10 +267,7 @@ class _Taking:
         size = sum(self._bundle.getinfo(name).file_size for name in members if name)
         free = shutil.disk_usage(self._folder.parent).free
         if size + SPARE_BYTES > free:
-            raise LookalikeError(
-                f"The disk has {in_units(free)} left, too little for {in_units(size)} of photos. "
-                "Free some space and try again."
-            )
+            raise too_little(free, size, "photos")
 
     def _place(self, path: str) -> Path | None:
         """Return where the photo of a path can go, None for nowhere.

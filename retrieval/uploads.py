@@ -28,7 +28,7 @@ from retrieval.settings import (
     UPLOADS_OPEN_IN_ALL,
     VISITORS_BYTES,
 )
-from retrieval.staging import Upload, UploadBounds, require_room
+from retrieval.staging import Upload, UploadBounds, require_room, too_little
 from retrieval.taking import Taken, take_in
 from retrieval.zips import LOOK_BYTES, free_name, storable
 
@@ -105,10 +105,7 @@ class Uploads:
             raise explain_os_error(error, "What you send") from error
         if size + upload.spare > free:
             folder.rmdir()
-            raise LookalikeError(
-                f"The disk has {in_units(free)} left, too little for {in_units(size)} of "
-                "pictures. Free some space and try again."
-            )
+            raise too_little(free, size, "pictures")
         with self._lock:
             self._uploads[name] = upload
         return name

@@ -18,7 +18,7 @@ from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.commands.bench import make_photos
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.images import THUMBNAIL_SIDE, open_picture, preprocess, scale_for, thumbnail
+from retrieval.images import open_picture, preprocess, scale_for, thumbnail_to_keep
 from retrieval.indexing import index_folder
 from retrieval.records import Content, Entry
 from retrieval.sketch import describe_layout
@@ -51,7 +51,7 @@ def measure_stages(folder: Path, into: Path, embedder: Embedder) -> dict[str, fl
                 picture = open_picture(data, scale_for(how))
                 spent("decoding")
                 pixels.append(preprocess(picture.image, how))
-                thumbnails.append(thumbnail(picture.image, THUMBNAIL_SIDE))
+                thumbnails.append(thumbnail_to_keep(picture.image))
                 spent("resizing")
             stacked = np.stack(pixels)
             aspects, sketches = embedder.describe_pictures(stacked), describe_layout(stacked)

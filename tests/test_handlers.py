@@ -32,6 +32,7 @@ from retrieval.pages.asking import Options
 from retrieval.pages.conversation import Conversation, Step
 from retrieval.pages.desk import Desk, Opened
 from retrieval.pages.handover import Handover
+from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.server import Unremembered, make_library
 from retrieval.pages.sessions import Access
@@ -614,27 +615,38 @@ def test_a_collection_whose_damage_shows_while_the_app_runs_is_mended_on_its_car
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
-def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
-    tiny_model: Path, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def owned(
+    tiny_model: Path, wheel: Path, collections: Path
+) -> Iterator[tuple[LibraryPage, str, gr.Request]]:
+    """The page of a library with the wheel, searched in place, and a request of its owner."""
     workspace = Workspace(tiny_model, None, gpu=False)
     workspace.open_library(collections)
     key = workspace.create("Wheel", wheel)
     page = make_library(workspace, None, False)
     scope = {"type": "http", "path": "/", "scheme": "http", "client": ("127.0.0.1", 1)}
     request = gr.Request(Request({**scope, "headers": [(b"host", b"localhost")]}))
+    yield page, key, request
+    page.visitors.stop()
+    workspace.stop()
+
+
+def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
+    owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, key, request = owned
     look = gr.EventData(None, {"key": key, "act": "look"})
     desk = Desk()
     page.on_work(desk, look, request)
     assert desk.opened.view == "changes"
     # Something else is opened while the folder is looked through.
-    desk, slow = Desk(), workspace.look
+    desk, slow = Desk(), page.workspace.look
 
     def look_slowly(key: str) -> Changes:
         desk.answer(lambda _: Opened(key, "rename"))
         return slow(key)
 
-    monkeypatch.setattr(workspace, "look", look_slowly)
+    monkeypatch.setattr(page.workspace, "look", look_slowly)
     page.on_work(desk, look, request)
     assert desk.opened == Opened(key, "rename")
     # What is said of an upload that was unpacked meanwhile closes nothing either.
@@ -642,19 +654,12 @@ def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
     desk.announce("<p>Left out: 2</p>")
     desk.announce("<p>Left out: 1</p>")
     assert desk.opened == Opened(key, "rename", notice="<p>Left out: 1</p><p>Left out: 2</p>")
-    page.visitors.stop()
-    workspace.stop()
 
 
 def test_what_an_earlier_look_has_found_goes_when_the_folder_has_gone(
-    tiny_model: Path, wheel: Path, collections: Path
+    owned: tuple[LibraryPage, str, gr.Request], wheel: Path
 ) -> None:
-    workspace = Workspace(tiny_model, None, gpu=False)
-    workspace.open_library(collections)
-    key = workspace.create("Wheel", wheel)
-    page = make_library(workspace, None, False)
-    scope = {"type": "http", "path": "/", "scheme": "http", "client": ("127.0.0.1", 1)}
-    request = gr.Request(Request({**scope, "headers": [(b"host", b"localhost")]}))
+    page, key, request = owned
     look, desk = gr.EventData(None, {"key": key, "act": "look"}), Desk()
     page.on_work(desk, look, request)
     assert desk.opened.view == "changes"
@@ -662,8 +667,6 @@ def test_what_an_earlier_look_has_found_goes_when_the_folder_has_gone(
     with pytest.warns(UserWarning, match="There is no folder wheel any more"):  # the page's toast
         page.on_work(desk, look, request)
     assert (desk.opened.key, desk.opened.view) == ("", "")
-    page.visitors.stop()
-    workspace.stop()
 
 
 def test_a_folder_of_a_user_who_is_not_there_is_no_folder(visitor: Visitor) -> None:

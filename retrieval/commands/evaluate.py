@@ -31,7 +31,7 @@ from retrieval.evaluation import (
     as_csv,
     as_rows,
     as_table,
-    copies_left_out,
+    left_out,
 )
 from retrieval.features import extract_files
 from retrieval.files import composed, first_of_each
@@ -143,12 +143,14 @@ def run(arguments: argparse.Namespace) -> None:
                 "so they would find themselves. Leave out --queries, which leaves each picture out "
                 "of its own ranking, or name other pictures."
             )
+    read = [collection, *([queries] if queries else [])]
+    without, copies = sum(one.without for one in read), sum(one.copies for one in read)
     test = SelfTest(
         collection.embedded(reduction),
         queries.embedded(reduction) if queries else None,
         describe(extractor.card, reduction),
         reranked=used.reranked,
-        notes={COMPUTED_BY: extractor.provider, **_left_out(collection, queries)},
+        notes={COMPUTED_BY: extractor.provider, **left_out(without, copies)},
     )
     evaluation = _measure(test)
     print(as_table(evaluation))
@@ -159,15 +161,6 @@ def run(arguments: argparse.Namespace) -> None:
         comparisons.append(comparison)
         print(f"\n{compare.as_table(comparison)}")
     _write(arguments, evaluation, comparisons, (queries or collection).files)
-
-
-def _left_out(collection: _Read, queries: _Read | None) -> dict[str, str]:
-    """Return what the protocol has to say of pictures that take no part."""
-    read = [collection, *([queries] if queries else [])]
-    without, copies = sum(one.without for one in read), sum(one.copies for one in read)
-    said = [f"{without:,} without a kind"] if without else []
-    said += [copies_left_out(copies)] if copies else []
-    return {"left out": ", ".join(said)} if said else {}
 
 
 def _measure(test: SelfTest) -> Evaluation:

@@ -412,13 +412,14 @@ class LibraryPage:
         visitor, owner = visitor_of(request), self.access.is_owner(request)
         now = time.monotonic()
         self.workspace.withdraw_damaged()  # damage that a search has met, say
-        cards, going_on = [], False
+        cards, going_on, own = [], False, False
         for key in self.workspace.keys(visitor):
             try:
                 searcher = self.workspace.searcher(key, visitor)
                 state = self.workspace.building(key)
                 going_on = going_on or self._is_at_work(key)
                 private = self.workspace.is_private(key)
+                own = own or private
                 hours = self.visitors.hours_left(key) if private else None
                 editable = self.workspace.may_edit(key, visitor, owner)
                 card = markup.Card(key, searcher.collection, state, editable, hours)
@@ -432,7 +433,6 @@ class LibraryPage:
             for key, sentence in sorted(self.workspace.refused.items()):
                 mendable = key in self.workspace.damaged
                 cards.append(markup.refused_card(key, sentence, True, mendable))
-        own = any(map(self.workspace.is_private, self.workspace.keys(visitor)))
         hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
         notices = [opened.notice] if opened.notice and opened.view != "pictures" else []
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []

@@ -617,8 +617,11 @@
   };
 
   // Gradio's button shows an arrow, and has no name.
-  const nameSend = () =>
-    document.querySelector("#address .submit-button")?.setAttribute("aria-label", words().send ?? "");
+  const nameSend = () => {
+    const unnamed = document.querySelector("#address .submit-button:not([aria-label])");
+    const name = unnamed && words().send;
+    if (name) unnamed.setAttribute("aria-label", name);
+  };
 
   let waiting = false;
   const look = () => {
