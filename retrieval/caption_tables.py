@@ -18,9 +18,9 @@ from retrieval.captions import (
     read_captions,
 )
 from retrieval.changes import label_of
+from retrieval.disk_names import free_name
 from retrieval.files import composed
 from retrieval.records import Entry
-from retrieval.zips import free_name
 
 # Sorts before what people call their own tables, whose word then counts.
 NAME = "(packed) captions.csv"

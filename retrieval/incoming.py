@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from retrieval import captions
 from retrieval.captions import delimiter_for, read_rows
+from retrieval.disk_names import free_name
 from retrieval.files import composed, in_units, replace_file, replace_when_done
-from retrieval.zips import free_name
 
 
 @dataclass(frozen=True)

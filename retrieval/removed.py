@@ -13,8 +13,8 @@ from collections.abc import Container, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from retrieval.disk_names import free_name
 from retrieval.files import inside
-from retrieval.zips import free_name
 
 REMOVED = "removed"  # in a collection's folder, beside the originals
 STAMP = re.compile(r"\d{16,}-[0-9a-f]{6}")  # nanoseconds since 1970, and what tells two apart

@@ -8,9 +8,9 @@ from pathlib import Path
 from retrieval.errors import LookalikeError
 from retrieval.files import in_units
 from retrieval.settings import VISITORS_SPARE_BYTES
-from retrieval.zips import LOOK_BYTES
 
 SPARE_BYTES = 200 * 2**20  # left free on the disk
+LOOK_BYTES = 16 * 2**20  # that may be written between two looks at what is free on the disk
 MAX_LEFT_OUT = 10_000  # files of an upload whose names are kept with the reason
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
 from retrieval.collection import Collection
+from retrieval.disk_names import free_name
 from retrieval.errors import (
     COLLECTION_GONE,
     TOO_LONG,
@@ -21,7 +22,7 @@ from retrieval.incoming import Tables
 from retrieval.records import PASSING
 from retrieval.settings import OWNER_BYTES
 from retrieval.staging import Upload, require_room
-from retrieval.zips import MAX_NAMED, ZipBounds, free_name, unpack
+from retrieval.zips import MAX_NAMED, ZipBounds, unpack
 
 # What all zips of an upload may hold: 20 times the pictures that there is room for, since a Mac
 # packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first

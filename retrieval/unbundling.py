@@ -27,6 +27,7 @@ from retrieval.bundle import FORMAT_VERSION, MAGIC, Photos, member
 from retrieval.caption_tables import keep_captions
 from retrieval.captions import MAX_TEXT
 from retrieval.collection import Collection
+from retrieval.disk_names import free_name, storable
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error, is_too_long
 from retrieval.files import modified_of, remove_tree, replace_file, sha256_of_file
@@ -34,17 +35,8 @@ from retrieval.images import SUFFIXES
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
 from retrieval.records import PASSING, Aspect, Content, Entry
 from retrieval.schema import COLUMNS
-from retrieval.staging import SPARE_BYTES, require_room, too_little
-from retrieval.zips import (
-    BROKEN,
-    LOOK_BYTES,
-    PLAIN,
-    UNUSUAL,
-    check_table,
-    free_name,
-    is_of_the_file,
-    storable,
-)
+from retrieval.staging import LOOK_BYTES, SPARE_BYTES, require_room, too_little
+from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, is_of_the_file
 
 MAX_PICTURES = 1_000_000
 MAX_TEXT_BYTES = 1_000 * 2**20

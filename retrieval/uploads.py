@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from retrieval.collection import Collection
+from retrieval.disk_names import free_name, storable
 from retrieval.errors import (
     TOO_LONG,
     LookalikeError,
@@ -28,9 +29,8 @@ from retrieval.settings import (
     UPLOADS_OPEN_IN_ALL,
     VISITORS_BYTES,
 )
-from retrieval.staging import Upload, UploadBounds, require_room, too_little
+from retrieval.staging import LOOK_BYTES, Upload, UploadBounds, require_room, too_little
 from retrieval.taking import Taken, take_in
-from retrieval.zips import LOOK_BYTES, free_name, storable
 
 BUNDLE = ".lookalike"
 MARK = 32  # letters of a mark by which a browser knows a file

@@ -2,8 +2,6 @@
 
 import errno
 import lzma
-import os
-import re
 import stat
 import struct
 import zipfile
@@ -13,12 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from retrieval.disk_names import free_name, storable
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import part_in, replace_file
 from retrieval.images import SUFFIXES, lies_passed_over
+from retrieval.staging import LOOK_BYTES
 
 CHUNK = 2**20
-LOOK_BYTES = 16 * 2**20  # that may be written between two looks at what is free on the disk
 BLOCK = 4096  # bytes that the smallest file or folder takes on most disks
 MAX_NAMED = 1_000  # files that are left out with their names; the others are counted
 MAX_NAMED_CHARACTERS = 200
@@ -38,9 +37,6 @@ END_BYTES, LOCATOR_BYTES, LARGE_BYTES = 22, 20, 56
 PLAIN = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lookalike"})
 UNUSUAL = "It is packed in an unusual way. Make the zip anew, with the usual method (Deflate)."
-MAX_NAME_BYTES = 255  # what Linux takes for one part of a path; others take as many characters
-MAX_PATH_BYTES = 3_000
-MAX_DEPTH = 40
 
 
 @dataclass(frozen=True)
@@ -135,58 +131,6 @@ def is_of_the_file(error: OSError) -> bool:
     bz2 gives no number; a table that leads to before the beginning is an invalid place to go to.
     """
     return error.errno in (None, errno.EINVAL)
-
-
-def storable(name: str) -> PurePosixPath | None:
-    """Return a relative path under which any disk keeps a file of that name; None for none.
-
-    Parts that lead elsewhere (`..`, a drive, the root) make it None. Names that are too long for
-    the disk are cut, in the middle of what people read and before the suffix.
-    """
-    name = name.replace("\\", "/")
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\0" in name:
-        return None
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts or len(parts) > MAX_DEPTH or ".." in parts:
-        return None
-    path = PurePosixPath(*(_storable_part(part) for part in parts))
-    return path if len(str(path).encode()) <= MAX_PATH_BYTES else None
-
-
-def free_name(
-    path: Path,
-    is_taken: Callable[[Path], bool] = Path.exists,
-    numbers: dict[Path, int] | None = None,
-) -> Path:
-    """Return `path`, or one with a number before its suffix when that is taken.
-
-    Args:
-        numbers: the last number of each name. Who asks for many names keeps one: without it, 50,000
-            files of the same name ask the disk a billion times.
-    """
-    numbers = {} if numbers is None else numbers
-    stem = path.stem.encode()[: MAX_NAME_BYTES - 40].decode("utf-8", "ignore")
-    # As they are cut, since long names that only differ at their ends share their numbers.
-    name, free = path.with_name(stem + path.suffix), path
-    while is_taken(free):
-        numbers[name] = numbers.get(name, 1) + 1
-        free = path.with_name(f"{stem} ({numbers[name]}){path.suffix}")
-    return free
-
-
-def _storable_part(part: str) -> str:
-    part = part.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no text
-    if os.name == "nt":
-        part = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).rstrip(". ") or "_"
-        if re.fullmatch(r"(?i)(con|conin\$|conout\$|prn|aux|nul|(com|lpt)[\d¹²³]) *(\..*)?", part):
-            part = f"_{part}"
-    if len(part.encode()) <= MAX_NAME_BYTES:
-        return part
-    stem, dot, suffix = part.rpartition(".")
-    if not dot or len(suffix) > 8:
-        stem, suffix = part, ""
-    room = MAX_NAME_BYTES - len((dot + suffix).encode()) - 1
-    return stem.encode()[:room].decode("utf-8", "ignore") + "~" + dot + suffix
 
 
 def check_table(archive: Path, most: int = MAX_TABLE_BYTES) -> None:

@@ -31,14 +31,13 @@ from retrieval.settings import (
     VISITORS_BYTES,
     VISITORS_SPARE_BYTES,
 )
-from retrieval.staging import SPARE_BYTES, UploadBounds
+from retrieval.staging import LOOK_BYTES, SPARE_BYTES, UploadBounds
 from retrieval.taking import Taken
 from retrieval.uploads import (
     UNREAD,
     Uploads,
     was_cut_short,
 )
-from retrieval.zips import LOOK_BYTES
 from tests.made import by_hue, encode, mean_colour, noise
 
 BOUNDS = UploadBounds(files=5, bytes=100_000, file_bytes=20_000)

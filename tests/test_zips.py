@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import LookalikeError
-from retrieval.zips import MAX_NAMED, ZipBounds, free_name, storable, unpack
+from retrieval.zips import MAX_NAMED, ZipBounds, unpack
 from tests.made import by_hue, encode
 
 PICTURE = encode(by_hue(0), "PNG")
@@ -315,33 +315,3 @@ def test_the_same_name_twice_keeps_both(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes().replace(b"b.png", b"a.png"))
     unpack(tmp_path / "x.zip", tmp_path / "out", ZipBounds())
     assert sorted(taken(tmp_path / "out").values()) == [b"one", b"two"]
-
-
-def test_free_names_are_numbered(tmp_path: Path) -> None:
-    assert free_name(tmp_path / "a.png") == tmp_path / "a.png"
-    (tmp_path / "a.png").touch()
-    (tmp_path / "a (2).png").touch()
-    assert free_name(tmp_path / "a.png") == tmp_path / "a (3).png"
-
-
-@pytest.mark.parametrize("stem", ["a", "a" * 240])
-def test_many_files_of_the_same_name_do_not_ask_for_all_of_them_again(stem: str) -> None:
-    asked, numbers = 0, dict[Path, int]()
-    names: set[Path] = set()
-
-    def is_taken(path: Path) -> bool:
-        nonlocal asked
-        asked += 1
-        return path in names
-
-    for number in range(1_000):  # of a long name only the beginning is kept beside a number
-        ending = number // 2 if len(stem) > 200 else ""
-        names.add(free_name(Path(f"{stem}{ending}.png"), is_taken, numbers))
-    assert len(names) == 1_000
-    assert asked <= 2_000
-
-
-def test_deep_folders_stay_within_what_disks_take() -> None:
-    assert storable("/".join(["d"] * 30) + "/a.png") is not None
-    assert storable("/".join(["d"] * 60) + "/a.png") is None
-    assert storable("/".join(["d" * 200] * 20)) is None
