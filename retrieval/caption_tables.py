@@ -17,9 +17,9 @@ from retrieval.captions import (
     delimiter_for,
     read_captions,
 )
-from retrieval.changes import label_of
 from retrieval.disk_names import free_name
 from retrieval.files import composed
+from retrieval.paths import label_of
 from retrieval.records import Entry
 
 # Sorts before what people call their own tables, whose word then counts.

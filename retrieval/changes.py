@@ -1,16 +1,18 @@
 """How a folder differs from what a collection knows of it: what is new, changed, moved and gone."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from retrieval.captions import Caption, captioned, read_captions
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import composed, modified_of, sha256_of_file
 from retrieval.images import find_images
+from retrieval.paths import called, is_below, label_of, name_of
 from retrieval.records import PASSING, Entry, Move
 
 
@@ -48,40 +50,11 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     taken out of the collection are passed over. A Milvus is told first what it has yet to be told,
     so that what turns out to be lost there is read again.
     """
-    if not os.path.isdir(root):  # also no when a network drive does not answer
-        # Visitors read this too, and are not to learn where it lies.
-        sentence = (
-            f"There is no folder {called(root)} any more. If it is on another disk, connect that "
-            "disk."
-        )
-        if collection.in_place:
-            sentence += (
-                " If it was renamed or moved, name it as it is called now, as you would for a new "
-                "collection: this one goes on with it."
-            )
-        raise LookalikeError(sentence)
+    _require_folder(collection, root)
     untold = collection.try_to_deliver()
     known = collection.files()
-    excluded = collection.excluded()
-    closed: list[str] = []
-
-    def note(error: OSError) -> None:
-        closed.append(name_of(Path(str(error.filename)), root))
-
-    to_read: dict[str, Path] = {}
-    seen = set()
-    for path in find_images(root, note):
-        name = name_of(path, root)
-        if name in excluded:
-            continue
-        seen.add(name)
-        try:
-            status = path.stat()
-            if known.get(name) == (status.st_size, modified_of(status)):
-                continue
-        except OSError:
-            pass  # reading it will say why
-        to_read[name] = path
+    found = _look(root, known, collection.excluded())
+    seen, to_read, closed = found.seen, found.to_read, found.closed
     if collection.in_place and known and not seen and not closed:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(none_left(called(root), len(known)))
@@ -104,7 +77,83 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         if known[move.old][1] != PASSING:  # what lost its vectors is read where it is now
             del to_read[move.new.path]
     known_here = known.keys() | {move.new.path for move in moved}
-    recaptioned = []
+    return Changes(
+        tuple(to_read.values()),
+        tuple(vanished),
+        unchanged,
+        tuple(closed),
+        tuple(name for name in to_read if name in known_here),
+        moved,
+        captions,
+        tuple(_recaptioned(collection, seen, captions, unread)),
+        tuple(folder for folder in unread if folder not in closed),
+        untold,
+    )
+
+
+def _require_folder(collection: Collection, root: Path) -> None:
+    """Refuse a folder that is not there, rather than take all of its pictures for gone."""
+    if os.path.isdir(root):  # also no when a network drive does not answer
+        return
+    # Visitors read this too, and are not to learn where it lies.
+    sentence = (
+        f"There is no folder {called(root)} any more. If it is on another disk, connect that disk."
+    )
+    if collection.in_place:
+        sentence += (
+            " If it was renamed or moved, name it as it is called now, as you would for a new "
+            "collection: this one goes on with it."
+        )
+    raise LookalikeError(sentence)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What lies in a folder, by the names of the pictures."""
+
+    seen: set[str]  # all of them
+    to_read: dict[str, Path]  # of another size or time than is known, or not known
+    closed: list[str]  # folders that cannot be read
+
+
+def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSet[str]) -> _Found:
+    """Find the pictures below `root`, and hold size and time of each against what is known.
+
+    Args:
+        known: size and time by name.
+        excluded: the names of those that were taken out.
+    """
+    found = _Found(set(), {}, [])
+
+    def note(error: OSError) -> None:
+        found.closed.append(name_of(Path(str(error.filename)), root))
+
+    for path in find_images(root, note):
+        name = name_of(path, root)
+        if name in excluded:
+            continue
+        found.seen.add(name)
+        try:
+            status = path.stat()
+            if known.get(name) == (status.st_size, modified_of(status)):
+                continue
+        except OSError:
+            pass  # reading it will say why
+        found.to_read[name] = path
+    return found
+
+
+def _recaptioned(
+    collection: Collection,
+    seen: AbstractSet[str],
+    captions: Mapping[str, Caption],
+    unread: Iterable[str],
+) -> Iterator[tuple[str, str, str]]:
+    """Yield name, label and details of the known pictures of which the tables say something else.
+
+    Args:
+        unread: the folders whose tables could not be read; their pictures keep what is known.
+    """
     in_place, kept = collection.in_place, collection.root is not None
     for name, now in collection.captions().items():
         # Photos that were handed over may have come without the table that told of them, and a
@@ -115,19 +164,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
             continue
         then = captioned(name, label_of(name), captions)
         if (name in seen or not kept) and then != now:
-            recaptioned.append((name, *then))
-    return Changes(
-        tuple(to_read.values()),
-        tuple(vanished),
-        unchanged,
-        tuple(closed),
-        tuple(name for name in to_read if name in known_here),
-        moved,
-        captions,
-        tuple(recaptioned),
-        tuple(folder for folder in unread if folder not in closed),
-        untold,
-    )
+            yield (name, *then)
 
 
 def _find_moves(
@@ -170,38 +207,9 @@ def _find_moves(
     return tuple(moved)
 
 
-def label_of(path: str) -> str:
-    """Return the label that a relative path gives: its first folder, or "" outside of any."""
-    folder, slash, _ = path.partition("/")
-    return folder if slash else ""
-
-
 def none_left(where: str, count: int) -> str:
     """Say that of so many pictures in a place not one is there, which is rarely meant."""
     return (
         f"There is no picture in {where} any more, and there were {count:,}. If they are on "
         "another disk, connect it. If they are gone for good, delete the collection."
     )
-
-
-def called(root: PurePath) -> str:
-    """Return what people call a folder; on Windows a whole drive, which has no name, by itself."""
-    return root.name or root.anchor
-
-
-def name_of(path: Path, root: Path) -> str:
-    """Return the name by which a collection knows a picture below `root`."""
-    try:
-        return as_text(path.relative_to(root).as_posix())
-    except ValueError:
-        return as_text(path.as_posix())
-
-
-def as_text(name: str) -> str:
-    """Replace what no database or page can hold: bytes of a name that are no text."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def is_below(name: str, folder: str) -> bool:
-    """Whether a picture lies in a folder or deeper, "." being that of all."""
-    return folder == "." or name.startswith(folder + "/")

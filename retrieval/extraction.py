@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from retrieval.captions import captioned
-from retrieval.changes import Changes, is_below, label_of, name_of, none_left
+from retrieval.changes import Changes, none_left
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, is_for_memory, why_unread
@@ -22,6 +22,7 @@ from retrieval.images import read_bounded
 from retrieval.indexing import Bounds, Prepared, Step, compute, decode
 from retrieval.model import available_cpus
 from retrieval.objects import Bucket, is_picture, thumbnail_name
+from retrieval.paths import is_below, label_of, name_of
 from retrieval.records import PASSING, Content, Entry
 from retrieval.thumbnails import draw_thumbnails
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.captions import Caption, captioned
-from retrieval.changes import Changes, as_text, label_of, name_of
+from retrieval.changes import Changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import PictureError, is_for_memory, why_unread
@@ -26,6 +26,7 @@ from retrieval.images import (
     thumbnail_to_keep,
 )
 from retrieval.model import available_cpus
+from retrieval.paths import as_text, label_of, name_of
 from retrieval.records import PASSING, Content, Entry
 from retrieval.sketch import describe_layout
 from retrieval.thumbnails import draw_thumbnails

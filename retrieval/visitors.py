@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.captions import find_tables
-from retrieval.changes import name_of
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import inside, modified_of
 from retrieval.images import find_images
 from retrieval.incoming import TableBounds
 from retrieval.library import ORIGINALS, TRASH
+from retrieval.paths import name_of
 from retrieval.settings import VISITOR_IDLE_SECONDS, VISITOR_TABLE_BYTES, VISITOR_TABLES
 from retrieval.uploads import Uploads
 from retrieval.workspace import Workspace

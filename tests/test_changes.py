@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from retrieval.changes import Changes, called, find_changes
+from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
@@ -192,16 +192,3 @@ def test_pictures_that_were_taken_out_stay_out_until_they_are_let_in(
     indexed.readmit(["warm/red.png"])
     apply(indexed, wheel, embedder)
     assert indexed.count() == (6, 0)
-
-
-@pytest.mark.parametrize(
-    ("folder", "name"),
-    [
-        (PureWindowsPath("E:\\"), "E:\\"),
-        (PureWindowsPath(r"\\nas\photos"), "\\\\nas\\photos\\"),
-        (PureWindowsPath(r"E:\trips"), "trips"),
-        (PurePosixPath("/"), "/"),
-    ],
-)
-def test_a_whole_drive_is_called_by_itself(folder: PurePath, name: str) -> None:
-    assert called(folder) == name

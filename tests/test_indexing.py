@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from retrieval import extraction, indexing, settings
-from retrieval.changes import find_changes, label_of
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import BusyError, LookalikeError
@@ -571,15 +571,6 @@ def test_a_name_that_is_no_text_is_reported_and_stops_nothing(
     assert collection.problems() == [("\\udcff\\udcfe.png", problem)]
     assert collection.count() == (30, 1)
     assert index(collection, embedder) == [Step(0, 0, 0, 0)]
-
-
-@pytest.mark.parametrize(
-    ("path", "label"),
-    [("a.png", ""), ("cats/a.png", "cats"), ("cats/tabby/a.png", "cats")],
-    ids=["outside of any", "in one", "in a deeper one"],
-)
-def test_the_label_is_the_first_folder(path: str, label: str) -> None:
-    assert label_of(path) == label
 
 
 def start_indexing(photos: Path, model: Path, home: Path) -> "subprocess.Popen[bytes]":

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from retrieval import compare, report, settings
 from retrieval.captions import captioned, read_captions
-from retrieval.changes import as_text, label_of, name_of
 from retrieval.commands.reading import (
     features_of,
     need_folder,
@@ -37,6 +36,7 @@ from retrieval.features import extract_files
 from retrieval.files import composed, first_of_each
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
+from retrieval.paths import as_text, label_of, name_of
 from retrieval.reduction import Matrix, Reduction, load_pca
 
 THUMBNAIL = 160  # pixels, in the report

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from retrieval import settings
 from retrieval.building import Building
-from retrieval.changes import Changes, called
+from retrieval.changes import Changes
 from retrieval.collection import Collection
 from retrieval.pages import words
 from retrieval.pages.markup import INTO_FRAME, duration, progress_bar, thumbnail_address
+from retrieval.paths import called
 from retrieval.records import PictureRecord
 from retrieval.staging import UploadBounds
 
