@@ -150,8 +150,8 @@ def _export(arguments: argparse.Namespace) -> None:
             f"torch and torchvision do not belong together ({error}). Install both anew with: "
             "pip install --force-reinstall -r export/requirements.txt"
         ) from error
-    from retrieval.images import Preprocessing
     from retrieval.model import ModelCard
+    from retrieval.preprocessing import Preprocessing
 
     if arguments.pool and arguments.layer == "fc1":
         raise LookalikeError("--pool is for pool5 and fc2. Name one of them, or leave out --pool.")

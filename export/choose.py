@@ -30,8 +30,9 @@ from export.train import data_folder, open_device
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.files import replace_when_done
-from retrieval.images import Preprocessing, open_picture, preprocess
+from retrieval.images import open_picture
 from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor, available_cpus
+from retrieval.preprocessing import Preprocessing, preprocess
 from retrieval.reduction import Matrix, Reduction, to_unit
 from retrieval.settings import HOME
 

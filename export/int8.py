@@ -35,8 +35,8 @@ from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
 from retrieval.files import replace_when_done
-from retrieval.images import Preprocessing
 from retrieval.model import OnnxExtractor
+from retrieval.preprocessing import Preprocessing
 from retrieval.reduction import load_pca
 
 LEAST_PHOTOS = 500

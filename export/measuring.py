@@ -13,7 +13,8 @@ from export.stored import Stored
 from export.student import Student
 from export.teachers import Teacher
 from retrieval.evaluation import METRICS, Labelled, measure_queries
-from retrieval.images import Preprocessing, open_picture, preprocess
+from retrieval.images import open_picture
+from retrieval.preprocessing import Preprocessing, preprocess
 from retrieval.reduction import to_unit
 
 SHOWN = ("P@10", "hit@10", "mAP")

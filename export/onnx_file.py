@@ -15,8 +15,8 @@ from PIL import Image
 from export.network import FeatureNetwork
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
-from retrieval.images import preprocess
 from retrieval.model import ModelCard, OnnxExtractor
+from retrieval.preprocessing import preprocess
 
 OPSET = 20
 OUTPUTS = ("features", "feature_map", "texture")

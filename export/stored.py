@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
-from retrieval.images import SUFFIXES, Preprocessing, find_images, open_picture, preprocess
+from retrieval.folders import SUFFIXES, find_images
+from retrieval.images import open_picture
 from retrieval.model import available_cpus
+from retrieval.preprocessing import Preprocessing, preprocess
 from retrieval.zips import BROKEN
 
 Pixels = npt.NDArray[np.uint8]

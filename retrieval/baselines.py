@@ -6,8 +6,8 @@ Both stand where a network stands: pictures in, features out.
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.images import Preprocessing
 from retrieval.model import FeatureExtractor, ModelCard
+from retrieval.preprocessing import Preprocessing
 from retrieval.reduction import Matrix
 
 HUES, SATURATIONS, VALUES = 16, 4, 4

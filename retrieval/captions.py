@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from retrieval.files import composed
-from retrieval.images import walk
+from retrieval.folders import walk
 
 MAX_BYTES = 64 * 2**20
 MAX_COLUMNS = 40

@@ -11,7 +11,7 @@ from retrieval.captions import Caption, captioned, read_captions
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import composed, modified_of, sha256_of_file
-from retrieval.images import find_images
+from retrieval.folders import find_images
 from retrieval.paths import called, is_below, label_of, name_of
 from retrieval.records import PASSING, Entry, Move
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from retrieval.errors import BusyError, LookalikeError, explain_os_error
 from retrieval.fetching import trusting_context
-from retrieval.images import find_images
+from retrieval.folders import find_images
 from retrieval.pickles import ArrayUnpickler
 
 # As published on https://www.cs.toronto.edu/~kriz/cifar.html, where the MD5 stands too.

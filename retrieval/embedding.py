@@ -10,8 +10,8 @@ from PIL import Image
 from retrieval.colour import describe_colours
 from retrieval.errors import LookalikeError
 from retrieval.family import open_model
-from retrieval.images import preprocess
 from retrieval.model import Extractor, ModelCard
+from retrieval.preprocessing import preprocess
 from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
 
 

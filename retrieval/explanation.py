@@ -80,7 +80,7 @@ def fold(places: Matrix) -> Matrix:
     """Lay the four corners `(h, w)` of a mirrored picture over each other: `(h / 2, w / 2)`.
 
     Where the mirrors' lines run through places, these are halved first: `(h, w)` for odd sides.
-    See `retrieval.images.Preprocessing.mirrored`.
+    See `retrieval.preprocessing.Preprocessing.mirrored`.
     """
     if len(places) % 2:
         places = np.kron(places, np.full((2, 2), 0.25, np.float32))

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.images import open_picture, preprocess, scale_for
+from retrieval.images import open_picture
 from retrieval.model import FeatureExtractor, available_cpus
+from retrieval.preprocessing import preprocess, scale_for
 from retrieval.reduction import Matrix
 
 

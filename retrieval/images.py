@@ -1,21 +1,15 @@
-"""Pictures: finding them in a folder, opening them safely, and shaping them for a network."""
+"""Pictures: opening them safely, cutting parts out of them, and small copies of them."""
 
 import io
-import os
-import platform
 import re
-import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, cast
 
-import numpy as np
-import numpy.typing as npt
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -43,27 +37,6 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Pillow knows many more formats, some with programs behind them (EPS runs Ghostscript); a stranger
 # may only reach these decoders.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "HEIF", "AVIF")
-SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "tif", "tiff"),
-        *("bmp", "dib", "heic", "heif", "hif", "avif"),
-    )
-)
-# Folders of systems, in small letters: their bins, whose photos somebody has deleted, the small
-# copies and the snapshots that network drives keep, and what a repair of a disk has found.
-# `retrieval/pages/library.js` has the same ones.
-SYSTEM_FOLDERS = frozenset(
-    (
-        *("$recycle.bin", "system volume information", "lost+found"),
-        *("@eadir", "#recycle", "#snapshot", "@recycle"),
-    )
-)
-# Where Photos, of macOS, keeps what it was handed, in small letters; all else are its small copies.
-PHOTOS_LIBRARY = ".photoslibrary"
-PHOTOS_ORIGINALS = ("originals", "masters")
-JUNCTION = 0xA0000003  # `stat.IO_REPARSE_TAG_MOUNT_POINT`, which only Windows' Python knows
-MARKS_HIDE = platform.system() in ("Windows", "Darwin")
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 
 # Pictures of more pixels, as they are decoded, take hundreds of MB: one at a time, however many
@@ -96,115 +69,6 @@ class Picture:
     width: int
     height: int
     taken: str | None  # EXIF's date and time, "2024-07-31 18:02:11", in the camera's own clock
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a network wants its pictures; travels inside the model's file.
-
-    With `fit="crop"` the short side becomes `resize` and the centre is cut out, as torchvision's
-    ImageNet transforms do; with `fit="squash"` the whole picture is pressed into the square.
-
-    A small picture that is enlarged much is a blur to a network that has learned what edges look
-    like. One of at most `mirrored` pixels in both directions therefore fills half the side only,
-    and stands four times in the square, mirrored at the lines where it meets itself.
-    """
-
-    side: int  # pixels
-    fit: str  # "crop" or "squash"
-    interpolation: str  # "bilinear" or "bicubic"
-    resize: int  # pixels; the short side before the crop, equal to `side` when squashed
-    mirrored: int = field(default=0, repr=False)  # pixels; the largest picture that is
-
-    def __post_init__(self) -> None:
-        if self.fit not in ("crop", "squash"):
-            raise ValueError(f"fit is {self.fit!r}, not 'crop' or 'squash'")
-        if self.interpolation not in ("bilinear", "bicubic"):
-            raise ValueError(f"interpolation is {self.interpolation!r}")
-        if not 0 < self.side <= self.resize <= 4096:
-            raise ValueError(f"a side of {self.side} does not fit a resize of {self.resize}")
-        if not 0 <= self.mirrored <= self.side or (self.mirrored and self.side % 2):
-            raise ValueError(f"a side of {self.side} cannot be mirrored below {self.mirrored}")
-
-
-def is_passed_over(name: str, parent: str = "") -> bool:
-    """Whether a file or folder of that name is nobody's picture: hidden, or the system's own.
-
-    Args:
-        parent: the name of the folder it lies in.
-    """
-    if parent.casefold().endswith(PHOTOS_LIBRARY) and name.casefold() not in PHOTOS_ORIGINALS:
-        return True
-    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
-
-
-def lies_passed_over(path: str) -> bool:
-    """Whether a relative path leads to, or through, what is passed over."""
-    parts = path.split("/")
-    return any(map(is_passed_over, parts, ["", *parts]))
-
-
-def is_hidden(status: os.stat_result) -> bool:
-    """Whether a file or folder has the mark by which Windows or macOS hides it."""
-    return bool(
-        getattr(status, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_HIDDEN
-        or getattr(status, "st_flags", 0) & stat.UF_HIDDEN
-    )
-
-
-def walk(
-    folder: Path, on_error: Callable[[OSError], None] | None = None
-) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder, and the names of the files in it, sorted; without what is passed over."""
-    for parent, folders, names in os.walk(folder, onerror=on_error):
-        within = os.path.basename(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not is_passed_over(name, within) and not _is_marked(os.path.join(parent, name))
-        )
-        yield parent, sorted(name for name in names if not is_passed_over(name, within))
-
-
-def _is_marked(folder: str) -> bool:
-    """Whether a folder is hidden, or leads elsewhere by one of Windows' junctions.
-
-    Asked of the disk only where that can be.
-    """
-    if not MARKS_HIDE:
-        return False
-    try:
-        status = os.lstat(folder)
-    except OSError:  # entering it will say why
-        return False
-    return is_hidden(status) or getattr(status, "st_reparse_tag", 0) == JUNCTION
-
-
-def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """Yield the picture files below `folder`, sorted within each folder.
-
-    Suffixes count in any case; hidden files and folders (`._IMG_1.jpg`, `.thumbnails`) are passed
-    over, and so are the system's own (`SYSTEM_FOLDERS`); a symbolic link counts only when it is a
-    file that lies inside `folder`. Folders that cannot be read are handed to `on_error`.
-    """
-    root = folder.resolve()
-    for parent, names in walk(folder, on_error):
-        for name in names:
-            path = Path(parent, name)
-            if path.suffix.lower() not in SUFFIXES:
-                continue
-            # realpath, since Path.resolve raises on a link to itself.
-            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
-                continue
-            try:
-                status = path.stat()
-                is_file = stat.S_ISREG(status.st_mode) and not is_hidden(status)
-            except OSError as error:
-                # It is there but cannot even be measured (its path is too long for Windows, say);
-                # reading it will say why. A link that leads nowhere is nothing.
-                is_file = isinstance(error, PermissionError) or not os.path.islink(path)
-            if is_file:
-                yield path
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:
@@ -342,7 +206,7 @@ def _reduction(size: tuple[int, int], at_least: int) -> int:
 
     That leaves little for the costly resizing that follows, and twice the pixels that are needed.
     Of a panorama the long side would stay large, so that counts too, down to three quarters of what
-    the short side needs: what a network looks at (see `scale_for`).
+    the short side needs: what a network looks at (see `preprocessing.scale_for`).
     """
     short, long = min(size), max(size)
     return max(1, short // (2 * at_least), min(long // (8 * at_least), 4 * short // (3 * at_least)))
@@ -376,57 +240,6 @@ def crop(image: Image.Image, box: tuple[float, float, float, float] | None) -> I
     left, top = min(round(box[0] * width), width - 1), min(round(box[1] * height), height - 1)
     right, bottom = max(round(box[2] * width), left + 1), max(round(box[3] * height), top + 1)
     return image.crop((left, top, right, bottom))
-
-
-def preprocess(image: Image.Image, how: Preprocessing) -> npt.NDArray[np.uint8]:
-    """Shape an RGB picture for a network.
-
-    Returns `(side, side, 3)` uint8. The sizes are rounded as torchvision rounds them: one pixel
-    off moves the whole crop.
-    """
-    if max(image.size) <= how.mirrored:
-        half = replace(how, side=how.side // 2, resize=how.resize // 2, mirrored=0)
-        corner = preprocess(image, half)
-        upper = np.concatenate([corner, corner[:, ::-1]], axis=1)
-        return np.concatenate([upper, upper[::-1]])
-    filter_ = (
-        Image.Resampling.BICUBIC if how.interpolation == "bicubic" else Image.Resampling.BILINEAR
-    )
-    if how.fit == "squash":
-        return np.asarray(image.resize((how.side, how.side), filter_))
-    width, height = image.size
-    short = min(width, height)
-    width, height = how.resize * width // short, how.resize * height // short
-    left, top = round((width - how.side) / 2), round((height - how.side) / 2)
-    # Only the part under the crop is computed: `box` is in the coordinates of the source.
-    scale_x, scale_y = image.width / width, image.height / height
-    box = (
-        left * scale_x,
-        top * scale_y,
-        (left + how.side) * scale_x,
-        (top + how.side) * scale_y,
-    )
-    return np.asarray(image.resize((how.side, how.side), filter_, box=box))
-
-
-def is_mirrored(pixels: npt.NDArray[np.uint8], how: Preprocessing) -> bool:
-    """Whether what a network sees, `(side, side, 3)`, is a small picture four times."""
-    flipped = (pixels[:, ::-1], pixels[::-1])
-    return how.mirrored > 0 and all(np.array_equal(pixels, other) for other in flipped)
-
-
-def scale_for(how: Preprocessing) -> int:
-    """Return how many pixels the short side of a picture needs for a network and a thumbnail.
-
-    At least a third more than the network's own; up to 240 pixels the thumbnail decides. So a JPEG
-    of 12 megapixels is decoded at an eighth for 224 pixels, and its features are those of the whole
-    picture (cosine 0.9995 to 1, with grain too); at a quarter the mean would be 0.9999 instead of
-    0.9998.
-
-    The search page keeps a larger picture of an upload, so that parts can be cut out of it; the
-    features then differ as little, which is not worth the time of decoding it twice.
-    """
-    return max(THUMBNAIL_SIDE, how.resize * 4 // 3)
 
 
 def thumbnail(image: Image.Image, side: int, quality: int = 82, optimize: bool = True) -> bytes:

@@ -18,15 +18,10 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import PictureError, is_for_memory, why_unread
 from retrieval.files import modified_of
-from retrieval.images import (
-    open_picture,
-    preprocess,
-    read_bounded,
-    scale_for,
-    thumbnail_to_keep,
-)
+from retrieval.images import open_picture, read_bounded, thumbnail_to_keep
 from retrieval.model import available_cpus
 from retrieval.paths import as_text, label_of, name_of
+from retrieval.preprocessing import preprocess, scale_for
 from retrieval.records import PASSING, Content, Entry
 from retrieval.sketch import describe_layout
 from retrieval.thumbnails import draw_thumbnails

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from retrieval.connected import Connected, read_connected
 from retrieval.errors import LookalikeError
 from retrieval.gpu_session import has_cuda_driver, open_gpu
-from retrieval.images import Preprocessing
 from retrieval.openvino_session import OpenVinoSession, is_wanted
+from retrieval.preprocessing import Preprocessing
 
 NOT_LOADED = (
     "ONNX Runtime, which runs the network, cannot be loaded here. On Windows install what it needs "

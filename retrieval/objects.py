@@ -8,7 +8,7 @@ from typing import Any
 from retrieval.captions import MAX_BYTES, Caption, decode, parse_captions
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import composed
-from retrieval.images import SUFFIXES, lies_passed_over
+from retrieval.folders import SUFFIXES, lies_passed_over
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
 OWN = ".lookalike/thumbnails"  # below a URL, where its thumbnails are

@@ -4,7 +4,7 @@ import io
 
 from retrieval.collection import Collection
 from retrieval.files import inside
-from retrieval.images import SUFFIXES
+from retrieval.folders import SUFFIXES
 from retrieval.records import PictureRecord
 
 

@@ -19,8 +19,8 @@ from retrieval.embedding import describe
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Evaluation, Labelled, SelfTest
 from retrieval.features import extract_files
-from retrieval.images import preprocess
 from retrieval.model import FeatureExtractor
+from retrieval.preprocessing import preprocess
 from retrieval.reduction import Matrix, Reduction
 
 BATCH = 32

@@ -21,8 +21,9 @@ from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Labelled, SelfTest, left_out, number
 from retrieval.family import open_model
 from retrieval.files import inside
-from retrieval.images import open_picture, preprocess, scale_for
+from retrieval.images import open_picture
 from retrieval.model import FeatureExtractor, available_cpus
+from retrieval.preprocessing import preprocess, scale_for
 from retrieval.rankings import Integers
 from retrieval.records import PictureRecord
 from retrieval.reduction import Matrix

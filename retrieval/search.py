@@ -17,7 +17,8 @@ from retrieval.duplicates import fold
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.gallery import EXACT, Ranking
-from retrieval.images import open_picture, preprocess, scale_for
+from retrieval.images import open_picture
+from retrieval.preprocessing import preprocess, scale_for
 from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights
 from retrieval.records import Embeddings, PictureRecord
 from retrieval.reduction import Matrix

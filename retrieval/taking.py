@@ -17,7 +17,7 @@ from retrieval.errors import (
     is_too_long,
 )
 from retrieval.files import composed, replace_file, sha256_of_file
-from retrieval.images import SUFFIXES, lies_passed_over
+from retrieval.folders import SUFFIXES, lies_passed_over
 from retrieval.incoming import Tables
 from retrieval.records import PASSING
 from retrieval.settings import OWNER_BYTES

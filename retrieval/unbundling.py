@@ -31,7 +31,7 @@ from retrieval.disk_names import free_name, storable
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error, is_too_long
 from retrieval.files import modified_of, remove_tree, replace_file, sha256_of_file
-from retrieval.images import SUFFIXES
+from retrieval.folders import SUFFIXES
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
 from retrieval.records import PASSING, Aspect, Content, Entry
 from retrieval.schema import COLUMNS

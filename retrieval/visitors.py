@@ -14,7 +14,7 @@ from retrieval.captions import find_tables
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import inside, modified_of
-from retrieval.images import find_images
+from retrieval.folders import find_images
 from retrieval.incoming import TableBounds
 from retrieval.library import ORIGINALS, TRASH
 from retrieval.paths import name_of

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from retrieval.disk_names import free_name, storable
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import part_in, replace_file
-from retrieval.images import SUFFIXES, lies_passed_over
+from retrieval.folders import SUFFIXES, lies_passed_over
 from retrieval.staging import LOOK_BYTES
 
 CHUNK = 2**20

@@ -18,8 +18,9 @@ from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.commands.bench import make_photos
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.images import open_picture, preprocess, scale_for, thumbnail_to_keep
+from retrieval.images import open_picture, thumbnail_to_keep
 from retrieval.indexing import index_folder
+from retrieval.preprocessing import preprocess, scale_for
 from retrieval.records import Content, Entry
 from retrieval.sketch import describe_layout
 

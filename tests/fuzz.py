@@ -38,9 +38,10 @@ from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
-from retrieval.images import open_picture, preprocess, thumbnail
+from retrieval.images import open_picture, thumbnail
 from retrieval.indexing import index_folder
 from retrieval.model import OnnxExtractor
+from retrieval.preprocessing import preprocess
 from retrieval.reduction import fit_pca, load_pca
 from retrieval.schema import DATABASE, THUMBNAILS
 from retrieval.search import Request, Searcher, search

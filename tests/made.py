@@ -14,8 +14,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from retrieval.embedding import Embedder
-from retrieval.images import Preprocessing
 from retrieval.model import ModelCard
+from retrieval.preprocessing import Preprocessing
 
 SQUASH_8 = Preprocessing(side=8, fit="squash", interpolation="bilinear", resize=8)
 

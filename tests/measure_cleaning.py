@@ -21,7 +21,8 @@ from retrieval.cleaning import clean_up, needs_cleaning
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.evaluation import bootstrap
 from retrieval.features import extract_files
-from retrieval.images import find_images, open_picture
+from retrieval.folders import find_images
+from retrieval.images import open_picture
 from retrieval.ranking import rank
 
 KINDS = ("unspoiled", "slightly noisy", "noisy", "blurred", "dark", "heavily compressed")

@@ -20,7 +20,7 @@ from retrieval import settings
 from retrieval.confidence import Calibration, Confidence, calibrate
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.features import extract_files
-from retrieval.images import find_images
+from retrieval.folders import find_images
 from retrieval.ranking import rank
 from retrieval.reduction import Matrix
 from retrieval.reranking import CANDIDATES, reorder

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from retrieval.baselines import HUES, SATURATIONS, VALUES, ColourHistogram, RawPixels, baselines
-from retrieval.images import preprocess
+from retrieval.preprocessing import preprocess
 from retrieval.reduction import to_unit
 from tests.made import by_hue, noise
 

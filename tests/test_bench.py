@@ -14,7 +14,8 @@ from retrieval.commands import bench, contenders
 from retrieval.commands.bench import as_table, make_photos
 from retrieval.commands.racing import Bench, Row, race
 from retrieval.errors import LookalikeError
-from retrieval.images import find_images, open_picture
+from retrieval.folders import find_images
+from retrieval.images import open_picture
 from retrieval.ranking import rank
 
 SERVER = """

@@ -10,8 +10,8 @@ from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.explanation import explain, place_shares
-from retrieval.images import preprocess
 from retrieval.model import OnnxExtractor
+from retrieval.preprocessing import preprocess
 from tests.made import noise, pattern
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from export.__main__ import main
 from retrieval.errors import LookalikeError
-from retrieval.images import Preprocessing
 from retrieval.model import ModelCard
+from retrieval.preprocessing import Preprocessing
 from tests.made import need
 
 CURE = "pip install -r export/requirements.txt"

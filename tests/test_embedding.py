@@ -8,7 +8,7 @@ import pytest
 from retrieval import settings
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
-from retrieval.images import preprocess
+from retrieval.preprocessing import preprocess
 from retrieval.reduction import Reduction, to_unit
 from tests.made import SQUASH_8, MeanColour, by_hue, mean_colour, noise
 

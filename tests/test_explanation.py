@@ -7,8 +7,8 @@ from retrieval.connected import Connected
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.explanation import explain, fold, place_shares
-from retrieval.images import Preprocessing
 from retrieval.model import GEM_POWER, ModelCard
+from retrieval.preprocessing import Preprocessing
 from retrieval.reduction import Reduction, to_unit
 
 CHANNELS, SIDE, COMPONENTS = 16, 4, 6

@@ -28,8 +28,8 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.explanation import explain, place_shares
 from retrieval.files import sha256_of_file
-from retrieval.images import Preprocessing, preprocess
 from retrieval.model import ModelCard, OnnxExtractor
+from retrieval.preprocessing import Preprocessing, preprocess
 from tests.made import need, noise
 
 CURE = "pip install -r export/requirements.txt"

@@ -1,20 +1,14 @@
-"""Pictures: what is found in a folder, how files of all kinds open, and how they are shaped."""
+"""Pictures: how files of all kinds open, and the small copies that are kept and shown."""
 
-import errno
 import io
-import os
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import tracemalloc
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,24 +17,10 @@ from PIL import Image, ImageCms
 
 from retrieval import conversion
 from retrieval.errors import PictureError
-from retrieval.images import (
-    JUNCTION,
-    Preprocessing,
-    find_images,
-    is_mirrored,
-    lies_passed_over,
-    open_picture,
-    preprocess,
-    scale_for,
-    thumbnail,
-    thumbnail_to_keep,
-    walk,
-    without_words,
-)
+from retrieval.images import open_picture, thumbnail, thumbnail_to_keep, without_words
+from retrieval.preprocessing import Preprocessing, scale_for
 from retrieval.settings import PROJECT
-from tests.made import by_hue, encode, link, need, noise
-
-IMAGENET = Preprocessing(side=224, fit="crop", interpolation="bilinear", resize=256)
+from tests.made import by_hue, encode, noise
 
 
 def middle(data: bytes, at_least: int | None = None) -> tuple[int, ...]:
@@ -53,173 +33,6 @@ def middle(data: bytes, at_least: int | None = None) -> tuple[int, ...]:
 def about(*colour: int) -> object:
     """Colours that compression may have moved a little."""
     return pytest.approx(colour, abs=6)
-
-
-# --- finding ---
-
-
-def touch(folder: Path, *names: str) -> Path:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return folder
-
-
-def found(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in find_images(folder)]
-
-
-def test_pictures_are_found_in_sorted_order_and_with_suffixes_in_any_case(tmp_path: Path) -> None:
-    touch(tmp_path, "b.JPG", "a.png", "z/2.HeiC", "z/1.webp", "m/n/o.TIFF", "c.avif")
-    assert found(tmp_path) == ["a.png", "b.JPG", "c.avif", "m/n/o.TIFF", "z/1.webp", "z/2.HeiC"]
-
-
-def test_hidden_files_and_folders_and_other_suffixes_are_passed_over(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png", "._a.png", ".hidden/b.png", "notes.txt", "png", "c.png.part", "d.svg")
-    assert found(tmp_path) == ["a.png"]
-
-
-def test_bins_and_other_folders_of_the_system_are_passed_over(tmp_path: Path) -> None:
-    touch(tmp_path, "$RECYCLE.BIN/S-1/$R1.jpg", "System Volume Information/a.png")
-    touch(tmp_path, "trip/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "lost+found/b.png")
-    touch(tmp_path, "#recycle/c.png", "recycle/d.png")
-    assert found(tmp_path) == ["recycle/d.png"]
-
-
-def test_of_a_library_of_photos_only_the_originals_are_found(tmp_path: Path) -> None:
-    library = "Photos Library.photoslibrary"
-    touch(tmp_path, f"{library}/originals/0/a.heic", f"{library}/resources/derivatives/a.jpg")
-    touch(
-        tmp_path, f"{library}/Masters/2015/b.jpg", f"{library}/c.png", "originals/resources/d.png"
-    )
-    originals = [f"{library}/Masters/2015/b.jpg", f"{library}/originals/0/a.heic"]
-    assert found(tmp_path) == [*originals, "originals/resources/d.png"]
-    assert [library + "/" + name for name in found(tmp_path / library)] == originals
-    assert lies_passed_over(f"x/{library}/resources/a.jpg")
-    assert not lies_passed_over(f"x/{originals[0]}")
-
-
-@pytest.mark.parametrize(
-    "hidden", [{"st_file_attributes": 0x22}, {"st_flags": 0x8000}], ids=["Windows", "macOS"]
-)
-def test_what_the_system_hides_by_a_mark_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: dict[str, int]
-) -> None:
-    touch(tmp_path, "a.png", "b.png", "sub/c.png", "aside/d.png")
-    original = os.stat
-
-    def marked(path: Path | str, **how: bool) -> object:
-        status = original(path, **how)
-        marks = hidden if Path(path).name in ("b.png", "aside") else dict.fromkeys(hidden, 0x20)
-        return SimpleNamespace(st_mode=status.st_mode, st_size=1, **marks)
-
-    monkeypatch.setattr("retrieval.images.MARKS_HIDE", True)
-    monkeypatch.setattr(os, "stat", marked)
-    monkeypatch.setattr(os, "lstat", lambda path: marked(path, follow_symlinks=False))
-    assert found(tmp_path) == ["a.png", "sub/c.png"]
-
-
-def test_a_junction_of_windows_leads_nowhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    touch(tmp_path, "a.png", "around/a.png", "sub/b.png")
-
-    def as_on_windows(path: str) -> object:
-        tag = JUNCTION if Path(path).name == "around" else 0
-        mode = os.stat(path).st_mode
-        return SimpleNamespace(st_mode=mode, st_file_attributes=0x10, st_reparse_tag=tag)
-
-    monkeypatch.setattr("retrieval.images.MARKS_HIDE", True)
-    monkeypatch.setattr(os, "lstat", as_on_windows)
-    assert [names for _, names in walk(tmp_path)] == [["a.png"], ["b.png"]]
-
-
-def test_a_folder_that_is_called_like_a_picture_is_entered_and_not_taken_for_one(
-    tmp_path: Path,
-) -> None:
-    touch(tmp_path, "album.jpg/a.png")
-    assert found(tmp_path) == ["album.jpg/a.png"]
-
-
-def test_symbolic_links_are_followed_only_to_files_inside_of_the_folder(tmp_path: Path) -> None:
-    touch(tmp_path, "outside/secret.png", "pictures/a.png", "pictures/sub/b.png")
-    pictures = tmp_path / "pictures"
-    link(pictures / "in.png", pictures / "a.png")
-    link(pictures / "out.png", tmp_path / "outside" / "secret.png")
-    link(pictures / "folder", tmp_path / "outside")
-    link(pictures / "around", pictures)
-    link(pictures / "broken.png", pictures / "gone.png")
-    link(pictures / "loop.png", pictures / "loop.png")
-    assert found(pictures) == ["a.png", "in.png", "sub/b.png"]
-
-
-def test_a_file_that_cannot_be_measured_is_named_and_not_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    touch(tmp_path, "a.png", "long.png")
-    measure = Path.stat
-
-    def as_on_windows(path: Path, **options: bool) -> os.stat_result:
-        """Say of a path that is too long what Windows says."""
-        if path.name == "long.png":
-            raise FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
-        return measure(path, **options)
-
-    monkeypatch.setattr(Path, "stat", as_on_windows)
-    assert found(tmp_path) == ["a.png", "long.png"]
-
-
-def test_a_folder_that_is_itself_a_link_is_searched(tmp_path: Path) -> None:
-    touch(tmp_path, "real/a.png")
-    link(tmp_path / "alias", tmp_path / "real")
-    assert found(tmp_path / "alias") == ["a.png"]
-
-
-@pytest.fixture
-def unprivileged(tmp_path: Path) -> Iterator[Path]:
-    """A folder, and an account that permissions bind: for root, `nobody` while the test runs."""
-    if sys.platform == "win32":
-        pytest.skip("Windows knows other permissions.")
-    if os.geteuid() != 0:
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory() as name:
-        nobody = 65534
-        os.chown(name, nobody, nobody)
-        os.seteuid(nobody)
-        try:
-            yield Path(name)
-        finally:
-            os.seteuid(0)
-
-
-@pytest.mark.parametrize(
-    ("mode", "expected", "reported"),
-    [(0o000, ["a.png", "z.png"], ["closed"]), (0o400, ["a.png", "z.png", "closed/b.png"], [])],
-    ids=["cannot be listed", "can be listed but not entered"],
-)
-def test_a_folder_that_may_not_be_read_is_reported_or_its_files_are_and_the_others_are_searched(
-    unprivileged: Path, mode: int, expected: list[str], reported: list[str]
-) -> None:
-    touch(unprivileged, "a.png", "closed/b.png", "z.png")
-    (unprivileged / "closed").chmod(mode)
-    errors: list[OSError] = []
-    try:
-        paths = list(find_images(unprivileged, errors.append))
-        if mode:
-            with pytest.raises(PictureError, match="permissions"):
-                open_picture(unprivileged / "closed" / "b.png")
-    finally:
-        (unprivileged / "closed").chmod(0o700)
-    assert [path.relative_to(unprivileged).as_posix() for path in paths] == expected
-    assert [Path(error.filename).name for error in errors] == reported
-
-
-def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
-    reported: list[OSError] = []
-    assert list(find_images(tmp_path / "gone", reported.append)) == []
-    assert [Path(error.filename).name for error in reported] == ["gone"]
 
 
 # --- opening ---
@@ -655,18 +468,6 @@ def test_the_largest_number_of_pixels_is_allowed_and_one_row_more_is_not() -> No
         open_picture(data, max_pixels=4999)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "BMP"])
-def test_decoding_at_a_reduced_scale_hardly_changes_what_the_network_sees(kind: str) -> None:
-    data = encode(noise((3150, 2100), coarse=40), kind, quality=92)
-    reduced = open_picture(data, at_least=scale_for(IMAGENET))
-    full = open_picture(data)
-    assert scale_for(IMAGENET) <= min(reduced.image.size) < 2100
-    assert (reduced.width, reduced.height) == (3150, 2100)
-    difference = preprocess(reduced.image, IMAGENET).astype(int) - preprocess(full.image, IMAGENET)
-    assert np.abs(difference).mean() < 1.5
-    assert np.abs(difference).max() <= 8
-
-
 def static(mode: str, size: tuple[int, int] = (101, 67)) -> Image.Image:
     """Return a picture of which no two pixels are alike."""
     values = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
@@ -796,90 +597,7 @@ def test_a_large_picture_takes_little_more_memory_than_its_pixels(
     assert megabytes < copies * decoded + 70  # for the tiles
 
 
-# --- shaping ---
-
-
-@pytest.mark.parametrize(
-    "size",
-    [(640, 427), (427, 640), (1200, 801), (97, 203), (255, 257), (256, 256), (300, 1000), (5, 9)],
-    ids=lambda size: f"{size[0]}x{size[1]}",
-)
-def test_the_crop_is_that_of_torchvision(size: tuple[int, int]) -> None:
-    torchvision = need("torchvision", "pip install -r export/requirements.txt")
-    theirs = torchvision.models.VGG16_Weights.IMAGENET1K_V1.transforms()
-    functional = torchvision.transforms.functional
-    values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    image = Image.fromarray(values)
-    # Its steps before it scales to floats, on a picture of pure noise, where a crop that is one
-    # pixel off differs everywhere.
-    resized = functional.resize(image, theirs.resize_size, theirs.interpolation)
-    expected = np.asarray(functional.center_crop(resized, theirs.crop_size)).astype(int)
-    difference = np.abs(preprocess(image, IMAGENET) - expected)
-    assert difference.max() <= 1
-    assert (difference > 0).mean() < 0.005
-
-
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_squashing_presses_the_whole_picture_into_the_square(interpolation: str) -> None:
-    image = noise((300, 100))
-    how = Preprocessing(64, "squash", interpolation, 64)
-    filter_ = getattr(Image.Resampling, interpolation.upper())
-    assert np.array_equal(preprocess(image, how), np.asarray(image.resize((64, 64), filter_)))
-
-
-def test_a_crop_keeps_the_middle_and_a_squash_keeps_everything() -> None:
-    image = by_hue(0, (300, 100))
-    image.paste(by_hue(240, (100, 100)), (100, 0))
-    crop = preprocess(image, Preprocessing(8, "crop", "bilinear", 8))
-    squash = preprocess(image, Preprocessing(30, "squash", "bilinear", 30))
-    assert (crop[:, 1:-1] == [0, 0, 255]).all()  # the filter mixes the edges
-    assert squash[15, [5, 15, 25]].tolist() == [[255, 0, 0], [0, 0, 255], [255, 0, 0]]
-
-
-@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (1, 1), (3, 2)])
-def test_strips_and_dots_are_shaped_without_enlarging_them_first(size: tuple[int, int]) -> None:
-    tracemalloc.start()
-    try:
-        shaped = preprocess(by_hue(240, size), IMAGENET)
-        assert tracemalloc.get_traced_memory()[1] < 2**20
-    finally:
-        tracemalloc.stop()
-    assert shaped.shape == (224, 224, 3)
-    assert (shaped == [0, 0, 255]).all()
-
-
-@pytest.mark.parametrize("fit", ["squash", "crop"])
-def test_a_small_picture_fills_half_the_side_and_is_mirrored(fit: str) -> None:
-    how = Preprocessing(64, fit, "bilinear", 64 if fit == "squash" else 72, mirrored=32)
-    image = noise((32, 20), 1)
-    seen = preprocess(image, how)
-    half = Preprocessing(32, fit, "bilinear", 32 if fit == "squash" else 36)
-    assert seen.shape == (64, 64, 3)
-    assert np.array_equal(seen[:32, :32], preprocess(image, half))
-    assert np.array_equal(seen, seen[:, ::-1])
-    assert np.array_equal(seen, seen[::-1])
-    assert is_mirrored(seen, how)
-    larger = preprocess(noise((33, 20), 1), how)
-    assert np.array_equal(larger, preprocess(noise((33, 20), 1), replace(how, mirrored=0)))
-    assert not is_mirrored(larger, how)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"fit": "stretch"},
-        {"interpolation": "nearest"},
-        {"side": 0},
-        {"side": 300},
-        {"resize": 5000},
-        {"mirrored": 300},
-    ],
-    ids=lambda wrong: "-".join(f"{key} {value}" for key, value in wrong.items()),
-)
-def test_a_preprocessing_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
-    right = {"side": 224, "fit": "crop", "interpolation": "bilinear", "resize": 256}
-    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
-        Preprocessing(**{**right, **wrong})
+# --- small copies ---
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,11 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.files import modified_of
-from retrieval.images import open_picture, preprocess, read_bounded
+from retrieval.images import open_picture, read_bounded
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.lost import give_up
 from retrieval.model import available_cpus
+from retrieval.preprocessing import preprocess
 from retrieval.records import Entry
 from retrieval.schema import DATABASE, THUMBNAILS
 from tests.made import (

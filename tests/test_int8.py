@@ -21,9 +21,10 @@ from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path, open_model, read_card
 from retrieval.features import extract_files
-from retrieval.images import Preprocessing, find_images
+from retrieval.folders import find_images
 from retrieval.indexing import index_folder
 from retrieval.model import ModelCard, OnnxExtractor, has_int8_instructions
+from retrieval.preprocessing import Preprocessing
 from retrieval.ranking import rank
 from retrieval.search import Searcher
 from tests.made import by_hue, encode, need, noise

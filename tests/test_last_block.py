@@ -12,8 +12,8 @@ from export.__main__ import main
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
-from retrieval.images import preprocess
 from retrieval.model import OnnxExtractor
+from retrieval.preprocessing import preprocess
 from tests.made import need, pattern
 
 CURE = "pip install -r export/requirements.txt"

@@ -15,8 +15,8 @@ import pytest
 
 from retrieval import model
 from retrieval.errors import LookalikeError
-from retrieval.images import Preprocessing
 from retrieval.model import ModelCard, OnnxExtractor
+from retrieval.preprocessing import Preprocessing
 from tests.made import MeanColour, need
 
 CARD = ModelCard(

@@ -22,7 +22,9 @@ from export.__main__ import main
 from export.errors import StoppedError
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.images import Preprocessing, find_images, open_picture, preprocess
+from retrieval.folders import find_images
+from retrieval.images import open_picture
+from retrieval.preprocessing import Preprocessing, preprocess
 from tests.made import encode, need, noise, pattern
 
 CURE = "pip install -r export/requirements.txt"

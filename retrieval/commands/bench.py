@@ -29,9 +29,11 @@ from retrieval.commands.racing import Bench, Row, calls, leaving_out, race, rows
 from retrieval.commands.reading import need_place, write
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
-from retrieval.images import find_images, open_picture, preprocess, scale_for
+from retrieval.folders import find_images
+from retrieval.images import open_picture
 from retrieval.indexing import index_folder
 from retrieval.model import available_cpus
+from retrieval.preprocessing import preprocess, scale_for
 from retrieval.ranking import rank
 from retrieval.reduction import Matrix
 

@@ -18,7 +18,7 @@ from retrieval.errors import LookalikeError
 from retrieval.family import open_model
 from retrieval.features import extract_files
 from retrieval.files import replace_when_done
-from retrieval.images import find_images
+from retrieval.folders import find_images
 from retrieval.indexing import Bounds, index_folder
 from retrieval.model import FeatureExtractor, OnnxExtractor
 from retrieval.reduction import Matrix

@@ -11,7 +11,7 @@ from PIL import Image
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.explanation import explain, fold
-from retrieval.images import is_mirrored, open_picture, thumbnail
+from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.pages import words
 from retrieval.pages.asking import Part
@@ -25,6 +25,7 @@ from retrieval.pages.markup import (
     thumbnail_address,
 )
 from retrieval.pages.parts import Pixels
+from retrieval.preprocessing import is_mirrored
 from retrieval.reduction import Matrix
 from retrieval.report import data_uri
 from retrieval.search import Match, percent

@@ -12,10 +12,11 @@ from PIL import Image
 from retrieval import settings
 from retrieval.cleaning import clean_up, needs_cleaning
 from retrieval.errors import PictureError
-from retrieval.images import crop, open_picture, preprocess, scale_for, thumbnail
+from retrieval.images import crop, open_picture, thumbnail
 from retrieval.originals import open_original
 from retrieval.pages import words
 from retrieval.pages.asking import Box, Cleaning, Part
+from retrieval.preprocessing import preprocess, scale_for
 from retrieval.report import data_uri
 from retrieval.search import Placed
 from retrieval.workspace import Workspace

@@ -1,0 +1,110 @@
+"""Folders: the pictures that lie in them, and what else does and is nobody's picture."""
+
+import os
+import platform
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# Of `images.FORMATS`, in small letters.
+SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "tif", "tiff"),
+        *("bmp", "dib", "heic", "heif", "hif", "avif"),
+    )
+)
+# Folders of systems, in small letters: their bins, whose photos somebody has deleted, the small
+# copies and the snapshots that network drives keep, and what a repair of a disk has found.
+# `retrieval/pages/library.js` has the same ones.
+SYSTEM_FOLDERS = frozenset(
+    (
+        *("$recycle.bin", "system volume information", "lost+found"),
+        *("@eadir", "#recycle", "#snapshot", "@recycle"),
+    )
+)
+# Where Photos, of macOS, keeps what it was handed, in small letters; all else are its small copies.
+PHOTOS_LIBRARY = ".photoslibrary"
+PHOTOS_ORIGINALS = ("originals", "masters")
+JUNCTION = 0xA0000003  # `stat.IO_REPARSE_TAG_MOUNT_POINT`, which only Windows' Python knows
+MARKS_HIDE = platform.system() in ("Windows", "Darwin")
+
+
+def is_passed_over(name: str, parent: str = "") -> bool:
+    """Whether a file or folder of that name is nobody's picture: hidden, or the system's own.
+
+    Args:
+        parent: the name of the folder it lies in.
+    """
+    if parent.casefold().endswith(PHOTOS_LIBRARY) and name.casefold() not in PHOTOS_ORIGINALS:
+        return True
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
+
+
+def lies_passed_over(path: str) -> bool:
+    """Whether a relative path leads to, or through, what is passed over."""
+    parts = path.split("/")
+    return any(map(is_passed_over, parts, ["", *parts]))
+
+
+def is_hidden(status: os.stat_result) -> bool:
+    """Whether a file or folder has the mark by which Windows or macOS hides it."""
+    return bool(
+        getattr(status, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_HIDDEN
+        or getattr(status, "st_flags", 0) & stat.UF_HIDDEN
+    )
+
+
+def walk(
+    folder: Path, on_error: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder, and the names of the files in it, sorted; without what is passed over."""
+    for parent, folders, names in os.walk(folder, onerror=on_error):
+        within = os.path.basename(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not is_passed_over(name, within) and not _is_marked(os.path.join(parent, name))
+        )
+        yield parent, sorted(name for name in names if not is_passed_over(name, within))
+
+
+def _is_marked(folder: str) -> bool:
+    """Whether a folder is hidden, or leads elsewhere by one of Windows' junctions.
+
+    Asked of the disk only where that can be.
+    """
+    if not MARKS_HIDE:
+        return False
+    try:
+        status = os.lstat(folder)
+    except OSError:  # entering it will say why
+        return False
+    return is_hidden(status) or getattr(status, "st_reparse_tag", 0) == JUNCTION
+
+
+def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield the picture files below `folder`, sorted within each folder.
+
+    Suffixes count in any case; hidden files and folders (`._IMG_1.jpg`, `.thumbnails`) are passed
+    over, and so are the system's own (`SYSTEM_FOLDERS`); a symbolic link counts only when it is a
+    file that lies inside `folder`. Folders that cannot be read are handed to `on_error`.
+    """
+    root = folder.resolve()
+    for parent, names in walk(folder, on_error):
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix.lower() not in SUFFIXES:
+                continue
+            # realpath, since Path.resolve raises on a link to itself.
+            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
+                continue
+            try:
+                status = path.stat()
+                is_file = stat.S_ISREG(status.st_mode) and not is_hidden(status)
+            except OSError as error:
+                # It is there but cannot even be measured (its path is too long for Windows, say);
+                # reading it will say why. A link that leads nowhere is nothing.
+                is_file = isinstance(error, PermissionError) or not os.path.islink(path)
+            if is_file:
+                yield path
