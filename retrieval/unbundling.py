@@ -3,19 +3,14 @@
 Nothing in it is trusted: it is read row by row into a collection of our own making.
 """
 
-import hashlib
 import io
 import json
-import os
 import re
 import secrets
-import shutil
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -24,25 +19,21 @@ from PIL import Image
 
 from retrieval import colour, sketch
 from retrieval.bundle import FORMAT_VERSION, MAGIC, Photos, member
+from retrieval.bundle_photos import PhotoWriter
 from retrieval.caption_tables import keep_captions
 from retrieval.captions import MAX_TEXT
 from retrieval.collection import Collection
-from retrieval.disk_names import free_name, storable
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, explain_os_error, is_too_long
-from retrieval.files import modified_of, remove_tree, replace_file, sha256_of_file
-from retrieval.folders import SUFFIXES
+from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.files import remove_tree, replace_file, sha256_of_file
 from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
-from retrieval.records import PASSING, Aspect, Content, Entry
+from retrieval.records import Aspect, Content, Entry
 from retrieval.schema import COLUMNS
-from retrieval.staging import LOOK_BYTES, SPARE_BYTES, require_room, too_little
 from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, is_of_the_file
 
 MAX_PICTURES = 1_000_000
 MAX_TEXT_BYTES = 1_000 * 2**20
 MAX_THUMBNAIL_BYTES = 2**20
-MAX_COPIED_BYTES = 2**30  # of one photo that lies in many places
-MAX_PACKED_BYTES = 500 * 2**20  # of a photo, where its bytes are packed
 BATCH = 256
 LOCK = ".lock"
 
@@ -179,10 +170,10 @@ def _read_into(
             wanted.append(str(line.get("photo") or line.get("sha256")))
         photos = Photos(0, _size(manifest.get("missing", 0)))
         if with_photos:
-            taking = _Taking(bundle, folder / ORIGINALS, entries, wanted)
-            entries = keep_captions(folder / ORIGINALS, taking.take_all())
-            photos = Photos(taking.taken, len(entries) - taking.taken)
-            collection.mark_unfinished(taking.to_read > 0)
+            writer = PhotoWriter(bundle, folder / ORIGINALS, entries, wanted)
+            entries = keep_captions(folder / ORIGINALS, writer.take_all())
+            photos = Photos(writer.taken, len(entries) - writer.taken)
+            collection.mark_unfinished(writer.to_read > 0)
         for start in range(0, len(entries), 4 * BATCH):
             collection.write(entries[start : start + 4 * BATCH])
         if photos != Photos():
@@ -207,117 +198,6 @@ def _require(manifest: dict[str, Any], embedder: Embedder) -> None:
         f"This collection was made with {what} ({str(manifest.get('embedder'))[:200]}), and here "
         f"it is {embedder.describe()}. Start the app with that model, or index the pictures anew."
     )
-
-
-class _Taking:
-    """Writes the photos of a bundle into a folder."""
-
-    def __init__(
-        self, bundle: zipfile.ZipFile, folder: Path, entries: list[Entry], wanted: list[str]
-    ) -> None:
-        """Prepare for it.
-
-        Args:
-            wanted: the SHA-256 of the photo of each entry.
-        """
-        self.taken = 0
-        self.to_read = 0  # of those taken, that nobody has looked at
-        self._bundle = bundle
-        self._folder = folder
-        self._entries = entries
-        self._wanted = wanted
-        names = (name for name in bundle.namelist() if name.startswith("photos/"))
-        self._members = {PurePosixPath(name).stem: name for name in names}
-        self._paths = {entry.path.casefold() for entry in entries}
-        self._numbers: dict[Path, int] = {}  # of names that come again
-        self._written: Counter[str] = Counter()  # bytes of each photo, in all places
-        self._bytes = 0  # of all
-
-    def take_all(self) -> list[Entry]:
-        """Write what there is; return the entries as the files are there.
-
-        Raises:
-            LookalikeError: when the disk has no room for it.
-        """
-        self._require_room()
-        # Programs before this one packed what lay at the last path of a content, whatever it was.
-        owners = {sha256: number for number, sha256 in enumerate(self._wanted)}
-        taken = []
-        for number, (entry, sha256) in enumerate(zip(self._entries, self._wanted, strict=True)):
-            place = self._place(entry.path) if sha256 in self._members else None
-            found = self._write(self._members[sha256], place) if place else None
-            if place and found and found != sha256 and owners[sha256] != number:
-                place.unlink()
-            elif place and found:
-                entry = self._with_file(entry, place, found)
-            taken.append(entry)
-        return taken
-
-    def _require_room(self) -> None:
-        """See that all of it fits: a small file can name one photo very many times."""
-        members = (self._members.get(sha256) for sha256 in self._wanted)
-        size = sum(self._bundle.getinfo(name).file_size for name in members if name)
-        free = shutil.disk_usage(self._folder.parent).free
-        if size + SPARE_BYTES > free:
-            raise too_little(free, size, "photos")
-
-    def _place(self, path: str) -> Path | None:
-        """Return where the photo of a path can go, None for nowhere.
-
-        Two paths may be one to this system, and the second gets a number.
-        """
-        relative = storable(path)
-        if relative is None or relative.suffix.lower() not in SUFFIXES:
-            return None
-
-        def is_taken(place: Path) -> bool:
-            name = place.relative_to(self._folder).as_posix()
-            return os.path.lexists(place) or (name != path and name.casefold() in self._paths)
-
-        return free_name(self._folder / relative, is_taken, self._numbers)
-
-    def _write(self, name: str, place: Path) -> str | None:
-        """Write a photo; return its SHA-256, None when this disk cannot have it there, or has it in
-        very many places already.
-        """
-        member = self._bundle.getinfo(name)
-        # What is stored as it is has no more bytes than the bundle.
-        if member.compress_type != zipfile.ZIP_STORED and member.file_size > MAX_PACKED_BYTES:
-            raise ValueError
-        if self._written[name] and self._written[name] + member.file_size > MAX_COPIED_BYTES:
-            return None
-        found = hashlib.sha256()
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with self._bundle.open(member) as source, place.open("xb") as target:
-                while chunk := source.read(2**20):
-                    if self._bytes // LOOK_BYTES != (self._bytes + len(chunk)) // LOOK_BYTES:
-                        require_room(place.parent)
-                    found.update(chunk)
-                    target.write(chunk)
-                    self._bytes += len(chunk)
-                    self._written[name] += len(chunk)
-        except (FileExistsError, NotADirectoryError):
-            return None  # a file lies where its folder would be
-        except OSError as error:
-            if is_too_long(error, place):
-                return None
-            raise
-        return found.hexdigest()
-
-    def _with_file(self, entry: Entry, place: Path, sha256: str) -> Entry:
-        """Note the file that was written: unless it was changed, it is not to be read again."""
-        status = place.stat()
-        # Not read for a reason that has passed, or its vectors are lost; or edited since it was.
-        to_read = entry.modified == PASSING or entry.sha256 not in (None, sha256)
-        self.taken += 1
-        self.to_read += to_read
-        return replace(
-            entry,
-            path=place.relative_to(self._folder).as_posix(),
-            size=status.st_size,
-            modified=PASSING if to_read else modified_of(status),
-        )
 
 
 def _entry(line: dict[str, Any], number: int, known: set[str]) -> Entry:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import bundle, settings, unbundling
+from retrieval import bundle, bundle_photos, settings, unbundling
 from retrieval.__main__ import main
 from retrieval.bundle import Photos, pack
 from retrieval.caption_tables import NAME, keep_captions
@@ -264,7 +264,7 @@ def test_a_disk_that_fills_up_while_photos_are_written_leaves_nothing(
     repeated: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = tmp_path / "library"
-    monkeypatch.setattr(unbundling, "LOOK_BYTES", 1_000)
+    monkeypatch.setattr(bundle_photos, "LOOK_BYTES", 1_000)
     with_free(monkeypatch, 10**12, 10**12, SPARE_BYTES - 1)
     with pytest.raises(LookalikeError, match=r"The disk is full"):
         unpack_bundle(repeated, library, embedder)
@@ -275,7 +275,7 @@ def test_a_photo_that_lies_in_very_many_places_comes_along_in_some(
     repeated: Path, wheel: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     largest = max(photo.stat().st_size for photo in wheel.rglob("*.png"))
-    monkeypatch.setattr(unbundling, "MAX_COPIED_BYTES", 10 * largest)
+    monkeypatch.setattr(bundle_photos, "MAX_COPIED_BYTES", 10 * largest)
     with Collection(unpack_bundle(repeated, tmp_path / "library", embedder)) as opened:
         photos = photos_of(opened)
         assert 6 * 10 <= photos.packed < 6 * 100
