@@ -23,7 +23,7 @@ from retrieval.indexing import Bounds, Prepared, Step, compute, decode
 from retrieval.model import available_cpus
 from retrieval.objects import Bucket, is_picture, thumbnail_name
 from retrieval.paths import is_below, label_of, name_of
-from retrieval.records import PASSING, Content, Entry
+from retrieval.records import PASSING, Content, Entry, Move
 from retrieval.thumbnails import draw_thumbnails
 
 BATCH = 16  # files in one job
@@ -54,7 +54,7 @@ class Plan:
     to_read: tuple[Entry, ...]  # without a content yet
     vanished: tuple[str, ...]
     unchanged: int
-    changes: Changes | None = None  # of a folder
+    moved: tuple[Move, ...] = ()  # the same bytes at another path
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
     unread_tables: tuple[str, ...] = ()  # their folders, whose pictures keep label and details
 
@@ -80,7 +80,7 @@ def plan_folder(changes: Changes, root: Path) -> Plan:
         tuple(entries),
         changes.vanished,
         changes.unchanged,
-        changes,
+        changes.moved,
         changes.recaptioned,
         changes.unread_tables,
     )
@@ -132,9 +132,8 @@ def carry_out(collection: Collection, plan: Plan, run: Run) -> Generator[Step, N
     """
     with collection.building():
         collection.deliver()  # what could not be told before, or this run has to wait for
-        changes = plan.changes
-        if plan.vanished or (changes and changes.moved):
-            collection.write([], vanished=plan.vanished, moved=changes.moved if changes else ())
+        if plan.vanished or plan.moved:
+            collection.write([], vanished=plan.vanished, moved=plan.moved)
         if plan.recaptioned:
             collection.caption(plan.recaptioned)
         total, done, unreadable = len(plan.to_read), 0, 0
