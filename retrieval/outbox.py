@@ -10,7 +10,7 @@ telling something twice does no harm, since the server knows pictures by their i
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from retrieval.exact import BLANK, ZEROS
 from retrieval.gallery import RANKED, Described, Gallery
@@ -32,6 +32,20 @@ CHANGES = (
     ("UPDATE OF path, label, content", "NEW", "NEW.content IS NOT OLD.content"),
     ("DELETE", "OLD", "1"),
 )
+
+
+class _Row(NamedTuple):
+    """What is here of a picture."""
+
+    id: int
+    path: str
+    label: str
+    width: int
+    height: int
+    taken: str | None
+    sha256: str
+    is_lost: int  # whether the vector that is here is one of zeros, which stands for none
+    vectors: tuple[bytes | None, ...]  # one of each aspect of `RANKED`, as they are stored
 
 
 class Outbox:
@@ -99,16 +113,16 @@ class Outbox:
             ids = sorted({picture for _, picture in notes})
             rows = self._rows(ids)
             found = self._vectors(rows, source)
-            target.add([_described(row, found[row[0]]) for row in rows if row[0] in found])
-            target.remove(sorted(set(ids) - {row[0] for row in rows}))
-            lost = {row[6] for row in rows if row[0] not in found}
+            target.add([_described(row, found[row.id]) for row in rows if row.id in found])
+            target.remove(sorted(set(ids) - {row.id for row in rows}))
+            lost = {row.sha256 for row in rows if row.id not in found}
             here = give_up(self._store, lost)  # first, or a kill would leave no trace of them
             with self._store.transaction() as database:
                 database.executemany(
                     f"DELETE FROM {self._name} WHERE n = ?", [(n,) for n, _ in notes]
                 )
                 if blank:
-                    self._blank(database, [row[0] for row in rows])
+                    self._blank(database, [row.id for row in rows])
             if lost:
                 log.warning(
                     "The vectors of %d contents are nowhere any more. The photos of %d are read "
@@ -122,29 +136,26 @@ class Outbox:
     def lost_among(self, ids: Sequence[int], source: Gallery) -> list[int]:
         """Return those of the pictures whose vectors are nowhere: not here and not in `source`."""
         rows = self._rows(ids)
-        return sorted({row[0] for row in rows} - self._vectors(rows, source).keys())
+        return sorted({row.id for row in rows} - self._vectors(rows, source).keys())
 
-    def _rows(self, ids: Sequence[int]) -> list[tuple[Any, ...]]:
-        """Return those of the pictures that are here.
-
-        Each has the fields of `Described`, the hash, whether what is here is lost, and the vectors.
-        """
+    def _rows(self, ids: Sequence[int]) -> list[_Row]:
+        """Return those of the pictures that are here."""
         query = (
             f"SELECT pictures.id, path, label, width, height, taken, sha256, {ZEROED}, {VECTORS} "
             "FROM pictures JOIN contents ON content = contents.id WHERE pictures.id = ?"
         )
-        return [row for id_ in ids for row in self._store.rows(query, id_)]
+        rows = (row for id_ in ids for row in self._store.rows(query, id_))
+        n = len(RANKED)  # whose vectors come last
+        return [_Row._make((*row[:-n], row[-n:])) for row in rows]
 
-    def _vectors(
-        self, rows: Sequence[tuple[Any, ...]], source: Gallery
-    ) -> dict[int, dict[Aspect, Matrix]]:
+    def _vectors(self, rows: Sequence[_Row], source: Gallery) -> dict[int, dict[Aspect, Matrix]]:
         """Return the vectors by the pictures' ids: from the records, or else from `source`."""
         found: dict[int, dict[Aspect, Matrix]] = {}
         for row in rows:
-            blobs = zip(RANKED, row[8:], strict=True)
+            blobs = zip(RANKED, row.vectors, strict=True)
             vectors = {aspect: unpack(blob, aspect) for aspect, blob in blobs if blob}
-            if "subject" in vectors and not row[7]:
-                found[row[0]] = vectors
+            if "subject" in vectors and not row.is_lost:
+                found[row.id] = vectors
         # The picture's own, or those of a copy, but not while they are of another content there.
         owners_of = (
             "SELECT pictures.id FROM pictures JOIN contents ON content = contents.id "
@@ -152,9 +163,9 @@ class Outbox:
             f"(SELECT 1 FROM {self._name} WHERE picture = pictures.id AND other)"
         )
         asked = {
-            row[0]: [id_ for (id_,) in self._store.rows(owners_of, row[6])]
+            row.id: [id_ for (id_,) in self._store.rows(owners_of, row.sha256)]
             for row in rows
-            if row[0] not in found
+            if row.id not in found
         }
         if not asked:
             return found
@@ -179,6 +190,5 @@ class Outbox:
         )
 
 
-def _described(row: tuple[Any, ...], vectors: dict[Aspect, Matrix]) -> Described:
-    id_, path, label, width, height, taken = row[:6]
-    return Described(id_, path, label, width, height, taken, vectors)
+def _described(row: _Row, vectors: dict[Aspect, Matrix]) -> Described:
+    return Described(row.id, row.path, row.label, row.width, row.height, row.taken, vectors)
