@@ -136,34 +136,16 @@ def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
 
 
 def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
-    lost: dict[str, str] = {}  # what is wrong with the vector of a content, by its SHA-256
-    bare: dict[str, str] = {}  # what is wrong with its thumbnail
     store = collection.store
-    dimension = int(collection.provenance()["dimension"])
-    elsewhere = collection.place is not None
-    for sha256, embedding in _vectors(store):
-        if elsewhere and not embedding:
-            continue
-        if why := _wrong_with(embedding, dimension):
-            lost[sha256] = why
-    waiting = set() if elsewhere else set(zeroed(store).values())
+    lost = _wrong_vectors(collection)
+    waiting = set() if collection.place else set(zeroed(store).values())
     here = readable(store, waiting)
     if collection.unfinished:
         waiting -= here  # about to be read
     known = collection.known_contents()
-    kept = set()
-    for sha256, jpeg in _thumbnails(store):
-        kept.add(sha256)
-        if sha256 in known and not _is_jpeg(jpeg):
-            bare[sha256] = "its thumbnail is damaged"
-    if not collection.url:  # those of object storage lie there
-        for sha256 in known - kept:
-            bare[sha256] = "its thumbnail is missing"
+    bare, kept = _wrong_thumbnails(collection, known)
     pictures = _by_content(collection)
-    without = _without_content(store)
-    if without and repair:
-        _have_read_again(collection)
-    yield from (Finding(f"{path}: what was computed of it is lost.", repair) for path in without)
+    yield from _check_records(collection, repair)
     spoiled = {aspect: _spoiled(store, aspect) for aspect in OTHERS}
     if repair:
         for aspect, hashes in spoiled.items():
@@ -190,13 +172,59 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
         if repair:
             collection.prune()
         yield Finding(f"{len(unused):,} entries belong to no picture and waste room.", repair)
-    for path, (_, details) in collection.captions().items():
+    yield from _check_captions(collection, repair)
+
+
+def _wrong_vectors(collection: Collection) -> dict[str, str]:
+    """Return what is wrong with the vectors of contents, by their SHA-256."""
+    dimension = int(collection.provenance()["dimension"])
+    elsewhere = collection.place is not None
+    lost = {}
+    for sha256, embedding in _vectors(collection.store):
+        if elsewhere and not embedding:
+            continue
+        if why := _wrong_with(embedding, dimension):
+            lost[sha256] = why
+    return lost
+
+
+def _wrong_thumbnails(
+    collection: Collection, known: AbstractSet[str]
+) -> tuple[dict[str, str], set[str]]:
+    """Return what is wrong with the thumbnails of contents, by their SHA-256, and who has one.
+
+    Args:
+        known: the contents of which there should be one.
+    """
+    bare = {}
+    kept = set()
+    for sha256, jpeg in _thumbnails(collection.store):
+        kept.add(sha256)
+        if sha256 in known and not _is_jpeg(jpeg):
+            bare[sha256] = "its thumbnail is damaged"
+    if not collection.url:  # those of object storage lie there
+        for sha256 in known - kept:
+            bare[sha256] = "its thumbnail is missing"
+    return bare, kept
+
+
+def _check_records(collection: Collection, repair: bool) -> Iterator[Finding]:
+    """Find the pictures whose content is not there; mended, they are read by the next run."""
+    without = _without_content(collection.store)
+    if without and repair:
+        _have_read_again(collection)
+    yield from (Finding(f"{path}: what was computed of it is lost.", repair) for path in without)
+
+
+def _check_captions(collection: Collection, repair: bool) -> Iterator[Finding]:
+    """Find captions that are no captions; mended, the picture keeps its label and has none."""
+    for path, (label, details) in collection.captions().items():
         try:
             if details and not isinstance(json.loads(details), dict):
                 raise ValueError
         except ValueError:
             if repair:
-                collection.caption([(path, collection.captions()[path][0], "")])
+                collection.caption([(path, label, "")])
             yield Finding(f"{path}: its captions cannot be read.", repair)
 
 
