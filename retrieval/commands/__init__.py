@@ -1,1 +1,1 @@
-"""Larger commands of `python -m retrieval`: `add` describes one, `run` does it."""
+"""The commands of `python -m retrieval`: `add` describes one, `run` does it."""

@@ -26,8 +26,8 @@ from retrieval.collection import Collection
 from retrieval.commands import contenders
 from retrieval.commands.bench_network import BATCH, measure_extraction
 from retrieval.commands.racing import Bench, Row, calls, leaving_out, race, rows_of
-from retrieval.commands.reading import need_place, write
-from retrieval.embedding import Embedder, open_embedder
+from retrieval.commands.reading import embedder_of, need_place, write
+from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.folders import find_images
 from retrieval.images import open_picture
@@ -73,7 +73,9 @@ def run(arguments: argparse.Namespace) -> None:
     need_place(arguments.json)
     parts: dict[str, Callable[[], Bench]] = {
         "extraction": lambda: measure_extraction(arguments.model, gpu=not arguments.cpu),
-        "pipeline": lambda: measure_pipeline(_embedder(arguments), arguments.photos),
+        "pipeline": lambda: measure_pipeline(
+            embedder_of(arguments, needs_pca=False), arguments.photos
+        ),
         "ranking": lambda: measure_ranking(arguments.vectors),
         "start": lambda: measure_start(settings.PROJECT / "app.py"),
     }
@@ -96,13 +98,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         everything = {"machine": machine(), **asdict(bench)}
         write(arguments.json, json.dumps(everything, indent=1))
-
-
-def _embedder(arguments: argparse.Namespace) -> Embedder:
-    pca = arguments.pca or settings.pca_path(arguments.model)
-    texture = settings.texture_path(pca)
-    found = pca if pca.is_file() else None
-    return open_embedder(arguments.model, found, not arguments.cpu, texture)
 
 
 def machine() -> dict[str, object]:

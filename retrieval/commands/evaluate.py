@@ -18,6 +18,7 @@ from retrieval.commands.reading import (
     need_place,
     offer_floats,
     open_as_asked,
+    pca_of,
     write,
 )
 from retrieval.compare import COMPUTED_BY, Comparison, Setting
@@ -126,7 +127,7 @@ def run(arguments: argparse.Namespace) -> None:
         need_folder(arguments.queries)
         _refuse_overlap(arguments.queries, arguments.folder)
     extractor = open_as_asked(arguments.model, arguments)
-    pca = arguments.pca or settings.pca_path(arguments.model)
+    pca = pca_of(arguments)
     reduction = None if arguments.no_pca else load_pca(pca, extractor.card)
     used = _Used(extractor, reduction, not arguments.no_neighbours)
     others = [_choose(setting, used, pca, arguments) for setting in wanted]

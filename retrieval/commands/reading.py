@@ -1,4 +1,4 @@
-"""What several commands do alike: read a folder's pictures with a progress bar, write a result."""
+"""What several commands do alike: open what is asked for, read pictures, write a result."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from retrieval import settings
 from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
-from retrieval.embedding import Embedder
+from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.family import open_model
 from retrieval.features import extract_files
@@ -35,6 +35,24 @@ def open_as_asked(model: Path, arguments: argparse.Namespace) -> OnnxExtractor:
     """Open a model as `--cpu` and `--float` want it."""
     gpu = not arguments.cpu
     return OnnxExtractor(model, gpu=gpu) if arguments.float else open_model(model, gpu=gpu)
+
+
+def pca_of(arguments: argparse.Namespace) -> Path:
+    """Return where the PCA is that `--pca` names, or else the model's own."""
+    pca: Path | None = arguments.pca
+    return pca or settings.pca_path(arguments.model)
+
+
+def embedder_of(arguments: argparse.Namespace, needs_pca: bool = True) -> Embedder:
+    """Open what `--model`, `--pca` and `--cpu` ask for.
+
+    Args:
+        needs_pca: where there is none, say so, rather than go on with the features themselves.
+    """
+    pca = pca_of(arguments)
+    found = pca if needs_pca or pca.is_file() else None
+    texture = settings.texture_path(pca)
+    return open_embedder(arguments.model, found, gpu=not arguments.cpu, texture=texture)
 
 
 def need_folder(folder: Path) -> None:

@@ -1,0 +1,92 @@
+"""The command `index`: makes a folder or a place in object storage searchable."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from retrieval import settings
+from retrieval.changes import Changes, find_changes
+from retrieval.collection import Collection
+from retrieval.commands.reading import bring_up_to_date, embedder_of, pca_of, tell_of_unread_tables
+from retrieval.embedding import Embedder
+from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
+from retrieval.indexing import Bounds
+from retrieval.library import collection_for, collection_of
+from retrieval.objects import Bucket, is_url
+
+
+def add(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "index", parents=[common], help="make a folder searchable, or bring it up to date"
+    )
+    parser.add_argument("folder", metavar="FOLDER|URL", help="a folder, or s3://BUCKET/...")
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="read and describe on this Ray cluster: auto, HOST:6379 or ray://HOST:10001",
+    )
+    parser.add_argument("--name", help="what to call the collection (default: the folder's name)")
+    parser.add_argument(
+        "--milvus",
+        default=settings.MILVUS_URI,
+        metavar="URI",
+        help="keep the vectors of a new collection there: FILE.db or http://HOST:19530 "
+        "(or set LOOKALIKE_MILVUS_URI)",
+    )
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Bring the collection up to date, and say what there was to do."""
+    where: str = arguments.folder
+    embedder = embedder_of(arguments)
+    library, name, milvus = settings.COLLECTIONS, arguments.name, arguments.milvus
+    opened = (
+        collection_of(library, where, name, embedder, milvus)
+        if is_url(where)
+        else collection_for(library, Path(where), name, embedder, milvus)
+    )
+    with opened as collection:
+        if is_url(where) or arguments.ray:
+            plan: Plan | Changes = _extract(collection, where, embedder, arguments)
+        else:
+            plan = bring_up_to_date(collection, Path(where), embedder)
+        ready, unreadable = collection.count()
+        print(
+            f"{collection.name}: {ready:,} pictures ready, {unreadable:,} could not be read; "
+            f"{plan.unchanged:,} were known, {len(plan.vanished):,} are gone "
+            f"({embedder.extractor.provider})"
+        )
+
+
+def _extract(
+    collection: Collection, where: str, embedder: Embedder, arguments: argparse.Namespace
+) -> Plan:
+    """Index with workers, here or on a Ray cluster; return what there was to do."""
+    collection.require(embedder)
+    bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+    source = Source(where if is_url(where) else str(Path(where).resolve()), is_url(where))
+    if source.is_url:
+        plan = plan_bucket(collection, Bucket(where))
+    else:
+        plan = plan_folder(find_changes(collection, Path(where)), Path(where))
+    work = here(source, embedder, bounds)
+    if arguments.ray:
+        from retrieval.cluster import on_ray
+
+        pca = pca_of(arguments)
+        files = (arguments.model, pca, settings.texture_path(pca))
+        work = on_ray(arguments.ray, *files, source, bounds, gpu=not arguments.cpu)
+    with tqdm(unit="picture", desc=collection.name, file=sys.stderr) as bar:
+        for step in carry_out(collection, plan, work):
+            bar.total = step.total
+            bar.update(step.done - bar.n)
+    collection.mark_finished()
+    tell_of_unread_tables(plan.unread_tables)
+    for path, problem in collection.problems():
+        print(f"{path}: {problem}", file=sys.stderr)
+    return plan

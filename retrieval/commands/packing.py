@@ -1,0 +1,57 @@
+"""The commands `pack` and `unpack`: a collection as one file, and back."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from retrieval import settings
+from retrieval.bundle import Photos, pack
+from retrieval.collection import Collection
+from retrieval.commands.reading import embedder_of
+from retrieval.library import find_collection
+from retrieval.unbundling import photos_of, unpack_bundle
+
+
+def add(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Describe the commands."""
+    packing = commands.add_parser("pack", help="write a collection into one file")
+    packing.add_argument("file", type=Path, help="where to, ending in .lookalike")
+    packing.add_argument("--name", help="the collection (default: the only one there is)")
+    packing.add_argument("--photos", action="store_true", help="with the photos themselves")
+    packing.set_defaults(command=run_pack)
+
+    unpacking = commands.add_parser(
+        "unpack", parents=[common], help="open a collection that was packed elsewhere"
+    )
+    unpacking.add_argument("file", type=Path, help="a .lookalike file")
+    unpacking.add_argument("--name", help="what to call it (default: as it was called)")
+    unpacking.set_defaults(command=run_unpack)
+
+
+def run_pack(arguments: argparse.Namespace) -> None:
+    """Write a collection into a file, and say what is in it."""
+    with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
+        photos = pack(collection, arguments.file, arguments.photos)
+        ready, _ = collection.count()
+        size = arguments.file.stat().st_size / 2**20
+        print(
+            f"{arguments.file}: {ready:,} pictures of {collection.name}, {size:,.1f} MB"
+            f"{_told(photos, 'are in it')}"
+        )
+
+
+def run_unpack(arguments: argparse.Namespace) -> None:
+    """Open a collection from a file, and say what came along."""
+    folder = unpack_bundle(
+        arguments.file, settings.COLLECTIONS, embedder_of(arguments), arguments.name
+    )
+    with Collection(folder) as collection:
+        ready, _ = collection.count()
+        told = _told(photos_of(collection), "came along")
+        print(f"{collection.name}: {ready:,} pictures ready{told}")
+
+
+def _told(photos: Photos, are: str) -> str:
+    """Say how many photos are in a packed collection, or came along; "" where none were to."""
+    missing = f", {photos.missing:,} are missing" if photos.missing else ""
+    return f"; {photos.packed:,} photos {are}{missing}" if photos != Photos() else ""

@@ -1,0 +1,59 @@
+"""The command `search`: finds the pictures most similar to one."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from retrieval import settings
+from retrieval.collection import Collection
+from retrieval.commands.reading import embedder_of
+from retrieval.errors import LookalikeError
+from retrieval.images import read_bounded
+from retrieval.library import find_collection
+from retrieval.query import Filters
+from retrieval.search import Searcher
+
+
+def add(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "search", parents=[common], help="find the pictures most similar to one"
+    )
+    parser.add_argument("picture", type=Path, help="the picture to search with")
+    parser.add_argument("-k", type=int, default=settings.RESULTS, help="how many (default 24)")
+    parser.add_argument("--name", help="the collection (default: the only one there is)")
+    parser.add_argument("--label", default="", help="only pictures with this label")
+    parser.add_argument("--folder", default="", help="only pictures below this subfolder")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Search, and print the matches; how it was done goes to stderr."""
+    if not 1 <= arguments.k <= 100_000:
+        raise LookalikeError("-k must be from 1 to 100,000.")
+    with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
+        searcher = Searcher(collection, embedder_of(arguments))
+        picture = read_bounded(arguments.picture, settings.MAX_FILE_BYTES)
+        filters = Filters(label=arguments.label, folder=arguments.folder.strip("/"))
+        found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS, filters)
+    if arguments.json:
+        rows = [
+            {
+                "picture": match.picture.path,
+                "label": match.picture.label,
+                "similarity": round(match.similarity, 6),
+            }
+            for match in found.matches
+        ]
+        print(json.dumps(rows, indent=1))
+    else:
+        for match in found.matches:
+            print(f"{match.similarity:.4f}  {match.picture.path}")
+    print(
+        f"{found.compared:,} pictures compared in {found.timings.total:.0f} ms "
+        f"({searcher.embedder.extractor.provider}, {found.ranked})",
+        file=sys.stderr,
+    )
