@@ -7,7 +7,6 @@ them. Every change is one transaction: a kill at any moment leaves the state bef
 """
 
 import json
-import re
 import secrets
 import sqlite3
 import threading
@@ -20,15 +19,15 @@ from filelock import FileLock
 
 from retrieval.database import DamagedError, connection, explained
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, PictureError, UnfitError, explain_os_error
+from retrieval.errors import LookalikeError, UnfitError, explain_os_error
 from retrieval.exact import ExactGallery
 from retrieval.filtering import conditions_of, mentions
 from retrieval.gallery import Gallery
 from retrieval.images import without_words
 from retrieval.lost import readable, to_read_again
 from retrieval.milvus import MilvusGallery
-from retrieval.milvus_access import Place, resolve
-from retrieval.objects import Bucket, thumbnail_name
+from retrieval.milvus_access import Place
+from retrieval.objects import Thumbnails
 from retrieval.outbox import Outbox
 from retrieval.query import Filters
 from retrieval.records import Aspect, Content, Embeddings, Entry, Move, PictureRecord
@@ -46,8 +45,6 @@ from retrieval.writing import prune, write
 
 # A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
 LISTED = 1_000_000
-THUMBNAILS_HELD = 20 * 2**20  # bytes of them, some 2,000
-MAX_THUMBNAIL = 2**20  # bytes
 
 
 class Collection:
@@ -78,9 +75,7 @@ class Collection:
             self.store.close()  # or Windows would let nobody mend or move it
             raise
         self._opening = threading.Lock()
-        self._holding = threading.Lock()  # while `_thumbnails` is read or changed
-        self._bucket: Bucket | None = None
-        self._thumbnails: dict[str, bytes] = {}  # of object storage, by their contents
+        self._thumbnails: Thumbnails | None = None  # those in object storage
         self._milvus: MilvusGallery | None = None
         self._exact = ExactGallery(self.store, self.matching)
         self._ids: tuple[int, list[int]] = (-1, [])  # a revision, and those of it by path
@@ -128,7 +123,7 @@ class Collection:
         if new and milvus:
             try:
                 with collection.store.transaction() as database:
-                    collection.settle_at(database, new_place(milvus, name))
+                    collection.settle_at(database, Place.new(milvus, name))
             except BaseException:
                 collection.close()
                 raise
@@ -149,7 +144,7 @@ class Collection:
     @property
     def name(self) -> str:
         """What people call the collection."""
-        return self._fact("name")
+        return self.store.fact("name")
 
     @property
     def root(self) -> Path | None:
@@ -157,7 +152,7 @@ class Collection:
 
         A collection that is shipped with its pictures says where they are from its own folder.
         """
-        root = self._fact("root")
+        root = self.store.fact("root")
         if not root:
             return None
         # Asking the disk anew where it leads may fail: Windows does on a drive that is not there.
@@ -171,7 +166,7 @@ class Collection:
     @property
     def keeps_originals(self) -> bool:
         """Whether the photos themselves lie in the collection's own folder."""
-        root = self._fact("root")
+        root = self.store.fact("root")
         return bool(root) and not _is_absolute(root)
 
     @property
@@ -187,15 +182,15 @@ class Collection:
     @property
     def embedder(self) -> str:
         """What made the embeddings, in words."""
-        return self._fact("embedder")
+        return self.store.fact("embedder")
 
     def provenance(self) -> dict[str, Any]:
         """Return what the embeddings were made with: hashes of model, preprocessing and PCA."""
         return {
-            "fingerprint": self._fact("fingerprint"),
+            "fingerprint": self.store.fact("fingerprint"),
             "embedder": self.embedder,
             "dimension": self._number("dimension"),
-            "card": json.loads(self._fact("card")),
+            "card": json.loads(self.store.fact("card")),
         }
 
     @property
@@ -205,14 +200,14 @@ class Collection:
 
     def is_of(self, embedder: Embedder) -> bool:
         """Whether the embeddings kept here can be compared with those of `embedder`."""
-        return self._fact("fingerprint") == embedder.fingerprint
+        return self.store.fact("fingerprint") == embedder.fingerprint
 
     def require(self, embedder: Embedder) -> None:
         """Refuse an embedder whose embeddings cannot be compared with those kept here."""
         if not self.is_of(embedder):
             raise UnfitError(
                 f"The collection {self.name} was made with another model or PCA "
-                f"({self._fact('embedder')}), not with {embedder.describe()}. Use that model, or "
+                f"({self.embedder}), not with {embedder.describe()}. Use that model, or "
                 "index the pictures again under another name."
             )
 
@@ -239,7 +234,7 @@ class Collection:
 
     def files(self) -> dict[str, tuple[int, int]]:
         """Return size and time of each file that is known, readable or not, by its path."""
-        rows = self._all("SELECT path, size, modified FROM pictures")
+        rows = self.store.rows("SELECT path, size, modified FROM pictures")
         return {path: (size, modified) for path, size, modified in rows}
 
     def hashes(self, paths: Iterable[str]) -> list[tuple[str, str]]:
@@ -248,14 +243,14 @@ class Collection:
             "SELECT path, sha256 FROM pictures JOIN contents ON content = contents.id "
             "WHERE path = ?"
         )
-        return [row for path in paths for row in self._all(query, path)]
+        return [row for path in paths for row in self.store.rows(query, path)]
 
     def known_contents(self) -> set[str]:
         """Return the SHA-256 of every content whose embedding is kept."""
         # What no picture uses any more may have had its vectors elsewhere, and lost them there.
         return {
             sha256
-            for (sha256,) in self._all(
+            for (sha256,) in self.store.rows(
                 "SELECT sha256 FROM contents WHERE length(embedding) > 0 "
                 "OR EXISTS (SELECT 1 FROM pictures WHERE content = contents.id)"
             )
@@ -268,7 +263,7 @@ class Collection:
     def known_among(self, hashes: Iterable[str]) -> set[str]:
         """Return those of `hashes` whose embedding is kept."""
         query = "SELECT 1 FROM contents WHERE sha256 = ?"
-        return {sha256 for sha256 in hashes if self._all(query, sha256)}
+        return {sha256 for sha256 in hashes if self.store.rows(query, sha256)}
 
     def write(
         self,
@@ -305,7 +300,7 @@ class Collection:
 
     def captions(self) -> dict[str, tuple[str, str]]:
         """Return label and details of each file by its path."""
-        rows = self._all("SELECT path, label, details FROM pictures")
+        rows = self.store.rows("SELECT path, label, details FROM pictures")
         return {path: (label, details) for path, label, details in rows}
 
     def exclude(self, paths: Iterable[str]) -> None:
@@ -324,7 +319,7 @@ class Collection:
 
     def excluded(self) -> set[str]:
         """Return the paths that were taken out."""
-        return {path for (path,) in self._all("SELECT path FROM excluded")}
+        return {path for (path,) in self.store.rows("SELECT path FROM excluded")}
 
     def count(self) -> tuple[int, int]:
         """Return how many pictures there are, and how many files could not be read.
@@ -334,13 +329,13 @@ class Collection:
         revision = self.revision
         # Counting takes a look at every row, so it is done once for each revision.
         if self._counts[0] != revision:
-            row = self._all("SELECT count(content), count(problem) FROM pictures")[0]
+            row = self.store.rows("SELECT count(content), count(problem) FROM pictures")[0]
             self._counts = revision, (int(row[0]), int(row[1]))
         return self._counts[1]
 
     def problems(self) -> list[tuple[str, str]]:
         """Return path and reason of each file that could not be read, by path."""
-        return self._all(
+        return self.store.rows(
             "SELECT path, problem FROM pictures WHERE problem IS NOT NULL ORDER BY path"
         )
 
@@ -348,7 +343,7 @@ class Collection:
     def place(self) -> Place | None:
         """Where in a Milvus the vectors are; None while they lie here."""
         uri = self.store.fact("milvus", "")
-        return Place(uri, self._fact("milvus_name")) if uri else None
+        return Place(uri, self.store.fact("milvus_name")) if uri else None
 
     @property
     def gallery(self) -> Gallery:
@@ -368,7 +363,7 @@ class Collection:
 
     def gallery_at(self, place: Place) -> MilvusGallery:
         """Return the gallery that is this collection's in a Milvus, there or not."""
-        return MilvusGallery(place, self.identity, self._fact("fingerprint"), self)
+        return MilvusGallery(place, self.identity, self.store.fact("fingerprint"), self)
 
     @property
     def identity(self) -> str:
@@ -440,16 +435,16 @@ class Collection:
             "details FROM pictures JOIN contents ON content = contents.id "
         )
         if ids is None:
-            return [PictureRecord(*row) for row in self._all(query + "ORDER BY path")]
+            return [PictureRecord(*row) for row in self.store.rows(query + "ORDER BY path")]
         query += "WHERE pictures.id = ?"
-        return [PictureRecord(*row) for id_ in ids for row in self._all(query, id_)]
+        return [PictureRecord(*row) for id_ in ids for row in self.store.rows(query, id_)]
 
     def matching(self, filters: Filters, among: Iterable[int] | None = None) -> list[int]:
         """Return the ids of the pictures, or of those `among` these, that pass the filters."""
         condition, values = conditions_of(filters)
         if among is not None:
             condition += f" AND pictures.id IN ({', '.join(str(int(id_)) for id_ in among)})"
-        rows = self._all(
+        rows = self.store.rows(
             "SELECT pictures.id, details FROM pictures "
             f"JOIN contents ON content = contents.id WHERE {condition}",
             *values,
@@ -458,7 +453,7 @@ class Collection:
 
     def distinct_labels(self) -> list[str]:
         """Return the labels that pictures have, in order; none is no label."""
-        rows = self._all(
+        rows = self.store.rows(
             "SELECT DISTINCT label FROM pictures WHERE content IS NOT NULL AND label <> '' "
             "ORDER BY label"
         )
@@ -467,12 +462,12 @@ class Collection:
     @property
     def has_captions(self) -> bool:
         """Whether a table says more of any picture than its label."""
-        return bool(self._all("SELECT 1 FROM pictures WHERE details <> '' LIMIT 1"))
+        return bool(self.store.rows("SELECT 1 FROM pictures WHERE details <> '' LIMIT 1"))
 
     def folders(self) -> list[str]:
         """Return the folders that pictures lie in, and those above them, in order; the top is not
         among them."""
-        rows = self._all(
+        rows = self.store.rows(
             "SELECT DISTINCT rtrim(path, replace(path, '/', '')) FROM pictures "
             "WHERE content IS NOT NULL"
         )
@@ -484,7 +479,7 @@ class Collection:
 
     def page(self, start: int, n: int) -> list[PictureRecord]:
         """Return up to `n` pictures in the order of their paths, from the one at `start`."""
-        rows = self._all(
+        rows = self.store.rows(
             "SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path LIMIT ? OFFSET ?",
             n,
             start,
@@ -498,9 +493,9 @@ class Collection:
         """
         total, _ = self.count()
         if total > LISTED:
-            last = self._all("SELECT max(id) FROM pictures")[0][0]
+            last = self.store.rows("SELECT max(id) FROM pictures")[0][0]
             near = "SELECT id FROM pictures WHERE id >= ? AND content IS NOT NULL LIMIT 1"
-            found = [row for at in rows for row in self._all(near, int(at / total * last))]
+            found = [row for at in rows for row in self.store.rows(near, int(at / total * last))]
             return self.pictures(id_ for (id_,) in found)
         ids = self.ids()
         return self.pictures(ids[row] for row in rows if row < len(ids))
@@ -509,7 +504,9 @@ class Collection:
         """Return the ids of all pictures, also those whose vectors are lost, by their paths."""
         revision = self.revision
         if self._ids[0] != revision:
-            listed = self._all("SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path")
+            listed = self.store.rows(
+                "SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path"
+            )
             self._ids = revision, [id_ for (id_,) in listed]
         return self._ids[1]
 
@@ -528,7 +525,7 @@ class Collection:
 
     def embedding(self, id_: int, aspect: Aspect = "subject") -> Matrix | None:
         """Return a unit vector `(1, k)` of one picture, or None when it is not here any more."""
-        known = self._all("SELECT 1 FROM pictures WHERE id = ? AND content IS NOT NULL", id_)
+        known = self.store.rows("SELECT 1 FROM pictures WHERE id = ? AND content IS NOT NULL", id_)
         return self.vectors_of([id_], aspect) if known else None
 
     def thumbnail(self, sha256: str) -> bytes | None:
@@ -540,27 +537,14 @@ class Collection:
             row = self.store.thumbnails.execute(
                 "SELECT jpeg FROM thumbnails WHERE sha256 = ?", (sha256,)
             ).fetchone()
-        jpeg = row[0] if row else self._thumbnail_elsewhere(sha256) if self.url else None
+        jpeg = row[0] if row else self._elsewhere().read(sha256) if self.url else None
         return None if jpeg is None else without_words(bytes(jpeg))
 
-    def _thumbnail_elsewhere(self, sha256: str) -> bytes | None:
-        """Read a thumbnail from object storage; the last ones are held."""
-        with self._holding:
-            jpeg = self._thumbnails.get(sha256)
-        if jpeg is not None:
-            return jpeg
+    def _elsewhere(self) -> Thumbnails:
+        """Return the thumbnails that lie in object storage."""
         with self._opening:
-            self._bucket = self._bucket or Bucket(self.url)
-        try:
-            jpeg = self._bucket.read(thumbnail_name(sha256), MAX_THUMBNAIL)
-        except PictureError:
-            return None
-        with self._holding:
-            held = self._thumbnails
-            held[sha256] = jpeg
-            while sum(map(len, held.values())) > THUMBNAILS_HELD:
-                del held[next(iter(held))]
-        return jpeg
+            self._thumbnails = self._thumbnails or Thumbnails(self.url)
+            return self._thumbnails
 
     def copy_to(self, folder: Path, root: str) -> None:
         """Write a compact copy into an empty folder, to be shipped and opened read-only.
@@ -597,17 +581,11 @@ class Collection:
             with self.store.transaction() as database:
                 upgrade(database)
 
-    def _fact(self, key: str) -> str:
-        return self.store.fact(key)
-
     def _number(self, key: str) -> int:
         try:
-            return int(self._fact(key))
+            return int(self.store.fact(key))
         except ValueError as error:
             raise self.store.damaged() from error
-
-    def _all(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
-        return self.store.rows(query, *values)
 
 
 def model_facts(embedder: Embedder) -> dict[str, str]:
@@ -630,9 +608,3 @@ def _root_fact(root: Path, folder: Path) -> str:
     whole can be moved."""
     root, folder = root.resolve(), folder.resolve()
     return root.relative_to(folder).as_posix() if root.is_relative_to(folder) else str(root)
-
-
-def new_place(uri: str, name: str) -> Place:
-    """Return a place of its own in a Milvus, named so that one finds it again."""
-    safe = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:40]
-    return Place(resolve(uri), f"lookalike_{safe}_{secrets.token_hex(4)}")

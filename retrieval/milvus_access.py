@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,16 @@ class Place:
                 f"{self.uri} is no address of Milvus. Name a file that ends in .db, or "
                 "http://HOST:19530."
             )
+
+    @classmethod
+    def new(cls, uri: str, name: str) -> "Place":
+        """Return a place of its own in a Milvus, named so that one finds it again.
+
+        Args:
+            name: what people call the collection.
+        """
+        safe = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:40]
+        return cls(resolve(uri), f"lookalike_{safe}_{secrets.token_hex(4)}")
 
 
 def resolve(uri: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval.collection import Collection, new_place
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.gallery import RANKED, Described, Gallery
 from retrieval.lost import give_up, zeroed
@@ -161,7 +161,7 @@ def _target(collection: Collection, uri: str) -> Place:
             return place
         with suppress(MilvusError):  # what was begun elsewhere is given up
             collection.gallery_at(place).drop()
-    place = new_place(uri, collection.name)
+    place = Place.new(uri, collection.name)
     with store.transaction() as database:
         collection.identify(database)
         notes = Outbox(store, MOVING)

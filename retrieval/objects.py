@@ -1,5 +1,6 @@
 """Pictures in object storage (`s3://...`), by fsspec: listed, read, with thumbnails beside them."""
 
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -12,6 +13,8 @@ from retrieval.folders import SUFFIXES, lies_passed_over
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
 OWN = ".lookalike/thumbnails"  # below a URL, where its thumbnails are
+THUMBNAILS_HELD = 20 * 2**20  # bytes of them, some 2,000
+MAX_THUMBNAIL = 2**20  # bytes
 
 
 def is_url(text: str) -> bool:
@@ -124,6 +127,37 @@ class Bucket:
                 f"Nothing can be written below {self.url} ({type(error).__name__}). Check what the "
                 "keys in the environment allow."
             ) from error
+
+
+class Thumbnails:
+    """The thumbnails that lie below a URL; the last ones are held."""
+
+    def __init__(self, url: str) -> None:
+        """Take an address, as `Bucket` does.
+
+        Raises:
+            LookalikeError: when the packages are not installed.
+        """
+        self._bucket = Bucket(url)
+        self._holding = threading.Lock()  # while `_held` is read or changed
+        self._held: dict[str, bytes] = {}  # by their contents
+
+    def read(self, sha256: str) -> bytes | None:
+        """Return the JPEG of a content, or None when it cannot be had."""
+        with self._holding:
+            jpeg = self._held.get(sha256)
+        if jpeg is not None:
+            return jpeg
+        try:
+            jpeg = self._bucket.read(thumbnail_name(sha256), MAX_THUMBNAIL)
+        except PictureError:
+            return None
+        with self._holding:
+            held = self._held
+            held[sha256] = jpeg
+            while sum(map(len, held.values())) > THUMBNAILS_HELD:
+                del held[next(iter(held))]
+        return jpeg
 
 
 def is_picture(name: str) -> bool:

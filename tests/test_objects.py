@@ -182,10 +182,10 @@ def test_the_last_thumbnails_are_held_as_far_as_their_bytes_allow(
     with Collection(settings.COLLECTIONS / "shoot") as collection:
         red, blue = (picture.sha256 for picture in collection.pictures())
         assert collection.thumbnail(red)
-        monkeypatch.setattr("retrieval.collection.THUMBNAILS_HELD", given[0] * 3 // 2)
+        monkeypatch.setattr("retrieval.objects.THUMBNAILS_HELD", given[0] * 3 // 2)
         assert all(map(collection.thumbnail, (red, blue, blue, red)))
         assert len(given) == 3  # of the two there is room for one
-        monkeypatch.setattr("retrieval.collection.THUMBNAILS_HELD", 0)
+        monkeypatch.setattr("retrieval.objects.THUMBNAILS_HELD", 0)
         assert all(map(collection.thumbnail, (blue, red)))
 
 
