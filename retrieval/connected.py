@@ -13,7 +13,7 @@ from retrieval.errors import LookalikeError
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
-Matrix = npt.NDArray[np.float64]
+Matrix64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,18 @@ class Connected:
     See `export.network.PooledAndConnected`.
     """
 
-    first: Matrix  # (h, d)
-    first_bias: Matrix  # (h,)
-    second: Matrix  # (d, h)
-    second_bias: Matrix  # (d,)
+    first: Matrix64  # (h, d)
+    first_bias: Matrix64  # (h,)
+    second: Matrix64  # (d, h)
+    second_bias: Matrix64  # (d,)
 
-    def __call__(self, pooled: Matrix) -> Matrix:
+    def __call__(self, pooled: Matrix64) -> Matrix64:
         """Map what was pooled `(d,)` to the feature `(d,)`."""
         hidden = np.maximum(self.first @ pooled + self.first_bias, 0)
-        feature: Matrix = pooled + self.second @ hidden + self.second_bias
+        feature: Matrix64 = pooled + self.second @ hidden + self.second_bias
         return feature
 
-    def pull_back(self, pooled: Matrix, weights: Matrix) -> Matrix:
+    def pull_back(self, pooled: Matrix64, weights: Matrix64) -> Matrix64:
         """Return how much each pooled number adds to the sum of the feature's, each weighted.
 
         Args:
@@ -42,7 +42,7 @@ class Connected:
             weights: `(d,)`, of the feature's numbers.
         """
         through = self.first @ pooled + self.first_bias > 0
-        pulled: Matrix = weights + self.first.T @ (through * (self.second.T @ weights))
+        pulled: Matrix64 = weights + self.first.T @ (through * (self.second.T @ weights))
         return pulled
 
 

@@ -37,7 +37,7 @@ FREE_HARDWARE = SpaceHardware.ZERO_A10G
 
 
 @dataclass(frozen=True)
-class Place:
+class SpacePlace:
     """Where a Space is or will be."""
 
     name: str  # USER/NAME
@@ -77,7 +77,7 @@ def explained(work: Callable[P, T]) -> Callable[P, T]:
 
 
 @explained
-def find_place(api: HfApi, name: str) -> Place:
+def find_place(api: HfApi, name: str) -> SpacePlace:
     """Return where a Space would be uploaded to.
 
     Raises:
@@ -89,18 +89,18 @@ def find_place(api: HfApi, name: str) -> Place:
     try:
         found = api.space_info(name)
     except RepositoryNotFoundError:
-        return Place(name, False, False)
+        return SpacePlace(name, False, False)
     files = {sibling.rfilename for sibling in found.siblings or ()}
     if not (files <= NEW or any(file.startswith(OURS) for file in files)):
         raise LookalikeError(
             f"There is already another Space called {name}, and it would be lost. Choose another "
             "name."
         )
-    return Place(name, True, bool(found.private))
+    return SpacePlace(name, True, bool(found.private))
 
 
 @explained
-def upload(api: HfApi, place: Place, folder: Path, private: bool) -> str:
+def upload(api: HfApi, place: SpacePlace, folder: Path, private: bool) -> str:
     """Make a Space of a folder, or replace the one that is there; return its address.
 
     A Space that is private stays so; with `private` it becomes so before anything is uploaded.

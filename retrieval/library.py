@@ -17,8 +17,7 @@ from retrieval.files import composed, remove_tree, replace_file, same_folder
 from retrieval.milvus import MilvusGallery
 from retrieval.objects import Bucket, is_picture
 from retrieval.relocated import follow
-from retrieval.schema import DATABASE
-from retrieval.schema import ORIGINALS as ORIGINALS
+from retrieval.schema import DATABASE, ORIGINALS
 from retrieval.store import put_in_place
 
 TRASH = ".trash"

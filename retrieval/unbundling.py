@@ -26,9 +26,9 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, replace_file, sha256_of_file
-from retrieval.library import OPENING, ORIGINALS, folders_in, new_folder
+from retrieval.library import OPENING, folders_in, new_folder
 from retrieval.records import Aspect, Content, Entry
-from retrieval.schema import COLUMNS
+from retrieval.schema import COLUMNS, ORIGINALS
 from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, is_of_the_file
 
 MAX_PICTURES = 1_000_000

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.background import Once
-from retrieval.building import Builders
-from retrieval.building import Building as Building
+from retrieval.building import Builders, Building
 from retrieval.changes import Changes, find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
@@ -21,7 +20,6 @@ from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError, UnfitEr
 from retrieval.files import same_folder
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
-    ORIGINALS,
     claim_folder,
     delete_discarded,
     discard,
@@ -32,7 +30,7 @@ from retrieval.library import (
 )
 from retrieval.relocated import follow
 from retrieval.removed import REMOVED, bring_back, forget_old, still_here, take_away
-from retrieval.schema import DATABASE
+from retrieval.schema import DATABASE, ORIGINALS
 from retrieval.search import Searcher
 from retrieval.thumbnails import folder_of_photos
 

@@ -9,9 +9,9 @@ from retrieval import settings
 from retrieval.changes import Changes, find_changes
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
-from retrieval.library import ORIGINALS
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
+from retrieval.schema import ORIGINALS
 from retrieval.taking import Taken
 from retrieval.thumbnails import folder_of_photos
 from retrieval.unbundling import photos_of, unpack_bundle

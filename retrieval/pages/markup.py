@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import PurePosixPath
 
+from retrieval.building import Building
 from retrieval.confidence import Confidence
 from retrieval.gallery import EXACT
 from retrieval.images import open_picture, thumbnail
@@ -16,7 +17,6 @@ from retrieval.pages.asking import ORDERS, Asked
 from retrieval.records import PictureRecord
 from retrieval.report import data_uri
 from retrieval.search import Found, Match, percent
-from retrieval.workspace import Building
 
 # Of a link to a file. `page.js` gives it a frame that shows nothing, and takes what the server says
 # where there is no file to be had.
