@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from retrieval.colour import describe_colours
 from retrieval.errors import LookalikeError
 from retrieval.family import open_model
 from retrieval.model import Extractor, ModelCard
-from retrieval.preprocessing import preprocess
 from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
 
 
@@ -84,10 +82,6 @@ class Embedder:
             subject = self.project(features)
             texture = self.texture.project(textures)
         return Aspects(subject, describe_colours(pictures), texture)
-
-    def embed_image(self, image: Image.Image) -> Matrix:
-        """Map one RGB picture of any size to its unit embedding `(1, k)`."""
-        return self.embed(preprocess(image, self.card.preprocessing)[None])
 
 
 def describe(card: ModelCard, reduction: Reduction | None) -> str:

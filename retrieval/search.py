@@ -268,14 +268,6 @@ class Searcher:
         times = (decoded - started, extracted - decoded)
         return search([self], query, Request(k, filters=filters), *times)
 
-    def search_like(self, id_: int, k: int) -> Found:
-        """Find the pictures most similar to one of the collection, itself left out.
-
-        Raises:
-            LookalikeError: when the picture is not in the collection any more.
-        """
-        return search([self], self.aspects(id_), Request(k, left_out={(self.key, id_)}))
-
 
 def search(
     searchers: Sequence[Searcher],

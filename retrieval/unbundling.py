@@ -38,16 +38,6 @@ BATCH = 256
 LOCK = ".lock"
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return what a packed collection says of itself.
-
-    Raises:
-        LookalikeError: when it is none.
-    """
-    with _opened(path) as bundle:
-        return _manifest(bundle, path)
-
-
 def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | None = None) -> Path:
     """Open a packed collection: make it a new one of the library, and return its folder.
 

@@ -6,6 +6,8 @@ Choose colours by hue, not by brightness: blue and navy point the same way, so c
 import colorsys
 import importlib
 import io
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from PIL import Image, ImageDraw
 
 from retrieval.embedding import Embedder
 from retrieval.model import ModelCard
-from retrieval.preprocessing import Preprocessing
+from retrieval.preprocessing import Preprocessing, preprocess
+from retrieval.search import Found, Request, Searcher, search
 
 SQUASH_8 = Preprocessing(side=8, fit="squash", interpolation="bilinear", resize=8)
 
@@ -94,6 +97,24 @@ def extracted(embedder: Embedder) -> int:
     """Return how many pictures the fake network has been given."""
     assert isinstance(embedder.extractor, MeanColour)
     return sum(embedder.extractor.batches)
+
+
+def embed_image(embedder: Embedder, image: Image.Image) -> np.ndarray:
+    """Map one RGB picture of any size to its unit embedding `(1, k)`."""
+    return embedder.embed(preprocess(image, embedder.card.preprocessing)[None])
+
+
+def search_like(searcher: Searcher, id_: int, k: int) -> Found:
+    """Find the pictures most similar to one of the collection, itself left out."""
+    left_out = {(searcher.key, id_)}
+    return search([searcher], searcher.aspects(id_), Request(k, left_out=left_out))
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return what a packed collection says of itself."""
+    with zipfile.ZipFile(path) as bundle:
+        manifest: dict[str, Any] = json.loads(bundle.read("manifest.json"))
+    return manifest
 
 
 def save_tiny_model(path: Path) -> Path:

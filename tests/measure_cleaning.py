@@ -24,6 +24,7 @@ from retrieval.features import extract_files
 from retrieval.folders import find_images
 from retrieval.images import open_picture
 from retrieval.ranking import rank
+from tests.made import embed_image
 
 KINDS = ("unspoiled", "slightly noisy", "noisy", "blurred", "dark", "heavily compressed")
 TREATMENTS = ("as it is", "cleaned", "by rule")
@@ -76,7 +77,7 @@ def measure(folder: Path, embedder: Embedder, count: int) -> None:
             image = degrade(open_picture(paths[row]).image, kind, seed=int(row))
             treated[i] = needs_cleaning(image)
             for j, query in enumerate((image, clean_up(image))):
-                found, _ = rank(embedder.embed_image(query), vectors, 11)
+                found, _ = rank(embed_image(embedder, query), vectors, 11)
                 others = [other for other in found[0] if other != row][:10]
                 scores[i, j] = (labels[others] == labels[row]).mean()
             scores[i, 2] = scores[i, 1 if treated[i] else 0]

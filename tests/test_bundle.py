@@ -31,8 +31,8 @@ from retrieval.library import empty_trash, folders_in
 from retrieval.lost import give_up
 from retrieval.records import Entry
 from retrieval.staging import SPARE_BYTES
-from retrieval.unbundling import open_once, photos_of, read_manifest, unpack_bundle
-from tests.made import by_hue, encode, mean_colour
+from retrieval.unbundling import open_once, photos_of, unpack_bundle
+from tests.made import by_hue, encode, mean_colour, read_manifest
 
 
 @pytest.fixture
@@ -619,7 +619,9 @@ def test_no_record_of_a_bundle_leads_out_of_its_collection(
 @pytest.mark.parametrize(
     "method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
 )
-def test_no_more_is_unpacked_than_a_bundle_claims(tmp_path: Path, method: int) -> None:
+def test_no_more_is_unpacked_than_a_bundle_claims(
+    embedder: Embedder, tmp_path: Path, method: int
+) -> None:
     bundle = tmp_path / "x.lookalike"
     size = 64 * 2**20
     with zipfile.ZipFile(bundle, "w") as opened:
@@ -629,17 +631,17 @@ def test_no_more_is_unpacked_than_a_bundle_claims(tmp_path: Path, method: int) -
     tracemalloc.start()
     plain = method == zipfile.ZIP_DEFLATED
     with pytest.raises(LookalikeError, match="damaged" if plain else r"unusual way.*Deflate"):
-        read_manifest(bundle)
+        unpack_bundle(bundle, tmp_path / "library", embedder)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 2**20
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"PK\5\6" + b"\0" * 18])
-def test_what_is_no_bundle_gets_a_sentence(tmp_path: Path, data: bytes) -> None:
+def test_what_is_no_bundle_gets_a_sentence(embedder: Embedder, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.lookalike").write_bytes(data)
     with pytest.raises(LookalikeError, match=r"damaged"):
-        read_manifest(tmp_path / "x.lookalike")
+        unpack_bundle(tmp_path / "x.lookalike", tmp_path / "library", embedder)
 
 
 def test_a_manifest_tells_what_is_inside(packed: Path) -> None:

@@ -12,7 +12,7 @@ from retrieval.embedding import Embedder, open_embedder
 from retrieval.explanation import explain, place_shares
 from retrieval.model import OnnxExtractor
 from retrieval.preprocessing import preprocess
-from tests.made import noise, pattern
+from tests.made import embed_image, noise, pattern
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ def test_a_picture_has_the_same_embedding_in_every_batch(bundled: Embedder) -> N
 
 def test_a_smaller_copy_stays_near_and_another_picture_does_not(bundled: Embedder) -> None:
     original, other = noise((640, 480)), noise((640, 480), coarse=100)
-    here = bundled.embed_image(original)[0]
-    assert here @ bundled.embed_image(original.resize((320, 240)))[0] > 0.98
-    assert here @ bundled.embed_image(other)[0] < 0.9
+    here = embed_image(bundled, original)[0]
+    assert here @ embed_image(bundled, original.resize((320, 240)))[0] > 0.98
+    assert here @ embed_image(bundled, other)[0] < 0.9
 
 
 def test_the_features_are_what_the_layers_make_of_the_pooled_map(bundled: Embedder) -> None:

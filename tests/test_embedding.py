@@ -10,7 +10,7 @@ from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.preprocessing import preprocess
 from retrieval.reduction import Reduction, to_unit
-from tests.made import SQUASH_8, MeanColour, by_hue, mean_colour, noise
+from tests.made import SQUASH_8, MeanColour, by_hue, embed_image, mean_colour, noise
 
 
 def last_two_colours(mean: float = 0.0) -> Reduction:
@@ -29,14 +29,16 @@ def last_two_colours(mean: float = 0.0) -> Reduction:
 def test_without_a_pca_the_embedding_is_the_feature_made_unit(
     hue: float, expected: list[float]
 ) -> None:
-    embedding = mean_colour().embed_image(by_hue(hue))
+    embedding = embed_image(mean_colour(), by_hue(hue))
     assert embedding.tolist() == [pytest.approx(expected, abs=1e-4)]
 
 
 def test_with_a_pca_the_embedding_is_projected_and_made_unit_again() -> None:
     embedder = Embedder(MeanColour(), last_two_colours())
-    assert embedder.embed_image(by_hue(180)).tolist() == [pytest.approx([0.7071, 0.7071], abs=1e-4)]
-    assert embedder.embed_image(by_hue(60)).tolist() == [pytest.approx([1, 0], abs=1e-4)]
+    assert embed_image(embedder, by_hue(180)).tolist() == [
+        pytest.approx([0.7071, 0.7071], abs=1e-4)
+    ]
+    assert embed_image(embedder, by_hue(60)).tolist() == [pytest.approx([1, 0], abs=1e-4)]
     assert embedder.dimension == 2
 
 
@@ -44,14 +46,14 @@ def test_features_are_centred_after_they_were_made_unit() -> None:
     embedder = Embedder(MeanColour(), last_two_colours(mean=0.5))
     # Yellow: (0.7071, 0.7071, 0) less 0.5 keeps green 0.2071 and blue -0.5.
     expected = to_unit(np.array([[0.2071, -0.5]]))
-    assert embedder.embed_image(by_hue(60)) == pytest.approx(expected, abs=1e-3)
+    assert embed_image(embedder, by_hue(60)) == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_picture_alone_and_in_a_batch_has_the_same_embedding() -> None:
     embedder = mean_colour()
     images = [noise((50, 40), seed) for seed in range(5)]
     batch = embedder.embed(np.stack([preprocess(image, SQUASH_8) for image in images]))
-    alone = np.concatenate([embedder.embed_image(image) for image in images])
+    alone = np.concatenate([embed_image(embedder, image) for image in images])
     assert batch == pytest.approx(alone, abs=1e-6)
 
 
@@ -79,7 +81,7 @@ def test_an_embedder_says_in_one_line_what_it_is() -> None:
 def test_a_model_and_the_pca_beside_it_are_opened_together(tiny_files: Path) -> None:
     embedder = open_embedder(tiny_files, settings.pca_path(tiny_files), gpu=False)
     assert (embedder.card.name, embedder.dimension) == ("tiny", 2)
-    assert np.linalg.norm(embedder.embed_image(by_hue(10))) == pytest.approx(1, abs=1e-6)
+    assert np.linalg.norm(embed_image(embedder, by_hue(10))) == pytest.approx(1, abs=1e-6)
 
 
 def test_all_vectors_of_a_picture_come_from_one_run_of_the_network(tiny_files: Path) -> None:

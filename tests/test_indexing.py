@@ -34,6 +34,7 @@ from tests.made import (
     SQUASH_8,
     MeanColour,
     by_hue,
+    embed_image,
     encode,
     extracted,
     mean_colour,
@@ -137,7 +138,7 @@ def test_only_new_and_changed_pictures_are_computed(
     assert extracted(embedder) == 32
     assert collection.count() == (31, 0)
     changed = collection.embedding(ids["000.png"])
-    assert changed == pytest.approx(embedder.embed_image(by_hue(200)))
+    assert changed == pytest.approx(embed_image(embedder, by_hue(200)))
 
 
 def test_a_file_that_was_only_touched_is_read_and_not_computed(
@@ -651,5 +652,5 @@ def test_ten_kills_at_random_moments_lose_nothing_that_was_finished(
         assert [p.path for p in collection.pictures()] == [f"{i:03}.jpg" for i in range(240)]
         vectors = collection.embeddings().vectors
     embedder = open_embedder(tiny_files, settings.pca_path(tiny_files), gpu=False)
-    expected = np.concatenate([embedder.embed_image(open_picture(d).image) for d in distinct])
+    expected = np.concatenate([embed_image(embedder, open_picture(d).image) for d in distinct])
     assert vectors == pytest.approx(np.tile(expected, (30, 1)), abs=0.05)

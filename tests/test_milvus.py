@@ -26,7 +26,7 @@ from retrieval.pages import library_markup as markup
 from retrieval.query import Filters, Weights
 from retrieval.search import Request, Searcher, search
 from tests.bench_scale import show
-from tests.made import need, save_hues
+from tests.made import need, save_hues, search_like
 from tests.made_vectors import MIX, WIDTHS, fill, found, of_width, queries
 from tests.servers import Server, milvus_lite
 
@@ -125,8 +125,8 @@ def test_confidence_is_judged_alike(both: tuple[Searcher, Searcher]) -> None:
 def test_more_like_this_leaves_the_picture_itself_out(both: tuple[Searcher, Searcher]) -> None:
     here, there = both
     mine, theirs = here.collection.pictures()[5], there.collection.pictures()[5]
-    expected = [m.similarity for m in here.search_like(mine.id, 5).matches]
-    found_ = there.search_like(theirs.id, 5)
+    expected = [m.similarity for m in search_like(here, mine.id, 5).matches]
+    found_ = search_like(there, theirs.id, 5)
     assert [m.similarity for m in found_.matches] == pytest.approx(expected, abs=1e-3)
     assert theirs.id not in [m.picture.id for m in found_.matches]
     assert found_.compared == 1999

@@ -22,7 +22,7 @@ from retrieval.rankings import rank_blocks
 from retrieval.records import Content, Entry
 from retrieval.reranking import LIMIT
 from retrieval.search import DEEPEST, KEPT, Found, Match, Placed, Request, Searcher, search
-from tests.made import by_hue, encode, mean_colour
+from tests.made import by_hue, encode, mean_colour, search_like
 
 PIXELS = 10_000_000
 
@@ -94,7 +94,7 @@ def test_the_self_test_ranks_as_the_search_does(searcher: Searcher) -> None:
     rows, classes = np.arange(n), np.zeros(n, np.int64)
     (ranked,) = rank_blocks(held.vectors, classes, held.vectors, classes, rows, reranked=True)
     for row, id_ in enumerate(held.ids):
-        found = searcher.search_like(int(id_), n).matches
+        found = search_like(searcher, int(id_), n).matches
         nearest = [int(held.ids[other]) for other in ranked.nearest[row] if other >= 0]
         assert [match.picture.id for match in found] == nearest
 
@@ -116,10 +116,10 @@ def test_there_are_as_many_results_as_asked_for_and_as_there_are(
 
 def test_more_like_this_leaves_the_picture_itself_out(searcher: Searcher) -> None:
     red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
-    found = searcher.search_like(red.id, 2)
+    found = search_like(searcher, red.id, 2)
     assert paths(found) == ["warm/orange.png", "warm/yellow.png"]
     assert found.compared == 5
-    assert len(searcher.search_like(red.id, 100).matches) == 5
+    assert len(search_like(searcher, red.id, 100).matches) == 5
 
 
 def test_a_picture_whose_vector_is_lost_is_told_as_such(
@@ -186,13 +186,13 @@ def test_more_like_this_shows_the_other_copies(
         index_folder(searcher.collection, wheel, embedder, find_changes(searcher.collection, wheel))
     )
     red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
-    best = searcher.search_like(red.id, 1).matches[0]
+    best = search_like(searcher, red.id, 1).matches[0]
     assert (best.picture.path, best.similarity) == ("copy.png", pytest.approx(1))
 
 
 def test_more_like_a_picture_that_is_gone_is_refused_with_the_cure(searcher: Searcher) -> None:
     with pytest.raises(LookalikeError, match=r"not in the collection any more\. Search again"):
-        searcher.search_like(12345, 3)
+        search_like(searcher, 12345, 3)
 
 
 @pytest.mark.parametrize("folded", [False, True])
