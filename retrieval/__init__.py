@@ -1,4 +1,30 @@
-"""Find the pictures of a collection that look most like a given one."""
+"""Find the pictures of a collection that look most like a given one.
+
+The engine's modules, in the order in which data flows: one knows only what stands before it here.
+
+- Underneath: `errors`, `settings`, `files`, `disk_names`, `tables`, `fonts`, `pickles`, `memory`,
+  `temporary`, `terminal`, `setup`.
+- A picture is found and opened: `folders`, `paths`, `captions`, `boxes`, `headers`, `conversion`,
+  `images`; in object storage `objects`, on the web `fetching`.
+- A network sees it: `preprocessing`, `connected`, `gpu_session`, `openvino_session`, `model`; and
+  it becomes unit vectors: `ranking`, `reduction`, `family`, `features`, `colour`, `sketch`,
+  `embedding`.
+- They are kept with what is known of it: `records`, `schema`, `database`, `store`, `vectors`; asked
+  for: `feedback`, `query`, `filtering`; and ranked where they lie: `gallery`, `exact`, `lost`,
+  `writing`, `milvus_access`, `milvus_kinds`, `milvus_layout`, `milvus`, `outbox`. All of it is a
+  `collection`.
+- A folder comes in: `changes`, `thumbnails`, `indexing`, `extraction`, `cluster`, `building`.
+- What people hand over: `staging`, `zips`, `incoming`, `caption_tables`, `taking`, `uploads`.
+- A collection is looked after: `originals`, `removed`, `relocated`, `library`, `mending`, `moving`,
+  `checking`.
+- It is searched: `cleaning`, `confidence`, `reranking`, `duplicates`, `search`, `explanation`;
+  looked around in: `copies`, `layout`, `atlas`, `background`.
+- A search is measured: `rankings`, `evaluation`, `curves`, `compare`, `quality`, `baselines`,
+  `cifar`, `paper`; and shown: `charts`, `plots`, `report`.
+- Something is taken away: `packing`, `sheets`, `bundle`, `bundle_photos`, `unbundling`, `space`,
+  `hub`.
+- An app serves it all: `workspace`, `visitors`; on top of them `commands` and `pages`.
+"""
 
 import os
 

@@ -18,6 +18,15 @@ class DamagedError(LookalikeError):
 
 
 def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
+    """Open a database, making it where there is none; any thread may use what is returned.
+
+    Args:
+        read_only: take it for one that nobody changes, and write nothing, not even beside it.
+
+    Raises:
+        DamagedError: when the file is no database.
+        LookalikeError: when it cannot be opened.
+    """
     with explained(path.parent):
         if read_only:
             uri = f"{address(path.absolute())}?immutable=1"
@@ -52,6 +61,7 @@ def address(path: PurePath) -> str:
 
 @contextmanager
 def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database and close it in the end, which SQLite's own `with` does not do."""
     database = connect(path)
     try:
         yield database

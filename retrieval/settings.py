@@ -1,4 +1,8 @@
-"""Default paths and the few numbers that one may want to change; only entry points read them."""
+"""Default paths and the few numbers that one may want to change.
+
+Commands and pages read them and hand them on. The engine takes arguments, but for the bounds of
+uploads, visitors and temporary files, and the mark of a model in 8 bits, read where they are kept.
+"""
 
 import os
 import tempfile

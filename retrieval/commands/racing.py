@@ -70,4 +70,5 @@ def leaving_out(left_out: list[str]) -> Iterator[None]:
 
 
 def calls(work: Callable[..., object], *arguments: object) -> Callable[[], object]:
+    """Return a run, as `race` takes it; in a loop a lambda would call what the last round named."""
     return lambda: work(*arguments)
