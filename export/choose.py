@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from export.data import data_folder, open_device
 from export.stored import Stored, list_packs, list_pictures, readable, split_part
-from export.train import data_folder, open_device
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.files import replace_when_done

@@ -75,14 +75,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from export.crops import Examples
-    from export.last_block import LastBlock
-
-from export.train import HIDDEN, TEACHERS, data_folder, open_photos
+from export.data import TEACHERS, data_folder, open_photos
+from export.recipe import HIDDEN
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
 from retrieval.settings import BUNDLED_MODEL, HOME
+
+if TYPE_CHECKING:
+    from export.crops import Examples
+    from export.last_block import LastBlock
 
 RESULT = "connected.safetensors"
 WHOLE = "vgg16.safetensors"  # the trunk too, where some of it has learned

@@ -17,11 +17,9 @@ from export.last_block import LastBlock
 from export.losses import distances, relation
 from export.measuring import Targets, slices
 from export.network import MAP_CHANNELS
-from export.recipe import set_rates
+from export.recipe import BETWEEN_LINES, HIDDEN, set_rates
 from export.student import halve
 from export.teachers import CLASSES
-from export.train import HIDDEN
-from export.training import BETWEEN_LINES
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 

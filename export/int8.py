@@ -21,6 +21,7 @@ from export.comparing import (
     data_sets,
     outputs_of,
 )
+from export.data import data_folder
 from export.quantising import (
     correct_biases,
     measure_ranges,
@@ -30,7 +31,6 @@ from export.quantising import (
     weighted_layers,
 )
 from export.stored import BATCH, Pixels, list_pictures, prepare, spread
-from export.train import data_folder
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path

@@ -130,31 +130,20 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+from export.data import TEACHERS, data_folder, open_device, open_photos
+from export.recipe import HIDDEN
+from retrieval.errors import LookalikeError
+from retrieval.settings import HOME
 
+if TYPE_CHECKING:
     from export.measuring import Retrieval
-    from export.photos import Photos
     from export.training import Run
 
-from retrieval.errors import LookalikeError
-from retrieval.settings import HOME, PROJECT
-
-DATA = PROJECT.parent / "shared" / "data"
-TEACHERS = ("mobilenet_v2_a", "mobilenet_v2_b", "googlenet")
-HELD_OUT = 512  # photos
 # Photos by which a folded trunk is given back its batch normalisation, up to this side.
 START_PHOTOS, START_SIDE = 256, 112
-HIDDEN = 1216  # numbers that leave fc1: as many as a model's file of 32 MB has room for
 RATE = 0.2
 LAST_BLOCK_RATE = 2e-4  # AdamW's
 SCHEDULE = ("96@0", "112@0.3", "128@0.55", "160@0.82")
-
-
-def data_folder() -> Path:
-    """Return the data's folder: inside the checkout where it was carried along, else beside it."""
-    inside = PROJECT / "shared" / "data"
-    return inside if inside.is_dir() else DATA
 
 
 def parser() -> argparse.ArgumentParser:
@@ -328,44 +317,6 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     training = Run(student, recipe, budget, workshop)
     with _asked_to_stop(training):
         return training.train()
-
-
-def open_device(name: str | None) -> "torch.device":
-    """Return the device of that name, or without one the GPU where there is one.
-
-    Raises:
-        LookalikeError: when torch does not know it, or it cannot be used here.
-    """
-    import torch
-
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if device.type not in ("cpu", "cuda"):
-            raise AssertionError(f"not tried on {device.type}")
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise LookalikeError(
-            f"--device {name} cannot be used here. Leave it out to take what there is."
-        ) from error
-    return device
-
-
-def open_photos(data: Path, limit: int | None, say: Callable[[str], None]) -> "tuple[Photos, int]":
-    """Read the photos to learn from; return them, and how many of the first are held out.
-
-    Raises:
-        LookalikeError: when there are too few.
-    """
-    from export.photos import read_photos
-
-    unread: list[str] = []
-    photos = read_photos(data / "photos", limit=limit, on_error=unread.append)
-    if unread:
-        say(f"{len(unread)} files in the packs are no readable pictures, like {unread[0]}.")
-    held_out = min(HELD_OUT, len(photos) // 4)
-    if not held_out:
-        raise LookalikeError("Training needs at least four photos. Name more with --data.")
-    return photos, held_out
 
 
 @contextmanager

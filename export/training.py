@@ -21,7 +21,7 @@ from export.errors import StoppedError
 from export.losses import distances, relation
 from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole, slices
 from export.photos import Photos, resize, rows_at
-from export.recipe import Budget, Recipe, set_rates
+from export.recipe import BETWEEN_LINES, Budget, Recipe, set_rates
 from export.spoiling import as_seen
 from export.student import THIRD_BLOCK, Student, save_parts, save_state
 from export.teachers import Teacher
@@ -31,7 +31,6 @@ from retrieval.files import replace_when_done
 CENTRE_PHOTOS = 4096  # whose mean embedding is the centre of a teacher's embeddings
 CHECKPOINT = "checkpoint.pt"
 RESULT = "vgg16"
-BETWEEN_LINES = 20.0  # seconds from one line of losses to the next
 SYNCHRONISE = 10  # steps between looks at a loss, for which a GPU has to be waited for
 
 
