@@ -63,7 +63,7 @@ from export.last_block import LastBlock
 from export.losses import distances, relation
 from export.measuring import Targets, slices
 from export.network import MAP_CHANNELS
-from export.recipe import BETWEEN_LINES, HIDDEN, set_rates
+from export.recipe import BETWEEN_LINES, HIDDEN, seed_for, set_rates
 from export.student import halve
 from export.teachers import CLASSES
 from retrieval.errors import LookalikeError
@@ -230,7 +230,7 @@ class Lessons:
         """Learn once from each example; return mean KL divergence and cosine distance."""
         plan, n = self._plan, len(stage.examples)
         # So that a run that was killed goes on as if it had not been.
-        torch.manual_seed(plan.seed * 1_000_003 + epoch)
+        torch.manual_seed(seed_for(plan.seed, epoch))
         shares = np.random.default_rng((plan.seed, epoch))
         self.layers.train()
         batches = torch.split(torch.randperm(n)[: stage.steps * stage.batch], stage.batch)
