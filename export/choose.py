@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,21 +144,10 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     Raises:
         LookalikeError: when weights or data are missing, or nothing is left to be tried.
     """
-    from export.network import STRIDE, build_network
+    from export.network import build_network
     from export.weights import read_weights
 
-    # What is asked is checked before a night is spent.
-    if min(arguments.sides) < STRIDE or min(arguments.components) < 0 or arguments.photos < 2:
-        raise LookalikeError(
-            f"--sides must be at least {STRIDE}, --components at least 0, and --photos at least 2."
-        )
-    small = arguments.mirror_small
-    if small < 0 or (small and any(side % 2 for side in arguments.sides)):
-        raise LookalikeError(
-            "--mirror-small must be at least 0, and more than that wants even --sides."
-        )
-    if not 0 <= min(arguments.whitening) <= max(arguments.whitening) <= 1:
-        raise LookalikeError("--whitening must be from 0 to 1.")
+    _check(arguments)
     weights = read_weights(*arguments.weights)
     device = open_device(arguments.device)
     network = build_network(weights.state, "pool5").to(device)
@@ -178,29 +167,13 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     rows: list[Row] = []
     for side, fit in product(arguments.sides, arguments.fits):
         resize = side * 256 // 224 if fit == "crop" else side
-        how = Preprocessing(side, fit, "bilinear", resize, mirrored=min(small, side))
-        stem = f"{weights.sha256[:12]}-{side}-{fit}-small{how.mirrored}-gem{GEM_POWER:g}"
-        maps = cache(lambda how=how: open_maps(network, weights.sha256, how))
-
-        def extract(
-            pictures: Pictures,
-            what: str,
-            mirror: bool,
-            how: Preprocessing = how,
-            stem: str = stem,
-            maps: Callable[[], Maps] = maps,
-        ) -> dict[str, Matrix]:
-            name = f"{stem}-{what}-{_digest(pictures)}{'-mirror' * mirror}.npz"
-            path = arguments.keep / name
-            return kept_features(path, maps, pictures, how, mirror, say)
-
+        small = min(arguments.mirror_small, side)
+        how = Preprocessing(side, fit, "bilinear", resize, mirrored=small)
+        extract = _extractor(network, weights.sha256, how, arguments.keep, say)
         photos = extract(sets.photos, "photos", False)
-        wanted = [
-            (what, getattr(sets, what), mirror)
-            for what, mirror in product(("corel", "queries", "collection"), looks)
-        ]
         found = {
-            (what, mirror): extract(pictures, what, mirror) for what, pictures, mirror in wanted
+            (what, mirror): extract(getattr(sets, what), what, mirror)
+            for what, mirror in product(("corel", "queries", "collection"), looks)
         }
         for mirrored, pooling in product(looks, POOLINGS):
             parts = [
@@ -215,6 +188,48 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         best = max(rows, key=lambda row: row.score)
         say(f"{side} pixels, {fit}: measured; the best so far is {_cells(best)}")
     return as_table(rows, arguments.rows or len(rows))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be measured, before a night is spent.
+
+    Raises:
+        LookalikeError: when an option, or two of them together, cannot be used.
+    """
+    from export.network import STRIDE
+
+    if min(arguments.sides) < STRIDE or min(arguments.components) < 0 or arguments.photos < 2:
+        raise LookalikeError(
+            f"--sides must be at least {STRIDE}, --components at least 0, and --photos at least 2."
+        )
+    small = arguments.mirror_small
+    if small < 0 or (small and any(side % 2 for side in arguments.sides)):
+        raise LookalikeError(
+            "--mirror-small must be at least 0, and more than that wants even --sides."
+        )
+    if not 0 <= min(arguments.whitening) <= max(arguments.whitening) <= 1:
+        raise LookalikeError("--whitening must be from 0 to 1.")
+
+
+def _extractor(
+    network: "FeatureNetwork",
+    weights_sha256: str,
+    how: Preprocessing,
+    keep: Path,
+    say: Callable[[str], None],
+) -> Callable[[Pictures, str, bool], dict[str, Matrix]]:
+    """Return what gives the features of pictures as `how` shows them, kept in a folder.
+
+    It takes the pictures, what they are called there, and whether to look at their mirror images.
+    """
+    stem = f"{weights_sha256[:12]}-{how.side}-{how.fit}-small{how.mirrored}-gem{GEM_POWER:g}"
+    maps = cache(partial(open_maps, network, weights_sha256, how))
+
+    def extract(pictures: Pictures, what: str, mirror: bool) -> dict[str, Matrix]:
+        name = f"{stem}-{what}-{_digest(pictures)}{'-mirror' * mirror}.npz"
+        return kept_features(keep / name, maps, pictures, how, mirror, say)
+
+    return extract
 
 
 def _digest(pictures: Pictures) -> str:

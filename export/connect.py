@@ -110,19 +110,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     from export.weights import read_weights
     from retrieval.model import OnnxExtractor
 
-    for name in ("views", "hidden", "epochs", "photos"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise LookalikeError(f"--{name} must be at least 1.")
-    for name in ("seed", "together"):
-        if getattr(arguments, name) < 0:
-            raise LookalikeError(f"--{name} must be at least 0.")
-    if not 0 <= arguments.kept <= 1:
-        raise LookalikeError("--kept takes a share, from 0 to 1.")
-    if arguments.start and not arguments.together:
-        raise LookalikeError("--start is for --together. Name how many epochs, or leave it out.")
-    if arguments.kept and not arguments.together:
-        raise LookalikeError("--kept is for --together. Name how many epochs, or leave it out.")
+    _check(arguments)
     views = Views(arguments.views, seed=arguments.seed)
     plan = Plan(
         hidden=arguments.hidden,
@@ -157,6 +145,27 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     save_state({**halve(weights), **learned}, output)
     minutes = (time.monotonic() - begun) / 60
     return f"{output}: {len(examples):,} crops, {plan.epochs} times each, {minutes:.0f} minutes"
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be learned, before anything is read.
+
+    Raises:
+        LookalikeError: when an option, or two of them together, cannot be used.
+    """
+    for name in ("views", "hidden", "epochs", "photos"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise LookalikeError(f"--{name} must be at least 1.")
+    for name in ("seed", "together"):
+        if getattr(arguments, name) < 0:
+            raise LookalikeError(f"--{name} must be at least 0.")
+    if not 0 <= arguments.kept <= 1:
+        raise LookalikeError("--kept takes a share, from 0 to 1.")
+    if arguments.start and not arguments.together:
+        raise LookalikeError("--start is for --together. Name how many epochs, or leave it out.")
+    if arguments.kept and not arguments.together:
+        raise LookalikeError("--kept is for --together. Name how many epochs, or leave it out.")
 
 
 def _same_trunk(block: "LastBlock", examples: "Examples") -> bool:

@@ -43,7 +43,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from export.data import TEACHERS, data_folder, open_device, open_photos
-from export.recipe import HIDDEN
+from export.recipe import HIDDEN, Budget, Recipe
 from retrieval.errors import LookalikeError
 from retrieval.settings import HOME
 
@@ -143,58 +143,13 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     begun = time.monotonic()
     import torch
 
-    from export.recipe import Budget, Recipe
     from export.student import Student
-    from export.teachers import GOOGLENET_SIDE, open_teachers
+    from export.teachers import open_teachers
     from export.training import Run, Workshop
     from export.weights import read_weights
 
-    if "googlenet" in arguments.teachers and arguments.teacher_side != GOOGLENET_SIDE:
-        raise LookalikeError(
-            "GoogLeNet sees 224 pixels only. Leave out --teacher-side, or name --teachers "
-            "mobilenet_v2_a mobilenet_v2_b."
-        )
-    rate = LAST_BLOCK_RATE if arguments.last_block else RATE
-    if arguments.rate is not None:
-        rate = arguments.rate
-    recipe = Recipe(
-        sides=_schedule(arguments.sides),
-        batch=arguments.batch,
-        rate=rate,
-        warm_up=arguments.warm_up,
-        low=arguments.low,
-        class_weight=arguments.classes,
-        relation_weight=arguments.relations,
-        tiled=arguments.tiled,
-        mixup=arguments.mixup,
-        spoiled=arguments.spoiled,
-        sharpened=arguments.sharpened,
-        hold=arguments.hold,
-        beside=arguments.beside,
-        last_block=arguments.last_block,
-        kept=arguments.kept,
-        teacher_side=arguments.teacher_side,
-        views=arguments.views,
-        half=not arguments.fp32,
-        seed=arguments.seed,
-    )
-    if arguments.beside and not _is_side(arguments.beside):
-        raise LookalikeError("--beside takes pixels, a multiple of 16 from 32 to 448.")
-    for name in ("spoiled", "sharpened", "tiled", "hold", "kept", "mixup", "low", "warm_up"):
-        if not 0 <= getattr(arguments, name) <= 1:
-            raise LookalikeError(f"--{name.replace('_', '-')} takes a share, from 0 to 1.")
-    if arguments.spoiled + arguments.sharpened > 1:
-        raise LookalikeError("--spoiled and --sharpened together must be at most 1.")
-    for name, least in (("hidden", 0), ("views", 0), ("steps", 1), ("batch", 1), ("width", 1)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise LookalikeError(f"--{name} must be at least {least}.")
-    if len(set(arguments.teachers)) < len(arguments.teachers):
-        raise LookalikeError("--teachers names one twice. Name each once.")
-    if (arguments.kept or arguments.last_block) and not arguments.start:
-        raise LookalikeError("--kept and --last-block need weights to begin from. Name --start.")
-    if arguments.minutes is not None and not arguments.minutes > 0:
-        raise LookalikeError("--minutes must be more than 0.")
+    _check(arguments)
+    recipe = _recipe(arguments)
     budget = Budget(
         arguments.minutes, arguments.steps, arguments.measure_every, arguments.save_every
     )
@@ -231,6 +186,67 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         return training.train()
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be trained, before anything is read.
+
+    Raises:
+        LookalikeError: when an option, or two of them together, cannot be used.
+    """
+    from export.teachers import GOOGLENET_SIDE
+
+    if "googlenet" in arguments.teachers and arguments.teacher_side != GOOGLENET_SIDE:
+        raise LookalikeError(
+            "GoogLeNet sees 224 pixels only. Leave out --teacher-side, or name --teachers "
+            "mobilenet_v2_a mobilenet_v2_b."
+        )
+    _schedule(arguments.sides)
+    if arguments.beside and not _is_side(arguments.beside):
+        raise LookalikeError("--beside takes pixels, a multiple of 16 from 32 to 448.")
+    for name in ("spoiled", "sharpened", "tiled", "hold", "kept", "mixup", "low", "warm_up"):
+        if not 0 <= getattr(arguments, name) <= 1:
+            raise LookalikeError(f"--{name.replace('_', '-')} takes a share, from 0 to 1.")
+    if arguments.spoiled + arguments.sharpened > 1:
+        raise LookalikeError("--spoiled and --sharpened together must be at most 1.")
+    for name, least in (("hidden", 0), ("views", 0), ("steps", 1), ("batch", 1), ("width", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise LookalikeError(f"--{name} must be at least {least}.")
+    if len(set(arguments.teachers)) < len(arguments.teachers):
+        raise LookalikeError("--teachers names one twice. Name each once.")
+    if (arguments.kept or arguments.last_block) and not arguments.start:
+        raise LookalikeError("--kept and --last-block need weights to begin from. Name --start.")
+    if arguments.minutes is not None and not arguments.minutes > 0:
+        raise LookalikeError("--minutes must be more than 0.")
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    """Return the recipe that the arguments name."""
+    rate = LAST_BLOCK_RATE if arguments.last_block else RATE
+    if arguments.rate is not None:
+        rate = arguments.rate
+    return Recipe(
+        sides=_schedule(arguments.sides),
+        batch=arguments.batch,
+        rate=rate,
+        warm_up=arguments.warm_up,
+        low=arguments.low,
+        class_weight=arguments.classes,
+        relation_weight=arguments.relations,
+        tiled=arguments.tiled,
+        mixup=arguments.mixup,
+        spoiled=arguments.spoiled,
+        sharpened=arguments.sharpened,
+        hold=arguments.hold,
+        beside=arguments.beside,
+        last_block=arguments.last_block,
+        kept=arguments.kept,
+        teacher_side=arguments.teacher_side,
+        views=arguments.views,
+        half=not arguments.fp32,
+        seed=arguments.seed,
+    )
+
+
 @contextmanager
 def _asked_to_stop(training: "Run") -> Iterator[None]:
     """Let Ctrl+C and SIGTERM end the training after the step it is at; a second one ends it now."""
@@ -262,7 +278,11 @@ def _open_retrieval(folder: Path, say: Callable[[str], None]) -> "Retrieval | No
 
 
 def _schedule(words: Sequence[str]) -> tuple[tuple[int, float], ...]:
-    """Read sides and where they begin: 64@0 96@0.8."""
+    """Read sides and where they begin: 64@0 96@0.8.
+
+    Raises:
+        LookalikeError: when they are no schedule.
+    """
     try:
         pairs = [word.split("@") for word in words]
         sides = tuple((int(side), float(start)) for side, start in pairs)
