@@ -15,7 +15,6 @@ import argparse
 import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
@@ -29,9 +28,10 @@ from export.data import data_folder, open_device
 from export.stored import Stored, list_packs, list_pictures, readable, split_part
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
+from retrieval.features import ahead
 from retrieval.files import replace_when_done
 from retrieval.images import Preprocessing, open_picture, preprocess
-from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor, available_cpus
+from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor
 from retrieval.reduction import Matrix, Reduction, to_unit
 from retrieval.settings import HOME
 
@@ -336,10 +336,9 @@ def pool_maps(
         return np.ascontiguousarray(shaped[:, ::-1]) if mirror else shaped
 
     pooled: dict[str, list[Matrix]] = {name: [] for name in POOLINGS}
-    with ThreadPoolExecutor(available_cpus()) as pool, torch.inference_mode():
-        for start in range(0, len(pictures), BATCH):
-            batch = np.stack(list(pool.map(prepare, pictures[start : start + BATCH])))
-            maps = maps_of(batch)
+    with torch.inference_mode():
+        for chunk in ahead(pictures, prepare, BATCH):
+            maps = maps_of(np.stack([pixels for _, pixels in chunk]))
             powers = maps.clamp(min=GEM_FLOOR).pow(GEM_POWER).mean((2, 3)).pow(1 / GEM_POWER)
             for name, values in zip(
                 POOLINGS, (maps.mean((2, 3)), powers, maps.amax((2, 3))), strict=True
