@@ -32,7 +32,7 @@ from retrieval.features import ahead
 from retrieval.files import replace_when_done
 from retrieval.images import Preprocessing, open_picture, preprocess
 from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor
-from retrieval.reduction import Matrix, Reduction, to_unit
+from retrieval.reduction import Matrix, Reduction, project, to_unit
 from retrieval.settings import HOME
 
 if TYPE_CHECKING:
@@ -264,10 +264,9 @@ def measure(
     features: Features, sets: Sets, reduction: Reduction | None
 ) -> tuple[Measured, Measured]:
     """Return what features reach on Corel-1k and on the CIFAR-10 part."""
-    project = reduction.project if reduction else to_unit
-    corel = Labelled(project(features.corel), sets.corel_labels)
-    collection = Labelled(project(features.collection), sets.collection_labels)
-    queries = Labelled(project(features.queries), sets.query_labels)
+    corel = Labelled(project(features.corel, reduction), sets.corel_labels)
+    collection = Labelled(project(features.collection, reduction), sets.collection_labels)
+    queries = Labelled(project(features.queries, reduction), sets.query_labels)
     columns = [METRICS.index(name) for name in SHOWN]
     of_corel = measure_queries(corel, corel, leave_one_out=True).mean(axis=0)
     of_cifar = measure_queries(collection, queries, leave_one_out=False).mean(axis=0)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.collection import Collection
-from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare, embed
+from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Labelled, SelfTest, left_out, number
@@ -25,7 +25,7 @@ from retrieval.images import open_picture, preprocess, scale_for
 from retrieval.model import FeatureExtractor, available_cpus
 from retrieval.rankings import Integers
 from retrieval.records import PictureRecord
-from retrieval.reduction import Matrix
+from retrieval.reduction import Matrix, project
 from retrieval.search import Searcher
 
 BATCH = 8
@@ -214,7 +214,7 @@ def compare_settings(
         features.append(np.concatenate(parts))
     notes["features"] = f"computed anew from {origin}"
     test = SelfTest(
-        Labelled(embed(features[0], kept), classes),
+        Labelled(project(features[0], kept), classes),
         None,
         describe(first.card, kept),
         reranked=True,
@@ -222,7 +222,7 @@ def compare_settings(
     )
     other = replace(
         test,
-        collection=Labelled(embed(features[-1], changed), classes),
+        collection=Labelled(project(features[-1], changed), classes),
         model=describe(second.card, changed),
         reranked=setting.neighbours is not False,
         notes={**notes, COMPUTED_BY: second.provider},

@@ -37,7 +37,7 @@ from retrieval.features import extract_files
 from retrieval.files import composed, first_of_each
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
-from retrieval.reduction import Matrix, Reduction, load_pca
+from retrieval.reduction import Matrix, Reduction, load_pca, project
 
 THUMBNAIL = 160  # pixels, in the report
 
@@ -103,7 +103,7 @@ class _Read:
 
     def embedded(self, reduction: Reduction | None) -> Labelled:
         """Return the embeddings with their classes."""
-        return Labelled(compare.embed(self.features, reduction), self.labels)
+        return Labelled(project(self.features, reduction), self.labels)
 
 
 @dataclass(frozen=True)
