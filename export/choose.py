@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.data import data_folder, open_device
-from export.stored import Stored, list_packs, list_pictures, readable, split_part
+from export.stored import Pixels, Stored, list_packs, list_pictures, readable, split_part
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.features import ahead
@@ -50,8 +50,8 @@ BATCH = 32
 PHOTOS = 20_000  # the PCA's
 
 Pictures = Sequence[Stored]
-Pixels = npt.NDArray[np.uint8]  # (n, side, side, 3)
-Maps = Callable[[Pixels], "Tensor"]  # to the maps of the last block, (n, 512, side/32, side/32)
+# From pictures (n, side, side, 3) to the maps of the last block, (n, 512, side/32, side/32).
+Maps = Callable[[Pixels], "Tensor"]
 Measured = npt.NDArray[np.float64]  # SHOWN, in percent
 
 
@@ -330,7 +330,7 @@ def pool_maps(
     """Run the network over pictures; return the maps `(n, 512)`, pooled in every way."""
     import torch
 
-    def prepare(picture: Stored) -> npt.NDArray[np.uint8]:
+    def prepare(picture: Stored) -> Pixels:
         shaped = preprocess(open_picture(picture.read()).image, how)
         return np.ascontiguousarray(shaped[:, ::-1]) if mirror else shaped
 

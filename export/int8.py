@@ -52,7 +52,7 @@ WORTH = 2.0
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command."""
+    """Return the parser of `python -m export int8`."""
     parser = argparse.ArgumentParser(prog="python -m export int8", description=__doc__)
     parser.add_argument(
         "--model",

@@ -123,11 +123,9 @@ class Recipe:
     low: float = 0.3  # the smallest share of a photo that is cropped
     tiled: float = 0.0  # share of the crops that are cut out of four photos laid together
     mixup: float = 0.0  # share of the pictures that are mixed with another
-    # Share of the pictures that the student sees spoiled, and pixels a side at which it sees the
-    # same crops once more, unspoiled; 0 is not at all.
-    spoiled: float = 0.0
+    spoiled: float = 0.0  # share of the pictures that the student sees spoiled
     sharpened: float = 0.0  # share of all that it sees sharpened, none of them spoiled
-    beside: int = 0
+    beside: int = 0  # pixels a side at which it sees the same crops once more, unspoiled; 0: not
     # Share of the schedule at which the first two blocks begin to stand still: by then they have
     # learned what they will, and a step without them takes two thirds of the time.
     hold: float = 1.0
