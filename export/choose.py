@@ -15,9 +15,8 @@ import argparse
 import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,15 +24,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from export.stored import Stored, list_packs, list_pictures, readable, split_part
-from export.train import data_folder, open_device
+from export.data import data_folder, open_device
+from export.stored import Pixels, Stored, list_packs, list_pictures, readable, split_part
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
+from retrieval.features import ahead
 from retrieval.files import replace_when_done
 from retrieval.images import open_picture
-from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor, available_cpus
+from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor
 from retrieval.preprocessing import Preprocessing, preprocess
-from retrieval.reduction import Matrix, Reduction, to_unit
+from retrieval.reduction import Matrix, Reduction, project, to_unit
 from retrieval.settings import HOME
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ BATCH = 32
 PHOTOS = 20_000  # the PCA's
 
 Pictures = Sequence[Stored]
-Pixels = npt.NDArray[np.uint8]  # (n, side, side, 3)
-Maps = Callable[[Pixels], "Tensor"]  # to the maps of the last block, (n, 512, side/32, side/32)
+# From pictures (n, side, side, 3) to the maps of the last block, (n, 512, side/32, side/32).
+Maps = Callable[[Pixels], "Tensor"]
 Measured = npt.NDArray[np.float64]  # SHOWN, in percent
 
 
@@ -145,21 +145,10 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     Raises:
         LookalikeError: when weights or data are missing, or nothing is left to be tried.
     """
-    from export.network import STRIDE, build_network
+    from export.network import build_network
     from export.weights import read_weights
 
-    # What is asked is checked before a night is spent.
-    if min(arguments.sides) < STRIDE or min(arguments.components) < 0 or arguments.photos < 2:
-        raise LookalikeError(
-            f"--sides must be at least {STRIDE}, --components at least 0, and --photos at least 2."
-        )
-    small = arguments.mirror_small
-    if small < 0 or (small and any(side % 2 for side in arguments.sides)):
-        raise LookalikeError(
-            "--mirror-small must be at least 0, and more than that wants even --sides."
-        )
-    if not 0 <= min(arguments.whitening) <= max(arguments.whitening) <= 1:
-        raise LookalikeError("--whitening must be from 0 to 1.")
+    _check(arguments)
     weights = read_weights(*arguments.weights)
     device = open_device(arguments.device)
     network = build_network(weights.state, "pool5").to(device)
@@ -179,29 +168,13 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     rows: list[Row] = []
     for side, fit in product(arguments.sides, arguments.fits):
         resize = side * 256 // 224 if fit == "crop" else side
-        how = Preprocessing(side, fit, "bilinear", resize, mirrored=min(small, side))
-        stem = f"{weights.sha256[:12]}-{side}-{fit}-small{how.mirrored}-gem{GEM_POWER:g}"
-        maps = cache(lambda how=how: open_maps(network, weights.sha256, how))
-
-        def extract(
-            pictures: Pictures,
-            what: str,
-            mirror: bool,
-            how: Preprocessing = how,
-            stem: str = stem,
-            maps: Callable[[], Maps] = maps,
-        ) -> dict[str, Matrix]:
-            name = f"{stem}-{what}-{_digest(pictures)}{'-mirror' * mirror}.npz"
-            path = arguments.keep / name
-            return kept_features(path, maps, pictures, how, mirror, say)
-
+        small = min(arguments.mirror_small, side)
+        how = Preprocessing(side, fit, "bilinear", resize, mirrored=small)
+        extract = _extractor(network, weights.sha256, how, arguments.keep, say)
         photos = extract(sets.photos, "photos", False)
-        wanted = [
-            (what, getattr(sets, what), mirror)
-            for what, mirror in product(("corel", "queries", "collection"), looks)
-        ]
         found = {
-            (what, mirror): extract(pictures, what, mirror) for what, pictures, mirror in wanted
+            (what, mirror): extract(getattr(sets, what), what, mirror)
+            for what, mirror in product(("corel", "queries", "collection"), looks)
         }
         for mirrored, pooling in product(looks, POOLINGS):
             parts = [
@@ -216,6 +189,48 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         best = max(rows, key=lambda row: row.score)
         say(f"{side} pixels, {fit}: measured; the best so far is {_cells(best)}")
     return as_table(rows, arguments.rows or len(rows))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be measured, before a night is spent.
+
+    Raises:
+        LookalikeError: when an option, or two of them together, cannot be used.
+    """
+    from export.network import STRIDE
+
+    if min(arguments.sides) < STRIDE or min(arguments.components) < 0 or arguments.photos < 2:
+        raise LookalikeError(
+            f"--sides must be at least {STRIDE}, --components at least 0, and --photos at least 2."
+        )
+    small = arguments.mirror_small
+    if small < 0 or (small and any(side % 2 for side in arguments.sides)):
+        raise LookalikeError(
+            "--mirror-small must be at least 0, and more than that wants even --sides."
+        )
+    if not 0 <= min(arguments.whitening) <= max(arguments.whitening) <= 1:
+        raise LookalikeError("--whitening must be from 0 to 1.")
+
+
+def _extractor(
+    network: "FeatureNetwork",
+    weights_sha256: str,
+    how: Preprocessing,
+    keep: Path,
+    say: Callable[[str], None],
+) -> Callable[[Pictures, str, bool], dict[str, Matrix]]:
+    """Return what gives the features of pictures as `how` shows them, kept in a folder.
+
+    It takes the pictures, what they are called there, and whether to look at their mirror images.
+    """
+    stem = f"{weights_sha256[:12]}-{how.side}-{how.fit}-small{how.mirrored}-gem{GEM_POWER:g}"
+    maps = cache(partial(open_maps, network, weights_sha256, how))
+
+    def extract(pictures: Pictures, what: str, mirror: bool) -> dict[str, Matrix]:
+        name = f"{stem}-{what}-{_digest(pictures)}{'-mirror' * mirror}.npz"
+        return kept_features(keep / name, maps, pictures, how, mirror, say)
+
+    return extract
 
 
 def _digest(pictures: Pictures) -> str:
@@ -250,10 +265,9 @@ def measure(
     features: Features, sets: Sets, reduction: Reduction | None
 ) -> tuple[Measured, Measured]:
     """Return what features reach on Corel-1k and on the CIFAR-10 part."""
-    project = reduction.project if reduction else to_unit
-    corel = Labelled(project(features.corel), sets.corel_labels)
-    collection = Labelled(project(features.collection), sets.collection_labels)
-    queries = Labelled(project(features.queries), sets.query_labels)
+    corel = Labelled(project(features.corel, reduction), sets.corel_labels)
+    collection = Labelled(project(features.collection, reduction), sets.collection_labels)
+    queries = Labelled(project(features.queries, reduction), sets.query_labels)
     columns = [METRICS.index(name) for name in SHOWN]
     of_corel = measure_queries(corel, corel, leave_one_out=True).mean(axis=0)
     of_cifar = measure_queries(collection, queries, leave_one_out=False).mean(axis=0)
@@ -317,15 +331,14 @@ def pool_maps(
     """Run the network over pictures; return the maps `(n, 512)`, pooled in every way."""
     import torch
 
-    def prepare(picture: Stored) -> npt.NDArray[np.uint8]:
+    def prepare(picture: Stored) -> Pixels:
         shaped = preprocess(open_picture(picture.read()).image, how)
         return np.ascontiguousarray(shaped[:, ::-1]) if mirror else shaped
 
     pooled: dict[str, list[Matrix]] = {name: [] for name in POOLINGS}
-    with ThreadPoolExecutor(available_cpus()) as pool, torch.inference_mode():
-        for start in range(0, len(pictures), BATCH):
-            batch = np.stack(list(pool.map(prepare, pictures[start : start + BATCH])))
-            maps = maps_of(batch)
+    with torch.inference_mode():
+        for chunk in ahead(pictures, prepare, BATCH):
+            maps = maps_of(np.stack([pixels for _, pixels in chunk]))
             powers = maps.clamp(min=GEM_FLOOR).pow(GEM_POWER).mean((2, 3)).pow(1 / GEM_POWER)
             for name, values in zip(
                 POOLINGS, (maps.mean((2, 3)), powers, maps.amax((2, 3))), strict=True

@@ -10,11 +10,10 @@ import onnx
 
 from export.quantising import cpu_session
 from export.stored import BATCH, Stored, list_pictures, prepare, split_part
-from retrieval.compare import embed
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.model import OnnxExtractor
-from retrieval.reduction import Matrix, Reduction
+from retrieval.reduction import Matrix, Reduction, project
 
 GATED = ("P@10", "mAP")
 MOST_LOST = 0.3  # points
@@ -100,8 +99,8 @@ def compare(
     for name, how in ways:
         before, after = (
             _measure(
-                Labelled(embed(ours, how), collection.labels),
-                Labelled(embed(asked, how), queries.labels),
+                Labelled(project(ours, how), collection.labels),
+                Labelled(project(asked, how), queries.labels),
                 data.queries is None,
             )
             for ours, asked in (

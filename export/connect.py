@@ -1,4 +1,4 @@
-r"""The command `python -m export connect`: fully connected layers for a trunk of our own.
+"""The command `python -m export connect`: fully connected layers for a trunk of our own.
 
 VGG-16 sees through fc1 and fc2, and so do the features of Krupa et al. 2022; its own take the whole
 map, 25,088 numbers, and are nine tenths of its 528 MB. These take the pooled map, 512 numbers, and
@@ -18,55 +18,12 @@ Killed, the same command goes on after the last photos that it has kept. Two cor
 at 16 crops a second, teachers included, by the 8-bit trunk at 224 pixels; 45,568 crops are learned
 from 20 times in four minutes.
 
-What runs have taught (crops as here, collected by a script of the same steps; PCA 256 of 2,000
-photos without whitening, in the first line 0.25; half of CIFAR-10's part):
-
-                                             Corel-1k     CIFAR-10   shipped pictures
-                                   crops   P@10   mAP   P@10   mAP     P@10    mAP
-    what is pooled, alone                  94.2  85.0   63.7  41.3     88.1   84.5
-    embeddings by linear heads    13,312   94.6  86.2   65.1  42.8     86.4   82.8
-    fc1 and fc2, nothing added    14,976   94.5  86.5   66.2  44.8     85.7   82.1
-      a ReLU behind fc2           14,976   94.3  86.4   66.1  45.0     85.3   81.9
-      with mixup                  14,976   94.5  86.4   67.1  45.3     85.8   82.4
-      with relations (30)         14,976   94.7  86.2   66.8  44.3     86.8   83.4
-      a linear layer beside them  14,976   94.7  86.8   66.8  44.5     87.1   83.6
-    added to what is pooled, with
-      mixup and relations (15)    26,976   94.6  86.8   67.0  44.5     88.1   84.7
-                                  45,568   94.8  87.0   67.9  45.1     88.1   84.5   taken
-
-On held-out photos KL and cosine distance are 0.178 and 0.345, of what is learned from 0.177 and
-0.337, and by linear heads 0.230 and 0.380 (of other photos): it has not learned by heart, so a
-wider fc1 (2,048 was better in an early trial, and is too large for the 32 MB of the model's file)
-and more crops might add to it. Not tried: more than 20 epochs, other rates and weights.
-
 With --together the trunk's last block learns too, from what the blocks before it, in 8 bits, make
 of the crops; its result is a whole trunk, `vgg16.safetensors`:
 
     python3 -m export connect --together 4 --kept 0.7
 
-Once done so, by a script of these steps that began from the layers that shipped: 30,208 crops, two
-fifths spoiled and one fifth sharpened, 131,000 times in 41 minutes (bfloat16; 18 milliseconds each,
-where the whole trunk would take 200). On held-out photos KL and cosine distance were 0.202 and
-0.371 after 40 % of the schedule (with heads fitted to the layers as they were, 0.233 and 0.403),
-and on what it learned from, mixed, 0.174 and 0.332 at the end. The result lies between the weights
-before and these (PCA of 2,000 photos; half of CIFAR-10's part; 100 spoiled queries of Corel-1k,
-P@10):
-
-    share of     Corel-1k     CIFAR-10   shipped pictures   JPEG of    blur of 4
-    the new    P@10   mAP   P@10   mAP     P@10    mAP     quality 5   in 384
-       0       94.7  87.0   64.3  45.6     88.2   84.6       74.2       88.1
-       0.3     94.8  87.2   65.4  46.8     87.1   83.8       77.5       89.0   taken
-       0.5     94.8  87.1   65.9  47.4     86.0   83.0       78.9       89.1
-       0.6     94.8  87.0   66.0  47.7     85.4   82.6       79.7       89.3
-       1       94.4  86.5   66.5  48.5     83.6   81.0       80.9       89.9
-
-So it comes nearer to the teachers on such photos as it learns from, and further from what made the
-shipped pictures look alike. That the photos are small need not be why: of the shipped pictures made
-as small as they, the teachers' embeddings together find 89.2 (at their own size 91.2, each alone
-88). By their classes alone they find 76.5, so these may have too much weight. Layers learned anew
-behind the block at a share of 0.5, with a quarter and a twentieth of the classes' weight and two to
-five times as much for embeddings and relations, find 86.2 and 86.6 of the shipped pictures, and 0.8
-and 0.9 less on CIFAR-10. To let the block itself learn so was not tried.
+What the runs have taught stands in `export/connecting.py`.
 """
 
 import argparse
@@ -75,14 +32,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from export.crops import Examples
-    from export.last_block import LastBlock
-
-from export.train import HIDDEN, TEACHERS, data_folder, open_photos
+from export.data import TEACHERS, data_folder, open_photos
+from export.recipe import HIDDEN
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
 from retrieval.settings import BUNDLED_MODEL, HOME
+
+if TYPE_CHECKING:
+    from export.crops import Examples
+    from export.last_block import LastBlock
 
 RESULT = "connected.safetensors"
 WHOLE = "vgg16.safetensors"  # the trunk too, where some of it has learned
@@ -152,19 +110,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     from export.weights import read_weights
     from retrieval.model import OnnxExtractor
 
-    for name in ("views", "hidden", "epochs", "photos"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise LookalikeError(f"--{name} must be at least 1.")
-    for name in ("seed", "together"):
-        if getattr(arguments, name) < 0:
-            raise LookalikeError(f"--{name} must be at least 0.")
-    if not 0 <= arguments.kept <= 1:
-        raise LookalikeError("--kept takes a share, from 0 to 1.")
-    if arguments.start and not arguments.together:
-        raise LookalikeError("--start is for --together. Name how many epochs, or leave it out.")
-    if arguments.kept and not arguments.together:
-        raise LookalikeError("--kept is for --together. Name how many epochs, or leave it out.")
+    _check(arguments)
     views = Views(arguments.views, seed=arguments.seed)
     plan = Plan(
         hidden=arguments.hidden,
@@ -199,6 +145,27 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     save_state({**halve(weights), **learned}, output)
     minutes = (time.monotonic() - begun) / 60
     return f"{output}: {len(examples):,} crops, {plan.epochs} times each, {minutes:.0f} minutes"
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be learned, before anything is read.
+
+    Raises:
+        LookalikeError: when an option, or two of them together, cannot be used.
+    """
+    for name in ("views", "hidden", "epochs", "photos"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise LookalikeError(f"--{name} must be at least 1.")
+    for name in ("seed", "together"):
+        if getattr(arguments, name) < 0:
+            raise LookalikeError(f"--{name} must be at least 0.")
+    if not 0 <= arguments.kept <= 1:
+        raise LookalikeError("--kept takes a share, from 0 to 1.")
+    if arguments.start and not arguments.together:
+        raise LookalikeError("--start is for --together. Name how many epochs, or leave it out.")
+    if arguments.kept and not arguments.together:
+        raise LookalikeError("--kept is for --together. Name how many epochs, or leave it out.")
 
 
 def _same_trunk(block: "LastBlock", examples: "Examples") -> bool:

@@ -15,6 +15,7 @@ from export.last_block import BeforeLastBlock
 from export.measuring import Targets, ask
 from export.network import MAP_CHANNELS, GeneralizedMean
 from export.photos import Photos, resize, rows_at
+from export.recipe import seed_for
 from export.spoiling import as_seen
 from export.teachers import Teacher
 from retrieval.errors import LookalikeError
@@ -143,7 +144,7 @@ def _look(
 ) -> Iterator[Examples]:
     """Yield crops of photos `rows` in batches; the same number gives the same crops."""
     how, pool = trunk.card.preprocessing, GeneralizedMean()
-    generator = torch.Generator().manual_seed(views.seed * 1_000_003 + number)
+    generator = torch.Generator().manual_seed(seed_for(views.seed, number))
     for batch in torch.split(rows, BATCH):
         crops = photos.crop(batch, max(how.side, TEACHER_SIDE), generator, views.low)
         targets = ask(teachers, resize(crops, TEACHER_SIDE)).half()

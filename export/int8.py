@@ -21,6 +21,7 @@ from export.comparing import (
     data_sets,
     outputs_of,
 )
+from export.data import data_folder
 from export.quantising import (
     correct_biases,
     measure_ranges,
@@ -30,7 +31,6 @@ from export.quantising import (
     weighted_layers,
 )
 from export.stored import BATCH, Pixels, list_pictures, prepare, spread
-from export.train import data_folder
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
@@ -52,7 +52,7 @@ WORTH = 2.0
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command."""
+    """Return the parser of `python -m export int8`."""
     parser = argparse.ArgumentParser(prog="python -m export int8", description=__doc__)
     parser.add_argument(
         "--model",

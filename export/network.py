@@ -14,7 +14,6 @@ from retrieval.model import GEM_FLOOR, GEM_POWER
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-LAYERS = ("fc1", "fc2", "pool5")
 MAP_CHANNELS = 512
 CLASSIFIER = ("classifier.0", "classifier.3")  # torchvision's names of them
 TEXTURE_CUT = 9  # the trunk's modules up to the ReLU of conv2_2, whose statistics are the texture

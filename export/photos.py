@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from export.recipe import seed_for
 from export.stored import Stored, list_packs
 from retrieval.errors import LookalikeError
 from retrieval.model import available_cpus
@@ -115,7 +116,7 @@ def resize(pictures: Tensor, side: int) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _shuffled(n: int, seed: int, epoch: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed(seed_for(seed, epoch))
     return torch.randperm(n, generator=generator)
 
 

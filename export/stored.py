@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
+from retrieval.features import ahead
 from retrieval.folders import SUFFIXES, find_images
 from retrieval.images import open_picture
 from retrieval.model import available_cpus
@@ -154,15 +154,7 @@ def prepare(
         except PictureError:
             return None
 
-    remaining = iter(pictures)
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        coming = list(islice(remaining, batch))
-        futures = [pool.submit(decode, picture) for picture in coming]
-        while coming:
-            chunk, decoded = coming, [future.result() for future in futures]
-            # The next batch is decoded while the network is busy with this one.
-            coming = list(islice(remaining, batch))
-            futures = [pool.submit(decode, picture) for picture in coming]
-            pairs = [(c, d) for c, d in zip(chunk, decoded, strict=True) if d is not None]
-            if pairs:
-                yield [c for c, _ in pairs], np.stack([d for _, d in pairs])
+    for chunk in ahead(pictures, decode, batch):
+        pairs = [(picture, pixels) for picture, pixels in chunk if pixels is not None]
+        if pairs:
+            yield [picture for picture, _ in pairs], np.stack([pixels for _, pixels in pairs])

@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from retrieval.errors import LookalikeError
+from retrieval.model import cpu_options
 
 CLASSES = 1000  # ImageNet's, without the background that the MobileNets know besides
 GOOGLENET_SIDE = 224  # its last pooling is 7x7, so nothing else fits
@@ -118,11 +119,10 @@ class Session:
             model.graph.output.append(
                 onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model.SerializeToString(),
+            cpu_options(torch.get_num_threads()),
+            providers=["CPUExecutionProvider"],
         )
 
     def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
@@ -239,9 +239,8 @@ class Teacher:
         return logits.log_softmax(1), embedding.float().flatten(1)
 
 
-# File, and the tensors that are its logits and its embedding. GoogLeNet's logits lie one node
+# Of each file the tensors that are its logits and its embedding. GoogLeNet's logits lie one node
 # before its output, `prob`, whose small values 16 bits would not hold.
-NAMES = ("mobilenet_v2_a", "mobilenet_v2_b", "googlenet")
 TENSORS = {
     "mobilenet_v2_a": ("logits", "t172"),
     "mobilenet_v2_b": ("logits", "t169"),

@@ -2,7 +2,8 @@ r"""The command `python -m export train`: a VGG-16 of our own, by distillation.
 
 A student with VGG-16's convolutions learns to see what stronger ImageNet networks see on unlabelled
 photos. Wanted beside the repository, in `../shared/data` or where --data says: `photos/*.zip`,
-`teacher/*.onnx`, and `corel1k/`, which is only measured on and may be left out.
+`teacher/*.onnx`, and `corel1k/`, which is only measured on and may be left out. What the runs have
+taught stands in `export/recipe.py`.
 
 On a GPU, for 30 minutes, all three teachers:
 
@@ -17,10 +18,9 @@ On a CPU, in the background, from where the shipped model stands, at the 224 pix
         --start assets/models/lookalike-vgg16.onnx > training.log 2>&1 &
 
 --start takes any VGG-16 trunk: folded, as in a model of ours, it is given back its batch
-normalisation, and heads that it lacks are fitted to it before the first step.
-
-Behind the trunk fc1 and fc2 learn, which take its pooled map (GeM) and add to it; with --hidden 0
-there are none, and the heads stand behind the map's mean.
+normalisation, and heads that it lacks are fitted to it before the first step. Behind the trunk fc1
+and fc2 learn, which take its pooled map (GeM) and add to it; with --hidden 0 there are none, and
+the heads stand behind the map's mean.
 
 Killed, the same command goes on from its last checkpoint. The results lie in the --run folder:
 `vgg16.safetensors`, folded, for `python -m export --layer fc2 --pool gem --half --weights FILE`,
@@ -29,96 +29,8 @@ alone `--layer pool5` is taken, and `python -m export connect --model FILE` make
 layers for a model that was exported from it.
 
 --parts FOLDER lays the results there too, in files under 16 MiB each. `.ci/lent-gpu.md` tells how
-to train on a machine that takes the data only in pieces.
-
-Try --fp32 on a processor that does not multiply bfloat16 by itself (avx512_bf16 or amx_bf16 in
-/proc/cpuinfo). Forward and backward of the trunk at 64 pixels, batches of 64, pictures a second:
-two cores of a Zen 4, 24 in floats and 49 in bfloat16; of a Sapphire Rapids whose AMX is hidden, 32
-and 22.
-
-What runs have taught. On two cores twice, the second time from where the first had ended: 97 and
-102 minutes, 88,320 and 147,712 pictures, the two MobileNets at 160 pixels as teachers. Then once on
-an H200, from where those had ended, for all that a lease of 15 minutes leaves:
-
-    --minutes 10.6 --mixup 0.3 --views 20 --sides 96@0 112@0.3 128@0.55 160@0.82
-
-2,884,608 pictures in 9.2 minutes of steps, each photo 63 times. The average of the weights, on
-held-out photos (cosine and agreement with the teachers of that run) and on Corel-1k (mean pooling,
-no PCA):
-
-    run  minute  pixels  cosine  top-1   P@10  hit@10   mAP
-      1       1      64   0.172  13.1%   86.9    98.4  73.0   the first trunk, and new heads
-      1      38      64   0.475  25.6%   87.6    98.6  75.3
-      1      76      80   0.493  27.1%   88.9    99.1  77.8
-      1      97      96   0.491  27.5%   89.3    99.2  78.0
-      2       2      64   0.514  25.2%   87.7    98.8  75.5   its trunk, and heads fitted to it
-      2      38      64   0.530  28.3%   87.4    98.4  76.2
-      2      76      80   0.548  30.7%   89.1    99.1  78.0
-      2     102      96   0.552  30.9%   89.5    99.2  78.9
-    GPU       1      96   0.590  35.2%   89.7    99.3  79.0   three teachers at 224 pixels
-    GPU       4      96   0.667  50.2%   92.6    99.4  82.2
-    GPU       6     112   0.692  54.7%   92.4    99.3  82.1
-    GPU       9     128   0.701  53.9%   93.2    99.6  83.4
-    GPU    10.6     160   0.707  56.4%   92.9    99.5  82.9
-
-What it rests on: how many pictures are seen. The loss still fell when the rate had come to zero,
-and the cosine of what is learned (0.727) is little above that of held-out photos, so more time is
-worth more than more photos. Teachers: the three together reach P@10 96.3 and mAP 90.0 on Corel-1k
-made as small as the photos, the two MobileNets 96.0 and 89.1; at 160 pixels instead of 224 these
-two reach 95.1 and 87.6, at 128 pixels 94.4 and 86.1. On the H200 the teachers take more than half
-of the time (130 of 255 microseconds a picture at 96 pixels); --views 20 asks them about 20 crops of
-each photo and then shows these again, at 8,670 pictures a second instead of 3,550 (112 pixels).
-The step from 128 to 160 pixels at the end brought agreement, and nothing on Corel-1k. Decoding took
-46 seconds there, beside another program. The app looks at 224 pixels all the same: objects, of
-which a crop shows more than a whole picture does, are then as large as training has shown them
-(README's table; "Fixing the train-test resolution discrepancy", Touvron et al. 2019).
-
-Then, on two cores again, only the last block, at 224 pixels, half of the pictures spoiled (JPEG,
-blur, few pixels; the teachers saw them as they were), for 50 minutes:
-
-    --last-block --sides 224@0 --spoiled 0.5 --beside 128 --batch 48 --kept 0.2
-
-15,264 pictures, nearly each learned from twice, by a script of these losses that had the first four
-blocks computed in 8 bits by OpenVINO (34 ms a picture at 224 pixels; in bfloat16 by torch it is
-twice that). On held-out photos KL and cosine distance went from 0.245 and 0.342 to 0.201 and 0.330
-at 224 pixels, from 0.177 and 0.305 to 0.134 and 0.304 at 128. The result lies between the trunk
-before and this one (PCA of 1,500 photos; half of CIFAR-10's part; 100 spoiled queries of Corel-1k,
-P@10):
-
-    share of     Corel-1k     CIFAR-10   shipped pictures   JPEG of quality   blur of 4 pixels
-    the new    P@10   mAP   P@10   mAP     P@10    mAP          5     10          in 384
-       0       94.3  85.5   61.4  38.4     88.8   85.8       32.4   66.5           46.0
-       0.5     94.2  85.2   63.1  40.5     88.6   85.0       48.5   79.6           71.1
-       0.8     94.2  85.0   63.8  41.3     88.0   84.4       64.6   84.3           75.9   taken
-       1       94.2  84.8   64.3  41.8     87.6   84.0       72.0   86.0           79.6
-
-So at 224 pixels a trunk that has seen photos of 112 enlarged, and pictures with little in them, is
-worth more for these than it loses for sharp ones, and a few thousand pictures are enough: after 12
-minutes and 4,512 pictures it had 1.5 of the 2.9 points of P@10 on CIFAR-10, and 35 of the 40 of
-JPEGs of quality 5. Sharp photos of more than 112 pixels would be needed to gain there as well.
-
-Last on an H200 again, with fc1 and fc2 behind the trunk, all of it learning, from what then
-shipped; the command is the first one above with --minutes 10.2 and --views 10. 2,537,472 pictures
-in 8.9 minutes of steps, each photo 55 times. On held-out photos, whole, and on Corel-1k without
-PCA:
-
-    minute  pixels    KL   cosine  top-1   P@10  hit@10   mAP
-       1.3     112          0.666  49.8%   93.5    99.3  82.6   what shipped, heads fitted to it
-       3.8     112  0.137   0.706  57.8%   94.2    99.4  85.1
-       6.3     160  0.112   0.721  58.4%   94.9    99.5  86.7
-       8.9     224  0.110   0.719  56.1%   95.1    99.6  87.1
-      10.2     224  0.106   0.721  56.1%   95.1    99.7  87.1
-
-In 8 bits and with a PCA of 2,000 photos, P@10 and mAP, before and after: Corel-1k 94.8, 87.2 and
-95.1, 87.2; half of CIFAR-10's part 65.4, 46.8 and 76.1, 59.6; the shipped pictures 87.1, 83.8 and
-85.7, 82.8; JPEGs of quality 5 found in 77.5 and 85.9, blurred by 4 pixels in 384 89.0 and 90.7.
-The teachers cost a quarter of the time (3,350 pictures a second while they are asked, 7,600 after,
-at 112 pixels); holding the first two blocks is worth half as much again (4,200 and 6,300 at 160).
-The KL still fell at every size, so more time is worth more again.
-
-Not tried: other rates, weights of the losses, shares of the schedule or --low than the first
-trunk's, the papers' or guesses; what is new in the last run one by one (--classes 0.5, --relations,
---tiled, --sharpened, --hold); the teachers made faster (they are run layer by layer).
+to train on a machine that takes the data only in pieces. Try --fp32 on a processor that does not
+multiply bfloat16 by itself (avx512_bf16 or amx_bf16 in /proc/cpuinfo).
 """
 
 import argparse
@@ -130,31 +42,20 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+from export.data import TEACHERS, data_folder, open_device, open_photos
+from export.recipe import HIDDEN, Budget, Recipe
+from retrieval.errors import LookalikeError
+from retrieval.settings import HOME
 
+if TYPE_CHECKING:
     from export.measuring import Retrieval
-    from export.photos import Photos
     from export.training import Run
 
-from retrieval.errors import LookalikeError
-from retrieval.settings import HOME, PROJECT
-
-DATA = PROJECT.parent / "shared" / "data"
-TEACHERS = ("mobilenet_v2_a", "mobilenet_v2_b", "googlenet")
-HELD_OUT = 512  # photos
 # Photos by which a folded trunk is given back its batch normalisation, up to this side.
 START_PHOTOS, START_SIDE = 256, 112
-HIDDEN = 1216  # numbers that leave fc1: as many as a model's file of 32 MB has room for
 RATE = 0.2
 LAST_BLOCK_RATE = 2e-4  # AdamW's
 SCHEDULE = ("96@0", "112@0.3", "128@0.55", "160@0.82")
-
-
-def data_folder() -> Path:
-    """Return the data's folder: inside the checkout where it was carried along, else beside it."""
-    inside = PROJECT / "shared" / "data"
-    return inside if inside.is_dir() else DATA
 
 
 def parser() -> argparse.ArgumentParser:
@@ -242,58 +143,13 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     begun = time.monotonic()
     import torch
 
-    from export.recipe import Budget, Recipe
     from export.student import Student
-    from export.teachers import GOOGLENET_SIDE, open_teachers
+    from export.teachers import open_teachers
     from export.training import Run, Workshop
     from export.weights import read_weights
 
-    if "googlenet" in arguments.teachers and arguments.teacher_side != GOOGLENET_SIDE:
-        raise LookalikeError(
-            "GoogLeNet sees 224 pixels only. Leave out --teacher-side, or name --teachers "
-            "mobilenet_v2_a mobilenet_v2_b."
-        )
-    rate = LAST_BLOCK_RATE if arguments.last_block else RATE
-    if arguments.rate is not None:
-        rate = arguments.rate
-    recipe = Recipe(
-        sides=_schedule(arguments.sides),
-        batch=arguments.batch,
-        rate=rate,
-        warm_up=arguments.warm_up,
-        low=arguments.low,
-        class_weight=arguments.classes,
-        relation_weight=arguments.relations,
-        tiled=arguments.tiled,
-        mixup=arguments.mixup,
-        spoiled=arguments.spoiled,
-        sharpened=arguments.sharpened,
-        hold=arguments.hold,
-        beside=arguments.beside,
-        last_block=arguments.last_block,
-        kept=arguments.kept,
-        teacher_side=arguments.teacher_side,
-        views=arguments.views,
-        half=not arguments.fp32,
-        seed=arguments.seed,
-    )
-    if arguments.beside and not _is_side(arguments.beside):
-        raise LookalikeError("--beside takes pixels, a multiple of 16 from 32 to 448.")
-    for name in ("spoiled", "sharpened", "tiled", "hold", "kept", "mixup", "low", "warm_up"):
-        if not 0 <= getattr(arguments, name) <= 1:
-            raise LookalikeError(f"--{name.replace('_', '-')} takes a share, from 0 to 1.")
-    if arguments.spoiled + arguments.sharpened > 1:
-        raise LookalikeError("--spoiled and --sharpened together must be at most 1.")
-    for name, least in (("hidden", 0), ("views", 0), ("steps", 1), ("batch", 1), ("width", 1)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise LookalikeError(f"--{name} must be at least {least}.")
-    if len(set(arguments.teachers)) < len(arguments.teachers):
-        raise LookalikeError("--teachers names one twice. Name each once.")
-    if (arguments.kept or arguments.last_block) and not arguments.start:
-        raise LookalikeError("--kept and --last-block need weights to begin from. Name --start.")
-    if arguments.minutes is not None and not arguments.minutes > 0:
-        raise LookalikeError("--minutes must be more than 0.")
+    _check(arguments)
+    recipe = _recipe(arguments)
     budget = Budget(
         arguments.minutes, arguments.steps, arguments.measure_every, arguments.save_every
     )
@@ -330,42 +186,65 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         return training.train()
 
 
-def open_device(name: str | None) -> "torch.device":
-    """Return the device of that name, or without one the GPU where there is one.
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be trained, before anything is read.
 
     Raises:
-        LookalikeError: when torch does not know it, or it cannot be used here.
+        LookalikeError: when an option, or two of them together, cannot be used.
     """
-    import torch
+    from export.teachers import GOOGLENET_SIDE
 
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if device.type not in ("cpu", "cuda"):
-            raise AssertionError(f"not tried on {device.type}")
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    if "googlenet" in arguments.teachers and arguments.teacher_side != GOOGLENET_SIDE:
         raise LookalikeError(
-            f"--device {name} cannot be used here. Leave it out to take what there is."
-        ) from error
-    return device
+            "GoogLeNet sees 224 pixels only. Leave out --teacher-side, or name --teachers "
+            "mobilenet_v2_a mobilenet_v2_b."
+        )
+    _schedule(arguments.sides)
+    if arguments.beside and not _is_side(arguments.beside):
+        raise LookalikeError("--beside takes pixels, a multiple of 16 from 32 to 448.")
+    for name in ("spoiled", "sharpened", "tiled", "hold", "kept", "mixup", "low", "warm_up"):
+        if not 0 <= getattr(arguments, name) <= 1:
+            raise LookalikeError(f"--{name.replace('_', '-')} takes a share, from 0 to 1.")
+    if arguments.spoiled + arguments.sharpened > 1:
+        raise LookalikeError("--spoiled and --sharpened together must be at most 1.")
+    for name, least in (("hidden", 0), ("views", 0), ("steps", 1), ("batch", 1), ("width", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise LookalikeError(f"--{name} must be at least {least}.")
+    if len(set(arguments.teachers)) < len(arguments.teachers):
+        raise LookalikeError("--teachers names one twice. Name each once.")
+    if (arguments.kept or arguments.last_block) and not arguments.start:
+        raise LookalikeError("--kept and --last-block need weights to begin from. Name --start.")
+    if arguments.minutes is not None and not arguments.minutes > 0:
+        raise LookalikeError("--minutes must be more than 0.")
 
 
-def open_photos(data: Path, limit: int | None, say: Callable[[str], None]) -> "tuple[Photos, int]":
-    """Read the photos to learn from; return them, and how many of the first are held out.
-
-    Raises:
-        LookalikeError: when there are too few.
-    """
-    from export.photos import read_photos
-
-    unread: list[str] = []
-    photos = read_photos(data / "photos", limit=limit, on_error=unread.append)
-    if unread:
-        say(f"{len(unread)} files in the packs are no readable pictures, like {unread[0]}.")
-    held_out = min(HELD_OUT, len(photos) // 4)
-    if not held_out:
-        raise LookalikeError("Training needs at least four photos. Name more with --data.")
-    return photos, held_out
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    """Return the recipe that the arguments name."""
+    rate = LAST_BLOCK_RATE if arguments.last_block else RATE
+    if arguments.rate is not None:
+        rate = arguments.rate
+    return Recipe(
+        sides=_schedule(arguments.sides),
+        batch=arguments.batch,
+        rate=rate,
+        warm_up=arguments.warm_up,
+        low=arguments.low,
+        class_weight=arguments.classes,
+        relation_weight=arguments.relations,
+        tiled=arguments.tiled,
+        mixup=arguments.mixup,
+        spoiled=arguments.spoiled,
+        sharpened=arguments.sharpened,
+        hold=arguments.hold,
+        beside=arguments.beside,
+        last_block=arguments.last_block,
+        kept=arguments.kept,
+        teacher_side=arguments.teacher_side,
+        views=arguments.views,
+        half=not arguments.fp32,
+        seed=arguments.seed,
+    )
 
 
 @contextmanager
@@ -399,7 +278,11 @@ def _open_retrieval(folder: Path, say: Callable[[str], None]) -> "Retrieval | No
 
 
 def _schedule(words: Sequence[str]) -> tuple[tuple[int, float], ...]:
-    """Read sides and where they begin: 64@0 96@0.8."""
+    """Read sides and where they begin: 64@0 96@0.8.
+
+    Raises:
+        LookalikeError: when they are no schedule.
+    """
     try:
         pairs = [word.split("@") for word in words]
         sides = tuple((int(side), float(start)) for side, start in pairs)

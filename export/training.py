@@ -21,7 +21,7 @@ from export.errors import StoppedError
 from export.losses import distances, relation
 from export.measuring import Agreement, Retrieval, Targets, agreement, ask, ask_whole, slices
 from export.photos import Photos, resize, rows_at
-from export.recipe import Budget, Recipe, set_rates
+from export.recipe import BETWEEN_LINES, Budget, Recipe, seed_for, set_rates
 from export.spoiling import as_seen
 from export.student import THIRD_BLOCK, Student, save_parts, save_state
 from export.teachers import Teacher
@@ -31,7 +31,6 @@ from retrieval.files import replace_when_done
 CENTRE_PHOTOS = 4096  # whose mean embedding is the centre of a teacher's embeddings
 CHECKPOINT = "checkpoint.pt"
 RESULT = "vgg16"
-BETWEEN_LINES = 20.0  # seconds from one line of losses to the next
 SYNCHRONISE = 10  # steps between looks at a loss, for which a GPU has to be waited for
 
 
@@ -171,11 +170,11 @@ class Run:
         """Learn from one batch; return loss, KL and cosine distance, still on the device."""
         recipe, photos = self.recipe, self._in.photos
         # Of what is left out behind fc1, so that a run that was killed goes on to the same weights.
-        torch.manual_seed(recipe.seed * 1_000_003 + self.step)
+        torch.manual_seed(seed_for(recipe.seed, self.step))
         batch = self.step
         if recipe.views:
             batch %= max(recipe.views * len(photos) // recipe.batch, 1)
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + batch)
+        generator = torch.Generator().manual_seed(seed_for(recipe.seed, batch))
         rows = rows_at(batch, recipe.batch, len(photos), recipe.seed)
         side = recipe.side_at(progress)
         crops = photos.crop(rows, recipe.crop_side(side), generator, recipe.low, recipe.tiled)

@@ -9,7 +9,7 @@ import numpy as np
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, RANKING, RESAMPLES, Evaluation, bootstrap
 from retrieval.model import ModelCard
-from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
+from retrieval.reduction import Reduction, load_pca
 
 CURE = (
     "Write it like: pca=off, components=64, whitening=0.5, neighbours=off, model=FILE, or several "
@@ -112,11 +112,6 @@ class Setting:
                 )
             return None
         return reduction.variant(self.components, self.whitening)
-
-
-def embed(features: Matrix, reduction: Reduction | None) -> Matrix:
-    """Map features `(n, d)` to unit embeddings, with or without a PCA."""
-    return reduction.project(features) if reduction else to_unit(features)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from retrieval.colour import describe_colours
 from retrieval.errors import LookalikeError
 from retrieval.family import open_model
 from retrieval.model import Extractor, ModelCard
-from retrieval.reduction import Matrix, Reduction, load_pca, to_unit
+from retrieval.reduction import Matrix, Reduction, load_pca, project
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Embedder:
 
     def project(self, features: Matrix) -> Matrix:
         """Map features `(n, d)` to unit embeddings `(n, k)`."""
-        return self.reduction.project(features) if self.reduction else to_unit(features)
+        return project(features, self.reduction)
 
     def describe_pictures(self, pictures: npt.NDArray[np.uint8]) -> Aspects:
         """Map preprocessed pictures to all their vectors, in one run of the network."""

@@ -1,9 +1,10 @@
 """Features of many pictures at once, for fitting and evaluating; nothing is kept on disk."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from retrieval.images import open_picture
 from retrieval.model import FeatureExtractor, available_cpus
 from retrieval.preprocessing import preprocess, scale_for
 from retrieval.reduction import Matrix
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def extract_files(
@@ -40,25 +44,34 @@ def extract_files(
         except PictureError as error:
             return str(error)
 
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        remaining = iter(track(paths))
-        # The next chunk is decoded while the network is busy with this one.
-        chunk = list(islice(remaining, batch))
-        prepared = [pool.submit(prepare, path) for path in chunk]
-        while chunk:
-            coming = list(islice(remaining, batch))
-            coming_prepared = [pool.submit(prepare, path) for path in coming]
-            pictures = []
-            for path, future in zip(chunk, prepared, strict=True):
-                result = future.result()
-                if isinstance(result, str):
-                    unread.append((path, result))
-                else:
-                    read.append(path)
-                    pictures.append(result)
-            if pictures:
-                features.append((extract or extractor.extract)(np.stack(pictures)))
-            chunk, prepared = coming, coming_prepared
+    for chunk in ahead(track(paths), prepare, batch):
+        pictures = []
+        for path, result in chunk:
+            if isinstance(result, str):
+                unread.append((path, result))
+            else:
+                read.append(path)
+                pictures.append(result)
+        if pictures:
+            features.append((extract or extractor.extract)(np.stack(pictures)))
     if not read:
         raise LookalikeError("There is no readable picture in that folder. Name another one.")
     return np.concatenate(features), read, unread
+
+
+def ahead(items: Iterable[T], prepare: Callable[[T], R], batch: int) -> Iterator[list[tuple[T, R]]]:
+    """Yield the items in batches, each with what `prepare` makes of it in another thread.
+
+    The next batch is prepared while the network is busy with the one before.
+    """
+    remaining = iter(items)
+    with ThreadPoolExecutor(available_cpus()) as pool:
+
+        def begin() -> list[tuple[T, Future[R]]]:
+            return [(item, pool.submit(prepare, item)) for item in islice(remaining, batch)]
+
+        begun = begin()
+        while begun:
+            coming = begin()
+            yield [(item, future.result()) for item, future in begun]
+            begun = coming

@@ -14,14 +14,14 @@ import numpy as np
 from PIL import Image
 
 from retrieval.cifar import Pictures, Split
-from retrieval.compare import COMPUTED_BY, embed
+from retrieval.compare import COMPUTED_BY
 from retrieval.embedding import describe
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Evaluation, Labelled, SelfTest
 from retrieval.features import extract_files
 from retrieval.model import FeatureExtractor
 from retrieval.preprocessing import preprocess
-from retrieval.reduction import Matrix, Reduction
+from retrieval.reduction import Matrix, Reduction, project
 
 BATCH = 32
 Track = Callable[[Any], Iterator[Any]]
@@ -85,8 +85,8 @@ def measure(data: DataSet, system: System, track: Track = iter) -> list[Evaluati
     found = []
     for reduction in system.reductions:
         test = SelfTest(
-            Labelled(embed(features, reduction), data.collection.labels),
-            None if asked is None else Labelled(embed(asked[0], reduction), asked[1]),
+            Labelled(project(features, reduction), data.collection.labels),
+            None if asked is None else Labelled(project(asked[0], reduction), asked[1]),
             describe(card, reduction),
             notes={COMPUTED_BY: system.extractor.provider},
         )

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.collection import Collection
-from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare, embed
+from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Labelled, SelfTest, left_out, number
@@ -26,7 +26,7 @@ from retrieval.model import FeatureExtractor, available_cpus
 from retrieval.preprocessing import preprocess, scale_for
 from retrieval.rankings import Integers
 from retrieval.records import PictureRecord
-from retrieval.reduction import Matrix
+from retrieval.reduction import Matrix, project
 from retrieval.search import Searcher
 
 BATCH = 8
@@ -215,7 +215,7 @@ def compare_settings(
         features.append(np.concatenate(parts))
     notes["features"] = f"computed anew from {origin}"
     test = SelfTest(
-        Labelled(embed(features[0], kept), classes),
+        Labelled(project(features[0], kept), classes),
         None,
         describe(first.card, kept),
         reranked=True,
@@ -223,7 +223,7 @@ def compare_settings(
     )
     other = replace(
         test,
-        collection=Labelled(embed(features[-1], changed), classes),
+        collection=Labelled(project(features[-1], changed), classes),
         model=describe(second.card, changed),
         reranked=setting.neighbours is not False,
         notes={**notes, COMPUTED_BY: second.provider},

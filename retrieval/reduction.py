@@ -94,6 +94,11 @@ class Reduction:
         return to_unit(((to_unit(features) - self.mean) @ self.components.T) * self.scale)
 
 
+def project(features: Matrix, reduction: Reduction | None) -> Matrix:
+    """Map features `(n, d)` to unit embeddings `(n, k)`; without a PCA they are only made unit."""
+    return reduction.project(features) if reduction else to_unit(features)
+
+
 def fit_pca(features: Matrix, card: ModelCard, components: int, whitening: float = 0.0) -> bytes:
     """Fit scikit-learn's PCA on features `(n, d)` and return the pickle to be kept.
 

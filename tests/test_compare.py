@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.compare import Comparison, Difference, Setting, as_table, compare, embed
+from retrieval.compare import Comparison, Difference, Setting, as_table, compare
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled, SelfTest, evaluate
-from retrieval.reduction import Reduction, to_unit
+from retrieval.reduction import Reduction, project, to_unit
 from retrieval.report import compare_section
 
 
@@ -62,7 +62,7 @@ def test_fewer_components_are_the_first_ones() -> None:
     features = np.random.default_rng(0).random((5, 4)).astype(np.float32)
     changed = Setting(components=2).reduce(pca())
     assert changed is not None
-    assert embed(features, changed) == pytest.approx(to_unit(features[:, :2]), abs=1e-6)
+    assert project(features, changed) == pytest.approx(to_unit(features[:, :2]), abs=1e-6)
 
 
 def test_whitening_divides_by_the_spread() -> None:
@@ -70,7 +70,7 @@ def test_whitening_divides_by_the_spread() -> None:
     changed = Setting(whitening=1).reduce(pca())
     assert changed is not None
     expected = to_unit(to_unit(features)[:, :3] / np.sqrt([4, 2, 1]))
-    assert embed(features, changed) == pytest.approx(expected, abs=1e-6)
+    assert project(features, changed) == pytest.approx(expected, abs=1e-6)
     assert changed.whitening == 1
     assert changed.fingerprint != pca().fingerprint
 
@@ -78,7 +78,7 @@ def test_whitening_divides_by_the_spread() -> None:
 def test_without_a_pca_the_features_are_made_unit() -> None:
     features = np.random.default_rng(0).random((5, 4)).astype(np.float32)
     assert Setting(pca=False).reduce(pca()) is None
-    assert (embed(features, None) == to_unit(features)).all()
+    assert (project(features, None) == to_unit(features)).all()
 
 
 @pytest.mark.parametrize(

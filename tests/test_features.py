@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import LookalikeError
-from retrieval.features import extract_files
+from retrieval.features import ahead, extract_files
 from tests.made import MeanColour, save_hues
 
 HUES = {f"{hue:03}.png": float(hue) for hue in range(0, 360, 20)}
@@ -64,3 +64,17 @@ def test_the_features_are_those_of_the_picture_alone(tmp_path: Path) -> None:
     together, _, _ = extract_files(paths, MeanColour())
     alone = [extract_files([path], MeanColour())[0] for path in paths]
     assert np.array_equal(together, np.concatenate(alone))
+
+
+def test_the_next_batch_is_begun_before_the_network_gets_the_one_before() -> None:
+    begun: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(5):
+            begun.append(number)
+            yield number
+
+    batches = ahead(items(), str, 2)
+    assert next(batches) == [(0, "0"), (1, "1")]
+    assert begun == [0, 1, 2, 3]
+    assert list(batches) == [[(2, "2"), (3, "3")], [(4, "4")]]

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from export.__main__ import main
+from export.data import TEACHERS
 from export.errors import StoppedError
 from retrieval import settings
 from retrieval.errors import LookalikeError
@@ -139,7 +140,7 @@ def picture_batch(n: int, side: int) -> Any:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
 
 
-@pytest.mark.parametrize("name", teachers.NAMES)
+@pytest.mark.parametrize("name", TEACHERS)
 def test_the_interpreter_computes_what_onnx_runtime_does(data_folder: Path, name: str) -> None:
     path = data_folder / "teacher" / f"{name}.onnx"
     if not path.is_file():
@@ -158,7 +159,7 @@ def test_the_interpreter_computes_what_onnx_runtime_does(data_folder: Path, name
         assert np.abs(ours.numpy() - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", teachers.NAMES)
+@pytest.mark.parametrize("name", TEACHERS)
 def test_a_teacher_says_the_same_on_the_processor_and_by_the_interpreter(
     data_folder: Path, name: str
 ) -> None:
@@ -185,7 +186,7 @@ def test_teachers_know_elephants(data_folder: Path) -> None:
     paths = list(find_images(elephants))[:8]
     pixels = np.stack([preprocess(open_picture(path).image, how) for path in paths])
     given = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    for teacher in teachers.open_teachers(folder, teachers.NAMES, torch.device("cpu")):
+    for teacher in teachers.open_teachers(folder, TEACHERS, torch.device("cpu")):
         best = [labels[i] for i in teacher(given)[0].argmax(1)]
         assert sum("elephant" in label or "tusker" in label for label in best) >= 6, best
 

@@ -38,7 +38,7 @@ from retrieval.files import composed, first_of_each
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.paths import as_text, label_of, name_of
-from retrieval.reduction import Matrix, Reduction, load_pca
+from retrieval.reduction import Matrix, Reduction, load_pca, project
 
 THUMBNAIL = 160  # pixels, in the report
 
@@ -104,7 +104,7 @@ class _Read:
 
     def embedded(self, reduction: Reduction | None) -> Labelled:
         """Return the embeddings with their classes."""
-        return Labelled(compare.embed(self.features, reduction), self.labels)
+        return Labelled(project(self.features, reduction), self.labels)
 
 
 @dataclass(frozen=True)
