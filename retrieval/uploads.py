@@ -48,6 +48,7 @@ class Uploads:
         self._folder = folder
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
+        self._coming: dict[tuple[str, str], Receiver] = {}  # by upload and mark
         self._leftovers: set[Path] = set()  # on Windows, what was being written to
 
     def begin(
@@ -159,7 +160,8 @@ class Uploads:
 
         Args:
             mark: by which the browser knows the file; one that comes again, since the answer was
-                lost, is not kept twice.
+                lost, is not kept twice. What stands open under that mark, since nobody told that
+                the connection was lost, counts no more.
             modified: when it was last changed, in seconds since 1970; 0 where that is not known.
 
         Raises:
@@ -179,10 +181,16 @@ class Uploads:
             require_room(part.parent, upload.spare)
             with part.open("wb") as file:
                 receiver = Receiver(upload, file.write, most)
+                if hanging := self._coming.pop((name, mark), None):
+                    hanging.forget()
+                if mark:
+                    self._coming[name, mark] = receiver
                 try:
                     yield receiver
-                    whole = mark not in upload.marks
+                    whole = mark not in upload.marks and not receiver.forgotten
                 finally:
+                    if self._coming.get((name, mark)) is receiver:
+                        del self._coming[name, mark]
                     if not whole:  # it is to be sent again, or has come twice
                         receiver.forget()
             if not whole:
@@ -334,6 +342,7 @@ class Receiver:
     into: Callable[[bytes], int] | None  # None drops them
     most: int
     received: int = 0
+    forgotten: bool = False
 
     def write(self, chunk: bytes) -> None:
         """Take some bytes; of a file that is too large the rest is dropped.
@@ -342,8 +351,10 @@ class Receiver:
         lost connection.
 
         Raises:
-            LookalikeError: when the upload is too large.
+            LookalikeError: when the upload is too large, or the file is just sent again.
         """
+        if self.forgotten:
+            raise LookalikeError("This file is sent again just now. Wait until it is here.")
         if not self.received:
             self.upload.files += 1
         if self.received // LOOK_BYTES != (self.received + len(chunk)) // LOOK_BYTES:
@@ -358,9 +369,11 @@ class Receiver:
             self.into(chunk)
 
     def forget(self) -> None:
-        """Count nothing of what has come."""
-        self.upload.files -= bool(self.received)
-        self.upload.bytes -= self.received
+        """Count nothing of what has come, and take no more."""
+        if not self.forgotten:
+            self.forgotten = True
+            self.upload.files -= bool(self.received)
+            self.upload.bytes -= self.received
 
 
 def _is_idle(upload: Upload, now: float) -> bool:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 import zipfile
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -697,6 +698,25 @@ def test_a_file_that_is_sent_again_is_kept_once(
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
     assert result.files == 1
     assert taken(tmp_path / "originals") == ["a.png"]
+
+
+@pytest.mark.parametrize("late", [b"", b"late"], ids=["nothing more comes of it", "more comes"])
+def test_a_file_that_is_sent_again_takes_the_place_of_the_connection_that_hangs(
+    uploads: Uploads, collection: Collection, tmp_path: Path, late: bytes
+) -> None:
+    data, bounds = bytes(12 * 2**20), UploadBounds(1, 20 * 2**20, 20 * 2**20)
+    name = uploads.begin("me", 1, len(data), bounds)
+    with ExitStack() as stack:
+        if late:
+            stack.enter_context(pytest.raises(LookalikeError, match=r"sent again"))
+        hanging = stack.enter_context(uploads.receiving(name, "me", "a.png", "x"))
+        hanging.write(data[:-1])
+        with uploads.receiving(name, "me", "a.png", "x") as receiver:
+            receiver.write(data)
+        if late:
+            hanging.write(late)
+    assert uploads.take(name, "me", collection, tmp_path / "originals", strip=False).files == 1
+    assert (tmp_path / "originals" / "a.png").read_bytes() == data
 
 
 @pytest.mark.parametrize("filename", ["../a.png", "/a.png", "", "C:\\a.png", "a\0.png"])
