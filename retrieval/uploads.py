@@ -34,6 +34,7 @@ from retrieval.taking import Taken, take_in
 
 BUNDLE = ".lookalike"
 MARK = 32  # letters of a mark by which a browser knows a file
+NO_NAME = "This is not a name that can be kept. Rename the file."
 FULL = "Too many pictures are on their way already. Wait until they are here, then try again."
 UNREAD = (
     "Your browser could not read it. Check that it is still there and may be opened, and fetch it "
@@ -169,34 +170,25 @@ class Uploads:
         """
         upload, mark = self._find(name, visitor), mark[:MARK]
         relative = storable(filename)
-        if relative is None:
-            yield Receiver(upload, None, upload.bounds.bytes)
-            upload.leave_out(filename, "This is not a name that can be kept. Rename the file.")
-            return
-        path = upload.folder / "files" / relative
+        path = upload.folder / "files" / (relative or "")
         part = upload.folder / f"{secrets.token_hex(8)}.part"
-        most = _bound_of(relative, upload.bounds)
-        whole = False
+        most = _bound_of(relative, upload.bounds) if relative else 0
+        receiver = Receiver(upload, most)
+        if hanging := self._coming.pop((name, mark), None):
+            hanging.forget()
+        if mark:
+            self._coming[name, mark] = receiver
+        settled = False
         try:
             require_room(part.parent, upload.spare)
             with part.open("wb") as file:
-                receiver = Receiver(upload, file.write, most)
-                if hanging := self._coming.pop((name, mark), None):
-                    hanging.forget()
-                if mark:
-                    self._coming[name, mark] = receiver
-                try:
-                    yield receiver
-                    whole = mark not in upload.marks and not receiver.forgotten
-                finally:
-                    if self._coming.get((name, mark)) is receiver:
-                        del self._coming[name, mark]
-                    if not whole:  # it is to be sent again, or has come twice
-                        receiver.forget()
-            if not whole:
+                receiver.into = file.write
+                yield receiver
+            if receiver.forgotten or mark in upload.marks:
                 return
-            upload.marks |= {mark} - {""}
-            if receiver.received > most:
+            if relative is None:
+                upload.leave_out(filename, NO_NAME)
+            elif receiver.received > most:
                 upload.leave_out(filename, _too_large(most))
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,12 +196,19 @@ class Uploads:
                     with suppress(OSError):  # a time that this disk cannot keep
                         os.utime(part, (modified, modified))
                 replace_file(part, free_name(path, numbers=upload.numbers))
+            settled = True
         except OSError as error:
-            if is_too_long(error, path):
-                upload.leave_out(filename, TOO_LONG)
-                return
-            raise explain_os_error(error, relative.name) from error
+            if not is_too_long(error, path):
+                raise explain_os_error(error, filename) from error
+            upload.leave_out(filename, TOO_LONG)
+            settled = True
         finally:
+            if settled:
+                upload.marks |= {mark} - {""}
+            else:  # it is to be sent again, or has come twice
+                receiver.forget()
+            if self._coming.get((name, mark)) is receiver:
+                del self._coming[name, mark]
             with suppress(FileNotFoundError):
                 part.unlink()
 
@@ -339,8 +338,8 @@ class Receiver:
     """Takes the bytes of one file, no more than are allowed."""
 
     upload: Upload
-    into: Callable[[bytes], int] | None  # None drops them
     most: int
+    into: Callable[[bytes], int] | None = None  # None drops them
     received: int = 0
     forgotten: bool = False
 

@@ -700,6 +700,46 @@ def test_a_file_that_is_sent_again_is_kept_once(
     assert taken(tmp_path / "originals") == ["a.png"]
 
 
+def test_a_file_that_could_not_be_kept_is_sent_again(
+    uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = uploads.begin("me", 1, len(PICTURE), BOUNDS)
+
+    def forbid(source: Path, place: Path) -> None:
+        raise PermissionError(errno.EACCES, "")
+
+    def come() -> None:
+        with uploads.receiving(name, "me", "a.png", "x") as receiver:
+            receiver.write(PICTURE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", forbid)
+        for _ in range(2 * BOUNDS.files):
+            with pytest.raises(LookalikeError, match="may not be opened or written"):
+                come()
+    assert not uploads.has_got(name, "me", "x")
+    come()
+    assert uploads.has_got(name, "me", "x")
+    assert uploads.take(name, "me", collection, tmp_path / "originals", strip=False).files == 1
+
+
+@pytest.mark.parametrize(
+    ("filename", "data"),
+    [("../a.png", PICTURE), ("a.png", bytes(20_001))],
+    ids=["no name to keep", "too large"],
+)
+def test_a_file_that_is_left_out_is_so_once(
+    uploads: Uploads, collection: Collection, tmp_path: Path, filename: str, data: bytes
+) -> None:
+    name = uploads.begin("me", 1, len(data), BOUNDS)
+    for _ in range(2 * BOUNDS.files):
+        with uploads.receiving(name, "me", filename, "x") as receiver:
+            receiver.write(data)
+    assert uploads.has_got(name, "me", "x")
+    result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
+    assert [left_out for left_out, _ in result.skipped] == [filename]
+
+
 @pytest.mark.parametrize("late", [b"", b"late"], ids=["nothing more comes of it", "more comes"])
 def test_a_file_that_is_sent_again_takes_the_place_of_the_connection_that_hangs(
     uploads: Uploads, collection: Collection, tmp_path: Path, late: bytes
