@@ -186,6 +186,7 @@ class Uploads:
                 yield receiver
             if receiver.forgotten or mark in upload.marks:
                 return
+            self._find(name, visitor)  # or what was dropped meanwhile would be made anew
             if relative is None:
                 upload.leave_out(filename, NO_NAME)
             elif receiver.received > most:
@@ -198,6 +199,7 @@ class Uploads:
                 replace_file(part, free_name(path, numbers=upload.numbers))
             settled = True
         except OSError as error:
+            self._find(name, visitor)
             if not is_too_long(error, path):
                 raise explain_os_error(error, filename) from error
             upload.leave_out(filename, TOO_LONG)

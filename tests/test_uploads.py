@@ -740,6 +740,24 @@ def test_a_file_that_is_left_out_is_so_once(
     assert [left_out for left_out, _ in result.skipped] == [filename]
 
 
+@pytest.mark.parametrize("size", [100, LOOK_BYTES], ids=["small", "large"])
+def test_a_file_of_an_upload_that_is_dropped_meanwhile_makes_nothing_anew(
+    uploads: Uploads, tmp_path: Path, size: int
+) -> None:
+    name = uploads.begin("me", 1, size, UploadBounds(1, LOOK_BYTES, LOOK_BYTES))
+
+    def come() -> None:
+        with uploads.receiving(name, "me", "Trip/a.png") as receiver:
+            receiver.write(b"x")
+            uploads.drop(name, "me")
+            receiver.write(bytes(size - 1))
+
+    with pytest.raises(LookalikeError, match=r"That upload is not here any more"):
+        come()
+    uploads.sweep(older_than=100)  # on Windows, what was still being written to
+    assert not list((tmp_path / "uploads").iterdir())
+
+
 @pytest.mark.parametrize("late", [b"", b"late"], ids=["nothing more comes of it", "more comes"])
 def test_a_file_that_is_sent_again_takes_the_place_of_the_connection_that_hangs(
     uploads: Uploads, collection: Collection, tmp_path: Path, late: bytes
