@@ -321,7 +321,6 @@ class Workspace:
 
         Pictures that are searched in place are not touched.
         """
-        self._builders.forget(key)
         with self._lock:
             searcher = self._searchers.pop(key, None)
             folder = searcher.collection.folder if searcher else self._refused_folder(key)
@@ -330,6 +329,7 @@ class Workspace:
             refusal = self._refusals.pop(key, None)
             self._leaving.add(key)
         try:
+            self._builders.forget(key)  # waits for the batch at hand
             if searcher:
                 searcher.collection.close()  # waits for a Milvus that just builds its index
             with self._lock:
@@ -506,6 +506,9 @@ class Workspace:
                 afterwards()
 
         self._builders.start(key, collection, work, private=self.is_private(key))
+        if key not in self._searchers:  # deleted just now
+            self._builders.forget(key)
+            raise LookalikeError(COLLECTION_GONE)
 
     def cancel(self, key: str) -> None:
         """Stop building a collection after the batch at hand; what is done is kept."""

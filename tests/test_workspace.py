@@ -16,7 +16,7 @@ import pytest
 
 from retrieval import settings
 from retrieval.building import Builders, Building
-from retrieval.changes import find_changes
+from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
@@ -158,6 +158,29 @@ def test_while_one_is_deleted_slowly_the_others_go_on(
     deleting.join()
     monkeypatch.setattr(Collection, "close", close)
     assert workspace.keys() == [keys[1], made]
+
+
+def test_nothing_more_is_built_of_a_collection_that_is_just_being_deleted(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Changes:
+        begun.set()
+        assert go_on.wait(20)
+        return workspace.look(key)
+
+    workspace.build(key, wheel, Bounds(), slowly)
+    assert begun.wait(20)
+    deleting = threading.Thread(target=workspace.delete, args=(key,))
+    deleting.start()
+    wait_for(lambda: workspace.building(key) is None)
+    with pytest.raises(LookalikeError, match=r"not here any more"):
+        workspace.build(key, wheel, Bounds())
+    go_on.set()
+    deleting.join()
+    assert workspace.building(workspace.create("wheel", wheel)) is None
 
 
 def test_the_library_is_not_looked_through_at_each_click(
