@@ -1,8 +1,10 @@
 """How a folder differs from what a collection knows of it: what is new, changed, moved and gone."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -14,6 +16,8 @@ from retrieval.files import composed, modified_of, sha256_of_file
 from retrieval.folders import find_images
 from retrieval.paths import called, is_below, label_of, name_of
 from retrieval.records import PASSING, Entry, Move
+
+UNCOMPRESSED = frozenset((".bmp", ".dib", ".tif", ".tiff"))  # of as many bytes as their pixels take
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,10 @@ class Changes:
 def find_changes(collection: Collection, root: Path) -> Changes:
     """Compare the pictures below `root` with what the collection knows, by size and time.
 
-    A new file of the name and time of the one that vanished of its size has moved. Others of that
-    size are read, and where the bytes are the same they have moved as well. Pictures that were
-    taken out of the collection are passed over. A Milvus is told first what it has yet to be told,
-    so that what turns out to be lost there is read again.
+    A new file of the name and time of one that vanished has moved, where no others have its size.
+    Others of that size are read, and where the bytes are the same they have moved as well. Pictures
+    that were taken out of the collection are passed over. A Milvus is told first what it has yet to
+    be told, so that what turns out to be lost there is read again.
     """
     _require_folder(collection, root)
     untold = collection.try_to_deliver()
@@ -70,7 +74,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         {composed(name) for name in chain(seen, known)},
     )
     new = {name: path for name, path in to_read.items() if name not in known}
-    moved = _find_moves(collection, vanished, new, captions)
+    moved = _find_moves(collection, known, vanished, new, captions)
     unchanged = len(seen) - len(to_read)
     for move in moved:
         del vanished[move.old]
@@ -169,35 +173,43 @@ def _recaptioned(
 
 def _find_moves(
     collection: Collection,
+    known: Mapping[str, tuple[int, int]],
     vanished: Mapping[str, tuple[int, int]],
     new: Mapping[str, Path],
     captions: Mapping[str, Caption],
 ) -> tuple[Move, ...]:
     """Pair vanished files with new ones of the same bytes."""
-    by_size: dict[int, list[str]] = {}
-    for name, (size, _) in vanished.items():
-        by_size.setdefault(size, []).append(name)
+    if not vanished:
+        return ()
+    by_size = {size: name for name, (size, _) in vanished.items()}
+    found: dict[str, os.stat_result] = {}
+    for name, path in new.items():
+        with suppress(OSError):
+            found[name] = path.stat()
+    often = Counter(size for size, _ in known.values())
+    often.update(status.st_size for status in found.values())
     contents = dict(collection.hashes(vanished))
     by_content: dict[str, list[str]] = {}
     for name, sha256 in contents.items():
         by_content.setdefault(sha256, []).append(name)
 
     def content_of(path: Path, status: os.stat_result) -> str:
-        # A folder that was renamed is not read whole. But where several were of one size, as
-        # pictures that are not compressed are, name and time may be those of another one.
-        old, *others = by_size[status.st_size]
-        same = (status.st_size, modified_of(status)) == vanished[old] and not others
-        if same and old in contents and PurePosixPath(old).name == path.name:
+        # A folder that was renamed is not read whole. But where more than the two are of one size,
+        # or any of its width and height is, name and time may be those of another one: there are
+        # programs that date all files 1980.
+        old = by_size[status.st_size]
+        same = (status.st_size, modified_of(status)) == vanished[old]
+        told_by_size = often[status.st_size] == 2 and path.suffix.lower() not in UNCOMPRESSED
+        if same and told_by_size and old in contents and PurePosixPath(old).name == path.name:
             return contents[old]
         return sha256_of_file(path)
 
     moved = []
-    for name, path in new.items():
+    for name, status in found.items():
+        if status.st_size not in by_size:
+            continue
         try:
-            status = path.stat()
-            if status.st_size not in by_size:
-                continue
-            old_names = by_content.get(content_of(path, status))
+            old_names = by_content.get(content_of(new[name], status))
         except OSError:
             continue
         if old_names:

@@ -11,6 +11,7 @@ from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.files import sha256_of_file
 from retrieval.images import read_bounded
 from retrieval.indexing import index_folder
 from retrieval.lost import give_up
@@ -115,14 +116,25 @@ def test_a_folder_that_was_renamed_is_not_read_for_it(
         noise((60 + 20 * seed, 60), seed).save(wheel / "trip" / f"{seed}.png")
     apply(indexed, wheel, embedder)
     (wheel / "trip").rename(wheel / "Iceland")
-    shutil.copytree(wheel / "Iceland", wheel / "copies")
     read: list[Path] = []
     monkeypatch.setattr("retrieval.changes.sha256_of_file", lambda path: read.append(path) or "")
     changes = find_changes(indexed, wheel)
     assert [(move.old, move.new.path) for move in changes.moved] == [
         (f"trip/{seed}.png", f"Iceland/{seed}.png") for seed in range(3)
     ]
-    assert ([path.parent.name for path in changes.to_read], read) == (["copies"] * 3, [])
+    assert (changes.to_read, read) == ((), [])
+
+
+def test_a_copy_beside_a_folder_that_was_renamed_is_new(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    (wheel / "warm").rename(wheel / "Iceland")
+    shutil.copytree(wheel / "Iceland", wheel / "copies")
+    changes = find_changes(indexed, wheel)
+    assert [move.new.path for move in changes.moved] == [
+        f"Iceland/{path.name}" for path in sorted((wheel / "Iceland").iterdir())
+    ]
+    assert {path.parent.name for path in changes.to_read} == {"copies"}
 
 
 def test_pictures_of_one_size_and_time_are_told_apart_by_their_bytes(
@@ -139,6 +151,35 @@ def test_pictures_of_one_size_and_time_are_told_apart_by_their_bytes(
     (wheel.parent / "b").rename(wheel / "b")
     changes = find_changes(indexed, wheel)
     assert (changes.vanished, changes.moved) == (("a/0.bmp", "a/1.bmp"), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("scan.bmp", ""), ("scan.png", "cold/known.png"), ("scan.png", "b/another.png")],
+    ids=["not compressed", "another is known", "another is new"],
+)
+def test_a_picture_of_the_name_size_and_time_of_one_that_vanished_is_read(
+    indexed: Collection, wheel: Path, embedder: Embedder, name: str, beside: str
+) -> None:
+    def save(path: str, hue: int) -> None:
+        (wheel / path).parent.mkdir(exist_ok=True)
+        by_hue(hue).save(wheel / path)
+        with (wheel / path).open("ab") as file:
+            file.truncate(40_000)
+        os.utime(wheel / path, (315532800, 315532800))
+
+    save(f"a/{name}", 0)
+    if beside.startswith("cold"):
+        save(beside, 60)
+    apply(indexed, wheel, embedder)
+    (wheel / "a" / name).unlink()
+    save(f"b/{name}", 240)
+    if beside.startswith("b"):
+        save(beside, 120)
+    changes = apply(indexed, wheel, embedder)
+    assert (changes.vanished, changes.moved) == ((f"a/{name}",), ())
+    there = {picture.path: picture.sha256 for picture in indexed.pictures()}
+    assert there[f"b/{name}"] == sha256_of_file(wheel / "b" / name)
 
 
 def test_what_lost_its_vectors_and_was_renamed_is_read_where_it_is_now(
