@@ -91,6 +91,8 @@ def _tile_to_rgb(
     profile: ImageCms.ImageCmsProfile | None,
 ) -> Image.Image:
     """Do what `to_rgb` does with a part, several times as large in between."""
+    fits_greys = profile is not None and _is_grey(profile)
+    is_grey = image.mode in ("L", "LA")
     # Palettes are resolved first, so that pixels can be averaged.
     if scale is not None:
         bottom, step = scale
@@ -107,8 +109,9 @@ def _tile_to_rgb(
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(canvas, rgba).convert("RGB")
-    if profile and (image.mode in ("RGB", "CMYK") or (image.mode == "L" and _is_grey(profile))):
+        image = Image.alpha_composite(canvas, rgba)
+        image = image.convert("L" if is_grey and fits_greys else "RGB")
+    if profile and (image.mode in ("RGB", "CMYK") or (image.mode == "L" and fits_greys)):
         try:
             converted = ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB")
             if converted is not None:

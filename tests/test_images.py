@@ -319,6 +319,24 @@ def test_numbers_that_are_amounts_of_light_are_made_srgb(mode: str) -> None:
         assert middle(data) == about(128, 128, 128)
 
 
+@pytest.mark.parametrize("mode", ["LA", "L", "RGBA"])
+def test_greys_that_are_amounts_of_light_are_made_srgb_where_parts_are_transparent(
+    mode: str,
+) -> None:
+    linear = round(255 * ((128 / 255 + 0.055) / 1.055) ** 2.4)
+    picture = Image.new("LA", (40, 40), (linear, 255))
+    picture.paste((0, 0), (0, 0, 10, 40))
+    picture = picture.convert(mode)
+    if mode == "L":
+        picture.info["transparency"] = 0
+    profile = linear_profile("RGB" if mode == "RGBA" else "L")
+    for factor in (1, 100):
+        data = encode(picture.resize((40 * factor, 40)), "PNG", icc_profile=profile)
+        opened = open_picture(data).image
+        assert opened.getpixel((opened.width // 2, 20)) == about(128, 128, 128)
+        assert opened.getpixel((5, 20)) == about(255, 255, 255)
+
+
 def test_a_picture_of_srgb_stays_as_it_is_whoever_wrote_its_profile() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     picture = noise((64, 48))
