@@ -89,8 +89,10 @@ def forget_old(folder: Path, root: Path, excluded: Iterable[str], older_than: fl
 
 def still_here(folder: Path, root: Path, paths: Iterable[str]) -> list[str]:
     """Return those of some paths of which there is a photo, in `root` or taken out of it."""
-    taken_out = _taken_out(folder)
-    return [path for path in paths if path in taken_out or _holds(root, path)]
+    paths = list(paths)
+    held = {path for path in paths if _holds(root, path)}
+    taken_out = {} if held.issuperset(paths) else _taken_out(folder)
+    return [path for path in paths if path in held or path in taken_out]
 
 
 def _holds(folder: Path, path: str) -> bool:

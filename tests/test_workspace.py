@@ -507,6 +507,22 @@ def test_what_was_taken_out_one_by_one_is_looked_through_once(
     assert len(asked) < 5 * len(names)
 
 
+def test_what_was_taken_out_is_not_looked_through_for_photos_that_are_in_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{i:03}.png" for i in range(20)]
+    for name in names:
+        (tmp_path / name).touch()
+    take_away(tmp_path, tmp_path, names[5:])
+    walked: list[object] = []
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda path: walked.append(path) or walk(path))
+    assert still_here(tmp_path, tmp_path, names[:5]) == names[:5]
+    assert not walked
+    assert still_here(tmp_path, tmp_path, [*names, "gone.png"]) == names
+    assert walked
+
+
 def test_a_photo_added_to_a_collection_without_photos_comes_back(
     workspace: Workspace, kept: str
 ) -> None:
