@@ -1,6 +1,7 @@
 """What a Space of Hugging Face is made of: the folder that is uploaded, and whether it fits."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -116,8 +117,9 @@ def _card(readme: str, name: str, collection: Collection | None) -> str:
         count, title = collection.count()[0], collection.name
         fields["title"] = json.dumps(title, ensure_ascii=False)
         fields["short_description"] = f"Drop in a picture, see the most similar of {count:,}"
-        del fields["license"]  # whose pictures they are, this program cannot know
-        licences = licences.split("\nThe pictures in ", 1)[0]
+        # Whose pictures they are, this program cannot know. A Space that was cloned has none of it.
+        fields.pop("license", None)
+        licences = re.sub(r"(?s)\nThe pictures in .*?\.\s+", "\n", licences, count=1)
         about = f"Drop in a picture and see which of {count:,} look most like it."
     front = "\n".join(f"{key}: {value}" for key, value in fields.items())
     return (

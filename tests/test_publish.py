@@ -295,3 +295,16 @@ def test_a_name_in_any_language_and_with_quotes_stays_whole_on_the_card(
     assert front_matter(tmp_path / "space" / "README.md")["title"] == name
     manifest = json.loads(zipfile.ZipFile(tmp_path / "space" / PUBLISHED).read("manifest.json"))
     assert manifest["name"] == name
+
+
+def test_a_space_is_published_again_from_its_clone_and_tells_where_the_network_comes_from(
+    indexed: Collection, tmp_path: Path
+) -> None:
+    project, cards = settings.PROJECT, []
+    for name in ("one", "two"):
+        build_space(tmp_path / name, project, f"ada/{name}", [], indexed)
+        project = tmp_path / name
+        cards.append((project / "README.md").read_text(encoding="utf-8"))
+    assert "IN THE SOFTWARE.\n\nThe network was\ntrained for this project" in cards[0]
+    assert "CC0" not in cards[0]
+    assert cards[1] == cards[0].replace("ada/one", "ada/two")
