@@ -1,5 +1,6 @@
 """What one running app serves: a model, opened once, and the collections searched with it."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -30,12 +31,13 @@ from retrieval.library import (
 )
 from retrieval.relocated import follow
 from retrieval.removed import REMOVED, bring_back, forget_old, still_here, take_away
-from retrieval.schema import DATABASE, ORIGINALS
+from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
 from retrieval.search import Searcher
 from retrieval.thumbnails import folder_of_photos
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 LOOK_SECONDS = 3.0  # between two looks at what other programs have put into the library
+Files = tuple[tuple[int, int], ...]  # number and time of each
 
 
 class Workspace:
@@ -70,7 +72,8 @@ class Workspace:
         self.copies = Once(find_copies)
         self.library: Path | None = None
         self._refusals: dict[str, LookalikeError] = {}  # of collections, by their keys
-        self._leaving: set[str] = set()  # keys of those that are just being deleted
+        self._met: dict[str, Files] = {}  # those of the damaged ones, as they were then
+        self._leaving: set[str] = set()  # keys of those that are just being deleted or mended
         self._looked = 0.0  # time.monotonic() when the library was last looked through
 
     @property
@@ -146,7 +149,8 @@ class Workspace:
     def _look_around(self) -> None:
         """Serve what another program, such as a command, has put into the library meanwhile.
 
-        What was refused is tried again, where the reason may have passed: a full disk, say.
+        What was refused is tried again, where the reason may have passed: a full disk, say, or
+        damage that has been mended; and forgotten, where it is gone.
         """
         if self.library is None or time.monotonic() - self._looked < LOOK_SECONDS:
             return
@@ -156,17 +160,23 @@ class Workspace:
         try:
             begun = self._looked = time.monotonic()
             again = False
+            for key in self._refusals.keys() - self._leaving:
+                if not os.path.isdir(self.library / key):
+                    del self._refusals[key]
             for folder in folders_in(self.library):
                 refusal = self._refusals.get(folder.name)
                 known = folder.name in self._searchers or folder.name in self._leaving
-                known = known or isinstance(refusal, (DamagedError, UnfitError))
+                known = known or isinstance(refusal, UnfitError)
+                if isinstance(refusal, DamagedError):
+                    now = _files_of(folder)
+                    known = known or self._met.get(folder.name, now) == now
                 if not known and not is_bare(folder / DATABASE):  # else it is just being made
                     again = again or refusal is not None
                     self.open_folder(folder)
             if again:
                 # Of one that another program holds it takes seconds, in which the pages wait.
-                now = time.monotonic()
-                self._looked = now + 10 * (now - begun)
+                ended = time.monotonic()
+                self._looked = ended + 10 * (ended - begun)
         finally:
             self._lock.release()
 
@@ -182,6 +192,7 @@ class Workspace:
                 self.serve(Collection(folder))
             except LookalikeError as error:
                 self._refusals[folder.name] = _afresh(error)
+                self._met[folder.name] = _files_of(folder)
 
     def withdraw_damaged(self) -> None:
         """Serve no more those of the library in which damage was met; `refused` tells of them."""
@@ -196,7 +207,9 @@ class Workspace:
                     continue
                 del self._searchers[key]
                 self._refusals[key] = damaged(collection.folder)
-            collection.close()
+                self._met.pop(key, None)
+            collection.close()  # which may write what was only in the log
+            self._met[key] = _files_of(collection.folder)
 
     def mend(self, key: str) -> None:
         """Make a damaged collection anew of what can be read of it, and serve it.
@@ -207,7 +220,12 @@ class Workspace:
         self.withdraw_damaged()
         folder = self._refused_folder(key)
         self._builders.forget(key)
-        check_collection(folder, repair=True, embedder=lambda: self.embedder)
+        with self._lock:
+            self._leaving.add(key)
+        try:
+            check_collection(folder, repair=True, embedder=lambda: self.embedder)
+        finally:
+            self._leaving.discard(key)
         self.open_folder(folder)
         if key in self._refusals:
             raise _afresh(self._refusals[key])
@@ -535,3 +553,13 @@ class Workspace:
 def _afresh(error: LookalikeError) -> LookalikeError:
     """Return an error without the way that it came, which keeps what is held on it from ending."""
     return type(error)(*error.args)
+
+
+def _files_of(folder: Path) -> Files:
+    """Return what differs once the files of a collection are others, or were written to."""
+    found = []
+    for name in (DATABASE, THUMBNAILS):
+        with suppress(OSError):
+            status = (folder / name).stat()
+            found.append((status.st_ino, status.st_mtime_ns))
+    return tuple(found)

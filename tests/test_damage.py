@@ -4,6 +4,7 @@ Files are as Windows has them: what the app itself holds open, nobody can move.
 """
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -144,6 +145,46 @@ def test_damage_that_is_met_while_it_is_served_can_be_mended_then(
     again = workspace.searcher("kept").collection
     index(again, workspace.embedder)
     assert len(again.embeddings().ids) == 6
+
+
+@pytest.mark.parametrize(
+    "harm", ["DELETE FROM contents WHERE id = 1", "DROP TABLE facts"], ids=["a row", "a table"]
+)
+def test_what_a_command_mends_while_the_app_runs_is_served_again(
+    workspace: Workspace,
+    served: Collection,
+    kept: Path,
+    harm: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    execute(kept / DATABASE, harm)
+    with pytest.raises(DamagedError):
+        served.embeddings()
+    workspace.withdraw_damaged()
+    opened: list[Path] = []
+    plain = Collection.__init__
+
+    def counted(self: Collection, folder: Path, read_only: bool = False) -> None:
+        opened.append(folder)
+        plain(self, folder, read_only)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Collection, "__init__", counted)
+        for _ in range(3):
+            assert (workspace.keys(), workspace.damaged, opened) == ([], {"kept"}, [])
+    check_collection(kept, repair=True, embedder=lambda: workspace.embedder)
+    assert (workspace.keys(), workspace.refused) == (["kept"], {})
+
+
+def test_what_is_refused_and_gone_is_forgotten(workspace: Workspace, kept: Path) -> None:
+    spoil_the_thumbnails(kept)
+    workspace.open_library(kept.parent)
+    assert workspace.damaged == {"kept"}
+    shutil.rmtree(kept)
+    assert (workspace.keys(), workspace.refused) == ([], {})
+    with pytest.raises(LookalikeError, match=r"not here any more"):
+        workspace.delete("kept")
 
 
 def test_a_page_that_was_not_looked_at_since_can_have_it_mended(
