@@ -91,6 +91,22 @@ def claim_folder(library: Path, title: str) -> Path:
             raise explain_os_error(error, folder) from error
 
 
+def settle(source: Path, library: Path, title: str) -> Path:
+    """Move a collection to a place of that title which no other program takes; return that."""
+    while True:
+        folder = claim_folder(library, title)
+        try:
+            try:
+                os.replace(source, folder)  # most systems put it into the place of an empty one
+            except OSError:
+                folder.rmdir()
+                replace_file(source, folder)
+            return folder
+        except OSError:
+            if not os.path.isdir(folder) or not os.listdir(folder):
+                raise  # else another one has put something there, which made the claim its own
+
+
 def discard(folder: Path) -> Path:
     """Move a collection to the bin beside it, at once or not at all; return where it is now."""
     trash = folder.parent / TRASH
@@ -106,12 +122,10 @@ def discard(folder: Path) -> Path:
 def restore(place: Path) -> Path:
     """Take a collection out of the bin; return its folder, another one if the old one is taken."""
     name = place.name.split("-", 2)[2]
-    folder = new_folder(place.parent.parent, name)
     try:
-        replace_file(place, folder)
+        return settle(place, place.parent.parent, name)
     except OSError as error:
-        raise explain_os_error(error, folder) from error
-    return folder
+        raise explain_os_error(error, name) from error
 
 
 def discarded(library: Path) -> list[Path]:

@@ -25,8 +25,8 @@ from retrieval.captions import MAX_TEXT
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.files import remove_tree, replace_file, sha256_of_file
-from retrieval.library import OPENING, folders_in, new_folder
+from retrieval.files import remove_tree, sha256_of_file
+from retrieval.library import OPENING, folders_in, settle
 from retrieval.records import Aspect, Content, Entry
 from retrieval.schema import COLUMNS, ORIGINALS
 from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, is_of_the_file
@@ -51,7 +51,7 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         try:
             with _making(library) as making:
                 _read_into(bundle, manifest, making, title, embedder)
-                folder = _settle(making, library, title)
+                folder = settle(making, library, title)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise LookalikeError(_damaged(path)) from error
         except OSError as error:
@@ -85,18 +85,6 @@ def _making(library: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # Windows keeps it while another one looks at it
             lock.unlink()
-
-
-def _settle(making: Path, library: Path, title: str) -> Path:
-    """Move what was made to a place that is free, and return that."""
-    while True:
-        folder = new_folder(library, title)
-        try:
-            replace_file(making, folder)
-            return folder
-        except OSError:
-            if not folder.exists():  # else another one has just taken it
-                raise
 
 
 def photos_of(collection: Collection) -> Photos:

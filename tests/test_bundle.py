@@ -454,7 +454,7 @@ def test_what_a_killed_opening_left_is_deleted_by_the_next_one(
     program = (
         "import os, sys; from pathlib import Path; from retrieval import unbundling\n"
         "from tests.made import mean_colour\n"
-        "unbundling._settle = lambda *_: os.kill(os.getpid(), 9)\n"
+        "unbundling.settle = lambda *_: os.kill(os.getpid(), 9)\n"
         "unbundling.unpack_bundle(Path(sys.argv[1]), Path(sys.argv[2]), mean_colour())"
     )
     library = tmp_path / "library"

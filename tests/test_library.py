@@ -14,7 +14,16 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
-from retrieval.library import collection_for, find_collection, folder_of, folders_in, new_folder
+from retrieval.library import (
+    claim_folder,
+    collection_for,
+    discard,
+    find_collection,
+    folder_of,
+    folders_in,
+    new_folder,
+    restore,
+)
 from retrieval.schema import DATABASE
 from tests.made import extracted, link, mean_colour, save_hues
 
@@ -216,3 +225,31 @@ def test_a_collection_whose_making_was_killed_is_made_all_the_same(
     with collection_for(collections, years[0], None, embedder) as collection:
         assert collection.folder == folder
         assert collection.root == years[0].resolve()
+
+
+@pytest.mark.parametrize("onto_another", [True, False], ids=["elsewhere", "Windows"])
+@pytest.mark.parametrize("takes", ["claims", "fills"])
+def test_what_is_brought_back_takes_no_place_that_another_one_takes_just_now(
+    collections: Path, monkeypatch: pytest.MonkeyPatch, takes: str, onto_another: bool
+) -> None:
+    (collections / "trip").mkdir(parents=True)
+    (collections / "trip" / "photo.png").touch()
+    place = discard(collections / "trip")
+    theirs: list[Path] = []
+    plain = os.replace
+
+    def late(source: Path, target: Path) -> None:
+        if not theirs and takes == "claims":
+            theirs.append(claim_folder(collections, "trip"))
+        elif not theirs:
+            theirs.append(target)
+            (target / "theirs").touch()
+        if target.exists() and not onto_another:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        plain(source, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    ours = restore(place)
+    assert {ours.name, theirs[0].name} == {"trip", "trip-2"}
+    assert [path.name for path in ours.iterdir()] == ["photo.png"]
+    assert [path.name for path in theirs[0].iterdir()] == ["theirs"] * (takes == "fills")
