@@ -15,7 +15,8 @@ from retrieval.folders import SUFFIXES
 from retrieval.records import PASSING, Entry
 from retrieval.staging import LOOK_BYTES, SPARE_BYTES, require_room, too_little
 
-MAX_COPIED_BYTES = 2**30  # of one photo that lies in many places
+MAX_COPIED_BYTES = 2**30  # of one photo that lies in many places, or so many copies
+MAX_COPIES = 100
 MAX_PACKED_BYTES = 500 * 2**20  # of a photo, where its bytes are packed
 
 
@@ -66,8 +67,9 @@ class PhotoWriter:
 
     def _require_room(self) -> None:
         """See that all of it fits: a small file can name one photo very many times."""
-        members = (self._members.get(sha256) for sha256 in self._wanted)
-        size = sum(self._bundle.getinfo(name).file_size for name in members if name)
+        names = Counter(filter(None, map(self._members.get, self._wanted)))
+        members = [(self._bundle.getinfo(name), places) for name, places in names.items()]
+        size = sum(min(places * one.file_size, _most_copied(one)) for one, places in members)
         free = shutil.disk_usage(self._folder.parent).free
         if size + SPARE_BYTES > free:
             raise too_little(free, size, "photos")
@@ -95,7 +97,7 @@ class PhotoWriter:
         # What is stored as it is has no more bytes than the bundle.
         if member.compress_type != zipfile.ZIP_STORED and member.file_size > MAX_PACKED_BYTES:
             raise ValueError
-        if self._written[name] and self._written[name] + member.file_size > MAX_COPIED_BYTES:
+        if self._written[name] + member.file_size > _most_copied(member):
             return None
         found = hashlib.sha256()
         try:
@@ -129,3 +131,9 @@ class PhotoWriter:
             size=status.st_size,
             modified=PASSING if to_read else modified_of(status),
         )
+
+
+def _most_copied(member: zipfile.ZipInfo) -> int:
+    """Return how many bytes of a photo are written, in all places."""
+    is_packed = member.compress_type != zipfile.ZIP_STORED  # gigabytes may be a few bytes there
+    return MAX_COPIED_BYTES if is_packed else max(MAX_COPIED_BYTES, MAX_COPIES * member.file_size)

@@ -276,10 +276,28 @@ def test_a_photo_that_lies_in_very_many_places_comes_along_in_some(
 ) -> None:
     largest = max(photo.stat().st_size for photo in wheel.rglob("*.png"))
     monkeypatch.setattr(bundle_photos, "MAX_COPIED_BYTES", 10 * largest)
+    monkeypatch.setattr(bundle_photos, "MAX_COPIES", 1)
     with Collection(unpack_bundle(repeated, tmp_path / "library", embedder)) as opened:
         photos = photos_of(opened)
         assert 6 * 10 <= photos.packed < 6 * 100
         assert photos.packed + photos.missing == 600
+
+
+@pytest.mark.parametrize("copies", [100, 3])
+def test_a_large_photo_comes_along_in_as_many_places_as_a_small_one(
+    repeated: Path,
+    wheel: Path,
+    embedder: Embedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    copies: int,
+) -> None:
+    monkeypatch.setattr(bundle_photos, "MAX_COPIED_BYTES", 1)
+    monkeypatch.setattr(bundle_photos, "MAX_COPIES", copies)
+    size = copies * sum(photo.stat().st_size for photo in wheel.rglob("*.png"))
+    with_free(monkeypatch, SPARE_BYTES + size)  # what is not written needs no room
+    with Collection(unpack_bundle(repeated, tmp_path / "library", embedder)) as opened:
+        assert photos_of(opened) == Photos(6 * copies, 600 - 6 * copies)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the names cannot be had there")
