@@ -6,12 +6,15 @@ copies: what is done is put on it as it stands by then, and every answer shows w
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from retrieval.changes import Changes
+
+MOST_ENDED = 20  # buttons whose end an answer tells again, since it may be shown before theirs
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.opened = Opened()
-        self.turn = 0  # rises with each button, so that the page sees the answer of a refused one
+        # The page's numbers of the buttons that were answered last, be it by a refusal.
+        self.ended: deque[int] = deque(maxlen=MOST_ENDED)
         self._lock = threading.RLock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Desk":
@@ -48,11 +52,12 @@ class Desk:
         with self._lock:
             yield self.opened
 
-    def answer(self, change: Callable[[Opened], Opened]) -> None:
-        """Change what lies open, as the answer to a button."""
+    def answer(self, change: Callable[[Opened], Opened], number: int = 0) -> None:
+        """Change what lies open, as the answer to a button; its number is 0 where it has none."""
         with self._lock:
-            self.turn += 1
             self.opened = change(self.opened)
+            if number:
+                self.ended.append(number)
 
     def announce(self, told: str) -> None:
         """Put a notice (HTML) above those that have not been read yet."""

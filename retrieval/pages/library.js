@@ -364,15 +364,16 @@
     zone()?.querySelector(`[data-pick=${kind}]`).click();
   };
 
-  // These may take seconds. The button says that it was heard until the cards change.
+  // These may take seconds. The button says that it was heard until an answer names its number, which
+  // those of other buttons do not.
   const SLOW = new Set(["look", "apply", "remove", "unremove", "readmit", "undo", "delete", "mend"]);
   // Some of them minutes, in which the other buttons are to be heard: they go their own way.
   const LONG = new Set(["look", "readmit", "mend"]);
-  const showBusy = (element, { act, key }) => {
-    const turn = () => element.querySelector("[data-turn]")?.dataset.turn;
-    const begun = turn();
+  let presses = 0;
+  const showBusy = (element, { act, key, number }) => {
+    const ended = () => element.querySelector("[data-ended]")?.dataset.ended.split(" ") ?? [];
     const mark = () => {
-      const busy = turn() === begun && performance.now() < until;
+      const busy = !ended().includes(String(number)) && performance.now() < until;
       const all = [...element.querySelectorAll(`button[data-act="${act}"]`)];
       const button = all.find(({ dataset }) => dataset.key === key);
       // Gradio takes the mark off with every look at what else is being built.
@@ -384,9 +385,9 @@
     const watch = new MutationObserver(mark);
     const patience = LONG.has(act) ? 3_600_000 : 60_000;
     const until = performance.now() + patience;
-    // A refused one changes nothing but the number of its turn.
+    // A refused one changes nothing but the numbers of those that have ended.
     watch.observe(element, {
-      childList: true, subtree: true, characterData: true, attributeFilter: ["data-turn", "class"],
+      childList: true, subtree: true, characterData: true, attributeFilter: ["data-ended", "class"],
     });
     mark();
     setTimeout(mark, patience + 1);
@@ -454,10 +455,11 @@
       const marked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
       const ids = [...marked].map((box) => Number(box.value));
       if (button.classList.contains("lk-busy")) return; // a second click
-      if (SLOW.has(act)) showBusy(element, { act, key });
+      presses += 1;
+      if (SLOW.has(act)) showBusy(element, { act, key, number: presses });
       // Another tab takes the place of this one, and is not to begin in the middle.
       if (act === "search") window.scrollTo({ top: 0 });
-      const told = { act, key, start: Number(start ?? 0), ids };
+      const told = { act, key, start: Number(start ?? 0), ids, number: presses };
       if (LONG.has(act)) work(told);
       else trigger("select", told);
     });

@@ -147,7 +147,7 @@ class LibraryPage:
             except LookalikeError as error:
                 warn(error)
         else:
-            desk.answer(lambda opened: self._after(opened, event, request))
+            desk.answer(lambda opened: self._after(opened, event, request), _number(event))
         return *self._view(desk, request), gr.skip(), gr.skip()
 
     def on_work(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -162,7 +162,7 @@ class LibraryPage:
                 gr.Info(words.CHANGES_BESIDE)
             return opened
 
-        desk.answer(show)
+        desk.answer(show, _number(event))
         return self._view(desk, request)
 
     def _after(self, opened: Opened, event: gr.EventData, request: gr.Request) -> Opened:
@@ -404,7 +404,8 @@ class LibraryPage:
         with desk.held() as opened:
             listing, going_on = self._listing(opened, request)
             room = escape(self.bounds(request).as_sentence())
-            listing += f'<i hidden data-turn="{desk.turn}" data-room="{room}"></i>'
+            ended = " ".join(map(str, desk.ended))
+            listing += f'<i hidden data-ended="{ended}" data-room="{room}"></i>'
             return listing, desk, gr.Timer(active=going_on)
 
     def _listing(self, opened: Opened, request: gr.Request) -> tuple[str, bool]:
@@ -460,3 +461,8 @@ class LibraryPage:
             excluded = len(collection.excluded())
             return markup.changes(key, opened.changes, excluded, collection.root)
         return ""
+
+
+def _number(event: gr.EventData) -> int:
+    """Return which of the page's buttons this is, so that its answer can say that it has ended."""
+    return number_of(getattr(event, "number", 0))
