@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
+from retrieval.pages import words
 from tests.browser import running_app, turn_to, watch
 from tests.made import by_hue, encode, noise, save_hues
 
@@ -292,6 +293,24 @@ def test_while_a_folder_is_looked_through_other_buttons_are_heard(page: Page) ->
     looking.continue_()
     expect(garden.get_by_role("button", name="Close")).to_be_visible()
     expect(garden.locator(".lk-busy")).to_have_count(0)
+
+
+def test_what_the_server_does_not_take_can_be_pressed_again(browser: Browser, owned: str) -> None:
+    page = open_library(browser, owned)
+    garden = card(page, "Garden")
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=429, json={"detail": words.BUSY, "error": words.BUSY})
+
+    for name in ("Look for changes", "Delete"):
+        page.route("**/queue/join*", refuse, times=1)
+        press(garden, name)
+        expect(page.get_by_test_id("toast-body").last).to_contain_text(words.BUSY)
+        expect(garden.locator(".lk-busy")).to_have_count(0)
+        page.get_by_test_id("toast-close").last.click()
+    press(garden, "Look for changes")
+    expect(garden.get_by_role("button", name="Close")).to_be_visible()
+    page.context.close()
 
 
 def test_pictures_dropped_on_a_folder_searched_in_place_are_not_sent(

@@ -370,21 +370,29 @@
   // Some of them minutes, in which the other buttons are to be heard: they go their own way.
   const LONG = new Set(["look", "readmit", "mend"]);
   let presses = 0;
+  const busy = { select: new Set(), work: new Set() }; // what ends the marks, by the event that asks
   const showBusy = (element, { act, key, number }) => {
     const ended = () => element.querySelector("[data-ended]")?.dataset.ended.split(" ") ?? [];
+    const end = () => {
+      until = 0;
+      mark();
+    };
+    const ends = busy[LONG.has(act) ? "work" : "select"].add(end);
     const mark = () => {
-      const busy = !ended().includes(String(number)) && performance.now() < until;
+      const isBusy = !ended().includes(String(number)) && performance.now() < until;
       const all = [...element.querySelectorAll(`button[data-act="${act}"]`)];
       const button = all.find(({ dataset }) => dataset.key === key);
       // Gradio takes the mark off with every look at what else is being built.
-      if (button && button.classList.contains("lk-busy") !== busy) {
-        button.classList.toggle("lk-busy", busy);
+      if (button && button.classList.contains("lk-busy") !== isBusy) {
+        button.classList.toggle("lk-busy", isBusy);
       }
-      if (!busy) watch.disconnect();
+      if (isBusy) return;
+      watch.disconnect();
+      ends.delete(end);
     };
     const watch = new MutationObserver(mark);
     const patience = LONG.has(act) ? 3_600_000 : 60_000;
-    const until = performance.now() + patience;
+    let until = performance.now() + patience;
     // A refused one changes nothing but the numbers of those that have ended.
     watch.observe(element, {
       childList: true, subtree: true, characterData: true, attributeFilter: ["data-ended", "class"],
@@ -392,6 +400,8 @@
     mark();
     setTimeout(mark, patience + 1);
   };
+  // What the server does not take, or nobody foresaw, has no answer that could name it.
+  window.lookalikeFailed = (event) => busy[event].forEach((end) => end());
 
   // A new collection lies at the end of the list, what is said of a deleted one at its top, and what
   // a button opens below it: perhaps out of sight, on a phone nearly always. What was not there before

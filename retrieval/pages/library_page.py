@@ -26,6 +26,8 @@ from retrieval.workspace import Workspace
 POLL_SECONDS = 1.0
 # Gradio knows of an event by its name in here.
 BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', data));"
+# Tells `library.js` that an event has failed.
+FAILED = "() => window.lookalikeFailed?.('{event}')"
 AT_ONCE = 4  # of what may take minutes
 
 
@@ -89,7 +91,7 @@ class LibraryPage:
         timer.tick(self.on_tick, desk, view, **quiet)
         # What is pressed while another button is at work waits for its turn, and then begins with
         # what lies open by then.
-        listing.select(
+        acted = listing.select(
             self.on_act,
             desk,
             [*view, tabs, choice],
@@ -98,9 +100,11 @@ class LibraryPage:
             **quiet,
         )
         # What may take minutes lets the others pass.
-        listing.work(
+        worked = listing.work(
             self.on_work, desk, view, trigger_mode="multiple", concurrency_limit=AT_ONCE, **quiet
         )
+        acted.failure(None, js=FAILED.format(event="select"))
+        worked.failure(None, js=FAILED.format(event="work"))
         # What is sent while another upload is unpacked waits for its turn.
         add.select(
             self.on_upload, desk, view, trigger_mode="multiple", concurrency_limit=1, **quiet
