@@ -656,6 +656,37 @@ def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
     assert desk.opened == Opened(key, "rename", notice="<p>Left out: 1</p><p>Left out: 2</p>")
 
 
+def test_what_took_long_is_shown_although_something_was_said_meanwhile_and_both_can_be_read(
+    owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, key, request = owned
+    desk, slow = Desk(), page.workspace.look
+    desk.announce("<p>read</p>")
+
+    def look_slowly(key: str) -> Changes:
+        desk.announce("<p>Left out: 1</p>")
+        return slow(key)
+
+    monkeypatch.setattr(page.workspace, "look", look_slowly)
+    page.on_work(desk, gr.EventData(None, {"key": key, "act": "look"}), request)
+    assert (desk.opened.key, desk.opened.view) == (key, "changes")
+    assert desk.opened.changes is not None
+    assert desk.opened.notice == "<p>Left out: 1</p><p>read</p>"
+
+
+def test_what_a_long_one_says_is_read_also_where_something_else_was_opened_meanwhile(
+    owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, key, request = owned
+    desk = Desk()
+    monkeypatch.setattr(
+        page.workspace, "mend", lambda key: desk.answer(lambda _: Opened(key, "rename"))
+    )
+    page.on_work(desk, gr.EventData(None, {"key": key, "act": "mend"}), request)
+    assert (desk.opened.key, desk.opened.view) == (key, "rename")
+    assert words.MENDED.format(name=key) in desk.opened.notice
+
+
 def test_what_an_earlier_look_has_found_goes_when_the_folder_has_gone(
     owned: tuple[LibraryPage, str, gr.Request], wheel: Path
 ) -> None:

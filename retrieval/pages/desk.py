@@ -29,6 +29,11 @@ class Opened:
     removed: tuple[str, ...] = ()  # paths that were taken out last
     deleted: str = ""  # the place in the bin that the notice is about
 
+    @property
+    def place(self) -> tuple[str, str, int, Changes | None]:
+        """What is in use, whatever is said above it."""
+        return self.key, self.view, self.start, self.changes
+
 
 class Desk:
     """What lies open on one page; safe to use from several threads."""

@@ -162,11 +162,16 @@ class LibraryPage:
         def show(opened: Opened) -> Opened:
             if opened == before:
                 return after
+            if opened.place == before.place:  # what was said meanwhile has not been read yet
+                key, view, start, changes = after.place
+                return replace(opened, key=key, view=view, start=start, changes=changes)
             if after.changes is not None:
                 gr.Info(words.CHANGES_BESIDE)
             return opened
 
         desk.answer(show, _number(event))
+        if after.notice != before.notice:
+            desk.announce(after.notice)  # in any case
         return self._view(desk, request)
 
     def _after(self, opened: Opened, event: gr.EventData, request: gr.Request) -> Opened:
