@@ -313,6 +313,50 @@ def test_who_opens_page_after_page_takes_the_place_of_their_own(
     assert sessions.admits("another's", "another", "1.2.3.4")
 
 
+def test_a_page_that_was_closed_gives_way_before_those_that_are_open() -> None:
+    forgotten: list[str] = []
+    sessions = Sessions(forgotten.append, of_visitor=3, of_address=3)
+    assert sessions.admits("open", "me", "9.8.7.6")
+    for n in range(5):  # one that is loaded again and again
+        assert sessions.admits(f"page-{n}", "me", "9.8.7.6")
+        with sessions.held_open(f"page-{n}"):
+            pass
+    assert forgotten == ["page-1", "page-2", "page-3"]
+    # One that has another connection still is open.
+    with sessions.held_open("open"):
+        with sessions.held_open("open"):
+            pass
+        assert sessions.admits("page-5", "me", "9.8.7.6")
+    assert forgotten[3:] == ["page-4"]
+    # One that has given way already, or belongs to nobody, is let be.
+    with sessions.held_open("page-1"):
+        pass
+    assert sessions.admits("page-6", "me", "9.8.7.6")
+    assert forgotten[4:] == ["open"]
+
+
+def test_the_gate_sees_that_a_page_was_closed() -> None:
+    forgotten: list[str] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        pass  # the heartbeat ends at once
+
+    async def run() -> None:
+        gate = Gate(app, Handover(), Access(None, public=True), forget=forgotten.append)
+        for n in range(settings.PAGES_OF_VISITOR + 1):
+            asked = request(cookie=f"lookalike-{FIRST}={NAME}")
+            path = "/gradio_api/" + (f"heartbeat/page-{n}" if n else "queue/data")
+            scope = {**asked.scope, "path": path, "query_string": b"session_hash=open"}
+            await gate({**scope, "method": "GET"}, asked.receive, _unheard)
+
+    asyncio.run(run())
+    assert forgotten == [f"page-{settings.PAGES_OF_VISITOR - 1}"]
+
+
+async def _unheard(message: Message) -> None:
+    pass
+
+
 def test_a_class_of_thirty_at_one_address_loses_no_page() -> None:
     forgotten: list[str] = []
     sessions = Sessions(forgotten.append)

@@ -11,8 +11,9 @@ import math
 import re
 import secrets
 import traceback
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -163,7 +164,12 @@ class Gate:
             self._admit(sessions[0], visitor, scope)
             scope = {**scope, "query_string": urlencode({"session_hash": sessions[0]}).encode()}
         elif name.startswith("heartbeat/"):
-            self._admit(name.removeprefix("heartbeat/"), visitor, scope)
+            session = name.removeprefix("heartbeat/")
+            self._admit(session, visitor, scope)
+            if scope["method"] == "GET":  # which lasts as long as the page is open
+                with self.sessions.held_open(session):
+                    await self.app(scope, receive, send)
+                return
         elif name in ("upload", "upload_progress"):
             uploads = [upload for upload in _asked_for(scope, "upload_id") if upload]
             if name == "upload_progress" and not uploads:
@@ -301,7 +307,8 @@ class Sessions:
     ) -> None:
         """Args:
         forget: is told of pages that have to give way.
-        of_visitor, of_address, most: pages that are remembered; those unused for longest go.
+        of_visitor, of_address, most: pages that are remembered; those that were closed go
+            first, and then those unused for longest.
         """
         self._forget = forget
         self._of_visitor = of_visitor
@@ -309,6 +316,7 @@ class Sessions:
         self._most = most
         self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()  # visitor, address
         self._pages: dict[tuple[str, bool], OrderedDict[str, None]] = {}  # of each of these
+        self._open: Counter[str] = Counter()
 
     def admits(self, session: str, visitor: str, address: str = "") -> bool:
         """Whether a visitor may use the page of this name.
@@ -329,6 +337,26 @@ class Sessions:
         if len(self._owners) > self._most:
             self._drop(next(iter(self._owners)))
         return True
+
+    @contextmanager
+    def held_open(self, session: str) -> Iterator[None]:
+        """Count a page as open until the block ends; closed, it gives way before all others."""
+        # A network that is changed opens it anew before it is seen that the old connection is lost.
+        self._open[session] += 1
+        try:
+            yield
+        finally:
+            self._open[session] -= 1
+            if not self._open[session]:
+                del self._open[session]
+                self._close(session)
+
+    def _close(self, session: str) -> None:
+        if session not in self._owners:
+            return
+        self._owners.move_to_end(session, last=False)
+        for group, _ in self._groups(*self._owners[session]):
+            self._pages[group].move_to_end(session, last=False)
 
     def _groups(self, visitor: str, address: str) -> list[tuple[tuple[str, bool], int]]:
         """Return whose a page is, and how many such pages there may be."""
