@@ -236,6 +236,27 @@ def test_a_page_of_another_site_does_nothing_in_a_visitors_name_and_reads_nothin
     assert answer.status_code != 403
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_only_leads_here_and_has_nothing_computed_or_counted(
+    visitor: Visitor, site: str
+) -> None:
+    # As `<img>`, `no-cors` and links do, of which only this tells whose they are.
+    foreign = {"sec-fetch-site": site}
+    fetched = (
+        *("bundles/colours.lookalike?photos=1", "copies/colours.csv", "problems/colours.csv"),
+        *("originals/colours/1", f"maps/colours/{'0' * 32}.json"),
+    )
+    kept_open = ("heartbeat/evil", "heartbeat/evil/", "queue/data?session_hash=evil")
+    for path in (*fetched, *(f"gradio_api/{each}" for each in (*kept_open, "upload_progress"))):
+        answer = visitor.http.get(f"/{path}", headers=foreign)
+        assert (answer.status_code, answer.json()["error"]) == (403, words.OTHER_SITE), path
+    for headers in ({"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {}):
+        for path in fetched:
+            assert words.OTHER_SITE not in visitor.http.get(f"/{path}", headers=headers).text, path
+    for path in ("", "?in=colours", "thumbnails/colours/x.jpg"):
+        assert visitor.http.get(f"/{path}", headers=foreign).status_code in (200, 404), path
+
+
 def test_who_opens_page_after_page_loses_what_was_done_on_their_own_alone(
     visitor: Visitor, other: Visitor
 ) -> None:

@@ -51,6 +51,11 @@ OPEN = re.compile(
     r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
 )
 DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.json)")
+# Where looking does something: it takes a place among a visitor's open pages, or has much computed
+# or read. Small pictures and the page itself every site may show or lead to.
+OWN = re.compile(
+    rf"{API}(heartbeat/.+|queue/data|upload_progress)/?|/(originals|problems)/.+|{DEAR.pattern}"
+)
 PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -112,7 +117,8 @@ class Gate:
         try:
             if UNPRINTABLE.search(path):  # a line's end passes for the end of many a pattern
                 raise _RefusedError(words.NO_ADDRESS, 404)
-            if scope["method"] not in ("GET", "HEAD") and is_of_another_site(scope):
+            acts = scope["method"] not in ("GET", "HEAD") or OWN.fullmatch(path)
+            if acts and is_of_another_site(scope):
                 raise _RefusedError(words.OTHER_SITE, 403)
             if path.startswith(API):
                 await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
