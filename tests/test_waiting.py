@@ -23,19 +23,32 @@ class Served:
             said = gr.Textbox()
             gr.Button().click(lambda: time.sleep(0.5), api_name="slow", concurrency_limit=1)
             gr.Button().click(lambda: "at once", None, said, api_name="quick")
+            gr.Button().click(self._count, api_name="count")
         app.queue(max_size=100)
         app.run_startup_events()
         self.queue = app._queue
+        self.counted = 0
         self.kept = app._queue.pending_messages_per_session
         self._numbers = {fn.api_name: fn._id for fn in app.fns.values()}
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app.app), base_url="http://testserver/gradio_api"
         )
 
+    def _count(self) -> None:
+        self.counted += 1
+
     async def join(self, name: str, page: str) -> int:
         """Ask for something as a page, and return the status."""
+        return (await self._join(name, page, {})).status_code
+
+    async def number(self, name: str, page: str, number: int) -> str:
+        """Ask for something that the page has given a number, and return by what name it goes."""
+        answer = await self._join(name, page, {"x-lookalike-action": str(number)})
+        return str(answer.json()["event_id"])
+
+    async def _join(self, name: str, page: str, headers: dict[str, str]) -> httpx.Response:
         asked = {"data": [], "fn_index": self._numbers[name], "session_hash": page}
-        return (await self._http.post("queue/join", json=asked)).status_code
+        return await self._http.post("queue/join", json=asked, headers=headers)
 
     async def told(self, page: str) -> list[dict[str, Any]]:
         """Return what a page is told until it has been told all."""
@@ -99,6 +112,49 @@ def test_of_all_pages_the_one_that_last_asked_longest_ago_gives_way() -> None:
         for page in ("first", "second", "third", "first", "fourth"):
             assert await served.join("quick", page) == 200
         assert list(served.kept) == ["third", "first", "fourth"]
+
+    asyncio.run(run())
+
+
+def test_what_is_sent_again_because_its_answer_was_lost_is_done_once() -> None:
+    async def run() -> None:
+        served = Served()
+        first = await served.number("count", "page", 1)
+        await asyncio.sleep(0.3)  # it is done, and waits to be fetched
+        assert await served.number("count", "page", 1) == first
+        second = await served.number("count", "page", 2)
+        assert await served.number("count", "another", 1) not in (first, second)
+        ended = [told for told in await served.told("page") if told["msg"] == "process_completed"]
+        assert [told["event_id"] for told in ended] == [first, second]
+        assert served.counted == 3
+
+    asyncio.run(run())
+
+
+def test_what_was_told_or_stopped_before_it_is_sent_again_is_done_anew() -> None:
+    async def run() -> None:
+        served = Served()
+        first = await served.number("count", "page", 1)
+        await served.told("page")  # by a connection that may have been lost as well
+        assert await served.number("count", "page", 1) != first
+        await served.told("page")
+        assert served.counted == 2
+        stopped = await served.number("slow", "page", 2)
+        await asyncio.sleep(0.1)
+        await served.queue.clean_events(session_hash="page")
+        assert await served.number("slow", "page", 2) != stopped
+
+    asyncio.run(run())
+
+
+def test_of_what_a_page_has_sent_only_the_last_few_are_known_again() -> None:
+    async def run() -> None:
+        served = Served()
+        first = await served.number("count", "page", 0)
+        for n in range(1, waiting.MOST_JOINED + 1):
+            await served.number("count", "page", n)
+        assert await served.number("count", "page", 0) != first
+        assert len(served.kept["page"].joined) == waiting.MOST_JOINED
 
     asyncio.run(run())
 

@@ -7,6 +7,7 @@ keep everybody from what is quick; and it keeps answers for pages that never ask
 import asyncio
 import os
 import time
+from collections import OrderedDict
 from typing import Any
 
 from gradio import queueing
@@ -16,6 +17,7 @@ from retrieval import settings
 # Queues that may be full before all together are: more than there are kinds of work that take long
 # (features, web addresses, tests, uploads that are unpacked, results that are saved).
 FULL_KINDS = 8
+MOST_JOINED = 8  # requests of a page that are known again
 UNFETCHED_SECONDS = 60.0  # for which answers are kept while a page fetches none of them
 
 
@@ -23,6 +25,11 @@ class Answers(asyncio.Queue[Any]):
     """What waits for a page, and since when the page has fetched nothing of it."""
 
     since = 0.0  # on the clock of time.monotonic
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        # The name of each request, by its number on the page and what it asks for.
+        self.joined: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     def _put(self, item: Any) -> None:
         if self.empty():
@@ -43,11 +50,35 @@ class Requests(queueing.Queue):
         if body.session_hash in self.pending_messages_per_session:
             # Gradio keeps answers for so many pages; the one that last asked longest ago gives way.
             self.pending_messages_per_session.move_to_end(body.session_hash)
+        # A page whose network has failed sends again what may have come. That is not done twice,
+        # unless what it was told of it has gone, perhaps to a connection that was lost as well.
+        number = request.headers.get("x-lookalike-action", "")[:32], body.fn_index
+        known = self._joined(body.session_hash).get(number)
+        if known in self.pending_event_ids_session.get(body.session_hash, ()):
+            return True, known, "success"
         event = self.blocks.fns.get(body.fn_index)
         kind = self.event_queue_per_concurrency_id.get(event.concurrency_id) if event else None
         if kind is not None and len(kind.queue) >= settings.MAX_QUEUE:
             return False, "", "queue_full"
-        return await super().push(body, request, username)
+        success, event_id, state = await super().push(body, request, username)
+        if number[0] and isinstance(event_id, str) and success:
+            joined = self._joined(body.session_hash)
+            joined[number] = event_id
+            while len(joined) > MOST_JOINED:
+                joined.popitem(last=False)
+        return success, event_id, state
+
+    async def clean_events(
+        self, *, session_hash: str | None = None, event_id: str | None = None
+    ) -> None:
+        """Stop what a page has asked for: asked for again, it is done anew."""
+        if session_hash:
+            self._joined(session_hash).clear()
+        await super().clean_events(session_hash=session_hash, event_id=event_id)
+
+    def _joined(self, session: str) -> OrderedDict[tuple[str, int], str]:
+        answers = self.pending_messages_per_session.get(session)
+        return answers.joined if isinstance(answers, Answers) else OrderedDict()
 
     def send_message(self, event: Any, event_message: Any) -> None:
         """Tell a page, unless its answers are kept no more: raised here, it would end the queue."""
