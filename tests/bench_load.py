@@ -63,7 +63,9 @@ def _ask(visitor: Visitor, name: str, data: bytes, tally: Tally) -> None:
     except httpx.HTTPStatusError as error:
         # 429: too often; 503: too many wait; 507: no room for the upload.
         if error.response.status_code in (429, 503, 507):
-            tally.refused[str(error.response.json()["detail"])] += 1
+            told = error.response
+            is_json = told.headers["content-type"] == "application/json"  # and no upload
+            tally.refused[str(told.json()["detail"]) if is_json else told.text] += 1
         else:
             tally.wrong[f"status {error.response.status_code}"] += 1
         return

@@ -156,7 +156,8 @@ class Gate:
                     drop_parts()
             else:
                 traceback.print_exc()
-            await _refuse(sentence, status, send)
+            refuse = _refuse_upload if path.rstrip("/") == f"{API}upload" else _refuse
+            await refuse(sentence, status, send)
 
     async def _pass(self, name: str, scope: Message, receive: Receive, send: Send) -> None:
         if not OPEN.fullmatch(name):
@@ -281,13 +282,13 @@ class Gate:
                     sentence, status = words.LARGE_REQUEST, 413
                 elif said == words.NO_ROOM:
                     sentence, status = words.NO_ROOM, 507
-                await _refuse(sentence, status, send)
+                await _refuse_upload(sentence, status, send)
                 return
             paths = [Path(path) for path in json.loads(body)]
             if len(paths) > 1:  # a page sends one at a time, and many would push out all others
                 for path in paths:
                     path.unlink(missing_ok=True)
-                await _refuse(words.NO_REQUEST, 400, send)
+                await _refuse_upload(words.NO_REQUEST, 400, send)
                 return
             names = [self.handover.offer(path, visitor) for path in paths]
             answer = json.dumps(names).encode()
@@ -461,8 +462,16 @@ def _from_elsewhere(scope: Message) -> Message:
 async def _refuse(sentence: str, status: int, send: Send) -> None:
     """Answer with a sentence: Gradio's page shows the one field, its Python client the other."""
     body = json.dumps({"detail": sentence, "error": sentence}).encode()
-    headers = [(b"content-type", b"application/json")]
-    headers = _with_length(headers, len(body))
+    await _answer(body, b"application/json", status, send)
+
+
+async def _refuse_upload(sentence: str, status: int, send: Send) -> None:
+    """Answer an upload with the sentence alone: of this answer Gradio's page shows all there is."""
+    await _answer(sentence.encode(), b"text/plain; charset=utf-8", status, send)
+
+
+async def _answer(body: bytes, kind: bytes, status: int, send: Send) -> None:
+    headers = _with_length([(b"content-type", kind)], len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
