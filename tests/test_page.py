@@ -338,6 +338,33 @@ def test_a_step_back_that_cannot_be_brought_back_leaves_the_way_forward(
     page.close()
 
 
+def test_what_is_picked_before_a_step_back_was_answered_is_a_step_of_its_own(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    urls = []
+    for place in (2, 4):
+        page.locator(".lk-pick").nth(place).click()
+        kinds(page)
+        page.wait_for_url(lambda url: "like=" in url and url not in urls)
+        urls.append(page.url)
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route), times=1)
+    page.go_back()
+    page.wait_for_url(urls[0])
+    page.wait_for_timeout(400)  # until the page has asked for it
+    page.locator(".lk-pick").nth(6).click()
+    page.wait_for_url(lambda url: url not in urls)
+    picked = page.url
+    held[0].continue_()
+    page.wait_for_timeout(500)
+    assert page.url == picked
+    page.go_back()
+    page.wait_for_url(urls[0])
+    page.close()
+
+
 def test_options_count_after_a_step_back_that_failed(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(address)

@@ -1,13 +1,19 @@
 // What the page does beyond Gradio: paste and drop anywhere, buttons in our own markup, cropping by
 // dragging a box, arrow keys through the results, and the address that reproduces a search.
 (() => {
+  const ASKING = ["pick", "more", "less", "remove", "back", "crop"]; // for something new
   const tell = (what, data) => {
     if (!window.lookalike) return; // the page is still being made
     if (what === "visit") setting += 1;
+    if (ASKING.includes(what)) stepped = false;
     window.lookalike(what, data);
   };
-  // For the map: what it searches with is an address as well.
-  window.lookalikeVisit = (query) => tell("visit", { query });
+  // So do the map and a filter that is taken off, by an address.
+  const visit = (query) => {
+    stepped = false;
+    tell("visit", { query });
+  };
+  window.lookalikeVisit = visit;
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
 
@@ -105,6 +111,7 @@
     (event) => {
       const [file] = event.target.matches?.("#query input[type=file]") ? event.target.files : [];
       if (!file) return;
+      stepped = false;
       if (typed(file) === file) {
         coming = true;
         return;
@@ -270,7 +277,7 @@
     const { do: what, key, id } = (event.detail && pressed) || button.dataset;
     pressed = null;
     if (event.detail > 1 && ONCE.includes(what)) return;
-    if (what === "unfilter") return tell("visit", { query: unfiltered() });
+    if (what === "unfilter") return visit(unfiltered());
     opener = button;
     // Safari gives a button that is clicked no focus, and arrows would go from nowhere.
     if (document.activeElement === document.body) button.focus({ preventScroll: true });
@@ -419,7 +426,8 @@
   // searches of their own, and cut off the way forward.
   let stepping = 0;
   // Nor does what comes in place of a search that cannot be brought back.
-  let stepped = false; // until the answer to a step of the browser's buttons has been looked at
+  // Until the answer to a step of the browser's buttons has been looked at, or something is asked.
+  let stepped = false;
   const settled = () =>
     requestAnimationFrame(() => {
       follow();
