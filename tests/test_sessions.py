@@ -167,6 +167,26 @@ def test_behind_a_proxy_they_do_not_keep_out_who_has_opened_the_page_a_while_ago
     assert access.enter(mine, "secret")
 
 
+def test_names_asked_for_by_the_hundred_do_not_keep_out_who_has_opened_the_page_before(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookies = []
+    for n in range(101):
+        client.get("/config" if n else "/")
+        [one] = client.cookies.jar
+        cookies.append(request(cookie=f"{one.name}={one.value}", x_forwarded_proto="https"))
+        client.cookies.clear()
+    assert len({visitor_of(one) for one in cookies} - {""}) == 101  # each has a name all the same
+    later = time.time() + 61
+    monkeypatch.setattr("retrieval.pages.sessions.time", SimpleNamespace(time=lambda: later))
+    access = Access("secret", public=True, tries_in_all=5)
+    mine, *theirs = cookies
+    for one in theirs:
+        with suppress(LookalikeError):
+            assert not access.enter(one, "wrong")
+    assert access.enter(mine, "secret")
+
+
 def test_how_long_to_wait_is_said_as_people_do() -> None:
     access = Access("secret", public=True, tries=60)
     mine = request(cookie=f"lookalike-{FIRST}={NAME}")
