@@ -36,6 +36,7 @@ from retrieval.search import Searcher
 from retrieval.thumbnails import folder_of_photos
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
+KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos
 LOOK_SECONDS = 3.0  # between two looks at what other programs have put into the library
 Files = tuple[tuple[int, int], ...]  # number and time of each
 
@@ -374,6 +375,11 @@ class Workspace:
     def empty(self, place: str) -> None:
         """Delete for good what lies at a place in the library's bin."""
         delete_discarded(self._in_bin(place))
+
+    def has_photos_in_bin(self, place: str) -> bool:
+        """Whether copies of photos lie in a collection of the bin, which `empty` deletes too."""
+        folder = self._in_bin(place)
+        return any(path.is_file() for kept in KEPT for path in (folder / kept).rglob("*"))
 
     def _in_bin(self, place: str) -> Path:
         assert self.library is not None

@@ -779,6 +779,21 @@ def test_the_bin_is_emptied_once_it_has_been_asked_whether_to(visitor: Visitor) 
     assert place not in act("close", "")
 
 
+def test_of_a_folder_searched_in_place_no_photos_are_said_to_go_for_good(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    folder, before = save_hues(tmp_path / "Shore", {"a.png": 220}), keys(visitor)
+    visitor.ask("on_folder", [None, str(folder)])
+    (key,) = keys(visitor) - before
+    visitor.finish(key)
+    shown = str(visitor.outcome("on_act", [None], {"act": "delete", "key": key}))
+    (place,) = re.findall(rf"\d+-\w+-{key}", shown)[:1]
+    asked = str(visitor.outcome("on_act", [None], {"act": "empty", "key": place}))
+    assert words.EMPTY_WITHOUT_PHOTOS.format(name="Shore") in unescape(asked)
+    visitor.ask("on_act", [None], {"act": "empty-for-good", "key": place})
+    assert (folder / "a.png").is_file()
+
+
 def test_a_folder_that_was_renamed_is_told_to_be_the_collection_that_it_is(
     visitor: Visitor, tmp_path: Path
 ) -> None:

@@ -69,12 +69,14 @@ def library(
     hint: str,
     bin_: Sequence[tuple[str, str]] = (),
     asked: str = "",
+    with_photos: bool = True,
 ) -> str:
     """Lay out the collections, with what there is to say above them, and what was deleted below.
 
     Args:
         bin_: place and name of each collection that can be brought back.
         asked: the place of the one of which is to be asked whether it shall go for good.
+        with_photos: whether photos go with that one.
     """
     title = f'<h2 class="lk-title">{escape(words.YOUR_COLLECTIONS)}</h2>'
     text = f'<p class="lk-hint">{escape(hint)}</p>' if hint else ""
@@ -85,7 +87,9 @@ def library(
         )
     else:
         body = f'<ul class="lk-cards" role="list">{"".join(cards)}</ul>'
-    deleted = "".join(_discarded(place, name, place == asked) for place, name in bin_)
+    deleted = "".join(
+        _discarded(place, name, place == asked, with_photos) for place, name in bin_
+    )
     below = f'<div class="lk-bin">{deleted}</div>' if deleted else ""
     # Gradio changes what stands in a place into what comes there: with a notice that comes or goes
     # all cards would be made anew, and what is marked or typed in them be lost.
@@ -150,10 +154,11 @@ def undo_button(place: str) -> str:
     return _button("undo", words.DO_UNDO, place)
 
 
-def _discarded(place: str, name: str, asked: bool) -> str:
+def _discarded(place: str, name: str, asked: bool, with_photos: bool) -> str:
     """Lay out what can be done with a collection in the bin."""
     if asked:
-        text = words.EMPTY_FOR_GOOD.format(name=name)
+        text = words.EMPTY_FOR_GOOD if with_photos else words.EMPTY_WITHOUT_PHOTOS
+        text = text.format(name=name)
         # Not where the button was that asked: it may be pressed twice.
         buttons = (
             _button("close", words.DO_KEEP),

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -447,7 +448,11 @@ class LibraryPage:
         notices = [opened.notice] if opened.notice and opened.view != "pictures" else []
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""
-        return markup.library(notices, cards, hint, bin_, asked), going_on
+        with_photos = False
+        if asked:
+            with suppress(LookalikeError):  # emptied in another window
+                with_photos = self.workspace.has_photos_in_bin(asked)
+        return markup.library(notices, cards, hint, bin_, asked, with_photos), going_on
 
     def _inside(self, opened: Opened, card: markup.Card) -> str:
         collection, key = card.collection, card.key

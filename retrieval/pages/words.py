@@ -346,6 +346,9 @@ NOTHING_MARKED = "Mark at least one picture first."
 DELETE_FOR_GOOD = "It cannot be brought back, and its pictures are only kept here."
 DO_DELETE_FOR_GOOD = "Delete for good"
 EMPTY_FOR_GOOD = "Delete {name} for good, with the photos that were dropped into it?"
+EMPTY_WITHOUT_PHOTOS = (
+    "Delete {name} for good? It cannot be brought back then; your photos stay where they are."
+)
 DO_KEEP = "Keep"
 DO_MEND = "Mend"
 MENDED = "{name} was made anew of what could be read of it; its photos were not touched."
