@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged, is_bare
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError, UnfitError
-from retrieval.files import same_folder
+from retrieval.files import composed, same_folder
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     claim_folder,
@@ -299,10 +300,25 @@ class Workspace:
 
     # Making and changing them.
 
+    def free_name(self, title: str, visitor: str = "", key: str = "") -> str:
+        """Return a name that a visitor sees on no other collection: with a number, if need be.
+
+        Args:
+            key: of the collection that is to be called so, if it is there already.
+        """
+        others = self._other_names(visitor, key)
+        numbered = (f"{title} {number}" for number in count(2))
+        return next(name for name in chain([title], numbered) if composed(name) not in others)
+
+    def _other_names(self, visitor: str, key: str) -> set[str]:
+        names = self.names(visitor)
+        return {composed(name) for other, name in names.items() if other != key}
+
     def create(self, name: str, root: Path | None = None) -> str:
         """Make an empty collection in the library and return its key.
 
-        For a folder that was renamed or moved no other one is made: its own goes on with it.
+        Its name gets a number where another one is called so. For a folder that was renamed or
+        moved no other one is made: its own goes on with it.
 
         Args:
             root: the folder to be searched in place; None for one that is handed its photos.
@@ -322,6 +338,7 @@ class Workspace:
                     if follow(searcher.collection, root, self.embedder):
                         return searcher.key
         with self._lock:
+            name = self.free_name(name)
             folder = claim_folder(self.library, name)
             originals = folder / ORIGINALS
             return self.serve(
@@ -329,11 +346,18 @@ class Workspace:
             )
 
     def rename(self, key: str, name: str) -> None:
-        """Change what people call a collection."""
+        """Change what people call a collection.
+
+        Raises:
+            LookalikeError: when it is no name, or another collection is called so.
+        """
         name = " ".join(name.split())[:80]
         if not name:
             raise LookalikeError("A collection needs a name. Type one.")
-        self._collection(key).rename(name)
+        collection = self._collection(key)
+        if composed(name) in self._other_names(self.visitor(key), key):
+            raise LookalikeError(f"Another collection is called {name}. Choose another name.")
+        collection.rename(name)
 
     def delete(self, key: str) -> str:
         """Put a collection into the bin of its library; return the name of its place there.
@@ -367,10 +391,24 @@ class Workspace:
             self._leaving.discard(key)
 
     def undo(self, place: str) -> str:
-        """Take a collection out of the library's bin; return its key."""
+        """Take a collection out of the library's bin; return its key.
+
+        Its name gets a number where another one is called so by now.
+        """
         folder = restore(self._in_bin(place))
         self.open_folder(folder)
+        self.number_name(folder.name)
         return folder.name
+
+    def number_name(self, key: str) -> None:
+        """Add a number to the name of a collection that has just come, if another is called so."""
+        searcher = self._searchers.get(key)
+        if searcher is None:  # refused
+            return
+        collection = searcher.collection
+        name = self.free_name(collection.name, key=key)
+        if name != collection.name:
+            collection.rename(name)
 
     def empty(self, place: str) -> None:
         """Delete for good what lies at a place in the library's bin."""

@@ -237,8 +237,19 @@ def test_two_apps_that_make_a_collection_of_one_name_get_one_each(
     assert workspace.searcher(key).collection.keeps_originals
 
 
-def test_two_collections_of_one_name_get_folders_of_their_own(workspace: Workspace) -> None:
-    assert workspace.create("trip") != workspace.create("trip")
+def test_two_collections_of_one_name_get_folders_of_their_own_and_a_number(
+    workspace: Workspace,
+) -> None:
+    keys = [workspace.create("trip"), workspace.create("trip")]
+    assert workspace.names() == {keys[0]: "trip", keys[1]: "trip 2"}
+
+
+def test_no_collection_is_given_the_name_of_another(workspace: Workspace) -> None:
+    lake, trip = workspace.create("lake"), workspace.create("trip")
+    with pytest.raises(LookalikeError, match=r"Another collection is called lake\. Choose"):
+        workspace.rename(trip, " lake ")
+    workspace.rename(trip, "trip")
+    assert workspace.names() == {lake: "lake", trip: "trip"}
 
 
 @pytest.mark.parametrize("name", ["", "   ", "\n"])
@@ -266,6 +277,7 @@ def test_what_was_deleted_comes_back_beside_a_new_one_of_that_name(workspace: Wo
     place = workspace.delete(workspace.create("trip"))
     workspace.create("trip")
     assert workspace.undo(place) == "trip-2"
+    assert workspace.names() == {"trip": "trip", "trip-2": "trip 2"}
 
 
 def test_the_bin_is_emptied_after_a_day(workspace: Workspace, collections: Path) -> None:

@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, count
 from pathlib import Path
 
 from retrieval import settings
@@ -34,7 +33,9 @@ class Adding:
         Args:
             address: the visitor's own in the network; "" where it is not known.
         """
-        title = self._free(self.uploads.title(name, visitor) or words.MY_PICTURES, visitor)
+        title = self.uploads.title(name, visitor) or words.MY_PICTURES
+        # Photos are often dropped in several goes, and all would be called the same.
+        title = self.workspace.free_name(title, visitor)
         if owner:
             key = self.workspace.create(title)
         else:
@@ -63,10 +64,8 @@ class Adding:
         with suppress(OSError):  # it goes with its upload
             bundle.unlink()
         self.workspace.open_folder(folder)
+        self.workspace.number_name(folder.name)
         collection = self.workspace.searcher(folder.name).collection
-        others = {name for key, name in self.workspace.names().items() if key != folder.name}
-        if collection.name in others:
-            self.workspace.rename(folder.name, self._free(collection.name, ""))
         text = words.OPENED.format(
             name=collection.name, pictures=words.pictures(collection.count()[0])
         )
@@ -110,15 +109,6 @@ class Adding:
             self.workspace.build(key, originals, bounds, look, afterwards)
         else:
             self.workspace.build(key, originals, bounds, only_added)
-
-    def _free(self, title: str, visitor: str) -> str:
-        """Return a title that this visitor sees on no other collection: with a number, if need be.
-
-        Photos are often dropped in several goes, and all would be called "My pictures".
-        """
-        used = set(self.workspace.names(visitor).values())
-        numbered = (f"{title} {number}" for number in count(2))
-        return next(name for name in chain([title], numbered) if name not in used)
 
     def _discard(self, key: str) -> None:
         """Delete a collection into which nothing came: there is nothing to bring back."""
