@@ -7,9 +7,11 @@ them. Every change is one transaction: a kill at any moment leaves the state bef
 """
 
 import json
+import re
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -107,6 +109,7 @@ class Collection:
             "root": _root_fact(root, folder) if root else "",
             **model_facts(embedder),
             "revision": "0",
+            "created": f"{time.time():.6f}",
             **({"url": url} if url else {}),
         }
         put_in_place(folder)
@@ -145,6 +148,12 @@ class Collection:
     def name(self) -> str:
         """What people call the collection."""
         return self.store.fact("name")
+
+    @property
+    def created(self) -> float:
+        """When it was made, as of time.time(); 0 where an earlier version made it."""
+        written = self.store.fact("created", "")
+        return float(written) if re.fullmatch(r"\d{1,12}(\.\d{1,6})?", written) else 0.0
 
     @property
     def root(self) -> Path | None:

@@ -68,6 +68,7 @@ class Workspace:
         self._embedder: Embedder | None = None
         self._moving = threading.Lock()  # while photos are taken out, let in, or forgotten
         self._searchers: dict[str, Searcher] = {}
+        self._places: dict[str, tuple[bool, bool, float, str]] = {}  # what they are sorted by
         self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
         self._asked: dict[str, float] = {}  # time.monotonic() when theirs was last asked for
         self._builders = Builders()
@@ -112,7 +113,9 @@ class Workspace:
 
     # Which collections there are.
 
-    def serve(self, collection: Collection, visitor: str = "", key: str = "") -> str:
+    def serve(
+        self, collection: Collection, visitor: str = "", key: str = "", first: bool = False
+    ) -> str:
         """Make a collection searchable and return the key by which pages name it.
 
         The key says nothing of where the collection lies. With a `visitor` it is theirs alone.
@@ -120,6 +123,7 @@ class Workspace:
 
         Args:
             key: for one that does not lie in the library; by default the name of its folder.
+            first: whether it comes before all others.
 
         Raises:
             LookalikeError: when the collection was made with another model or PCA.
@@ -127,6 +131,7 @@ class Workspace:
         key = key or collection.folder.name
         try:
             searcher = Searcher(collection, self.embedder, key)
+            place = (not first, collection.read_only, collection.created, key)
         except BaseException:
             collection.close()  # or Windows would let nobody mend, move or delete it
             raise
@@ -134,6 +139,7 @@ class Workspace:
             if visitor:
                 self._visitors[key] = visitor
                 self._asked[key] = time.monotonic()
+            self._places[key] = place
             self._searchers[key] = searcher
             self._refusals.pop(key, None)
         return key
@@ -233,9 +239,15 @@ class Workspace:
             raise _afresh(self._refusals[key])
 
     def keys(self, visitor: str = "") -> list[str]:
-        """Return the keys of the collections that a visitor sees, the first served first."""
+        """Return the keys of the collections that a visitor sees, in the order of all pages.
+
+        The one that is served as the first, then those made first; the shipped one comes last. So a
+        new one takes no place from another, and the next start changes nothing.
+        """
         self._look_around()
-        return [key for key in list(self._searchers) if self._is_seen(key, visitor)]
+        gone = (True, True, 0.0, "")  # deleted just now
+        keys = sorted(list(self._searchers), key=lambda key: self._places.get(key, gone))
+        return [key for key in keys if self._is_seen(key, visitor)]
 
     def searcher(self, key: str, visitor: str = "") -> Searcher:
         """Return the collection with this key, ready to search.
@@ -369,6 +381,7 @@ class Workspace:
             folder = searcher.collection.folder if searcher else self._refused_folder(key)
             visitor = self._visitors.pop(key, "")
             self._asked.pop(key, None)
+            self._places.pop(key, None)
             refusal = self._refusals.pop(key, None)
             self._leaving.add(key)
         try:

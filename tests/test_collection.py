@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -389,3 +390,10 @@ def test_a_collection_of_the_first_version_opens_with_all_it_had(
             assert upgraded.excluded() == {"cold/blue.png"}
             ids = [picture.id for picture in upgraded.pictures()]
             vectors = upgraded.embeddings().vectors
+
+
+@pytest.mark.parametrize("written", ["", "nan", "-1", "soon", "9" * 40])
+def test_when_it_was_made_is_a_time_or_unknown(empty: Collection, written: str) -> None:
+    assert 0 <= time.time() - empty.created < 60
+    empty.store.note({"created": written})
+    assert empty.created == 0

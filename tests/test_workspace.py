@@ -244,6 +244,29 @@ def test_two_collections_of_one_name_get_folders_of_their_own_and_a_number(
     assert workspace.names() == {keys[0]: "trip", keys[1]: "trip 2"}
 
 
+def test_collections_stand_in_one_order_whatever_is_started_anew(
+    workspace: Workspace, collections: Path, tiny_files: Path, wheel: Path
+) -> None:
+    shipped = Collection.create(wheel / "shipped", "Starter", None, workspace.embedder)
+    shipped.close()
+
+    def serve_shipped(workspace: Workspace) -> None:
+        workspace.serve(Collection(wheel / "shipped", read_only=True), key="@shipped")
+
+    serve_shipped(workspace)
+    made = [workspace.create(name) for name in ("zoo", "album", "Lake")]
+    assert workspace.keys() == [*made, "@shipped"]
+    workspace.undo(workspace.delete("album"))
+    assert workspace.keys() == [*made, "@shipped"]
+    workspace.stop()
+    again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    again.serve(Collection(collections / "Lake"), first=True)
+    again.open_library(collections)
+    serve_shipped(again)
+    assert again.keys() == ["Lake", "zoo", "album", "@shipped"]
+    again.stop()
+
+
 def test_no_collection_is_given_the_name_of_another(workspace: Workspace) -> None:
     lake, trip = workspace.create("lake"), workspace.create("trip")
     with pytest.raises(LookalikeError, match=r"Another collection is called lake\. Choose"):

@@ -403,7 +403,7 @@
   // What the server does not take, or nobody foresaw, has no answer that could name it.
   window.lookalikeFailed = (event) => busy[event].forEach((end) => end());
 
-  // A new collection lies at the end of the list, what is said of a deleted one at its top, and what
+  // A new collection lies below the others, what is said of a deleted one at its top, and what
   // a button opens below it: perhaps out of sight, on a phone nearly always. What was not there before
   // comes into view.
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");

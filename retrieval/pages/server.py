@@ -385,11 +385,11 @@ def serve(
     gpu = not settings.ON_ZERO_GPU
     texture = settings.texture_path(pca)
     workspace = Workspace(path, pca, gpu=gpu, texture=texture, milvus=milvus)
-    # The first one served is the one that the page opens with.
+    # The first one is the one that the page opens with.
     if pictures is not None:
         embedder = workspace.embedder
         key = workspace.serve(
-            collection_for(settings.COLLECTIONS, pictures, None, embedder, milvus)
+            collection_for(settings.COLLECTIONS, pictures, None, embedder, milvus), first=True
         )
         bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
         workspace.build(key, pictures, bounds)
