@@ -775,8 +775,22 @@ def test_the_bin_is_emptied_once_it_has_been_asked_whether_to(visitor: Visitor) 
     place = re.findall(rf'data-act="undo" data-key="(\d+-\w+-{key})"', shown)[0]
     assert words.EMPTY_FOR_GOOD.format(name="Pond") in act("empty", place)
     assert f'data-act="undo" data-key="{place}"' in act("close", "")  # nothing has happened yet
-    assert words.DELETED_FOR_GOOD in act("empty-for-good", place)
-    assert place not in act("close", "")
+    said = words.DELETED_FOR_GOOD.format(name="Pond")
+    assert said in act("empty-for-good", place)
+    shown = act("close", "")
+    assert place not in shown
+    assert said not in shown
+
+
+def test_that_something_was_deleted_for_good_goes_with_the_next_upload(visitor: Visitor) -> None:
+    key = add(visitor, "Pond/a.png")
+    place = ""
+    for act in ("delete", "empty-for-good"):
+        shown = str(visitor.outcome("on_act", [None], {"act": act, "key": place or key}))
+        place = place or re.findall(rf"\d+-\w+-{key}", shown)[0]
+    said = words.DELETED_FOR_GOOD.format(name="Pond")
+    assert said in str(visitor.outcome("on_return_1", [None]))  # until something else is done
+    assert said not in str(visitor.add_pictures({"Hill/a.png": encode(by_hue(130), "PNG")}))
 
 
 def test_of_a_folder_searched_in_place_no_photos_are_said_to_go_for_good(

@@ -26,6 +26,7 @@ class Opened:
     start: int = 0  # the first picture of the page shown
     changes: Changes | None = None
     notice: str = ""  # HTML above the collections
+    passing: str = ""  # the same, which goes with whatever is done next
     removed: tuple[str, ...] = ()  # paths that were taken out last
     deleted: str = ""  # the place in the bin that the notice is about
 
@@ -65,8 +66,8 @@ class Desk:
                 self.ended.append(number)
 
     def announce(self, told: str) -> None:
-        """Put a notice (HTML) above those that have not been read yet."""
+        """Put a notice (HTML) above those that have not been read yet; a passing one goes."""
         with self._lock:
             # The latest comes first, as what is brought into view; nothing is said twice.
             before = self.opened.notice.replace(told, "") if told else self.opened.notice
-            self.opened = replace(self.opened, notice=told + before)
+            self.opened = replace(self.opened, notice=told + before, passing="")

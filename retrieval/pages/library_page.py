@@ -178,6 +178,7 @@ class LibraryPage:
     def _after(self, opened: Opened, event: gr.EventData, request: gr.Request) -> Opened:
         """Do what a button of a card says, and return what lies open after it."""
         key, act = str(event.key or ""), str(event.act)
+        opened = replace(opened, passing="")
         acts: dict[str, Callable[..., Opened]] = {
             "cancel": self._cancel,
             "resume": self._resume,
@@ -380,11 +381,14 @@ class LibraryPage:
             deleted=place,
         )
 
-    def _delete_for_good(self, opened: Opened, key: str, *_: Any) -> Opened:
+    def _delete_for_good(
+        self, opened: Opened, key: str, _: Any, request: gr.Request
+    ) -> Opened:
         if not self.workspace.is_private(key):
             return opened
+        name = self.workspace.searcher(key, visitor_of(request)).collection.name
         self.visitors.delete(key)
-        return Opened(notice=markup.notice(words.DELETED_FOR_GOOD))
+        return Opened(passing=markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
 
     def _undo(self, place: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
@@ -398,8 +402,9 @@ class LibraryPage:
             raise LookalikeError(words.NOT_YOURS)
         if act == "empty":
             return Opened(place, "empty")
+        name = dict(self.workspace.bin()).get(place, "")
         self.workspace.empty(place)
-        return Opened(notice=markup.notice(words.DELETED_FOR_GOOD))
+        return Opened(passing=markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
 
     def _mend(self, key: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
@@ -445,7 +450,7 @@ class LibraryPage:
                 mendable = key in self.workspace.damaged
                 cards.append(markup.refused_card(key, sentence, True, mendable))
         hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
-        notices = [opened.notice] if opened.notice and opened.view != "pictures" else []
+        notices = [opened.passing, "" if opened.view == "pictures" else opened.notice]
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""
         with_photos = False
