@@ -24,6 +24,7 @@ class Building:
     started: float = 0.0  # time.monotonic(), when the first picture was begun
     ended: float = 0.0  # the same clock; 0 while it goes on
     waiting: bool = False  # for another collection to be finished
+    stopping: bool = False  # after the batch at hand
     cancelled: bool = False
     problem: str | None = None  # a sentence, when it had to stop
 
@@ -78,7 +79,10 @@ class Builders:
     def state(self, key: str) -> Building | None:
         """Return how the building of a collection stands; None when it was never started."""
         run = self._runs.get(key)
-        return run.state if run else None
+        if run is None:
+            return None
+        state = run.state
+        return replace(state, stopping=run.cancel.is_set() and not state.finished)
 
     def start(self, key: str, collection: Collection, work: Work, private: bool = False) -> None:
         """Build in the background; where the collection is being built already, once more after.

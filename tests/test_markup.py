@@ -11,6 +11,7 @@ from retrieval.collection import Collection
 from retrieval.confidence import Confidence
 from retrieval.embedding import Embedder
 from retrieval.indexing import Step, index_folder
+from retrieval.pages import words
 from retrieval.pages.asking import Asked, Part
 from retrieval.pages.library_markup import Card, card
 from retrieval.pages.markup import building, pretty, results, truth
@@ -118,3 +119,11 @@ def test_after_a_start_anew_what_could_not_be_read_is_still_told_beside_its_butt
     visitors = card(Card("wheel", indexed, state=None, editable=False), now=0, opened="")
     assert "1 could not be read." in visitors
     assert "Show which" not in visitors
+
+
+def test_that_stop_was_pressed_is_said_at_once(indexed: Collection) -> None:
+    state = Building(Step(8, 213, 8, 0), started=1.0, stopping=True)
+    one = card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")
+    assert words.LIBRARY_STOPPING in one
+    assert re.search(r'data-act="cancel"[^>]* disabled>Stop<', one)
+    assert "8 of 213" not in one

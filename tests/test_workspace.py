@@ -718,11 +718,13 @@ def test_cancelling_stops_after_the_batch_at_hand_and_is_remembered(
     work.gates[0].set()
     wait_for(lambda: builders.state("c").step.done == 1)  # type: ignore[union-attr]
     builders.cancel("c")
+    assert builders.state("c").stopping  # type: ignore[union-attr]
     work.gates[1].set()
     wait_for(lambda: builders.state("c").finished)  # type: ignore[union-attr]
     state = builders.state("c")
     assert state is not None
     assert (state.cancelled, state.step.done, state.problem) == (True, 2, None)
+    assert not state.stopping
     assert work.closed
     assert collection.unfinished
     again = Work(1)

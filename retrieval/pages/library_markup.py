@@ -335,7 +335,9 @@ def _status(shown: Card, now: float) -> str:
         resume = _button("resume", words.DO_RESUME, key, "lk-link") if shown.editable else ""
         return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
     if not state.finished:
-        stop = _button("cancel", words.DO_CANCEL, key, "lk-link") if shown.editable else ""
+        possible = not state.stopping
+        stop = _button("cancel", words.DO_CANCEL, key, "lk-link", possible=possible)
+        stop = stop if shown.editable else ""
         text, bar = _progress(state, now)
         return f'<div class="lk-state">{escape(text)} {stop}{bar}</div>'
     resume = _button("resume", words.DO_RESUME, key, "lk-link") if shown.editable else ""
@@ -350,6 +352,9 @@ def _status(shown: Card, now: float) -> str:
 
 def _progress(state: Building, now: float) -> tuple[str, str]:
     step = state.step
+    if state.stopping:
+        bar = progress_bar(step.done / step.total, words.LIBRARY_STOPPING) if step.total else ""
+        return words.LIBRARY_STOPPING, bar
     if state.waiting:
         return words.LIBRARY_WAITS, ""
     if not step.total:
