@@ -127,3 +127,13 @@ def test_that_stop_was_pressed_is_said_at_once(indexed: Collection) -> None:
     assert words.LIBRARY_STOPPING in one
     assert re.search(r'data-act="cancel"[^>]* disabled>Stop<', one)
     assert "8 of 213" not in one
+
+
+def test_what_was_stopped_says_how_much_is_left(indexed: Collection) -> None:
+    for step, said in (
+        (Step(4, 213, 4, 0), "Stopped before the end: 209 of 213 pictures still to be read."),
+        (Step(0, 0, 0, 0), words.LIBRARY_STOPPED),
+    ):
+        indexed.mark_unfinished(True)
+        state = Building(step, started=1.0, ended=5.0, cancelled=True)
+        assert said in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")

@@ -344,10 +344,18 @@ def _status(shown: Card, now: float) -> str:
     if state.problem:
         return f'<p class="lk-state lk-bad" role="alert">{escape(state.problem)} {resume}</p>'
     if state.cancelled:
-        return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
+        return f'<p class="lk-state">{escape(_stopped(state))} {resume}{show}</p>'
     text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY
     text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
     return f'<p class="lk-state lk-good" role="status">{escape(text)} {show}</p>'
+
+
+def _stopped(state: Building) -> str:
+    step = state.step
+    if not step.total:  # before it was known how many there are
+        return words.LIBRARY_STOPPED
+    left, pictures = f"{step.total - step.done:,}", words.pictures(step.total)
+    return words.LIBRARY_STOPPED_AT.format(left=left, pictures=pictures)
 
 
 def _progress(state: Building, now: float) -> tuple[str, str]:

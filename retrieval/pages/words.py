@@ -316,6 +316,9 @@ LIBRARY_STOPPING = "Stopping after the pictures at hand ..."
 LIBRARY_WAITS = "Waits until another collection is finished ..."
 LIBRARY_READY = "{pictures} ready."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
+LIBRARY_STOPPED_AT = (
+    "Stopped before the end: {left} of {pictures} still to be read. What was read can be searched."
+)
 LIBRARY_STOPPED = "Stopped before the end; what was read can be searched."
 DO_SEARCH = "Search"
 DO_CANCEL = "Stop"
