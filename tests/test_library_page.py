@@ -475,6 +475,9 @@ def test_what_is_dropped_while_something_is_sent_comes_after_it(page: Page) -> N
     )
     page.set_input_files("#add-pictures input[data-pick=files]", files[:10])
     expect(page.locator(".lk-upload")).to_contain_text("Sending")
+    # It stands where the number says, at once.
+    bar = page.locator(".lk-upload .lk-progress i")
+    expect(bar).to_have_css("transition-duration", "0s")
     page.set_input_files("#add-pictures input[data-pick=files]", files[10:])
     expect(page.locator(".lk-upload")).to_contain_text("2 more to come")
     for pictures in (10, 2):
