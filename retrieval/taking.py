@@ -36,6 +36,7 @@ class Taken:
 
     files: int = 0  # pictures
     tables: int = 0  # CSV files
+    known: int = 0  # pictures that were there already
     skipped: list[tuple[str, str]] = field(default_factory=list)  # name and sentence
     unnamed: int = 0  # files left out after so many that no more are named
     others: int = 0  # files that are no pictures
@@ -96,6 +97,7 @@ def take_in(
                 else:
                     found = _place(collection, folder, relative, source, known, excluded, numbers)
                     if found is None:
+                        taken.known += 1
                         continue
                     if found != place:
                         together[composed(relative.as_posix())] = found.name

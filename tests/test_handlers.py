@@ -763,6 +763,17 @@ def test_an_upload_without_pictures_leaves_nothing_to_bring_back(
     }
 
 
+def test_which_pictures_were_there_already_is_said(visitor: Visitor) -> None:
+    key = add(visitor, "Moor/a.png")
+    known, new = encode(by_hue(120), "PNG"), encode(by_hue(200), "PNG")
+    said = str(visitor.add_pictures({"a.png": known, "b.png": new}, key))
+    assert words.TAKEN_KNOWN.format(pictures="1 picture") in said
+    assert "2 pictures" in visitor.finish(key)
+    said = str(visitor.add_pictures({"a.png": known, "c.txt": b"none"}, key))
+    assert words.TAKEN_NOTHING_NEW in said
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
 def test_the_bin_is_emptied_once_it_has_been_asked_whether_to(visitor: Visitor) -> None:
     key = add(visitor, "Pond/a.png")
 

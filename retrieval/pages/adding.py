@@ -129,8 +129,10 @@ class Adding:
         left_out = taken.skipped or taken.others
         if taken.files or taken.tables:
             self.build(key, visitor)
-            return _told("", taken) if left_out else ""
-        return _told(words.TAKEN_NONE if left_out else words.TAKEN_NOTHING_NEW, taken)
+            known = words.TAKEN_KNOWN.format(pictures=words.pictures(taken.known))
+            text = known if taken.known else ""
+            return _told(text, taken) if left_out or text else ""
+        return _told(words.TAKEN_NOTHING_NEW if taken.known else words.TAKEN_NONE, taken)
 
     def _originals(self, key: str, visitor: str) -> Path:
         collection = self.workspace.searcher(key, visitor).collection

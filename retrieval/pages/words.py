@@ -396,6 +396,7 @@ TAKEN_OTHERS = (
     "Left out: {files} of other kinds. "
     "These are read: JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC and AVIF."
 )
+TAKEN_KNOWN = "Already there, and not added again: {pictures}."
 TAKEN_NOTHING_NEW = "All of these pictures are here already."
 OPENED = "{name} is open: {pictures}."
 OPENED_MISSING = "Files that were not there any more when it was packed: {n}."
