@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from itertools import chain, count
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -18,8 +18,15 @@ from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged, is_bare
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError, UnfitError
+from retrieval.errors import (
+    COLLECTION_GONE,
+    BusyError,
+    LookalikeError,
+    UnfitError,
+    explain_os_error,
+)
 from retrieval.files import composed, same_folder
+from retrieval.folders import SUFFIXES, walk
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     claim_folder,
@@ -30,6 +37,7 @@ from retrieval.library import (
     folders_in,
     restore,
 )
+from retrieval.paths import called
 from retrieval.relocated import follow
 from retrieval.removed import REMOVED, bring_back, forget_old, still_here, take_away
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
@@ -38,6 +46,7 @@ from retrieval.thumbnails import folder_of_photos
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos
+PICTURE_SECONDS = 5.0  # for a folder in which there seems to be no picture
 LOOK_SECONDS = 3.0  # between two looks at what other programs have put into the library
 Files = tuple[tuple[int, int], ...]  # number and time of each
 
@@ -334,6 +343,9 @@ class Workspace:
 
         Args:
             root: the folder to be searched in place; None for one that is handed its photos.
+
+        Raises:
+            LookalikeError: when that folder is searched already, or there is no picture in it.
         """
         assert self.library is not None
         if root is not None:
@@ -349,6 +361,7 @@ class Workspace:
                 with suppress(DamagedError):
                     if follow(searcher.collection, root, self.embedder):
                         return searcher.key
+            _require_pictures(root)
         with self._lock:
             name = self.free_name(name)
             folder = claim_folder(self.library, name)
@@ -620,3 +633,30 @@ def _files_of(folder: Path) -> Files:
             status = (folder / name).stat()
             found.append((status.st_ino, status.st_mtime_ns))
     return tuple(found)
+
+
+def _require_pictures(root: Path) -> None:
+    """Refuse a folder in which there is no picture, as far as that shows within some seconds.
+
+    What cannot be looked through in time, or fails as a disk does, may hold some.
+
+    Raises:
+        LookalikeError: when there is none, or the folder may not be opened.
+    """
+    errors: list[OSError] = []
+    end = time.monotonic() + PICTURE_SECONDS
+    for _, names in walk(root, errors.append):
+        if any(PurePath(name).suffix.lower() in SUFFIXES for name in names):
+            return
+        if time.monotonic() > end:
+            return
+    for error in errors:
+        if str(error.filename) == str(root):
+            raise explain_os_error(error, root)
+        if not isinstance(error, PermissionError):
+            return
+    sentences = [f"There is no picture in {called(root)}. Choose another folder."]
+    if errors:
+        sentences.append("Folders in it that may not be opened were passed over.")
+    sentences.append("If the pictures are on another disk, connect that first.")
+    raise LookalikeError(" ".join(sentences))

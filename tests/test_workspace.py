@@ -72,6 +72,45 @@ def test_the_same_folder_is_not_taken_twice(workspace: Workspace, wheel: Path) -
         workspace.create("again", wheel)
 
 
+def test_of_a_folder_without_a_picture_no_collection_is_made(
+    workspace: Workspace, collections: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "papers"
+    (folder / "2024").mkdir(parents=True)
+    (folder / "2024" / "letter.txt").write_text("no picture")
+    with pytest.raises(LookalikeError, match=r"There is no picture in papers\. Choose another"):
+        workspace.create("papers", folder)
+    assert workspace.keys() == []
+    assert not list(collections.iterdir())
+    # Of what is slow nobody knows yet.
+    monkeypatch.setattr("retrieval.workspace.PICTURE_SECONDS", -1.0)
+    assert workspace.create("papers", folder) == "papers"
+
+
+@pytest.mark.parametrize(
+    ("number", "made"), [(errno.EACCES, False), (errno.EIO, True)], ids=["closed", "a bad disk"]
+)
+def test_a_folder_that_a_disk_does_not_tell_of_is_not_taken_for_empty(
+    workspace: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    made: bool,
+) -> None:
+    def walk(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
+        yield str(folder), []
+        on_error(OSError(number, "", str(folder / "inner")))
+
+    monkeypatch.setattr("retrieval.workspace.walk", walk)
+    (tmp_path / "disk").mkdir()
+    if made:
+        workspace.create("disk", tmp_path / "disk")
+    else:
+        with pytest.raises(LookalikeError, match="may not be opened were passed over"):
+            workspace.create("disk", tmp_path / "disk")
+    assert len(workspace.keys()) == made
+
+
 def test_a_folder_that_was_renamed_goes_on_as_the_collection_that_it_is(
     workspace: Workspace, wheel: Path
 ) -> None:
