@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sqlite3
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
@@ -761,6 +762,46 @@ def test_an_upload_without_pictures_leaves_nothing_to_bring_back(
     assert set((served.home / "collections").rglob("*")) - before <= {
         served.home / "collections" / ".trash"
     }
+
+
+def test_of_an_upload_of_which_nothing_can_be_read_no_collection_is_left(
+    visitor: Visitor, served: Served
+) -> None:
+    before = keys(visitor)
+    visitor.add_pictures({"Wreck/a.jpg": b"none", "Wreck/b &.png": b"nor this"})
+    shown = unescape(visitor.finish(""))
+    assert words.TAKEN_NONE in shown
+    for name in ("a.jpg", "b &.png"):
+        assert name in shown
+    assert keys(visitor) == before
+    folder = served.home / "collections"
+    assert not [path for path in folder.rglob("*") if "Wreck" in path.name]
+    # One that had a picture stays whatever comes later.
+    key = add(visitor, "Moor/a.png")
+    visitor.add_pictures({"c.jpg": b"none"}, key)
+    assert "1 could not be read" in visitor.finish(key)
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_what_could_not_be_read_for_a_reason_that_passes_is_kept(
+    owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, before, request = owned
+
+    def no_memory(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(indexing, "decode", no_memory)
+    upload = page.uploads.begin("me", 1, 9, page.bounds(request))
+    with page.uploads.receiving(upload, "me", "Full/a.png") as receiver:
+        receiver.write(b"a picture")
+    page.adding.make(upload, "me", owner=True)
+    (key,) = set(page.workspace.keys()) - {before}
+    while not (state := page.workspace.building(key)) or not state.finished:
+        time.sleep(0.01)
+    assert page.adding.give_up_unreadable("me", owner=True) == ""
+    assert page.workspace.searcher(key).collection.count() == (0, 1)
+    assert words.LIBRARY_NONE in page.on_return(Desk(), request)[0]
 
 
 def test_which_pictures_were_there_already_is_said(visitor: Visitor) -> None:

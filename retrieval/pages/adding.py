@@ -10,6 +10,7 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
+from retrieval.records import PASSING
 from retrieval.schema import ORIGINALS
 from retrieval.taking import Taken
 from retrieval.thumbnails import folder_of_photos
@@ -26,6 +27,7 @@ class Adding:
         self.workspace = workspace
         self.uploads = uploads
         self.visitors = visitors
+        self._unread: set[str] = set()  # keys of what was made of an upload and is yet to be read
 
     def make(self, name: str, visitor: str, owner: bool, address: str = "") -> str:
         """Make a collection of an upload; return what there is to say of it.
@@ -49,7 +51,36 @@ class Adding:
         if not taken.files:
             self._discard(key)
             return _told(words.TAKEN_NONE, taken)
+        self._unread.add(key)
         return self._settle(key, taken, visitor)
+
+    def give_up_unreadable(self, visitor: str, owner: bool) -> str:
+        """Delete the collections that were made of nothing that can be read; say what was in them.
+
+        Only what who asks may delete, and nothing of which something may still come: what is to be
+        read again, or added.
+        """
+        told = ""
+        for key in list(self._unread):
+            try:
+                self.workspace.require(key)
+                if not self.workspace.may_edit(key, visitor, owner):
+                    continue
+                collection = self.workspace.searcher(key, visitor).collection
+                state = self.workspace.building(key)
+                waits = state is None or not state.finished or collection.unfinished
+                if waits or self.uploads.is_sending(visitor):
+                    continue
+                self._unread.remove(key)
+                passes = any(modified == PASSING for _, modified in collection.files().values())
+                if collection.count()[0] or collection.excluded() or passes:
+                    continue
+                problems = collection.problems()
+                self._discard(key)
+                told += _told(words.TAKEN_NONE, Taken(skipped=problems))
+            except (LookalikeError, KeyError):  # deleted, or given up for another page, just now
+                self._unread.discard(key)
+        return told
 
     def add(self, name: str, key: str, visitor: str) -> str:
         """Take an upload into a collection; return what there is to say of it."""

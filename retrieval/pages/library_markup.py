@@ -347,6 +347,8 @@ def _status(shown: Card, now: float) -> str:
         return f'<p class="lk-state">{escape(_stopped(state))} {resume}{show}</p>'
     text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY
     text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
+    if not ready:
+        return f'<p class="lk-state" role="status">{escape(words.LIBRARY_NONE)} {show}</p>'
     return f'<p class="lk-state lk-good" role="status">{escape(text)} {show}</p>'
 
 

@@ -416,6 +416,9 @@ class LibraryPage:
     # What is shown.
 
     def _view(self, desk: Desk, request: gr.Request) -> tuple[str, Desk, gr.Timer]:
+        told = self.adding.give_up_unreadable(visitor_of(request), self.access.is_owner(request))
+        if told:
+            desk.announce(told)
         with desk.held() as opened:
             listing, going_on = self._listing(opened, request)
             room = escape(self.bounds(request).as_sentence())

@@ -315,6 +315,7 @@ LIBRARY_SCAN = "Looking through the pictures ..."
 LIBRARY_STOPPING = "Stopping after the pictures at hand ..."
 LIBRARY_WAITS = "Waits until another collection is finished ..."
 LIBRARY_READY = "{pictures} ready."
+LIBRARY_NONE = "There is no picture in it that can be read."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
 LIBRARY_STOPPED_AT = (
     "Stopped before the end: {left} of {pictures} still to be read. What was read can be searched."
