@@ -738,7 +738,10 @@ def test_undo_is_offered_of_what_it_can_bring_back_and_the_rest_told_beforehand(
     both = take_out("a.png", "b.png")
     assert words.REMOVED_FOR_GOOD.format(n=1) in both
     assert 'data-act="unremove"' in both
-    visitor.ask("on_act", [None], {"act": "unremove", "key": key})
+    back = {"act": "unremove", "key": key}
+    shown = str(visitor.outcome("on_act", [None], back)["output"]["data"][0])
+    assert words.came_back(1, "Pond") in shown
+    assert "Mark a.png" in shown  # the list stays open
     assert "2 pictures" in visitor.finish(key)
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 

@@ -29,6 +29,7 @@ POLL_SECONDS = 1.0
 BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', data));"
 # Tells `library.js` that an event has failed.
 FAILED = "() => window.lookalikeFailed?.('{event}')"
+BACK_SECONDS = 3.0  # that pictures which come back are waited for
 AT_ONCE = 4  # of what may take minutes
 
 
@@ -359,12 +360,21 @@ class LibraryPage:
 
     def _unremove(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         if not opened.removed and self._is_at_work(key):  # pressed twice
-            return Opened()
+            return opened
         if not opened.removed:
             raise LookalikeError(words.REMOVED_FORGOTTEN)
         self.workspace.let_in(key, opened.removed)
         self.adding.build(key, visitor_of(request))
-        return Opened()
+        # Mostly they are back at once, since they are known; else the card says how far it is.
+        end = time.monotonic() + BACK_SECONDS
+        while self._is_at_work(key) and time.monotonic() < end:
+            time.sleep(0.05)
+        state = self.workspace.building(key)
+        if state is None or not state.finished or state.cancelled or state.problem:
+            return Opened()
+        name = self.workspace.searcher(key, visitor_of(request)).collection.name
+        notice = markup.notice(words.came_back(len(opened.removed), name))
+        return replace(opened, notice=notice, removed=())
 
     def _delete(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         if self.workspace.is_private(key):

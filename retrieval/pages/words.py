@@ -345,6 +345,8 @@ DELETED = "{name} was deleted."
 DELETED_HINT = "It can be brought back for a day."
 DELETED_IN_PLACE_HINT = "It can be brought back for a day, and its photos stay where they are."
 REMOVED = "{pictures} taken out of {name}."
+CAME_BACK = "{pictures} are back in {name}."
+CAME_BACK_ONE = "1 picture is back in {name}."
 REMOVED_HINT = "In the folder they stay."
 REMOVED_FOR_GOOD = "{n} of them cannot be brought back, since their photos are not here."
 NOTHING_MARKED = "Mark at least one picture first."
@@ -572,3 +574,8 @@ def pictures(n: int) -> str:
 def files(n: int) -> str:
     """Return how many files, in words that fit the number."""
     return "1 file" if n == 1 else f"{n:,} files"
+
+
+def came_back(n: int, name: str) -> str:
+    """Say that pictures are back in a collection, in words that fit the number."""
+    return (CAME_BACK_ONE if n == 1 else CAME_BACK).format(pictures=pictures(n), name=name)
