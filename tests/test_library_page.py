@@ -576,6 +576,25 @@ def test_the_tab_fits_a_phone_in_the_dark(browser: Browser, owned: str) -> None:
     context.close()
 
 
+def test_no_button_of_a_card_stands_alone_below_the_others(
+    browser: Browser, owned: str, tmp_path: Path
+) -> None:
+    page = open_library(browser, owned)
+    add_folder(page, save_hues(tmp_path / "Rows", {"red.png": 0, "lime.png": 90}))
+    made = card(page, "Rows")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    for one, buttons in ((made, 7), (card(page, "Garden").first, 6)):
+        for width in (1280, 1180, 1000, 820, 600, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            row = one.locator("> .lk-row button")
+            tops = row.evaluate_all("all => all.map(one => one.getBoundingClientRect().top)")
+            assert len(tops) == buttons
+            assert tops.count(tops[-1]) > 1, width
+            assert len(set(tops)) == 1 or width < 1280
+    press(made, "Delete")
+    page.context.close()
+
+
 def test_a_folder_dropped_from_the_file_manager_keeps_its_subfolders(
     page: Page, album: Path, tmp_path: Path
 ) -> None:

@@ -167,7 +167,8 @@ def _discarded(place: str, name: str, asked: bool, with_photos: bool) -> str:
     else:
         text = words.DELETED.format(name=name)
         buttons = undo_button(place), _button("empty", words.DO_DELETE_FOR_GOOD, place)
-    return f'<div class="lk-row">{escape(text)} {" ".join(buttons)}</div>'
+    row = f'<div class="lk-row">{" ".join(buttons)}</div>'
+    return f'<div class="lk-discarded"><span>{escape(text)}</span>{row}</div>'
 
 
 def readmit_button(key: str) -> str:
