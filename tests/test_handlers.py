@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,14 +138,19 @@ def test_two_collections_are_never_called_the_same(visitor: Visitor) -> None:
     for hue in (11, 12):
         visitor.add_pictures({f"{hue}.png": encode(by_hue(hue), "PNG")})
     offered = [name for name, _ in answer(visitor, "on_load")["collection"]["choices"]]
-    assert "My pictures" in offered
-    assert "My pictures 2" in offered
+    assert "My photos" in offered
+    assert "My photos 2" in offered
 
 
 def test_how_a_building_ended_is_told_for_a_minute() -> None:
     state = Building(indexing.Step(3, 3, 3, 0), started=1.0, ended=100.0)
-    assert "new in it: 3 pictures" in markup.building(state, "Garden", 130.0)
+    assert "New in \u2068Garden\u2069: 3 pictures." in markup.building(state, "Garden", 130.0)
     assert markup.building(state, "Garden", 161.0) == ""
+    for step, said in (
+        (indexing.Step(3, 3, 2, 1), "\u2069: 2 pictures; 1 could not be read."),
+        (indexing.Step(2, 2, 0, 2), "\u2069 could be read (2 files)."),
+    ):
+        assert said in markup.building(replace(state, step=step), "Garden", 130.0)
 
 
 def test_a_link_to_a_collection_of_somebody_else_leaves_a_page_that_works(visitor: Visitor) -> None:

@@ -375,7 +375,7 @@ def test_a_file_that_is_too_large_is_named_and_neither_sent_nor_the_end_of_the_o
         }""",
         base64.b64encode(encode(by_hue(20), "PNG")).decode(),
     )
-    made = card(page, "My pictures")
+    made = card(page, "My photos")
     expect(made.locator(".lk-good")).to_contain_text("1 picture", timeout=SLOW)
     expect(page.locator(".lk-say")).to_contain_text("Left out (1):")
     expect(page.locator(".lk-say")).to_contain_text("huge <b>.tif")
@@ -429,7 +429,7 @@ def test_a_packed_collection_is_opened_by_dropping_it(page: Page) -> None:
         {"name": "Garden.lookalike", "mimeType": "", "buffer": path.read_bytes()},
     )
     # Beside the first it has a number, or nobody could tell them apart in the lists.
-    expect(page.locator(".lk-say")).to_contain_text("Garden 2 is open: ")
+    expect(page.locator(".lk-say")).to_contain_text("Garden 2 was opened, with ")
     expect(card(page, "Garden")).to_have_count(2)
     # Two at once, and a picture beside them.
     packed = [
@@ -438,7 +438,7 @@ def test_a_packed_collection_is_opened_by_dropping_it(page: Page) -> None:
     picture = {"name": "c.png", "mimeType": "image/png", "buffer": encode(by_hue(33), "PNG")}
     page.set_input_files("#add-pictures input[data-pick=files]", [*packed, picture])
     expect(card(page, "Garden")).to_have_count(4)
-    expect(card(page, "My pictures")).not_to_have_count(0)
+    expect(card(page, "My photos")).not_to_have_count(0)
 
 
 def test_a_download_that_is_refused_or_lost_gets_a_sentence_on_the_page(

@@ -145,8 +145,8 @@ def test_an_assistant_sees_no_collection_of_a_visitor(served: Served, visitor: V
     visitor.finish(folder.name)
     assert "mine.png" in str(visitor.search(visitor.send(PICTURE), 9))
     assert "mine.png" not in call(served, picture=data_url(PICTURE), count=9)[0]
-    for called in (folder.name, "My pictures"):
+    for called in (folder.name, "My photos"):
         said, worked = call(served, picture=data_url(PICTURE), collection=called)
         assert not worked
         assert said.startswith(words.NO_COLLECTION)
-        assert "My pictures" not in said
+        assert "My photos" not in said

@@ -35,7 +35,7 @@ class Adding:
         Args:
             address: the visitor's own in the network; "" where it is not known.
         """
-        title = self.uploads.title(name, visitor) or words.MY_PICTURES
+        title = self.uploads.title(name, visitor) or words.UNTITLED
         # Photos are often dropped in several goes, and all would be called the same.
         title = self.workspace.free_name(title, visitor)
         if owner:

@@ -252,7 +252,7 @@ class LibraryPage:
             if not os.path.isdir(root):  # also no when a network drive does not answer
                 raise LookalikeError(words.FOLDER_GONE.format(name=folder.strip()[:200]))
             before = self.workspace.names(visitor_of(request))
-            key = self.workspace.create(root.resolve().name or words.MY_PICTURES, root)
+            key = self.workspace.create(root.resolve().name or words.UNTITLED, root)
             if key in before:
                 gr.Info(escape(words.FOLDER_FOLLOWED.format(name=before[key])))
             self.adding.build(key, visitor_of(request))

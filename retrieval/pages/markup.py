@@ -189,8 +189,12 @@ def building(state: Building, name: str, now: float) -> str:
         return ""  # nothing was new, so there is nothing to tell
     if state.finished:
         text = words.BUILT_UNREADABLE if step.unreadable else words.BUILT
+        text = text if step.ready else words.BUILT_NONE_READABLE
         text = text.format(
-            name=name, new=words.pictures(step.ready), unreadable=f"{step.unreadable:,}"
+            name=name,
+            new=words.pictures(step.ready),
+            unreadable=f"{step.unreadable:,}",
+            files=words.files(step.unreadable),
         )
         return notice(text, None)
     if not step.total:

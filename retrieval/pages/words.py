@@ -182,8 +182,9 @@ TRUTH_STEPS = " · {method} · opening {decoding} ms, features {features} ms, ra
 BUILDING_SCAN = "Looking through the folder of {name} ..."
 BUILDING = "Reading {name}: {done} of {pictures}{left}. What is ready can be searched."
 BUILDING_LEFT = ", {time} left"
-BUILT = "{name} is up to date; new in it: {new}."
-BUILT_UNREADABLE = "{name} is up to date; new in it: {new}; {unreadable} could not be read."
+BUILT = "New in {name}: {new}."
+BUILT_UNREADABLE = "New in {name}: {new}; {unreadable} could not be read."
+BUILT_NONE_READABLE = "Nothing that is new in {name} could be read ({files})."
 A_SECOND = "a second"
 SECONDS = "{n} seconds"
 A_MINUTE = "about a minute"
@@ -401,7 +402,7 @@ TAKEN_OTHERS = (
 )
 TAKEN_KNOWN = "Already there, and not added again: {pictures}."
 TAKEN_NOTHING_NEW = "All of these pictures are here already."
-OPENED = "{name} is open: {pictures}."
+OPENED = "{name} was opened, with {pictures}."
 OPENED_MISSING = "Files that were not there any more when it was packed: {n}."
 REFUSED_TITLE = "cannot be searched with this model"
 OPEN_NOT_YOURS = "Only the owner can open a packed collection here."
@@ -431,7 +432,7 @@ UPLOAD_WORDS = {
     "stopped": "Stopped. Nothing was added.",
     "in_place": ADD_IN_PLACE.format(name="That collection"),
 }
-MY_PICTURES = "My pictures"
+UNTITLED = "My photos"  # a collection that nobody has named; not what the tab is called
 
 # Map
 TAB_MAP = "Map"
