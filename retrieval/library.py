@@ -52,9 +52,24 @@ def find_collection(library: Path, name: str | None) -> Path:
             "There is no collection yet. Make one with: python -m retrieval index FOLDER"
         )
     if len(folders) > 1:
-        names = ", ".join(folder.name for folder in folders)
+        called = [_name_in(folder) for folder in folders]
+        # One that is called as another is found by its folder.
+        names = ", ".join(
+            f'"{name if called.count(name) == 1 else folder.name}"'
+            for name, folder in zip(called, folders, strict=True)
+        )
         raise LookalikeError(f"There are several collections. Choose one with --name: {names}")
     return folders[0]
+
+
+def _name_in(folder: Path) -> str:
+    """Return what people call the collection in a folder; that of the folder where it is damaged.
+
+    Not opened read-only, which would pass over what a running app has written.
+    """
+    with suppress(LookalikeError), Collection(folder) as collection:
+        return collection.name
+    return folder.name
 
 
 def folders_in(library: Path) -> list[Path]:

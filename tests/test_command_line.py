@@ -107,7 +107,9 @@ def test_two_collections_need_a_name_and_are_kept_apart(
     run("index", greens, "--name", "all greens", *options)
     query = wheel / "warm" / "red.png"
     assert run("search", query, *options) == 1
-    assert "several collections" in capsys.readouterr().err
+    assert 'several collections. Choose one with --name: "all greens", "wheel"' in (
+        capsys.readouterr().err
+    )
     rows = search_rows(capsys, query, "--name", "all greens", *options)
     assert [row["picture"] for row in rows] == ["a.png"]
 
