@@ -87,9 +87,7 @@ def library(
         )
     else:
         body = f'<ul class="lk-cards" role="list">{"".join(cards)}</ul>'
-    deleted = "".join(
-        _discarded(place, name, place == asked, with_photos) for place, name in bin_
-    )
+    deleted = "".join(_discarded(place, name, place == asked, with_photos) for place, name in bin_)
     below = f'<div class="lk-bin">{deleted}</div>' if deleted else ""
     # Gradio changes what stands in a place into what comes there: with a notice that comes or goes
     # all cards would be made anew, and what is marked or typed in them be lost.

@@ -29,7 +29,7 @@ POLL_SECONDS = 1.0
 BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', data));"
 # Tells `library.js` that an event has failed.
 FAILED = "() => window.lookalikeFailed?.('{event}')"
-BACK_SECONDS = 3.0  # that pictures which come back are waited for
+BACK_SECONDS = 2.0  # that pictures which come back are waited for
 AT_ONCE = 4  # of what may take minutes
 
 
@@ -366,10 +366,12 @@ class LibraryPage:
         self.workspace.let_in(key, opened.removed)
         self.adding.build(key, visitor_of(request))
         # Mostly they are back at once, since they are known; else the card says how far it is.
-        end = time.monotonic() + BACK_SECONDS
-        while self._is_at_work(key) and time.monotonic() < end:
+        begun = time.monotonic()
+        while (state := self.workspace.building(key)) and not state.finished:
+            waited = time.monotonic() - begun
+            if waited > (BACK_SECONDS / 5 if state.waiting else BACK_SECONDS):
+                break  # others wait for this one to be answered
             time.sleep(0.05)
-        state = self.workspace.building(key)
         if state is None or not state.finished or state.cancelled or state.problem:
             return Opened()
         name = self.workspace.searcher(key, visitor_of(request)).collection.name
@@ -391,9 +393,7 @@ class LibraryPage:
             deleted=place,
         )
 
-    def _delete_for_good(
-        self, opened: Opened, key: str, _: Any, request: gr.Request
-    ) -> Opened:
+    def _delete_for_good(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         if not self.workspace.is_private(key):
             return opened
         name = self.workspace.searcher(key, visitor_of(request)).collection.name
