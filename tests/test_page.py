@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from retrieval import settings
+from retrieval.pages import words
 from tests.browser import running_app, watch
 from tests.made import encode, pattern, save_patterns
 
@@ -408,6 +409,32 @@ def test_a_request_that_does_not_get_through_is_sent_again_and_the_page_stays(
     assert page.evaluate("window.stays")
     expect(page.locator("#query .image-frame img")).to_have_count(1)
     expect(page.locator(".toast-body")).to_have_count(0)
+    page.close()
+
+
+def test_an_app_that_does_not_answer_is_told_until_it_does(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.evaluate("window.stays = true")
+    page.context.set_offline(True)
+    told = page.locator("#lk-lost")
+    expect(told).to_have_text(words.LOST, timeout=6_000)
+    page.locator(".lk-pick").first.click()
+    page.evaluate(
+        """document.body.insertAdjacentHTML("beforeend",
+          "<p data-testid='toast-body' class='toast-body'>Connection errored out. </p>")"""
+    )
+    expect(page.locator("p.toast-body")).to_be_hidden()
+    page.context.set_offline(False)
+    expect(told).to_have_count(0)
+    assert page.evaluate("window.stays")
+    expect(page.locator(".lk-head h2")).to_contain_text(".jpg")  # what was clicked was sent again
+    # Started anew it does not know the page, which its address brings back.
+    page.evaluate("gradio_config.app_id = 1")
+    page.wait_for_function("!window.stays")
+    expect(page.locator(".lk-head h2")).to_contain_text(".jpg")
     page.close()
 
 

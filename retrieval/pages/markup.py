@@ -252,6 +252,8 @@ def script_words() -> str:
         f'data-crop-start="{escape(words.CROP_START)}" '
         f'data-crop-spoken="{escape(words.CROP_SPOKEN)}" '
         f'data-reset="{escape(words.CROP_RESET)}" '
+        f'data-lost="{escape(words.LOST)}" '
+        f'data-unreachable="{escape(words.UNREACHABLE)}" '
         f'data-send="{escape(words.WEB_ADDRESS_SEND)}"></span>'
     )
 

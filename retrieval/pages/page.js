@@ -17,6 +17,64 @@
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
 
+  // --- When nobody answers -------------------------------------------------------------------------
+  // The app has ended, or the way to it is cut. The page says so, instead of Gradio, whose own words
+  // come late, and goes on by itself: one that was started anew knows nothing of the page.
+  const fetchOf = window.fetch;
+  const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
+  const LOST = { first: 600, then: 1500, answer: 5000 }; // milliseconds
+  const appId = async () => {
+    try {
+      const signal = AbortSignal.timeout(LOST.answer);
+      const answer = await fetchOf("gradio_api/app_id", { signal, cache: "no-store" });
+      return answer.ok ? (await answer.json()).app_id : null; // a proxy answers for what is gone
+    } catch {
+      return null;
+    }
+  };
+  let lost = false;
+  const sayLost = (on) => {
+    lost = on;
+    const bar = document.getElementById("lk-lost");
+    if (!on) return bar?.remove();
+    const text = isHere ? words().lost : words().unreachable;
+    if (bar || !text) return;
+    const fresh = document.createElement("div");
+    fresh.id = "lk-lost";
+    fresh.setAttribute("role", "alert");
+    fresh.textContent = text;
+    document.body.append(fresh);
+  };
+  let seeking = false;
+  const seek = async () => {
+    if (seeking) return;
+    seeking = true;
+    let found = await appId();
+    for (let time = LOST.first; found === null; time = LOST.then) {
+      if (time !== LOST.first) sayLost(true); // once is nothing: a network that changes, say
+      await pause(time);
+      found = await appId();
+    }
+    seeking = false;
+    sayLost(false);
+    // What is on its way to "My pictures" has words and tries of its own.
+    const sending = document.querySelector(".lk-upload:not(:empty)");
+    const known = window.gradio_config?.app_id;
+    if (known !== undefined && found !== known && !sending) location.reload();
+  };
+  // A page that nobody looks at asks nothing.
+  const isHere = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  setInterval(() => document.hidden || seek(), isHere ? 2000 : 10_000);
+  document.addEventListener("visibilitychange", () => document.hidden || seek());
+  window.addEventListener("offline", seek);
+  const GRADIOS = /Connection (to the server was lost|errored out)/;
+  const hush = () => {
+    if (!lost) return;
+    for (const toast of document.querySelectorAll("[data-testid=toast-body]")) {
+      if (GRADIOS.test(toast.textContent)) toast.dataset.hushed = "";
+    }
+  };
+
   // --- The order of what is done -----------------------------------------------------------------
   // Requests overtake each other, so each tells its number (see conversation.py), and whether the
   // controls, which it also tells of, are still to be set by a step of the browser's buttons, or as
@@ -27,7 +85,14 @@
     setting -= 1;
     if (!setting) settled();
   };
-  const send = window.fetch;
+  const send = async (address, options) => {
+    try {
+      return await fetchOf(address, options);
+    } catch (error) {
+      if (!options?.signal?.aborted) seek();
+      throw error;
+    }
+  };
   window.fetch = (address, options) => {
     if (!String(address).includes("/queue/join")) return send(address, options);
     const headers = new Headers(options?.headers);
@@ -38,7 +103,6 @@
   // For one that did not get through Gradio would load the page anew, without its upload, its box and
   // what is typed. If it did arrive, and the answer was lost, its number puts it where it was.
   const PAUSES = [500, 1000, 2000, 3000, 4000]; // milliseconds
-  const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
   const sendPatiently = async (address, options) => {
     for (const time of PAUSES) {
       try {
@@ -635,6 +699,7 @@
   const look = () => {
     waiting = false;
     nameSend();
+    hush();
     follow();
     keepPicture();
     unfold();

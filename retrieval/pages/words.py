@@ -149,6 +149,13 @@ NOTHING_WANTED = "Choose at least one picture that the results should be like."
 MOST_PICTURES = "One search takes {n} pictures at most. Take one away before you add another."
 NOTHING_COUNTS = "Turn at least one of the three sliders up."
 
+LOST = (
+    "Lookalike is not running (or cannot be reached). Start it again; this page goes on by itself."
+)
+UNREACHABLE = (
+    "This page cannot reach Lookalike at the moment. It goes on by itself as soon as it can."
+)
+
 FACT_LABEL = "Kind"
 FACT_FILE = "File"
 FACT_SIZE = "Size"
