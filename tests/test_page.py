@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from retrieval import settings
 from retrieval.pages import words
-from tests.browser import running_app, watch
+from tests.browser import running_app, turn_to, watch
 from tests.made import encode, pattern, save_patterns
 
 EACH = 8
@@ -276,6 +276,34 @@ def test_a_link_and_the_back_button_bring_the_same_results(browser: Browser, pag
     expect(other.locator(".lk-chip")).to_have_count(1, timeout=20_000)
     assert other.locator(".lk-name").all_inner_texts() == names
     other.close()
+
+
+def test_back_and_a_page_loaded_anew_come_to_the_tab_that_was_open(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.locator(".lk-pick").nth(2).click()
+    kinds(page)
+    place = page.locator("#map")
+    turn_to(page, "Map")
+    expect(place).to_be_visible()
+    page.wait_for_function("history.state?.tab === 'map'")
+    page.reload()
+    expect(page.locator(".lk-map canvas")).to_be_visible()
+    before = page.url
+    page.locator(".lk-map-words summary").click()
+    page.locator("[data-map-id]").first.click()
+    page.wait_for_url(lambda url: url != before)
+    expect(place).to_be_hidden()
+    page.wait_for_timeout(300)
+    page.go_back()
+    expect(place).to_be_visible()
+    assert page.url == before
+    page.go_forward()
+    expect(place).to_be_hidden()
+    kinds(page)
+    page.close()
 
 
 def answered_late(page: Page, *actions: Callable[[], object]) -> None:

@@ -134,8 +134,7 @@
     return file.type || !suffix ? file : new File([file], file.name, { type: `image/${suffix}` });
   };
 
-  const turnToSearch = () =>
-    document.querySelector("#tabs button[role=tab]")?.click(); // the first one
+  const turnToSearch = () => turnTo("search");
 
   // Gradio has no field while the camera is on, which is left then, and none while a picture is on
   // its way, which is waited for.
@@ -443,6 +442,29 @@
     if (link) saving(link);
   });
 
+  // --- Where one was -----------------------------------------------------------------------------
+  // Each step of the history keeps the tab that was open, so that Back and a page that is loaded
+  // anew come back to it. A link knows of none, and opens the search.
+  const TABS = { search: "columns", library: "library", map: "map", copies: "copies", test: "test" };
+  const openTab = () =>
+    Object.keys(TABS).find((tab) => document.getElementById(TABS[tab])?.offsetParent != null);
+  const turnTo = (tab) => {
+    const at = Object.keys(TABS).indexOf(tab);
+    // On a phone some lie in a menu, in an order that changes; Gradio keeps them all to measure.
+    const name = document.querySelectorAll("#tabs .tab-container[aria-hidden] button")[at]?.textContent;
+    const buttons = [...document.querySelectorAll("#tabs :is([role=tab], .overflow-dropdown button)")];
+    (buttons.find((button) => button.textContent.trim() === name?.trim()) ?? buttons[at])?.click();
+  };
+  const keep = (what) => history.replaceState({ ...history.state, ...what }, "", location.href);
+  let opened = false; // whether the page stands at the tab that it was left at
+  const keepTab = () => {
+    const tab = openTab();
+    if (!tab) return;
+    const kept = history.state?.tab ?? "search";
+    if (tab !== kept) opened ? keep({ tab }) : turnTo(kept);
+    opened = true;
+  };
+
   // --- The address -------------------------------------------------------------------------------
   let seen = null; // the address of the results that were last looked at
   let visiting = false; // since the picture was brought back, until something new is asked
@@ -502,7 +524,8 @@
       leaving = false;
       return;
     }
-    if (!searching()) turnToSearch();
+    const tab = history.state?.tab ?? "search";
+    if (openTab() !== tab) turnTo(tab);
     visiting = true;
     stepped = true;
     const query = location.search;
@@ -700,6 +723,7 @@
     waiting = false;
     nameSend();
     hush();
+    keepTab();
     follow();
     keepPicture();
     unfold();
@@ -718,6 +742,6 @@
     changes.filter(({ type }) => type === "attributes").forEach(hideUntilLoaded);
     if (!waiting) requestAnimationFrame(look);
     waiting = true;
-  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["src", "data-turn"] });
+  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["src", "data-turn", "aria-selected"] });
   window.addEventListener("resize", draw);
 })();
