@@ -278,6 +278,29 @@ def test_a_link_and_the_back_button_bring_the_same_results(browser: Browser, pag
     other.close()
 
 
+def test_back_and_a_page_loaded_anew_come_to_where_one_had_scrolled(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 600})
+    page.goto(address)
+    page.locator(".lk-pick").nth(2).click()
+    kinds(page)
+    first = page.url
+    page.evaluate("window.scrollTo(0, 420)")
+    in_view = page.locator(".lk-pick").nth(10)
+    in_view.dispatch_event("click")
+    page.wait_for_url(lambda url: url != first)
+    page.wait_for_function("scrollY === 0")
+    page.go_back()
+    page.wait_for_function("scrollY === 420")
+    assert page.url == first
+    page.reload()
+    page.wait_for_function("scrollY === 420")
+    page.go_forward()
+    page.wait_for_function("scrollY === 0")
+    page.close()
+
+
 def test_back_and_a_page_loaded_anew_come_to_the_tab_that_was_open(
     browser: Browser, address: str
 ) -> None:

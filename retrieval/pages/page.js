@@ -5,6 +5,7 @@
   const tell = (what, data) => {
     if (!window.lookalike) return; // the page is still being made
     if (what === "visit") setting += 1;
+    else keepScroll();
     if (ASKING.includes(what)) stepped = false;
     window.lookalike(what, data);
   };
@@ -160,7 +161,7 @@
     transfer.items.add(typed(file));
     field.files = transfer.files;
     field.dispatchEvent(new Event("change", { bubbles: true }));
-    window.scrollTo({ top: 0, behavior: behavior() });
+    toTop();
   };
 
   const isPicture = ({ type, name }) => type.startsWith("image/") || SUFFIXES.test(name ?? "");
@@ -345,7 +346,7 @@
     // Safari gives a button that is clicked no focus, and arrows would go from nowhere.
     if (document.activeElement === document.body) button.focus({ preventScroll: true });
     tell(what, { key, id });
-    if (what === "pick" && window.innerWidth > 760) window.scrollTo({ top: 0, behavior: behavior() });
+    if (what === "pick" && window.innerWidth > 760) toTop();
   });
 
   // A field that loses the focus searches with what is in it, and that answer could take a button
@@ -443,8 +444,8 @@
   });
 
   // --- Where one was -----------------------------------------------------------------------------
-  // Each step of the history keeps the tab that was open, so that Back and a page that is loaded
-  // anew come back to it. A link knows of none, and opens the search.
+  // Each step of the history keeps the tab that was open and how far it was scrolled, so that Back
+  // and a page that is loaded anew come back to it. A link knows of none, and opens the search.
   const TABS = { search: "columns", library: "library", map: "map", copies: "copies", test: "test" };
   const openTab = () =>
     Object.keys(TABS).find((tab) => document.getElementById(TABS[tab])?.offsetParent != null);
@@ -461,8 +462,45 @@
     const tab = openTab();
     if (!tab) return;
     const kept = history.state?.tab ?? "search";
-    if (tab !== kept) opened ? keep({ tab }) : turnTo(kept);
+    if (tab !== kept) opened ? keep({ tab, y: Math.round(scrollY) }) : turnTo(kept);
     opened = true;
+  };
+
+  // The browser would scroll before the results are there.
+  history.scrollRestoration = "manual";
+  let sought = history.state?.y ?? null; // where to scroll to as soon as what was there is there again
+  let moving = false; // the page itself is moving to its top
+  let noting = 0;
+  const keepScroll = () => {
+    clearTimeout(noting);
+    if (!moving && sought === null) keep({ y: Math.round(scrollY) });
+  };
+  const toTop = () => {
+    keepScroll();
+    moving = scrollY > 0;
+    window.scrollTo({ top: 0, behavior: behavior() });
+  };
+  document.addEventListener(
+    "scroll",
+    () => {
+      clearTimeout(noting);
+      if (moving) moving = scrollY > 0;
+      else noting = setTimeout(keepScroll, 300);
+    },
+    { passive: true },
+  );
+  for (const own of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+    const stop = () => {
+      moving = false;
+      sought = null;
+    };
+    document.addEventListener(own, stop, { capture: true, passive: true });
+  }
+  const scrollBack = (latest) => {
+    if (sought === null) return;
+    window.scrollTo({ top: sought, behavior: "instant" });
+    if (Math.abs(scrollY - sought) < 2 || Date.now() > latest) sought = null;
+    else setTimeout(scrollBack, 50, latest);
   };
 
   // --- The address -------------------------------------------------------------------------------
@@ -517,7 +555,9 @@
   const settled = () =>
     requestAnimationFrame(() => {
       follow();
-      if (!setting && !stepping) stepped = false;
+      if (setting || stepping) return;
+      stepped = false;
+      scrollBack(Date.now() + 1500);
     });
   window.addEventListener("popstate", () => {
     if (leaving || closeDialog()) {
@@ -526,6 +566,9 @@
     }
     const tab = history.state?.tab ?? "search";
     if (openTab() !== tab) turnTo(tab);
+    clearTimeout(noting);
+    moving = false;
+    sought = history.state?.y ?? 0;
     visiting = true;
     stepped = true;
     const query = location.search;
