@@ -329,6 +329,20 @@ def test_back_and_a_page_loaded_anew_come_to_the_tab_that_was_open(
     page.close()
 
 
+def test_on_a_phone_a_link_brings_its_results_into_view(
+    browser: Browser, address: str, page: Page
+) -> None:
+    page.locator(".lk-pick").nth(2).click()
+    kinds(page)
+    phone = browser.new_page(viewport={"width": 390, "height": 844})
+    phone.goto(page.url)
+    expect(phone.locator(".lk-head")).to_be_in_viewport(ratio=1)
+    phone.goto(address)
+    expect(phone.locator(".lk-head h2")).to_contain_text("A look around")
+    expect(phone.locator("#query")).to_be_in_viewport()
+    phone.close()
+
+
 def answered_late(page: Page, *actions: Callable[[], object]) -> None:
     """Do one thing after the other before the first of them has been answered."""
     asked: list[Route] = []

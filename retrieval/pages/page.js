@@ -534,6 +534,9 @@
     const before = seen;
     const first = before === null;
     seen = address;
+    // What a link asks for lies out of sight, too.
+    const isLink = first && sought === null && new URLSearchParams(address).has("like");
+    if (isLink && window.innerWidth <= 760) document.getElementById("answer")?.scrollIntoView();
     if (address === location.search) return;
     if (!stepped) visiting = false;
     history[first || stepped ? "replaceState" : "pushState"]({}, "", address);
