@@ -327,7 +327,7 @@ def test_a_private_collection_is_not_there_for_others(
         assert words.NOT_YOURS in log_of(said)
         assert key not in json.dumps(said[-1])
     for name in ("on_open", "on_open_1", "on_tick_2"):
-        assert key not in json.dumps(other.ask(name, [None]))
+        assert key not in json.dumps(other.ask(name, other.filled(name)))
     assert words.NOT_YOURS in log_of(other.hand_over({"c.png": PICTURE}, key))
     # It is all there still.
     rows = visitor.search(sent, 5, key)["output"]["data"][0]

@@ -50,9 +50,10 @@ def test_what_takes_long_never_stands_under_the_name_of_another_collection(
     results.ask(workspace.searcher(by_name["quick"]).collection, patience=20)
     tab_of = WorkedOut(workspace, "tab", SENTENCES, results, float, lambda *said: str(said[2]))
     with gr.Blocks(analytics_enabled=False) as app, gr.Tabs():
-        gr.Tab("First")
+        with gr.Tab("First"):
+            searched = gr.Dropdown([], allow_custom_value=True)
         with gr.Tab("Worked out") as tab:
-            tab_of.lay_out(tab, "")
+            tab_of.lay_out(tab, searched, "")
     port = free_port()
     app.launch(server_port=port, prevent_thread_lock=True, quiet=True, ssr_mode=False)
     page = browser.new_page()
@@ -85,3 +86,24 @@ def test_what_takes_long_never_stands_under_the_name_of_another_collection(
     finally:
         page.close()
         app.close()
+
+
+def test_the_collection_of_the_search_is_turned_to_whenever_it_is_another_one(
+    workspace: Workspace,
+) -> None:
+    results = Once(lambda collection: f"Result of {collection.name}")
+    tab_of = WorkedOut(workspace, "tab", SENTENCES, results, float, lambda *said: str(said[2]))
+    by_name = {name: key for key, name in workspace.names().items()}
+    long, quick = by_name["long"], by_name["quick"]
+
+    def opened(choice: str | None, searched: str | None, followed: str | None) -> tuple[str, str]:
+        _, followed, said, _ = tab_of.on_open(choice, searched, followed, gr.Request())
+        return said, followed
+
+    assert opened(None, quick, "") == ("Result of quick", quick)
+    # What is chosen here stays, for as long as the search stays where it is.
+    assert opened(long, quick, quick) == ("Result of long", quick)
+    assert opened(quick, long, quick) == ("Result of long", long)
+    # All of them, or one that is gone.
+    for searched in ("", "gone", None):
+        assert opened(quick, searched, long) == ("Result of quick", long)

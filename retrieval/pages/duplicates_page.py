@@ -52,11 +52,11 @@ class DuplicatesPage:
             workspace, "copies", SENTENCES, copies, seconds_for, _show, script=PICK
         )
 
-    def build(self, tab: gr.Tab) -> None:
-        """Add the page to the tab."""
+    def build(self, tab: gr.Tab, searched: gr.Dropdown) -> None:
+        """Add the page to the tab; it follows the choice of the search."""
         lead = (words.COPIES_LEAD, words.COPIES_SAFE, words.COPIES_RULE)
         text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
-        choice, shown = self.copies.lay_out(tab, text)
+        choice, shown = self.copies.lay_out(tab, searched, text)
         shown[0].turn(self.on_turn, choice, shown, **LIGHT)
 
     def on_turn(

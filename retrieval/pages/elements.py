@@ -73,15 +73,30 @@ def warn(error: LookalikeError) -> None:
 
 
 def offer_collections(
-    workspace: Workspace, choice: str | None, visitor: str
-) -> tuple[gr.Dropdown, str | None]:
+    workspace: Workspace,
+    choice: str | None,
+    visitor: str,
+    searched: str | None = None,
+    followed: str | None = None,
+) -> tuple[gr.Dropdown, str | None, str | None]:
     """Return the choice of one of the collections that a visitor sees, and what is chosen.
 
     That is the first one where `choice` is none of them, and None where there are none. Where it
     stays it is not set, so that another one that somebody chooses meanwhile stays chosen.
+
+    Args:
+        searched: the collection of the search. Another one than before is turned to.
+        followed: the one before.
+
+    Returns:
+        The choice, what is chosen, and what is to be `followed` the next time.
     """
     names = workspace.names(visitor)
-    chosen = choice if choice in names else next(iter(names), None)
+    if searched in names and searched != followed:
+        followed, wanted = searched, searched
+    else:
+        wanted = choice
+    chosen = wanted if wanted in names else next(iter(names), None)
     offered = [(name, key) for key, name in names.items()]
     value: dict[str, Any] = {} if chosen == choice else {"value": chosen}
-    return gr.Dropdown(offered, visible=len(names) > 1, **value), chosen
+    return gr.Dropdown(offered, visible=len(names) > 1, **value), chosen, followed

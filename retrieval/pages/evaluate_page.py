@@ -68,8 +68,12 @@ class EvaluatePage:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 
-    def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
-        """Add the page to the Blocks around it; `tab` is the tab that it lies in."""
+    def build(self, app: gr.Blocks, tab: gr.Tab, searched: gr.Dropdown) -> None:
+        """Add the page to the Blocks around it; `tab` is the tab that it lies in.
+
+        Args:
+            searched: the choice of the search, which this page follows when it is opened.
+        """
         look = report.style() + STYLE.read_text(encoding="utf-8")
         gr.HTML(f"<style>{look}</style>", apply_default_css=False, elem_id="test-style")
         with gr.Row(elem_id="test"):
@@ -111,9 +115,10 @@ class EvaluatePage:
             **quiet,
         }
         light: dict[str, Any] = {"concurrency_limit": None, **quiet}
-        offered = [choice, setting, start, against]
+        followed = gr.State("")
+        offered = [choice, setting, start, against, followed]
         app.load(self.on_load, None, offered, **light)
-        tab.select(self.on_return, [choice, setting], offered, **light)
+        tab.select(self.on_return, [choice, setting, searched, followed], offered, **light)
         view = [status, result, downloads, found, stop]
         # Told by the button that stops. Gradio's own `cancels` misses a run that is just beginning,
         # and lets the last sign of life of one that it ends come after the word that it ended.
@@ -135,13 +140,20 @@ class EvaluatePage:
 
     def on_load(self, request: gr.Request) -> tuple[Any, ...]:
         """Offer what there is to whoever has just opened the page."""
-        return self.on_return(None, None, request)
+        return self.on_return(None, None, None, "", request)
 
     def on_return(
-        self, choice: str | None, setting: str | None, request: gr.Request
+        self,
+        choice: str | None,
+        setting: str | None,
+        searched: str | None,
+        followed: str | None,
+        request: gr.Request,
     ) -> tuple[Any, ...]:
         """Follow what has happened to the collections while another tab was open."""
-        collections, chosen = offer_collections(self.workspace, choice, visitor_of(request))
+        collections, chosen, followed = offer_collections(
+            self.workspace, choice, visitor_of(request), searched, followed
+        )
         offered = list(self._settings())
         picked = setting if setting in offered else (offered[0] if offered else None)
         return (
@@ -149,6 +161,7 @@ class EvaluatePage:
             gr.Dropdown(offered, value=picked, visible=bool(offered)),
             gr.Button(interactive=chosen is not None),
             gr.Button(visible=bool(offered), interactive=chosen is not None),
+            followed,
         )
 
     # The handlers of a run. They return the status, the result, the downloads, what the picked

@@ -61,10 +61,14 @@ class MapPage:
         maps = Once(lambda collection: draw_atlas(collection, folder_of(collection)))
         self.maps = WorkedOut(workspace, "map", SENTENCES, maps, seconds_for, _show, script=BRIDGE)
 
-    def build(self, tabs: gr.Tabs, tab: gr.Tab) -> None:
-        """Add the page to the tab; a picked picture is searched for in the tab "search"."""
+    def build(self, tabs: gr.Tabs, tab: gr.Tab, searched: gr.Dropdown) -> None:
+        """Add the page to the tab; a picked picture is searched for in the tab "search".
+
+        Args:
+            searched: the choice of the search, which this page follows.
+        """
         lead = f'<p class="lk-lead">{escape(words.MAP_LEAD)}</p>'
-        choice, shown = self.maps.lay_out(tab, lead, _help())
+        choice, shown = self.maps.lay_out(tab, searched, lead, _help())
         shown[0].lost(self.maps.on_tick, choice, shown, **LIGHT)
         shown[0].pick(self.on_pick, None, tabs, **LIGHT)
 

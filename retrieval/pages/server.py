@@ -157,11 +157,11 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
             with gr.Tab(words.TAB_LIBRARY, id="library") as library_tab:
                 library.build(app, tabs, library_tab, search.options.choice, search.address)
             with gr.Tab(words.TAB_MAP, id="map") as map_tab:
-                MapPage(workspace).build(tabs, map_tab)
+                MapPage(workspace).build(tabs, map_tab, search.options.choice)
             with gr.Tab(words.TAB_COPIES, id="copies") as copies_tab:
-                DuplicatesPage(workspace).build(copies_tab)
+                DuplicatesPage(workspace).build(copies_tab, search.options.choice)
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
-                EvaluatePage(workspace).build(app, test_tab)
+                EvaluatePage(workspace).build(app, test_tab, search.options.choice)
     guard_queue()
     guard_origins()
     app.upload_file_set = Unremembered()

@@ -65,8 +65,13 @@ class WorkedOut(Generic[T]):
         self._show = show
         self._script = script
 
-    def lay_out(self, tab: gr.Tab, above: str, below: str = "") -> tuple[gr.Dropdown, list[Any]]:
+    def lay_out(
+        self, tab: gr.Tab, searched: gr.Dropdown, above: str, below: str = ""
+    ) -> tuple[gr.Dropdown, list[Any]]:
         """Lay out the tab around HTML above and below the choice, and wire it.
+
+        Args:
+            searched: the choice of the search, which this one follows when the tab is opened.
 
         Returns:
             The choice, and what an answer is shown by: the place of the result, and a timer.
@@ -82,21 +87,28 @@ class WorkedOut(Generic[T]):
                     make_place(f"{self._name}-help", value=below)
             with gr.Column(elem_id=f"{self._name}-answer", min_width=320):
                 view = make_place(f"{self._name}-view", js=self._script)
+        followed = gr.State("")
         timer = gr.Timer(POLL_SECONDS, active=False)
         shown = [view, timer]
         # One event, so that the answers come in turn: one about an earlier choice would stand there
         # under the name of a later one.
         turns = [tab.select, choice.input]
-        gr.on(turns, self.on_open, choice, [choice, *shown], trigger_mode="always_last", **LIGHT)
+        told = [choice, searched, followed]
+        opened = [choice, followed, *shown]
+        gr.on(turns, self.on_open, told, opened, trigger_mode="always_last", **LIGHT)
         timer.tick(self.on_tick, choice, shown, **LIGHT)
         return choice, shown
 
     # The handlers. They return what is shown, and whether to look again in a second.
 
-    def on_open(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
+    def on_open(
+        self, choice: str | None, searched: str | None, followed: str | None, request: gr.Request
+    ) -> tuple[Any, ...]:
         """Offer the collections, and show the result of the chosen one."""
-        offered, chosen = offer_collections(self._workspace, choice, visitor_of(request))
-        return (offered, *self.answer(chosen, request, opening=True))
+        offered, chosen, followed = offer_collections(
+            self._workspace, choice, visitor_of(request), searched, followed
+        )
+        return (offered, followed, *self.answer(chosen, request, opening=True))
 
     def on_tick(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Look whether it is there, without waiting: meanwhile another may have been chosen."""
