@@ -897,6 +897,15 @@ def drop_link(page: Page, link: str) -> None:
     )
 
 
+def test_a_file_that_is_chosen_and_no_picture_says_where_it_belongs(page: Page) -> None:
+    notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"notes"}
+    page.set_input_files("#query input[type=file]", notes)
+    expect(page.get_by_test_id("toast-body")).to_contain_text("That is no picture to search with")
+    expect(page.get_by_test_id("toast-body")).to_have_count(1)
+    upload(page, pattern("dots", 99))
+    kinds(page)
+
+
 def test_a_picture_of_the_page_that_is_dropped_is_searched_with(page: Page) -> None:
     tile = page.locator(".lk-tile", has_text="stripes").first
     drop_link(page, tile.locator("img").evaluate("(image) => image.src"))

@@ -175,13 +175,15 @@
     (event) => {
       const [file] = event.target.matches?.("#query input[type=file]") ? event.target.files : [];
       if (!file) return;
-      stepped = false;
-      if (typed(file) === file) {
+      if (isPicture(file)) stepped = false;
+      if (typed(file) === file && isPicture(file)) {
         coming = true;
         return;
       }
       event.stopImmediatePropagation();
-      give(file);
+      if (isPicture(file)) return give(file);
+      event.target.value = "";
+      tell("odd", { what: "no picture" });
     },
     true,
   );
