@@ -163,6 +163,28 @@ def test_a_link_to_a_collection_of_somebody_else_leaves_a_page_that_works(visito
     answer(visitor, "on_choice", collection="gone", count=30)
 
 
+def test_an_address_of_a_collection_that_is_gone_says_so_and_what_is_shown_instead(
+    visitor: Visitor,
+) -> None:
+    key = add(visitor, "Lichen/a.png", "Lichen/b.png")
+    everything = words.LINK_GONE.format(name=words.ALL_COLLECTIONS)
+    for query, told in (
+        ("?in=gone", [everything]),
+        ("?in=gone&like=gone:3", [everything]),
+        (f"?in={key}&like=gone:3", [words.LINK_GONE.format(name="Lichen")]),
+        (f"?in=gone&like={key}:1", [everything]),
+        (f"?in={key}&like={key}:1", []),
+    ):
+        said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": query})
+        assert sentences(said) == told, query
+    first = answer(visitor, "on_load")["collection"]["value"]
+    visitor.http.params = httpx.QueryParams({"in": "gone"})
+    visitor.session = "followed"
+    (sentence,) = sentences(visitor.ask("on_load", visitor.filled("on_load")))
+    assert "is not here" in sentence
+    assert answer(visitor, "on_load")["collection"]["value"] == first
+
+
 def test_an_address_of_all_collections_opens_all_of_them(visitor: Visitor) -> None:
     key = add(visitor, "Fern/warm/a.png", "Fern/warm/b.png")
     answer(visitor, "on_load")
@@ -296,6 +318,17 @@ def test_a_date_is_understood_or_refused(visitor: Visitor, written: str, is_one:
     name = visitor.changing("Taken since")
     said = sentences(visitor.ask(name, visitor.filled(name, **{"Taken since": written})))
     assert ["That is no date" in sentence for sentence in said] == ([] if is_one else [True])
+
+
+@pytest.mark.parametrize(("written", "is_one"), [(-3, False), (0, True), (None, True), (1.5, True)])
+def test_a_size_below_nothing_is_refused(
+    visitor: Visitor, written: float | None, is_one: bool
+) -> None:
+    answer(visitor, "on_load")
+    label = "At least, in megapixels"
+    name = visitor.changing(label)
+    said = sentences(visitor.ask(name, visitor.filled(name, **{label: written})))
+    assert said == ([] if is_one else [words.NO_MEGAPIXELS])
 
 
 def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:

@@ -126,8 +126,10 @@ class SearchOptions:
         """Look for what `read` would leave out without a word.
 
         Raises:
-            LookalikeError: when a date is none.
+            LookalikeError: when a date is none, or a number is below 0.
         """
+        if (values[self._megapixels] or 0) < 0:
+            raise LookalikeError(words.NO_MEGAPIXELS)
         for written in (values[self._since], values[self._until]):
             if str(written or "").strip() and not read_date(written):
                 raise LookalikeError(words.NO_DATE)

@@ -215,11 +215,9 @@ class SearchPage:
         """
         keys = self.workspace.keys(visitor_of(request))
         address = read_address(str(request.query_params))
-        options = address.options
-        if not (options.choice in keys or address.of_all or address.parts):
-            options = replace(options, choice=keys[0] if keys else "")
+        first = keys[0] if keys and not (address.of_all or address.parts) else ""
         may_fetch = settings.FETCH_FOR_VISITORS or self.access.is_owner(request)
-        view = self._visit(conversation, replace(address, options=options), request)
+        view = self._visit(conversation, address, request, first)
         return (*view, gr.Textbox(visible=may_fetch))
 
     def on_visit(self, values: Values, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -458,11 +456,28 @@ class SearchPage:
         return answer, part if upload and upload.token == part.token else None
 
     def _visit(
-        self, conversation: Conversation, address: Address, request: gr.Request
+        self, conversation: Conversation, address: Address, request: gr.Request, first: str = ""
     ) -> tuple[Any, ...]:
+        """Do what an address asks for.
+
+        Args:
+            first: the collection that is shown where it names none that is here; "" for all.
+        """
         options, visitor = address.options, visitor_of(request)
-        if options.choice not in self.workspace.keys(visitor):
-            options = replace(options, choice="")
+        keys = self.workspace.keys(visitor)
+        is_gone = bool(options.choice) and options.choice not in keys
+        if options.choice not in keys:
+            options = replace(options, choice=first)
+        wishes = [wish for wish in address.parts if not wish.placed or wish.placed[0] in keys]
+        if not any(wish.wanted for wish in wishes) and len(wishes) < len(address.parts):
+            is_gone, wishes = True, []  # nothing is left to search with
+        elif not is_gone:
+            wishes = list(address.parts)  # those that are missing are counted
+        if is_gone and keys:
+            names = self.workspace.names(visitor)
+            only = next(iter(names.values())) if len(names) == 1 else words.ALL_COLLECTIONS
+            name = names.get(options.choice, only)
+            warn(LookalikeError(words.LINK_GONE.format(name=name)))
 
         def part_of(wish: Wish, asked: Asked) -> Part:
             if wish.placed:
@@ -475,7 +490,7 @@ class SearchPage:
 
         def visit(asked: Asked) -> Asked:
             parts, missing = [], []
-            for wish in address.parts:
+            for wish in wishes:
                 try:
                     parts.append(part_of(wish, asked))
                 except LookalikeError as error:

@@ -113,6 +113,10 @@ NO_UPLOAD = (
     "This search was about an uploaded picture, which is not kept. Drop it here again, or ask its "
     "sender for it."
 )
+LINK_GONE = (
+    "The collection of this address is not here: it was deleted or renamed, or it is on another "
+    "computer. Shown instead: {name}."
+)
 SEARCHED_WITHOUT = (
     "{pictures} of this search cannot be found here, and did not count. An uploaded one can be "
     "dropped here again."
@@ -144,6 +148,7 @@ DROPPED_SEVERAL = (
     "One picture at a time: this is what looks like the first. To ask with several, press “Also "
     "like this one” on results. To keep yours here, drop them under “My pictures”."
 )
+NO_MEGAPIXELS = "No picture has fewer than 0 megapixels. Write 0 or more."
 NO_DATE = "That is no date. Write it like 2024-07-31, 2024-07 or 2024."
 NOTHING_WANTED = "Choose at least one picture that the results should be like."
 MOST_PICTURES = "One search takes {n} pictures at most. Take one away before you add another."
