@@ -743,6 +743,9 @@ def test_arrow_keys_walk_across_the_line_where_the_good_matches_end(page: Page, 
 def test_the_question_stays_in_view_and_all_of_it_can_be_reached(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 620})
     page.get_by_text("Filter and sort").click()
+    page.wait_for_function("document.getElementById('ask').scrollTop > 0")  # it opens in view
+    page.wait_for_timeout(700)
+    page.evaluate("document.getElementById('ask').scrollTop = 0")
     page.evaluate("window.scrollTo(0, 300)")
     expect(page.locator("#query")).to_be_in_viewport()
     below = page.locator("#filters input").last
@@ -752,6 +755,24 @@ def test_the_question_stays_in_view_and_all_of_it_can_be_reached(page: Page) -> 
     expect(below).to_be_in_viewport()
     # Side by side with the other controls, not beside them where nobody sees it.
     assert page.evaluate("document.getElementById('ask').scrollWidth <= 310")
+
+
+def test_the_column_ends_with_the_window_and_a_drawer_opens_in_view(page: Page) -> None:
+    for height in (560, 800):
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.wait_for_function(
+            "document.getElementById('ask').getBoundingClientRect().bottom <= innerHeight"
+        )
+    drawer = page.locator("#matching")
+    page.get_by_text("What should match?").click()
+    expect(drawer.get_by_text("Clean up your picture first")).to_be_in_viewport()
+
+
+def test_saving_is_offered_where_there_are_results(page: Page) -> None:
+    expect(page.locator("#save")).to_be_hidden()
+    page.locator(".lk-pick").first.click()
+    kinds(page)
+    expect(page.locator("#save")).to_be_visible()
 
 
 def test_starting_over_returns_to_the_collection(page: Page) -> None:

@@ -739,6 +739,29 @@
     draw();
   };
 
+  // --- The column on the left --------------------------------------------------------------------
+  // It ends with the window, also as long as the heading is above it.
+  let above = -1;
+  const fitColumns = () => {
+    const tabs = document.querySelector("#tabs > :has([role=tab])");
+    if (!tabs) return;
+    const room = Math.max(0, Math.round(tabs.getBoundingClientRect().bottom + 4));
+    if (room !== above) document.documentElement.style.setProperty("--lk-above", `${room}px`);
+    above = room;
+  };
+  document.addEventListener("scroll", fitColumns, { passive: true });
+  window.addEventListener("resize", fitColumns);
+
+  // What a drawer holds would open out of sight.
+  document.addEventListener("click", ({ target }) => {
+    const drawer = target.closest?.("#ask .label-wrap")?.parentElement;
+    if (!drawer) return;
+    setTimeout(() => {
+      const isOpen = drawer.querySelector(".label-wrap.open");
+      if (isOpen) drawer.scrollIntoView({ block: "nearest", behavior: behavior() });
+    }, 100);
+  });
+
   // --- Follow what Gradio changes ----------------------------------------------------------------
   // A tile that gets another picture would go on showing the one before until that has come.
   const hideUntilLoaded = ({ target }) => {
@@ -772,6 +795,7 @@
     nameSend();
     hush();
     keepTab();
+    fitColumns();
     follow();
     keepPicture();
     unfold();
