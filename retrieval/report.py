@@ -110,10 +110,10 @@ def sections(
 def figures(evaluation: Evaluation) -> str:
     """Show the five figures side by side, each with its interval and what it means."""
     cards = "".join(
-        f'<li><span class="lk-metric">{metric}</span>'
-        f'<span class="lk-value">{score.mean:.1f}<small> %</small></span>'
-        f'<span class="lk-interval">{score.low:.1f} to {score.high:.1f}</span>'
-        f'<span class="lk-meaning">{HINTS[metric]}</span></li>'
+        f'<li><span class="lk-value">{score.mean:.1f}<small> %</small></span>'
+        f'<span class="lk-meaning">{HINTS[metric]}</span>'
+        f'<span class="lk-metric">{metric}</span>'
+        f'<span class="lk-interval">{score.low:.1f} to {score.high:.1f}</span></li>'
         for metric, score in ((metric, evaluation.overall[metric]) for metric in METRICS)
     )
     return f'<ul class="lk-figures">{cards}</ul><p class="lk-note">{RIGHT}</p>'
