@@ -186,7 +186,9 @@ def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path:
     expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")
     best = page.locator(".lk-group").first.locator(".lk-best")
     expect(best).to_contain_text("large.png")
-    expect(best).to_contain_text("Keep this one")
+    expect(best).to_contain_text("The one to keep")
+    expect(best.get_by_role("button")).to_have_count(0)
+    expect(page.locator("#copies .lk-head h2")).to_contain_text("you could free")
     expect(best).to_contain_text("640 × 480")
     page.wait_for_function(
         "[...document.querySelectorAll('.lk-group img')].every((one) => one.naturalWidth > 0)"

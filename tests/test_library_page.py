@@ -133,14 +133,14 @@ def test_a_folder_becomes_a_collection_that_is_searched_renamed_deleted_and_brou
     press(made, "Show which")
     expect(made.locator(".lk-table")).to_contain_text("broken &lt;.jpg")
     with page.expect_download() as download:
-        made.get_by_role("link", name="As a table (CSV)").click()
+        made.get_by_role("link", name="Save as a table (CSV)").click()
     text = Path(download.value.path()).read_text(encoding="utf-8-sig")
     assert [row["filename"] for row in csv.DictReader(io.StringIO(text))] == ["broken &lt;.jpg"]
     gone = "That collection is not here any more."
     page.route(
         "**/problems/*.csv", lambda route: route.fulfill(content_type="text/plain", body=gone)
     )
-    made.get_by_role("link", name="As a table (CSV)").click()
+    made.get_by_role("link", name="Save as a table (CSV)").click()
     expect(page.get_by_test_id("toast-body")).to_contain_text(gone)
     page.get_by_test_id("toast-close").click()
 

@@ -137,9 +137,7 @@ def show_groups(key: str, groups: Sequence[Group], start: int) -> str:
 
 
 def _group(key: str, group: Group) -> str:
-    names = [markup.name_of(copy.picture) for copy in group]
-    alike = len(set(names)) < len(names)
-    tiles = "".join(_copy(key, copy, copy is group[0], alike) for copy in group[:COPIES_SHOWN])
+    tiles = "".join(_copy(key, copy, copy is group[0]) for copy in group[:COPIES_SHOWN])
     more = ""
     if len(group) > COPIES_SHOWN:
         text = words.COPIES_MORE.format(n=f"{len(group) - COPIES_SHOWN:,}")
@@ -149,22 +147,23 @@ def _group(key: str, group: Group) -> str:
     return f'<section class="lk-group">{head}<ol role="list">{tiles}</ol>{more}</section>'
 
 
-def _copy(key: str, copy: Copy, best: bool, with_folder: bool) -> str:
+def _copy(key: str, copy: Copy, best: bool) -> str:
     picture = copy.picture
     facts = (
-        markup.folder_line(picture) if with_folder else "",
         f"{picture.width:,} × {picture.height:,}",
         words.COPIES_MEGAPIXELS.format(n=_megapixels(copy)),
         markup.file_size(picture.size),
         copy.date,
     )
-    mark = f'<span class="lk-keep">{escape(words.COPIES_KEEP)}</span>' if best else ""
+    folder = markup.folder_line(picture)
+    folder = f'<span class="lk-folder">{escape(folder)}</span>' if folder else ""
+    mark = f'<i class="lk-keep">{escape(words.COPIES_KEEP)}</i>' if best else ""
     same = "" if best or not copy.same_file else f"<i>{escape(words.COPIES_SAME)}</i>"
     return (
         f"<li{' class=lk-best' if best else ''}><div>"
-        f'<img src="{escape(markup.thumbnail_address(key, picture))}" alt="" loading="lazy">{mark}'
+        f'<img src="{escape(markup.thumbnail_address(key, picture))}" alt="" loading="lazy">'
         f'</div><b title="{escape(picture.path)}">{escape(markup.name_of(picture))}</b>'
-        f"<small>{markup.fact_lines(facts)}{same}</small></li>"
+        f"<small>{mark}{folder}{markup.fact_lines(facts)}{same}</small></li>"
     )
 
 

@@ -213,4 +213,5 @@ def _in_words(key: str, collection: Collection, atlas: Atlas) -> str:
 
 def _help() -> str:
     items = "".join(f"<li>{escape(line)}</li>" for line in words.MAP_HELP)
+    items += f'<li class="lk-touch">{escape(words.MAP_HELP_TOUCH)}</li>'
     return f'<ul class="lk-map-help">{items}</ul>'

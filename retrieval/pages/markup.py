@@ -254,6 +254,7 @@ def script_words() -> str:
         f'data-reset="{escape(words.CROP_RESET)}" '
         f'data-lost="{escape(words.LOST)}" '
         f'data-unreachable="{escape(words.UNREACHABLE)}" '
+        f'data-drop="{escape(words.DROP_TOUCH)}" '
         f'data-send="{escape(words.WEB_ADDRESS_SEND)}"></span>'
     )
 

@@ -789,10 +789,19 @@
     if (name) unnamed.setAttribute("aria-label", name);
   };
 
+  // A finger drops nothing.
+  const touch = matchMedia("(hover: none) and (pointer: coarse)");
+  const nameDrop = () => {
+    const text = touch.matches && document.querySelector("#query [data-testid=upload-text] p");
+    const said = words().drop;
+    if (text && said && text.textContent !== said) text.textContent = said;
+  };
+
   let waiting = false;
   const look = () => {
     waiting = false;
     nameSend();
+    nameDrop();
     hush();
     keepTab();
     fitColumns();
