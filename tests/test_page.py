@@ -234,6 +234,19 @@ def test_a_part_of_a_result_is_searched_for(page: Page) -> None:
     expect(page.get_by_role("button", name="Search for a part of it")).to_have_count(0)
 
 
+def test_who_wants_a_part_is_told_to_drag_until_it_is_done(page: Page) -> None:
+    page.locator(".lk-pick").nth(2).click()
+    kinds(page)
+    page.get_by_role("button", name="Search for a part of it").click()
+    hint = page.get_by_text(words.CROP_DRAW)
+    expect(hint).to_be_visible()
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    expect(hint).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.locator(".lk-asked")).to_have_count(0)
+
+
 def test_stopping_an_upload_to_a_collection_searches_for_nothing(page: Page) -> None:
     page.get_by_role("tab", name="My pictures").click()
     page.route("**/uploads/*", lambda route: None)  # on its way for as long as it takes

@@ -249,6 +249,7 @@ def script_words() -> str:
     """Hand `page.js` its words."""
     return (
         f'<span id="lk-words" hidden data-crop="{escape(words.CROP_HINT)}" '
+        f'data-crop-draw="{escape(words.CROP_DRAW)}" '
         f'data-crop-start="{escape(words.CROP_START)}" '
         f'data-crop-spoken="{escape(words.CROP_SPOKEN)}" '
         f'data-reset="{escape(words.CROP_RESET)}" '

@@ -16,6 +16,7 @@
   };
   window.lookalikeVisit = visit;
   const quiet = matchMedia("(prefers-reduced-motion: reduce)");
+  const touch = matchMedia("(hover: none) and (pointer: coarse)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
 
   // --- When nobody answers -------------------------------------------------------------------------
@@ -144,6 +145,7 @@
   let given = 0; // pictures so far; of those that wait only the last is meant
   let queued = false; // whether one waits
   let drawing = false; // a box is what comes next, so that the question stays in view
+  let toBox = false; // the same, until the picture is there to be drawn on
   const give = async (file, toDraw = false) => {
     given += 1;
     const mine = given;
@@ -156,7 +158,7 @@
     queued = false;
     const field = input();
     if (!field) return tell("odd", { what: "no field" });
-    drawing = toDraw;
+    drawing = toBox = toDraw;
     const transfer = new DataTransfer();
     transfer.items.add(typed(file));
     field.files = transfer.files;
@@ -618,6 +620,9 @@
     const [mark, reset, begin, hint] = layer.children;
     mark.hidden = reset.hidden = !box;
     begin.hidden = hint.hidden = Boolean(box);
+    if (box) layer.classList.remove("lk-asked");
+    const said = (layer.matches(".lk-asked") ? words().cropDraw : words().crop) ?? "";
+    if (hint.textContent !== said) hint.textContent = said; // or it would be followed for ever
     if (!box) return;
     const [left, top, right, bottom] = box;
     Object.assign(mark.style, {
@@ -645,6 +650,14 @@
 
   const words = () => document.getElementById("lk-words")?.dataset ?? {};
 
+  // Who wants a part is told what to do, and a finger draws at once.
+  const askForBox = (layer) => {
+    if (!toBox) return;
+    toBox = false;
+    layer.classList.add("lk-asked");
+    layer.classList.toggle("lk-drawing", touch.matches);
+  };
+
   const addLayer = () => {
     const image = picture();
     const layer = document.getElementById("lk-crop");
@@ -659,7 +672,10 @@
       box = null;
       image.addEventListener("load", draw, { once: true });
     }
-    if (layer) return draw();
+    if (layer) {
+      askForBox(layer);
+      return draw();
+    }
     const fresh = document.createElement("div");
     fresh.id = "lk-crop";
     fresh.tabIndex = 0;
@@ -682,10 +698,10 @@
     begin.addEventListener("pointerdown", (event) => event.stopPropagation());
     begin.addEventListener("click", () => fresh.classList.add("lk-drawing"));
     const hint = document.createElement("span");
-    hint.textContent = words().crop ?? "";
     hint.setAttribute("aria-hidden", "true");
     fresh.append(mark, reset, begin, hint);
     image.closest(".image-container").append(fresh);
+    askForBox(fresh);
 
     let start = null;
     const at = (event) => {
@@ -790,7 +806,6 @@
   };
 
   // A finger drops nothing.
-  const touch = matchMedia("(hover: none) and (pointer: coarse)");
   const nameDrop = () => {
     const text = touch.matches && document.querySelector("#query [data-testid=upload-text] p");
     const said = words().drop;

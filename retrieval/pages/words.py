@@ -63,6 +63,7 @@ SAVED_WITHOUT = (
 NOTHING_TO_SAVE = "There are no results to save yet. Search for something first."
 PART_OF_IT = "Search for a part of it"
 CROP_HINT = "Drag to search for a part"
+CROP_DRAW = "Drag a box around the part"
 CROP_START = "Search for a part"
 CROP_SPOKEN = (
     "A part of your picture to search for. Enter marks the middle, arrow keys move it, with Shift "
