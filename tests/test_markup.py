@@ -1,6 +1,7 @@
 """The markup of the pages: what it says, without a browser."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,21 @@ def test_no_good_match_is_below_the_line(
     assert told.count("lk-divider") == (above is not None)
     before, _, _ = told.partition("lk-divider")
     assert before.count('class="lk-tile"') == (len(confidences) if above is None else above)
+
+
+def test_the_very_file_that_is_searched_with_is_called_so_and_a_part_of_it_is_not() -> None:
+    asked = Part("cat.jpg", sha256=f"{1:064x}")
+    told = results(found(SAME, SAME), Asked((asked,)), "")
+    assert re.findall('lk-sure">([^<]*)', told) == ["almost the same", "the same picture"]
+    cut = replace(asked, crop=(0.0, 0.0, 0.5, 0.5))
+    for parts in ((cut,), (asked, Part("dog.jpg"))):
+        assert "the same picture" not in results(found(SAME, SAME), Asked(parts), "")
+
+
+def test_results_say_of_which_collection_they_are_where_there_are_several() -> None:
+    told = results(found(VERY), ASKED, "", names={"key": "<Garden>"})
+    assert '<span class="lk-where">&lt;Garden&gt;</span>' in told
+    assert "lk-where" not in results(found(VERY), ASKED, "")
 
 
 def spoken(told: str) -> str:

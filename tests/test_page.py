@@ -626,7 +626,7 @@ def test_why_a_result_matches_is_shown_and_closed_by_escape(page: Page) -> None:
     kinds(page)
     tile_button(page, 0, "why")
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("add up to how alike")
+    expect(dialog).to_contain_text("alike in what they show")
     expect(dialog.locator(".lk-warm")).to_have_count(2)
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)

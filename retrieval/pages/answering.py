@@ -49,7 +49,7 @@ class Answers:
             return self._browse(held, options, address), self._truth(held)
         found = self.find(held, asked, options, times)
         if found.matches:
-            html = markup.results(found, asked, address, options.order)
+            html = markup.results(found, asked, address, options.order, names_of(held))
         elif options.filters.empty and any(searcher.collection.count()[0] for searcher in held):
             html = markup.empty(words.ALONE_TITLE, words.ALONE, address)
         elif options.filters.empty:
@@ -103,7 +103,7 @@ class Answers:
         pictures = sample(held, bounded(options.count), options.filters)
         if pictures:
             shown = ordered(pictures, options.order, lambda placed: placed[1])
-            return markup.browse(shown, address)
+            return markup.browse(shown, address, names_of(held))
         if not options.filters.empty and sample(held, 1):
             return markup.none_pass(address)
         body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
@@ -115,6 +115,13 @@ class Answers:
         names = [searcher.collection.name for searcher in held]
         name = names[0] if len(names) == 1 else words.SEVERAL.format(n=len(names))
         return markup.truth(name, embedder.describe(), embedder.extractor.provider, compared, found)
+
+
+def names_of(held: Sequence[Searcher]) -> dict[str, str]:
+    """Return what collections are called by their keys, where there are several."""
+    if len(held) < 2:
+        return {}
+    return {searcher.key: searcher.collection.name for searcher in held}
 
 
 def sample(held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS) -> list[markup.Placed]:

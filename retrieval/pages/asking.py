@@ -41,6 +41,7 @@ class Part:
     wanted: bool = True  # the results are to be like it; False: unlike it
     placed: Placed | None = None  # where it lies in a collection; None for an upload
     token: str = ""  # of an upload
+    sha256: str = ""  # of its file
     jpeg: bytes = b""  # of an upload, at a size that bears cropping
     crop: Box | None = None  # what of it counts
     pixels: npt.NDArray[np.uint8] | None = None  # (side, side, 3), of an upload, as searched with

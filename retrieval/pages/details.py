@@ -68,7 +68,7 @@ def why(
     )
     try:
         overlays, total = _overlays(embedder, pixels)
-        note = words.WHY_NOTE.format(percent=percent(total), n=overlays[0].size)
+        note = words.WHY_NOTE.format(percent=percent(total))
     except LookalikeError as error:
         overlays, note = None, str(error)
     if wanted > 1:

@@ -4,9 +4,10 @@ A button tells what it does by `data-do`; `page.js` hands its other data on to t
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from retrieval.building import Building
 from retrieval.confidence import Confidence
@@ -25,6 +26,8 @@ TOLD_SECONDS = 60  # for which the search page says how a building ended
 
 # A picture and the key of its collection.
 Placed = tuple[str, PictureRecord]
+Names = Mapping[str, str]  # of collections, by their keys
+NO_NAMES: Names = MappingProxyType({})
 
 
 def original_address(key: str, id_: int) -> str:
@@ -53,11 +56,14 @@ def fact_lines(facts: Iterable[str]) -> str:
     return "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
 
 
-def results(found: Found, asked: Asked, address: str, order: str = "") -> str:
+def results(
+    found: Found, asked: Asked, address: str, order: str = "", names: Names = NO_NAMES
+) -> str:
     """Lay out results, at least one, with a line where the good matches end.
 
     Args:
         order: one of `asking.ORDERS`, where they stand in another one than by similarity.
+        names: what the collections are called, where several are searched.
     """
     wanted = sum(part.wanted for part in asked.parts)
     if wanted > 1:
@@ -67,7 +73,9 @@ def results(found: Found, asked: Asked, address: str, order: str = "") -> str:
     else:
         subject = words.LIKE_NAMED.format(name=next(p.name for p in asked.parts if p.wanted))
     heading, spoken = words.RESULTS, words.SPOKEN
-    tiles = [_result(match) for match in found.matches]
+    alone = asked.parts[0] if len(asked.parts) == 1 else None
+    same = alone.sha256 if alone and not alone.crop else ""
+    tiles = [_result(match, names, same) for match in found.matches]
     if order:
         heading, spoken = words.RESULTS_ORDERED, words.SPOKEN_ORDERED
         said = words.ORDERS[1 + ORDERS.index(order)].lower()
@@ -86,16 +94,19 @@ def results(found: Found, asked: Asked, address: str, order: str = "") -> str:
     spoken = spoken.format(
         pictures=words.pictures(len(found.matches)),
         subject=subject,
-        first=words.CONFIDENCE[found.matches[0].confidence],
+        first=_sure(found.matches[0], same),
     )
     about = _chips(asked) + _cleaned(asked) + notice
     head = _head(heading, subject, closable=True, address=address)
     return head + _gallery(about, spoken, heading, tiles)
 
 
-def browse(pictures: Iterable[Placed], address: str) -> str:
+def browse(pictures: Iterable[Placed], address: str, names: Names = NO_NAMES) -> str:
     """Lay out pictures of the collections, to begin with."""
-    tiles = [_tile(key, picture, "", _spoken(picture)) for key, picture in pictures]
+    tiles = [
+        _tile(key, picture, "", _spoken(picture), name=names.get(key, ""))
+        for key, picture in pictures
+    ]
     head = _head(words.BROWSE, words.BROWSE_HINT, closable=False, address=address)
     return head + _gallery("", "", words.BROWSE, tiles)
 
@@ -311,9 +322,10 @@ def _cleaned(asked: Asked) -> str:
     return f'<div class="lk-cleaned">{figures}<p>{escape(words.CLEANED)}</p></div>'
 
 
-def _result(match: Match) -> str:
+def _result(match: Match, names: Names, same: str) -> str:
+    """Lay out a result; `same` is the hash of the file that is searched with, or ""."""
     share = percent(match.similarity)
-    sure = words.CONFIDENCE[match.confidence]
+    sure = _sure(match, same)
     score = (
         f'<span class="lk-bar"><i style="width:{share}%"></i></span>'
         f'<span class="lk-score">{share} %</span><span class="lk-sure">{escape(sure)}</span>'
@@ -327,7 +339,7 @@ def _result(match: Match) -> str:
         for what, title, sign in (
             ("more", words.ADD_MORE, "+"),
             ("less", words.ADD_LESS, "−"),
-            ("why", words.WHY, "?"),
+            ("why", words.WHY_DETAILS, "?"),
         )
     )
     copies = ""
@@ -338,7 +350,12 @@ def _result(match: Match) -> str:
             f'aria-label="{escape(words.COPIES_OPEN.format(copies=text, name=name))}">'
             f"{escape(text)}</button>"
         )
-    return _tile(match.key, picture, score, spoken, actions, copies)
+    return _tile(match.key, picture, score, spoken, actions, copies, names.get(match.key, ""))
+
+
+def _sure(match: Match, same: str) -> str:
+    is_same = match.picture.sha256 == same
+    return words.SAME_FILE if is_same else words.CONFIDENCE[match.confidence]
 
 
 def _tile(
@@ -348,7 +365,10 @@ def _tile(
     spoken: str,
     actions: str = "",
     copies: str = "",
+    name: str = "",
 ) -> str:
+    """Lay out a picture; `name` is that of its collection, where it is to be told."""
+    where = f'<span class="lk-where">{escape(name)}</span>' if name else ""
     label = f'<span class="lk-kind">{escape(pretty(picture.label))}</span>' if picture.label else ""
     actions = f'<span class="lk-actions">{actions}</span>' if actions else ""
     return (
@@ -361,7 +381,7 @@ def _tile(
         f'<div class="lk-caption">{score}<span class="lk-line">{label}'
         f'<span class="lk-name" title="{escape(picture.path)}">{escape(name_of(picture))}</span>'
         f'<span class="lk-size">{picture.width} × {picture.height}</span>'
-        "</span></div></li>"
+        f"</span>{where}</div></li>"
     )
 
 

@@ -45,9 +45,9 @@ class PartMaker:
         how = self.workspace.embedder.card.preprocessing
         needed = max(scale_for(how), PREVIEW_SIDE)
         image = open_picture(data, needed, settings.MAX_UPLOAD_PIXELS).image
-        token = hashlib.sha256(data).hexdigest()[:12]
+        sha256 = hashlib.sha256(data).hexdigest()
         decoded = time.perf_counter()
-        part = self._described(Part(words.QUERY, token=token), image, cleaning)
+        part = self._described(Part(words.QUERY, token=sha256[:12], sha256=sha256), image, cleaning)
         extracted = time.perf_counter()
         long = PREVIEW_SIDE * max(image.size) // min(image.size)
         jpeg = _jpeg(image, max(2 * PREVIEW_SIDE, min(long, MAX_PREVIEW)))
@@ -73,6 +73,7 @@ class PartMaker:
             searcher.aspects(id_),
             wanted,
             placed,
+            sha256=record.sha256,
         )
 
     def pixels(self, part: Part, visitor: str) -> Pixels:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -11,7 +12,7 @@ from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
 from retrieval.pages.asking import CLEANINGS, ORDERS, Options, read_date
-from retrieval.pages.elements import Choice, OneOf
+from retrieval.pages.elements import Choice, OneOf, make_place
 from retrieval.pages.markup import pretty
 from retrieval.query import SHAPES, Filters, Weights
 from retrieval.search import Searcher
@@ -49,6 +50,7 @@ class SearchOptions:
             self._subject = _slider(words.SUBJECT, 1.0)
             self._colour = _slider(words.COLOUR, 0.0)
             self._texture = _slider(words.TEXTURE, 0.0)
+            make_place("matching-hint", value=f"<p>{escape(words.MATCHING_HINT)}</p>")
             self._cleaning = Choice(
                 list(zip(words.CLEANINGS, CLEANINGS, strict=True)),
                 value=CLEANINGS[0],

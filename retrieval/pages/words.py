@@ -31,6 +31,10 @@ PRESETS = ("Same thing", "Same colours", "Same texture", "A bit of each")
 SUBJECT = "What it shows"
 COLOUR = "Colours"
 TEXTURE = "Texture"
+MATCHING_HINT = (
+    "Most pictures have much of their colours and texture in common: 90 % is not yet much there. "
+    "The words beside the number say what it is worth."
+)
 FILTERS = "Filter and sort"
 FILTER_LABEL = "Kind"
 FILTER_FOLDER = "Folder"
@@ -86,6 +90,7 @@ MORE_LIKE_THIS = "More like this"
 ADD_MORE = "Also like this one"
 ADD_LESS = "Less like this one"
 WHY = "Why this match?"
+WHY_DETAILS = "Why this match? Details of the picture"
 CLOSE = "Close"
 COPIES = "{n} copies"
 COPIES_OPEN = "{copies} of {name}. Show them"
@@ -109,6 +114,7 @@ CONFIDENCE = (
     "very similar",
     "almost the same",
 )
+SAME_FILE = "the same picture"
 DIVIDER = "Less alike from here on"
 NOTHING_MATCHES = "Nothing here really matches. These come nearest all the same."
 NO_UPLOAD = (
@@ -168,9 +174,9 @@ FACT_FILE = "File"
 FACT_SIZE = "Size"
 FACT_TAKEN = "Taken"
 WHY_NOTE = (
-    "Warm places are those that make the two alike. Over the {n} places of each picture they add "
-    "up to how alike the two are in what they show, {percent} %. Under the result may stand "
-    "another number, since its neighbours count as well, and colours or texture if you like."
+    "The warmer a place, the more the two have in common there. All in all they are {percent}\u00a0% "
+    "alike in what they show. The result may say another number: it counts as well whether both "
+    "are like the same other pictures, and colours or texture where you chose them."
 )
 WHY_SEVERAL = "Of the {n} pictures you search with together, this one is the most like the result."
 WHY_NOT = "The network in use cannot show where two pictures resemble each other."
