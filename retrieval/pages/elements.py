@@ -92,10 +92,9 @@ def offer_collections(
         The choice, what is chosen, and what is to be `followed` the next time.
     """
     names = workspace.names(visitor)
+    wanted = choice
     if searched in names and searched != followed:
-        followed, wanted = searched, searched
-    else:
-        wanted = choice
+        wanted = followed = searched
     chosen = wanted if wanted in names else next(iter(names), None)
     offered = [(name, key) for key, name in names.items()]
     value: dict[str, Any] = {} if chosen == choice else {"value": chosen}
