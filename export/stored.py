@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.features import ahead
-from retrieval.folders import SUFFIXES, find_images
+from retrieval.folders import find_images, is_picture
 from retrieval.images import open_picture
 from retrieval.model import available_cpus
 from retrieval.preprocessing import Preprocessing, preprocess
@@ -94,7 +94,7 @@ def _in_zip(pack: Path) -> list[Stored]:
     return [
         Stored(path, member.file_size, partial(_read_member, archive, member))
         for path, member in sorted(members, key=lambda pair: pair[0])
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not member.is_dir()
+        if is_picture(path.name) and not path.name.startswith(".") and not member.is_dir()
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from retrieval.disk_names import free_name, storable
 from retrieval.errors import is_too_long
 from retrieval.files import modified_of
-from retrieval.folders import SUFFIXES
+from retrieval.folders import is_picture
 from retrieval.records import PASSING, Entry
 from retrieval.staging import LOOK_BYTES, SPARE_BYTES, require_room, too_little
 
@@ -80,7 +80,7 @@ class PhotoWriter:
         Two paths may be one to this system, and the second gets a number.
         """
         relative = storable(path)
-        if relative is None or relative.suffix.lower() not in SUFFIXES:
+        if relative is None or not is_picture(relative.name):
             return None
 
         def is_taken(place: Path) -> bool:

@@ -18,10 +18,11 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, is_for_memory, why_unread
 from retrieval.files import modified_of
+from retrieval.folders import is_picture
 from retrieval.images import read_bounded
 from retrieval.indexing import Bounds, Prepared, Step, compute, decode
 from retrieval.model import available_cpus
-from retrieval.objects import Bucket, is_picture, thumbnail_name
+from retrieval.objects import Bucket, thumbnail_name
 from retrieval.paths import is_below, label_of, name_of
 from retrieval.records import PASSING, Content, Entry, Move
 from retrieval.thumbnails import draw_thumbnails

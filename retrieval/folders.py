@@ -4,7 +4,7 @@ import os
 import platform
 import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 # Of `images.FORMATS`, in small letters.
 SUFFIXES = frozenset(
@@ -83,6 +83,11 @@ def _is_marked(folder: str) -> bool:
     return is_hidden(status) or getattr(status, "st_reparse_tag", 0) == JUNCTION
 
 
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture by its name."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
 def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """Yield the picture files below `folder`, sorted within each folder.
 
@@ -93,9 +98,9 @@ def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None)
     root = folder.resolve()
     for parent, names in walk(folder, on_error):
         for name in names:
-            path = Path(parent, name)
-            if path.suffix.lower() not in SUFFIXES:
+            if not is_picture(name):
                 continue
+            path = Path(parent, name)
             # realpath, since Path.resolve raises on a link to itself.
             if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
                 continue

@@ -14,8 +14,9 @@ from retrieval.database import is_bare, made_anew
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import composed, remove_tree, replace_file, same_folder
+from retrieval.folders import is_picture
 from retrieval.milvus import MilvusGallery
-from retrieval.objects import Bucket, is_picture
+from retrieval.objects import Bucket
 from retrieval.relocated import follow
 from retrieval.schema import DATABASE, ORIGINALS
 from retrieval.store import put_in_place

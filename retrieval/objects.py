@@ -9,7 +9,7 @@ from typing import Any
 from retrieval.captions import MAX_BYTES, Caption, decode, parse_captions
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import composed
-from retrieval.folders import SUFFIXES, lies_passed_over
+from retrieval.folders import lies_passed_over
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
 OWN = ".lookalike/thumbnails"  # below a URL, where its thumbnails are
@@ -158,11 +158,6 @@ class Thumbnails:
             while sum(map(len, held.values())) > THUMBNAILS_HELD:
                 del held[next(iter(held))]
         return jpeg
-
-
-def is_picture(name: str) -> bool:
-    """Whether a file is a picture by its name."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def thumbnail_name(sha256: str) -> str:

@@ -4,7 +4,7 @@ import io
 
 from retrieval.collection import Collection
 from retrieval.files import inside
-from retrieval.folders import SUFFIXES
+from retrieval.folders import is_picture
 from retrieval.records import PictureRecord
 
 
@@ -13,7 +13,7 @@ def open_original(collection: Collection, picture: PictureRecord) -> io.Buffered
     root = collection.root
     real = inside(root, picture.path) if root is not None else None
     try:
-        if real is None or real.suffix.lower() not in SUFFIXES or not real.is_file():
+        if real is None or not is_picture(real.name) or not real.is_file():
             return None
         return real.open("rb")
     except OSError:  # gone, or not readable

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from itertools import chain, count
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from retrieval.errors import (
     explain_os_error,
 )
 from retrieval.files import composed, same_folder
-from retrieval.folders import SUFFIXES, walk
+from retrieval.folders import is_picture, walk
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     claim_folder,
@@ -646,7 +646,7 @@ def _require_pictures(root: Path) -> None:
     errors: list[OSError] = []
     end = time.monotonic() + PICTURE_SECONDS
     for _, names in walk(root, errors.append):
-        if any(PurePath(name).suffix.lower() in SUFFIXES for name in names):
+        if any(map(is_picture, names)):
             return
         if time.monotonic() > end:
             return
