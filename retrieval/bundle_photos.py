@@ -13,7 +13,7 @@ from retrieval.errors import is_too_long
 from retrieval.files import modified_of
 from retrieval.folders import is_picture
 from retrieval.records import PASSING, Entry
-from retrieval.staging import LOOK_BYTES, SPARE_BYTES, require_room, too_little
+from retrieval.staging import SPARE_BYTES, look_is_due, require_room, too_little
 
 MAX_COPIED_BYTES = 2**30  # of one photo that lies in many places, or so many copies
 MAX_COPIES = 100
@@ -104,7 +104,7 @@ class PhotoWriter:
             place.parent.mkdir(parents=True, exist_ok=True)
             with self._bundle.open(member) as source, place.open("xb") as target:
                 while chunk := source.read(2**20):
-                    if self._bytes // LOOK_BYTES != (self._bytes + len(chunk)) // LOOK_BYTES:
+                    if look_is_due(self._bytes, len(chunk)):
                         require_room(place.parent)
                     found.update(chunk)
                     target.write(chunk)

@@ -83,6 +83,11 @@ def too_little(free: int, size: int, what: str) -> LookalikeError:
     )
 
 
+def look_is_due(written: int, more: int) -> bool:
+    """Whether to look at what is free on the disk, before so many more bytes are written."""
+    return written // LOOK_BYTES != (written + more) // LOOK_BYTES
+
+
 def require_room(folder: Path, spare: int = SPARE_BYTES) -> None:
     """Leave some space on the disk to everything else, so many bytes.
 

@@ -29,7 +29,7 @@ from retrieval.settings import (
     UPLOADS_OPEN_IN_ALL,
     VISITORS_BYTES,
 )
-from retrieval.staging import LOOK_BYTES, Upload, UploadBounds, require_room, too_little
+from retrieval.staging import Upload, UploadBounds, look_is_due, require_room, too_little
 from retrieval.taking import Taken, take_in
 
 BUNDLE = ".lookalike"
@@ -358,7 +358,7 @@ class Receiver:
             raise LookalikeError("This file is sent again just now. Wait until it is here.")
         if not self.received:
             self.upload.files += 1
-        if self.received // LOOK_BYTES != (self.received + len(chunk)) // LOOK_BYTES:
+        if look_is_due(self.received, len(chunk)):
             require_room(self.upload.folder, self.upload.spare)
         self.received += len(chunk)
         self.upload.bytes += len(chunk)

@@ -422,17 +422,20 @@ class Workspace:
         Its name gets a number where another one is called so by now.
         """
         folder = restore(self._in_bin(place))
-        self.open_folder(folder)
-        self.number_name(folder.name)
+        self.open_arrived(folder)
         return folder.name
 
-    def number_name(self, key: str) -> None:
-        """Add a number to the name of a collection that has just come, if another is called so."""
-        searcher = self._searchers.get(key)
+    def open_arrived(self, folder: Path) -> None:
+        """Serve a collection that has just come into the library, as `open_folder` does.
+
+        Its name gets a number where another one is called so.
+        """
+        self.open_folder(folder)
+        searcher = self._searchers.get(folder.name)
         if searcher is None:  # refused
             return
         collection = searcher.collection
-        name = self.free_name(collection.name, key=key)
+        name = self.free_name(collection.name, key=folder.name)
         if name != collection.name:
             collection.rename(name)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import bundle, bundle_photos, settings, unbundling
+from retrieval import bundle, bundle_photos, settings, staging, unbundling
 from retrieval.__main__ import main
 from retrieval.bundle import Photos, pack
 from retrieval.caption_tables import NAME, keep_captions
@@ -264,7 +264,7 @@ def test_a_disk_that_fills_up_while_photos_are_written_leaves_nothing(
     repeated: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = tmp_path / "library"
-    monkeypatch.setattr(bundle_photos, "LOOK_BYTES", 1_000)
+    monkeypatch.setattr(staging, "LOOK_BYTES", 1_000)
     with_free(monkeypatch, 10**12, 10**12, SPARE_BYTES - 1)
     with pytest.raises(LookalikeError, match=r"The disk is full"):
         unpack_bundle(repeated, library, embedder)

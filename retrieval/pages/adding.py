@@ -94,8 +94,7 @@ class Adding:
         folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)
         with suppress(OSError):  # it goes with its upload
             bundle.unlink()
-        self.workspace.open_folder(folder)
-        self.workspace.number_name(folder.name)
+        self.workspace.open_arrived(folder)
         collection = self.workspace.searcher(folder.name).collection
         text = words.OPENED.format(
             name=collection.name, pictures=words.pictures(collection.count()[0])

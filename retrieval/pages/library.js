@@ -3,7 +3,7 @@
 (() => {
   const SUFFIXES =
     /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|bmp|dib|hei[cf]|hif|avif|zip|csv|lookalike)$/i;
-  // The folders that `retrieval.images` passes over: of the system, and hidden ones.
+  // The folders that `retrieval.folders` passes over: of the system, and hidden ones.
   const PASSED_OVER =
     /^(\..*|\$recycle\.bin|system volume information|lost\+found|@eadir|#recycle|#snapshot|@recycle)$/i;
   // Of a library of Photos, of macOS, all but what it was handed are small copies.
@@ -18,6 +18,9 @@
 
   const zone = () => document.getElementById("add-pictures");
   const isShown = () => zone()?.offsetParent != null;
+  const quiet = matchMedia("(prefers-reduced-motion: reduce)");
+  const bringIntoView = (element) =>
+    element?.scrollIntoView({ block: "nearest", behavior: quiet.matches ? "auto" : "smooth" });
   const words = () => JSON.parse(zone().dataset.words);
   const place = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   // A length of time, as the page's other lines say it.
@@ -226,7 +229,7 @@
     }
     sending = new AbortController();
     // Whoever adds to a card far below sees nothing of it there.
-    const showZone = () => zone().scrollIntoView({ block: "nearest", behavior: quiet.matches ? "auto" : "smooth" });
+    const showZone = () => bringIntoView(zone());
     showZone();
     const headers = { "X-Lookalike": "1" };
     // A file that is too large, or cannot be read, is not sent: the server is told of it, and the
@@ -406,7 +409,6 @@
   // A new collection lies below the others, what is said of a deleted one at its top, and what
   // a button opens below it: perhaps out of sight, on a phone nearly always. What was not there before
   // comes into view.
-  const quiet = matchMedia("(prefers-reduced-motion: reduce)");
   const showNews = (element) => {
     let known = null; // the cards, and then what is said above them
     const look = () => {
@@ -428,7 +430,7 @@
       const fresh = cards.find(({ dataset }) => !before.keys.has(dataset.key));
       const opened = now.open && now.open !== before.open ? open : null;
       const news = fresh ?? (now.said === before.said ? opened : notice);
-      news?.scrollIntoView({ block: "nearest", behavior: quiet.matches ? "auto" : "smooth" });
+      bringIntoView(news);
       // Gradio makes the next card of one that is gone, and would leave the focus on its "Delete".
       const gone = [...before.keys].some((key) => !now.keys.has(key));
       const held = document.activeElement;

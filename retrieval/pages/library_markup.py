@@ -344,10 +344,10 @@ def _status(shown: Card, now: float) -> str:
         return f'<p class="lk-state lk-bad" role="alert">{escape(state.problem)} {resume}</p>'
     if state.cancelled:
         return f'<p class="lk-state">{escape(_stopped(state))} {resume}{show}</p>'
-    text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY
-    text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
     if not ready:
         return f'<p class="lk-state" role="status">{escape(words.LIBRARY_NONE)} {show}</p>'
+    text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY
+    text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
     return f'<p class="lk-state lk-good" role="status">{escape(text)} {show}</p>'
 
 

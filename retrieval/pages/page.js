@@ -531,6 +531,11 @@
     if (label) label.dataset.count = n ? ` (${n})` : "";
   };
 
+  // On a phone the results lie below the question, out of sight.
+  const showAnswer = (how) => {
+    if (window.innerWidth <= 760) document.getElementById("answer")?.scrollIntoView({ behavior: how });
+  };
+
   const follow = () => {
     const address = document.querySelector("#results [data-address]")?.dataset.address;
     if (address === undefined || address === seen) return;
@@ -540,17 +545,14 @@
     seen = address;
     // What a link asks for lies out of sight, too.
     const isLink = first && sought === null && new URLSearchParams(address).has("like");
-    if (isLink && window.innerWidth <= 760) document.getElementById("answer")?.scrollIntoView();
+    if (isLink) showAnswer("auto");
     if (address === location.search) return;
     if (!stepped) visiting = false;
     history[first || stepped ? "replaceState" : "pushState"]({}, "", address);
-    // On a phone the results lie below the question, out of sight. An option that was changed stays
-    // under the finger.
+    // An option that was changed stays under the finger.
     const isAnswer = askedWith(address) !== askedWith(before) && !drawing;
     drawing = false;
-    if (!first && window.innerWidth <= 760 && isAnswer) {
-      document.getElementById("answer")?.scrollIntoView({ behavior: behavior() });
-    }
+    if (!first && isAnswer) showAnswer(behavior());
   };
 
   // Of several steps in a row only the last is asked for: what the others bring would be taken for
