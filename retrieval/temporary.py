@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -111,16 +111,27 @@ def make_room(
     return kept <= most and count < most_files
 
 
-def keep_swept(folders: Sequence[Path], seconds: float, every: float = 60.0) -> None:
-    """Delete what is older than `seconds` in some folders from now on, in the background."""
+def keep_swept(folders: Sequence[Path], seconds: float, every: float = 60.0) -> Callable[[], None]:
+    """Delete what is older than `seconds` in some folders from now on, in the background.
+
+    Returns:
+        What ends it.
+    """
+    ending = threading.Event()
 
     def sweep() -> None:
-        while True:
-            time.sleep(every)
+        while not ending.wait(every):
             for folder in folders:
                 delete_old(folder, seconds)
 
-    threading.Thread(target=sweep, name="sweep temporary files", daemon=True).start()
+    sweeper = threading.Thread(target=sweep, name="sweep temporary files", daemon=True)
+    sweeper.start()
+
+    def end() -> None:
+        ending.set()
+        sweeper.join()
+
+    return end
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, float]]:

@@ -101,7 +101,7 @@ def test_what_is_saved_takes_the_place_of_what_nobody_came_for(
 
 
 def test_sweeping_goes_on_in_the_background(tmp_path: Path) -> None:
-    keep_swept([tmp_path / "one", tmp_path / "two"], 3600, every=0.01)
+    end = keep_swept([tmp_path / "one", tmp_path / "two"], 3600, every=0.01)
     for name in ("one", "two"):
         old = put(tmp_path / name / "old.jpg", 1, age=7200)
         for _ in range(500):
@@ -109,6 +109,10 @@ def test_sweeping_goes_on_in_the_background(tmp_path: Path) -> None:
                 break
             time.sleep(0.01)
         assert not old.exists()
+    end()
+    old = put(tmp_path / "one" / "old.jpg", 1, age=7200)
+    time.sleep(0.1)
+    assert old.exists()
 
 
 def test_nobody_is_the_first_while_another_is_there(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_what_is_sent_again_because_its_answer_was_lost_is_done_once() -> None:
         assert await served.number("count", "page", 1) == first
         second = await served.number("count", "page", 2)
         assert await served.number("count", "another", 1) not in (first, second)
+        await served.told("another")
         ended = [told for told in await served.told("page") if told["msg"] == "process_completed"]
         assert [told["event_id"] for told in ended] == [first, second]
         assert served.counted == 3
