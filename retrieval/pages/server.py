@@ -215,6 +215,9 @@ def launch(
             run_history=False,
             strict_cors=True,
             footer_links=["api"],
+            # Else it asks for the page once more, and ends the app where that takes three seconds,
+            # as on a machine that is busy with reading pictures.
+            _frontend=False,
             # `/search` is also a tool for assistants, where gradio's extra for that is installed.
             mcp_server=importlib.util.find_spec("mcp") is not None,
             max_file_size=settings.MAX_UPLOAD_BYTES,
