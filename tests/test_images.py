@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 import zlib
@@ -751,11 +752,14 @@ def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatc
     small, large = (encode(noise((side, side)), "PNG") for side in (20, 21))
     running: list[int] = []
     most: list[int] = []
-    to_rgb = conversion.to_rgb
+    to_rgb, together = conversion.to_rgb, threading.Barrier(4)
 
     def slow(image: Image.Image, *given: Any) -> Image.Image:
         running.append(1)
-        time.sleep(0.05)
+        if image.size == (20, 20):
+            together.wait(60)
+        else:
+            time.sleep(0.05)
         most.append(len(running))
         running.pop()
         return to_rgb(image, *given)
