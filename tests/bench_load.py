@@ -37,8 +37,16 @@ class Tally:
     wrong: Counter[str] = field(default_factory=Counter)  # errors, lost and mixed-up answers
 
 
-def visit(address: str, pictures: dict[str, bytes], number: int, until: float, tally: Tally) -> int:
-    """Be one visitor until a moment of `time.monotonic()`; return how many searches were begun."""
+def visit(
+    address: str,
+    pictures: dict[str, bytes],
+    number: int,
+    opened: threading.Barrier,
+    seconds: float,
+    tally: Tally,
+) -> int:
+    """Be one visitor for a while, once all have opened the page; return how many searches were
+    begun."""
     begun = 0
     names = sorted(pictures)
     try:
@@ -46,6 +54,9 @@ def visit(address: str, pictures: dict[str, bytes], number: int, until: float, t
     except httpx.HTTPError as error:
         tally.wrong[f"opening the page: {type(error).__name__}"] += 1
         return 0
+    finally:
+        opened.wait()
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         name = names[(number * 7 + begun) % len(names)]
         begun += 1
@@ -83,10 +94,10 @@ def _ask(visitor: Visitor, name: str, data: bytes, tally: Tally) -> None:
 def crowd(address: str, pictures: dict[str, bytes], visitors: int, seconds: float) -> Tally:
     """Let that many visitors search at once for a while."""
     tally, begun, lock = Tally(), [0], threading.Lock()
-    until = time.monotonic() + seconds
+    opened = threading.Barrier(visitors)
 
     def run(number: int) -> None:
-        n = visit(address, pictures, number, until, tally)
+        n = visit(address, pictures, number, opened, seconds, tally)
         with lock:
             begun[0] += n
 
