@@ -29,6 +29,14 @@ class Served:
     process: int
 
     @property
+    def busy(self) -> float:
+        """For how many seconds it has kept a processor busy, whatever else goes on beside it."""
+        import psutil
+
+        spent = psutil.Process(self.process).cpu_times()
+        return float(spent.user + spent.system)
+
+    @property
     def log(self) -> str:
         """What it has said in its terminal."""
         return (self.home / "app.log").read_text(encoding="utf-8")
@@ -62,7 +70,7 @@ def serving(model: Path, pictures: Path, home: Path, public: bool) -> Iterator[S
         yield Served(told["address"], home, told["routes"], process.pid)
     finally:
         process.stdin.close()  # it ends when nobody is left
-        process.wait(timeout=30)
+        process.wait(timeout=60)
         process.stdout.close()
 
 
