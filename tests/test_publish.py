@@ -61,8 +61,10 @@ def search_space(folder: Path, home: Path, query: Path) -> list[dict[str, object
     places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(home))
     environment = {**SPACE, **OFFLINE, **places, "PYTHONDONTWRITEBYTECODE": "1"}
     with running_app(home, program=folder / "app.py", environment=environment) as address:
-        client = Client(address, verbose=False, download_files=False)
+        patience = {"timeout": 60}
+        client = Client(address, verbose=False, download_files=False, httpx_kwargs=patience)
         found = client.predict(handle_file(query), 4, "", api_name="/search")
+        client.close()
     assert isinstance(found, list)
     return found
 

@@ -49,7 +49,10 @@ def running_space(folder: Path, home: Path, **environment: str) -> Iterator[Clie
     places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     variables = {**SPACE, **places, "PYTHONDONTWRITEBYTECODE": "1", **environment}
     with running_app(home, program=folder / "app.py", environment=variables) as address:
-        yield Client(address, verbose=False, download_files=False)
+        patience = {"timeout": 60}
+        client = Client(address, verbose=False, download_files=False, httpx_kwargs=patience)
+        yield client
+        client.close()
 
 
 def files_in(folder: Path) -> set[str]:
@@ -97,7 +100,7 @@ def test_a_clone_runs_on_a_space_and_leaves_its_folder_as_it_was(
     by_hue(120).save(tmp_path / "query.png")
     with running_space(clone, tmp_path / "home") as client:
         found = client.predict(handle_file(tmp_path / "query.png"), 5, "", api_name="/search")
-        policy = httpx.get(client.src).headers["content-security-policy"]
+        policy = httpx.get(client.src, timeout=60).headers["content-security-policy"]
     assert len(found) == 5
     assert files_in(clone) == before
     assert "frame-ancestors 'self' https://huggingface.co https://*.hf.space" in policy
