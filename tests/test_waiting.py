@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import threading
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -21,18 +24,23 @@ class Served:
         guard_queue()
         with gr.Blocks() as app:
             said = gr.Textbox()
-            gr.Button().click(lambda: time.sleep(0.5), api_name="slow", concurrency_limit=1)
+            gr.Button().click(self._take_long, api_name="slow", concurrency_limit=1)
             gr.Button().click(lambda: "at once", None, said, api_name="quick")
             gr.Button().click(self._count, api_name="count")
         app.queue(max_size=100)
         app.run_startup_events()
         self.queue = app._queue
         self.counted = 0
+        self.seconds = 0.5  # that the slow one takes, or less
+        self.go_on = threading.Event()
         self.kept = app._queue.pending_messages_per_session
         self._numbers = {fn.api_name: fn._id for fn in app.fns.values()}
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app.app), base_url="http://testserver/gradio_api"
         )
+
+    def _take_long(self) -> None:
+        self.go_on.wait(self.seconds)
 
     def _count(self) -> None:
         self.counted += 1
@@ -57,16 +65,25 @@ class Served:
         return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
+async def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
 def test_what_takes_long_keeps_nobody_from_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "MAX_QUEUE", 2)
 
     async def run() -> None:
         served = Served()
+        served.seconds = 60
         statuses = [await served.join("slow", f"page-{n}") for n in range(6)]
         assert statuses[:2] == [200, 200]
         assert statuses[-1] == 503
         assert await served.join("quick", "another") == 200
         assert (await served.told("another"))[-2]["output"]["data"] == ["at once"]
+        served.go_on.set()
 
     asyncio.run(run())
 
@@ -74,15 +91,17 @@ def test_what_takes_long_keeps_nobody_from_what_is_quick(monkeypatch: pytest.Mon
 def test_answers_that_nobody_fetches_are_dropped_and_others_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(waiting, "UNFETCHED_SECONDS", 1.0)
+    now = [0.0]
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     async def run() -> None:
         served = Served()
         await served.join("quick", "gone")
         await served.join("quick", "late")
-        await asyncio.sleep(0.5)
+        await until(lambda: not any(answers.empty() for answers in served.kept.values()))
+        now[0] = 0.5 * waiting.UNFETCHED_SECONDS
         assert (await served.told("late"))[-1]["msg"] == "close_stream"
-        await asyncio.sleep(0.7)
+        now[0] = 1.2 * waiting.UNFETCHED_SECONDS
         assert await served.join("quick", "late") == 200
         assert list(served.kept) == ["late"]
         assert (await served.told("late"))[-2]["output"]["data"] == ["at once"]
@@ -120,7 +139,7 @@ def test_what_is_sent_again_because_its_answer_was_lost_is_done_once() -> None:
     async def run() -> None:
         served = Served()
         first = await served.number("count", "page", 1)
-        await asyncio.sleep(0.3)  # it is done, and waits to be fetched
+        await until(lambda: served.counted == 1)  # it is done, and waits to be fetched
         assert await served.number("count", "page", 1) == first
         second = await served.number("count", "page", 2)
         assert await served.number("count", "another", 1) not in (first, second)
