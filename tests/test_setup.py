@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import venv
 from pathlib import Path
 
@@ -179,8 +180,11 @@ def test_a_second_window_waits_for_the_first_one_to_set_it_up(
     second = threading.Thread(target=setup.prepare_environment, args=["requirements.txt"])
     with setup._alone():
         second.start()
-        second.join(0.5)
-        assert "Another window is setting it up" in capfd.readouterr().out
+        said, end = "", time.monotonic() + 20
+        while "Another window is setting it up" not in said:
+            assert time.monotonic() < end, said
+            second.join(0.1)
+            said += capfd.readouterr().out
         assert not (project / ".venv").exists()
         setup._prepare(*first_of(project))
     second.join()

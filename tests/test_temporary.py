@@ -104,7 +104,7 @@ def test_sweeping_goes_on_in_the_background(tmp_path: Path) -> None:
     end = keep_swept([tmp_path / "one", tmp_path / "two"], 3600, every=0.01)
     for name in ("one", "two"):
         old = put(tmp_path / name / "old.jpg", 1, age=7200)
-        for _ in range(500):
+        for _ in range(2000):
             if not old.exists():
                 break
             time.sleep(0.01)
@@ -121,7 +121,7 @@ def test_nobody_is_the_first_while_another_is_there(tmp_path: Path) -> None:
     assert (first.is_first, second.is_first) == (True, False)
     first.end()
     # The second takes its place, which a third that comes at once could get before it.
-    time.sleep(0.5)
+    second._heir.join(20)
     third = Stay(tmp_path / "home", every=0.01)
     assert not third.is_first
     second.end()
