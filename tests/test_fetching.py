@@ -128,7 +128,7 @@ class AnyPort:
         return True
 
 
-def fetch(address: str, max_bytes: int = MEGABYTE, timeout: float = 5.0) -> bytes:
+def fetch(address: str, max_bytes: int = MEGABYTE, timeout: float = 20.0) -> bytes:
     """Fetch from this machine too, at any port."""
     return fetch_picture(address, max_bytes, timeout, lambda _: True, AnyPort())
 
@@ -137,7 +137,7 @@ def point(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
     """Let every name be at the first of `answers`, then at the second ...; return what is asked."""
     asked: list[str] = []
 
-    def getaddrinfo(host: str, port: int, **_: object) -> list[Any]:
+    def getaddrinfo(host: str, port: int, *_: object, **__: object) -> list[Any]:
         asked.append(host)
         addresses = answers[min(len(asked), len(answers)) - 1]
         return [(0, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
@@ -211,7 +211,7 @@ def test_this_machine_and_its_network_are_refused_in_every_notation(
     host: str, website: Website
 ) -> None:
     with pytest.raises(LookalikeError) as error:
-        fetch_picture(f"http://{host}:{website.port}/cat.png", MEGABYTE, 5, ports=AnyPort())
+        fetch_picture(f"http://{host}:{website.port}/cat.png", MEGABYTE, 20, ports=AnyPort())
     assert str(error.value) == UNREACHABLE
     assert not website.asked
 
@@ -219,7 +219,7 @@ def test_this_machine_and_its_network_are_refused_in_every_notation(
 @pytest.mark.parametrize("form", ["16843009", "0x01.1.1.1", "1.1", "1.1.1.1.1", "01.1.1.1"])
 def test_odd_notations_of_public_addresses_are_refused(form: str) -> None:
     with pytest.raises(LookalikeError, match="no public website"):
-        fetch_picture(f"http://{form}/", MEGABYTE, 5, lambda _: pytest.fail("was judged"))
+        fetch_picture(f"http://{form}/", MEGABYTE, 20, lambda _: pytest.fail("was judged"))
 
 
 def test_a_name_that_does_not_exist_reads_the_same_as_one_that_may_not_be_reached(
@@ -229,7 +229,7 @@ def test_a_name_that_does_not_exist_reads_the_same_as_one_that_may_not_be_reache
     for addresses in ([], ["10.0.0.1"], ["169.254.169.254"], ["1.1.1.1", "10.0.0.1"]):
         point(monkeypatch, addresses)
         with pytest.raises(LookalikeError) as error:
-            fetch_picture("http://pictures.test/cat.png", MEGABYTE, 5)
+            fetch_picture("http://pictures.test/cat.png", MEGABYTE, 20)
         sentences.add(str(error.value))
     assert sentences == {UNREACHABLE}
 
@@ -245,7 +245,7 @@ def test_a_name_is_looked_up_once_and_connected_to_where_it_was_judged(
         return True
 
     address = f"http://pictures.test:{website.port}/cat.png"
-    assert fetch_picture(address, MEGABYTE, 5, allowed, AnyPort()) == PNG
+    assert fetch_picture(address, MEGABYTE, 20, allowed, AnyPort()) == PNG
     assert asked == ["pictures.test"]
     assert judged == ["127.0.0.1"]
     assert website.asked[0][1]["Host"] == f"pictures.test:{website.port}"
@@ -310,7 +310,7 @@ def test_a_redirect_is_judged_like_the_first_address(
     website.answers["/away"] = answer(b"", 302, Location=location)
     with pytest.raises(LookalikeError, match=sentence):
         fetch_picture(
-            website.address("/away"), MEGABYTE, 5, lambda ip: str(ip) == "127.0.0.1", AnyPort()
+            website.address("/away"), MEGABYTE, 20, lambda ip: str(ip) == "127.0.0.1", AnyPort()
         )
 
 
@@ -346,7 +346,7 @@ def test_what_is_no_web_address_is_refused_unasked(
 ) -> None:
     asked = point(monkeypatch, ["1.1.1.1"])
     with pytest.raises(LookalikeError, match=sentence):
-        fetch_picture(address, MEGABYTE, 5)
+        fetch_picture(address, MEGABYTE, 20)
     assert not asked
 
 
@@ -428,21 +428,24 @@ def test_a_server_that_sends_a_byte_at_a_time_is_too_slow_as_a_whole(
     started = time.monotonic()
     with pytest.raises(LookalikeError, match="takes too long"):
         fetch(website.address(), timeout=0.3)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 9
 
 
 def test_a_name_that_takes_too_long_to_look_up_does_not_hold_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    ended = threading.Event()
+
     def getaddrinfo(*_: object, **__: object) -> list[Any]:
-        time.sleep(5)
+        ended.wait(20)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     started = time.monotonic()
     with pytest.raises(LookalikeError, match="takes too long"):
         fetch("http://pictures.test/cat.png", timeout=0.2)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 15
+    ended.set()
 
 
 def test_a_website_that_is_down_gets_a_sentence() -> None:

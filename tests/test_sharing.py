@@ -57,7 +57,7 @@ def wait_for(log: Path, text: str) -> str:
 
 def status(address: str) -> int:
     try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -84,12 +84,12 @@ def test_a_link_is_announced_with_what_visitors_can_do_and_makes_everybody_one(
         assert "start with --password WORD" in printed
         # As it comes through the tunnel: nothing from elsewhere, though the page is shared.
         asked = urllib.request.Request(address, headers={"Host": "0123456789abcdef.gradio.live"})
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             page = answer.read().decode()
         assert 'src="./assets/' in page
         assert 'src="http' not in page
         assert status(f"{address}originals/@shipped/1") == 404
-        with urllib.request.urlopen(f"{address}robots.txt", timeout=10) as answer:
+        with urllib.request.urlopen(f"{address}robots.txt", timeout=60) as answer:
             assert answer.read() == b"User-agent: *\nDisallow: /"
         tunnel = int(noted.read_text())
         os.kill(tunnel, 0)
@@ -146,7 +146,7 @@ def program(tmp_path: Path, hub: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tunneling, "BINARY_FOLDER", tmp_path)
     monkeypatch.setattr(tunneling, "BINARY_URL", f"{hub}/frpc")
     monkeypatch.setitem(tunneling.CHECKSUMS, f"{hub}/frpc", "0" * 64)
-    monkeypatch.setattr(tunneling, "TUNNEL_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(tunneling, "TUNNEL_TIMEOUT_SECONDS", 30)
     monkeypatch.setattr(tunneling, "CURRENT_TUNNELS", [])
     monkeypatch.setattr(networking, "GRADIO_API_SERVER", hub)
     monkeypatch.chdir(tmp_path)  # Gradio writes a certificate there
@@ -163,12 +163,17 @@ def program(tmp_path: Path, hub: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=["silent", "ends at once", "refused"],
 )
 def test_a_tunnel_that_does_not_come_about_is_given_up_in_time(
-    workspace: Workspace, program: Path, lines: list[str], reason: str
+    workspace: Workspace,
+    program: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[str],
+    reason: str,
 ) -> None:
+    monkeypatch.setattr(tunneling, "TUNNEL_TIMEOUT_SECONDS", 2)
     tunnel_program(program, *lines)
     access, told = Access(None, True), list[str]()
-    thread = share(SERVER, workspace, access, told.append, seconds=2.5)
-    thread.join(20)
+    thread = share(SERVER, workspace, access, told.append, seconds=5)
+    thread.join(60)
     assert not thread.is_alive()
     assert told == [
         words.SHARE_WAIT,
@@ -200,7 +205,7 @@ def test_each_obstacle_has_its_sentence_and_leaves_no_bad_program_behind(
     elif harm == "no server":
         monkeypatch.setattr(networking, "GRADIO_API_SERVER", "http://127.0.0.1:9")
     access, told = Access(None, True), list[str]()
-    share(SERVER, workspace, access, told.append).join(30)
+    share(SERVER, workspace, access, told.append).join(60)
     assert told[1:] == [f"{reason} {words.SHARE_GOES_ON.format(address=SERVER.address)}"]
     assert not access.is_public
     assert not program.exists()
@@ -212,7 +217,7 @@ def test_without_a_link_everybody_stays_a_visitor_who_comes_through_a_proxy(
     monkeypatch.setattr(settings, "PUBLIC", True)
     tunnel_program(program, mode=0o644)
     access = Access(None, True)
-    share(SERVER, workspace, access, lambda _: None).join(30)
+    share(SERVER, workspace, access, lambda _: None).join(60)
     assert access.is_public
 
 
@@ -233,7 +238,7 @@ def test_the_first_collections_are_named_and_the_owner_is_told_of_the_password(
 ) -> None:
     tunnel_program(program, f"echo {LINK}", "exec sleep 600")
     access, told = Access("secret", True), list[str]()
-    share(SERVER, workspace, access, told.append).join(30)
+    share(SERVER, workspace, access, told.append).join(60)
     close_tunnels()
     assert "collections: Garden, Sea, Town, Hills, Cats and 2 more," in told[1]
     assert words.SHARE_PASSWORD in told[1]
