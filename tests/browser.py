@@ -94,7 +94,7 @@ def running_process(
         yield address, process.pid
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 @contextmanager
@@ -126,6 +126,30 @@ def watch(page: Page, address: str) -> list[str]:
         ),
     )
     return wrong
+
+
+def come_to_rest(page: Page, selector: str, milliseconds: int = 250) -> None:
+    """Wait until nothing has changed in a place for so long, by the browser's own clock."""
+    page.evaluate(
+        """([selector, milliseconds]) => new Promise((done) => {
+          let waiting = setTimeout(done, milliseconds);
+          const changed = () => {
+            clearTimeout(waiting);
+            waiting = setTimeout(done, milliseconds);
+          };
+          const what = { attributes: true, characterData: true, childList: true, subtree: true };
+          new MutationObserver(changed).observe(document.querySelector(selector), what);
+        })""",
+        [selector, milliseconds],
+    )
+
+
+def stop_fading(page: Page) -> None:
+    """Wait until nothing moves or fades any more, but for what does so for ever."""
+    page.wait_for_function(
+        """() => document.getAnimations().every(({ playState, effect }) =>
+          playState !== "running" || effect?.getComputedTiming().endTime === Infinity)"""
+    )
 
 
 def turn_to(page: Page, name: str) -> None:

@@ -133,5 +133,5 @@ def open_firefox() -> Iterator[Firefox]:
                 yield Firefox(socket)
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=60)
             process.stderr.close()

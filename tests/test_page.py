@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from retrieval import settings
 from retrieval.pages import words
-from tests.browser import running_app, turn_to, watch
+from tests.browser import come_to_rest, running_app, turn_to, watch
 from tests.made import encode, pattern, save_patterns
 
 EACH = 8
@@ -159,6 +159,7 @@ def test_a_box_on_the_query_searches_for_that_part_until_it_is_reset(page: Page)
     upload(page, both)
     kinds(page)
     layer = page.locator("#lk-crop")
+    come_to_rest(page, "#ask")
     room = layer.bounding_box()
     assert room is not None
     page.mouse.move(room["x"] + 0.52 * room["width"], room["y"] + 2)
@@ -176,6 +177,7 @@ def test_a_small_picture_takes_boxes_where_it_lies_and_not_beside(page: Page) ->
     kinds(page)
     shown = page.locator("#query .image-frame img")
     expect(shown).to_have_css("object-fit", "scale-down")
+    come_to_rest(page, "#ask")
     frame, layer = shown.bounding_box(), page.locator("#lk-crop").bounding_box()
     assert frame is not None
     assert layer is not None
@@ -277,6 +279,7 @@ def test_more_and_less_make_a_query_of_several_pictures(page: Page) -> None:
 def test_a_link_and_the_back_button_bring_the_same_results(browser: Browser, page: Page) -> None:
     page.locator(".lk-pick").nth(2).click()
     kinds(page)
+    page.wait_for_url("**like=*")
     first, names = page.url, page.locator(".lk-name").all_inner_texts()
     tile_button(page, 1, "more")
     expect(page.locator(".lk-chip")).to_have_count(2)
@@ -298,6 +301,7 @@ def test_back_and_a_page_loaded_anew_come_to_where_one_had_scrolled(
     page.goto(address)
     page.locator(".lk-pick").nth(2).click()
     kinds(page)
+    page.wait_for_url("**like=*")
     first = page.url
     page.evaluate("window.scrollTo(0, 420)")
     in_view = page.locator(".lk-pick").nth(10)
@@ -347,6 +351,7 @@ def test_on_a_phone_a_link_brings_its_results_into_view(
 ) -> None:
     page.locator(".lk-pick").nth(2).click()
     kinds(page)
+    page.wait_for_url("**like=*")
     phone = browser.new_page(viewport={"width": 390, "height": 844})
     phone.goto(page.url)
     expect(phone.locator(".lk-head")).to_be_in_viewport(ratio=1)
@@ -430,9 +435,9 @@ def test_what_is_picked_before_a_step_back_was_answered_is_a_step_of_its_own(
         urls.append(page.url)
     held: list[Route] = []
     page.route("**/queue/join*", lambda route: held.append(route), times=1)
-    page.go_back()
+    with page.expect_request("**/queue/join*"):
+        page.go_back()
     page.wait_for_url(urls[0])
-    page.wait_for_timeout(400)  # until the page has asked for it
     page.locator(".lk-pick").nth(6).click()
     page.wait_for_url(lambda url: url not in urls)
     picked = page.url
@@ -449,6 +454,7 @@ def test_options_count_after_a_step_back_that_failed(browser: Browser, address: 
     page.goto(address)
     page.locator(".lk-pick").first.click()
     kinds(page)
+    page.wait_for_url("**like=*")
     page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={}), times=1)
     with page.expect_response("**/queue/join*"):
         page.go_back()
@@ -498,7 +504,7 @@ def test_an_app_that_does_not_answer_is_told_until_it_does(browser: Browser, add
     page.evaluate("window.stays = true")
     page.context.set_offline(True)
     told = page.locator("#lk-lost")
-    expect(told).to_have_text(words.LOST, timeout=6_000)
+    expect(told).to_have_text(words.LOST)
     page.locator(".lk-pick").first.click()
     page.evaluate(
         """document.body.insertAdjacentHTML("beforeend",
@@ -528,7 +534,7 @@ def test_an_earlier_answer_that_the_browser_shows_last_gives_way(page: Page) -> 
 
 def open_filters(page: Page) -> Locator:
     page.get_by_text("Filter and sort").click()
-    page.wait_for_timeout(250)  # nobody types while the drawer opens, and is being filled
+    come_to_rest(page, "#filters")  # nobody types while the drawer opens, and is being filled
     return page.locator("#filters")
 
 
@@ -574,6 +580,7 @@ def test_the_upload_is_on_the_page_whenever_it_is_asked_about(page: Page) -> Non
     preview = page.locator("#query .image-frame img")
     upload(page, pattern("dots", 99))
     kinds(page)
+    page.wait_for_url("**upload=*")
     page.locator(".lk-pick").first.click()
     expect(preview).to_have_count(0)
     page.wait_for_url("**like=*")
@@ -659,6 +666,7 @@ def test_tab_goes_round_in_a_dialog_in_both_directions(page: Page) -> None:
 def test_the_back_button_closes_the_reasons_and_leaves_the_search(page: Page) -> None:
     upload(page, pattern("dots", 99))
     before = kinds(page)
+    page.wait_for_url("**upload=*")
     address = page.url
     tile_button(page, 0, "why")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -1017,6 +1025,7 @@ def test_the_box_on_the_query_is_there_as_long_as_it_counts(page: Page) -> None:
     expect(page.locator("#lk-crop i")).to_be_visible()
     page.locator(".lk-pick").first.click()
     expect(page.locator("#lk-crop")).to_have_count(0)
+    page.wait_for_url("**like=*")
     page.go_back()
     expect(chip).to_contain_text("a part of it")
     expect(page.locator("#lk-crop i")).to_be_visible()
@@ -1050,11 +1059,8 @@ def test_the_gallery_fits_a_phone_and_dark_mode(browser: Browser, address: str) 
     page.goto(address)
     tiles = page.locator(".lk-grid .lk-tile")
     expect(tiles).to_have_count(24, timeout=30_000)
-    first, second, third = (tiles.nth(i).bounding_box() for i in range(3))
-    assert first is not None
-    assert second is not None
-    assert third is not None
-    assert first["y"] == second["y"] < third["y"]  # two columns
+    tops = tiles.evaluate_all("all => all.map(one => one.getBoundingClientRect().top)")
+    assert tops[0] == tops[1] < tops[2]  # two columns
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(int(part) for part in re.findall(r"\d+", background)[:3]) < 60
@@ -1065,7 +1071,7 @@ def test_programs_search_by_the_named_endpoint(address: str, tmp_path: Path) -> 
     from gradio_client import Client, handle_file
     from gradio_client.exceptions import AppError
 
-    client = Client(address, verbose=False)
+    client = Client(address, verbose=False, httpx_kwargs={"timeout": 60})
     pattern("checks", 99).save(tmp_path / "query.png")
     rows = client.predict(handle_file(tmp_path / "query.png"), 5, api_name="/search")
     assert [row["label"] for row in rows] == ["checks"] * 5
@@ -1078,6 +1084,7 @@ def test_programs_search_by_the_named_endpoint(address: str, tmp_path: Path) -> 
     assert [name for name in client.view_api(return_format="dict")["named_endpoints"]] == [
         "/search"
     ]
+    client.close()
 
 
 @pytest.mark.parametrize(
