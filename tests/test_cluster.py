@@ -62,7 +62,7 @@ def start(collection: Collection, photos: Path, model: Path, cluster: Any) -> tu
 
 def wait_for_free(expected: dict[str, float]) -> None:
     """Wait until this is what nobody uses of the cluster, which it learns of a little later."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     free: dict[str, float] = {}
     while free != expected:
         assert time.monotonic() < until, free

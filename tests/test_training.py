@@ -1033,7 +1033,7 @@ def test_a_command_that_is_told_to_end_keeps_its_state_and_goes_on(
     # Nothing of the app's reader of HEIC is needed: a lent GPU has no package for it.
     hidden = "sys.modules['pillow_heif'] = None"
     running = start_command(words(data, tmp_path, "--minutes", "5"), hidden)
-    killer = threading.Timer(100, running.kill)
+    killer = threading.Timer(250, running.kill)
     killer.start()
     assert running.stderr is not None
     for line in running.stderr:
