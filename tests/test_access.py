@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.__main__ import find_browser
-from tests.browser import FLAGS, running_app, turn_to, watch
+from tests.browser import FLAGS, running_app, stop_fading, turn_to, watch
 from tests.made import encode, pattern, save_patterns
 
 TABS = ("My pictures", "Map", "Copies", "How good is it?")
@@ -49,7 +49,8 @@ def upload(page: Page) -> None:
 
 def complaints(page: Page) -> list[str]:
     """Return what axe-core finds, each with the first place of it."""
-    page.wait_for_timeout(500)  # while things fade in their contrast is lower
+    page.wait_for_timeout(500)
+    stop_fading(page)  # while things fade in their contrast is lower
     found = Axe().run(page).response["violations"]
     return [f"{v['impact']}: {v['help']}: {v['nodes'][0]['html'][:200]}" for v in found]
 
@@ -105,6 +106,7 @@ def test_the_open_tab_can_be_read_and_the_arrow_has_a_name(
         tab = page.get_by_role("tab", name=name)
         expect(tab).to_have_attribute("aria-selected", "true")
         page.wait_for_timeout(300)
+        stop_fading(page)
         assert tab.evaluate(CONTRAST) >= 4.5, name
     context.close()
 
@@ -270,7 +272,7 @@ def test_a_picture_from_the_camera_is_searched_with(browser: Browser, address: s
         }""",
         timeout=60_000,
     )
-    page.get_by_role("button", name="capture photo").click(timeout=15_000)
+    page.get_by_role("button", name="capture photo").click(timeout=60_000)
     expect(page.locator(".lk-score").first).to_be_visible(timeout=60_000)
     expect(page.locator(".lk-chip")).to_have_count(1)
     own.close()

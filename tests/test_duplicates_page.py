@@ -131,7 +131,7 @@ def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(
     begun = time.monotonic()
     answer = client.get(f"/copies/{key}.csv")
     # All requests share 40 threads, and one visitor may ask 60 times a minute.
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     assert (answer.status_code, answer.text.split(".")[0]) == (404, "The list is not ready yet")
     ready.set()
     assert workspace.copies.ask(workspace.searcher(key).collection).done.wait(20)

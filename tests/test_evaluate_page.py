@@ -22,6 +22,7 @@ from tests.browser import running_app, turn_to, watch
 from tests.made import KINDS, pattern, save_patterns
 
 EACH = 6
+SLOW = 120_000  # milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     wrong = watch(page, address)
     page.goto(address)
-    expect(page.locator("#results .lk-tile")).to_have_count(len(KINDS) * EACH, timeout=60_000)
+    expect(page.locator("#results .lk-tile")).to_have_count(len(KINDS) * EACH, timeout=SLOW)
     open_tab(page)
     yield page
     page.close()
@@ -49,12 +50,12 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 def open_tab(page: Page) -> None:
     turn_to(page, "How good is it?")
-    expect(page.locator("#test-start")).to_be_enabled(timeout=30_000)
+    expect(page.locator("#test-start")).to_be_enabled(timeout=SLOW)
 
 
 def run_test(page: Page) -> None:
     page.locator("#test-start").click()
-    expect(page.locator("#test-result .lk-figures li")).to_have_count(5, timeout=60_000)
+    expect(page.locator("#test-result .lk-figures li")).to_have_count(5, timeout=SLOW)
 
 
 def test_one_button_brings_the_figures_the_charts_and_how_they_were_measured(page: Page) -> None:
@@ -115,7 +116,7 @@ def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
     page.locator("#test-compare").click()
     expect(page.locator("#test-stop")).to_be_visible()
     page.locator("#test-compare").click()  # makes the first one give way
-    expect(page.locator("#test-result .lk-compare tbody tr")).to_have_count(5, timeout=60_000)
+    expect(page.locator("#test-result .lk-compare tbody tr")).to_have_count(5, timeout=SLOW)
     text = page.locator("#test-result").inner_text()
     assert "no PCA" in text
     assert "computed anew from the original pictures" in text
@@ -204,10 +205,10 @@ def test_pictures_without_classes_get_a_kind_sentence(browser: Browser, tmp_path
     with running_app(tmp_path / "home", "--pictures", str(folder)) as address:
         page = browser.new_page()
         page.goto(address)
-        expect(page.locator("#results .lk-tile")).to_have_count(3, timeout=60_000)
+        expect(page.locator("#results .lk-tile")).to_have_count(3, timeout=SLOW)
         open_tab(page)
         page.locator("#test-start").click()
         told = page.locator("#test-result")
-        expect(told).to_contain_text("not sorted into kinds", timeout=30_000)
+        expect(told).to_contain_text("not sorted into kinds", timeout=SLOW)
         expect(page.locator("#test-status")).to_be_hidden()
         page.close()

@@ -408,7 +408,11 @@ def test_building_is_stopped_and_goes_on_after_the_page_was_closed(
     for path in files[left:]:
         path.unlink()
     # Gradio calls answers that a reload cuts off errors: until the last timer has stopped.
-    page.wait_for_timeout(6000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    while not asked or any("/queue/" in url for url in asked):
+        asked.clear()
+        page.wait_for_timeout(6000)
     page.reload()
     page.get_by_role("tab", name="My pictures").click()
     press(many, "Go on")
@@ -469,7 +473,7 @@ def test_what_is_dropped_while_something_is_sent_comes_after_it(page: Page) -> N
         """() => {
           const open = XMLHttpRequest.prototype.send;
           XMLHttpRequest.prototype.send = function (body) {
-            setTimeout(() => open.call(this, body), 150);
+            setTimeout(() => open.call(this, body), 400);
           };
         }"""
     )
@@ -532,7 +536,7 @@ def test_visitors_cannot_touch_the_owners_until_they_know_the_password(
     expect(page.get_by_test_id("toast-body").last).to_contain_text("not the password")
     password.fill("open")
     password.press("Enter")
-    expect(garden.get_by_role("button", name="Delete")).to_be_visible(timeout=15_000)
+    expect(garden.get_by_role("button", name="Delete")).to_be_visible(timeout=SLOW)
     page.context.close()
 
 
@@ -687,5 +691,5 @@ def test_on_a_phone_what_is_new_comes_into_view_and_the_focus_stays_where_it_doe
 
     press(card(page, "Phone two"), "Search")
     expect(page.locator("#query")).to_be_in_viewport()
-    assert page.evaluate("scrollY") == 0
+    page.wait_for_function("scrollY === 0")
     page.context.close()

@@ -65,7 +65,7 @@ def look_around(page: Page) -> None:
     """Hover over and focus whatever is there, as some markup only runs then."""
     for thing in page.locator("[data-do], .lk-pick, .lk-button, figcaption, dd").all()[:40]:
         if thing.is_visible():
-            thing.hover(force=True, timeout=2_000)
+            thing.hover(force=True, timeout=SLOW)
     page.keyboard.press("Tab")
 
 
@@ -131,6 +131,7 @@ def test_the_collections(page: Page) -> None:
     for button in ("Show which", "Show pictures", "Rename", "Download", "Look for changes"):
         made.get_by_role("button", name=button, exact=True).click()
         expect(page.locator(".lk-collection").first).to_contain_text(RUN)
+        expect(made.locator(".lk-busy")).to_have_count(0)  # what is hovered over stays there
         page.wait_for_timeout(300)
         look_around(page)
 
