@@ -30,6 +30,7 @@ from retrieval.building import Building
 from retrieval.changes import Changes
 from retrieval.errors import COLLECTION_GONE
 from retrieval.pages import markup, words
+from retrieval.pages.access import Access
 from retrieval.pages.asking import Options
 from retrieval.pages.conversation import Conversation, Step
 from retrieval.pages.desk import Desk, Opened
@@ -37,7 +38,6 @@ from retrieval.pages.handover import Handover
 from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.server import Unremembered, make_library
-from retrieval.pages.sessions import Access
 from retrieval.schema import DATABASE
 from retrieval.search import GONE
 from retrieval.workspace import Workspace

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.pages import handover, words
+from retrieval.pages.access import Access
 from retrieval.pages.handover import Handover
-from retrieval.pages.sessions import Access
 
 ADDRESS = "https://example.org/cat.jpg"
 

@@ -660,7 +660,8 @@ def test_events_of_the_page_bear_nonsense(served: Served, visitor: Visitor) -> N
 STUMBLING = """
 import asyncio
 import gradio as gr
-from retrieval.pages.server import App
+import retrieval.pages.server  # which tells Gradio how to be
+from retrieval.pages.blocks import App
 
 class Stumbling(gr.Textbox):
     is_template = True

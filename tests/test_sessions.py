@@ -17,18 +17,12 @@ from starlette.testclient import TestClient
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.pages.gate import Gate, Sessions
+from retrieval.pages.access import Access, is_of_this_computer
+from retrieval.pages.asgi import Message, Receive, Send
+from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
-from retrieval.pages.sessions import (
-    Access,
-    Message,
-    Receive,
-    Send,
-    VisitorCookie,
-    is_of_this_computer,
-    own_address_of,
-    visitor_of,
-)
+from retrieval.pages.open_pages import OpenPages
+from retrieval.pages.sessions import VisitorCookie, own_address_of, visitor_of
 
 NAME = "a" * 32
 FIRST, SECOND = "18" + "0" * 14, "18" + "0" * 13 + "1"
@@ -321,7 +315,7 @@ def test_who_opens_page_after_page_takes_the_place_of_their_own(
     visitor: Callable[[int], str], address: str
 ) -> None:
     forgotten: list[str] = []
-    sessions = Sessions(forgotten.append, of_visitor=3, of_address=3)
+    sessions = OpenPages(forgotten.append, of_visitor=3, of_address=3)
     assert sessions.admits("another's", "another", "1.2.3.4")
     for n in range(5):
         assert sessions.admits(f"page-{n}", visitor(n), address)
@@ -335,7 +329,7 @@ def test_who_opens_page_after_page_takes_the_place_of_their_own(
 
 def test_a_page_that_was_closed_gives_way_before_those_that_are_open() -> None:
     forgotten: list[str] = []
-    sessions = Sessions(forgotten.append, of_visitor=3, of_address=3)
+    sessions = OpenPages(forgotten.append, of_visitor=3, of_address=3)
     assert sessions.admits("open", "me", "9.8.7.6")
     for n in range(5):  # one that is loaded again and again
         assert sessions.admits(f"page-{n}", "me", "9.8.7.6")
@@ -379,7 +373,7 @@ async def _unheard(message: Message) -> None:
 
 def test_a_class_of_thirty_at_one_address_loses_no_page() -> None:
     forgotten: list[str] = []
-    sessions = Sessions(forgotten.append)
+    sessions = OpenPages(forgotten.append)
     for tab in range(10):
         for n in range(30):
             assert sessions.admits(f"page-{n}-{tab}", f"visitor {n}", "9.8.7.6")
@@ -387,7 +381,7 @@ def test_a_class_of_thirty_at_one_address_loses_no_page() -> None:
 
 
 def test_of_very_many_pages_those_unused_for_longest_are_forgotten() -> None:
-    sessions = Sessions(most=3)
+    sessions = OpenPages(most=3)
     for n in range(4):
         assert sessions.admits(f"page-{n}", f"visitor {n}")
     assert not sessions.admits("page-1", "me")

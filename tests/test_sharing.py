@@ -20,7 +20,7 @@ from gradio import networking, tunneling
 from retrieval import settings
 from retrieval.collection import Collection
 from retrieval.pages import words
-from retrieval.pages.sessions import Access
+from retrieval.pages.access import Access
 from retrieval.pages.sharing import Server, close_tunnels, share
 from retrieval.workspace import Workspace
 from tests.browser import running_app

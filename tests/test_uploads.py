@@ -22,7 +22,7 @@ from retrieval.errors import LookalikeError
 from retrieval.incoming import TableBounds
 from retrieval.indexing import index_folder
 from retrieval.lost import give_up
-from retrieval.pages.sessions import Access
+from retrieval.pages.access import Access
 from retrieval.pages.transfers import upload_routes
 from retrieval.settings import (
     UPLOAD_IDLE_SECONDS,

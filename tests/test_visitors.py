@@ -18,8 +18,8 @@ from retrieval.changes import Changes
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.pages import transfers, words
+from retrieval.pages.access import Access
 from retrieval.pages.adding import Adding
-from retrieval.pages.sessions import Access
 from retrieval.settings import VISITOR_IDLE_SECONDS
 from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads

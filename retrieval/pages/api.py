@@ -8,11 +8,12 @@ import gradio as gr
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
+from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers, bounded
 from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import Count, QueryImage
-from retrieval.pages.sessions import Access, visitor_of
+from retrieval.pages.sessions import visitor_of
 from retrieval.search import Request, search
 from retrieval.workspace import Workspace
 

@@ -16,7 +16,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from retrieval.pages.sessions import header_of, own_address
+from retrieval.pages.asgi import header_of
+from retrieval.pages.sessions import own_address
 from retrieval.settings import MAX_CONNECTIONS, OWNER_BYTES
 
 HEAD_SECONDS = 20.0  # until the head of a request has come

@@ -1,8 +1,7 @@
 """The gate before Gradio: what of its interface is open, how much it takes, and who gets in where.
 
 Gradio has many routes that this app has no use for (proxies, code editors, recordings), reads a
-request however large it is, opens any address or path that is named as a file, and tells pages
-apart by a word that the browser thinks up, which whoever learns it may use as well.
+request however large it is, and opens any address or path that is named as a file.
 """
 
 import errno
@@ -11,12 +10,10 @@ import math
 import re
 import secrets
 import traceback
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from gradio.route_utils import FnIndexInferError
 from starlette.concurrency import run_in_threadpool
@@ -26,23 +23,27 @@ from starlette.requests import Request
 from retrieval import settings
 from retrieval.errors import explain_os_error
 from retrieval.pages import words
-from retrieval.pages.handover import Handover
-from retrieval.pages.markup import duration
-from retrieval.pages.origins import is_of_another_site
-from retrieval.pages.pace import Pace
-from retrieval.pages.receiving import FORM, Arriving, drop_parts, guard_uploads, has_room
-from retrieval.pages.sessions import (
+from retrieval.pages.access import Access
+from retrieval.pages.asgi import (
     LOOPBACK,
-    Access,
     Asgi,
     Message,
     Receive,
     Send,
+    asked_for,
     header_of,
     is_secure,
-    own_address_of,
-    visitor_of_scope,
+    replayed,
+    send_whole,
+    with_length,
 )
+from retrieval.pages.handover import Handover
+from retrieval.pages.markup import duration
+from retrieval.pages.open_pages import OpenPages
+from retrieval.pages.origins import is_of_another_site
+from retrieval.pages.pace import Pace
+from retrieval.pages.receiving import FORM, Arriving, drop_parts, guard_uploads, has_room
+from retrieval.pages.sessions import own_address_of, visitor_of_scope
 
 API = "/gradio_api/"
 OPEN = re.compile(
@@ -91,7 +92,7 @@ class Gate:
         self.handover = handover
         self.access = access
         self.unread = unread
-        self.sessions = Sessions(forget)
+        self.pages = OpenPages(forget)
         self.pace = Pace(settings.VISITOR_REQUESTS)
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
         self.openings = Pace(settings.VISITOR_REQUESTS)
@@ -165,7 +166,7 @@ class Gate:
         visitor = visitor_of_scope(scope)
         if name == "queue/data":
             # Of two, one library takes the first and another the last.
-            sessions = _asked_for(scope, "session_hash")
+            sessions = asked_for(scope, "session_hash")
             if len(sessions) != 1:
                 raise _RefusedError(words.NO_REQUEST, 400)
             self._admit(sessions[0], visitor, scope)
@@ -174,11 +175,11 @@ class Gate:
             session = name.removeprefix("heartbeat/")
             self._admit(session, visitor, scope)
             if scope["method"] == "GET":  # which lasts as long as the page is open
-                with self.sessions.held_open(session):
+                with self.pages.held_open(session):
                     await self.app(scope, receive, send)
                 return
         elif name in ("upload", "upload_progress"):
-            uploads = [upload for upload in _asked_for(scope, "upload_id") if upload]
+            uploads = [upload for upload in asked_for(scope, "upload_id") if upload]
             if name == "upload_progress" and not uploads:
                 # The camera asks after an upload that it has not begun, and Gradio makes it wait
                 # for three seconds to be told that there is none.
@@ -204,13 +205,13 @@ class Gate:
         elif name.startswith("mcp"):
             # All of it first: what is raised while it is read, its library answers in its own way.
             body = await _body(receive, settings.MAX_TOOL_BYTES)
-            await self.app(_from_elsewhere(scope), _replayed(body, receive), send)
+            await self.app(_from_elsewhere(scope), replayed(body, receive), send)
         else:
             body = await _body(receive, settings.MAX_REQUEST_BYTES)
             body = self._checked(name, body, visitor, scope)
-            scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
+            scope = {**scope, "headers": with_length(scope["headers"], len(body))}
             try:
-                await self.app(scope, _replayed(body, receive), _politely(send))
+                await self.app(scope, replayed(body, receive), _politely(send))
             except (FnIndexInferError, LookupError, TypeError, ValueError) as error:
                 # Nothing of ours runs before it has waited in the queue: there is no such event.
                 raise _RefusedError(words.NO_REQUEST, 400) from error
@@ -235,7 +236,7 @@ class Gate:
     def _admit(self, session: str, visitor: str, scope: Message) -> None:
         if not SESSION.fullmatch(session):
             raise _RefusedError(words.NO_REQUEST, 400)
-        if not self.sessions.admits(session, visitor, own_address_of(Request(scope))):
+        if not self.pages.admits(session, visitor, own_address_of(Request(scope))):
             raise _RefusedError(words.OTHERS_SESSION, 403)
 
     def _checked(self, name: str, body: bytes, visitor: str, scope: Message) -> bytes:
@@ -292,93 +293,10 @@ class Gate:
                 return
             names = [self.handover.offer(path, visitor) for path in paths]
             answer = json.dumps(names).encode()
-            await send({**start, "headers": _with_length(start["headers"], len(answer))})
+            await send({**start, "headers": with_length(start["headers"], len(answer))})
             await send({"type": "http.response.body", "body": answer})
 
         return send_names
-
-
-class Sessions:
-    """Which page belongs to whom: to the browser that first used its name.
-
-    Gradio keeps what so many pages are doing, of all visitors: one who opens page after page gives
-    up their own in turn, and takes no place from others.
-    """
-
-    def __init__(
-        self,
-        forget: Callable[[str], None] = lambda session: None,
-        of_visitor: int = settings.PAGES_OF_VISITOR,
-        of_address: int = settings.PAGES_AT_ONE_ADDRESS,
-        most: int = 100_000,
-    ) -> None:
-        """Args:
-        forget: is told of pages that have to give way.
-        of_visitor, of_address, most: pages that are remembered; those that were closed go
-            first, and then those unused for longest.
-        """
-        self._forget = forget
-        self._of_visitor = of_visitor
-        self._of_address = of_address
-        self._most = most
-        self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()  # visitor, address
-        self._pages: dict[tuple[str, bool], OrderedDict[str, None]] = {}  # of each of these
-        self._open: Counter[str] = Counter()
-
-    def admits(self, session: str, visitor: str, address: str = "") -> bool:
-        """Whether a visitor may use the page of this name.
-
-        Args:
-            address: the visitor's own in the network; "" where it is not known.
-        """
-        known, known_address = self._owners.setdefault(session, (visitor, address))
-        if known != visitor:
-            return False
-        self._owners.move_to_end(session)
-        for group, most in self._groups(visitor, known_address):
-            pages = self._pages.setdefault(group, OrderedDict())
-            pages[session] = None
-            pages.move_to_end(session)
-            if len(pages) > most:
-                self._drop(next(iter(pages)))
-        if len(self._owners) > self._most:
-            self._drop(next(iter(self._owners)))
-        return True
-
-    @contextmanager
-    def held_open(self, session: str) -> Iterator[None]:
-        """Count a page as open until the block ends; closed, it gives way before all others."""
-        # A network that is changed opens it anew before it is seen that the old connection is lost.
-        self._open[session] += 1
-        try:
-            yield
-        finally:
-            self._open[session] -= 1
-            if not self._open[session]:
-                del self._open[session]
-                self._close(session)
-
-    def _close(self, session: str) -> None:
-        if session not in self._owners:
-            return
-        self._owners.move_to_end(session, last=False)
-        for group, _ in self._groups(*self._owners[session]):
-            self._pages[group].move_to_end(session, last=False)
-
-    def _groups(self, visitor: str, address: str) -> list[tuple[tuple[str, bool], int]]:
-        """Return whose a page is, and how many such pages there may be."""
-        groups = [((visitor, True), self._of_visitor)] if visitor else []
-        if address or not visitor:  # programs without a cookie, behind a proxy, are one
-            groups.append(((address, False), self._of_address))
-        return groups
-
-    def _drop(self, session: str) -> None:
-        for group, _ in self._groups(*self._owners.pop(session)):
-            pages = self._pages[group]
-            pages.pop(session, None)
-            if not pages:
-                del self._pages[group]
-        self._forget(session)
 
 
 def _without_meta(value: Any, depth: int = 0) -> Any:
@@ -429,12 +347,6 @@ def _politely(send: Send) -> Send:
     return send_politely
 
 
-def _asked_for(scope: Message, name: str) -> list[str]:
-    """Return all values of a name in the address, the empty ones too."""
-    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    return query.get(name, [])
-
-
 async def _send_done(send: Send) -> None:
     """Say of an upload, as Gradio does, that all of it is here."""
     headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
@@ -462,30 +374,9 @@ def _from_elsewhere(scope: Message) -> Message:
 async def _refuse(sentence: str, status: int, send: Send) -> None:
     """Answer with a sentence: Gradio's page shows the one field, its Python client the other."""
     body = json.dumps({"detail": sentence, "error": sentence}).encode()
-    await _answer(body, b"application/json", status, send)
+    await send_whole(body, b"application/json", status, send)
 
 
 async def _refuse_upload(sentence: str, status: int, send: Send) -> None:
     """Answer an upload with the sentence alone: of this answer Gradio's page shows all there is."""
-    await _answer(sentence.encode(), b"text/plain; charset=utf-8", status, send)
-
-
-async def _answer(body: bytes, kind: bytes, status: int, send: Send) -> None:
-    headers = _with_length([(b"content-type", kind)], len(body))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Hand over a body that was read already, then whatever comes."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay
-
-
-def _with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
-    others = [(name, value) for name, value in headers if name.lower() != b"content-length"]
-    return [*others, (b"content-length", str(length).encode())]
+    await send_whole(sentence.encode(), b"text/plain; charset=utf-8", status, send)

@@ -19,7 +19,8 @@ from retrieval.errors import LookalikeError
 from retrieval.fetching import fetch_picture
 from retrieval.images import read_bounded
 from retrieval.pages import words
-from retrieval.pages.sessions import Access, visitor_of
+from retrieval.pages.access import Access
+from retrieval.pages.sessions import visitor_of
 
 # As what a file is shown: the types that a browser draws, and never a page.
 KINDS = {

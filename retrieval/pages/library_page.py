@@ -15,10 +15,11 @@ from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.pages import library_markup as markup
 from retrieval.pages import words
+from retrieval.pages.access import Access
 from retrieval.pages.adding import Adding
 from retrieval.pages.desk import Desk, Opened
 from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
-from retrieval.pages.sessions import Access, own_address_of, visitor_of
+from retrieval.pages.sessions import own_address_of, visitor_of
 from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads
 from retrieval.visitors import Visitors

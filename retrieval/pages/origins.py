@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from gradio import route_utils, routes
 
-from retrieval.pages.sessions import FORWARDED, Message, Receive, Send, header_of
+from retrieval.pages.asgi import FORWARDED, Message, Receive, Send, header_of
 
 PORTS = {"http": 80, "https": 443}
 

@@ -12,8 +12,9 @@ from retrieval.errors import LookalikeError, PictureError
 from retrieval.images import open_picture, thumbnail
 from retrieval.originals import open_original
 from retrieval.pages import words
+from retrieval.pages.access import Access
 from retrieval.pages.handover import KINDS, UNSHOWABLE
-from retrieval.pages.sessions import Access, visitor_of
+from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
 from retrieval.workspace import Workspace
 

@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException
 
 from retrieval import settings
 from retrieval.pages import words
-from retrieval.pages.sessions import Message, Receive
+from retrieval.pages.asgi import Message, Receive
 from retrieval.settings import UPLOADS_OPEN, UPLOADS_OPEN_AT_ONE_ADDRESS
 from retrieval.temporary import make_room
 

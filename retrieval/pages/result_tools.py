@@ -9,13 +9,14 @@ import numpy as np
 from retrieval.errors import LookalikeError
 from retrieval.originals import open_original
 from retrieval.pages import details, words
+from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers
 from retrieval.pages.asking import ORDERS, Asked, Options
 from retrieval.pages.elements import warn
 from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.saving import save_results
-from retrieval.pages.sessions import Access, visitor_of
+from retrieval.pages.sessions import visitor_of
 from retrieval.search import GONE, Match
 from retrieval.workspace import Workspace
 

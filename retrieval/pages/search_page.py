@@ -12,6 +12,7 @@ from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.fetching import fetch_picture
 from retrieval.pages import markup, words
+from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
 from retrieval.pages.asking import Address, Asked, Options, Part, Wish, bounded_box, read_address
@@ -22,7 +23,7 @@ from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import QueryImage
 from retrieval.pages.result_tools import ResultTools
 from retrieval.pages.search_options import SearchOptions
-from retrieval.pages.sessions import Access, visitor_of
+from retrieval.pages.sessions import visitor_of
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 2.0

@@ -7,13 +7,11 @@ import signal
 import sys
 import threading
 import time
-import traceback
 import webbrowser
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from retrieval import settings
 
@@ -31,6 +29,8 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for
 from retrieval.pages import words
+from retrieval.pages.access import Access
+from retrieval.pages.blocks import App, Unremembered, forget, unread
 from retrieval.pages.connections import first_free, watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
@@ -41,16 +41,11 @@ from retrieval.pages.map_page import MapPage, map_routes
 from retrieval.pages.origins import guard_origins
 from retrieval.pages.picture_routes import original_route, thumbnail_route
 from retrieval.pages.search_page import SearchPage
-from retrieval.pages.sessions import (
-    Access,
-    Asgi,
-    Message,
-    Receive,
-    Send,
-    VisitorCookie,
-)
+from retrieval.pages.security import SecurityHeaders
+from retrieval.pages.sessions import VisitorCookie
 from retrieval.pages.sharing import Server, close_tunnels, robots_route
 from retrieval.pages.sharing import share as make_link
+from retrieval.pages.theme import theme
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
 from retrieval.pages.waiting import FULL_KINDS, guard_queue
 from retrieval.pages.zero_gpu import mark_a_function
@@ -62,83 +57,6 @@ from retrieval.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
 FORGET_SECONDS = 3600.0
-# Who may show the page in a frame, and so have people click there unawares: nobody else, except
-# that on a Space it is shown in one of Hugging Face's.
-FRAMED_BY = "'self' https://huggingface.co https://*.hf.space" if settings.ON_A_SPACE else "'self'"
-# 'unsafe-eval' and 'unsafe-inline' are what Gradio's own components need. The policy's worth lies
-# in the rest: nothing is loaded from or sent to any other address.
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "font-src 'self' data:",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        f"frame-ancestors {FRAMED_BY}",
-    )
-)
-HEADERS = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-)
-
-
-class SecurityHeaders:
-    """Adds our headers to every answer; plain ASGI, so that streams stay streams."""
-
-    def __init__(self, app: Asgi) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass the request on, and the answer back with the headers."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
-
-
-class App(gr.Blocks):
-    """Gradio's Blocks, except that a visitor who meets a bug of ours is told so in a sentence."""
-
-    async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
-        """Run an event; what nobody foresaw goes to the terminal whole, and to nobody else."""
-        try:
-            answer: dict[str, Any] = await super().process_api(*arguments, **named)
-            return answer
-        except gr.Error:
-            raise
-        except Exception as error:
-            if isinstance(error, AttributeError) and isinstance(error.obj, gr.EventData):
-                # A program has asked for the event, and not said what a page says with it.
-                raise gr.Error(words.NO_REQUEST, print_exception=False) from error
-            traceback.print_exc()
-            raise gr.Error(words.WENT_WRONG, print_exception=False) from error
-
-    async def preprocess_data(self, *arguments: Any, **named: Any) -> list[Any]:
-        """Refuse what no page sends: too few values, or such as their elements cannot have."""
-        try:
-            values: list[Any] = await super().preprocess_data(*arguments, **named)
-            return values
-        except (gr.Error, ValueError, TypeError) as error:
-            if isinstance(error, gr.Error) and not error.print_exception:
-                raise  # a sentence of ours
-            if not isinstance(error.__cause__ or error, gr.Error | ValueError | TypeError):
-                raise  # Gradio has wrapped it, and it is a bug
-            raise gr.Error(words.NO_REQUEST, print_exception=False) from error
-
-    async def call_function(self, block_fn: Any, *arguments: Any, **named: Any) -> Any:
-        """Run a handler, unless an event has none and is the page's own affair."""
-        if block_fn.fn is None:
-            raise gr.Error(words.NO_REQUEST, print_exception=False)
-        return await super().call_function(block_fn, *arguments, **named)
 
 
 def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) -> gr.Blocks:
@@ -169,25 +87,6 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
     most = FULL_KINDS * settings.MAX_QUEUE
     app.queue(max_size=most, default_concurrency_limit=2, api_open=False)
     return app
-
-
-class Unremembered(set[str]):
-    """The paths of uploads, which Gradio notes for ever; ours go by themselves (`temporary`)."""
-
-    def update(self, *paths: Iterable[str]) -> None:
-        """Note nothing."""
-
-
-def unread(app: gr.Blocks, session: str) -> int:
-    """Return how many messages wait for a page that does not fetch them."""
-    waiting = app._queue.pending_messages_per_session
-    return int(waiting[session].qsize()) if session in waiting else 0
-
-
-def forget(app: gr.Blocks, session: str) -> None:
-    """Forget what a page has been doing; if it is there still, it begins anew."""
-    app.state_holder.session_data.pop(session, None)
-    app.state_holder.time_last_used.pop(session, None)
 
 
 def launch(
@@ -274,43 +173,6 @@ def past_proxies() -> Iterator[None]:
 
 def _text(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
-
-
-def theme() -> gr.themes.Base:
-    """Return the look: system fonts, so that no font is fetched, and quiet surfaces."""
-    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-    return gr.themes.Soft(
-        primary_hue="teal",
-        secondary_hue="teal",
-        neutral_hue="stone",
-        font=fonts,
-        font_mono=["ui-monospace", "Consolas", "monospace"],
-    ).set(
-        # Soft's greys and its white on teal are too pale to be read by everybody: WCAG asks for a
-        # contrast of 4.5.
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_400",
-        input_placeholder_color="*neutral_500",
-        input_placeholder_color_dark="*neutral_400",
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_hover_dark="*primary_800",
-        button_primary_border_color="*primary_700",
-        button_primary_border_color_dark="*primary_700",
-        button_primary_border_color_hover="*primary_800",
-        button_primary_border_color_hover_dark="*primary_800",
-        checkbox_label_background_fill_selected="*primary_700",
-        checkbox_label_background_fill_selected_dark="*primary_700",
-        block_border_width="1px",
-        block_border_width_dark="1px",
-        block_shadow="none",
-        # Soft's own is as white as the field: nobody would see that there is one.
-        input_border_color="*border_color_primary",
-        input_border_width="1px",
-        input_border_width_dark="1px",
-        input_shadow="none",
-    )
 
 
 def make_library(workspace: Workspace, password: str | None, public: bool) -> LibraryPage:

@@ -1,22 +1,16 @@
-"""Who is asking: a visitor, told apart by a cookie, or the owner of the app."""
+"""Who is asking: a visitor, told apart by a cookie or by a network address."""
 
 import base64
 import hmac
 import ipaddress
-import math
 import re
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import gradio as gr
 
-from retrieval.errors import LookalikeError
-from retrieval.pages import words
-from retrieval.pages.markup import duration
+from retrieval.pages.asgi import Asgi, Message, Receive, Send, header_of, is_secure
 from retrieval.pages.pace import Pace
 
 # Under the name for encrypted pages a browser takes no cookie that another site of the same domain
@@ -24,16 +18,8 @@ from retrieval.pages.pace import Pace
 # nanoseconds: tabs that are opened at once get one each, and all are to go by the earliest.
 COOKIES = {False: "lookalike", True: "__Host-lookalike"}
 SECRET = secrets.token_bytes(32)
-MAX_WRONG = 10_000  # who have tried a wrong password, that are remembered
-KNOWN_SECONDS = 60.0  # for which a visitor has to be known to be one who is not made up
 KNOWN_A_MINUTE = 10  # visitors who can be known so: fewer than tries are spared for them
 SIGNED = 22  # letters, of 6 bits each
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip")
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class VisitorCookie:
@@ -75,7 +61,7 @@ def visitor_of(request: Any) -> str:
 
     Few programs have one: they see what everybody sees.
     """
-    inner = _plain(request)
+    inner = plain(request)
     return visitor_of_scope(inner.scope) if inner else ""
 
 
@@ -90,23 +76,23 @@ def _signed(made: str, token: str) -> str:
     return base64.urlsafe_b64encode(signature)[:SIGNED].decode()
 
 
-def _known_for(request: Any) -> float:
+def known_for(request: Any) -> float:
     """Return for how many seconds a browser has had its name; 0 where it may be made up."""
-    inner = _plain(request)
+    inner = plain(request)
     made, name = _cookie(inner.scope) if inner else ("", "")
     if not hmac.compare_digest(_signed(made, name[:-SIGNED]), name[-SIGNED:]):
         return 0.0
     return time.time() - int(made, 16) / 1e9
 
 
-def _plain(request: Any) -> Any:
+def plain(request: Any) -> Any:
     """Return Starlette's request, which Gradio's holds."""
     return request.request if isinstance(request, gr.Request) else request
 
 
 def own_address_of(request: Any) -> str:
     """Return the network address that a request comes from; "" where others may well share it."""
-    inner = _plain(request)
+    inner = plain(request)
     return own_address(inner.client.host if inner and inner.client else "")
 
 
@@ -126,111 +112,6 @@ def own_address(host: str) -> str:
             return str(half) if address.is_global else ""
         address = address.ipv4_mapped
     return str(address) if address.is_global else ""
-
-
-class Access:
-    """Knows the owner: whoever sits at this computer, or has given the password.
-
-    On a shared link or a Space everybody comes through a tunnel, so there only the password counts.
-    """
-
-    def __init__(
-        self,
-        password: str | None,
-        public: bool,
-        tries: int = 20,
-        tries_in_all: int = 120,
-        tries_spared: int = 30,
-    ) -> None:
-        """Args:
-        password: the owner's, None for none.
-        public: whether strangers' requests may look like those of this computer; it may become
-            False when there is no way for strangers after all.
-        tries: passwords of one address, or visitor, that are looked at in a minute.
-        tries_in_all: those of everybody, since whoever has many addresses can make up as many
-            visitors.
-        tries_spared: those that stay for who has tried no wrong one, and is hardly made up: has an
-            address of their own, or has opened the page some time before.
-        """
-        self.has_password = bool(password)
-        self.is_public = public
-        self._password = (password or "").encode()
-        self._pace = Pace(tries)
-        self._pace_in_all = Pace(tries_in_all)
-        self._pace_spared = Pace(tries_spared)
-        self._wrong: OrderedDict[str, None] = OrderedDict()  # who has tried one, the latest last
-        self._owners: set[str] = set()
-
-    def is_owner(self, request: Any) -> bool:
-        """Whether a request of Gradio or Starlette comes from the owner."""
-        inner = _plain(request)
-        if inner is None:
-            return False
-        if visitor_of(inner) in self._owners:
-            return True
-        return not self.is_public and is_of_this_computer(inner)
-
-    def enter(self, request: Any, password: str | None) -> bool:
-        """Take whoever knows the password for the owner from now on.
-
-        Raises:
-            LookalikeError: when too many are tried; this one was not looked at. Nobody is kept
-                waiting, since that would hold up the pages of all others. Also when it is right,
-                and the browser keeps no cookie to know the owner by.
-        """
-        who = own_address_of(request) or visitor_of(request)
-        # One who tries without end takes none of the others' tries.
-        seconds = self._pace.seconds_to_wait(who)
-        if not seconds:
-            seconds = self._pace_in_all.seconds_to_wait("")
-            if seconds and who not in self._wrong and self._is_hardly_made_up(request):
-                seconds = self._pace_spared.seconds_to_wait("")
-        if seconds:
-            wait = duration(math.ceil(seconds))
-            raise LookalikeError(words.PASSWORDS_TRIED.format(time=wait))
-        visitor = visitor_of(request)
-        typed = (password or "").encode("utf-8", "replace")  # half a sign is none
-        right = hmac.compare_digest(typed, self._password) and self.has_password
-        if right and not visitor:
-            raise LookalikeError(words.PASSWORD_NO_COOKIE)
-        if right:
-            self._owners.add(visitor)
-        else:
-            self._wrong[who] = None
-            while len(self._wrong) > MAX_WRONG:
-                self._wrong.popitem(last=False)
-        return right
-
-    def _is_hardly_made_up(self, request: Any) -> bool:
-        return bool(own_address_of(request)) or _known_for(request) >= KNOWN_SECONDS
-
-
-def is_of_this_computer(request: Any) -> bool:
-    """Whether a request of Starlette was made here, and by a page of ours.
-
-    Another site in the same browser could send requests here, or have its name point here: both
-    show in the headers that a browser does not let it change.
-    """
-    host = request.client.host if request.client else ""
-    if host not in LOOPBACK or any(name in request.headers for name in FORWARDED):
-        return False
-    origin = request.headers.get("origin")
-    names = [urlsplit("//" + request.headers.get("host", "")).hostname]
-    if origin:
-        names.append(urlsplit(origin).hostname)
-    return all(name in LOOPBACK for name in names)
-
-
-def header_of(scope: Mapping[str, Any], name: bytes) -> str:
-    """Return the first header of a name, in small letters, of a request; "" where there is none."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
-
-
-def is_secure(scope: Message) -> bool:
-    """Whether a browser has sent a request over an encrypted connection."""
-    # Of several proxies the first is the one that the browser spoke to.
-    told = header_of(scope, b"x-forwarded-proto").split(",")[0].strip()
-    return scope.get("scheme") == "https" or told == "https"
 
 
 def _cookie(scope: Message) -> tuple[str, str]:

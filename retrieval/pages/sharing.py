@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from retrieval import settings
 from retrieval.pages import words
-from retrieval.pages.sessions import Access
+from retrieval.pages.access import Access
 from retrieval.workspace import Workspace
 
 SHOWN = 5  # names of collections

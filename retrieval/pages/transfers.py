@@ -20,7 +20,8 @@ from retrieval import settings
 from retrieval.bundle import pack
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
-from retrieval.pages.sessions import Access, own_address_of, visitor_of
+from retrieval.pages.access import Access
+from retrieval.pages.sessions import own_address_of, visitor_of
 from retrieval.staging import UploadBounds, require_room
 from retrieval.tables import as_csv, harmless
 from retrieval.uploads import Uploads

@@ -1,0 +1,110 @@
+"""Who may change the collections that all see: the owner, at this computer or by a password."""
+
+import hmac
+import math
+from collections import OrderedDict
+from typing import Any
+from urllib.parse import urlsplit
+
+from retrieval.errors import LookalikeError
+from retrieval.pages import words
+from retrieval.pages.asgi import FORWARDED, LOOPBACK
+from retrieval.pages.markup import duration
+from retrieval.pages.pace import Pace
+from retrieval.pages.sessions import known_for, own_address_of, plain, visitor_of
+
+MAX_WRONG = 10_000  # who have tried a wrong password, that are remembered
+KNOWN_SECONDS = 60.0  # for which a visitor has to be known to be one who is not made up
+
+
+class Access:
+    """Knows the owner: whoever sits at this computer, or has given the password.
+
+    On a shared link or a Space everybody comes through a tunnel, so there only the password counts.
+    """
+
+    def __init__(
+        self,
+        password: str | None,
+        public: bool,
+        tries: int = 20,
+        tries_in_all: int = 120,
+        tries_spared: int = 30,
+    ) -> None:
+        """Args:
+        password: the owner's, None for none.
+        public: whether strangers' requests may look like those of this computer; it may become
+            False when there is no way for strangers after all.
+        tries: passwords of one address, or visitor, that are looked at in a minute.
+        tries_in_all: those of everybody, since whoever has many addresses can make up as many
+            visitors.
+        tries_spared: those that stay for who has tried no wrong one, and is hardly made up: has an
+            address of their own, or has opened the page some time before.
+        """
+        self.has_password = bool(password)
+        self.is_public = public
+        self._password = (password or "").encode()
+        self._pace = Pace(tries)
+        self._pace_in_all = Pace(tries_in_all)
+        self._pace_spared = Pace(tries_spared)
+        self._wrong: OrderedDict[str, None] = OrderedDict()  # who has tried one, the latest last
+        self._owners: set[str] = set()
+
+    def is_owner(self, request: Any) -> bool:
+        """Whether a request of Gradio or Starlette comes from the owner."""
+        inner = plain(request)
+        if inner is None:
+            return False
+        if visitor_of(inner) in self._owners:
+            return True
+        return not self.is_public and is_of_this_computer(inner)
+
+    def enter(self, request: Any, password: str | None) -> bool:
+        """Take whoever knows the password for the owner from now on.
+
+        Raises:
+            LookalikeError: when too many are tried; this one was not looked at. Nobody is kept
+                waiting, since that would hold up the pages of all others. Also when it is right,
+                and the browser keeps no cookie to know the owner by.
+        """
+        who = own_address_of(request) or visitor_of(request)
+        # One who tries without end takes none of the others' tries.
+        seconds = self._pace.seconds_to_wait(who)
+        if not seconds:
+            seconds = self._pace_in_all.seconds_to_wait("")
+            if seconds and who not in self._wrong and self._is_hardly_made_up(request):
+                seconds = self._pace_spared.seconds_to_wait("")
+        if seconds:
+            wait = duration(math.ceil(seconds))
+            raise LookalikeError(words.PASSWORDS_TRIED.format(time=wait))
+        visitor = visitor_of(request)
+        typed = (password or "").encode("utf-8", "replace")  # half a sign is none
+        right = hmac.compare_digest(typed, self._password) and self.has_password
+        if right and not visitor:
+            raise LookalikeError(words.PASSWORD_NO_COOKIE)
+        if right:
+            self._owners.add(visitor)
+        else:
+            self._wrong[who] = None
+            while len(self._wrong) > MAX_WRONG:
+                self._wrong.popitem(last=False)
+        return right
+
+    def _is_hardly_made_up(self, request: Any) -> bool:
+        return bool(own_address_of(request)) or known_for(request) >= KNOWN_SECONDS
+
+
+def is_of_this_computer(request: Any) -> bool:
+    """Whether a request of Starlette was made here, and by a page of ours.
+
+    Another site in the same browser could send requests here, or have its name point here: both
+    show in the headers that a browser does not let it change.
+    """
+    host = request.client.host if request.client else ""
+    if host not in LOOPBACK or any(name in request.headers for name in FORWARDED):
+        return False
+    origin = request.headers.get("origin")
+    names = [urlsplit("//" + request.headers.get("host", "")).hostname]
+    if origin:
+        names.append(urlsplit(origin).hostname)
+    return all(name in LOOPBACK for name in names)

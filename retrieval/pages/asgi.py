@@ -1,0 +1,53 @@
+"""Requests and answers as ASGI has them: what is read of them, and made of them."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip")
+
+
+def header_of(scope: Mapping[str, Any], name: bytes) -> str:
+    """Return the first header of a name, in small letters, of a request; "" where there is none."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def is_secure(scope: Message) -> bool:
+    """Whether a browser has sent a request over an encrypted connection."""
+    # Of several proxies the first is the one that the browser spoke to.
+    told = header_of(scope, b"x-forwarded-proto").split(",")[0].strip()
+    return scope.get("scheme") == "https" or told == "https"
+
+
+def asked_for(scope: Message, name: str) -> list[str]:
+    """Return all values of a name in the address, the empty ones too."""
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return query.get(name, [])
+
+
+async def send_whole(body: bytes, kind: bytes, status: int, send: Send) -> None:
+    """Answer a request with all that there is to say, of a media type."""
+    headers = with_length([(b"content-type", kind)], len(body))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Hand over a body that was read already, then whatever comes."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
+def with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    """Return headers that say how many bytes the body has, in place of what they said of that."""
+    others = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+    return [*others, (b"content-length", str(length).encode())]

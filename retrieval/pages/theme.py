@@ -1,0 +1,40 @@
+"""The look of the page."""
+
+import gradio as gr
+
+
+def theme() -> gr.themes.Base:
+    """Return the look: system fonts, so that no font is fetched, and quiet surfaces."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    return gr.themes.Soft(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="stone",
+        font=fonts,
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    ).set(
+        # Soft's greys and its white on teal are too pale to be read by everybody: WCAG asks for a
+        # contrast of 4.5.
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+        button_primary_border_color="*primary_700",
+        button_primary_border_color_dark="*primary_700",
+        button_primary_border_color_hover="*primary_800",
+        button_primary_border_color_hover_dark="*primary_800",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        block_border_width="1px",
+        block_border_width_dark="1px",
+        block_shadow="none",
+        # Soft's own is as white as the field: nobody would see that there is one.
+        input_border_color="*border_color_primary",
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        input_shadow="none",
+    )
