@@ -6,10 +6,11 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
+from typing import BinaryIO
 
 from retrieval.collection import Collection
 from retrieval.disk_names import free_name, storable
@@ -182,7 +183,7 @@ class Uploads:
         try:
             require_room(part.parent, upload.spare)
             with part.open("wb") as file:
-                receiver.into = file.write
+                receiver.into = file
                 yield receiver
             if receiver.forgotten or mark in upload.marks:
                 return
@@ -341,7 +342,7 @@ class Receiver:
 
     upload: Upload
     most: int
-    into: Callable[[bytes], int] | None = None  # None drops them
+    into: BinaryIO | None = None  # None drops them
     received: int = 0
     forgotten: bool = False
 
@@ -367,14 +368,17 @@ class Receiver:
         if self.upload.bytes > self.upload.most or self.upload.files > bounds.files:
             raise LookalikeError(f"This is too much at once. {bounds.as_sentence()}")
         if self.into and self.received <= self.most:
-            self.into(chunk)
+            self.into.write(chunk)
 
     def forget(self) -> None:
-        """Count nothing of what has come, and take no more."""
+        """Count nothing of what has come, take no more, and give back its room on the disk."""
         if not self.forgotten:
             self.forgotten = True
             self.upload.files -= bool(self.received)
             self.upload.bytes -= self.received
+            with suppress(OSError, ValueError):  # it is closed, and deleted right away
+                if self.into:
+                    self.into.truncate(0)
 
 
 def _is_idle(upload: Upload, now: float) -> bool:
