@@ -22,6 +22,7 @@ from retrieval.schema import DATABASE, ORIGINALS
 from retrieval.store import put_in_place
 
 TRASH = ".trash"
+PLACES_TRIED = 20  # for a collection that comes, while others take the same ones
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 
 
@@ -47,7 +48,8 @@ def find_collection(library: Path, name: str | None) -> Path:
             with suppress(LookalikeError), Collection(folder) as collection:
                 if _may_be(name, collection):
                     return folder
-        return folder_of(library, name)
+        # By its folder, as the list below names those that are called alike, or as it began.
+        return next((one for one in folders if one.name == name), folder_of(library, name))
     if not folders:
         raise LookalikeError(
             "There is no collection yet. Make one with: python -m retrieval index FOLDER"
@@ -101,7 +103,8 @@ def claim_folder(library: Path, title: str) -> Path:
             folder.mkdir(parents=True)
             return folder
         except FileExistsError as error:
-            if not os.path.lexists(folder):  # the library is a link to what is not there
+            # Else another one has just taken it, and may have given it up since.
+            if not os.path.isdir(library):  # it is a link to what is not there
                 raise explain_os_error(error, folder) from error
         except OSError as error:
             raise explain_os_error(error, folder) from error
@@ -109,7 +112,7 @@ def claim_folder(library: Path, title: str) -> Path:
 
 def settle(source: Path, library: Path, title: str) -> Path:
     """Move a collection to a place of that title which no other program takes; return that."""
-    while True:
+    for places_left in reversed(range(PLACES_TRIED)):
         folder = claim_folder(library, title)
         try:
             try:
@@ -117,10 +120,13 @@ def settle(source: Path, library: Path, title: str) -> Path:
             except OSError:
                 folder.rmdir()
                 replace_file(source, folder)
-            return folder
+            break
         except OSError:
-            if not os.path.isdir(folder) or not os.listdir(folder):
-                raise  # else another one has put something there, which made the claim its own
+            # Where there is a folder, another one has put something into it, which made the claim
+            # its own; or, where it had to go first, as on Windows, has claimed it in that moment.
+            if not os.path.isdir(folder) or not places_left:
+                raise
+    return folder
 
 
 def discard(folder: Path) -> Path:

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 import shutil
 import sqlite3
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -253,3 +255,57 @@ def test_what_is_brought_back_takes_no_place_that_another_one_takes_just_now(
     assert {ours.name, theirs[0].name} == {"trip", "trip-2"}
     assert [path.name for path in ours.iterdir()] == ["photo.png"]
     assert [path.name for path in theirs[0].iterdir()] == ["theirs"] * (takes == "fills")
+
+
+def test_what_is_brought_back_on_windows_is_claimed_while_its_place_is_free_for_a_moment(
+    collections: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (collections / "trip").mkdir(parents=True)
+    (collections / "trip" / "photo.png").touch()
+    place = discard(collections / "trip")
+    theirs: list[Path] = []
+    plain = os.replace
+
+    def as_on_windows(source: Path, target: Path) -> None:
+        if not target.exists() and not theirs:
+            theirs.append(claim_folder(collections, "trip"))
+        if target.exists():
+            raise PermissionError(errno.EACCES, "Access is denied")
+        plain(source, target)
+
+    monkeypatch.setattr(os, "replace", as_on_windows)
+    ours = restore(place)
+    assert {ours.name, theirs[0].name} == {"trip", "trip-2"}
+    assert [path.name for path in ours.iterdir()] == ["photo.png"]
+
+
+def test_a_place_that_is_given_up_while_it_is_claimed_is_claimed_anew(
+    collections: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, gone = Path.mkdir, []
+
+    def after_the_other(path: Path, *arguments: Any, **named: Any) -> None:
+        if path == collections / "trip" and not gone:
+            gone.append(path)
+            raise FileExistsError(errno.EEXIST, "It was there, and is not any more")
+        plain(path, *arguments, **named)
+
+    collections.mkdir(exist_ok=True)
+    monkeypatch.setattr(Path, "mkdir", after_the_other)
+    assert claim_folder(collections, "trip") == collections / "trip"
+
+
+@pytest.mark.parametrize(
+    "name", ["Photos of the summer holiday with the whole family in Italy 2024", "CON"]
+)
+def test_collections_that_are_called_alike_are_found_by_the_names_that_are_listed(
+    collections: Path, embedder: Embedder, name: str
+) -> None:
+    made = []
+    for _ in range(2):
+        made.append(claim_folder(collections, name))
+        Collection.create(made[-1], name, None, embedder).close()
+    with pytest.raises(LookalikeError) as raised:
+        find_collection(collections, None)
+    listed = re.findall(r'"([^"]+)"', str(raised.value))
+    assert {find_collection(collections, one) for one in listed} == set(made)
