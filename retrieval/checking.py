@@ -18,7 +18,7 @@ from retrieval.database import DamagedError, connect, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.lost import give_up, readable, zeroed
-from retrieval.mending import MODEL_FACTS, mend_database, mend_thumbnails
+from retrieval.mending import MODEL_FACTS, mend_database, mend_thumbnails, note_all_anew
 from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
 from retrieval.outbox import FOLLOWING
@@ -76,6 +76,8 @@ def check_collection(
                 kept = f", and set aside as {aside}" if (folder / aside).exists() else ""
                 findings.append(Finding(f"{told}{kept}.", True))
     with Collection(folder) as collection:
+        if DATABASE in broken:
+            note_all_anew(collection)
         if not repair:
             return list(_check_contents(collection, False))
         with collection.building():

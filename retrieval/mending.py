@@ -109,14 +109,18 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
                 "AND content NOT IN (SELECT id FROM contents)"
             )
 
-    aside = _renew(path, fill)
-    with Collection(folder) as collection:
-        if place := collection.place:
-            with collection.store.transaction() as database:
-                collection.settle_at(database, place)
-                # What had still to be told is not known any more.
-                Outbox(collection.store).note_all(database)
-    return aside
+    return _renew(path, fill)
+
+
+def note_all_anew(collection: Collection) -> None:
+    """Have all of a collection told to its Milvus again, after its records were made anew.
+
+    What had still to be told is not known any more.
+    """
+    if place := collection.place:
+        with collection.store.transaction() as database:
+            collection.settle_at(database, place)
+            Outbox(collection.store).note_all(database)
 
 
 def mend_thumbnails(folder: Path) -> str:

@@ -131,6 +131,15 @@ def without_photos(kept: Path) -> Path:
     return kept
 
 
+def test_both_files_that_are_damaged_are_mended_at_once(folder: Path) -> None:
+    with harming(folder / DATABASE) as database:
+        database.execute("DELETE FROM facts WHERE key = 'revision'")
+    (folder / THUMBNAILS).write_bytes(b"noise" * 1_000)
+    findings = check_collection(folder, repair=True)
+    assert [finding.repaired for finding in findings][:2] == [True, True]
+    assert check_collection(folder) == []
+
+
 @pytest.mark.parametrize("file", [DATABASE, THUMBNAILS])
 def test_a_file_full_of_noise_is_said_to_be_damaged(folder: Path, file: str) -> None:
     (folder / file).write_bytes(b"noise" * 5_000)

@@ -19,7 +19,7 @@ from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.gallery import Described
 from retrieval.indexing import index_folder
-from retrieval.mending import mend_database
+from retrieval.mending import mend_database, note_all_anew
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place
 from retrieval.pages import library_markup as markup
@@ -346,6 +346,7 @@ def test_records_made_anew_tell_milvus_what_it_had_not_been_told(
         server.start()
         mend_database(collection.folder)
         with Collection(collection.folder) as mended:
+            note_all_anew(mended)
             mended.deliver()
             assert listed(mended, "night") == {"a/240.png": 0}
 
