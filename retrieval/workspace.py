@@ -75,6 +75,7 @@ class Workspace:
         self._texture = texture
         self._lock = threading.RLock()
         self._embedder: Embedder | None = None
+        self._naming = threading.Lock()  # while a collection gets a name that no other one has
         self._moving = threading.Lock()  # while photos are taken out, let in, or forgotten
         self._searchers: dict[str, Searcher] = {}
         self._places: dict[str, tuple[bool, bool, float, str]] = {}  # what they are sorted by
@@ -235,11 +236,11 @@ class Workspace:
             LookalikeError: when it is not one of these, or cannot be mended.
         """
         self.withdraw_damaged()
-        folder = self._refused_folder(key)
-        self._builders.forget(key)
         with self._lock:
-            self._leaving.add(key)
+            folder = self._refused_folder(key)
+            self._leave(key)
         try:
+            self._builders.forget(key)
             check_collection(folder, repair=True, embedder=lambda: self.embedder)
         finally:
             self._leaving.discard(key)
@@ -362,13 +363,15 @@ class Workspace:
                     if follow(searcher.collection, root, self.embedder):
                         return searcher.key
             _require_pictures(root)
-        with self._lock:
+        with self._naming:
+            # Asks each for its name, which may take long while one is read or written.
             name = self.free_name(name)
-            folder = claim_folder(self.library, name)
-            originals = folder / ORIGINALS
-            return self.serve(
-                Collection.create(folder, name, root or originals, self.embedder, self.milvus)
-            )
+            with self._lock:
+                folder = claim_folder(self.library, name)
+                originals = folder / ORIGINALS
+                return self.serve(
+                    Collection.create(folder, name, root or originals, self.embedder, self.milvus)
+                )
 
     def rename(self, key: str, name: str) -> None:
         """Change what people call a collection.
@@ -390,13 +393,14 @@ class Workspace:
         Pictures that are searched in place are not touched.
         """
         with self._lock:
-            searcher = self._searchers.pop(key, None)
+            searcher = self._searchers.get(key)
             folder = searcher.collection.folder if searcher else self._refused_folder(key)
+            self._leave(key)
+            self._searchers.pop(key, None)
             visitor = self._visitors.pop(key, "")
             self._asked.pop(key, None)
             self._places.pop(key, None)
             refusal = self._refusals.pop(key, None)
-            self._leaving.add(key)
         try:
             self._builders.forget(key)  # waits for the batch at hand
             if searcher:
@@ -435,9 +439,10 @@ class Workspace:
         if searcher is None:  # refused
             return
         collection = searcher.collection
-        name = self.free_name(collection.name, key=folder.name)
-        if name != collection.name:
-            collection.rename(name)
+        with self._naming:
+            name = self.free_name(collection.name, key=folder.name)
+            if name != collection.name:
+                collection.rename(name)
 
     def empty(self, place: str) -> None:
         """Delete for good what lies at a place in the library's bin."""
@@ -618,6 +623,15 @@ class Workspace:
         if self.library is None or key not in self._refusals:
             raise LookalikeError(COLLECTION_GONE)
         return self.library / key
+
+    def _leave(self, key: str) -> None:
+        """Mark that a collection is just being deleted or mended, unless it is already."""
+        if key in self._leaving:
+            raise BusyError(
+                f"Another window is already working on {key}. Wait until it has finished, and try "
+                "again."
+            )
+        self._leaving.add(key)
 
     def _is_seen(self, key: str, visitor: str) -> bool:
         return self._visitors.get(key, "") in ("", visitor)

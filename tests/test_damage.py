@@ -210,6 +210,28 @@ def test_what_a_visitor_keeps_is_left_to_its_end(
     assert key in workspace.keys("me")
 
 
+def test_while_one_is_mended_it_is_neither_mended_nor_deleted(
+    workspace: Workspace, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_the_thumbnails(kept)
+    workspace.open_library(kept.parent)
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+
+    def while_mended(*arguments: object, **named: object) -> None:
+        for act in (workspace.mend, workspace.delete):
+            with pytest.raises(LookalikeError, match=r"already working on kept\. Wait until"):
+                act("kept")
+        (kept / THUMBNAILS).touch()  # as if it were whole already
+        assert workspace.keys() == []
+        check_collection(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("retrieval.workspace.check_collection", while_mended)
+    workspace.mend("kept")
+    assert workspace.keys() == ["kept"]
+    workspace.delete("kept")
+    assert (workspace.keys(), workspace.refused) == ([], {})
+
+
 def test_a_folder_can_be_searched_beside_a_collection_that_is_damaged(
     workspace: Workspace, served: Collection, kept: Path, tmp_path: Path
 ) -> None:

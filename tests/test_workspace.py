@@ -567,6 +567,22 @@ def test_only_what_is_still_here_can_be_brought_back(workspace: Workspace, kept:
     assert workspace.searcher(kept).collection.count() == (5, 0)
 
 
+def test_a_new_collection_holds_up_no_search_while_another_is_busy(
+    workspace: Workspace, kept: str
+) -> None:
+    waiting = threading.Thread(target=workspace.create, args=("new",))
+    with workspace.searcher(kept).collection.store.view():  # as while it is packed
+        waiting.start()
+        time.sleep(0.2)  # in which it comes to ask for that one's name
+        free = threading.Thread(target=lambda: workspace.embedder)
+        free.start()
+        free.join(20)
+        assert not free.is_alive()
+        assert waiting.is_alive()
+    waiting.join()
+    assert len(workspace.keys()) == 2
+
+
 def test_what_was_taken_out_one_by_one_is_looked_through_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
