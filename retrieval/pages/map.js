@@ -78,6 +78,7 @@
     const canvas = box.querySelector("canvas");
     const context = canvas.getContext("2d");
     const tip = box.querySelector(".lk-map-tip");
+    const buttons = box.querySelector(".lk-map-buttons");
     const spoken = box.querySelector("[aria-live]");
     const { columns, rows, cells, sheet, sides } = data;
     const n = data.ids.length;
@@ -189,6 +190,8 @@
           }
           // The middle of it, as on the sheets.
           const short = Math.min(bitmap.width, bitmap.height);
+          // What the sheet has of it is blurred beyond its edges.
+          context.clearRect(left + cells[2 * i] * side, top + cells[2 * i + 1] * side, side, side);
           context.drawImage(
             bitmap,
             ...[(bitmap.width - short) / 2, (bitmap.height - short) / 2, short, short],
@@ -270,8 +273,10 @@
 
     // --- Moving ----------------------------------------------------------------------------------
     const whole = () => {
-      const scale = Math.min((width - 24) / columns, (height - 24) / rows, 160);
-      return { x: columns / 2, y: rows / 2, scale };
+      // On a phone the buttons lie in a row, for which there is room below.
+      const below = buttons.offsetWidth > buttons.offsetHeight ? height - buttons.offsetTop : 0;
+      const scale = Math.min((width - 24) / columns, (height - 24 - below) / rows, 160);
+      return { x: columns / 2, y: rows / 2 + below / (2 * scale), scale };
     };
     const bounded = ({ x, y, scale }) => ({
       x: Math.min(columns, Math.max(0, x)),
