@@ -55,7 +55,7 @@ DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.jso
 # Where looking does something: it takes a place among a visitor's open pages, or has much computed
 # or read. Small pictures and the page itself every site may show or lead to.
 OWN = re.compile(
-    rf"{API}(heartbeat/.+|queue/data|upload_progress)/?|/(originals|problems)/.+|{DEAR.pattern}"
+    rf"{API}(heartbeat/.+|queue/data|upload_progress|mcp(/.*)?)/?|/(originals|problems)/.+|{DEAR.pattern}"
 )
 PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
