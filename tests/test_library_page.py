@@ -190,6 +190,70 @@ def test_a_connection_that_is_lost_for_a_moment_costs_no_picture(
     page.context.close()
 
 
+def test_what_went_wrong_is_still_said_where_the_page_comes_anew_for_another_app(
+    browser: Browser, owned: str, tmp_path: Path
+) -> None:
+    page = open_library(browser, owned)
+    held: list[Route] = []
+    page.route("**/uploads", lambda route: held.append(route))
+    add_folder(page, save_hues(tmp_path / "Lost", {"red.png": 0, "lime.png": 90}))
+    page.wait_for_function("lookalikeSending()")
+    page.evaluate("window.stays = true; gradio_config.app_id = 1")
+    page.wait_for_timeout(3_000)  # the app is asked for every two seconds
+    assert page.evaluate("window.stays")  # what is being sent has tries of its own
+    held[0].fulfill(status=507, json={"error": "The disk is full."})
+    page.wait_for_function("!window.stays")
+    expect(page.locator(".lk-upload")).to_have_text("The disk is full.", timeout=SLOW)
+    # What was only said is in nobody's way.
+    page.set_input_files("#add-pictures input[data-pick=files]", __file__)
+    expect(page.locator(".lk-upload")).not_to_be_empty()
+    page.evaluate("sessionStorage.clear(); window.stays = true; gradio_config.app_id = 1")
+    page.wait_for_function("!window.stays")
+    expect(page.locator(".lk-collection").first).to_be_visible(timeout=SLOW)
+    expect(page.locator(".lk-upload")).to_be_empty()
+    page.context.close()
+
+
+def test_every_tab_shows_the_collection_that_is_searched_also_after_a_reload_and_a_step_back(
+    page: Page, owned: str, tmp_path: Path
+) -> None:
+    add_folder(page, save_hues(tmp_path / "Second", {f"{hue}.png": hue for hue in (0, 90, 180)}))
+    made = card(page, "Second")
+    expect(made.locator(".lk-good")).to_contain_text("3 pictures", timeout=SLOW)
+    key = made.get_attribute("data-key")
+    keys = page.locator(".lk-collection[data-key]").evaluate_all(
+        "(cards) => cards.map((card) => card.dataset.key)"
+    )
+    other = next(one for one in keys if one != key)
+    page.goto(f"{owned}?in={key}")
+    expect(page.locator(".lk-tile")).to_have_count(3, timeout=SLOW)
+    for tab, name in (("Map", "map"), ("Copies", "copies"), ("How good is it?", "test")):
+        choice = page.locator(f"#{name}-collection input")
+        turn_to(page, tab)
+        expect(choice).to_have_value("Second", timeout=SLOW)
+        page.wait_for_function("(tab) => history.state?.tab === tab", arg=name)
+        page.reload()
+        expect(choice).to_have_value("Second", timeout=SLOW)
+        expect(page.locator(f"#{name}")).to_be_visible()
+    # One step back from the map of another collection to this one's.
+    choice = page.locator("#map-collection input")
+    turn_to(page, "Map")
+    page.wait_for_function("history.state?.tab === 'map'")
+    page.evaluate("(key) => lookalikeVisit(`?in=${key}`)", other)
+    page.wait_for_url(f"**in={other}*")
+    turn_to(page, "Search")
+    turn_to(page, "Map")
+    expect(choice).not_to_have_value("Second", timeout=SLOW)
+    page.wait_for_function("history.state?.tab === 'map'")
+    page.go_back()
+    page.wait_for_url(f"**in={key}*")
+    expect(choice).to_have_value("Second", timeout=SLOW)
+    expect(page.locator("#map")).to_be_visible()
+    turn_to(page, "My pictures")
+    press(made, "Delete")
+    expect(made).to_have_count(0)
+
+
 def test_what_a_button_opens_far_below_comes_into_view(
     browser: Browser, owned: str, tmp_path: Path
 ) -> None:

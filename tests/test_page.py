@@ -522,6 +522,46 @@ def test_an_app_that_does_not_answer_is_told_until_it_does(browser: Browser, add
     page.close()
 
 
+def test_an_app_that_answers_late_is_not_said_to_have_ended(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    expect(page.locator(".lk-pick").first).to_be_visible(timeout=30_000)
+    page.evaluate("window.lookalikeSending = () => true")
+    asked: list[Route] = []
+    page.route("**/app_id", lambda route: asked.append(route))  # and never answered
+    told = page.locator("#lk-lost")
+    page.wait_for_timeout(14_000)
+    expect(told).to_have_count(0)  # the page itself takes the connections
+    page.evaluate("window.lookalikeSending = () => false")
+    expect(told).to_have_text(words.LATE, timeout=20_000)
+    # A page that nobody looks at asks nothing.
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.wait_for_timeout(7_000)  # for the one that is under way
+    before = len(asked)
+    page.wait_for_timeout(4_000)
+    assert len(asked) == before
+    page.unroute("**/app_id")
+    page.evaluate("delete document.hidden")
+    expect(told).to_have_count(0)
+    page.close()
+
+
+def test_where_two_apps_answer_by_turns_the_page_is_not_loaded_for_ever(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    loads: list[Page] = []
+    page.on("load", lambda page: loads.append(page))
+    page.route("**/app_id", lambda route: route.fulfill(json={"app_id": 7}))
+    page.goto(address)
+    while len(loads) < 2:
+        page.wait_for_timeout(100)
+    expect(page.locator(".lk-pick").first).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(5_000)
+    assert len(loads) == 2
+    page.close()
+
+
 def test_an_earlier_answer_that_the_browser_shows_last_gives_way(page: Page) -> None:
     shown = page.locator("#results [data-turn]")
     last = int(shown.get_attribute("data-turn") or 0)
@@ -675,6 +715,18 @@ def test_the_back_button_closes_the_reasons_and_leaves_the_search(page: Page) ->
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert page.url == address
     assert kinds(page) == before
+    page.go_forward()  # a reason that was closed stays so
+    page.wait_for_timeout(500)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert kinds(page) == before
+    tile_button(page, 0, "why")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.wait_for_function("history.state?.why")
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.wait_for_function("!history.state?.why")
+    assert page.url == address
+    page.go_back()
     page.go_back()  # and the next one leaves the search
     expect(page.locator(".lk-head h2")).to_contain_text("A look around")
 

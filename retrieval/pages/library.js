@@ -220,6 +220,27 @@
   };
 
   const queue = []; // what was dropped while something else was under way
+  window.lookalikeSending = () => Boolean(sending || taken.size || queue.length);
+  // What went wrong is still to be read where the page is loaded anew, for an app that was started
+  // anew. Inside the frame of another site a browser may keep nothing.
+  const SAID = "lookalike-said";
+  let failure = "";
+  window.lookalikeKeepSaid = () => {
+    try {
+      if (failure) sessionStorage.setItem(SAID, failure);
+    } catch {
+      // it is lost, then
+    }
+  };
+  const sayAgain = () => {
+    try {
+      const said = sessionStorage.getItem(SAID);
+      sessionStorage.removeItem(SAID);
+      if (said) say(said);
+    } catch {
+      // nothing was kept
+    }
+  };
   const send = async (found, key) => {
     if (!zone()) return;
     if (!found.length) return say(words().none);
@@ -228,6 +249,7 @@
       return;
     }
     sending = new AbortController();
+    failure = "";
     // Whoever adds to a card far below sees nothing of it there.
     const showZone = () => bringIntoView(zone());
     showZone();
@@ -303,7 +325,9 @@
     } catch (error) {
       asked = sending.signal.aborted && !error.told;
       wrong = !asked;
-      say(error.told ? error.message : asked ? words().stopped : words().failed);
+      const said = error.told ? error.message : asked ? words().stopped : words().failed;
+      if (wrong) failure = said;
+      say(said);
       showZone();
       sending.abort(); // the others under way
       giveUp();
@@ -444,8 +468,15 @@
 
   // Called by each of our two pieces of markup when it appears.
   window.lookalikeLibrary = (element, trigger, work) => {
-    if (element.closest("#library-drop")) tell = trigger;
-    else {
+    if (element.closest("#library-drop")) {
+      tell = trigger;
+      const filled = new MutationObserver(() => {
+        if (!zone()) return;
+        filled.disconnect();
+        sayAgain();
+      });
+      filled.observe(element, { childList: true, subtree: true });
+    } else {
       // What was sent shows among the cards now.
       new MutationObserver(sayNoMoreSent).observe(element, { childList: true, subtree: true });
       showNews(element);

@@ -257,7 +257,7 @@ def notice(text: str, fraction: float | None, spoken: str = "") -> str:
 
 
 def script_words() -> str:
-    """Hand `page.js` its words."""
+    """Hand `running.js` and `page.js` their words."""
     return (
         f'<span id="lk-words" hidden data-crop="{escape(words.CROP_HINT)}" '
         f'data-crop-draw="{escape(words.CROP_DRAW)}" '
@@ -266,6 +266,7 @@ def script_words() -> str:
         f'data-reset="{escape(words.CROP_RESET)}" '
         f'data-lost="{escape(words.LOST)}" '
         f'data-unreachable="{escape(words.UNREACHABLE)}" '
+        f'data-late="{escape(words.LATE)}" '
         f'data-drop="{escape(words.DROP_TOUCH)}" '
         f'data-send="{escape(words.WEB_ADDRESS_SEND)}"></span>'
     )

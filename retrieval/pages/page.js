@@ -19,68 +19,12 @@
   const touch = matchMedia("(hover: none) and (pointer: coarse)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
 
-  // --- When nobody answers -------------------------------------------------------------------------
-  // The app has ended, or the way to it is cut. The page says so, instead of Gradio, whose own words
-  // come late, and goes on by itself: one that was started anew knows nothing of the page.
-  const fetchOf = window.fetch;
-  const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
-  const LOST = { first: 600, then: 1500, answer: 5000 }; // milliseconds
-  const appId = async () => {
-    try {
-      const signal = AbortSignal.timeout(LOST.answer);
-      const answer = await fetchOf("gradio_api/app_id", { signal, cache: "no-store" });
-      return answer.ok ? (await answer.json()).app_id : null; // a proxy answers for what is gone
-    } catch {
-      return null;
-    }
-  };
-  let lost = false;
-  const sayLost = (on) => {
-    lost = on;
-    const bar = document.getElementById("lk-lost");
-    if (!on) return bar?.remove();
-    const text = isHere ? words().lost : words().unreachable;
-    if (bar || !text) return;
-    const fresh = document.createElement("div");
-    fresh.id = "lk-lost";
-    fresh.setAttribute("role", "alert");
-    fresh.textContent = text;
-    document.body.append(fresh);
-  };
-  let seeking = false;
-  const seek = async () => {
-    if (seeking) return;
-    seeking = true;
-    let found = await appId();
-    for (let time = LOST.first; found === null; time = LOST.then) {
-      if (time !== LOST.first) sayLost(true); // once is nothing: a network that changes, say
-      await pause(time);
-      found = await appId();
-    }
-    seeking = false;
-    sayLost(false);
-    // What is on its way to "My pictures" has words and tries of its own.
-    const sending = document.querySelector(".lk-upload:not(:empty)");
-    const known = window.gradio_config?.app_id;
-    if (known !== undefined && found !== known && !sending) location.reload();
-  };
-  // A page that nobody looks at asks nothing.
-  const isHere = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  setInterval(() => document.hidden || seek(), isHere ? 2000 : 10_000);
-  document.addEventListener("visibilitychange", () => document.hidden || seek());
-  window.addEventListener("offline", seek);
-  const GRADIOS = /Connection (to the server was lost|errored out)/;
-  const hush = () => {
-    if (!lost) return;
-    for (const toast of document.querySelectorAll("[data-testid=toast-body]")) {
-      if (GRADIOS.test(toast.textContent)) toast.dataset.hushed = "";
-    }
-  };
-
   // --- The order of what is done -----------------------------------------------------------------
   // Requests overtake each other, so each tells its number (see conversation.py), and whether the
   // controls, which it also tells of, are still to be set by a step of the browser's buttons, or as
   // the page is opened.
+  const fetchOf = window.fetch;
+  const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
   let actions = 0;
   let setting = 1; // such steps under way; the first one is the page's own
   window.lookalikeSettled = () => {
@@ -91,7 +35,7 @@
     try {
       return await fetchOf(address, options);
     } catch (error) {
-      if (!options?.signal?.aborted) seek();
+      if (!options?.signal?.aborted) window.lookalikeSeek();
       throw error;
     }
   };
@@ -461,13 +405,29 @@
     (buttons.find((button) => button.textContent.trim() === name?.trim()) ?? buttons[at])?.click();
   };
   const keep = (what) => history.replaceState({ ...history.state, ...what }, "", location.href);
-  let opened = false; // whether the page stands at the tab that it was left at
+  // These show the collection that is searched, which is to be set first.
+  const FOLLOWING = ["map", "copies", "test"];
+  let turned = false; // whether the page stands at the tab that its step was left at
+  let from = "search"; // the tab that is open until then
   const keepTab = () => {
     const tab = openTab();
     if (!tab) return;
     const kept = history.state?.tab ?? "search";
-    if (tab !== kept) opened ? keep({ tab, y: Math.round(scrollY) }) : turnTo(kept);
-    opened = true;
+    const byHand = turned || tab !== from;
+    if (tab !== kept && !byHand && FOLLOWING.includes(kept) && (setting || stepping)) return;
+    if (tab !== kept) byHand ? keep({ tab, y: Math.round(scrollY) }) : turnTo(kept);
+    turned = true;
+  };
+  // One that shows another collection is opened anew.
+  const turnToStep = () => {
+    const tab = openTab();
+    const kept = history.state?.tab ?? "search";
+    const collection = (address) => new URLSearchParams(address ?? "").get("in");
+    const stays = tab === kept && collection(seen) === collection(location.search);
+    turned = stays || !FOLLOWING.includes(kept);
+    from = "search";
+    const next = turned ? kept : from;
+    if (tab !== next) turnTo(next);
   };
 
   // The browser would scroll before the results are there.
@@ -566,6 +526,7 @@
       follow();
       if (setting || stepping) return;
       stepped = false;
+      keepTab();
       scrollBack(Date.now() + 1500);
     });
   window.addEventListener("popstate", () => {
@@ -573,8 +534,7 @@
       leaving = false;
       return;
     }
-    const tab = history.state?.tab ?? "search";
-    if (openTab() !== tab) turnTo(tab);
+    if (history.state?.why) keep({ why: undefined }); // its dialog was closed, and stays so
     clearTimeout(noting);
     moving = false;
     sought = history.state?.y ?? 0;
@@ -586,6 +546,7 @@
       stepping = 0;
       tell("visit", { query });
     }, 150);
+    turnToStep();
   });
 
   // --- Cropping ----------------------------------------------------------------------------------
@@ -819,7 +780,6 @@
     waiting = false;
     nameSend();
     nameDrop();
-    hush();
     keepTab();
     fitColumns();
     follow();
@@ -833,7 +793,9 @@
     const card = document.querySelector(".lk-why [data-close]");
     if (!card) return;
     if (!card.closest(".lk-why").contains(document.activeElement)) card.focus();
-    if (!history.state?.why) history.pushState({ why: true }, "", location.href);
+    if (!history.state?.why) {
+      history.pushState({ ...history.state, why: true }, "", location.href);
+    }
   };
   new MutationObserver((changes) => {
     keepOrder(); // at once: in the next frame there may be another answer

@@ -124,7 +124,8 @@ def launch(
             theme=theme(),
             css="".join(_text(name) for name in ("style.css", "library.css", "map.css")),
             head="".join(
-                f"<script>{_text(name)}</script>" for name in ("page.js", "library.js", "map.js")
+                f"<script>{_text(name)}</script>"
+                for name in ("running.js", "page.js", "library.js", "map.js")
             ),
             app_kwargs={
                 "routes": [
