@@ -187,19 +187,31 @@ def test_a_second_program_leaves_what_the_first_one_is_using(
 
 # A busy machine.
 
-PAGE_IS_SLOW = f"""
+BUSY = """
+import asyncio
 import sys
-sys.path.insert(0, {str(PROJECT)!r})
+sys.path.insert(0, {project!r})
+import uvicorn
 from gradio import networking
+plain = uvicorn.Server.startup
+
+async def startup(server, sockets=None):
+    await asyncio.sleep({seconds})
+    await plain(server, sockets)
+
+uvicorn.Server.startup = startup
 networking.url_ok = lambda address: False  # what it says where a page takes three seconds
 import app
 sys.exit(app.main())
 """
 
 
-def test_it_starts_also_where_the_first_page_takes_long(tmp_path: Path, tiny_files: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, 7], ids=["the first page", "the server"])
+def test_it_starts_also_where_that_takes_long(
+    tmp_path: Path, tiny_files: Path, seconds: int
+) -> None:
     photos, program = save_hues(tmp_path / "photos", {"a.png": 0}), tmp_path / "slow.py"
-    program.write_text(PAGE_IS_SLOW)
+    program.write_text(BUSY.format(project=str(PROJECT), seconds=seconds))
     arguments = ("--pictures", str(photos), "--model", str(tiny_files))
     with running_app(tmp_path / "home", *arguments, program=program) as address:
         assert httpx.get(address, timeout=SECONDS).status_code == 200

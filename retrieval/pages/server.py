@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +45,7 @@ from retrieval.pages.security import SecurityHeaders
 from retrieval.pages.sessions import VisitorCookie
 from retrieval.pages.sharing import Server, close_tunnels, robots_route
 from retrieval.pages.sharing import share as make_link
+from retrieval.pages.starting import guard_start, past_proxies
 from retrieval.pages.theme import theme
 from retrieval.pages.transfers import bundle_route, problems_route, upload_routes
 from retrieval.pages.waiting import FULL_KINDS, guard_queue
@@ -82,6 +83,7 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
                 EvaluatePage(workspace).build(app, test_tab, search.options.choice)
     guard_queue()
     guard_origins()
+    guard_start()
     app.upload_file_set = Unremembered()
     # Not `api_open`: what is asked past the queue is asked past all of its bounds.
     most = FULL_KINDS * settings.MAX_QUEUE
@@ -152,24 +154,6 @@ def launch(
         )
     watch_connections(app.server.config)
     return Server(app.server_name, app.server_port, str(app.local_url), app.share_token)
-
-
-@contextmanager
-def past_proxies() -> Iterator[None]:
-    """Let requests to this computer go past a proxy of the system, for as long as it lasts.
-
-    Gradio asks its own server whether it has started, by a client that otherwise takes the proxy.
-    """
-    names = ("no_proxy", "NO_PROXY")
-    before = {name: os.environ[name] for name in names if name in os.environ}
-    spared = next(filter(None, before.values()), "")  # Python, too, reads the small one first
-    os.environ.update(dict.fromkeys(names, f"{spared},127.0.0.1,localhost".lstrip(",")))
-    try:
-        yield
-    finally:
-        for name in names:
-            os.environ.pop(name, None)
-        os.environ.update(before)
 
 
 def _text(name: str) -> str:
