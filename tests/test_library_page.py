@@ -634,12 +634,17 @@ def test_more_than_a_visitor_may_add_is_refused_with_the_bound(hosted: str) -> N
 
 
 def test_the_tab_fits_a_phone_in_the_dark(browser: Browser, owned: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True, is_mobile=True
+    )
     page = context.new_page()
     page.goto(owned)
     expect(page.locator(".lk-tile").first).to_be_visible(timeout=SLOW)
     page.get_by_role("tab", name="My pictures").click()
     expect(card(page, "Garden").first).to_be_visible()
+    # A finger drops nothing.
+    expect(page.get_by_text(words.ADD_DROP_TOUCH)).to_be_visible()
+    expect(page.get_by_text(words.ADD_DROP)).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
 

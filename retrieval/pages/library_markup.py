@@ -39,7 +39,6 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
     """Lay out the place where pictures are dropped; with `hours` it is a visitor's."""
     # `library.js` keeps it true, while the room that a visitor has grows less.
     room = f'<p class="lk-hint" data-bounds>{escape(bounds.as_sentence())}</p>'
-    hint = f"{words.ADD_LABELS} {words.ADD_TO}"
     if hours is not None:
         kept = words.ADD_VISITOR.format(
             hours=f"{hours:g}", minutes=settings.VISITOR_IDLE_SECONDS // 60
@@ -49,7 +48,7 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
         f'<h2 class="lk-title">{escape(words.ADD_TITLE)}</h2>'
         '<div class="lk-drop" id="add-pictures" data-words="'
         f'{escape(json.dumps(words.UPLOAD_WORDS))}" data-most="{bounds.file_bytes}">'
-        f"<p><strong>{escape(words.ADD_DROP)}</strong></p>"
+        f"<p><strong>{_by_hand(words.ADD_DROP, words.ADD_DROP_TOUCH)}</strong></p>"
         f'<div class="lk-row">{_button("folder", words.ADD_FOLDER)}'
         f"{_button('files', words.ADD_FILES)}</div>"
         '<input type="file" class="lk-hidden" data-pick="folder" webkitdirectory multiple '
@@ -59,7 +58,16 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
         f'aria-label="{escape(words.ADD_FILES)}">'
         '<div class="lk-upload" role="status" aria-live="polite"></div></div>'
         + room
-        + f'<p class="lk-hint">{escape(hint)}</p>'
+        + f'<p class="lk-hint">{escape(words.ADD_LABELS)} '
+        + f"{_by_hand(words.ADD_TO, words.ADD_TO_TOUCH)}</p>"
+    )
+
+
+def _by_hand(mouse: str, finger: str) -> str:
+    """Say the one to whoever has a mouse, and the other to whoever has none: it drops nothing."""
+    return (
+        f'<span class="lk-by-mouse">{escape(mouse)}</span>'
+        f'<span class="lk-by-finger">{escape(finger)}</span>'
     )
 
 

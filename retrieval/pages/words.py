@@ -280,12 +280,14 @@ DOWNLOAD_PNG = "Charts (PNG)"
 TAB_LIBRARY = "My pictures"
 ADD_TITLE = "New collection"
 ADD_DROP = "Drop a folder, pictures or a zip here"
+ADD_DROP_TOUCH = "Add pictures, or a zip of them"
 ADD_FOLDER = "Choose a folder"
 ADD_FILES = "Choose files"
 ADD_LABELS = (
     "Each subfolder becomes a kind to filter by. A CSV with a column “filename” adds captions."
 )
 ADD_TO = "To add to a collection, drop on its card."
+ADD_TO_TOUCH = "To add to a collection, use the button on its card."
 ADD_VISITOR = (
     "Only you see them, in this browser. Small copies are kept for {hours} hours, then everything "
     "is deleted; sooner when others need the room and you have not looked for {minutes} minutes. "
