@@ -39,10 +39,10 @@ from retrieval.library import (
 )
 from retrieval.paths import called
 from retrieval.relocated import follow
-from retrieval.removed import REMOVED, bring_back, forget_old, still_here, take_away
+from retrieval.removals import Removals, undoable
+from retrieval.removed import REMOVED
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
 from retrieval.search import Searcher
-from retrieval.thumbnails import folder_of_photos
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos
@@ -76,7 +76,7 @@ class Workspace:
         self._lock = threading.RLock()
         self._embedder: Embedder | None = None
         self._naming = threading.Lock()  # while a collection gets a name that no other one has
-        self._moving = threading.Lock()  # while photos are taken out, let in, or forgotten
+        self._removals = Removals()
         self._searchers: dict[str, Searcher] = {}
         self._places: dict[str, tuple[bool, bool, float, str]] = {}  # what they are sorted by
         self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
@@ -485,32 +485,12 @@ class Workspace:
         return found
 
     def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
-        """Take pictures out of a collection; return their paths, by which `let_in` undoes it.
-
-        In a folder that is searched in place the files stay, and are passed over from now on.
-        """
-        collection = self._collection(key)
-        paths = [picture.path for picture in collection.pictures(ids)]
-        with self._moving:
-            collection.exclude(paths)
-            if collection.root is None:
-                # Few of them come back. Not under a run that counts on them: it prunes when it
-                # ends.
-                with suppress(BusyError), collection.building():
-                    collection.prune()
-            elif collection.keeps_originals:
-                take_away(collection.folder, collection.root, paths)
-        return paths
+        """Take pictures out of a collection; return their paths, by which `let_in` undoes it."""
+        return self._removals.take_out(self._collection(key), ids)
 
     def undoable(self, key: str, paths: Iterable[str]) -> list[str]:
-        """Return those of some pictures that `let_in` brings back when they have been taken out.
-
-        In a folder that is searched in place all do, as soon as their disk is there.
-        """
-        collection = self._collection(key)
-        if collection.in_place:
-            return list(paths)
-        return still_here(collection.folder, folder_of_photos(collection), paths)
+        """Return those of some pictures that `let_in` brings back when they have been taken out."""
+        return undoable(self._collection(key), paths)
 
     def let_in(self, key: str, paths: Iterable[str]) -> None:
         """Undo `take_out`; building brings the pictures back.
@@ -518,31 +498,7 @@ class Workspace:
         Raises:
             LookalikeError: when some of the photos cannot be brought back; the others are let in.
         """
-        collection = self._collection(key)
-        paths = list(paths)
-        gone: list[str] = []
-        held: list[str] = []
-        with self._moving:
-            if collection.keeps_originals and collection.root is not None:
-                excluded = collection.excluded()
-                gone, held = bring_back(collection.folder, collection.root, paths, excluded)
-            collection.readmit(set(paths) - set(held))
-        if not gone and not held:
-            return
-        if len(gone) + len(held) < len(paths):
-            collection.mark_unfinished(True)  # so that the page offers to read the others
-        sentences = []
-        if gone:
-            sentences.append(
-                f"{len(gone):,} of the photos are not here any more, since what is taken out is "
-                "kept for a day. Add them again."
-            )
-        if held:
-            sentences.append(
-                f"{len(held):,} of the photos cannot be moved back. Close other programs that use "
-                "them, and try again."
-            )
-        raise LookalikeError(" ".join(sentences))
+        self._removals.let_in(self._collection(key), paths)
 
     def forget_taken_out(self) -> None:
         """Delete for good the photos that were taken out for long, which `let_in` cannot undo then.
@@ -550,16 +506,7 @@ class Workspace:
         For the first app on these collections only: in another one they may just be let in.
         """
         for searcher in list(self._searchers.values()):
-            collection = searcher.collection
-            folder = collection.folder
-            if not (folder / REMOVED).is_dir():
-                continue
-            # Damaged, which is said where it is used.
-            with suppress(LookalikeError, OSError), self._moving:
-                root = collection.root
-                if collection.keeps_originals and root is not None:
-                    excluded = collection.excluded()
-                    collection.readmit(forget_old(folder, root, excluded, UNDO_SECONDS))
+            self._removals.forget_old(searcher.collection, UNDO_SECONDS)
 
     # Building.
 
