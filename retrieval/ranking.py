@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-Matrix = npt.NDArray[np.float32]
+from retrieval.reduction import Matrix
+
 Indices = npt.NDArray[np.int64]
 
 # Similarities held at one time, 16 MB of them: a million pictures need no second copy.

@@ -1,4 +1,4 @@
-"""Pictures that are taken out of a collection and let in again: its records, and with them its photos.
+"""Pictures that are taken out of a collection and let in again: their records, and their photos.
 
 Where the photos lie meanwhile, and for how long, is the affair of `retrieval.removed`.
 """

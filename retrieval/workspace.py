@@ -322,7 +322,7 @@ class Workspace:
 
     # Making and changing them.
 
-    def free_name(self, title: str, visitor: str = "", key: str = "") -> str:
+    def unused_name(self, title: str, visitor: str = "", key: str = "") -> str:
         """Return a name that a visitor sees on no other collection: with a number, if need be.
 
         Args:
@@ -365,7 +365,7 @@ class Workspace:
             _require_pictures(root)
         with self._naming:
             # Asks each for its name, which may take long while one is read or written.
-            name = self.free_name(name)
+            name = self.unused_name(name)
             with self._lock:
                 folder = claim_folder(self.library, name)
                 originals = folder / ORIGINALS
@@ -440,7 +440,7 @@ class Workspace:
             return
         collection = searcher.collection
         with self._naming:
-            name = self.free_name(collection.name, key=folder.name)
+            name = self.unused_name(collection.name, key=folder.name)
             if name != collection.name:
                 collection.rename(name)
 

@@ -624,7 +624,7 @@ def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
     with conversation.doing(Step(lambda asked: asked.only(part), Options(), 1)):
         pass
     held = []
-    for change in (page._crop, page._clean, page._remove):
+    for change in (page.changes.crop, page.changes.clean, page.changes.remove):
         request = gr.Request(
             Request({"type": "http", "headers": [], "path": "/", "scheme": "http"})
         )

@@ -37,7 +37,7 @@ class Adding:
         """
         title = self.uploads.title(name, visitor) or words.UNTITLED
         # Photos are often dropped in several goes, and all would be called the same.
-        title = self.workspace.free_name(title, visitor)
+        title = self.workspace.unused_name(title, visitor)
         if owner:
             key = self.workspace.create(title)
         else:

@@ -15,11 +15,12 @@ from retrieval.pages import markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
-from retrieval.pages.asking import Address, Asked, Options, Part, Wish, bounded_box, read_address
+from retrieval.pages.asking import Address, Asked, Options, Part, Wish, read_address
 from retrieval.pages.conversation import Conversation, Step, unchanged
-from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
+from retrieval.pages.elements import make_place, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
+from retrieval.pages.query_changes import Change, Handler, QueryChanges, placed_at
 from retrieval.pages.query_image import QueryImage
 from retrieval.pages.result_tools import ResultTools
 from retrieval.pages.search_options import SearchOptions
@@ -65,10 +66,6 @@ SETTLED = "() => window.lookalikeSettled?.()"
 ACTION = re.compile(r"(\d{1,15})(; setting)?", re.ASCII)
 
 Values = dict[Any, Any]  # what Gradio hands over: a value for each component
-Change = Callable[[Asked], Asked]
-# What is asked and its options as they stand, what a button tells, who asks. The change that comes
-# of it is kept with the page for hours, so it holds neither a request nor what a button told.
-Handler = Callable[[Asked, Options, Any, str], Change]
 
 
 class SearchPage:
@@ -79,6 +76,7 @@ class SearchPage:
         self.access = access
         self.handover = handover
         self.parts = PartMaker(workspace)
+        self.changes = QueryChanges(self.parts)
         self.answers = Answers(workspace)
         self.of_results = ResultTools(workspace, access, handover, self.parts, self.answers)
 
@@ -160,7 +158,7 @@ class SearchPage:
             **{**latest, "show_progress": "minimal"},
             show_progress_on=self.address,
         )
-        self.options.cleaned(self._asking(self._clean), inputs, answer, **latest)
+        self.options.cleaned(self._asking(self.changes.clean), inputs, answer, **latest)
         self.save.click(
             self.on_save,
             {self.kind, self.conversation},
@@ -172,16 +170,16 @@ class SearchPage:
             self._asking(lambda *_: Asked.emptied, anew=True), inputs, answer, **quiet
         )
         for event, handler in (
-            (bridge.more, self._add(wanted=True)),
-            (bridge.less, self._add(wanted=False)),
-            (bridge.crop, self._crop),
+            (bridge.more, self.changes.add(wanted=True)),
+            (bridge.less, self.changes.add(wanted=False)),
+            (bridge.crop, self.changes.crop),
         ):
             event(self._asking(handler), inputs, answer, **each)
         # These may leave the upload behind, which then is taken off the page.
         leaving = [*answer, self.upload]
-        bridge.remove(self._asking(self._remove, leaving=True), inputs, leaving, **each)
+        bridge.remove(self._asking(self.changes.remove, leaving=True), inputs, leaving, **each)
         for event, handler in (
-            (bridge.pick, self._pick),
+            (bridge.pick, self.changes.pick),
             (bridge.back, lambda *_: Asked.emptied),
         ):
             handle = self._asking(handler, leaving=True, anew=True)
@@ -330,56 +328,13 @@ class SearchPage:
 
     def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show what makes a result match the query."""
-        return self.of_results.why(values[self.conversation].asked, _placed(event), request)
+        return self.of_results.why(values[self.conversation].asked, placed_at(event), request)
 
     def on_copies(
         self, conversation: Conversation, event: gr.EventData, request: gr.Request
     ) -> Any:
         """Show the pictures that are folded into one result."""
-        return self.of_results.copies(*conversation.stands, _placed(event), request)
-
-    # What changes the query: each returns how the one before becomes the next.
-
-    def _pick(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
-        part = self.parts.of_picture(_placed(event), True, visitor)
-        return lambda asked: asked.only(part)
-
-    def _add(self, wanted: bool) -> Handler:
-        def add(asked: Asked, options: Options, event: Any, visitor: str) -> Change:
-            part = self.parts.of_picture(_placed(event), wanted, visitor)
-            return lambda asked: asked.adding(part)
-
-        return add
-
-    def _remove(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
-        what = _placed(event) if event.key else str(event.id)
-        return lambda asked: asked.without(what)
-
-    def _crop(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
-        drawn_on = asked.upload.token if asked.upload else ""
-        cleaning = options.cleaning
-        with told_by_a_page():
-            box = bounded_box(event.box) if event.box else None
-
-        def crop(asked: Asked) -> Asked:
-            upload = asked.upload
-            # One that was sent before, and is late, was on the page when the box was drawn.
-            if upload is None or not (upload.token == drawn_on or upload.previewed):
-                return asked
-            return asked.adding(self.parts.cropped(upload, box, cleaning))
-
-        return crop
-
-    def _clean(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
-        cleaning = options.cleaning
-
-        def clean(asked: Asked) -> Asked:
-            upload = asked.upload
-            if upload is None:
-                return asked
-            return asked.adding(self.parts.cropped(upload, upload.crop, cleaning))
-
-        return clean
+        return self.of_results.copies(*conversation.stands, placed_at(event), request)
 
     def _asking(
         self, change: Handler, leaving: bool = False, anew: bool = False, checked: bool = False
@@ -543,11 +498,6 @@ class SearchPage:
     def _narrow(self, options: Options, request: gr.Request, stood: Options) -> tuple[Any, ...]:
         held = self.answers.held(options.choice, visitor_of(request))
         return self.options.narrow(options.filters, held, stood.filters)
-
-
-def _placed(event: gr.EventData) -> tuple[str, int]:
-    """Return where the picture of a tile lies: the key of its collection, and its number there."""
-    return str(event.key), number_of(event.id)
 
 
 def _step(change: Change, options: Options, request: gr.Request, anew: bool = False) -> Step:
