@@ -248,7 +248,7 @@ def test_a_page_of_another_site_only_leads_here_and_has_nothing_computed_or_coun
         *("bundles/colours.lookalike?photos=1", "copies/colours.csv", "problems/colours.csv"),
         *("originals/colours/1", f"maps/colours/{'0' * 32}.json"),
     )
-    kept_open = ("heartbeat/evil", "heartbeat/evil/", "queue/data?session_hash=evil")
+    kept_open = ("heartbeat/evil", "heartbeat/evil/", "queue/data?session_hash=evil", "mcp/sse")
     for path in (*fetched, *(f"gradio_api/{each}" for each in (*kept_open, "upload_progress"))):
         answer = visitor.http.get(f"/{path}", headers=foreign)
         assert (answer.status_code, answer.json()["error"]) == (403, words.OTHER_SITE), path
