@@ -496,6 +496,27 @@ def test_a_request_that_does_not_get_through_is_sent_again_and_the_page_stays(
     page.close()
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "sentence"),
+    [
+        (429, words.BUSY, words.BUSY),
+        (502, "<html><h1>Bad gateway</h1></html>", words.WENT_WRONG),
+        (413, "", words.WENT_WRONG),
+    ],
+    ids=["our own", "a gateway's page", "nothing"],
+)
+def test_a_picture_that_is_refused_is_so_in_a_sentence(
+    browser: Browser, address: str, status: int, body: str, sentence: str
+) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    expect(page.locator(".lk-pick").first).to_be_visible(timeout=30_000)
+    page.route("**/upload?*", lambda route: route.fulfill(status=status, body=body))
+    upload(page, pattern("dots", 99))
+    expect(page.get_by_test_id("toast-text")).to_have_text(sentence)
+    page.close()
+
+
 def test_an_app_that_does_not_answer_is_told_until_it_does(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(address)

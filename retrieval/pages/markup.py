@@ -267,6 +267,7 @@ def script_words() -> str:
         f'data-lost="{escape(words.LOST)}" '
         f'data-unreachable="{escape(words.UNREACHABLE)}" '
         f'data-late="{escape(words.LATE)}" '
+        f'data-wrong="{escape(words.WENT_WRONG)}" '
         f'data-drop="{escape(words.DROP_TOUCH)}" '
         f'data-send="{escape(words.WEB_ADDRESS_SEND)}"></span>'
     )

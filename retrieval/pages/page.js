@@ -152,6 +152,15 @@
     tell("again", { picture: true });
   };
 
+  // Gradio puts a number before the reason why it was refused. What a gateway sends in the place of a
+  // reason is a page, and not for people.
+  const sayPlainly = () => {
+    for (const toast of document.querySelectorAll("[data-testid=toast-text]")) {
+      const [, said] = /^HTTP \d+: ?(.*)/s.exec(toast.textContent) ?? [];
+      if (said !== undefined) toast.textContent = said && !toast.firstElementChild ? said : words().wrong;
+    }
+  };
+
   // Spreadsheets and word processors put a picture of what was copied beside the words.
   const WRITTEN_IN = ":is(input, textarea):not([type=radio], [type=checkbox], [type=range])";
   document.addEventListener("paste", (event) => {
@@ -784,6 +793,7 @@
     fitColumns();
     follow();
     keepPicture();
+    sayPlainly();
     unfold();
     addLayer();
     if (visiting && seen === location.search && picture()) {
