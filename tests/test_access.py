@@ -210,8 +210,11 @@ def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None
     swipe()  # scrolls the page, as a swipe does elsewhere
     expect(page.locator("#lk-crop i")).to_be_hidden()
     layer.scroll_into_view_if_needed()
-    page.wait_for_timeout(700)  # what comes right after a swipe belongs to it
+    come_to_rest(layer)
+    page.wait_for_timeout(1_000)  # what comes right after a swipe belongs to it
     page.locator(".lk-begin").tap()
+    expect(layer).to_have_class(re.compile("lk-drawing"))
+    page.wait_for_timeout(300)  # nobody swipes before the browser knows that it is no scrolling
     room = come_to_rest(layer)
     swipe()
     expect(page.locator(".lk-chip").first).to_contain_text("a part of it")

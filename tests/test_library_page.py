@@ -215,8 +215,9 @@ def test_what_went_wrong_is_still_said_where_the_page_comes_anew_for_another_app
 
 
 def test_every_tab_shows_the_collection_that_is_searched_also_after_a_reload_and_a_step_back(
-    page: Page, owned: str, tmp_path: Path
+    browser: Browser, owned: str, tmp_path: Path
 ) -> None:
+    page = open_library(browser, owned)
     add_folder(page, save_hues(tmp_path / "Second", {f"{hue}.png": hue for hue in (0, 90, 180)}))
     made = card(page, "Second")
     expect(made.locator(".lk-good")).to_contain_text("3 pictures", timeout=SLOW)
@@ -252,6 +253,7 @@ def test_every_tab_shows_the_collection_that_is_searched_also_after_a_reload_and
     turn_to(page, "My pictures")
     press(made, "Delete")
     expect(made).to_have_count(0)
+    page.context.close()
 
 
 def test_what_a_button_opens_far_below_comes_into_view(
