@@ -383,9 +383,10 @@ class Workspace:
         if not name:
             raise LookalikeError("A collection needs a name. Type one.")
         collection = self._collection(key)
-        if composed(name) in self._other_names(self.visitor(key), key):
-            raise LookalikeError(f"Another collection is called {name}. Choose another name.")
-        collection.rename(name)
+        with self._naming:
+            if composed(name) in self._other_names(self.visitor(key), key):
+                raise LookalikeError(f"Another collection is called {name}. Choose another name.")
+            collection.rename(name)
 
     def delete(self, key: str) -> str:
         """Put a collection into the bin of its library; return the name of its place there.

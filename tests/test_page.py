@@ -422,6 +422,80 @@ def test_a_step_back_that_cannot_be_brought_back_leaves_the_way_forward(
     page.close()
 
 
+def test_steps_back_that_are_faster_than_their_answers_overwrite_none(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    urls = []
+    for place in (2, 4, 6):
+        page.locator(".lk-pick").nth(place).click()
+        kinds(page)
+        page.wait_for_url(lambda url: "like=" in url and url not in urls)
+        urls.append(page.url)
+    held: list[Route] = []
+    waiting = True
+    page.route(
+        "**/queue/join*",
+        lambda route: held.append(route) if waiting else route.continue_(),
+    )
+    for step in range(3):
+        asked = len(held)
+        page.go_back()
+        while len(held) == asked:
+            page.wait_for_timeout(50)
+        if step:  # the answer to the step before comes when this one has been taken
+            held[step - 1].continue_()
+            page.wait_for_timeout(1_000)
+    waiting = False
+    for route in held[2:]:
+        route.continue_()
+    expect(page.locator(".lk-head h2")).to_contain_text("A look around")
+    for url in urls:
+        page.go_forward()
+        page.wait_for_url(url)
+        page.wait_for_timeout(500)
+    page.close()
+
+
+def test_a_jump_out_of_a_dialog_over_several_steps_brings_what_was_there(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    found, urls = [], []
+    for place in (2, 4):
+        page.locator(".lk-pick").nth(place).click()
+        kinds(page)
+        page.wait_for_url(lambda url: "like=" in url and url not in urls)
+        urls.append(page.url)
+        found.append(page.locator(".lk-head h2").inner_text())
+    tile_button(page, 0, "why")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.wait_for_function("history.state?.why")
+    page.evaluate("history.go(-2)")
+    page.wait_for_url(urls[0])
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator(".lk-head h2")).to_have_text(found[0])
+    page.close()
+
+
+def test_the_tab_is_kept_also_where_what_was_searched_with_is_gone(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}?upload=0123456789ab")
+    expect(page.locator(".lk-head h2")).to_contain_text("A look around", timeout=30_000)
+    turn_to(page, "Map")
+    page.wait_for_function("history.state?.tab === 'map'")
+    page.evaluate("history.replaceState(history.state, '', '?upload=0123456789ab')")
+    page.reload()
+    expect(page.locator("#map")).to_be_visible(timeout=30_000)
+    page.wait_for_url("**?in=*")
+    assert page.evaluate("history.state.tab") == "map"
+    page.close()
+
+
 def test_what_is_picked_before_a_step_back_was_answered_is_a_step_of_its_own(
     browser: Browser, address: str
 ) -> None:

@@ -243,13 +243,13 @@
   };
   const send = async (found, key) => {
     if (!zone()) return;
+    if (!sending) failure = "";
     if (!found.length) return say(words().none);
     if (sending) {
       queue.push([found, key]);
       return;
     }
     sending = new AbortController();
-    failure = "";
     // Whoever adds to a card far below sees nothing of it there.
     const showZone = () => bringIntoView(zone());
     showZone();

@@ -508,6 +508,7 @@
   const follow = () => {
     const address = document.querySelector("#results [data-address]")?.dataset.address;
     if (address === undefined || address === seen) return;
+    if (stepped && (setting || stepping)) return; // perhaps of a step before; `settled` looks again
     countFilters(address);
     const before = seen;
     const first = before === null;
@@ -517,7 +518,8 @@
     if (isLink) showAnswer("auto");
     if (address === location.search) return;
     if (!stepped) visiting = false;
-    history[first || stepped ? "replaceState" : "pushState"]({}, "", address);
+    if (first || stepped) history.replaceState(history.state, "", address);
+    else history.pushState({}, "", address);
     // An option that was changed stays under the finger.
     const isAnswer = askedWith(address) !== askedWith(before) && !drawing;
     drawing = false;
@@ -539,10 +541,9 @@
       scrollBack(Date.now() + 1500);
     });
   window.addEventListener("popstate", () => {
-    if (leaving || closeDialog()) {
-      leaving = false;
-      return;
-    }
+    const closed = closeDialog() || leaving;
+    leaving = false;
+    if (closed && location.search === seen) return; // else several steps were gone at once
     if (history.state?.why) keep({ why: undefined }); // its dialog was closed, and stays so
     clearTimeout(noting);
     moving = false;

@@ -55,6 +55,16 @@
     return true;
   };
 
+  // One that comes out of the browser's memory may be of a run before the one for which another page
+  // was loaded anew in this tab.
+  window.addEventListener("pageshow", ({ persisted }) => {
+    try {
+      if (persisted) sessionStorage.removeItem(RELOADED);
+    } catch {
+      // nothing was kept
+    }
+  });
+
   let seeking = false;
   const seek = async () => {
     if (seeking) return;

@@ -169,8 +169,8 @@ UNREACHABLE = (
     "This page cannot reach Lookalike at the moment. It goes on by itself as soon as it can."
 )
 LATE = (
-    "Lookalike does not answer just now. It may be busy, or open in too many tabs: close some of "
-    "them, or wait a moment."
+    "Lookalike does not answer just now. It may be busy, open in too many tabs, or the connection "
+    "gone: close some of them, or wait a moment."
 )
 
 FACT_LABEL = "Kind"
