@@ -128,7 +128,7 @@ def watch(page: Page, address: str) -> list[str]:
     return wrong
 
 
-def come_to_rest(page: Page, selector: str, milliseconds: int = 250) -> None:
+def wait_for_rest(page: Page, selector: str, milliseconds: int = 250) -> None:
     """Wait until nothing has changed in a place for so long, by the browser's own clock."""
     page.evaluate(
         """([selector, milliseconds]) => new Promise((done) => {

@@ -229,14 +229,23 @@ def test_a_collection_whose_making_was_killed_is_made_all_the_same(
         assert collection.root == years[0].resolve()
 
 
+@pytest.fixture
+def in_bin(collections: Path) -> Path:
+    """The place in the bin of what was called "trip", and holds a photo."""
+    (collections / "trip").mkdir(parents=True)
+    (collections / "trip" / "photo.png").touch()
+    return discard(collections / "trip")
+
+
 @pytest.mark.parametrize("onto_another", [True, False], ids=["elsewhere", "Windows"])
 @pytest.mark.parametrize("takes", ["claims", "fills"])
 def test_what_is_brought_back_takes_no_place_that_another_one_takes_just_now(
-    collections: Path, monkeypatch: pytest.MonkeyPatch, takes: str, onto_another: bool
+    collections: Path,
+    in_bin: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    takes: str,
+    onto_another: bool,
 ) -> None:
-    (collections / "trip").mkdir(parents=True)
-    (collections / "trip" / "photo.png").touch()
-    place = discard(collections / "trip")
     theirs: list[Path] = []
     plain = os.replace
 
@@ -251,18 +260,15 @@ def test_what_is_brought_back_takes_no_place_that_another_one_takes_just_now(
         plain(source, target)
 
     monkeypatch.setattr(os, "replace", late)
-    ours = restore(place)
+    ours = restore(in_bin)
     assert {ours.name, theirs[0].name} == {"trip", "trip-2"}
     assert [path.name for path in ours.iterdir()] == ["photo.png"]
     assert [path.name for path in theirs[0].iterdir()] == ["theirs"] * (takes == "fills")
 
 
 def test_what_is_brought_back_on_windows_is_claimed_while_its_place_is_free_for_a_moment(
-    collections: Path, monkeypatch: pytest.MonkeyPatch
+    collections: Path, in_bin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (collections / "trip").mkdir(parents=True)
-    (collections / "trip" / "photo.png").touch()
-    place = discard(collections / "trip")
     theirs: list[Path] = []
     plain = os.replace
 
@@ -274,7 +280,7 @@ def test_what_is_brought_back_on_windows_is_claimed_while_its_place_is_free_for_
         plain(source, target)
 
     monkeypatch.setattr(os, "replace", as_on_windows)
-    ours = restore(place)
+    ours = restore(in_bin)
     assert {ours.name, theirs[0].name} == {"trip", "trip-2"}
     assert [path.name for path in ours.iterdir()] == ["photo.png"]
 

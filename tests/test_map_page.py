@@ -21,7 +21,7 @@ from retrieval.background import Once
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages.map_page import describe, folder_of, show_map
-from tests.browser import come_to_rest, open_browser, running_app, turn_to, watch
+from tests.browser import open_browser, running_app, turn_to, wait_for_rest, watch
 from tests.made import save_patterns
 
 HOSTILE = '<img src=x onerror=alert(1)>".png'
@@ -266,7 +266,7 @@ def test_it_is_moved_and_zoomed_and_a_click_searches(opened: tuple[Page, str]) -
         page.keyboard.press("Shift+Tab")
     for key in ("+", "ArrowLeft", "ArrowUp", "-"):
         page.keyboard.press(key)
-    come_to_rest(page, ".lk-map [aria-live]", 1_000)  # it speaks when the map has come to rest
+    wait_for_rest(page, ".lk-map [aria-live]", 1_000)  # it speaks when the map has come to rest
     expect(page.locator(".lk-map [aria-live]")).not_to_be_empty()
     name = page.locator(".lk-map [aria-live]").inner_text().split(",")[0]
     page.keyboard.press("Enter")

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from retrieval import settings
 from retrieval.pages import words
-from tests.browser import come_to_rest, running_app, turn_to, watch
+from tests.browser import running_app, turn_to, wait_for_rest, watch
 from tests.made import encode, pattern, save_patterns
 
 EACH = 8
@@ -159,7 +159,7 @@ def test_a_box_on_the_query_searches_for_that_part_until_it_is_reset(page: Page)
     upload(page, both)
     kinds(page)
     layer = page.locator("#lk-crop")
-    come_to_rest(page, "#ask")
+    wait_for_rest(page, "#ask")
     room = layer.bounding_box()
     assert room is not None
     page.mouse.move(room["x"] + 0.52 * room["width"], room["y"] + 2)
@@ -177,7 +177,7 @@ def test_a_small_picture_takes_boxes_where_it_lies_and_not_beside(page: Page) ->
     kinds(page)
     shown = page.locator("#query .image-frame img")
     expect(shown).to_have_css("object-fit", "scale-down")
-    come_to_rest(page, "#ask")
+    wait_for_rest(page, "#ask")
     frame, layer = shown.bounding_box(), page.locator("#lk-crop").bounding_box()
     assert frame is not None
     assert layer is not None
@@ -669,7 +669,7 @@ def test_an_earlier_answer_that_the_browser_shows_last_gives_way(page: Page) -> 
 
 def open_filters(page: Page) -> Locator:
     page.get_by_text("Filter and sort").click()
-    come_to_rest(page, "#filters")  # nobody types while the drawer opens, and is being filled
+    wait_for_rest(page, "#filters")  # nobody types while the drawer opens, and is being filled
     return page.locator("#filters")
 
 

@@ -222,24 +222,16 @@
   const queue = []; // what was dropped while something else was under way
   window.lookalikeSending = () => Boolean(sending || taken.size || queue.length);
   // What went wrong is still to be read where the page is loaded anew, for an app that was started
-  // anew. Inside the frame of another site a browser may keep nothing.
+  // anew.
   const SAID = "lookalike-said";
   let failure = "";
   window.lookalikeKeepSaid = () => {
-    try {
-      if (failure) sessionStorage.setItem(SAID, failure);
-    } catch {
-      // it is lost, then
-    }
+    if (failure) window.lookalikeMemory.set(SAID, failure);
   };
   const sayAgain = () => {
-    try {
-      const said = sessionStorage.getItem(SAID);
-      sessionStorage.removeItem(SAID);
-      if (said) say(said);
-    } catch {
-      // nothing was kept
-    }
+    const said = window.lookalikeMemory.get(SAID);
+    window.lookalikeMemory.set(SAID, null);
+    if (said) say(said);
   };
   const send = async (found, key) => {
     if (!zone()) return;

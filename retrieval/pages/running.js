@@ -2,6 +2,26 @@
 // Gradio, whose own words come late, and goes on by itself. One that was started anew knows nothing of
 // the page, which is then loaded anew.
 (() => {
+  // What a tab keeps where its page is loaded anew. In a frame of another site a browser may keep
+  // nothing for us.
+  window.lookalikeMemory = {
+    get: (name) => {
+      try {
+        return sessionStorage.getItem(name);
+      } catch {
+        return null;
+      }
+    },
+    set: (name, value) => {
+      try {
+        if (value === null) sessionStorage.removeItem(name);
+        else sessionStorage.setItem(name, value);
+      } catch {
+        // it is lost, then
+      }
+    },
+  };
+
   const fetchOf = window.fetch; // page.js counts what goes by its own
   const FIRST = 600; // milliseconds until it is asked once more
   const THEN = 1500;
@@ -44,25 +64,16 @@
     document.body.append(fresh);
   };
 
-  // In a frame of another site a browser may keep nothing for us.
+  const memory = window.lookalikeMemory;
   const isNewTo = (run) => {
-    try {
-      if (sessionStorage.getItem(RELOADED) === String(run)) return false;
-      sessionStorage.setItem(RELOADED, run);
-    } catch {
-      // then it is loaded anew all the same
-    }
+    if (memory.get(RELOADED) === String(run)) return false;
+    memory.set(RELOADED, run);
     return true;
   };
-
   // One that comes out of the browser's memory may be of a run before the one for which another page
   // was loaded anew in this tab.
   window.addEventListener("pageshow", ({ persisted }) => {
-    try {
-      if (persisted) sessionStorage.removeItem(RELOADED);
-    } catch {
-      // nothing was kept
-    }
+    if (persisted) memory.set(RELOADED, null);
   });
 
   let seeking = false;
