@@ -12,6 +12,7 @@ import copy
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -25,7 +26,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from retrieval.errors import LookalikeError
-from retrieval.model import PREFIX, available_cpus, cpu_options
+from retrieval.model import LARGEST_WEIGHT, ModelCard, available_cpus, cpu_options
 
 # Layers with weights, and what leaves the range of values as it is.
 LAYERS = ("Conv", "Gemm")
@@ -40,7 +41,7 @@ SMALL = 2**20
 METHODS = ("min-max", "percentile 99.999", "percentile 99.99", "entropy")
 # Histograms reach from -max to max, and activations fill one half of them.
 BINS, LEVELS = 1024, 512
-LARGEST = 127  # of a weight in 8 bits
+LARGEST_STORED = 127  # of a weight that is stored in 8 bits, and not computed with
 
 Range = tuple[np.float32, np.float32]
 Ranges = Mapping[str, Range]  # of each tensor
@@ -186,7 +187,7 @@ def quantise(
     quantizer = QDQQuantizer(
         source,
         True,  # a scale for each channel of the weights
-        False,
+        True,  # which are at most LARGEST_WEIGHT
         QuantType.QInt8,
         QuantType.QUInt8,
         TensorsData(CalibrationMethod.MinMax, dict(ranges)),
@@ -198,8 +199,8 @@ def quantise(
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     small: onnx.ModelProto = quantizer.model.model
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    onnx.helper.set_model_props(small, {**metadata, f"{PREFIX}precision": "int8"})
+    card = ModelCard.from_metadata({entry.key: entry.value for entry in model.metadata_props})
+    onnx.helper.set_model_props(small, replace(card, precision="int8").to_metadata())
     for node in small.graph.node:
         del node.metadata_props[:]
     _store(small, [layer.input[1] for layer in only_stored])
@@ -217,13 +218,13 @@ def _round(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     weights stay, since they set the steps.
     """
     largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
-    step = np.maximum(largest, np.finfo(np.float32).tiny).astype(np.float64) / LARGEST
+    step = np.maximum(largest, np.finfo(np.float32).tiny).astype(np.float64) / LARGEST_WEIGHT
     places = weights.reshape(*weights.shape[:2], -1) / step[..., 0]
     rounded = np.rint(places)
     short = places - rounded  # what rounding has taken away, -0.5 to 0.5 of a step
     missing = np.rint(short.sum(axis=2, keepdims=True))
     for sign in (1, -1):
-        gain = np.where(np.abs(rounded) < LARGEST, sign * short, -np.inf)
+        gain = np.where(np.abs(rounded) < LARGEST_WEIGHT, sign * short, -np.inf)
         order = np.argsort(np.argsort(-gain, axis=2), axis=2)  # 0 for the one that gains most
         rounded += sign * ((order < sign * missing) & np.isfinite(gain))
     result: npt.NDArray[np.float32] = (rounded * step[..., 0]).astype(np.float32)
@@ -235,7 +236,7 @@ def _store(model: onnx.ModelProto, names: Iterable[str]) -> None:
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for name in names:
         values = numpy_helper.to_array(stored[name])
-        scale = np.maximum(np.abs(values).max(axis=1) / LARGEST, np.finfo(np.float32).tiny)
+        scale = np.maximum(np.abs(values).max(axis=1) / LARGEST_STORED, np.finfo(np.float32).tiny)
         parts = {
             f"{name}_quantized": np.rint(values / scale[:, None]).astype(np.int8),
             f"{name}_scale": scale.astype(np.float32),

@@ -1,23 +1,13 @@
 """A model's family: its file, and beside it the same weights in 8 bits, which CPUs compute with."""
 
-import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from PIL import Image
-
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.gpu_session import has_cuda_driver
-from retrieval.model import ModelCard, OnnxExtractor, has_int8_instructions
-from retrieval.reduction import to_unit
-
-RUNS = 5  # of which the fastest counts
-FASTER = 1.8  # times, which no processor reaches without instructions for 8 bits
-ALIKE = 0.99  # cosine of features in 8 bits and in floats; overflows would turn them away
+from retrieval.model import ModelCard, OnnxExtractor
 
 # In the file of an ONNX model, a protocol buffer, each field with the first number is a pair of
 # metadata; the others are those of the pair's key and value.
@@ -37,11 +27,9 @@ def is_int8(model: Path) -> bool:
 def open_model(model: Path, threads: int | None = None, gpu: bool = True) -> OnnxExtractor:
     """Open a model for the machine at hand: the file itself on a GPU, its sibling on a CPU.
 
-    On a processor without instructions for 8 bits it is the file itself too; where nobody can tell
-    whether it has them, the two are timed, which takes a second.
-
     Features of the two can be compared, so a collection built with one is searched with the other.
-    A sibling of other weights, left from before the model was made anew, is passed over.
+    A sibling of other weights, left from before the model was made anew, is passed over, and so is
+    one that is damaged or of an earlier version.
 
     Raises:
         LookalikeError: when there is no model, or the file is no model of ours.
@@ -52,35 +40,7 @@ def open_model(model: Path, threads: int | None = None, gpu: bool = True) -> Onn
         extractor = OnnxExtractor(model, threads)
         if extractor.provider != "CPU":
             return extractor
-    fit = has_int8_instructions()
-    if fit is not False and _are_related(model, small):
-        ints = OnnxExtractor(small, threads, gpu=False, careful=False)
-        if fit:
-            return ints
-        floats = OnnxExtractor(model, threads, gpu=False)
-        return ints if _are_better(ints, floats) else floats
-    return OnnxExtractor(model, threads, gpu=False)
-
-
-def _are_better(ints: OnnxExtractor, floats: OnnxExtractor) -> bool:
-    """Say whether 8 bits are so fast here that the processor has instructions for them, and right.
-
-    Without such instructions 8 bits take three quarters of the time of floats, with them a third.
-    """
-    side = floats.card.preprocessing.side
-    # Clouds of colours: noise is so unlike photos that even a right model in 8 bits differs.
-    colours = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    probe = np.asarray(Image.fromarray(colours).resize((side, side)))[None]
-    extractors = (ints, floats)
-    features = [extractor.extract(probe)[0] for extractor in extractors]
-    seconds = [math.inf, math.inf]
-    for _ in range(RUNS):  # in turns, since something else may be running
-        for i, extractor in enumerate(extractors):
-            started = time.perf_counter()
-            extractor.extract(probe)
-            seconds[i] = min(seconds[i], time.perf_counter() - started)
-    ours, theirs = to_unit(np.stack(features))
-    return seconds[1] > FASTER * seconds[0] and float(ours @ theirs) > ALIKE
+    return OnnxExtractor(small if _are_related(model, small) else model, threads, gpu=False)
 
 
 def _are_related(model: Path, small: Path) -> bool:

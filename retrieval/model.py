@@ -3,7 +3,6 @@
 import hashlib
 import math
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +27,9 @@ NOT_LOADED = (
 )
 FORMAT_VERSION = 2  # of models whose small pictures are mirrored; the others are of the first
 PREFIX = "lookalike."
+# In 8 bits, as a number of steps. x86 processors without VNNI add products up in pairs of 16 bits,
+# and 2 x 255 x 64 is the most that fits: with larger weights they would compute something else.
+LARGEST_WEIGHT = 64
 
 # Generalised mean pooling (GeM), (mean of x^p)^(1/p): what "gem" in a card means. The floor keeps
 # the root's slope finite where a channel is silent.
@@ -74,6 +76,8 @@ class ModelCard:
             del how["mirrored"]
         own = {key: value for key, value in asdict(self).items() if key != "preprocessing"}
         values = {"format_version": version, **own, **how}
+        if self.precision == "int8":
+            values["largest_weight"] = LARGEST_WEIGHT
         return {PREFIX + key: str(value) for key, value in values.items()}
 
     @classmethod
@@ -89,6 +93,13 @@ class ModelCard:
                 raise LookalikeError(
                     "The model was exported by a newer version of this program. Update it."
                 )
+            precision = metadata.get(PREFIX + "precision", "float")
+            largest = int(metadata.get(PREFIX + "largest_weight", 127))
+            if precision == "int8" and largest > LARGEST_WEIGHT:
+                raise LookalikeError(
+                    "The model was stored in 8 bits by an earlier version, in a way that many "
+                    "processors compute wrongly. Make it anew with: python -m export int8"
+                )
             return cls(
                 name=metadata[PREFIX + "name"],
                 layer=metadata[PREFIX + "layer"],
@@ -102,7 +113,7 @@ class ModelCard:
                     resize=int(metadata[PREFIX + "resize"]),
                     mirrored=int(metadata.get(PREFIX + "mirrored", 0)),
                 ),
-                precision=metadata.get(PREFIX + "precision", "float"),
+                precision=precision,
             )
         except (KeyError, ValueError) as error:
             raise LookalikeError(
@@ -151,7 +162,6 @@ class OnnxExtractor:
         path: Path,
         threads: int | None = None,
         gpu: bool = True,
-        careful: bool | None = None,
         calls: int = 1,
     ) -> None:
         """Open the model at `path`.
@@ -159,8 +169,6 @@ class OnnxExtractor:
         CUDA is used where it really works, else the CPU, quietly; `provider` says which.
 
         Args:
-            careful: whether products of 8 bits are added so that they never overflow, which older
-                x86 processors are slower at; by default where they are not known to be new ones.
             calls: from how many threads it will be called at once; each has its share of `threads`.
 
         Raises:
@@ -178,9 +186,9 @@ class OnnxExtractor:
 
         if not path.is_file():
             raise LookalikeError(f"There is no model at {path}. Make one with: python -m export")
-        self._path, self._careful = path, careful
+        self._path = path
         threads = threads or available_cpus()
-        options = cpu_options(max(1, threads // calls), careful)
+        options = cpu_options(max(1, threads // calls))
         self._session: Any
         try:
             self._session = ort.InferenceSession(
@@ -237,7 +245,7 @@ class OnnxExtractor:
         if not self.provider.startswith("CPU"):
             return None
         with suppress(LookalikeError):
-            other = OnnxExtractor(self._path, None, False, self._careful, calls)
+            other = OnnxExtractor(self._path, None, False, calls)
             if (other.card, other.provider) == (self.card, self.provider):
                 return other
         return None
@@ -286,34 +294,11 @@ def _allotted(groups: Path = Path("/sys/fs/cgroup")) -> float:
     return math.inf
 
 
-def cpu_options(threads: int, careful: bool | None = None) -> Any:
-    """Return the options of an ONNX Runtime session for the processor.
-
-    Args:
-        careful: whether products in 8 bits must not overflow; None looks at the processor.
-    """
+def cpu_options(threads: int) -> Any:
+    """Return the options of an ONNX Runtime session for the processor."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
-    if careful if careful is not None else not has_int8_instructions():
-        # Older x86 processors add pairs of products in 16 bits, which overflow where weights have a
-        # sign. This makes ONNX Runtime avoid it, slower; a float model does not care.
-        options.add_session_config_entry("session.x64quantprecision", "1")
     return options
-
-
-def has_int8_instructions() -> bool | None:
-    """Say whether the processor adds products of 8 bits in 32: VNNI of x86, DotProd of ARM.
-
-    Where it does not, 8 bits are no faster than floats. Windows and Intel's Macs have no list to
-    look it up in: None.
-    """
-    if sys.platform == "darwin":
-        return True if platform.machine() == "arm64" else None
-    try:
-        known = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    return any(name in known for name in ("avx512_vnni", "avx_vnni", "asimddp"))

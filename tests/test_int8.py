@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -23,7 +24,7 @@ from retrieval.family import int8_path, open_model, read_card
 from retrieval.features import extract_files
 from retrieval.folders import find_images
 from retrieval.indexing import index_folder
-from retrieval.model import ModelCard, OnnxExtractor, has_int8_instructions
+from retrieval.model import LARGEST_WEIGHT, PREFIX, ModelCard, OnnxExtractor, cpu_options
 from retrieval.preprocessing import Preprocessing
 from retrieval.ranking import rank
 from retrieval.search import Searcher
@@ -169,6 +170,33 @@ def test_weights_are_stored_in_8_bits_with_a_scale_for_each_channel(quantised: P
     assert kinds["early_zero_point"] == np.uint8
 
 
+@pytest.mark.parametrize("bundled", [False, True])
+def test_sums_of_two_products_fit_16_bits_which_is_all_that_older_processors_have(
+    quantised: Path, bundled: bool
+) -> None:
+    path = int8_path(settings.BUNDLED_MODEL if bundled else quantised)
+    model = onnx.load(path)
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    filters = [t for t in tensors.values() if t.dtype == np.int8 and t.ndim == 4]
+    assert len(filters) == (13 if bundled else 2)
+    for weights in filters:
+        assert 2 * 255 * np.abs(weights.astype(int)).max() < 2**15
+        # Each channel makes use of all the steps that there are.
+        assert (np.abs(weights.astype(int)).max(axis=(1, 2, 3)) == LARGEST_WEIGHT).all()
+
+    def features(careful: bool) -> npt.NDArray[np.float32]:
+        options = cpu_options(2)
+        if careful:  # ONNX Runtime avoids what would overflow
+            options.add_session_config_entry("session.x64quantprecision", "1")
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        side = session.get_inputs()[0].shape[1]
+        shown = np.asarray(noise((side, side), 3, coarse=9))[None]
+        found: npt.NDArray[np.float32] = session.run(["features"], {"images": shown})[0]
+        return found
+
+    assert features(False) == pytest.approx(features(True), abs=1e-6)
+
+
 def test_all_outputs_are_floats_near_those_of_the_float_model(quantised: Path) -> None:
     seen = pictures(40)
     ours, theirs = (
@@ -222,7 +250,7 @@ def test_weights_are_rounded_so_that_sums_over_places_hold() -> None:
     weights[5] = 0
     rounded = quantising._round(weights)
     assert not rounded[5].any()
-    step = np.abs(weights[:5]).max(axis=(1, 2, 3), keepdims=True) / 127
+    step = np.abs(weights[:5]).max(axis=(1, 2, 3), keepdims=True) / LARGEST_WEIGHT
     off = (rounded[:5] - weights[:5]) / step
     assert np.abs(off).max() <= 1.001
     assert np.abs(off.sum(axis=(2, 3))).max() <= 0.501  # to the nearest, some are off by 1.5
@@ -514,40 +542,8 @@ def family(quantised: Path, tmp_path: Path) -> Path:
 
 
 def test_a_cpu_computes_with_the_sibling(family: Path) -> None:
-    provider = "CPU, int8" if has_int8_instructions() else "CPU"
-    assert open_model(family, gpu=False).provider == provider
-    assert open_embedder(family, None, gpu=False).extractor.provider == provider
-
-
-@pytest.mark.parametrize(
-    ("fit", "slower", "turned", "provider"),
-    [
-        (False, (1, 9), 0, "CPU"),
-        (None, (1, 2), 0, "CPU, int8"),
-        (None, (3, 4), 0, "CPU"),  # as fast as it gets without instructions for it
-        (None, (1, 4), 1, "CPU"),  # fast, and wrong
-    ],
-)
-def test_where_nobody_knows_the_processor_the_two_are_timed(
-    family: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    fit: bool | None,
-    slower: tuple[int, int],
-    turned: float,
-    provider: str,
-) -> None:
-    clock = 0.0
-
-    def extract(self: OnnxExtractor, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        nonlocal clock
-        is_int8 = self.card.precision == "int8"
-        clock += slower[0] if is_int8 else slower[1]
-        return np.array([[1 - turned * is_int8, turned * is_int8]], np.float32)
-
-    monkeypatch.setattr("retrieval.family.has_int8_instructions", lambda: fit)
-    monkeypatch.setattr("retrieval.family.time.perf_counter", lambda: clock)
-    monkeypatch.setattr(OnnxExtractor, "extract", extract)
-    assert open_model(family, gpu=False).provider == provider
+    assert open_model(family, gpu=False).provider == "CPU, int8"
+    assert open_embedder(family, None, gpu=False).extractor.provider == "CPU, int8"
 
 
 def test_without_a_sibling_the_model_itself_is_used(family: Path) -> None:
@@ -560,6 +556,22 @@ def test_a_sibling_of_other_weights_is_passed_over(family: Path) -> None:
     onnx.helper.set_model_props(model, {**CARD.to_metadata(), "lookalike.weights_sha256": "3" * 64})
     onnx.save(model, family)
     assert open_model(family, gpu=False).provider == "CPU"
+
+
+def test_weights_of_all_8_bits_as_an_earlier_version_stored_them_are_not_computed_with(
+    family: Path,
+) -> None:
+    small = int8_path(family)
+    model = onnx.load(small)
+    card = {entry.key: entry.value for entry in model.metadata_props}
+    del card[f"{PREFIX}largest_weight"]
+    onnx.helper.set_model_props(model, card)
+    onnx.save(model, small)
+    assert open_model(family, gpu=False).provider == "CPU"
+    with pytest.raises(
+        LookalikeError, match=r"earlier version .* anew with: python -m export int8"
+    ):
+        OnnxExtractor(small, gpu=False)
 
 
 def test_a_damaged_sibling_is_passed_over(family: Path) -> None:

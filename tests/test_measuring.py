@@ -80,13 +80,12 @@ def test_evaluate_with_queries_shows_them_and_not_the_collection(
 
 @pytest.fixture
 def family(tiny_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model with a sibling that says it is in 8 bits, on a processor that is made for those."""
+    """A model with a sibling that says it is in 8 bits."""
     onnx = need("onnx", "pip install -r export/requirements.txt")
     small = onnx.load(tiny_files)
     card = replace(OnnxExtractor(tiny_files, gpu=False).card, precision="int8")
     onnx.helper.set_model_props(small, card.to_metadata())
     onnx.save(small, int8_path(tiny_files))
-    monkeypatch.setattr("retrieval.family.has_int8_instructions", lambda: True)
     monkeypatch.setenv("LOOKALIKE_OPENVINO", "0")
     return tiny_files
 
