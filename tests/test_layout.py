@@ -137,5 +137,6 @@ def test_what_is_placed_beside_a_sample_is_ranked_some_at_a_time(
     whole = layout.lay_out(vectors)
     assert asked == [600]
     monkeypatch.setattr(layout, "AT_ONCE", 64)
-    np.testing.assert_array_equal(layout.lay_out(vectors), whole)
+    # Some processors round a product of other size in another way.
+    np.testing.assert_allclose(layout.lay_out(vectors), whole, atol=1e-5)
     assert max(asked[1:]) == 64
