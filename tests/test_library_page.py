@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from retrieval.pages import words
-from tests.browser import running_app, turn_to, watch
+from tests.browser import running_app, turn_to, wait_for_rest, watch
 from tests.made import by_hue, encode, noise, save_hues
 
 SLOW = 60_000  # milliseconds
@@ -246,6 +246,7 @@ def test_every_tab_shows_the_collection_that_is_searched_also_after_a_reload_and
     turn_to(page, "Map")
     expect(choice).not_to_have_value("Second", timeout=SLOW)
     page.wait_for_function("history.state?.tab === 'map'")
+    wait_for_rest(page, "#map", 1_000)  # a busy machine is still laying it out
     page.go_back()
     page.wait_for_url(f"**in={key}*")
     expect(choice).to_have_value("Second", timeout=SLOW)
@@ -489,6 +490,7 @@ def test_building_is_stopped_and_goes_on_after_the_page_was_closed(
 
 def test_a_packed_collection_is_opened_by_dropping_it(page: Page) -> None:
     garden = card(page, "Garden").first
+    wait_for_rest(page, "#library", 1_000)  # a busy machine is still filling the list
     press(garden, "Download")
     with page.expect_download() as download:
         garden.get_by_role("link", name="Without the photos").click()
