@@ -286,6 +286,7 @@ def test_a_link_of_which_one_picture_is_gone_searches_with_the_others(visitor: V
     assert sentences(said) == [words.SEARCHED_WITHOUT.format(pictures="2 pictures")]
     shown = answer(visitor, "on_again")
     assert address_of(shown) == {"in": [key], "like": [f"{key}:1"]}
+    assert shown["collection"]["value"] == key  # which an answer that came late may have set
     # Nothing is left to search for.
     link = f"?in={key}&like={key}:99&unlike={key}:1"
     said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": link})

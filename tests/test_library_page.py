@@ -10,7 +10,8 @@ import shutil
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from retrieval.pages import words
-from tests.browser import running_app, turn_to, wait_for_rest, watch
+from tests.browser import PROJECT, running_app, turn_to, wait_for_rest, watch
 from tests.made import by_hue, encode, noise, save_hues
 
 SLOW = 60_000  # milliseconds
@@ -246,7 +247,6 @@ def test_every_tab_shows_the_collection_that_is_searched_also_after_a_reload_and
     turn_to(page, "Map")
     expect(choice).not_to_have_value("Second", timeout=SLOW)
     page.wait_for_function("history.state?.tab === 'map'")
-    wait_for_rest(page, "#map", 1_000)  # a busy machine is still laying it out
     page.go_back()
     page.wait_for_url(f"**in={key}*")
     expect(choice).to_have_value("Second", timeout=SLOW)
@@ -255,6 +255,106 @@ def test_every_tab_shows_the_collection_that_is_searched_also_after_a_reload_and
     press(made, "Delete")
     expect(made).to_have_count(0)
     page.context.close()
+
+
+# An app in which, while a file "hold" is there, one answer waits until another one has been shown.
+LATE = """
+import functools
+import sys
+import threading
+from pathlib import Path
+sys.path.insert(0, {project!r})
+from retrieval.pages.{module} import {page} as Page
+late, sooner = Page.{late}, Page.{sooner}
+hold, answered = Path({hold!r}), threading.Event()
+
+@functools.wraps(late)
+def answer_late(*given):
+    answer = late(*given)
+    if hold.exists():
+        hold.with_name("held").touch()
+        answered.wait(60)
+        threading.Event().wait(1)
+    return answer
+
+@functools.wraps(sooner)
+def answer_sooner(*given):
+    answer = sooner(*given)
+    if hold.exists():
+        answered.set()
+    return answer
+
+Page.{late}, Page.{sooner} = answer_late, answer_sooner
+import app
+sys.exit(app.main())
+"""
+
+
+@contextmanager
+def answering_late(
+    folder: Path, pictures: Path, module: str, page: str, late: str, sooner: str
+) -> Iterator[tuple[str, Callable[[Page], None]]]:
+    """Run such an app; yield its address, and what waits until the one answer is held back."""
+    program, hold = folder / "late.py", folder / "hold"
+    names = {"module": module, "page": page, "late": late, "sooner": sooner}
+    program.write_text(LATE.format(project=str(PROJECT), hold=str(hold), **names))
+
+    def wait(page: Page) -> None:
+        while not hold.with_name("held").exists():
+            page.wait_for_timeout(50)
+
+    with running_app(folder / "home", "--pictures", str(pictures), program=program) as address:
+        yield address, wait
+
+
+def test_a_late_answer_leaves_no_choice_of_the_collection_before(
+    browser: Browser, in_place: Path, tmp_path: Path
+) -> None:
+    names = ("search_page", "SearchPage", "on_return", "on_visit")
+    with answering_late(tmp_path, in_place, *names) as (address, wait_until_held):
+        page = open_library(browser, address)
+        add_folder(page, save_hues(tmp_path / "Second", {"red.png": 0, "lime.png": 90}))
+        expect(card(page, "Second").locator(".lk-good")).to_be_visible(timeout=SLOW)
+        garden = card(page, "Garden").get_attribute("data-key")
+        second = card(page, "Second").get_attribute("data-key")
+        page.goto(f"{address}?in={second}")
+        choice = page.locator("#collection input")
+        expect(choice).to_have_value("Second", timeout=SLOW)
+        page.evaluate("(key) => lookalikeVisit(`?in=${key}`)", garden)
+        page.wait_for_url(f"**in={garden}*")
+        turn_to(page, "Map")
+        (tmp_path / "hold").touch()
+        turn_to(page, "Search")
+        wait_until_held(page)
+        page.go_back()
+        # Of the opened page, of both visits, and once more of what the late one had overwritten.
+        page.wait_for_function(
+            "Number(document.querySelector('#results [data-turn]').dataset.turn) >= 5"
+        )
+        expect(choice).to_have_value("Second")
+        turn_to(page, "Map")
+        expect(page.locator("#map-collection input")).to_have_value("Second", timeout=SLOW)
+        page.context.close()
+
+
+def test_a_late_answer_does_not_close_what_a_button_has_opened(
+    browser: Browser, in_place: Path, tmp_path: Path
+) -> None:
+    names = ("library_page", "LibraryPage", "on_return", "on_act")
+    with answering_late(tmp_path, in_place, *names) as (address, wait_until_held):
+        page = open_library(browser, address)
+        turn_to(page, "Search")
+        wait_for_rest(page, "#library-cards")
+        (tmp_path / "hold").touch()
+        turn_to(page, "My pictures")
+        wait_until_held(page)
+        turn = page.locator("#library-cards [data-turn]")
+        before = int(turn.get_attribute("data-turn") or 0)
+        press(card(page, "Garden"), "Download")
+        # The late one, what was pressed, and once more what the late one had overwritten.
+        expect(turn).to_have_attribute("data-turn", str(before + 3), timeout=SLOW)
+        expect(card(page, "Garden").get_by_role("link", name="Without the photos")).to_be_visible()
+        page.context.close()
 
 
 def test_what_a_button_opens_far_below_comes_into_view(
@@ -490,7 +590,6 @@ def test_building_is_stopped_and_goes_on_after_the_page_was_closed(
 
 def test_a_packed_collection_is_opened_by_dropping_it(page: Page) -> None:
     garden = card(page, "Garden").first
-    wait_for_rest(page, "#library", 1_000)  # a busy machine is still filling the list
     press(garden, "Download")
     with page.expect_download() as download:
         garden.get_by_role("link", name="Without the photos").click()

@@ -43,6 +43,7 @@ class Desk:
         self.opened = Opened()
         # The page's numbers of the buttons that were answered last, be it by a refusal.
         self.ended: deque[int] = deque(maxlen=MOST_ENDED)
+        self._turns = 0
         self._lock = threading.RLock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Desk":
@@ -57,6 +58,11 @@ class Desk:
         """
         with self._lock:
             yield self.opened
+
+    def next_turn(self) -> int:
+        """Return the number of an answer, which is made while the desk is held."""
+        self._turns += 1
+        return self._turns
 
     def answer(self, change: Callable[[Opened], Opened], number: int = 0) -> None:
         """Change what lies open, as the answer to a button; its number is 0 where it has none."""

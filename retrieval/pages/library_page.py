@@ -147,13 +147,16 @@ class LibraryPage:
             return self._view(desk, request)
 
     def on_act(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
-        """Do what a button of a card says."""
+        """Do what a button of a card says.
+
+        Or nothing: an earlier answer has taken the place of a later one on the page.
+        """
         if event.act == "search":
             try:
                 return self._search(str(event.key or ""), desk, request)
             except LookalikeError as error:
                 warn(error)
-        else:
+        elif event.act != "again":
             desk.answer(lambda opened: self._after(opened, event, request), _number(event))
         return *self._view(desk, request), gr.skip(), gr.skip()
 
@@ -434,7 +437,8 @@ class LibraryPage:
             listing, going_on = self._listing(opened, request)
             room = escape(self.bounds(request).as_sentence())
             ended = " ".join(map(str, desk.ended))
-            listing += f'<i hidden data-ended="{ended}" data-room="{room}"></i>'
+            turn = desk.next_turn()
+            listing += f'<i hidden data-ended="{ended}" data-room="{room}" data-turn="{turn}"></i>'
             return listing, desk, gr.Timer(active=going_on)
 
     def _listing(self, opened: Opened, request: gr.Request) -> tuple[str, bool]:

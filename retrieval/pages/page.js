@@ -2,10 +2,11 @@
 // dragging a box, arrow keys through the results, and the address that reproduces a search.
 (() => {
   const ASKING = ["pick", "more", "less", "remove", "back", "crop"]; // for something new
+  const SETTING = ["visit", "again"]; // whose answers set the controls
   const tell = (what, data) => {
     if (!window.lookalike) return; // the page is still being made
-    if (what === "visit") setting += 1;
-    else keepScroll();
+    if (SETTING.includes(what)) setting += 1;
+    if (what !== "visit") keepScroll();
     if (ASKING.includes(what)) stepped = false;
     window.lookalike(what, data);
   };
@@ -21,12 +22,12 @@
 
   // --- The order of what is done -----------------------------------------------------------------
   // Requests overtake each other, so each tells its number (see conversation.py), and whether the
-  // controls, which it also tells of, are still to be set by a step of the browser's buttons, or as
-  // the page is opened.
+  // controls, which it also tells of, are still to be set: by a step of the browser's buttons, by an
+  // answer that is asked for once more, or as the page is opened.
   const fetchOf = window.fetch;
   const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
   let actions = 0;
-  let setting = 1; // such steps under way; the first one is the page's own
+  let setting = 1; // such answers under way; the first one is the page's own
   window.lookalikeSettled = () => {
     setting -= 1;
     if (!setting) settled();
@@ -61,14 +62,20 @@
     return send(address, options);
   };
 
-  // Nor does Gradio always show answers in the order in which they come. Where one is shown after a
-  // later one, it is asked for once more.
-  let turn = 0;
-  const keepOrder = () => {
-    const shown = Number(document.querySelector("#results [data-turn]")?.dataset.turn ?? turn);
-    if (shown < turn) tell("again", {});
-    turn = shown;
+  // Nor do answers always come, or does Gradio show them, in the order in which they were made. Where
+  // one is shown after a later one, it is asked for once more.
+  window.lookalikeOrder = (place, askAgain) => {
+    let turn = 0;
+    return () => {
+      const shown = Number(place()?.querySelector("[data-turn]")?.dataset.turn ?? turn);
+      if (shown < turn) askAgain();
+      turn = shown;
+    };
   };
+  const keepOrder = window.lookalikeOrder(
+    () => document.getElementById("results"),
+    () => tell("again", {}),
+  );
 
   // --- A picture from anywhere -------------------------------------------------------------------
   const SUFFIXES = /\.(heic|heif|hif|avif|tiff?)$/i;

@@ -59,7 +59,7 @@ DOWNLOAD = """
 }
 """
 
-# Tells `page.js` that the controls stand as a step of the browser's buttons has set them.
+# Tells `page.js` that the controls stand as an answer has set them.
 SETTLED = "() => window.lookalikeSettled?.()"
 # What `page.js` tells of a request: its number among those of the page, and whether the controls
 # are still to be set.
@@ -188,10 +188,10 @@ class SearchPage:
         bridge.refused(_tell_refusal, None, None, **quiet)
         everything = [*view, *self.options.outputs, self.upload]
         visited = bridge.visit(self.on_visit, inputs, everything, **each)
-        for setting in (loaded, visited):
+        repeated = bridge.again(self.on_again, self.conversation, everything, **each)
+        for setting in (loaded, visited, repeated):
             setting.then(None, js=SETTLED)
             setting.failure(None, js=SETTLED)  # after which Gradio leaves out what comes then
-        bridge.again(self.on_again, self.conversation, leaving, **latest)
         bridge.why(
             self.on_why,
             inputs,
@@ -280,14 +280,17 @@ class SearchPage:
     ) -> tuple[Any, ...]:
         """Answer once more: an earlier answer has taken the place of a later one on the page.
 
-        Or its upload has been taken off, for another one that did not arrive.
+        It may have set the controls as well. Or the query's upload has been taken off, for another
+        one that did not arrive.
         """
-        with conversation.doing() as (asked, options):
-            if not asked.arrived:
-                return (gr.skip(),) * 4
-            answer = (*self._lay_out(conversation, asked, options, request), conversation)
-        lost = asked.upload if getattr(event, "picture", False) else None
-        return (*answer, self.parts.preview(lost) if lost else gr.skip())
+        if not conversation.asked.arrived:
+            return (gr.skip(),) * (7 + len(self.options.outputs))
+        view = self._view(conversation, None, request)
+        asked, options = conversation.stands
+        if asked.upload and getattr(event, "picture", False):
+            untouched = (gr.skip(),) * len(self.options.outputs)
+            return (*view, *untouched, self.parts.preview(asked.upload))
+        return (*view, *self._controls(options, request), gr.skip())
 
     def on_upload(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for an uploaded picture, and return what the upload is to show."""
@@ -373,7 +376,7 @@ class SearchPage:
     def _answer(
         self,
         conversation: Conversation,
-        step: Step,
+        step: Step | None,
         request: gr.Request,
         times: tuple[float, float] = (0.0, 0.0),
     ) -> tuple[Any, ...]:
@@ -461,20 +464,19 @@ class SearchPage:
         # Not those of the controls, which are set to these here.
         step = replace(_step(visit, options, request, anew=True), options=options)
         view = self._view(conversation, step, request, replace(step, change=Asked.emptied))
-        seen = self.answers.held("", visitor)
-        held = self.answers.held(conversation.options.choice, visitor)
-        return (*view, *self.options.show(conversation.options, seen, held))
+        return (*view, *self._controls(conversation.options, request))
 
     def _view(
         self,
         conversation: Conversation,
-        step: Step,
+        step: Step | None,
         request: gr.Request,
         otherwise: Step | None = None,
     ) -> tuple[Any, ...]:
         """Do what a visitor has done, and return the view after it.
 
         Args:
+            step: what that is; None for nothing new.
             otherwise: what is done where that is not possible; None leaves the answer as it is.
         """
         answer: tuple[Any, ...] = (gr.skip(),) * 3
@@ -491,6 +493,12 @@ class SearchPage:
             self.answers.examples(held),
             gr.Timer(active=self.answers.building(held) is not None),
         )
+
+    def _controls(self, options: Options, request: gr.Request) -> tuple[Any, ...]:
+        """Return what all controls are to be."""
+        visitor = visitor_of(request)
+        seen, held = self.answers.held("", visitor), self.answers.held(options.choice, visitor)
+        return self.options.show(options, seen, held)
 
     def _fitting(self, options: Options, request: gr.Request) -> Options:
         return self.options.fitting(options, self.answers.held(options.choice, visitor_of(request)))
