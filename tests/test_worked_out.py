@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -13,7 +14,7 @@ from retrieval import settings
 from retrieval.background import Once
 from retrieval.collection import Collection
 from retrieval.indexing import Bounds
-from retrieval.pages.worked_out import Sentences, WorkedOut
+from retrieval.pages.worked_out import Sentences, Turned, WorkedOut
 from retrieval.workspace import Workspace
 from tests.browser import free_port
 from tests.made import save_hues
@@ -72,7 +73,7 @@ def test_what_takes_long_never_stands_under_the_name_of_another_collection(
         begun = time.monotonic()
         with monkeypatch.context() as patch:
             patch.setattr("retrieval.pages.worked_out.PATIENCE", 30.0)
-            said, timer = tab_of.on_tick(by_name["long"], gr.Request())
+            said, timer = tab_of.on_tick(by_name["long"], Turned(), gr.Request())
         assert time.monotonic() - begun < 15
         assert ("Under way" in said, timer.active) == (True, True)
         # Back from another tab it is waited for once more, and another one is chosen meanwhile.
@@ -99,7 +100,8 @@ def test_the_collection_of_the_search_is_turned_to_whenever_it_is_another_one(
     long, quick = by_name["long"], by_name["quick"]
 
     def opened(choice: str | None, searched: str | None, followed: str | None) -> tuple[str, str]:
-        _, followed, said, _ = tab_of.on_open(choice, searched, followed, gr.Request())
+        told = choice, searched, followed, Turned(), gr.Request()
+        _, followed, _, said, _ = tab_of.on_open(*told)
         return said, followed
 
     assert opened(None, quick, "") == ("Result of quick", quick)
@@ -109,3 +111,30 @@ def test_the_collection_of_the_search_is_turned_to_whenever_it_is_another_one(
     # All of them, or one that is gone.
     for searched in ("", "gone", None):
         assert opened(quick, searched, long) == ("Result of quick", long)
+
+
+def test_an_answer_about_the_collection_before_is_not_shown(workspace: Workspace) -> None:
+    by_name = {name: key for key, name in workspace.names().items()}
+    turned, request = Turned(), gr.Request()
+    looked, go_on = threading.Event(), threading.Event()
+
+    def show(key: str, collection: Collection, result: str, start: int) -> str:
+        if threading.current_thread() is ticking:
+            looked.set()
+            go_on.wait(60)
+        return result
+
+    results = Once(lambda collection: f"Result of {collection.name}")
+    tab_of = WorkedOut(workspace, "tab", SENTENCES, results, float, show)
+    said: list[tuple[Any, ...]] = []
+    ticking = threading.Thread(
+        target=lambda: said.append(tab_of.on_tick(by_name["long"], turned, request))
+    )
+    assert "Result of long" in tab_of.on_open(by_name["long"], None, "", turned, request)
+    assert "Result of long" in tab_of.on_tick(by_name["long"], turned, request)
+    ticking.start()
+    assert looked.wait(60)
+    assert "Result of quick" in tab_of.on_open(by_name["quick"], None, "", turned, request)
+    go_on.set()
+    ticking.join(60)
+    assert said == [(gr.skip(), gr.skip())]

@@ -17,7 +17,7 @@ from retrieval.pages import markup, words
 from retrieval.pages.elements import number_of
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
-from retrieval.pages.worked_out import LIGHT, PATIENCE, Sentences, WorkedOut
+from retrieval.pages.worked_out import LIGHT, PATIENCE, Sentences, Turned, WorkedOut
 from retrieval.tables import harmless
 from retrieval.workspace import Workspace
 
@@ -56,14 +56,14 @@ class DuplicatesPage:
         """Add the page to the tab; it follows the choice of the search."""
         lead = (words.COPIES_LEAD, words.COPIES_SAFE, words.COPIES_RULE)
         text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
-        choice, shown = self.copies.lay_out(tab, searched, text)
-        shown[0].turn(self.on_turn, choice, shown, **LIGHT)
+        stands, shown = self.copies.lay_out(tab, searched, text)
+        shown[0].turn(self.on_turn, stands, shown, **LIGHT)
 
     def on_turn(
-        self, choice: str | None, request: gr.Request, event: gr.EventData
+        self, choice: str | None, turned: Turned, request: gr.Request, event: gr.EventData
     ) -> tuple[Any, ...]:
         """Show the groups from another one on."""
-        return self.copies.answer(choice, request, start=number_of(event.start))
+        return self.copies.on_tick(choice, turned, request, start=number_of(event.start))
 
 
 def _show(key: str, collection: Collection, groups: Sequence[Group], start: int) -> str:

@@ -68,8 +68,8 @@ class MapPage:
             searched: the choice of the search, which this page follows.
         """
         lead = f'<p class="lk-lead">{escape(words.MAP_LEAD)}</p>'
-        choice, shown = self.maps.lay_out(tab, searched, lead, _help())
-        shown[0].lost(self.maps.on_tick, choice, shown, **LIGHT)
+        stands, shown = self.maps.lay_out(tab, searched, lead, _help())
+        shown[0].lost(self.maps.on_tick, stands, shown, **LIGHT)
         shown[0].pick(self.on_pick, None, tabs, **LIGHT)
 
     def on_pick(self) -> Any:

@@ -36,6 +36,17 @@ class Sentences:
     failed: str  # a title; the sentence below it says why
 
 
+class Turned:
+    """Which collection a page has turned to last, for the answers about one before."""
+
+    def __init__(self) -> None:
+        self.key: str | None = None  # None as well where Gradio has forgotten the page
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Turned":
+        """Return a new one: Gradio copies the first for each page."""
+        return Turned()
+
+
 class WorkedOut(Generic[T]):
     """A choice of collections on the left, and on the right what is worked out of the chosen one.
 
@@ -67,14 +78,15 @@ class WorkedOut(Generic[T]):
 
     def lay_out(
         self, tab: gr.Tab, searched: gr.Dropdown, above: str, below: str = ""
-    ) -> tuple[gr.Dropdown, list[Any]]:
+    ) -> tuple[list[Any], list[Any]]:
         """Lay out the tab around HTML above and below the choice, and wire it.
 
         Args:
             searched: the choice of the search, which this one follows when the tab is opened.
 
         Returns:
-            The choice, and what an answer is shown by: the place of the result, and a timer.
+            What `on_tick` is told by the page, and what an answer is shown by: the place of the
+            result, and a timer.
         """
         with gr.Row(elem_id=self._name):
             with gr.Column(elem_id=f"{self._name}-ask", min_width=280):
@@ -87,32 +99,46 @@ class WorkedOut(Generic[T]):
                     make_place(f"{self._name}-help", value=below)
             with gr.Column(elem_id=f"{self._name}-answer", min_width=320):
                 view = make_place(f"{self._name}-view", js=self._script)
-        followed = gr.State("")
+        followed, turned = gr.State(""), gr.State(Turned())
         timer = gr.Timer(POLL_SECONDS, active=False)
         shown = [view, timer]
         # One event, so that the answers come in turn: one about an earlier choice would stand there
         # under the name of a later one.
         turns = [tab.select, choice.input]
-        told = [choice, searched, followed]
-        opened = [choice, followed, *shown]
+        told = [choice, searched, followed, turned]
+        opened = [choice, followed, turned, *shown]
         gr.on(turns, self.on_open, told, opened, trigger_mode="always_last", **LIGHT)
-        timer.tick(self.on_tick, choice, shown, **LIGHT)
-        return choice, shown
+        stands = [choice, turned]
+        timer.tick(self.on_tick, stands, shown, **LIGHT)
+        return stands, shown
 
     # The handlers. They return what is shown, and whether to look again in a second.
 
     def on_open(
-        self, choice: str | None, searched: str | None, followed: str | None, request: gr.Request
+        self,
+        choice: str | None,
+        searched: str | None,
+        followed: str | None,
+        turned: Turned,
+        request: gr.Request,
     ) -> tuple[Any, ...]:
         """Offer the collections, and show the result of the chosen one."""
         offered, chosen, followed = offer_collections(
             self._workspace, choice, visitor_of(request), searched, followed
         )
-        return (offered, followed, *self.answer(chosen, request, opening=True))
+        turned.key = chosen
+        return (offered, followed, turned, *self.answer(chosen, request, opening=True))
 
-    def on_tick(self, choice: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """Look whether it is there, without waiting: meanwhile another may have been chosen."""
-        return self.answer(choice, request)
+    def on_tick(
+        self, choice: str | None, turned: Turned, request: gr.Request, start: int = 0
+    ) -> tuple[Any, ...]:
+        """Look whether it is there, without waiting, unless another has been chosen meanwhile.
+
+        Args:
+            start: where to begin showing it.
+        """
+        shown = self.answer(choice, request, start=start)
+        return shown if turned.key in (None, choice) else (gr.skip(), gr.skip())
 
     def answer(
         self, key: str | None, request: gr.Request, opening: bool = False, start: int = 0
