@@ -14,6 +14,7 @@ from retrieval.commands import bench, contenders
 from retrieval.commands.bench import as_table, make_photos
 from retrieval.commands.racing import Bench, Row, race
 from retrieval.errors import LookalikeError
+from retrieval.family import int8_path
 from retrieval.folders import find_images
 from retrieval.images import open_picture
 from retrieval.ranking import rank
@@ -95,6 +96,15 @@ def test_every_program_that_is_not_installed_is_left_out_by_name(
         ranking.left_out
     )
     assert {row.against for row in ranking.rows} == {"ours"}
+
+
+def test_a_damaged_file_of_8_bits_costs_its_own_rows_alone(tiny_files: Path) -> None:
+    int8_path(tiny_files).write_bytes(b"words " * 99)
+    extraction = bench.measure_extraction(tiny_files, gpu=False)
+    programs = {row.program for row in extraction.rows}
+    assert "ours, float" in programs
+    assert not [name for name in programs if "int8" in name]
+    assert any(int8_path(tiny_files).name in line for line in extraction.left_out)
 
 
 def test_taking_turns_finds_the_faster_one() -> None:

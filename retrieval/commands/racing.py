@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from retrieval.commands.contenders import MissingError
+from retrieval.errors import LookalikeError
 
 ROUNDS = 5
 PAUSE = 0.3  # seconds; the threads of torch, ONNX Runtime and faiss give up waiting before
@@ -61,12 +62,14 @@ def rows_of(part: str, task: str, seconds: Mapping[str, float], n: int) -> list[
 
 @contextmanager
 def leaving_out(left_out: list[str]) -> Iterator[None]:
-    """Note a program that is not installed, and go on."""
+    """Note a program that is not installed, or cannot be measured, and go on."""
     try:
         yield
     except MissingError as error:
         cure = "pip install -r tests/requirements-bench.txt"
         left_out.append(f"{error}: not installed ({cure})")
+    except LookalikeError as error:
+        left_out.append(str(error))
 
 
 def calls(work: Callable[..., object], *arguments: object) -> Callable[[], object]:
