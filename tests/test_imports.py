@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,21 @@ def test_nothing_of_milvus_or_ray_is_loaded_unless_it_is_asked_for() -> None:
 
 def test_the_help_of_the_export_needs_no_torch() -> None:
     assert not loaded_by("import export.__main__") & TORCH
+
+
+@pytest.mark.parametrize("first", ["", "import gradio; "], ids=["by us", "before"])
+def test_gradio_writes_no_stubs_however_it_was_imported(first: str, tmp_path: Path) -> None:
+    copy = tmp_path / "retrieval"
+    shutil.copytree(PROJECT / "retrieval", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        f"{first}import retrieval.pages.server, gradio.component_meta as meta; "
+        "print(meta.create_or_modify_pyi.__module__)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["retrieval.pages.stubs"]
+    assert list(tmp_path.rglob("*.pyi")) == []
 
 
 def test_opening_a_model_and_its_pca_loads_no_scikit_learn(tiny_files: Path) -> None:

@@ -56,9 +56,8 @@ def running_space(folder: Path, home: Path, **environment: str) -> Iterator[Clie
 
 
 def files_in(folder: Path) -> set[str]:
-    """Return the files below a folder, without the stubs that Gradio writes beside components."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyi")
-    return {path.relative_to(folder).as_posix() for path in paths}
+    """Return the files below a folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def front_matter(readme: Path) -> dict[str, object]:
