@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import os
 import sys
 from pathlib import Path
@@ -59,10 +60,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
 
-    # Only here, so that --help answers at once.
+    # Only here, so that --help answers at once. None of it becomes garbage, and Python would look
+    # through all of it again and again: while it is imported, and later while somebody searches.
+    gc.disable()
     from retrieval.errors import LookalikeError
     from retrieval.pages.server import serve
 
+    gc.freeze()
+    gc.enable()
     try:
         serve(
             arguments.pictures,

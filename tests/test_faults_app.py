@@ -1,5 +1,6 @@
 """A running app that is killed, a full disk, visitors who hang up, a model that is harmed."""
 
+import gc
 import os
 import signal
 import socket
@@ -366,6 +367,7 @@ def check_refused(model: Path, sentence: str, capsys: pytest.CaptureFixture[str]
 
     folder = save_hues(model.parent / "colours", {"a.png": 0, "b.png": 90})
     assert app.main(["--model", str(model), "--pictures", str(folder)]) == 1
+    assert gc.isenabled()  # which it is not while everything is imported
     said = capsys.readouterr()
     assert said.err.startswith(sentence)
     assert said.err.count("\n") == 1
