@@ -68,8 +68,8 @@ class EvaluatePage:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 
-    def build(self, app: gr.Blocks, tab: gr.Tab, searched: gr.Dropdown) -> None:
-        """Add the page to the Blocks around it; `tab` is the tab that it lies in.
+    def build(self, tab: gr.Tab, searched: gr.Dropdown) -> None:
+        """Add the page to the tab.
 
         Args:
             searched: the choice of the search, which this page follows when it is opened.
@@ -117,8 +117,8 @@ class EvaluatePage:
         light: dict[str, Any] = {"concurrency_limit": None, **quiet}
         followed = gr.State("")
         offered = [choice, setting, start, against, followed]
-        app.load(self.on_load, None, offered, **light)
-        tab.select(self.on_return, [choice, setting, searched, followed], offered, **light)
+        told = [choice, setting, searched, followed]
+        tab.select(self.on_return, told, offered, trigger_mode="always_last", **light)
         view = [status, result, downloads, found, stop]
         # Told by the button that stops. Gradio's own `cancels` misses a run that is just beginning,
         # and lets the last sign of life of one that it ends come after the word that it ended.
@@ -136,11 +136,7 @@ class EvaluatePage:
         stop.click(self.on_stop, run, [status, stop], **light)
         result.select(self.on_pick, None, found, **light)
 
-    # The handlers of the choices.
-
-    def on_load(self, request: gr.Request) -> tuple[Any, ...]:
-        """Offer what there is to whoever has just opened the page."""
-        return self.on_return(None, None, None, "", request)
+    # The handler of the choices.
 
     def on_return(
         self,
@@ -150,7 +146,7 @@ class EvaluatePage:
         followed: str | None,
         request: gr.Request,
     ) -> tuple[Any, ...]:
-        """Follow what has happened to the collections while another tab was open."""
+        """Offer what there is to whoever turns to the tab."""
         collections, chosen, followed = offer_collections(
             self.workspace, choice, visitor_of(request), searched, followed
         )

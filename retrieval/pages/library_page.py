@@ -90,7 +90,7 @@ class LibraryPage:
         view = [listing, desk, timer]
         whole = [add, by_name, gate, *view]
         app.load(self.on_load, desk, whole, **quiet)
-        tab.select(self.on_return, desk, view, **quiet)
+        tab.select(self.on_return, desk, view, trigger_mode="always_last", **quiet)
         timer.tick(self.on_tick, desk, view, **quiet)
         # What is pressed while another button is at work waits for its turn, and then begins with
         # what lies open by then.

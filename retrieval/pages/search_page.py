@@ -140,7 +140,7 @@ class SearchPage:
         offer, narrowing = self.options.choice, self.options.narrowing
         opening = [*view, *self.options.outputs, self.address]
         loaded = app.load(self.on_load, self.conversation, opening, **quiet)
-        tab.select(self.on_return, inputs, [*view, offer, *narrowing], **quiet)
+        tab.select(self.on_return, inputs, [*view, offer, *narrowing], **latest)
         offer.input(self.on_choice, inputs, [*view, *narrowing], **latest)
         self.timer.tick(self.on_tick, inputs, [*view, *narrowing], **quiet)
         self.upload.input(

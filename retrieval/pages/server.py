@@ -80,7 +80,7 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
             with gr.Tab(words.TAB_COPIES, id="copies") as copies_tab:
                 DuplicatesPage(workspace).build(copies_tab, search.options.choice)
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
-                EvaluatePage(workspace).build(app, test_tab, search.options.choice)
+                EvaluatePage(workspace).build(test_tab, search.options.choice)
     guard_queue()
     guard_origins()
     guard_start()
