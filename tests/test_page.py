@@ -657,6 +657,24 @@ def test_where_two_apps_answer_by_turns_the_page_is_not_loaded_for_ever(
     page.close()
 
 
+def test_more_pages_than_a_browser_has_connections_can_be_open(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context()
+    pages = [context.new_page() for _ in range(8)]
+    for page in pages:
+        page.goto(address)
+        expect(page.locator(".lk-pick").first).to_be_visible(timeout=30_000)
+    # One that has made room works as before.
+    first = pages[0]
+    first.locator(".lk-pick").first.click()
+    expect(first.locator(".lk-head h2")).to_contain_text(".jpg")
+    first.locator("#count label").nth(0).click()
+    expect(first.locator(".lk-tile")).to_have_count(12)
+    expect(first.get_by_test_id("toast-body")).to_have_count(0)
+    context.close()
+
+
 def test_an_earlier_answer_that_the_browser_shows_last_gives_way(page: Page) -> None:
     shown = page.locator("#results [data-turn]")
     last = int(shown.get_attribute("data-turn") or 0)

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +21,7 @@ from retrieval.pages.access import Access, is_of_this_computer
 from retrieval.pages.asgi import Message, Receive, Send
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
+from retrieval.pages.heartbeats import Heartbeats
 from retrieval.pages.open_pages import OpenPages
 from retrieval.pages.sessions import VisitorCookie, own_address_of, visitor_of
 
@@ -365,6 +366,78 @@ def test_the_gate_sees_that_a_page_was_closed() -> None:
 
     asyncio.run(run())
     assert forgotten == [f"page-{settings.PAGES_OF_VISITOR - 1}"]
+
+
+def heartbeats_of(*pages: str, before_last: Callable[[Heartbeats], None]) -> dict[str, list[str]]:
+    """Open pages one after another ("VISITOR PAGE"), and return what became of those that ended.
+
+    Args:
+        before_last: what is done before the last one is opened.
+    """
+    ended: dict[str, list[str]] = {}
+    kept: list[str] = []
+    beats = Heartbeats(kept.append)
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        tasks = []
+        for page in pages:
+            if page == pages[-1]:
+                before_last(beats)
+            visitor, _, session = page.rpartition(" ")
+            said = ended.setdefault(session, [])
+
+            async def send(message: Message, said: list[str] = said) -> None:
+                said.append(message["type"] if not message.get("more_body") else "more")
+
+            held = beats.hold(app, {}, _unasked, send, visitor, session)
+            tasks.append(asyncio.create_task(held, name=session))
+            await asyncio.sleep(0.02)
+        done, pending = await asyncio.wait(tasks, timeout=0.05)
+        for task in pending:
+            ended.pop(task.get_name())
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    asyncio.run(run())
+    assert kept == list(ended)
+    return ended
+
+
+async def _unasked() -> Message:
+    raise AssertionError("a heartbeat sends nothing")
+
+
+WHOLE = ["http.response.start", "http.response.body"]
+
+
+def test_of_one_browser_the_heartbeat_of_the_page_unused_for_longest_makes_room() -> None:
+    def use(beats: Heartbeats) -> None:
+        beats.use("me", "a")
+        beats.use("you", "b")  # not theirs
+
+    pages = ("me a", "me b", "you x", "me c", "me d")
+    assert heartbeats_of(*pages, before_last=use) == {"b": WHOLE}
+    # Of programs without a cookie nobody knows which belong together.
+    assert heartbeats_of(" a", " b", " c", " d", before_last=use) == {}
+
+
+def test_a_page_that_waits_for_an_answer_makes_no_room() -> None:
+    with ExitStack() as stack:
+
+        def listen(beats: Heartbeats) -> None:
+            stack.enter_context(beats.listening("a"))
+            stack.enter_context(beats.listening("b"))
+            with beats.listening("b"):
+                pass
+
+        pages = ("me a", "me b", "me c", "me d")
+        assert heartbeats_of(*pages, before_last=listen) == {"c": WHOLE}
 
 
 async def _unheard(message: Message) -> None:

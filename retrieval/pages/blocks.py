@@ -62,3 +62,12 @@ def forget(app: gr.Blocks, session: str) -> None:
     """Forget what a page has been doing; if it is there still, it begins anew."""
     app.state_holder.session_data.pop(session, None)
     app.state_holder.time_last_used.pop(session, None)
+
+
+def keep(app: gr.Blocks, session: str) -> None:
+    """Keep what a page has been doing as that of an open one, though its heartbeat has ended.
+
+    Of a closed one Gradio forgets it after an hour.
+    """
+    if session in app.state_holder.session_data:
+        app.state_holder.session_data[session].is_closed = False

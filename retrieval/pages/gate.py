@@ -38,6 +38,7 @@ from retrieval.pages.asgi import (
     with_length,
 )
 from retrieval.pages.handover import Handover
+from retrieval.pages.heartbeats import Heartbeats
 from retrieval.pages.markup import duration
 from retrieval.pages.open_pages import OpenPages
 from retrieval.pages.origins import is_of_another_site
@@ -83,16 +84,19 @@ class Gate:
         access: Access,
         unread: Callable[[str], int] = lambda session: 0,
         forget: Callable[[str], None] = lambda session: None,
+        keep: Callable[[str], None] = lambda session: None,
     ) -> None:
         """Args:
         unread: says how many answers wait for a page.
         forget: forgets what a page has been doing.
+        keep: keeps it as that of an open page.
         """
         self.app = app
         self.handover = handover
         self.access = access
         self.unread = unread
         self.pages = OpenPages(forget)
+        self.heartbeats = Heartbeats(keep)
         self.pace = Pace(settings.VISITOR_REQUESTS)
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
         self.openings = Pace(settings.VISITOR_REQUESTS)
@@ -171,12 +175,16 @@ class Gate:
                 raise _RefusedError(words.NO_REQUEST, 400)
             self._admit(sessions[0], visitor, scope)
             scope = {**scope, "query_string": urlencode({"session_hash": sessions[0]}).encode()}
+            if scope["method"] == "GET":
+                with self.heartbeats.listening(sessions[0]):
+                    await self.app(scope, receive, send)
+                return
         elif name.startswith("heartbeat/"):
             session = name.removeprefix("heartbeat/")
             self._admit(session, visitor, scope)
-            if scope["method"] == "GET":  # which lasts as long as the page is open
+            if scope["method"] == "GET":  # which lasts as long as the page is open, or is used
                 with self.pages.held_open(session):
-                    await self.app(scope, receive, send)
+                    await self.heartbeats.hold(self.app, scope, receive, send, visitor, session)
                 return
         elif name in ("upload", "upload_progress"):
             uploads = [upload for upload in asked_for(scope, "upload_id") if upload]
@@ -238,6 +246,7 @@ class Gate:
             raise _RefusedError(words.NO_REQUEST, 400)
         if not self.pages.admits(session, visitor, own_address_of(Request(scope))):
             raise _RefusedError(words.OTHERS_SESSION, 403)
+        self.heartbeats.use(visitor, session)
 
     def _checked(self, name: str, body: bytes, visitor: str, scope: Message) -> bytes:
         """Return a request that Gradio may have: whole, of this visitor, naming no files to it."""

@@ -30,7 +30,7 @@ from retrieval.indexing import Bounds
 from retrieval.library import collection_for
 from retrieval.pages import words
 from retrieval.pages.access import Access
-from retrieval.pages.blocks import App, Unremembered, forget, unread
+from retrieval.pages.blocks import App, Unremembered, forget, keep, unread
 from retrieval.pages.connections import first_free, watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
@@ -146,7 +146,10 @@ def launch(
                     (VisitorCookie, (), {}),
                     (
                         Gate,
-                        (handover, library.access, partial(unread, app), partial(forget, app)),
+                        (
+                            *(handover, library.access),
+                            *(partial(unread, app), partial(forget, app), partial(keep, app)),
+                        ),
                         {},
                     ),
                 ],
