@@ -8,11 +8,12 @@ which the page does not mind: it works on as before.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
 from retrieval.pages.asgi import Asgi, Message, Receive, Send
+from retrieval.pages.open_pages import counted
 
 MOST = 3  # of a browser's six
 
@@ -39,16 +40,9 @@ class Heartbeats:
         """Note that a page is being used."""
         self._held.get(visitor, []).sort(key=lambda beat: beat.session == session)
 
-    @contextmanager
-    def listening(self, session: str) -> Iterator[None]:
+    def listening(self, session: str) -> AbstractContextManager[None]:
         """Let a page be until the block ends: it waits for answers, which Gradio would give up."""
-        self._listening[session] += 1
-        try:
-            yield
-        finally:
-            self._listening[session] -= 1
-            if not self._listening[session]:
-                del self._listening[session]
+        return counted(self._listening, session)
 
     async def hold(
         self,
@@ -70,12 +64,11 @@ class Heartbeats:
             held.remove(idle[0])
             idle[0].ended.set()
         held.append(mine)
-        begun = whole = False
+        unfinished = False
 
         async def note(message: Message) -> None:
-            nonlocal begun, whole
-            begun = True
-            whole = message["type"] == "http.response.body" and not message.get("more_body")
+            nonlocal unfinished
+            unfinished = message["type"] != "http.response.body" or message.get("more_body", False)
             await send(message)
 
         beating = asyncio.ensure_future(app(scope, receive, note))
@@ -93,5 +86,5 @@ class Heartbeats:
             await beating
         if mine.ended.is_set():
             self._keep(session)
-            if begun and not whole:
+            if unfinished:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})

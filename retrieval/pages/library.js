@@ -471,13 +471,7 @@
     } else {
       // What was sent shows among the cards now.
       new MutationObserver(sayNoMoreSent).observe(element, { childList: true, subtree: true });
-      const keepOrder = window.lookalikeOrder(
-        () => element,
-        () => trigger("select", { act: "again" }),
-      );
-      new MutationObserver(keepOrder).observe(element, {
-        childList: true, subtree: true, attributeFilter: ["data-turn"],
-      });
+      window.lookalikeOrder(() => element, () => trigger("select", { act: "again" }));
       showNews(element);
     }
     // An answer that comes while a button is held down may turn it into another one: what counts is

@@ -10,6 +10,18 @@ from contextlib import contextmanager
 from retrieval import settings
 
 
+@contextmanager
+def counted(counts: Counter[str], key: str) -> Iterator[None]:
+    """Count a key once more until the block ends, and know nothing of one that counts no more."""
+    counts[key] += 1
+    try:
+        yield
+    finally:
+        counts[key] -= 1
+        if not counts[key]:
+            del counts[key]
+
+
 class OpenPages:
     """Which page belongs to whom: to the browser that first used its name.
 
@@ -61,13 +73,11 @@ class OpenPages:
     def held_open(self, session: str) -> Iterator[None]:
         """Count a page as open until the block ends; closed, it gives way before all others."""
         # A network that is changed opens it anew before it is seen that the old connection is lost.
-        self._open[session] += 1
         try:
-            yield
+            with counted(self._open, session):
+                yield
         finally:
-            self._open[session] -= 1
-            if not self._open[session]:
-                del self._open[session]
+            if session not in self._open:
                 self._close(session)
 
     def _close(self, session: str) -> None:

@@ -64,18 +64,16 @@
 
   // Nor do answers always come, or does Gradio show them, in the order in which they were made. Where
   // one is shown after a later one, it is asked for once more.
+  const orders = []; // looked after whenever something has changed
   window.lookalikeOrder = (place, askAgain) => {
     let turn = 0;
-    return () => {
+    orders.push(() => {
       const shown = Number(place()?.querySelector("[data-turn]")?.dataset.turn ?? turn);
       if (shown < turn) askAgain();
       turn = shown;
-    };
+    });
   };
-  const keepOrder = window.lookalikeOrder(
-    () => document.getElementById("results"),
-    () => tell("again", {}),
-  );
+  window.lookalikeOrder(() => document.getElementById("results"), () => tell("again", {}));
 
   // --- A picture from anywhere -------------------------------------------------------------------
   const SUFFIXES = /\.(heic|heif|hif|avif|tiff?)$/i;
@@ -816,7 +814,7 @@
     }
   };
   new MutationObserver((changes) => {
-    keepOrder(); // at once: in the next frame there may be another answer
+    orders.forEach((keep) => keep()); // at once: in the next frame there may be another answer
     changes.filter(({ type }) => type === "attributes").forEach(hideUntilLoaded);
     if (!waiting) requestAnimationFrame(look);
     waiting = true;

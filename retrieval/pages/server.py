@@ -146,11 +146,12 @@ def launch(
                     (VisitorCookie, (), {}),
                     (
                         Gate,
-                        (
-                            *(handover, library.access),
-                            *(partial(unread, app), partial(forget, app), partial(keep, app)),
-                        ),
-                        {},
+                        (handover, library.access),
+                        {
+                            "unread": partial(unread, app),
+                            "forget": partial(forget, app),
+                            "keep": partial(keep, app),
+                        },
                     ),
                 ],
             },
