@@ -154,7 +154,13 @@ def test_closing_the_terminal_ends_it_in_order_and_an_upload_cut_short_is_told_a
     while started not in log.read_text():
         assert time.monotonic() < end
         time.sleep(0.1)
-    time.sleep(1)
+    told = []
+    for _ in range(2):  # pages; the second is opened after the owner has done something on the first
+        visitor = Visitor(f"http://127.0.0.1:{port}/")
+        told.append(words.CUT_SHORT in str(visitor.outcome("on_load_1", [None])["output"]["data"]))
+        visitor.outcome("on_act", [None], {"act": "close", "key": ""})
+        visitor.close()
+    assert told == [True, False]
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=60) == 0
     assert words.CUT_SHORT in log.read_text()

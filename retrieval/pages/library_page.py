@@ -45,6 +45,9 @@ class LibraryPage:
         self.visitors = visitors
         self.access = access
         self.adding = Adding(workspace, uploads, visitors)
+        # Whether pictures were on their way when the app ended last. Each page that its owner opens
+        # says so until something is done here: the one that sent them has been loaded anew since.
+        self.was_cut_short = False
 
     def build(
         self,
@@ -126,6 +129,8 @@ class LibraryPage:
         zone = markup.drop_zone(self.bounds(request), hours)
         if not owner and not visitor_of(request):
             zone = markup.notice(words.ADD_CLOSED)
+        if owner and self.was_cut_short:
+            desk.announce(markup.notice(words.CUT_SHORT))
         here = owner and not self.access.is_public
         asks = self.access.has_password and not owner
         return (
@@ -157,6 +162,7 @@ class LibraryPage:
             except LookalikeError as error:
                 warn(error)
         elif event.act != "again":
+            self._go_on(request)
             desk.answer(lambda opened: self._after(opened, event, request), _number(event))
         return *self._view(desk, request), gr.skip(), gr.skip()
 
@@ -223,6 +229,7 @@ class LibraryPage:
         """Take what has been sent into a new collection, or into the one it was dropped on."""
         name, key = str(event.upload), str(event.key or "")
         visitor, owner = visitor_of(request), self.access.is_owner(request)
+        self._go_on(request)
         try:
             told, bundles = "", self.uploads.bundles(name, visitor)
             for bundle in bundles:
@@ -286,6 +293,11 @@ class LibraryPage:
             )
         room = self.visitors.room(visitor_of(request))
         return UploadBounds(room, settings.VISITOR_BYTES, settings.MAX_UPLOAD_BYTES, in_all=True)
+
+    def _go_on(self, request: gr.Request) -> None:
+        """Take what the owner was told of the app's last end for read."""
+        if self.access.is_owner(request):
+            self.was_cut_short = False
 
     def _require_editable(self, key: str, request: gr.Request) -> None:
         """Refuse who may not change a collection, and everybody where it has ended."""

@@ -253,15 +253,18 @@ def serve(
         shipped = Collection(shipped_collection(workspace.embedder), read_only=True)
         workspace.serve(shipped, key="@shipped")
     stay = Stay(settings.HOME)
+    cut_short = False
     if stay.is_first:
         keep_forgetting(workspace)
-        if was_cut_short(settings.UPLOADS):
+        cut_short = was_cut_short(settings.UPLOADS)
+        if cut_short:
             tell(words.CUT_SHORT)
         # Whoever might ask for what is in there has gone with the run that made it.
         for folder in settings.EMPTIED:
             shutil.rmtree(folder, ignore_errors=True)
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
     library = make_library(workspace, password, public=share or settings.PUBLIC)
+    library.was_cut_short = cut_short
     library.visitors.start()
     if settings.ON_ZERO_GPU:
         mark_a_function()
