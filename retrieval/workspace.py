@@ -350,7 +350,8 @@ class Workspace:
         """
         assert self.library is not None
         if root is not None:
-            searchers = list(self._searchers.values())
+            # Those of visitors are searched in no folder, and may go at any moment.
+            searchers = [one for one in list(self._searchers.values()) if not self.visitor(one.key)]
             for searcher in searchers:
                 with suppress(DamagedError):  # it keeps nobody from making another one
                     if same_folder(searcher.collection.root, root.resolve()):

@@ -155,7 +155,7 @@ def test_closing_the_terminal_ends_it_in_order_and_an_upload_cut_short_is_told_a
         assert time.monotonic() < end
         time.sleep(0.1)
     told = []
-    for _ in range(2):  # pages; the second is opened after the owner has done something on the first
+    for _ in range(2):  # pages: the second comes after something was done on the first
         visitor = Visitor(f"http://127.0.0.1:{port}/")
         told.append(words.CUT_SHORT in str(visitor.outcome("on_load_1", [None])["output"]["data"]))
         visitor.outcome("on_act", [None], {"act": "close", "key": ""})

@@ -656,6 +656,21 @@ def test_a_collection_whose_damage_shows_while_the_app_runs_is_mended_on_its_car
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
+def test_damage_that_shows_while_the_app_runs_takes_no_other_collection_along(
+    visitor: Visitor, served: Served
+) -> None:
+    key = add(visitor, "Garden/a.png", "Garden/b.png")
+    with closing(sqlite3.connect(served.home / "collections" / key / DATABASE)) as database:
+        database.execute("DROP TABLE pictures")
+    every = visitor.filled("on_choice", collection="")
+    assert "Mend it under" in str(visitor.ask("on_choice", every))
+    shown = answer(visitor, "on_choice", collection="")
+    assert "lk-tile" in shown["results"]
+    assert key not in keys(visitor)
+    assert f'data-act="mend" data-key="{key}"' in visitor.finish(key)
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
 @pytest.fixture
 def owned(
     tiny_model: Path, wheel: Path, collections: Path

@@ -109,6 +109,17 @@ def test_of_so_many_uploads_of_one_the_newest_are_taken(
     asyncio.run(run())
 
 
+def test_the_oldest_of_a_visitor_may_be_that_of_an_address_as_well() -> None:
+    arriving = Arriving()
+    mine, others = settings.UPLOADS_OPEN, settings.UPLOADS_OPEN_AT_ONE_ADDRESS
+    visitors = ["me"] * mine + [f"visitor {n}" for n in range(others - mine)] + ["me"]
+    with ExitStack() as held:
+        for visitor in visitors:
+            held.enter_context(arriving.counted(hundred, 1_000, visitor, "9.8.7.6"))
+        assert len(arriving._coming) == others
+    assert not arriving._coming
+
+
 def test_how_far_uploads_are_is_forgotten_after_so_many_others() -> None:
     arriving = Arriving()
     progress = routes.file_upload_statuses

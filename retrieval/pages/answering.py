@@ -30,8 +30,10 @@ class Answers:
     def held(self, choice: str | None, visitor: str) -> list[Searcher]:
         """Return what is searched: the chosen collection, or all that this visitor sees.
 
-        One that has been deleted meanwhile, in another window, counts as none chosen.
+        One that has been deleted meanwhile, in another window, counts as none chosen, and so does
+        one in which damage was met: the page goes on with the others.
         """
+        self.workspace.withdraw_damaged()
         keys = self.workspace.keys(visitor)
         return self.workspace.searchers([choice] if choice in keys else keys, visitor)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from retrieval.errors import LookalikeError
 from retrieval.pages import words
 
 
@@ -19,6 +20,8 @@ class App(gr.Blocks):
             return answer
         except gr.Error:
             raise
+        except LookalikeError as error:
+            raise gr.Error(str(error), print_exception=False) from error
         except Exception as error:
             if isinstance(error, AttributeError) and isinstance(error.obj, gr.EventData):
                 # A program has asked for the event, and not said what a page says with it.

@@ -7,7 +7,7 @@ some a megabyte takes hours, in which no page is answered.
 import asyncio
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -80,15 +80,11 @@ class Arriving:
         """
         mine = _Coming(visitor, address)
         self._coming[mine] = None
-        for others, places in (
-            ([one for one in self._coming if one.visitor == visitor != ""], UPLOADS_OPEN),
-            (
-                [one for one in self._coming if one.address == address != ""],
-                UPLOADS_OPEN_AT_ONE_ADDRESS,
-            ),
-        ):
-            for oldest in others[:-places]:
-                self._let_go(oldest)
+        own = [one for one in self._coming if one.visitor == visitor != ""]
+        self._let_go(own[:-UPLOADS_OPEN])
+        # Not those that have just gone.
+        near = [one for one in self._coming if one.address == address != ""]
+        self._let_go(near[:-UPLOADS_OPEN_AT_ONE_ADDRESS])
 
         async def receive_upload() -> Message:
             message = await _unless(mine.gone, receive)
@@ -114,11 +110,12 @@ class Arriving:
             for one in self._coming:
                 sent[one.sender] += one.bytes
             [(most, _)] = sent.most_common(1)
-            self._let_go(next(one for one in self._coming if one.sender == most))
+            self._let_go([next(one for one in self._coming if one.sender == most)])
 
-    def _let_go(self, one: "_Coming") -> None:
-        del self._coming[one]
-        one.gone.set()
+    def _let_go(self, those: "Iterable[_Coming]") -> None:
+        for one in those:
+            del self._coming[one]
+            one.gone.set()
 
 
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 """What can be done with the results of a search that leaves the query as it is."""
 
+from contextlib import suppress
 from html import escape
 from typing import Any
 
@@ -17,10 +18,8 @@ from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.saving import save_results
 from retrieval.pages.sessions import visitor_of
-from retrieval.search import GONE, Match
+from retrieval.search import GONE, Match, Placed
 from retrieval.workspace import Workspace
-
-Placed = tuple[str, int]  # the key of a collection, and the number of a picture there
 
 
 class ResultTools:
@@ -113,11 +112,13 @@ class ResultTools:
         """Whether a result's own file is here, and is for whoever asks."""
         if self._access.is_public or not self._access.is_owner(request):
             return False
-        searcher = self._workspace.searcher(match.key, visitor_of(request))
-        file = open_original(searcher.collection, match.picture)
-        if file is not None:
-            file.close()
-        return file is not None
+        with suppress(LookalikeError):  # its collection has gone just now
+            searcher = self._workspace.searcher(match.key, visitor_of(request))
+            file = open_original(searcher.collection, match.picture)
+            if file is not None:
+                file.close()
+                return True
+        return False
 
 
 def _notes(asked: Asked, options: Options) -> list[str]:
