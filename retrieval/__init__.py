@@ -7,7 +7,7 @@ The engine's modules, in the order in which data flows: one knows only what stan
 - A picture is found and opened: `folders`, `paths`, `captions`, `boxes`, `headers`, `conversion`,
   `images`; in object storage `objects`, on the web `fetching`.
 - A network sees it: `preprocessing`, `connected`, `gpu_session`, `openvino_session`, `model`; and
-  it becomes unit vectors: `ranking`, `reduction`, `family`, `features`, `colour`, `sketch`,
+  it becomes unit vectors: `reduction`, `ranking`, `family`, `features`, `colour`, `sketch`,
   `embedding`.
 - They are kept with what is known of it: `records`, `schema`, `database`, `store`, `vectors`; asked
   for: `feedback`, `query`, `filtering`; and ranked where they lie: `gallery`, `exact`, `lost`,
@@ -15,8 +15,8 @@ The engine's modules, in the order in which data flows: one knows only what stan
   `collection`.
 - A folder comes in: `changes`, `thumbnails`, `indexing`, `extraction`, `cluster`, `building`.
 - What people hand over: `staging`, `zips`, `incoming`, `caption_tables`, `taking`, `uploads`.
-- A collection is looked after: `originals`, `removed`, `relocated`, `library`, `mending`, `moving`,
-  `checking`.
+- A collection is looked after: `originals`, `removed`, `removals`, `relocated`, `library`, `trash`,
+  `mending`, `moving`, `checking`.
 - It is searched: `cleaning`, `confidence`, `reranking`, `duplicates`, `search`, `explanation`;
   looked around in: `copies`, `layout`, `atlas`, `background`.
 - A search is measured: `rankings`, `evaluation`, `curves`, `compare`, `quality`, `baselines`,

@@ -23,6 +23,7 @@ from retrieval.model import available_cpus
 from retrieval.paths import as_text, label_of, name_of
 from retrieval.preprocessing import preprocess, scale_for
 from retrieval.records import PASSING, Content, Entry
+from retrieval.settings import MAX_FILE_BYTES, MAX_PIXELS
 from retrieval.sketch import describe_layout
 from retrieval.thumbnails import draw_thumbnails
 
@@ -37,8 +38,8 @@ WORTH_IT = 100  # files; for fewer, opening the network once more takes longer t
 class Bounds:
     """What a single file may be at most."""
 
-    bytes: int = 300 * 2**20
-    pixels: int = 200_000_000
+    bytes: int = MAX_FILE_BYTES
+    pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)

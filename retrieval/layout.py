@@ -1,12 +1,9 @@
 """A map of a collection: a place in two dimensions for each picture, similar ones together."""
 
 import numpy as np
-import numpy.typing as npt
 
 from retrieval.ranking import rank
 from retrieval.reduction import Matrix
-
-Indices = npt.NDArray[np.int64]
 
 # Beyond this many, a sample is laid out and the others go where their nearest ones of it lie.
 SAMPLE = 10_000

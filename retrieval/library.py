@@ -3,8 +3,6 @@
 import hashlib
 import os
 import re
-import secrets
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -13,15 +11,13 @@ from retrieval.collection import Collection
 from retrieval.database import is_bare, made_anew
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.files import composed, remove_tree, replace_file, same_folder
+from retrieval.files import composed, replace_file, same_folder
 from retrieval.folders import is_picture
-from retrieval.milvus import MilvusGallery
 from retrieval.objects import Bucket
 from retrieval.relocated import follow
-from retrieval.schema import DATABASE, ORIGINALS
+from retrieval.schema import DATABASE
 from retrieval.store import put_in_place
 
-TRASH = ".trash"
 PLACES_TRIED = 20  # for a collection that comes, while others take the same ones
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 
@@ -127,84 +123,6 @@ def settle(source: Path, library: Path, title: str) -> Path:
             if not os.path.isdir(folder) or not places_left:
                 raise
     return folder
-
-
-def discard(folder: Path) -> Path:
-    """Move a collection to the bin beside it, at once or not at all; return where it is now."""
-    trash = folder.parent / TRASH
-    place = trash / f"{time.time():.0f}-{secrets.token_hex(3)}-{folder.name}"
-    try:
-        trash.mkdir(exist_ok=True)
-        replace_file(folder, place)
-    except OSError as error:
-        raise explain_os_error(error, folder) from error
-    return place
-
-
-def restore(place: Path) -> Path:
-    """Take a collection out of the bin; return its folder, another one if the old one is taken."""
-    name = place.name.split("-", 2)[2]
-    try:
-        return settle(place, place.parent.parent, name)
-    except OSError as error:
-        raise explain_os_error(error, name) from error
-
-
-def discarded(library: Path) -> list[Path]:
-    """Return what lies in the bin of a library, the latest first."""
-    return sorted((library / TRASH).glob("*-*-*"), reverse=True)
-
-
-def empty_trash(library: Path, older_than: float) -> None:
-    """Delete for good what was discarded, or only half opened, more than so many seconds ago.
-
-    What cannot be deleted just now stays in the bin.
-    """
-    for half in library.glob(f"{OPENING}*"):
-        with suppress(OSError):
-            if time.time() - half.stat().st_mtime > older_than:
-                remove_tree(half)
-    for place in discarded(library):
-        when = place.name.split("-", 1)[0]
-        if when.isdigit() and time.time() - int(when) > older_than:
-            with suppress(LookalikeError):
-                delete_discarded(place)
-
-
-def delete_discarded(place: Path) -> None:
-    """Delete for good what lies at a place in the bin.
-
-    Raises:
-        LookalikeError: when its vectors in Milvus cannot be deleted just now, when somebody has to
-            look after its photos first, or when another program has a file of it.
-    """
-    _drop_elsewhere(place)
-    # Out of the bin first, or what a kill leaves of it would be taken for a damaged one. Windows
-    # moves no folder of which another program has a file.
-    try:
-        out = place.parent.parent / f"{OPENING}{place.name}"
-        replace_file(place, out)
-    except OSError as error:
-        raise explain_os_error(error, place) from error
-    remove_tree(out)
-
-
-def _drop_elsewhere(folder: Path) -> None:
-    """Delete the vectors that a collection has in a Milvus.
-
-    Raises:
-        LookalikeError: when Milvus does not answer, or photos lie in a collection that is damaged.
-    """
-    try:
-        collection = Collection(folder)
-    except LookalikeError:
-        if (folder / ORIGINALS).exists():
-            raise  # the only copies of photos are not deleted with what cannot even be read
-        return  # damaged, so nobody knows where they were
-    with collection:
-        gallery = collection.gallery
-        if isinstance(gallery, MilvusGallery):
-            gallery.drop()
 
 
 def collection_for(

@@ -16,10 +16,10 @@ from retrieval.errors import LookalikeError
 from retrieval.files import inside, modified_of
 from retrieval.folders import find_images
 from retrieval.incoming import TableBounds
-from retrieval.library import TRASH
 from retrieval.paths import name_of
 from retrieval.schema import ORIGINALS
 from retrieval.settings import VISITOR_IDLE_SECONDS, VISITOR_TABLE_BYTES, VISITOR_TABLES
+from retrieval.trash import TRASH
 from retrieval.uploads import Uploads
 from retrieval.workspace import Workspace
 

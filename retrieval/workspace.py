@@ -30,12 +30,7 @@ from retrieval.folders import is_picture, walk
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import (
     claim_folder,
-    delete_discarded,
-    discard,
-    discarded,
-    empty_trash,
     folders_in,
-    restore,
 )
 from retrieval.paths import called
 from retrieval.relocated import follow
@@ -43,6 +38,7 @@ from retrieval.removals import Removals, undoable
 from retrieval.removed import REMOVED
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
 from retrieval.search import Searcher
+from retrieval.trash import delete_discarded, discard, discarded, empty_trash, restore
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos

@@ -86,7 +86,7 @@ def _serve(model: Path, pictures: Path, public: bool) -> None:
     workspace = Workspace(model, None, gpu=False)
     workspace.library = settings.COLLECTIONS
     key = workspace.serve(collection_for(workspace.library, pictures, None, workspace.embedder))
-    workspace.build(key, pictures, Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS))
+    workspace.build(key, pictures, Bounds())
     while (state := workspace.building(key)) is None or not state.finished:
         time.sleep(0.05)
     handover = Handover()

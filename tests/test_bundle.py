@@ -27,10 +27,11 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.files import inside
 from retrieval.indexing import index_folder
-from retrieval.library import empty_trash, folders_in
+from retrieval.library import folders_in
 from retrieval.lost import give_up
 from retrieval.records import Entry
 from retrieval.staging import SPARE_BYTES
+from retrieval.trash import empty_trash
 from retrieval.unbundling import open_once, photos_of, unpack_bundle
 from tests.made import by_hue, encode, mean_colour, read_manifest
 

@@ -19,7 +19,7 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.files import composed
 from retrieval.indexing import index_folder
-from retrieval.pages import library_markup as markup
+from retrieval.pages import library_markup
 
 
 def parsed(text: str) -> dict[str, Caption]:
@@ -162,7 +162,7 @@ def test_a_table_that_is_held_takes_no_label_away(
     expected = [] if held == "captions.csv" else [("warm/red.png", "fiery", "")]
     assert list(changes.recaptioned) == expected
     assert changes.unread_tables == (Path(held).parent.as_posix(),)
-    said = markup.changes("key", changes, 0, wheel)
+    said = library_markup.changes("key", changes, 0, wheel)
     assert f"in the folder {(wheel / held).parent.name} cannot be read" in said
     monkeypatch.undo()
     assert find_changes(indexed, wheel).recaptioned == (("warm/red.png", "fiery", ""),)

@@ -29,7 +29,7 @@ from retrieval import indexing, settings, sheets
 from retrieval.building import Building
 from retrieval.changes import Changes
 from retrieval.errors import COLLECTION_GONE
-from retrieval.pages import markup, words
+from retrieval.pages import results_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.asking import Options
 from retrieval.pages.conversation import Conversation, Step
@@ -144,13 +144,15 @@ def test_two_collections_are_never_called_the_same(visitor: Visitor) -> None:
 
 def test_how_a_building_ended_is_told_for_a_minute() -> None:
     state = Building(indexing.Step(3, 3, 3, 0), started=1.0, ended=100.0)
-    assert "New in \u2068Garden\u2069: 3 pictures." in markup.building(state, "Garden", 130.0)
-    assert markup.building(state, "Garden", 161.0) == ""
+    assert "New in \u2068Garden\u2069: 3 pictures." in results_markup.building(
+        state, "Garden", 130.0
+    )
+    assert results_markup.building(state, "Garden", 161.0) == ""
     for step, said in (
         (indexing.Step(3, 3, 2, 1), "\u2069: 2 pictures; 1 could not be read."),
         (indexing.Step(2, 2, 0, 2), "\u2069 could be read (2 files)."),
     ):
-        assert said in markup.building(replace(state, step=step), "Garden", 130.0)
+        assert said in results_markup.building(replace(state, step=step), "Garden", 130.0)
 
 
 def test_a_link_to_a_collection_of_somebody_else_leaves_a_page_that_works(visitor: Visitor) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import retrieval
 from retrieval.settings import PROJECT
 
 ENGINE = sorted((PROJECT / "retrieval").glob("*.py"))
@@ -43,6 +44,18 @@ def packages(path: Path) -> set[str]:
 
 def name_of(path: Path) -> str:
     return path.relative_to(PROJECT).as_posix()
+
+
+def test_the_engine_is_described_in_an_order_in_which_each_module_knows_only_those_before() -> None:
+    described = re.findall(r"`(\w+)`", retrieval.__doc__ or "")
+    modules = {path.stem: path for path in ENGINE if not path.stem.startswith("__")}
+    assert sorted(described) == sorted([*modules, "commands", "pages"])
+    place = {name: number for number, name in enumerate(described)}
+    for name, path in modules.items():
+        for known in imported(path):
+            _, _, rest = known.partition("retrieval.")
+            if rest:
+                assert place[rest.partition(".")[0]] < place[name], (name, known)
 
 
 @pytest.mark.parametrize("path", ENGINE, ids=name_of)

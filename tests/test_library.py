@@ -19,14 +19,13 @@ from retrieval.indexing import index_folder
 from retrieval.library import (
     claim_folder,
     collection_for,
-    discard,
     find_collection,
     folder_of,
     folders_in,
     new_folder,
-    restore,
 )
 from retrieval.schema import DATABASE
+from retrieval.trash import discard, restore
 from tests.made import extracted, link, mean_colour, save_hues
 
 

@@ -15,7 +15,8 @@ from retrieval.indexing import Step, index_folder
 from retrieval.pages import words
 from retrieval.pages.asking import Asked, Part
 from retrieval.pages.library_markup import Card, card
-from retrieval.pages.markup import building, pretty, results, truth
+from retrieval.pages.markup import pretty
+from retrieval.pages.results_markup import building, results, truth
 from retrieval.records import PictureRecord
 from retrieval.search import Found, Match, Timings
 

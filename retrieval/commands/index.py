@@ -68,7 +68,7 @@ def _extract(
 ) -> Plan:
     """Index with workers, here or on a Ray cluster; return what there was to do."""
     collection.require(embedder)
-    bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+    bounds = Bounds()
     source = Source(where if is_url(where) else str(Path(where).resolve()), is_url(where))
     if source.is_url:
         plan = plan_bucket(collection, Bucket(where))

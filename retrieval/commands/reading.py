@@ -19,7 +19,7 @@ from retrieval.family import open_model
 from retrieval.features import extract_files
 from retrieval.files import replace_when_done
 from retrieval.folders import find_images
-from retrieval.indexing import Bounds, index_folder
+from retrieval.indexing import index_folder
 from retrieval.model import FeatureExtractor, OnnxExtractor
 from retrieval.reduction import Matrix
 
@@ -89,10 +89,9 @@ def features_of(
 def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> Changes:
     """Read into a collection what is new in its folder, with a progress bar; return what it was."""
     changes = find_changes(collection, root)
-    bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
     bar = tqdm(total=len(changes.to_read), unit="picture", desc=collection.name, file=sys.stderr)
     with bar:
-        for step in index_folder(collection, root, embedder, changes, bounds=bounds):
+        for step in index_folder(collection, root, embedder, changes):
             bar.update(step.done - bar.n)
     collection.mark_finished()
     for folder in changes.unreadable_folders:

@@ -8,8 +8,7 @@ from retrieval import settings
 from retrieval.changes import Changes, find_changes
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
-from retrieval.pages import library_markup as markup
-from retrieval.pages import words
+from retrieval.pages import library_markup, words
 from retrieval.records import PASSING
 from retrieval.schema import ORIGINALS
 from retrieval.taking import Taken
@@ -103,12 +102,12 @@ class Adding:
             text += " " + words.OPENED_MISSING.format(n=f"{missing:,}")
         if collection.unfinished:  # photos that were edited after they had been read
             self.build(folder.name, "")
-        return markup.notice(text)
+        return library_markup.notice(text)
 
     def build(self, key: str, visitor: str, changes: Changes | None = None) -> None:
         """Bring a collection up to date with where its pictures lie, in the background."""
         collection = self.workspace.searcher(key, visitor).collection
-        bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
+        bounds = Bounds()
         originals = collection.folder / ORIGINALS
         if changes is not None:
             self.workspace.build(key, folder_of_photos(collection), bounds, lambda: changes)
@@ -180,6 +179,6 @@ def _told(text: str, taken: Taken) -> str:
     if skipped:
         parts.append(words.TAKEN_SKIPPED.format(n=f"{skipped:,}"))
     if taken.unnamed:  # the list can only count what is in it
-        items = items[: markup.LISTED - 1]
+        items = items[: library_markup.LISTED - 1]
         items.append((words.AND_MORE.format(n=f"{skipped - len(items):,}"), ""))
-    return markup.notice(" ".join(parts), items=items)
+    return library_markup.notice(" ".join(parts), items=items)

@@ -10,8 +10,9 @@ import numpy as np
 from retrieval import settings
 from retrieval.building import Building
 from retrieval.errors import LookalikeError
-from retrieval.pages import markup, words
+from retrieval.pages import markup, results_markup, words
 from retrieval.pages.asking import Asked, Options, write_address
+from retrieval.pages.results_markup import Shown
 from retrieval.query import NO_FILTERS, Filters, join_aspects
 from retrieval.records import PictureRecord
 from retrieval.search import Found, Request, Searcher, search
@@ -51,14 +52,14 @@ class Answers:
             return self._browse(held, options, address), self._truth(held)
         found = self.find(held, asked, options, times)
         if found.matches:
-            html = markup.results(found, asked, address, options.order, names_of(held))
+            html = results_markup.results(found, asked, address, options.order, names_of(held))
         elif options.filters.empty and any(searcher.collection.count()[0] for searcher in held):
             html = markup.empty(words.ALONE_TITLE, words.ALONE, address)
         elif options.filters.empty:
             html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
         else:
             # Those of the query pass as well, and are left out of the results.
-            html = markup.none_pass(address, others=bool(sample(held, 1, options.filters)))
+            html = results_markup.none_pass(address, others=bool(sample(held, 1, options.filters)))
         return html, self._truth(held, found)
 
     def find(
@@ -92,22 +93,22 @@ class Answers:
         states = ((searcher, self.workspace.building(searcher.key)) for searcher in held)
         now = time.monotonic()
         return "".join(
-            markup.building(state, searcher.collection.name, now)
+            results_markup.building(state, searcher.collection.name, now)
             for searcher, state in states
             if state
         )
 
     def examples(self, held: list[Searcher]) -> str:
         """Lay out a few pictures to search with."""
-        return markup.examples(sample(held, EXAMPLES))
+        return results_markup.examples(sample(held, EXAMPLES))
 
     def _browse(self, held: list[Searcher], options: Options, address: str) -> str:
         pictures = sample(held, bounded(options.count), options.filters)
         if pictures:
             shown = ordered(pictures, options.order, lambda placed: placed[1])
-            return markup.browse(shown, address, names_of(held))
+            return results_markup.browse(shown, address, names_of(held))
         if not options.filters.empty and sample(held, 1):
-            return markup.none_pass(address)
+            return results_markup.none_pass(address)
         body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
         return markup.empty(words.EMPTY_TITLE, body, address)
 
@@ -116,7 +117,9 @@ class Answers:
         compared = found.compared if found else sum(s.collection.count()[0] for s in held)
         names = [searcher.collection.name for searcher in held]
         name = names[0] if len(names) == 1 else words.SEVERAL.format(n=len(names))
-        return markup.truth(name, embedder.describe(), embedder.extractor.provider, compared, found)
+        return results_markup.truth(
+            name, embedder.describe(), embedder.extractor.provider, compared, found
+        )
 
 
 def names_of(held: Sequence[Searcher]) -> dict[str, str]:
@@ -126,7 +129,7 @@ def names_of(held: Sequence[Searcher]) -> dict[str, str]:
     return {searcher.key: searcher.collection.name for searcher in held}
 
 
-def sample(held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS) -> list[markup.Placed]:
+def sample(held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS) -> list[Shown]:
     """Choose pictures from all over the collections, the same at each visit."""
     passing = [
         None if filters.empty else sorted(searcher.collection.matching(filters))
@@ -138,7 +141,7 @@ def sample(held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS) -> l
     ]
     # Equal steps in the order of the paths visit every folder in turn.
     rows = np.linspace(0, sum(counts), min(n, sum(counts)), endpoint=False).astype(int)
-    chosen: list[markup.Placed] = []
+    chosen: list[Shown] = []
     for searcher, ids, end, count in zip(held, passing, np.cumsum(counts), counts, strict=True):
         here = rows[(rows >= end - count) & (rows < end)] - (end - count)
         collection = searcher.collection

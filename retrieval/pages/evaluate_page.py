@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from html import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -265,14 +265,14 @@ class EvaluatePage:
         def on_page(row: int) -> report.Shown:
             picture = labels.pictures[row]
             address = markup.thumbnail_address(key, picture)
-            return report.Shown(address, _file_name(picture))
+            return report.Shown(address, markup.name_of(picture))
 
         def in_report(row: int) -> report.Shown:
             picture = labels.pictures[row]
             jpeg = collection.thumbnail(picture.sha256) or b""
             if jpeg:
                 jpeg = thumbnail(open_picture(jpeg, REPORT_THUMBNAIL).image, REPORT_THUMBNAIL)
-            return report.Shown(report.data_uri(jpeg, "image/jpeg"), _file_name(picture))
+            return report.Shown(report.data_uri(jpeg, "image/jpeg"), markup.name_of(picture))
 
         title = collection.name
         document = report.document(title, evaluation, in_report, csv=words.TEST_CSV)
@@ -349,10 +349,10 @@ def _found(key: str, query: PictureRecord, nearest: Sequence[PictureRecord]) -> 
         f'<li class="{"is-right" if one.label == query.label else "is-wrong"}">'
         f'<img src="{escape(markup.thumbnail_address(key, one))}" alt="" loading="lazy">'
         f'<span class="lk-under">{rank}. <b>{escape(one.label.replace("_", " "))}</b>'
-        f"<small>{escape(_file_name(one))}</small></span></li>"
+        f"<small>{escape(markup.name_of(one))}</small></span></li>"
         for rank, one in enumerate(nearest, start=1)
     )
-    heading = words.FOUND.format(name=_file_name(query))
+    heading = words.FOUND.format(name=markup.name_of(query))
     return (
         '<div class="lk-report"><section class="lk-section" tabindex="-1"><h3>'
         f'{escape(heading)}</h3><p class="lk-note">'
@@ -371,7 +371,3 @@ def _downloads(name: str, files: Sequence[tuple[str, str, bytes]]) -> str:
         for text, suffix, data in files
     )
     return f'<div class="lk-downloads">{links}</div>'
-
-
-def _file_name(picture: PictureRecord) -> str:
-    return PurePosixPath(picture.path).name

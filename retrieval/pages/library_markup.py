@@ -8,14 +8,20 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from retrieval import settings
 from retrieval.building import Building
 from retrieval.changes import Changes
 from retrieval.collection import Collection
 from retrieval.pages import words
-from retrieval.pages.markup import INTO_FRAME, duration, progress_bar, thumbnail_address
+from retrieval.pages.markup import (
+    INTO_FRAME,
+    duration,
+    name_of,
+    progress_bar,
+    thumbnail_address,
+)
 from retrieval.paths import called
 from retrieval.records import PictureRecord
 from retrieval.staging import UploadBounds
@@ -278,7 +284,7 @@ def pictures(
         f'<li><label title="{escape(picture.path)}"><input type="checkbox" value="{picture.id}" '
         f'aria-label="{escape(words.MARK.format(name=picture.path))}">'
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
-        f"<span>{escape(PurePosixPath(picture.path).name)}</span></label></li>"
+        f"<span>{escape(name_of(picture))}</span></label></li>"
         for picture in page
     )
     where = words.PICTURES_PAGE.format(

@@ -13,8 +13,7 @@ import gradio as gr
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.pages import library_markup as markup
-from retrieval.pages import words
+from retrieval.pages import library_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.adding import Adding
 from retrieval.pages.desk import Desk, Opened
@@ -126,11 +125,11 @@ class LibraryPage:
         """Show who has just opened the page what is theirs to do."""
         owner = self.access.is_owner(request)
         hours = None if owner else self.visitors.bounds.hours
-        zone = markup.drop_zone(self.bounds(request), hours)
+        zone = library_markup.drop_zone(self.bounds(request), hours)
         if not owner and not visitor_of(request):
-            zone = markup.notice(words.ADD_CLOSED)
+            zone = library_markup.notice(words.ADD_CLOSED)
         if owner and self.was_cut_short:
-            desk.announce(markup.notice(words.CUT_SHORT))
+            desk.announce(library_markup.notice(words.CUT_SHORT))
         here = owner and not self.access.is_public
         asks = self.access.has_password and not owner
         return (
@@ -358,7 +357,7 @@ class LibraryPage:
 
     def _remove(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
         with told_by_a_page():
-            ids = [number_of(id_) for id_ in list(event.ids)[: markup.PER_PAGE]]
+            ids = [number_of(id_) for id_ in list(event.ids)[: library_markup.PER_PAGE]]
         if not ids:
             raise LookalikeError(words.NOTHING_MARKED)
         paths = self.workspace.take_out(key, ids)
@@ -367,10 +366,10 @@ class LibraryPage:
         hint = words.REMOVED_HINT if collection.in_place else ""
         if len(back) < len(paths):
             hint = words.REMOVED_FOR_GOOD.format(n=f"{len(paths) - len(back):,}")
-        notice = markup.notice(
+        notice = library_markup.notice(
             words.REMOVED.format(pictures=words.pictures(len(paths)), name=collection.name),
             hint,
-            markup.readmit_button(key) if back else "",
+            library_markup.readmit_button(key) if back else "",
         )
         return replace(opened, notice=notice, removed=tuple(back))
 
@@ -391,7 +390,7 @@ class LibraryPage:
         if state is None or not state.finished or state.cancelled or state.problem:
             return Opened()
         name = self.workspace.searcher(key, visitor_of(request)).collection.name
-        notice = markup.notice(words.came_back(len(opened.removed), name))
+        notice = library_markup.notice(words.came_back(len(opened.removed), name))
         return replace(opened, notice=notice, removed=())
 
     def _delete(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
@@ -403,9 +402,9 @@ class LibraryPage:
             name = collection.name
             hint = words.DELETED_IN_PLACE_HINT if collection.in_place else hint
         place = self.workspace.delete(key)
-        button = markup.undo_button(place)
+        button = library_markup.undo_button(place)
         return Opened(
-            notice=markup.notice(words.DELETED.format(name=name), hint, button),
+            notice=library_markup.notice(words.DELETED.format(name=name), hint, button),
             deleted=place,
         )
 
@@ -414,7 +413,7 @@ class LibraryPage:
             return opened
         name = self.workspace.searcher(key, visitor_of(request)).collection.name
         self.visitors.delete(key)
-        return Opened(passing=markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
+        return Opened(passing=library_markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
 
     def _undo(self, place: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
@@ -430,14 +429,14 @@ class LibraryPage:
             return Opened(place, "empty")
         name = dict(self.workspace.bin()).get(place, "")
         self.workspace.empty(place)
-        return Opened(passing=markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
+        return Opened(passing=library_markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
 
     def _mend(self, key: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
             raise LookalikeError(words.NOT_YOURS)
         self.workspace.mend(key)
         self.adding.build(key, visitor_of(request))  # what was lost
-        return Opened(notice=markup.notice(words.MENDED.format(name=key)))
+        return Opened(notice=library_markup.notice(words.MENDED.format(name=key)))
 
     # What is shown.
 
@@ -468,17 +467,17 @@ class LibraryPage:
                 own = own or private
                 hours = self.visitors.hours_left(key) if private else None
                 editable = self.workspace.may_edit(key, visitor, owner)
-                card = markup.Card(key, searcher.collection, state, editable, hours)
+                card = library_markup.Card(key, searcher.collection, state, editable, hours)
                 inside = self._inside(opened, card) if opened.key == key and editable else ""
-                cards.append(markup.card(card, now, inside))
+                cards.append(library_markup.card(card, now, inside))
             except LookalikeError as error:  # damaged, or deleted at this very moment
                 self.workspace.withdraw_damaged()
                 if key in self.workspace.keys(visitor):
-                    cards.append(markup.refused_card(key, str(error), owner))
+                    cards.append(library_markup.refused_card(key, str(error), owner))
         if owner:
             for key, sentence in sorted(self.workspace.refused.items()):
                 mendable = key in self.workspace.damaged
-                cards.append(markup.refused_card(key, sentence, True, mendable))
+                cards.append(library_markup.refused_card(key, sentence, True, mendable))
         hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
         notices = [opened.passing, "" if opened.view == "pictures" else opened.notice]
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
@@ -487,28 +486,30 @@ class LibraryPage:
         if asked:
             with suppress(LookalikeError):  # emptied in another window
                 with_photos = self.workspace.has_photos_in_bin(asked)
-        return markup.library(notices, cards, hint, bin_, asked, with_photos), going_on
+        return library_markup.library(notices, cards, hint, bin_, asked, with_photos), going_on
 
-    def _inside(self, opened: Opened, card: markup.Card) -> str:
+    def _inside(self, opened: Opened, card: library_markup.Card) -> str:
         collection, key = card.collection, card.key
         if opened.view == "rename":
-            return markup.rename_form(key, collection.name)
+            return library_markup.rename_form(key, collection.name)
         if opened.view == "delete":
-            return markup.delete_for_good(key)
+            return library_markup.delete_for_good(key)
         if opened.view == "problems":
-            return markup.problems(key, collection.problems())
+            return library_markup.problems(key, collection.problems())
         if opened.view == "download":
-            return markup.download(key, collection.root is not None)
+            return library_markup.download(key, collection.root is not None)
         if opened.view == "pictures":
             total = collection.count()[0]
             # The last page may have been emptied.
-            start = min(opened.start, max(0, total - 1) // markup.PER_PAGE * markup.PER_PAGE)
-            page = collection.page(start, markup.PER_PAGE)
+            start = min(
+                opened.start, max(0, total - 1) // library_markup.PER_PAGE * library_markup.PER_PAGE
+            )
+            page = collection.page(start, library_markup.PER_PAGE)
             alone = len(page) - len(self.workspace.undoable(key, (p.path for p in page)))
-            return markup.pictures(key, page, start, total, alone, opened.notice)
+            return library_markup.pictures(key, page, start, total, alone, opened.notice)
         if opened.view == "changes" and opened.changes is not None and collection.root is not None:
             excluded = len(collection.excluded())
-            return markup.changes(key, opened.changes, excluded, collection.root)
+            return library_markup.changes(key, opened.changes, excluded, collection.root)
         return ""
 
 

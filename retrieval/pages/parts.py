@@ -16,6 +16,7 @@ from retrieval.images import crop, open_picture, thumbnail
 from retrieval.originals import open_original
 from retrieval.pages import words
 from retrieval.pages.asking import Box, Cleaning, Part
+from retrieval.pages.markup import name_of, thumbnail_address
 from retrieval.preprocessing import preprocess, scale_for
 from retrieval.report import data_uri
 from retrieval.search import Placed
@@ -68,8 +69,8 @@ class PartMaker:
         searcher = self.workspace.searcher(key, visitor)
         record = searcher.record(id_)
         return Part(
-            record.path.rpartition("/")[2],
-            f"thumbnails/{key}/{record.sha256}.jpg",
+            name_of(record),
+            thumbnail_address(key, record),
             searcher.aspects(id_),
             wanted,
             placed,

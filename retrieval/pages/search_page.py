@@ -11,7 +11,7 @@ import gradio as gr
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.fetching import fetch_picture
-from retrieval.pages import markup, words
+from retrieval.pages import results_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
@@ -83,7 +83,7 @@ class SearchPage:
     def build(self, app: gr.Blocks, tab: gr.Tab) -> None:
         """Add the page to the Blocks around it; `tab` is the tab that it lies in."""
         self.conversation = gr.State(Conversation(), time_to_live=6 * 3600)
-        bridge = make_place("bridge", js=BRIDGE, value=markup.script_words())
+        bridge = make_place("bridge", js=BRIDGE, value=results_markup.script_words())
         with gr.Row(elem_id="columns"):
             with gr.Column(elem_id="ask", min_width=280):
                 self.upload = QueryImage(

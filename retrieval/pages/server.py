@@ -245,8 +245,7 @@ def serve(
         key = workspace.serve(
             collection_for(settings.COLLECTIONS, pictures, None, embedder, milvus), first=True
         )
-        bounds = Bounds(settings.MAX_FILE_BYTES, settings.MAX_PIXELS)
-        workspace.build(key, pictures, bounds)
+        workspace.build(key, pictures, Bounds())
     workspace.open_library(settings.COLLECTIONS)
     if pictures is None:
         # Under a key that no folder of the library has, whatever people call their collections.

@@ -112,7 +112,7 @@ class WorkedOut(Generic[T]):
         timer.tick(self.on_tick, stands, shown, **LIGHT)
         return stands, shown
 
-    # The handlers. They return what is shown, and whether to look again in a second.
+    # The handlers. They return what is shown, and whether to look again soon.
 
     def on_open(
         self,

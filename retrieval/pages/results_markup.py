@@ -1,0 +1,332 @@
+"""The HTML of the search page: every text in it is escaped, every address is one of our own.
+
+A button tells what it does by `data-do`; `page.js` hands its other data on to the handlers.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from types import MappingProxyType
+
+from retrieval.building import Building
+from retrieval.confidence import Confidence
+from retrieval.gallery import EXACT
+from retrieval.images import open_picture, thumbnail
+from retrieval.pages import words
+from retrieval.pages.asking import ORDERS, Asked
+from retrieval.pages.markup import (
+    duration,
+    name_of,
+    notice,
+    original_address,
+    pretty,
+    thumbnail_address,
+)
+from retrieval.records import PictureRecord
+from retrieval.report import data_uri
+from retrieval.search import Found, Match, percent
+
+TOLD_SECONDS = 60  # for which the search page says how a building ended
+
+Shown = tuple[str, PictureRecord]  # the key of a collection, and a picture in it
+Names = Mapping[str, str]  # of collections, by their keys
+NO_NAMES: Names = MappingProxyType({})
+
+
+def results(
+    found: Found, asked: Asked, address: str, order: str = "", names: Names = NO_NAMES
+) -> str:
+    """Lay out results, at least one, with a line where the good matches end.
+
+    Args:
+        order: one of `asking.ORDERS`, where they stand in another one than by similarity.
+        names: what the collections are called, where several are searched.
+    """
+    wanted = sum(part.wanted for part in asked.parts)
+    if wanted > 1:
+        subject = words.LIKE_SEVERAL.format(n=wanted)
+    elif asked.upload and asked.upload.wanted:
+        subject = words.LIKE_YOURS
+    else:
+        subject = words.LIKE_NAMED.format(name=next(p.name for p in asked.parts if p.wanted))
+    heading, spoken = words.RESULTS, words.SPOKEN
+    alone = asked.parts[0] if len(asked.parts) == 1 else None
+    same = alone.sha256 if alone and not alone.crop else ""
+    tiles = [_result(match, names, same) for match in found.matches]
+    if order:
+        heading, spoken = words.RESULTS_ORDERED, words.SPOKEN_ORDERED
+        said = words.ORDERS[1 + ORDERS.index(order)].lower()
+        subject = words.ORDERED.format(subject=subject, order=said)
+    else:
+        # Each collection has a measure of its own, so among those of several a good match may stand
+        # behind others: none is below the line.
+        is_good = [match.confidence >= Confidence.SIMILAR for match in found.matches]
+        end = len(is_good) - is_good[::-1].index(True) if any(is_good) else 0
+        if 0 < end < len(tiles):
+            line = f'<li class="lk-divider"><span>{escape(words.DIVIDER)}</span></li>'
+            tiles.insert(end, line)
+    notice = ""
+    if found.confidence == Confidence.NONE:
+        notice = f'<p class="lk-none" role="status">{escape(words.NOTHING_MATCHES)}</p>'
+    spoken = spoken.format(
+        pictures=words.pictures(len(found.matches)),
+        subject=subject,
+        first=_sure(found.matches[0], same),
+    )
+    about = _chips(asked) + _cleaned(asked) + notice
+    head = _head(heading, subject, closable=True, address=address)
+    return head + _gallery(about, spoken, heading, tiles)
+
+
+def browse(pictures: Iterable[Shown], address: str, names: Names = NO_NAMES) -> str:
+    """Lay out pictures of the collections, to begin with."""
+    tiles = [
+        _tile(key, picture, "", _spoken(picture), name=names.get(key, ""))
+        for key, picture in pictures
+    ]
+    head = _head(words.BROWSE, words.BROWSE_HINT, closable=False, address=address)
+    return head + _gallery("", "", words.BROWSE, tiles)
+
+
+def _gallery(about: str, spoken: str, name: str, tiles: Sequence[str]) -> str:
+    """Lay out tiles below what is to be said about them.
+
+    Gradio changes a page's markup element by element, by their places: with the same elements in
+    every gallery the focus stays where it is, and a screen reader tells what is new.
+    """
+    return (
+        f'<div>{about}</div><p class="lk-sr" role="status">{escape(spoken)}</p>'
+        f'<ol class="lk-grid" role="list" aria-label="{escape(name)}">{"".join(tiles)}</ol>'
+    )
+
+
+def examples(pictures: Iterable[Shown]) -> str:
+    """Lay out a few small pictures to try."""
+    buttons = "".join(
+        f'<button type="button" {_doing("pick", key, picture)} '
+        f'aria-label="{escape(_spoken(picture))}">'
+        f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy"></button>'
+        for key, picture in pictures
+    )
+    if not buttons:
+        return ""
+    return (
+        f'<p class="lk-label">{escape(words.EXAMPLES)}</p><div class="lk-examples">{buttons}</div>'
+    )
+
+
+def none_pass(address: str, others: bool = False) -> str:
+    """Say that the filters leave nothing, with a button that takes them off.
+
+    Args:
+        others: nothing but pictures of the query, which are no results.
+    """
+    title, body = words.NONE_PASS_TITLE, words.NONE_PASS
+    if others:
+        title, body = words.NO_OTHER_TITLE, words.NO_OTHER
+    return (
+        f'<div class="lk-empty" data-address="{escape(address)}">'
+        f"<h2>{escape(title)}</h2><p>{escape(body)}</p>"
+        f'<p><button type="button" class="lk-back" data-do="unfilter">{escape(words.NO_FILTERS)}'
+        "</button></p></div>"
+    )
+
+
+def truth(
+    name: str, embedder: str, provider: str, compared: int, found: Found | None = None
+) -> str:
+    """Say what computed the results, over how many pictures, and how long it took."""
+    counted = words.pictures(compared)
+    text = words.TRUTH.format(name=name, compared=counted)
+    how = words.TRUTH_HOW.format(embedder=embedder, provider=provider)
+    if found:
+        times = found.timings
+        text = words.TRUTH_FOUND.format(name=name, compared=counted, total=round(times.total))
+        if found.method != EXACT:
+            text += f", {found.method}"
+        how += words.TRUTH_STEPS.format(
+            method=found.ranked,
+            decoding=round(times.decoding),
+            features=round(times.features),
+            ranking=round(times.ranking),
+        )
+    # What only experts read is there for them, folded away.
+    return (
+        f'<div class="lk-truth">{escape(text)}<details><summary>{escape(words.TRUTH_TITLE)}'
+        f"</summary>{escape(how)}</details></div>"
+    )
+
+
+def building(state: Building, name: str, now: float) -> str:
+    """Say how the building of a collection stands, with a bar while it goes on."""
+    step = state.step
+    if state.finished and now - state.ended > TOLD_SECONDS:
+        return ""  # the card under "My pictures" still says it
+    name = f"\u2068{name}\u2069"  # Hebrew or Arabic in it would turn the sentence around
+    if state.problem:
+        return notice(state.problem, None)
+    if state.finished and (state.cancelled or not step.total):
+        return ""  # nothing was new, so there is nothing to tell
+    if state.finished:
+        text = words.BUILT_UNREADABLE if step.unreadable else words.BUILT
+        text = text if step.ready else words.BUILT_NONE_READABLE
+        text = text.format(
+            name=name,
+            new=words.pictures(step.ready),
+            unreadable=f"{step.unreadable:,}",
+            files=words.files(step.unreadable),
+        )
+        return notice(text, None)
+    if not step.total:
+        return notice(words.BUILDING_SCAN.format(name=name), None)
+    left = state.seconds_left(now)
+    text = words.BUILDING.format(
+        name=name,
+        done=f"{step.done:,}",
+        pictures=words.pictures(step.total),
+        left="" if left is None else words.BUILDING_LEFT.format(time=duration(left)),
+    )
+    return notice(text, step.done / step.total)
+
+
+def script_words() -> str:
+    """Hand `running.js` and `page.js` their words."""
+    return (
+        f'<span id="lk-words" hidden data-crop="{escape(words.CROP_HINT)}" '
+        f'data-crop-draw="{escape(words.CROP_DRAW)}" '
+        f'data-crop-start="{escape(words.CROP_START)}" '
+        f'data-crop-spoken="{escape(words.CROP_SPOKEN)}" '
+        f'data-reset="{escape(words.CROP_RESET)}" '
+        f'data-lost="{escape(words.LOST)}" '
+        f'data-unreachable="{escape(words.UNREACHABLE)}" '
+        f'data-late="{escape(words.LATE)}" '
+        f'data-wrong="{escape(words.WENT_WRONG)}" '
+        f'data-drop="{escape(words.DROP_TOUCH)}" '
+        f'data-send="{escape(words.WEB_ADDRESS_SEND)}"></span>'
+    )
+
+
+def _head(heading: str, subject: str, closable: bool, address: str) -> str:
+    close = (
+        f'<button type="button" class="lk-back" data-do="back">{escape(words.BACK)}</button>'
+        if closable
+        else ""
+    )
+    return (
+        f'<div class="lk-head" data-address="{escape(address)}">'
+        f"<h2>{escape(heading)} <span>{escape(subject)}</span></h2>{close}</div>"
+    )
+
+
+def _chips(asked: Asked) -> str:
+    """Show what the query is made of, each with a button that takes it away."""
+    chips = []
+    for part in asked.parts:
+        key, id_ = part.placed or ("", part.token)
+        name = part.name + (f" ({words.CROPPED})" if part.crop else "")
+        text = name if part.wanted else words.CHIP_UNLIKE.format(name=name)
+        chips.append(
+            f'<li class="lk-chip{"" if part.wanted else " lk-unlike"}">'
+            f'<img src="{escape(part.address)}" alt=""><span>{escape(text)}</span>'
+            f'<button type="button" data-do="remove" data-key="{escape(key)}" data-id="{id_}" '
+            f'aria-label="{escape(words.CHIP_REMOVE.format(name=name))}">×</button></li>'
+        )
+    lone = asked.parts[0] if len(asked.parts) == 1 else None
+    if lone and lone.placed:
+        # It becomes an upload, on which a box can be drawn; only the owner gets the whole file.
+        address = escape(original_address(*lone.placed))
+        chips.append(
+            f'<li><button type="button" class="lk-back" data-part="{address}" '
+            f'data-small="{escape(lone.address)}">{escape(words.PART_OF_IT)}</button></li>'
+        )
+    return (
+        f'<ul class="lk-chips" role="list" aria-label="{escape(words.CHIPS)}">{"".join(chips)}</ul>'
+    )
+
+
+def _cleaned(asked: Asked) -> str:
+    """Show an upload that was cleaned up beside what it was."""
+    upload = asked.upload
+    if upload is None or not upload.treated:
+        return ""
+    figures = "".join(
+        f'<figure><img src="{_small(jpeg)}" alt="">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for jpeg, caption in ((upload.jpeg, words.BEFORE), (upload.treated, words.AFTER))
+    )
+    return f'<div class="lk-cleaned">{figures}<p>{escape(words.CLEANED)}</p></div>'
+
+
+def _result(match: Match, names: Names, same: str) -> str:
+    """Lay out a result; `same` is the hash of the file that is searched with, or ""."""
+    share = percent(match.similarity)
+    sure = _sure(match, same)
+    score = (
+        f'<span class="lk-bar"><i style="width:{share}%"></i></span>'
+        f'<span class="lk-score">{share} %</span><span class="lk-sure">{escape(sure)}</span>'
+    )
+    picture = match.picture
+    name, label = name_of(picture), f", {picture.label}" if picture.label else ""
+    spoken = words.TILE.format(name=name, label=label, percent=share, sure=sure)
+    actions = "".join(
+        f'<button type="button" {_doing(what, match.key, picture)} title="{escape(title)}" '
+        f'aria-label="{escape(f"{title}: {name}")}">{sign}</button>'
+        for what, title, sign in (
+            ("more", words.ADD_MORE, "+"),
+            ("less", words.ADD_LESS, "−"),
+            ("why", words.WHY_DETAILS, "?"),
+        )
+    )
+    copies = ""
+    if match.copies:
+        text = words.COPIES.format(n=f"{len(match.copies) + 1:,}")
+        copies = (
+            f'<button type="button" class="lk-copies" {_doing("copies", match.key, picture)} '
+            f'aria-label="{escape(words.COPIES_OPEN.format(copies=text, name=name))}">'
+            f"{escape(text)}</button>"
+        )
+    return _tile(match.key, picture, score, spoken, actions, copies, names.get(match.key, ""))
+
+
+def _sure(match: Match, same: str) -> str:
+    is_same = match.picture.sha256 == same
+    return words.SAME_FILE if is_same else words.CONFIDENCE[match.confidence]
+
+
+def _tile(
+    key: str,
+    picture: PictureRecord,
+    score: str,
+    spoken: str,
+    actions: str = "",
+    copies: str = "",
+    name: str = "",
+) -> str:
+    """Lay out a picture; `name` is that of its collection, where it is to be told."""
+    where = f'<span class="lk-where">{escape(name)}</span>' if name else ""
+    label = f'<span class="lk-kind">{escape(pretty(picture.label))}</span>' if picture.label else ""
+    actions = f'<span class="lk-actions">{actions}</span>' if actions else ""
+    return (
+        f'<li class="lk-tile"><button type="button" class="lk-pick" '
+        f'{_doing("pick", key, picture)} aria-label="{escape(spoken)}">'
+        f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy" '
+        f'width="{picture.width}" height="{picture.height}">'
+        f'<span class="lk-more" aria-hidden="true">{escape(words.MORE_LIKE_THIS)}</span>'
+        f"</button>{copies}{actions}"
+        f'<div class="lk-caption">{score}<span class="lk-line">{label}'
+        f'<span class="lk-name" title="{escape(picture.path)}">{escape(name_of(picture))}</span>'
+        f'<span class="lk-size">{picture.width} × {picture.height}</span>'
+        f"</span>{where}</div></li>"
+    )
+
+
+def _doing(what: str, key: str, picture: PictureRecord) -> str:
+    return f'data-do="{what}" data-key="{escape(key)}" data-id="{picture.id}"'
+
+
+def _spoken(picture: PictureRecord) -> str:
+    label = f", {picture.label}" if picture.label else ""
+    return words.TILE_BROWSE.format(name=name_of(picture), label=label)
+
+
+def _small(jpeg: bytes) -> str:
+    return data_uri(thumbnail(open_picture(jpeg).image, 160), "image/jpeg")
