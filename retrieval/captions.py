@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import stat
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -172,7 +173,7 @@ def _encoding_of(path: Path) -> str:
 
 
 def find_tables(root: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """Yield the CSV files below a folder; those that are hidden, or links, are passed over.
+    """Yield the CSV files below a folder; what is hidden, a link or no file is passed over.
 
     Args:
         on_error: told of folders that cannot be read.
@@ -181,5 +182,13 @@ def find_tables(root: Path, on_error: Callable[[OSError], None] | None = None) -
         for name in names:
             if name.lower().endswith(".csv"):
                 path = Path(parent, name)
-                if not os.path.islink(path):  # Path.is_symlink raises when it cannot tell
+                if _may_be_file(path):
                     yield path
+
+
+def _may_be_file(path: Path) -> bool:
+    """Whether a path is a file and no link; a pipe would be waited for without end."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return True  # reading it says why

@@ -28,6 +28,11 @@ from retrieval.store import Store, held_alone, put_in_place
 from retrieval.thumbnails import draw_thumbnails
 
 LOST = "its vector is lost"
+# Of records that were made anew.
+RETURNING = (
+    " Not all names of pictures that were taken out could be read, so some may come back: look "
+    "through the collection, and take them out again."
+)
 DANGLING = "content NOT IN (SELECT id FROM contents)"
 # What pictures are compared by beside the subject, in words.
 OTHERS: dict[Aspect, str] = {
@@ -69,12 +74,14 @@ def check_collection(
     if broken:
         with held_alone(folder, lambda: folder.name):
             for name, why in broken.items():
-                aside = (
-                    mend_database(folder, embedder) if name == DATABASE else mend_thumbnails(folder)
-                )
+                returning = False
+                if name == DATABASE:
+                    aside, returning = mend_database(folder, embedder)
+                else:
+                    aside = mend_thumbnails(folder)
                 told = f"{name} {why}. It was made anew of what could be read of it"
                 kept = f", and set aside as {aside}" if (folder / aside).exists() else ""
-                findings.append(Finding(f"{told}{kept}.", True))
+                findings.append(Finding(f"{told}{kept}.{RETURNING if returning else ''}", True))
     with Collection(folder) as collection:
         if DATABASE in broken:
             note_all_anew(collection)

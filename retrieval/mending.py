@@ -57,10 +57,16 @@ PICTURES: Kinds = {
 MISSES = 100_000  # ids in a row that cannot be read, after which there is no more to come
 
 
-def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) -> str:
-    """Make the records anew of what can be read of them; return the name of what was set aside.
+def mend_database(
+    folder: Path, embedder: Callable[[], Embedder] | None = None
+) -> tuple[str, bool]:
+    """Make the records anew of what can be read of them.
 
     What is lost is read again when the collection is built.
+
+    Returns:
+        The name of what was set aside, and whether pictures that were taken out may come back then,
+        since not all of their names could be read.
 
     Args:
         embedder: opens the model, for a collection that does not say any more what it was made
@@ -97,9 +103,12 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
     for key in ("moving_uri", "moving_name"):  # what was noted of a move is lost
         facts.pop(key, None)
 
+    returning = False
+
     def fill(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+        nonlocal returning
         lay_out(new, facts)
-        excluded = _until_damage(old, "SELECT path FROM excluded")
+        excluded, returning = _from_both_ends(old, "SELECT path FROM excluded ORDER BY path")
         new.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", excluded)
         if is_known:
             _copy(old, new, "contents", CONTENTS)
@@ -109,7 +118,7 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
                 "AND content NOT IN (SELECT id FROM contents)"
             )
 
-    return _renew(path, fill)
+    return _renew(path, fill), returning
 
 
 def note_all_anew(collection: Collection) -> None:
@@ -182,9 +191,25 @@ def _open_old(path: Path) -> sqlite3.Connection:
 def _facts(old: sqlite3.Connection) -> dict[str, str]:
     return {
         key: value
-        for key, value in _until_damage(old, "SELECT key, value FROM facts")
+        for key, value in _from_both_ends(old, "SELECT key, value FROM facts ORDER BY key")[0]
         if isinstance(key, str) and isinstance(value, str)
     }
+
+
+def _from_both_ends(old: sqlite3.Connection, query: str) -> tuple[list[Row], bool]:
+    """Return the rows of an ordered answer that can be read, and whether some are lost.
+
+    Those before the damage, and those behind it, read backwards; some may come twice.
+    """
+    rows: list[Row] = []
+    for way in ("ASC", "DESC"):
+        try:
+            for row in old.execute(f"{query} {way}"):
+                rows.append(row)
+            return rows, False
+        except sqlite3.DatabaseError:
+            continue
+    return rows, True
 
 
 def _until_damage(old: sqlite3.Connection, query: str, *values: object) -> Iterator[Row]:
@@ -205,9 +230,10 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, kinds: K
 
 
 def _readable(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row]:
-    """Yield the rows of a table that can be read, in the order of their ids.
+    """Yield the rows of a table that can be read; some may come twice.
 
-    A page that is damaged takes the rows on it along, and those after it are found by their ids.
+    A page that is damaged takes the rows on it along, and those after it are found by their ids. An
+    id that is damaged itself stands among others, and leads nowhere.
     """
     query = f"SELECT {', '.join(kinds)} FROM {table} WHERE id"
 
@@ -216,14 +242,16 @@ def _readable(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row
 
     start, misses = 1, 0
     while misses < MISSES:
+        last = 0
         try:
             for row in old.execute(f"{query} >= ? ORDER BY id", (start,)):
-                if row[0] >= start:
-                    start, misses = row[0] + 1, 0
-                    if is_whole(row):
-                        yield row
+                last = row[0]
+                if is_whole(row):
+                    yield row
             return
         except sqlite3.DatabaseError:
+            if last >= start:
+                start, misses = last + 1, 0
             # Python looks a row ahead, so the one before the damage may not have come.
             yield from filter(is_whole, _until_damage(old, f"{query} = ?", start))
             start, misses = start + 1, misses + 1

@@ -13,7 +13,7 @@ import numpy as np
 from retrieval.background import Once
 from retrieval.building import Builders, Building
 from retrieval.changes import Changes, find_changes
-from retrieval.checking import check_collection
+from retrieval.checking import RETURNING, check_collection
 from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged, is_bare
@@ -225,8 +225,11 @@ class Workspace:
             collection.close()  # which may write what was only in the log
             self._met[key] = _files_of(collection.folder)
 
-    def mend(self, key: str) -> None:
+    def mend(self, key: str) -> bool:
         """Make a damaged collection anew of what can be read of it, and serve it.
+
+        Returns:
+            Whether pictures that were taken out may come back, see `checking.RETURNING`.
 
         Raises:
             LookalikeError: when it is not one of these, or cannot be mended.
@@ -237,12 +240,13 @@ class Workspace:
             self._leave(key)
         try:
             self._builders.forget(key)
-            check_collection(folder, repair=True, embedder=lambda: self.embedder)
+            findings = check_collection(folder, repair=True, embedder=lambda: self.embedder)
         finally:
             self._leaving.discard(key)
         self.open_folder(folder)
         if key in self._refusals:
             raise _afresh(self._refusals[key])
+        return any(RETURNING in finding.sentence for finding in findings)
 
     def keys(self, visitor: str = "") -> list[str]:
         """Return the keys of the collections that a visitor sees, in the order of all pages.

@@ -1,5 +1,6 @@
 """Captions: a CSV beside the pictures gives labels and details, whoever wrote it."""
 
+import os
 import tracemalloc
 import unicodedata
 from pathlib import Path
@@ -11,6 +12,7 @@ from retrieval.captions import (
     MAX_ROW,
     Caption,
     captioned,
+    find_tables,
     parse_captions,
     read_captions,
 )
@@ -60,6 +62,15 @@ def test_file_names_are_relative_to_the_table(tmp_path: Path) -> None:
     (tmp_path / "#recycle" / "old.csv").write_text("filename,label\nc.png,no\n", encoding="utf-8")
     (tmp_path / ".hidden.csv").write_text("filename,label\nb.png,no\n", encoding="utf-8")
     assert list(read_captions(tmp_path)) == ["cats/in/a.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders.")
+def test_a_pipe_that_is_called_like_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "captions.csv")
+    (tmp_path / "more.csv").write_text("filename,label\na.png,red\n")
+    # Reading it would open it, which waits until somebody writes to it.
+    assert list(find_tables(tmp_path)) == [tmp_path / "more.csv"]
+    assert list(read_captions(tmp_path)) == ["a.png"]
 
 
 def test_excels_bytes_are_understood(tmp_path: Path) -> None:

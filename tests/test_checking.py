@@ -13,7 +13,7 @@ import pytest
 from retrieval import database, settings, sketch, thumbnails
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
-from retrieval.checking import check_collection
+from retrieval.checking import RETURNING, check_collection
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
@@ -407,3 +407,42 @@ def test_the_command_checks_mends_packs_and_opens(
     assert main(["check", "--name", "opened"]) == 0
     assert main(["pack", str(tmp_path / "x.lookalike")]) == 1
     assert "several collections" in capsys.readouterr().err
+
+
+def test_an_id_that_is_damaged_takes_no_other_row_along(without_photos: Path) -> None:
+    path = without_photos / DATABASE
+    with Collection(without_photos) as collection:
+        for number in range(100):
+            entry = Entry(f"unread/{number:03}.png", 1, 1, "", None, "?")
+            collection.write([entry], [])
+    with harming(path) as records:
+        [(root, size)] = records.execute(
+            "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size WHERE name = 'pictures'"
+        )
+    data = bytearray(path.read_bytes())
+    page = memoryview(data)[(root - 1) * size : root * size]
+    assert page[0] == 13  # a leaf, on which all of them lie
+    cell = int.from_bytes(page[8 + 2 * 50 : 10 + 2 * 50], "big")  # the 51st one's
+    at = cell + 1 + (page[cell] > 127)  # behind its length
+    assert page[at] == 51
+    page[at] = 127
+    page.release()
+    path.write_bytes(data)
+    assert check_collection(without_photos, repair=True)[0].sentence.startswith(DATABASE)
+    with Collection(without_photos) as collection:
+        assert collection.count() == (6, 100)
+
+
+def test_where_the_names_of_what_was_taken_out_are_damaged_the_others_stay_out(
+    without_photos: Path,
+) -> None:
+    path, total = without_photos / DATABASE, 2_000
+    with Collection(without_photos) as collection:
+        collection.exclude([f"{number:04} was taken out.png" for number in range(total)])
+    data = bytearray(path.read_bytes())
+    first = data.index(b"0500 was taken out.png") // 16384 * 16384
+    data[first] = 0xFF
+    path.write_bytes(data)
+    assert RETURNING in check_collection(without_photos, repair=True)[0].sentence
+    with Collection(without_photos) as collection:
+        assert total / 2 < len(collection.excluded()) < total

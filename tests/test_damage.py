@@ -14,7 +14,7 @@ import pytest
 
 from retrieval import settings
 from retrieval.changes import find_changes
-from retrieval.checking import check_collection
+from retrieval.checking import Finding, check_collection
 from retrieval.collection import Collection
 from retrieval.database import DamagedError
 from retrieval.embedding import Embedder, open_embedder
@@ -217,13 +217,13 @@ def test_while_one_is_mended_it_is_neither_mended_nor_deleted(
     workspace.open_library(kept.parent)
     monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
 
-    def while_mended(*arguments: object, **named: object) -> None:
+    def while_mended(*arguments: object, **named: object) -> list[Finding]:
         for act in (workspace.mend, workspace.delete):
             with pytest.raises(LookalikeError, match=r"already working on kept\. Wait until"):
                 act("kept")
         (kept / THUMBNAILS).touch()  # as if it were whole already
         assert workspace.keys() == []
-        check_collection(*arguments, **named)  # type: ignore[arg-type]
+        return check_collection(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr("retrieval.workspace.check_collection", while_mended)
     workspace.mend("kept")

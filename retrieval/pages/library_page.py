@@ -434,9 +434,9 @@ class LibraryPage:
     def _mend(self, key: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
             raise LookalikeError(words.NOT_YOURS)
-        self.workspace.mend(key)
+        hint = words.MENDED_RETURNING if self.workspace.mend(key) else ""
         self.adding.build(key, visitor_of(request))  # what was lost
-        return Opened(notice=library_markup.notice(words.MENDED.format(name=key)))
+        return Opened(notice=library_markup.notice(words.MENDED.format(name=key), hint))
 
     # What is shown.
 
