@@ -57,9 +57,7 @@ PICTURES: Kinds = {
 MISSES = 100_000  # ids in a row that cannot be read, after which there is no more to come
 
 
-def mend_database(
-    folder: Path, embedder: Callable[[], Embedder] | None = None
-) -> tuple[str, bool]:
+def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) -> tuple[str, bool]:
     """Make the records anew of what can be read of them.
 
     What is lost is read again when the collection is built.

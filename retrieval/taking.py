@@ -24,6 +24,7 @@ from retrieval.settings import OWNER_BYTES
 from retrieval.staging import Upload, require_room
 from retrieval.zips import MAX_NAMED, ZipBounds, unpack
 
+FOLDER_TAKEN = "A picture here has the name of its folder. Rename that folder, and add it again."
 # What all zips of an upload may hold: 20 times the pictures that there is room for, since a Mac
 # packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
 # are taken; and no more than twice what the owner may add.
@@ -111,6 +112,9 @@ def take_in(
                 if name in excluded:  # it was taken out before; now, whatever ends this
                     collection.readmit([name])
                 _move(source, place, folder)
+            except FileExistsError:  # a folder cannot be made
+                taken.skip(str(relative), FOLDER_TAKEN)
+                continue
             except OSError as error:
                 if not is_too_long(error, folder / relative):
                     raise
@@ -206,7 +210,7 @@ def _place(
         if awaited and not here:
             return place
         # A file of another size need not be read to be known as another.
-        if not here and place.exists() and place.stat().st_size == size:
+        if not here and place.is_file() and place.stat().st_size == size:
             here = [sha256_of_file(place)]
         elif here and name in known and known[name][0] != size:
             here = []

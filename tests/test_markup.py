@@ -154,3 +154,10 @@ def test_what_was_stopped_says_how_much_is_left(indexed: Collection) -> None:
         indexed.mark_unfinished(True)
         state = Building(step, started=1.0, ended=5.0, cancelled=True)
         assert said in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")
+
+
+def test_what_came_after_a_run_and_was_not_read_can_be_gone_on_with(indexed: Collection) -> None:
+    state = Building(Step(6, 6, 6, 0), started=1.0, ended=5.0)
+    assert "resume" not in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")
+    indexed.mark_unfinished(True)
+    assert "resume" in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")

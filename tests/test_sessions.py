@@ -368,6 +368,27 @@ def test_the_gate_sees_that_a_page_was_closed() -> None:
     assert forgotten == [f"page-{settings.PAGES_OF_VISITOR - 1}"]
 
 
+def test_a_page_whose_heartbeat_made_room_is_not_taken_for_closed() -> None:
+    forgotten: list[str] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        gate = Gate(app, Handover(), Access(None, public=True), forget=forgotten.append)
+        asked, tasks = request(cookie=f"lookalike-{FIRST}={NAME}"), []
+        for n in range(settings.PAGES_OF_VISITOR + 2):
+            scope = {**asked.scope, "path": f"/gradio_api/heartbeat/page-{n}", "method": "GET"}
+            tasks.append(asyncio.create_task(gate(scope, asked.receive, _unheard)))
+            await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+    assert forgotten == ["page-0", "page-1"]
+
+
 def heartbeats_of(*pages: str, before_last: Callable[[Heartbeats], None]) -> dict[str, list[str]]:
     """Open pages one after another ("VISITOR PAGE"), and return what became of those that ended.
 

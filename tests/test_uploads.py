@@ -92,6 +92,24 @@ def test_a_dropped_folder_keeps_its_subfolders_and_gives_its_name(
         uploads.title(name, "me")
 
 
+def test_a_folder_called_like_a_picture_there_is_left_out_and_the_others_are_taken(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    folder = tmp_path / "originals"
+    first = send(uploads, {"a.png": PICTURE})
+    uploads.take(first, "me", collection, folder, strip=False)
+    second = send(uploads, {"0.png": PICTURE, "a.png/b.png": PICTURE, "z.png": PICTURE})
+    result = uploads.take(second, "me", collection, folder, strip=False)
+    assert taken(folder) == ["0.png", "a.png", "z.png"]
+    [(name, why)] = result.skipped
+    assert (name, result.files) == (str(Path("a.png/b.png")), 2) and "Rename that folder" in why
+    third = send(uploads, {"d.png/a.png": PICTURE, "e.png": PICTURE})
+    uploads.take(third, "me", collection, folder, strip=False)
+    fourth = send(uploads, {"d.png": b"x" * (folder / "d.png").stat().st_size})
+    uploads.take(fourth, "me", collection, folder, strip=False)
+    assert (folder / "d (2).png").is_file()
+
+
 def test_added_to_a_collection_the_folder_stays_as_a_label(
     uploads: Uploads, collection: Collection, tmp_path: Path
 ) -> None:

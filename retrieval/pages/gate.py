@@ -183,8 +183,10 @@ class Gate:
             session = name.removeprefix("heartbeat/")
             self._admit(session, visitor, scope)
             if scope["method"] == "GET":  # which lasts as long as the page is open, or is used
-                with self.pages.held_open(session):
-                    await self.heartbeats.hold(self.app, scope, receive, send, visitor, session)
+                with self.pages.held_open(session) as stay:
+                    hold = self.heartbeats.hold
+                    if await hold(self.app, scope, receive, send, visitor, session):
+                        stay()
                 return
         elif name in ("upload", "upload_progress"):
             uploads = [upload for upload in asked_for(scope, "upload_id") if upload]

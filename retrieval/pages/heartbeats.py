@@ -52,11 +52,14 @@ class Heartbeats:
         send: Send,
         visitor: str,
         session: str,
-    ) -> None:
+    ) -> bool:
         """Have `app` answer a heartbeat until its page is closed, or has to make room.
 
         Args:
             visitor: the browser; "" where it is not known, and makes no room.
+
+        Returns:
+            Whether it had to make room.
         """
         mine, held = _Beat(session), self._held.setdefault(visitor, [])
         idle = [beat for beat in held if beat.session not in self._listening]
@@ -88,3 +91,4 @@ class Heartbeats:
             self._keep(session)
             if unfinished:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return mine.ended.is_set()

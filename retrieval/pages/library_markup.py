@@ -358,6 +358,8 @@ def _status(shown: Card, now: float) -> str:
         return f'<p class="lk-state lk-bad" role="alert">{escape(state.problem)} {resume}</p>'
     if state.cancelled:
         return f'<p class="lk-state">{escape(_stopped(state))} {resume}{show}</p>'
+    if collection.unfinished:  # something came since, and was not read
+        return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
     if not ready:
         return f'<p class="lk-state" role="status">{escape(words.LIBRARY_NONE)} {show}</p>'
     text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY

@@ -70,14 +70,23 @@ class OpenPages:
         return True
 
     @contextmanager
-    def held_open(self, session: str) -> Iterator[None]:
-        """Count a page as open until the block ends; closed, it gives way before all others."""
+    def held_open(self, session: str) -> Iterator[Callable[[], None]]:
+        """Count a page as open until the block ends; closed, it gives way before all others.
+
+        What is yielded says, when it is called, that it stays open all the same.
+        """
+        stays = False
+
+        def stay() -> None:
+            nonlocal stays
+            stays = True
+
         # A network that is changed opens it anew before it is seen that the old connection is lost.
         try:
             with counted(self._open, session):
-                yield
+                yield stay
         finally:
-            if session not in self._open:
+            if not stays and session not in self._open:
                 self._close(session)
 
     def _close(self, session: str) -> None:
