@@ -56,7 +56,9 @@ def address(path: PurePath) -> str:
     drive (file:////nas/share/x): what would stand for a host, SQLite refuses.
     """
     place = path.as_posix()
-    return "file://" + quote(place if place.startswith("/") else f"/{place}", safe="/:")
+    return "file://" + quote(
+        os.fsencode(place if place.startswith("/") else f"/{place}"), safe="/:"
+    )
 
 
 @contextmanager

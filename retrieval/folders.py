@@ -4,7 +4,10 @@ import os
 import platform
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+
+from retrieval.settings import HOME
 
 # Of `images.FORMATS`, in small letters.
 SUFFIXES = frozenset(
@@ -58,15 +61,30 @@ def is_hidden(status: os.stat_result) -> bool:
 def walk(
     folder: Path, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder, and the names of the files in it, sorted; without what is passed over."""
+    """Yield each folder, and the names of the files in it, sorted; without what is passed over.
+
+    So is what the app keeps, where it lies in there: other people's pictures are among it.
+    """
+    ours = _place_in(folder, HOME)
     for parent, folders, names in os.walk(folder, onerror=on_error):
         within = os.path.basename(parent)
         folders[:] = sorted(
             name
             for name in folders
-            if not is_passed_over(name, within) and not _is_marked(os.path.join(parent, name))
+            if not is_passed_over(name, within)
+            and (path := os.path.join(parent, name)) != ours
+            and not _is_marked(path)
         )
         yield parent, sorted(name for name in names if not is_passed_over(name, within))
+
+
+def _place_in(folder: Path, other: Path) -> str:
+    """Return the path below `folder` at which another folder lies; "" where it does not."""
+    there, root = os.path.realpath(other), os.path.realpath(folder)
+    with suppress(ValueError):  # on another drive
+        if there != root and os.path.commonpath((there, root)) == root:
+            return os.path.join(folder, os.path.relpath(there, root))
+    return ""
 
 
 def _is_marked(folder: str) -> bool:

@@ -14,11 +14,13 @@ from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import composed, replace_file, same_folder
 from retrieval.folders import is_picture
 from retrieval.objects import Bucket
+from retrieval.paths import require_text
 from retrieval.relocated import follow
 from retrieval.schema import DATABASE
 from retrieval.store import put_in_place
 
 PLACES_TRIED = 20  # for a collection that comes, while others take the same ones
+MOST_BYTES = 200  # of a folder's name: a disk takes 255, and in the bin it gets longer
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 
 
@@ -26,6 +28,7 @@ def folder_of(library: Path, name: str) -> Path:
     """Return the folder of the collection called `name`: the name, made safe for any disk."""
     # An accent that is written apart is no letter.
     safe = re.sub(r"[^\w-]+", "-", composed(name)).strip("-")[:60] or "collection"
+    safe = safe.encode()[:MOST_BYTES].decode("utf-8", "ignore")
     # Windows keeps these words for devices, with any ending.
     if re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", safe):
         safe += "-"
@@ -144,9 +147,7 @@ def collection_for(
     """
     if not os.path.isdir(root):  # also no when a network drive does not answer
         raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
-    # Python's stand-ins for the bytes of a name that are no text.
-    if re.search("[\udc80-\udcff]", str(root.resolve())):
-        raise LookalikeError("The folder's name is not valid text. Rename it.")
+    require_text(root.resolve(), name or "")
     title = name or root.resolve().name or "pictures"
     folder = folder_of(library, title)
     identity = hashlib.sha256(f"{root.resolve()}\n{embedder.fingerprint}".encode()).hexdigest()

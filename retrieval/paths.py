@@ -2,6 +2,8 @@
 
 from pathlib import Path, PurePath
 
+from retrieval.errors import LookalikeError
+
 
 def name_of(path: Path, root: Path) -> str:
     """Return the name by which a collection knows a picture below `root`."""
@@ -14,6 +16,18 @@ def name_of(path: Path, root: Path) -> str:
 def as_text(name: str) -> str:
     """Replace what no database or page can hold: bytes of a name that are no text."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def require_text(folder: Path, name: str) -> None:
+    """Refuse a folder to be searched, and a collection's name, with bytes that are no text.
+
+    Raises:
+        LookalikeError: when there are any.
+    """
+    if as_text(str(folder)) != str(folder):
+        raise LookalikeError("The folder's name is not valid text. Rename it.")
+    if as_text(name) != name:
+        raise LookalikeError("That name is not valid text. Choose another one.")
 
 
 def label_of(path: str) -> str:

@@ -36,6 +36,15 @@ class Store:
             self.database.close()
             self.thumbnails.close()
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether what is open here still is what lies in the collection's folder.
+
+        Windows moves no file that is open. Elsewhere another program may have deleted the
+        collection, or `check --repair` put other files in their place.
+        """
+        return os.name == "nt" or self._numbers == self._numbers_now()
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other threads out, and turn SQLite's errors into sentences."""
@@ -71,12 +80,10 @@ class Store:
         """
         with self.held(), self.database as database:
             database.execute("BEGIN IMMEDIATE")
-            # Windows moves no file that is open. Elsewhere `check --repair` puts another one in its
-            # place, and what is open here has been set aside.
-            if os.name != "nt" and self._numbers != self._numbers_now():
+            if not self.is_in_place:
                 raise LookalikeError(
                     f"The collection {self.folder.name} was mended, moved or deleted by another "
-                    "program meanwhile, so nothing was changed. End Lookalike, and start it again."
+                    "program meanwhile, so nothing was changed. Reload the page, or try again."
                 )
             yield database
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, replace_file
-from retrieval.library import OPENING, settle
+from retrieval.library import MOST_BYTES, OPENING, settle
 from retrieval.milvus import MilvusGallery
 from retrieval.schema import ORIGINALS
 
@@ -18,7 +18,9 @@ TRASH = ".trash"
 def discard(folder: Path) -> Path:
     """Move a collection to the bin beside it, at once or not at all; return where it is now."""
     trash = folder.parent / TRASH
-    place = trash / f"{time.time():.0f}-{secrets.token_hex(3)}-{folder.name}"
+    # An earlier version gave names that would be too long for the disk in here.
+    name = folder.name.encode()[:MOST_BYTES].decode("utf-8", "ignore")
+    place = trash / f"{time.time():.0f}-{secrets.token_hex(3)}-{name}"
     try:
         trash.mkdir(exist_ok=True)
         replace_file(folder, place)

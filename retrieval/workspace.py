@@ -32,7 +32,7 @@ from retrieval.library import (
     claim_folder,
     folders_in,
 )
-from retrieval.paths import called
+from retrieval.paths import called, require_text
 from retrieval.relocated import follow
 from retrieval.removals import Removals, undoable
 from retrieval.removed import REMOVED
@@ -173,6 +173,7 @@ class Workspace:
             return
         try:
             begun = self._looked = time.monotonic()
+            self._withdraw_replaced()
             again = False
             for key in self._refusals.keys() - self._leaving:
                 if not os.path.isdir(self.library / key):
@@ -224,6 +225,19 @@ class Workspace:
                 self._met.pop(key, None)
             collection.close()  # which may write what was only in the log
             self._met[key] = _files_of(collection.folder)
+
+    def _withdraw_replaced(self) -> None:
+        """Serve no more those that another program has deleted, or put others in their place.
+
+        What lies there now is served by the next look around.
+        """
+        for key, searcher in list(self._searchers.items()):
+            collection = searcher.collection
+            if collection.folder.parent != self.library or collection.store.is_in_place:
+                continue
+            self._builders.cancel(key)
+            del self._searchers[key]
+            collection.close()
 
     def mend(self, key: str) -> bool:
         """Make a damaged collection anew of what can be read of it, and serve it.
@@ -350,6 +364,7 @@ class Workspace:
         """
         assert self.library is not None
         if root is not None:
+            require_text(root.resolve(), name)
             # Those of visitors are searched in no folder, and may go at any moment.
             searchers = [one for one in list(self._searchers.values()) if not self.visitor(one.key)]
             for searcher in searchers:
@@ -395,6 +410,7 @@ class Workspace:
         Pictures that are searched in place are not touched.
         """
         with self._lock:
+            self._withdraw_replaced()  # the page shows what was there before
             searcher = self._searchers.get(key)
             folder = searcher.collection.folder if searcher else self._refused_folder(key)
             self._leave(key)

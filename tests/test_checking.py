@@ -417,7 +417,8 @@ def test_an_id_that_is_damaged_takes_no_other_row_along(without_photos: Path) ->
             collection.write([entry], [])
     with harming(path) as records:
         [(root, size)] = records.execute(
-            "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size WHERE name = 'pictures'"
+            "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size "
+            "WHERE name = 'pictures'"
         )
     data = bytearray(path.read_bytes())
     page = memoryview(data)[(root - 1) * size : root * size]

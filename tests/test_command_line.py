@@ -123,6 +123,10 @@ def test_a_folder_whose_name_is_no_text_is_refused_with_the_cure(
     save_hues(folder, {"a.png": 0.0})
     assert run("index", folder, *options) == 1
     assert "name is not valid text. Rename it." in capsys.readouterr().err
+    (folder / "a.png").rename(tmp_path / "a.png")
+    assert run("index", tmp_path, "--name", os.fsdecode(b"F\xfc\xdfe"), *options) == 1
+    assert "name is not valid text. Choose another" in capsys.readouterr().err
+    assert not list(settings.COLLECTIONS.glob("F*"))
 
 
 def test_a_folder_with_an_emoji_for_a_name_is_indexed_and_found(

@@ -20,7 +20,9 @@ from retrieval.database import DamagedError
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, index_folder
+from retrieval.records import Entry
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
+from retrieval.trash import discard
 from retrieval.workspace import Workspace
 from tests.held import hold_open_files
 from tests.made import by_hue
@@ -247,14 +249,32 @@ def test_nothing_is_written_to_what_was_set_aside_meanwhile(
     table = "contents" if file == DATABASE else "thumbnails"
     execute(kept / file, f"ALTER TABLE {table} RENAME TO lost")
     assert any(finding.repaired for finding in check_collection(kept, repair=True))
-    with pytest.raises(LookalikeError, match=r"End Lookalike, and start it again"):
+    with pytest.raises(LookalikeError, match=r"Reload the page, or try again"):
         workspace.rename("kept", "Lost")
-    with pytest.raises(LookalikeError, match=r"End Lookalike, and start it again"):
+    with pytest.raises(LookalikeError, match=r"Reload the page, or try again"):
         served.exclude(["warm/red.png"])
     with Collection(kept) as collection:
         assert (collection.name, collection.excluded()) == ("Kept", set())
         collection.rename("Kept on")
         assert collection.name == "Kept on"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows moves no file that is open.")
+def test_what_another_program_deleted_and_made_anew_is_taken_for_no_other(
+    workspace: Workspace, served: Collection, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page shows the one before until it looks around."""
+    discard(kept)
+    with Collection.create(kept, "Another", None, workspace.embedder) as another:
+        another.write([Entry("new.png", 1, 1, "", None, "?")], [])
+    assert workspace.searcher("kept").collection is served
+    with pytest.raises(LookalikeError, match="not here any more"):
+        workspace.delete("kept")
+    assert kept.is_dir()
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    assert workspace.names() == {"kept": "Another"}
+    discard(kept)
+    assert workspace.keys() == []
 
 
 def test_what_is_done_to_a_collection_that_has_ended_is_refused_in_a_sentence(

@@ -90,6 +90,23 @@ def test_a_junction_of_windows_leads_nowhere(
     assert [names for _, names in walk(tmp_path)] == [["a.png"], ["b.png"]]
 
 
+def test_what_the_app_keeps_is_passed_over_in_a_folder_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "in" / "app"
+    for place in (
+        tmp_path / "a.png",
+        home / "visitors" / "b.png",
+        home.with_name("app 2") / "c.png",
+    ):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    monkeypatch.setattr("retrieval.folders.HOME", home)
+    assert found(tmp_path) == ["a.png", "in/app 2/c.png"]
+    assert found(tmp_path / "in" / ".." / "in") == ["app 2/c.png"]
+    assert found(home / "visitors") == ["b.png"]  # a visitor's own is built all the same
+
+
 def test_a_folder_that_is_called_like_a_picture_is_entered_and_not_taken_for_one(
     tmp_path: Path,
 ) -> None:

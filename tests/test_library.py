@@ -25,7 +25,7 @@ from retrieval.library import (
     new_folder,
 )
 from retrieval.schema import DATABASE
-from retrieval.trash import discard, restore
+from retrieval.trash import TRASH, delete_discarded, discard, restore
 from tests.made import extracted, link, mean_colour, save_hues
 
 
@@ -226,6 +226,18 @@ def test_a_collection_whose_making_was_killed_is_made_all_the_same(
     with collection_for(collections, years[0], None, embedder) as collection:
         assert collection.folder == folder
         assert collection.root == years[0].resolve()
+
+
+def test_a_name_of_letters_that_take_much_room_can_lie_in_the_bin(collections: Path) -> None:
+    folder = folder_of(collections, "𐍈" * 100)  # four bytes each
+    folder.mkdir(parents=True)
+    delete_discarded(discard(folder))
+    earlier = collections / ("𐍈" * 60)
+    earlier.mkdir()
+    back = restore(discard(earlier))
+    assert earlier.name.startswith(back.name)
+    delete_discarded(discard(back))
+    assert list((collections / TRASH).iterdir()) == []
 
 
 @pytest.fixture

@@ -102,7 +102,8 @@ def test_a_folder_called_like_a_picture_there_is_left_out_and_the_others_are_tak
     result = uploads.take(second, "me", collection, folder, strip=False)
     assert taken(folder) == ["0.png", "a.png", "z.png"]
     [(name, why)] = result.skipped
-    assert (name, result.files) == (str(Path("a.png/b.png")), 2) and "Rename that folder" in why
+    assert (name, result.files) == (str(Path("a.png/b.png")), 2)
+    assert "Rename that folder" in why
     third = send(uploads, {"d.png/a.png": PICTURE, "e.png": PICTURE})
     uploads.take(third, "me", collection, folder, strip=False)
     fourth = send(uploads, {"d.png": b"x" * (folder / "d.png").stat().st_size})
