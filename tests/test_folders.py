@@ -94,13 +94,7 @@ def test_what_the_app_keeps_is_passed_over_in_a_folder_around_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "in" / "app"
-    for place in (
-        tmp_path / "a.png",
-        home / "visitors" / "b.png",
-        home.with_name("app 2") / "c.png",
-    ):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
+    touch(tmp_path, "a.png", "in/app/visitors/b.png", "in/app 2/c.png")
     monkeypatch.setattr("retrieval.folders.HOME", home)
     assert found(tmp_path) == ["a.png", "in/app 2/c.png"]
     assert found(tmp_path / "in" / ".." / "in") == ["app 2/c.png"]
