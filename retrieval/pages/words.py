@@ -388,8 +388,8 @@ DO_KEEP = "Keep"
 DO_MEND = "Mend"
 MENDED = "{name} was made anew of what could be read of it; its photos were not touched."
 MENDED_RETURNING = (
-    "Some that you had taken out may be in it again: look through “Show pictures”, and take them out "
-    "once more."
+    "Some that you had taken out may be in it again: look through “Show pictures”, and take them "
+    "out once more."
 )
 DELETED_FOR_GOOD = "{name} was deleted for good."
 CHANGES_NONE = "Nothing has changed."
