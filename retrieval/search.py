@@ -164,7 +164,11 @@ class Searcher:
         return jpeg
 
     def calibration(self, weights: Weights = SUBJECT_ONLY) -> Calibration:
-        """Return what similarities between unrelated pictures of the collection are like."""
+        """Return what similarities between unrelated pictures of the collection are like.
+
+        Raises:
+            LookalikeError: when its vectors cannot be read.
+        """
         gallery = self.collection.gallery
         state, known = gallery.state(), self._calibrations.get(weights)
         if known is None or known[0] != state:

@@ -408,6 +408,10 @@ class Workspace:
         """Put a collection into the bin of its library; return the name of its place there.
 
         Pictures that are searched in place are not touched.
+
+        Raises:
+            BusyError: when another window is deleting or mending it.
+            LookalikeError: when it is not served any more, or cannot be moved just now.
         """
         with self._lock:
             self._withdraw_replaced()  # the page shows what was there before
@@ -442,6 +446,9 @@ class Workspace:
         """Take a collection out of the library's bin; return its key.
 
         Its name gets a number where another one is called so by now.
+
+        Raises:
+            LookalikeError: when it is not in the bin any more, or cannot be moved just now.
         """
         folder = restore(self._in_bin(place))
         self.open_arrived(folder)
@@ -463,7 +470,11 @@ class Workspace:
                 collection.rename(name)
 
     def empty(self, place: str) -> None:
-        """Delete for good what lies at a place in the library's bin."""
+        """Delete for good what lies at a place in the library's bin.
+
+        Raises:
+            LookalikeError: when it is not there any more, or cannot be deleted just now.
+        """
         delete_discarded(self._in_bin(place))
 
     def has_photos_in_bin(self, place: str) -> bool:
@@ -533,7 +544,11 @@ class Workspace:
         return self._builders.state(key)
 
     def look(self, key: str) -> Changes:
-        """Compare a collection with its folder."""
+        """Compare a collection with its folder.
+
+        Raises:
+            LookalikeError: when it is not served any more, or its photos are not here.
+        """
         collection = self._collection(key)
         if collection.root is None:
             raise LookalikeError(
@@ -557,6 +572,9 @@ class Workspace:
         Args:
             changes: finds what is to be done; None compares the collection with the folder.
             afterwards: called when all of it is done.
+
+        Raises:
+            LookalikeError: when the collection is not served any more.
         """
         collection = self._collection(key)
 
