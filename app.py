@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from retrieval.setup import run_in_environment
-from retrieval.terminal import print_every_letter
+from retrieval.terminal import ending_at_once, print_every_letter
 
 
 def port(text: str) -> int:
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         "--model",
         type=Path,
         metavar="FILE",
-        help="a model of `python -m export`; needs --pictures",
+        help="a model of `python -m export`; another one than the bundled needs --pictures",
     )
     parser.add_argument(
         "--share", action="store_true", help="make a public link, for a week at most"
@@ -63,8 +63,9 @@ def main(argv: list[str] | None = None) -> int:
     # Only here, so that --help answers at once. None of it becomes garbage, and Python would look
     # through all of it again and again: while it is imported, and later while somebody searches.
     gc.disable()
-    from retrieval.errors import LookalikeError
-    from retrieval.pages.server import serve
+    with ending_at_once():
+        from retrieval.errors import LookalikeError
+        from retrieval.pages.server import serve
 
     gc.freeze()
     gc.enable()

@@ -269,7 +269,7 @@ class Run:
         )
         if self._budget.minutes is None:
             return
-        left = 60 * self._budget.minutes - self.elapsed
+        left = max(0.0, 60 * self._budget.minutes - self.elapsed)
         expected = 0.0
         start = 0.0
         for side, share in recipe.shares():

@@ -7,25 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from retrieval import settings
-from retrieval.commands import (
-    bench,
-    check,
-    evaluate,
-    fit_pca,
-    index,
-    move,
-    packing,
-    paper,
-    publish,
-    search,
-)
 from retrieval.errors import LookalikeError
-from retrieval.terminal import print_every_letter
+from retrieval.terminal import ending_at_once, print_every_letter
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
-    arguments = _parser().parse_args(argv)
+    with ending_at_once():
+        parser = _parser()
+    arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], None] = arguments.command
     print_every_letter()
     try:
@@ -45,6 +35,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    # Only here, where Ctrl+C ends it at once: it takes a second.
+    from retrieval.commands import (
+        bench,
+        check,
+        evaluate,
+        fit_pca,
+        index,
+        move,
+        packing,
+        paper,
+        publish,
+        search,
+    )
+
     parser = argparse.ArgumentParser(prog="python -m retrieval", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)

@@ -54,6 +54,8 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
                 f"{name} may not be opened or written here. Close it in other programs, check its "
                 "permissions, or choose another folder."
             )
+        case errno.EISDIR:
+            return LookalikeError(f"{name} is a folder. Name a file in it.")
         case errno.ENOENT:
             return LookalikeError(f"{name} does not exist. Check the name and try again.")
         case errno.EEXIST | errno.ENOTDIR:

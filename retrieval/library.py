@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,26 @@ from retrieval.store import put_in_place
 
 PLACES_TRIED = 20  # for a collection that comes, while others take the same ones
 MOST_BYTES = 200  # of a folder's name: a disk takes 255, and in the bin it gets longer
+INDEX = "python -m retrieval index FOLDER"
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
+
+
+def need_library(library: Path) -> None:
+    """Make the folder of all collections, unless it is there.
+
+    Raises:
+        LookalikeError: when nothing can be kept there.
+    """
+    try:
+        library.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(library, os.W_OK) else "it may not be written"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    if reason:
+        raise LookalikeError(
+            f"Collections cannot be kept in {library}: {reason}. Name a folder that may be written "
+            "in LOOKALIKE_HOME, or check this one's disk and permissions."
+        )
 
 
 def folder_of(library: Path, name: str) -> Path:
@@ -48,20 +67,27 @@ def find_collection(library: Path, name: str | None) -> Path:
                 if _may_be(name, collection):
                     return folder
         # By its folder, as the list below names those that are called alike, or as it began.
-        return next((one for one in folders if one.name == name), folder_of(library, name))
+        folder = next((one for one in folders if one.name == name), folder_of(library, name))
+        if not os.path.isdir(folder):
+            there = f"There are: {_listed(folders)}" if folders else f"Make one with: {INDEX}"
+            raise LookalikeError(f"There is no collection called {name}. {there}")
+        return folder
     if not folders:
-        raise LookalikeError(
-            "There is no collection yet. Make one with: python -m retrieval index FOLDER"
-        )
+        raise LookalikeError(f"There is no collection yet. Make one with: {INDEX}")
     if len(folders) > 1:
-        called = [_name_in(folder) for folder in folders]
-        # One that is called as another is found by its folder.
-        names = ", ".join(
-            f'"{name if called.count(name) == 1 else folder.name}"'
-            for name, folder in zip(called, folders, strict=True)
+        raise LookalikeError(
+            f"There are several collections. Choose one with --name: {_listed(folders)}"
         )
-        raise LookalikeError(f"There are several collections. Choose one with --name: {names}")
     return folders[0]
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    """List collections by their names; one that is called as another by its folder."""
+    called = [_name_in(folder) for folder in folders]
+    return ", ".join(
+        f'"{name if called.count(name) == 1 else folder.name}"'
+        for name, folder in zip(called, folders, strict=True)
+    )
 
 
 def _name_in(folder: Path) -> str:
@@ -148,6 +174,7 @@ def collection_for(
     if not os.path.isdir(root):  # also no when a network drive does not answer
         raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
     require_text(root.resolve(), name or "")
+    need_library(library)
     title = name or root.resolve().name or "pictures"
     folder = folder_of(library, title)
     identity = hashlib.sha256(f"{root.resolve()}\n{embedder.fingerprint}".encode()).hexdigest()
@@ -177,6 +204,7 @@ def collection_of(
     Raises:
         LookalikeError: when its name is used for other pictures, or there is none at the URL.
     """
+    need_library(library)
     url = url.rstrip("/")
     title = name or url.rpartition("/")[2] or "pictures"
     folder = folder_of(library, title)

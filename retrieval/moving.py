@@ -49,6 +49,9 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
     with collection.building():
         collection.deliver()
         if collection.place and collection.place.uri == uri:
+            gallery = collection.gallery
+            if kinds and isinstance(gallery, MilvusGallery):
+                gallery.settle(kinds)
             return
         place = _target(collection, uri)
         source, target = collection.gallery, collection.gallery_at(place)

@@ -8,6 +8,7 @@ the processor can, it rounds them to 16 bits, and they are to be computed as tor
 import importlib
 import importlib.util
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ class OpenVinoSession:
         Args:
             calls: from how many threads it will be called at once; each has its share of `threads`.
         """
+        # It tells Google that it is imported, with an identity of this machine that it keeps in the
+        # home folder. Without this package, which does that, it goes without.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         runtime = importlib.import_module("openvino")
         hint = "LATENCY" if calls == 1 else "THROUGHPUT"
         options = {

@@ -1,11 +1,13 @@
 """The charts of an evaluation as one PNG, for slides and papers; drawn by matplotlib."""
 
 import io
+import os
 import warnings
 from typing import Any
 
 import numpy as np
 
+from retrieval import settings
 from retrieval.charts import decades
 from retrieval.curves import confusion, depth_curve, hardest_first, precision_at_recall
 from retrieval.evaluation import METRICS, RANKING, Evaluation
@@ -22,6 +24,8 @@ def draw_png(title: str, evaluation: Evaluation) -> bytes:
     """Draw accuracy over depth, precision over recall, the classes and their confusion."""
     # Importing takes most of a second, and only drawing needs it. The figure is made without
     # pyplot: that keeps a list of open figures, which threads of a server must not share.
+    # It keeps a list of the fonts that it finds, which is to go with all else.
+    os.environ.setdefault("MPLCONFIGDIR", str(settings.HOME / "matplotlib"))
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -155,6 +155,8 @@ def _prepare(python: Path, stamp: Path, wanted: str, file: Path) -> None:
         install = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
         if not sys.stdout.isatty():  # somebody who watches wants to see it move
             install.append("--quiet")
+        if file.parent == PROJECT:  # the app's own: who deletes this folder is rid of all of it
+            install.append("--no-cache-dir")
         subprocess.run([*install, "-r", str(file)], check=True)
         stamp.write_text(wanted)
     except subprocess.CalledProcessError:

@@ -26,7 +26,7 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, sha256_of_file
-from retrieval.library import OPENING, folders_in, settle
+from retrieval.library import OPENING, folders_in, need_library, settle
 from retrieval.records import Aspect, Content, Entry
 from retrieval.schema import COLUMNS, ORIGINALS
 from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, is_of_the_file
@@ -68,7 +68,7 @@ def _making(library: Path) -> Iterator[Path]:
     So half a collection is never seen, and others may open the same file meanwhile. What a kill
     has left of others is deleted first: nobody holds its lock, and it may have gigabytes.
     """
-    library.mkdir(parents=True, exist_ok=True)
+    need_library(library)
     for lock in library.glob(f"{OPENING}*{LOCK}"):
         with suppress(Timeout, OSError):
             with FileLock(lock, timeout=0):

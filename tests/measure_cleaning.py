@@ -95,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path(data) / "corel1k")
     parser.add_argument("--queries", type=int, default=300)
     arguments = parser.parse_args(argv)
+    if not arguments.folder.is_dir():
+        parser.error(f"There is no folder {arguments.folder}. Name one, or set LOOKALIKE_DATA.")
     embedder = open_embedder(settings.BUNDLED_MODEL, settings.BUNDLED_PCA, gpu=False)
     measure(arguments.folder, embedder, arguments.queries)
     return 0

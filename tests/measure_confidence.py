@@ -8,6 +8,7 @@ and cars. The data lie in `../shared/data`, or where LOOKALIKE_DATA says; the bu
 PCA are measured.
 """
 
+import argparse
 import os
 import tempfile
 import zipfile
@@ -32,6 +33,10 @@ STARTER = settings.ASSETS / "starter" / "pictures"
 
 def main() -> None:
     """Measure, and print a line for each step."""
+    parser = argparse.ArgumentParser(prog="python -m tests.measure_confidence", description=__doc__)
+    parser.parse_args()
+    if not (DATA / "corel1k").is_dir():
+        parser.error(f"There is no folder corel1k in {DATA}. Say in LOOKALIKE_DATA where it is.")
     embedder = open_embedder(settings.BUNDLED_MODEL, settings.BUNDLED_PCA, gpu=False)
     print(f"{embedder.describe()}, {embedder.extractor.provider}")
     calibration, vectors = None, None

@@ -182,10 +182,76 @@ def test_what_cannot_be_done_is_a_sentence_and_a_status_of_one(
     assert out == ""
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "known"])
+def test_a_folder_without_pictures_makes_no_collection(
+    wheel: Path, options: list[str], kept: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if kept:
+        assert run("index", wheel, *options) == 0
+    shutil.rmtree(wheel)
+    wheel.mkdir()
+    assert run("index", wheel, *options) == 1
+    assert "There is no picture in" in capsys.readouterr().err
+    assert (settings.COLLECTIONS / "wheel").exists() == kept
+
+
+def test_filters_that_no_picture_passes_are_told(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("index", wheel, *options)
+    query = wheel / "warm" / "red.png"
+    for wrong in (["--label", "Warm"], ["--folder", "cool"]):
+        assert run("search", query, *wrong, *options) == 0
+        err = capsys.readouterr().err
+        assert "wheel has no such picture. Check how" in err
+    assert run("search", query, "--label", "warm", *options) == 0
+    assert "no such picture" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["index", "unpack"])
+def test_a_place_where_nothing_can_be_kept_is_named_with_the_cure(
+    wheel: Path,
+    options: list[str],
+    tmp_path: Path,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    packed = tmp_path / "w.lookalike"
+    assert run("index", wheel, *options) == 0
+    assert run("pack", packed) == 0
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(settings, "COLLECTIONS", tmp_path / "file" / "collections")
+    assert run(command, packed if command == "unpack" else wheel, *options) == 1
+    err = capsys.readouterr().err
+    assert "Collections cannot be kept in" in err
+    assert "LOOKALIKE_HOME" in err
+
+
+def test_ctrl_c_while_modules_are_imported_ends_it_without_a_word() -> None:
+    program = (
+        "import os, signal\n"
+        "from retrieval.terminal import ending_at_once\n"
+        "with ending_at_once():\n"
+        "    print('importing', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('went on')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=settings.PROJECT, capture_output=True, text=True
+    )
+    assert run.returncode != 0
+    assert (run.stdout, run.stderr) == ("importing\n", "")
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("gone.png", "gone.png does not exist"), ("words.png", "not a picture")],
-    ids=["missing", "text"],
+    [
+        ("gone.png", "gone.png does not exist"),
+        ("words.png", "not a picture"),
+        ("wheel", "wheel is a folder. Name a file in it."),
+    ],
+    ids=["missing", "text", "folder"],
 )
 def test_a_query_that_cannot_be_used_is_explained(
     wheel: Path,

@@ -132,6 +132,13 @@ def test_a_move_that_is_killed_goes_on_and_so_it_does_when_the_server_was(
         assert gallery.count() == collection.count()[0] == 5999
         assert same(answers(collection), before)
         assert list(move_out(collection, uri)) == []  # it is there
+        assert main(["move", "made", "--to", uri, "--index", "IVF_FLAT"]) == 0
+        with Collection(collection.folder) as again:
+            assert isinstance(again.gallery, MilvusGallery)
+            assert again.gallery.widths()
+            assert set(again.gallery._kinds.values()) == {"IVF_FLAT"}
+    assert main(["move", "made", "--to", "local", "--index", "HNSW"]) == 1
+    assert "Leave --index out" in capsys.readouterr().err
 
 
 def test_vectors_go_there_and_back_and_are_the_same(

@@ -1,6 +1,10 @@
 """OpenVINO in place of ONNX Runtime, where it is installed: the same pictures, sooner."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +53,25 @@ def test_the_model_in_8_bits_is_run_by_it_and_sees_the_same(
     features, maps = by_openvino.extract_with_map(shown)
     assert np.array_equal(features, by_openvino.extract(shown))
     assert maps.shape == usual.extract_with_map(shown)[1].shape
+
+
+def test_it_reports_nothing_and_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    program = (
+        "import socket, sys\n"
+        "from pathlib import Path\n"
+        "asked = []\n"
+        "socket.getaddrinfo = lambda host, *rest, **named: asked.append(host)\n"
+        "from retrieval.openvino_session import OpenVinoSession\n"
+        f"OpenVinoSession(Path({str(SMALL)!r}), 1)\n"
+        "sys.exit(str(asked) if asked else 0)\n"
+    )
+    told_otherwise = ("CI", "TF_BUILD", "JENKINS_URL")  # under which it reports nothing anyway
+    environment = {key: value for key, value in os.environ.items() if key not in told_otherwise}
+    environment |= dict.fromkeys(("HOME", "USERPROFILE"), str(tmp_path))
+    subprocess.run(
+        [sys.executable, "-c", program], cwd=settings.PROJECT, env=environment, check=True
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_called_from_several_threads_at_once_it_sees_the_same(switched_on: None) -> None:

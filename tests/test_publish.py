@@ -219,7 +219,7 @@ def test_pictures_of_ones_own_become_public_only_when_agreed_to(
     ("arguments", "sentence"),
     [
         (["photos", "--dry-run"], '"photos" is no name for a Space'),
-        (["ada/x", "--dry-run", "--collection", "gone"], "There is no collection in gone"),
+        (["ada/x", "--dry-run", "--collection", "gone"], "There is no collection called gone"),
         (["ada/x", "--dry-run", "--pictures", "{tmp}/gone"], "There is no folder"),
         (["ada/x", "--dry-run", "--pictures", "{tmp}/empty"], "has no pictures that can be read"),
     ],

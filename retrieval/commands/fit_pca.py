@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval import settings
-from retrieval.commands.reading import features_of, pca_of
+from retrieval.commands.reading import features_of, need_place, pca_of
 from retrieval.errors import LookalikeError
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
             "be indexed again. Name the model to fit one for: --model FILE (or where to write it: "
             "--pca FILE)."
         )
+    need_place(path)
     extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
     textures: list[Matrix] = []
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.commands.reading import bring_up_to_date, embedder_of, pca_of, tell_of_unread_tables
 from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
 from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
+from retrieval.files import remove_tree
 from retrieval.indexing import Bounds
-from retrieval.library import collection_for, collection_of
+from retrieval.library import collection_for, collection_of, folders_in
 from retrieval.objects import Bucket, is_url
 
 
@@ -45,22 +48,39 @@ def run(arguments: argparse.Namespace) -> None:
     where: str = arguments.folder
     embedder = embedder_of(arguments)
     library, name, milvus = settings.COLLECTIONS, arguments.name, arguments.milvus
+    known = folders_in(library)
     opened = (
         collection_of(library, where, name, embedder, milvus)
         if is_url(where)
         else collection_for(library, Path(where), name, embedder, milvus)
     )
-    with opened as collection:
-        if is_url(where) or arguments.ray:
-            plan: Plan | Changes = _extract(collection, where, embedder, arguments)
-        else:
-            plan = bring_up_to_date(collection, Path(where), embedder)
-        ready, unreadable = collection.count()
-        print(
-            f"{collection.name}: {ready:,} pictures ready, {unreadable:,} could not be read; "
-            f"{plan.unchanged:,} were known, {len(plan.vanished):,} are gone "
-            f"({embedder.extractor.provider})"
-        )
+    made_now = opened.folder not in known
+    try:
+        with opened as collection:
+            if is_url(where) or arguments.ray:
+                plan: Plan | Changes = _extract(collection, where, embedder, arguments)
+            else:
+                plan = bring_up_to_date(collection, Path(where), embedder)
+            ready, unreadable = collection.count()
+            if made_now and not ready and not unreadable:
+                raise LookalikeError(f"There is no picture in {where}. Choose another folder.")
+            print(
+                f"{collection.name}: {ready:,} {'picture' if ready == 1 else 'pictures'} ready, "
+                f"{unreadable:,} could not be read; {plan.unchanged:,} were known, "
+                f"{len(plan.vanished):,} are gone ({embedder.extractor.provider})"
+            )
+    finally:
+        if made_now:
+            _leave_nothing(opened.folder)
+
+
+def _leave_nothing(folder: Path) -> None:
+    """Delete a collection that was made for nothing: there would be one more to choose from."""
+    with suppress(LookalikeError):
+        with Collection(folder) as collection:
+            if any(collection.count()):
+                return
+        remove_tree(folder)
 
 
 def _extract(

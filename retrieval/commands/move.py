@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from retrieval import settings
 from retrieval.collection import Collection
+from retrieval.errors import LookalikeError
 from retrieval.library import find_collection
 from retrieval.milvus_kinds import KINDS, LITE
 from retrieval.moving import drop_copy, move_home, move_out
@@ -35,6 +36,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Move, with a bar; killed and run again, it goes on."""
+    if arguments.index and arguments.to == HERE:
+        raise LookalikeError("Vectors that lie here need no index. Leave --index out.")
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         before = collection.place
         home = arguments.to == HERE

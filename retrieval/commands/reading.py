@@ -95,7 +95,8 @@ def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> 
             bar.update(step.done - bar.n)
     collection.mark_finished()
     for folder in changes.unreadable_folders:
-        print(f"The folder {folder} may not be opened; it was passed over.", file=sys.stderr)
+        named = root if folder == "." else folder
+        print(f"The folder {named} may not be opened; it was passed over.", file=sys.stderr)
     tell_of_unread_tables(changes.unread_tables)
     for path, problem in collection.problems():
         print(f"{path}: {problem}", file=sys.stderr)

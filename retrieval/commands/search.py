@@ -12,6 +12,7 @@ from retrieval.commands.reading import embedder_of
 from retrieval.errors import LookalikeError
 from retrieval.images import read_bounded
 from retrieval.library import find_collection
+from retrieval.objects import is_url
 from retrieval.query import Filters
 from retrieval.search import Searcher
 
@@ -21,7 +22,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "search", parents=[common], help="find the pictures most similar to one"
     )
-    parser.add_argument("picture", type=Path, help="the picture to search with")
+    parser.add_argument("picture", help="the picture to search with")
     parser.add_argument("-k", type=int, default=settings.RESULTS, help="how many (default 24)")
     parser.add_argument("--name", help="the collection (default: the only one there is)")
     parser.add_argument("--label", default="", help="only pictures with this label")
@@ -34,11 +35,19 @@ def run(arguments: argparse.Namespace) -> None:
     """Search, and print the matches; how it was done goes to stderr."""
     if not 1 <= arguments.k <= 100_000:
         raise LookalikeError("-k must be from 1 to 100,000.")
+    if is_url(arguments.picture):
+        raise LookalikeError("This searches with a file. Save that picture, and name its file.")
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         searcher = Searcher(collection, embedder_of(arguments))
-        picture = read_bounded(arguments.picture, settings.MAX_FILE_BYTES)
+        picture = read_bounded(Path(arguments.picture), settings.MAX_FILE_BYTES)
         filters = Filters(label=arguments.label, folder=arguments.folder.strip("/"))
         found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS, filters)
+        if not found.compared and collection.count()[0]:
+            print(
+                f"{collection.name} has no such picture. Check how --label and --folder are "
+                "written, capital letters too.",
+                file=sys.stderr,
+            )
     if arguments.json:
         rows = [
             {

@@ -27,7 +27,8 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
-from retrieval.library import collection_for
+from retrieval.library import collection_for, need_library
+from retrieval.milvus_access import Place
 from retrieval.pages import words
 from retrieval.pages.access import Access
 from retrieval.pages.blocks import App, Unremembered, forget, keep, unread
@@ -234,6 +235,9 @@ def serve(
     Raises:
         LookalikeError: when the model or the pictures cannot be used, or the port is taken.
     """
+    need_library(settings.COLLECTIONS)
+    if milvus:
+        Place.new(milvus, words.TITLE)  # refuses what is no address
     path = model or settings.BUNDLED_MODEL
     pca = settings.pca_path(path)
     gpu = not settings.ON_ZERO_GPU
@@ -295,8 +299,10 @@ def serve(
     except OSError as error:
         if "port" not in str(error):
             raise
+        name = os.environ.get("GRADIO_SERVER_NAME")
+        where = f" at {name} (GRADIO_SERVER_NAME), or that is not this computer" if name else ""
         raise LookalikeError(
-            f"Port {port or 7860} is taken by another program. Choose another with --port."
+            f"Port {port or 7860} is taken by another program{where}. Choose another with --port."
         ) from error
     finally:
         library.visitors.stop()
