@@ -17,7 +17,7 @@ class Copy:
 
     picture: PictureRecord
     date: str  # "2024-07-31": when it was taken, or its file was written where that is not known
-    same_file: bool  # whether its bytes are those of the first of its group
+    same_as: PictureRecord | None  # the first of its group whose bytes are the very same
 
 
 Group = tuple[Copy, ...]  # two and more, the one to keep first
@@ -74,4 +74,9 @@ def _arrange(pictures: list[PictureRecord], written: dict[str, int]) -> Group:
     best = sorted(
         pictures, key=lambda p: (-p.width * p.height, -p.size, date(p), len(p.path), p.path)
     )
-    return tuple(Copy(p, date(p)[:10], p.sha256 == best[0].sha256) for p in best)
+    first: dict[str, PictureRecord] = {}
+    copies = []
+    for picture in best:
+        copies.append(Copy(picture, date(picture)[:10], first.get(picture.sha256)))
+        first.setdefault(picture.sha256, picture)
+    return tuple(copies)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -77,8 +78,26 @@ def test_of_the_same_file_the_oldest_comes_first(groups: tuple[Group, ...]) -> N
     twice = next(group for group in groups if "twice a.png" in names(group))
     assert names(twice) == ["twice b.png", "twice a.png"]
     assert twice[0].date.startswith("2001-09-")
-    assert [copy.same_file for copy in twice] == [True, True]
-    assert [copy.same_file for copy in groups[0]] == [True, False, False]
+    assert [copy.same_as for copy in twice] == [None, twice[0].picture]
+    assert [copy.same_as for copy in groups[0]] == [None] * 3
+
+
+def test_the_very_same_files_are_told_whichever_is_to_be_kept(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    noise((640, 480), 1).save(photos / "large.png")
+    noise((640, 480), 1).resize((320, 240)).save(photos / "small.png")
+    shutil.copy(photos / "small.png", photos / "small (2).png")
+    with Collection.create(tmp_path / "collection", "photos", photos, embedder) as collection:
+        for _ in index_folder(collection, photos, embedder, find_changes(collection, photos)):
+            pass
+        [group] = find_copies(collection)
+    assert names(group) == ["large.png", "small.png", "small (2).png"]
+    assert [copy.same_as and copy.same_as.path for copy in group] == [None, None, "small.png"]
+    assert as_csv([group]).decode().splitlines()[-1].endswith(words.COPIES_YES)
+    assert "the very same file as small.png" in show_groups("key", [group], 0)
 
 
 def test_the_room_that_copies_take_leaves_out_those_to_keep(groups: tuple[Group, ...]) -> None:

@@ -323,6 +323,26 @@ def test_a_date_is_understood_or_refused(visitor: Visitor, written: str, is_one:
     assert ["That is no date" in sentence for sentence in said] == ([] if is_one else [True])
 
 
+def test_of_what_makes_no_sense_only_the_field_that_was_left_is_told(visitor: Visitor) -> None:
+    answer(visitor, "on_load")
+    wrong = {"At least, in megapixels": -3, "Taken since": "July 2024"}
+    for label, sentence in zip(wrong, (words.NO_MEGAPIXELS, words.NO_DATE), strict=True):
+        name = visitor.changing(label)
+        assert sentences(visitor.ask(name, visitor.filled(name, **wrong))) == [sentence]
+    name = visitor.changing("Taken until")
+    assert sentences(visitor.ask(name, visitor.filled(name, **wrong))) == []
+
+
+def test_where_there_is_no_result_one_can_still_start_over(visitor: Visitor) -> None:
+    key = add(visitor, "Lone/a.png")
+    answer(visitor, "on_choice", collection=key)
+    shown = answer(visitor, visitor.event("pick"), {"key": key, "id": 1}, collection=key)
+    assert words.ALONE_TITLE in shown["results"]
+    for act in ("back", "remove"):  # of the chip
+        assert f'data-do="{act}"' in shown["results"]
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
 @pytest.mark.parametrize(("written", "is_one"), [(-3, False), (0, True), (None, True), (1.5, True)])
 def test_a_size_below_nothing_is_refused(
     visitor: Visitor, written: float | None, is_one: bool
@@ -830,7 +850,7 @@ def test_of_an_upload_of_which_nothing_can_be_read_no_collection_is_left(
     before = keys(visitor)
     visitor.add_pictures({"Wreck/a.jpg": b"none", "Wreck/b &.png": b"nor this"})
     shown = unescape(visitor.finish(""))
-    assert words.TAKEN_NONE in shown
+    assert words.TAKEN_NONE.format(name="Wreck") in shown
     for name in ("a.jpg", "b &.png"):
         assert name in shown
     assert keys(visitor) == before

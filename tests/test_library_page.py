@@ -389,6 +389,73 @@ def test_what_lies_open_stays_so_while_a_notice_comes(
     page.context.close()
 
 
+def test_what_is_built_is_shown_while_a_name_is_typed_or_pictures_are_marked(
+    page: Page, tmp_path: Path
+) -> None:
+    garden = card(page, "Garden")
+    press(garden, "Rename")
+    field = garden.get_by_label("Name of the collection")
+    field.fill("half a na")
+    add_folder(page, save_hues(tmp_path / "Meanwhile", {"red.png": 0, "lime.png": 90}))
+    made = card(page, "Meanwhile")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    expect(field).to_have_value("half a na")
+    expect(field).to_be_focused()
+    press(garden, "Close")
+    press(made, "Show pictures")
+    made.locator(".lk-marks input").first.check()
+    add_folder(page, save_hues(tmp_path / "Later", {"red.png": 0, "lime.png": 90}))
+    expect(card(page, "Later").locator(".lk-good")).to_be_visible(timeout=SLOW)
+    expect(made.locator(".lk-marks :checked")).to_have_count(1)
+    expect(made.locator(".lk-marks input").first).to_be_checked()
+    for name in ("Meanwhile", "Later"):
+        press(card(page, name), "Delete")
+        expect(card(page, name)).to_have_count(0)
+
+
+def test_by_keyboard_the_focus_stays_where_one_was(page: Page, tmp_path: Path) -> None:
+    add_folder(page, save_hues(tmp_path / "Keys", {"red.png": 0, "lime.png": 90}))
+    expect(card(page, "Keys").locator(".lk-good")).to_be_visible(timeout=SLOW)
+
+    def enter(name: str) -> None:
+        button = card(page, "Key").get_by_role("button", name=name, exact=True)
+        button.focus()
+        button.press("Enter")
+
+    def held(name: str) -> None:
+        expect(card(page, "Key").get_by_role("button", name=name, exact=True)).to_be_focused()
+
+    enter("Show pictures")
+    enter("Close")
+    held("Show pictures")
+    enter("Rename")
+    expect(page.get_by_label("Name of the collection")).to_be_focused()
+    page.keyboard.type("Keyboard")
+    page.keyboard.press("Enter")
+    expect(card(page, "Keyboard")).to_be_visible()
+    held("Rename")
+    enter("Delete")
+    expect(page.locator(".lk-say")).to_be_focused()
+    undo = page.locator(".lk-say").get_by_role("button", name="Undo")
+    undo.focus()
+    undo.press("Enter")
+    expect(card(page, "Keyboard")).to_be_visible()
+    held("Search")
+    enter("Delete")
+
+
+def test_what_was_said_can_be_put_away(page: Page, tmp_path: Path) -> None:
+    wreck = tmp_path / "Wreck"
+    wreck.mkdir()
+    (wreck / "a.png").write_bytes(b"no picture")
+    add_folder(page, wreck)
+    said = page.locator(".lk-say")
+    expect(said.first).to_contain_text("There was no picture in Wreck", timeout=SLOW)
+    page.locator(".lk-says").get_by_role("button", name="Close").last.click()
+    expect(said).to_have_count(0)
+    expect(page.locator(".lk-says")).to_be_empty()
+
+
 def test_pictures_are_taken_out_and_brought_back(page: Page, album: Path) -> None:
     add_folder(page, album)
     made = card(page, "Holiday").last
@@ -480,20 +547,20 @@ def test_what_the_server_does_not_take_can_be_pressed_again(browser: Browser, ow
     page.context.close()
 
 
+DROP = """(place) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File(["..."], "new.png", { type: "image/png" }));
+  const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+  document.querySelector(place).dispatchEvent(new DragEvent("drop", options));
+}"""
+
+
 def test_pictures_dropped_on_a_folder_searched_in_place_are_not_sent(
     page: Page, in_place: Path
 ) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.evaluate(
-        """() => {
-          const transfer = new DataTransfer();
-          transfer.items.add(new File(["..."], "new.png", { type: "image/png" }));
-          const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
-          const place = document.querySelector("[data-in-place] h3");
-          place.dispatchEvent(new DragEvent("drop", options));
-        }"""
-    )
+    page.evaluate(DROP, "[data-in-place] h3")
     expect(page.locator(".lk-upload")).to_contain_text("Put the pictures into its folder")
     assert not [url for url in asked if "uploads" in url]
 
@@ -683,6 +750,15 @@ def test_a_visitors_pictures_are_seen_by_nobody_else(
     expect(made).to_have_count(0)
     for page in (mine, theirs):
         page.context.close()
+
+
+def test_what_is_dropped_on_a_collection_of_others_is_not_sent(
+    browser: Browser, hosted: str
+) -> None:
+    page = open_library(browser, hosted)
+    page.evaluate(DROP, ".lk-collection h3")
+    expect(page.locator(".lk-upload")).to_contain_text("Nothing can be added to that collection")
+    page.context.close()
 
 
 def test_visitors_cannot_touch_the_owners_until_they_know_the_password(

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from retrieval.atlas import CELLS, SHEET, Atlas, draw_atlas, open_atlas
 from retrieval.background import Once
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.pages import words
 from retrieval.pages.map_page import describe, folder_of, show_map
 from tests.browser import open_browser, running_app, turn_to, wait_for_rest, watch
 from tests.made import save_patterns
@@ -137,6 +139,16 @@ def test_the_map_is_told_in_words_too_and_names_are_no_markup(
     html = show_map("key", indexed, atlas)
     assert "<img src=x" not in html
     assert html.count("data-map-id") == len(atlas.ids)
+
+
+def test_a_picture_that_is_alone_on_the_map_lies_in_its_middle(
+    atlas: Atlas, indexed: Collection
+) -> None:
+    alone = replace(atlas, ids=atlas.ids[:1], cells=atlas.cells[:1] * 0, size=(1, 1))
+    assert f"<b>{words.MAP_PARTS[4]}: 1 picture" in show_map("key", indexed, alone)
+    beside = replace(atlas, ids=atlas.ids[:2], cells=np.array([[0, 0], [1, 0]]), size=(2, 1))
+    html = show_map("key", indexed, beside)
+    assert all(f"<b>{words.MAP_PARTS[part]}: 1 picture" in html for part in (3, 5))
 
 
 def wait_for(once: Once[int], collection: Collection) -> int | None:

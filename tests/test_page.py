@@ -1088,6 +1088,25 @@ def test_a_drop_without_a_picture_says_where_it_belongs(page: Page) -> None:
     expect(page.get_by_test_id("toast-body")).to_contain_text("zips go under “My pictures”")
 
 
+def test_each_message_stands_for_its_time(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        """const plain = setTimeout;
+        window.setTimeout = (call, time, ...rest) =>
+          plain(call, time === 10_000 ? 2_000 : time, ...rest);"""
+    )
+    page.goto(address)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
+    said = page.get_by_test_id("toast-text")
+    for n in range(2):
+        send_file(page, "drop", b"PK", "photos.zip", "application/zip", "body")
+        expect(said).to_have_count(n + 1)
+        page.wait_for_timeout(1_300)
+    expect(said).to_have_count(2)
+    expect(said).to_have_count(0, timeout=5_000)
+    page.close()
+
+
 def drop_link(page: Page, link: str) -> None:
     """Drop what Firefox has of a picture that is dragged from a page: its address."""
     page.evaluate(

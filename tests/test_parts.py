@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from retrieval import settings
@@ -44,3 +45,17 @@ def test_a_part_of_a_panorama_is_as_sharp_as_its_short_side(parts: PartMaker) ->
     part = parts.cropped(whole, (0, 0, 0.1, 1), "never")
     assert open_picture(parts.jpeg(part, "")).image.size == (400, 500)
     assert parts.cropped(part, None, "never").crop is None
+
+
+def test_all_of_an_upload_again_is_what_it_was_at_first(parts: PartMaker) -> None:
+    data = encode(noise((1600, 1200)), "PNG")  # what is kept of it is another picture
+    first, _ = parts.of_upload(data, "auto")
+    part = parts.cropped(first, (0, 0, 0.5, 1), "auto")
+    assert not np.array_equal(part.aspects.subject, first.aspects.subject)
+    for again in (parts.cropped(part, None, "auto"), parts.cropped(first, None, "auto")):
+        assert np.array_equal(again.aspects.subject, first.aspects.subject)
+        assert (again.crop, again.treated, again.token) == (None, first.treated, first.token)
+    cleaned = parts.cropped(part, None, "always")
+    assert not np.array_equal(cleaned.aspects.subject, first.aspects.subject)
+    # What stands in both is counted once.
+    assert parts.cropped(part, None, "auto").bytes == first.bytes < part.bytes

@@ -34,7 +34,8 @@ class Adding:
         Args:
             address: the visitor's own in the network; "" where it is not known.
         """
-        title = self.uploads.title(name, visitor) or words.UNTITLED
+        brought = self.uploads.title(name, visitor)
+        title = brought or words.UNTITLED
         # Photos are often dropped in several goes, and all would be called the same.
         title = self.workspace.unused_name(title, visitor)
         if owner:
@@ -49,9 +50,9 @@ class Adding:
             raise
         if not taken.files:
             self._discard(key)
-            return _told(words.TAKEN_NONE, taken)
+            return _told(_none_in(brought), taken)
         self._unread.add(key)
-        return self._settle(key, taken, visitor)
+        return self._settle(key, taken, visitor, brought)
 
     def give_up_unreadable(self, visitor: str, owner: bool) -> str:
         """Delete the collections that were made of nothing that can be read; say what was in them.
@@ -74,17 +75,18 @@ class Adding:
                 passes = any(modified == PASSING for _, modified in collection.files().values())
                 if collection.count()[0] or collection.excluded() or passes:
                     continue
-                problems = collection.problems()
+                problems, name = collection.problems(), collection.name
                 self._discard(key)
-                told += _told(words.TAKEN_NONE, Taken(skipped=problems))
+                told += _told(_none_in(name), Taken(skipped=problems))
             except (LookalikeError, KeyError):  # deleted, or given up for another page, just now
                 self._unread.discard(key)
         return told
 
     def add(self, name: str, key: str, visitor: str) -> str:
         """Take an upload into a collection; return what there is to say of it."""
+        brought = self.uploads.title(name, visitor)
         taken = self._take(name, key, visitor, strip=False)
-        return self._settle(key, taken, visitor)
+        return self._settle(key, taken, visitor, brought)
 
     def open_bundle(self, bundle: Path, owner: bool) -> str:
         """Make a collection of a packed one, whose file goes; return what there is to say of it."""
@@ -154,20 +156,25 @@ class Adding:
             room, tables = self.visitors.room(visitor), self.visitors.bounds.tables
         return self.uploads.take(name, visitor, collection, folder, strip, room, tables)
 
-    def _settle(self, key: str, taken: Taken, visitor: str) -> str:
+    def _settle(self, key: str, taken: Taken, visitor: str, brought: str) -> str:
         left_out = taken.skipped or taken.others
         if taken.files or taken.tables:
             self.build(key, visitor)
             known = words.TAKEN_KNOWN.format(pictures=words.pictures(taken.known))
             text = known if taken.known else ""
             return _told(text, taken) if left_out or text else ""
-        return _told(words.TAKEN_NOTHING_NEW if taken.known else words.TAKEN_NONE, taken)
+        return _told(words.TAKEN_NOTHING_NEW if taken.known else _none_in(brought), taken)
 
     def _originals(self, key: str, visitor: str) -> Path:
         collection = self.workspace.searcher(key, visitor).collection
         if collection.in_place:
             raise LookalikeError(words.ADD_IN_PLACE.format(name=collection.name))
         return collection.folder / ORIGINALS
+
+
+def _none_in(brought: str) -> str:
+    """Say that there was no picture in the folder or zip of that name; "" for files alone."""
+    return words.TAKEN_NONE.format(name=brought or words.TAKEN_THIS)
 
 
 def _told(text: str, taken: Taken) -> str:

@@ -53,14 +53,17 @@ class Answers:
         found = self.find(held, asked, options, times)
         if found.matches:
             html = results_markup.results(found, asked, address, options.order, names_of(held))
-        elif options.filters.empty and any(searcher.collection.count()[0] for searcher in held):
-            html = markup.empty(words.ALONE_TITLE, words.ALONE, address)
-        elif options.filters.empty:
-            html = markup.empty(words.EMPTY_TITLE, words.EMPTY_BODY, address)
-        else:
-            # Those of the query pass as well, and are left out of the results.
-            html = results_markup.none_pass(address, others=bool(sample(held, 1, options.filters)))
-        return html, self._truth(held, found)
+            return html, self._truth(held, found)
+        filtered = not options.filters.empty
+        # Those of the query are left out of the results.
+        passes = bool(sample(held, 1, options.filters))
+        said = {
+            (False, False): (words.EMPTY_TITLE, words.EMPTY_BODY),
+            (False, True): (words.ALONE_TITLE, words.ALONE),
+            (True, False): (words.NONE_PASS_TITLE, words.NONE_PASS),
+            (True, True): (words.NO_OTHER_TITLE, words.NO_OTHER),
+        }[filtered, passes]
+        return results_markup.none_found(asked, *said, address, filtered), self._truth(held, found)
 
     def find(
         self,
@@ -108,7 +111,8 @@ class Answers:
             shown = ordered(pictures, options.order, lambda placed: placed[1])
             return results_markup.browse(shown, address, names_of(held))
         if not options.filters.empty and sample(held, 1):
-            return results_markup.none_pass(address)
+            none_pass = (words.NONE_PASS_TITLE, words.NONE_PASS)
+            return results_markup.none_found(Asked(), *none_pass, address, filtered=True)
         body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
         return markup.empty(words.EMPTY_TITLE, body, address)
 

@@ -47,6 +47,8 @@ class Part:
     pixels: npt.NDArray[np.uint8] | None = None  # (side, side, 3), of an upload, as searched with
     treated: bytes = b""  # of an upload that was cleaned up: what was searched with, as a JPEG
     previewed: bool = False  # an upload that the page has shown since it was sent
+    # An upload as it came, all of it, and how it was cleaned up then: the kept JPEG is another one.
+    first: "tuple[Part, Cleaning] | None" = None
 
     @property
     def what(self) -> Placed | str:
@@ -56,8 +58,10 @@ class Part:
     @property
     def bytes(self) -> int:
         """How much memory its pictures take."""
-        pixels = 0 if self.pixels is None else self.pixels.nbytes
-        return len(self.jpeg) + len(self.treated) + pixels
+        others = self.first[0] if self.first else self
+        pixels = {id(one): one.nbytes for one in (self.pixels, others.pixels) if one is not None}
+        treated = {id(one): len(one) for one in (self.treated, others.treated)}
+        return len(self.jpeg) + sum(treated.values()) + sum(pixels.values())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from retrieval.pages.elements import number_of
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
 from retrieval.pages.worked_out import LIGHT, PATIENCE, Sentences, Turned, WorkedOut
+from retrieval.records import PictureRecord
 from retrieval.tables import harmless
 from retrieval.workspace import Workspace
 
@@ -69,7 +70,8 @@ class DuplicatesPage:
 def _show(key: str, collection: Collection, groups: Sequence[Group], start: int) -> str:
     if groups:
         return show_groups(key, groups, start)
-    text = words.COPIES_NONE.format(pictures=words.pictures(collection.count()[0]))
+    n, _ = collection.count()
+    text = words.COPIES_NONE.format(pictures=words.pictures(n)) if n > 1 else words.COPIES_ALONE
     return markup.empty(words.COPIES_NONE_TITLE, text)
 
 
@@ -111,7 +113,7 @@ def as_csv(groups: Sequence[Group]) -> bytes:
             _megapixels(copy),
             copy.picture.size,
             harmless(copy.date),
-            words.COPIES_YES if copy.same_file and copy is not group[0] else "",
+            words.COPIES_YES if copy.same_as else "",
         )
         for number, group in enumerate(groups, start=1)
         for copy in group
@@ -137,7 +139,7 @@ def show_groups(key: str, groups: Sequence[Group], start: int) -> str:
 
 
 def _group(key: str, group: Group) -> str:
-    tiles = "".join(_copy(key, copy, copy is group[0]) for copy in group[:COPIES_SHOWN])
+    tiles = "".join(_copy(key, copy, group[0].picture) for copy in group[:COPIES_SHOWN])
     more = ""
     if len(group) > COPIES_SHOWN:
         text = words.COPIES_MORE.format(n=f"{len(group) - COPIES_SHOWN:,}")
@@ -147,7 +149,7 @@ def _group(key: str, group: Group) -> str:
     return f'<section class="lk-group">{head}<ol role="list">{tiles}</ol>{more}</section>'
 
 
-def _copy(key: str, copy: Copy, best: bool) -> str:
+def _copy(key: str, copy: Copy, best: PictureRecord) -> str:
     picture = copy.picture
     facts = (
         f"{picture.width:,} × {picture.height:,}",
@@ -157,10 +159,15 @@ def _copy(key: str, copy: Copy, best: bool) -> str:
     )
     folder = markup.folder_line(picture)
     folder = f'<span class="lk-folder">{escape(folder)}</span>' if folder else ""
-    mark = f'<i class="lk-keep">{escape(words.COPIES_KEEP)}</i>' if best else ""
-    same = "" if best or not copy.same_file else f"<i>{escape(words.COPIES_SAME)}</i>"
+    mark = f'<i class="lk-keep">{escape(words.COPIES_KEEP)}</i>' if picture is best else ""
+    same = ""
+    if copy.same_as is best:
+        same = f"<i>{escape(words.COPIES_SAME)}</i>"
+    elif copy.same_as:
+        name = markup.name_of(copy.same_as)
+        same = f"<i>{escape(words.COPIES_SAME_AS.format(name=name))}</i>"
     return (
-        f"<li{' class=lk-best' if best else ''}><div>"
+        f"<li{' class=lk-best' if picture is best else ''}><div>"
         f'<img src="{escape(markup.thumbnail_address(key, picture))}" alt="" loading="lazy">'
         f'</div><b title="{escape(picture.path)}">{escape(markup.name_of(picture))}</b>'
         f"<small>{mark}{folder}{markup.fact_lines(facts)}{same}</small></li>"

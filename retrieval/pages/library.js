@@ -338,7 +338,7 @@
 
   // --- What people do ----------------------------------------------------------------------------
   const carriesFiles = (event) => isShown() && event.dataTransfer?.types.includes("Files");
-  const cardOf = (event) => event.target.closest?.("[data-drop], [data-in-place]");
+  const cardOf = (event) => event.target.closest?.(".lk-collection");
   const mark = (over) => {
     document.querySelectorAll(".lk-over").forEach((one) => one.classList.remove("lk-over"));
     over?.classList.add("lk-over");
@@ -361,9 +361,11 @@
       if (!carriesFiles(event)) return;
       event.preventDefault();
       event.stopPropagation();
-      const { inPlace, drop } = cardOf(event)?.dataset ?? {};
+      const card = cardOf(event);
+      const { inPlace, drop } = card?.dataset ?? {};
       // It would be refused, and only after everything has been sent.
       if (inPlace !== undefined) return say(words().in_place);
+      if (card && drop === undefined) return say(words().closed);
       const found = dropped(event.dataTransfer);
       if (!sending) say(words().looking); // into a folder of thousands, for a while
       send(await found, drop ?? "");
@@ -422,6 +424,13 @@
   // What the server does not take, or nobody foresaw, has no answer that could name it.
   window.lookalikeFailed = (event) => busy[event].forEach((end) => end());
 
+  const OPENING = new Set(["look", "pictures", "problems", "rename", "download"]);
+  let openedBy = {}; // what button has opened a part of a card, and of which
+  let pressedLast = null; // what button, and of which card, until something else is done
+  for (const own of ["focusin", "pointerdown"]) {
+    document.addEventListener(own, () => (pressedLast = null), true);
+  }
+
   // A new collection lies below the others, what is said of a deleted one at its top, and what
   // a button opens below it: perhaps out of sight, on a phone nearly always. What was not there before
   // comes into view.
@@ -450,9 +459,20 @@
       // Gradio makes the next card of one that is gone, and would leave the focus on its "Delete".
       const gone = [...before.keys].some((key) => !now.keys.has(key));
       const held = document.activeElement;
-      const lost = held === document.body && now.said !== before.said; // with the last card
       const moved = held?.matches("button") && element.contains(held);
-      if (gone && (lost || moved)) notice?.focus({ preventScroll: true });
+      if (gone && moved) notice?.focus({ preventScroll: true });
+      // What was pressed may be gone: the focus goes to what is said of it, to the button that had
+      // opened it, or to the first one of its card.
+      if (held !== document.body || !pressedLast) return;
+      const { act, key } = ["close", "name"].includes(pressedLast.act) ? openedBy : pressedLast;
+      pressedLast = null;
+      const card = cards.find(({ dataset }) => dataset.key === key) ?? fresh;
+      const next =
+        (now.said !== before.said && notice) ||
+        card?.querySelector(`[data-act="${act}"]`) ||
+        card?.querySelector("[data-act]") ||
+        element.querySelector("[data-act]");
+      next?.focus({ preventScroll: true });
     };
     new MutationObserver(look).observe(element, { childList: true, subtree: true, characterData: true });
     look();
@@ -488,9 +508,12 @@
       pressed = null;
       if (act === "folder" || act === "files") return pick(act, "");
       if (act === "add") return pick("files", key);
-      const marked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
-      const ids = [...marked].map((box) => Number(box.value));
+      pressedLast = { act, key };
+      if (OPENING.has(act)) openedBy = { act, key };
+      const ticked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
+      const ids = [...ticked].map((box) => Number(box.value));
       if (button.classList.contains("lk-busy")) return; // a second click
+      if (act === "remove") marked.clear(); // another picture may get the number of one that is gone
       presses += 1;
       if (SLOW.has(act)) showBusy(element, { act, key, number: presses });
       // Another tab takes the place of this one, and is not to begin in the middle.
@@ -502,21 +525,33 @@
     element.addEventListener("submit", (event) => {
       event.preventDefault();
       const { act, key } = event.target.dataset;
+      pressedLast = { act, key };
       trigger("select", { act, key, value: event.target.elements.value.value });
     });
-    // Gradio turns one picture's box into the next one's, and leaves the mark in it.
-    new MutationObserver((changes) => {
-      for (const { target, oldValue } of changes) {
-        if (target.type === "checkbox" && target.value !== oldValue) target.checked = false;
-      }
-    }).observe(element, { subtree: true, attributeFilter: ["value"], attributeOldValue: true });
-    // A field that has just opened is ready to be typed in.
+    // Gradio turns one picture's box into the next one's, and leaves the mark in it: what is marked
+    // is kept here.
+    const marked = new Set();
+    let markedIn = null; // the key of the card
+    element.addEventListener("change", ({ target }) => {
+      if (target.type === "checkbox") marked[target.checked ? "add" : "delete"](target.value);
+    });
     new MutationObserver(() => {
-      const field = element.querySelector("[data-focus]:not([data-focused])");
-      if (!field) return;
-      field.dataset.focused = "1";
-      field.focus();
-      field.select();
+      const list = element.querySelector(".lk-marks");
+      const key = list?.closest("[data-key]").dataset.key ?? null;
+      if (key !== markedIn) marked.clear();
+      markedIn = key;
+      for (const box of list?.querySelectorAll("input") ?? []) box.checked = marked.has(box.value);
+    }).observe(element, { childList: true, subtree: true, attributeFilter: ["value"] });
+    // A field that has just opened is ready to be typed in. Later answers are written into it, too,
+    // and let it be.
+    let ready = null; // the key of its card
+    new MutationObserver(() => {
+      const field = element.querySelector("[data-focus]");
+      const key = field?.form.dataset.key ?? null;
+      if (key === ready) return;
+      ready = key;
+      field?.focus();
+      field?.select();
     }).observe(element, { childList: true, subtree: true });
   };
 })();

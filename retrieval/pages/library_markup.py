@@ -105,7 +105,10 @@ def library(
     below = f'<div class="lk-bin">{deleted}</div>' if deleted else ""
     # Gradio changes what stands in a place into what comes there: with a notice that comes or goes
     # all cards would be made anew, and what is marked or typed in them be lost.
-    return f"{title}{text}<div>{''.join(notices)}</div>{body}{below}"
+    said = "".join(notices)
+    if said:
+        said += f'<p class="lk-row">{_button("read", words.DO_CLOSE, kind="lk-link")}</p>'
+    return f'{title}{text}<div class="lk-says">{said}</div>{body}{below}'
 
 
 def card(shown: Card, now: float, opened: str) -> str:

@@ -17,7 +17,7 @@ from retrieval.pages import library_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.adding import Adding
 from retrieval.pages.desk import Desk, Opened
-from retrieval.pages.elements import make_place, number_of, told_by_a_page, warn
+from retrieval.pages.elements import inform, make_place, number_of, told_by_a_page, warn
 from retrieval.pages.sessions import own_address_of, visitor_of
 from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads
@@ -144,11 +144,8 @@ class LibraryPage:
         return self._view(desk, request)
 
     def on_tick(self, desk: Desk, request: gr.Request) -> tuple[Any, ...]:
-        """Follow what is being built; what somebody is filling in stays as it is."""
-        with desk.held() as opened:
-            if opened.view in ("rename", "pictures", "changes"):
-                return gr.skip(), desk, gr.skip()
-            return self._view(desk, request)
+        """Follow what is being built."""
+        return self._view(desk, request)
 
     def on_act(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Do what a button of a card says.
@@ -177,7 +174,7 @@ class LibraryPage:
                 key, view, start, changes = after.place
                 return replace(opened, key=key, view=view, start=start, changes=changes)
             if after.changes is not None:
-                gr.Info(words.CHANGES_BESIDE)
+                inform(words.CHANGES_BESIDE)
             return opened
 
         desk.answer(show, _number(event))
@@ -209,6 +206,8 @@ class LibraryPage:
         try:
             if act == "close":
                 opened = replace(opened, key="", view="", start=0, changes=None)
+            elif act == "read":
+                opened = replace(opened, notice="", passing="", removed=(), deleted="")
             elif act == "undo":
                 opened = self._undo(key, request)
             elif act == "mend":
@@ -240,6 +239,7 @@ class LibraryPage:
             if key and self.uploads.holds(name, visitor):
                 self._require_editable(key, request)
                 told += self.adding.add(name, key, visitor)
+                desk.answer(lambda opened: _without_changes(opened, key))
             elif self.uploads.holds(name, visitor) or not bundles:
                 told += self.adding.make(name, visitor, owner, own_address_of(request))
             desk.announce(told)  # what is open may be in use
@@ -264,7 +264,7 @@ class LibraryPage:
             before = self.workspace.names(visitor_of(request))
             key = self.workspace.create(root.resolve().name or words.UNTITLED, root)
             if key in before:
-                gr.Info(escape(words.FOLDER_FOLLOWED.format(name=before[key])))
+                inform(words.FOLDER_FOLLOWED.format(name=before[key]))
             self.adding.build(key, visitor_of(request))
             desk.answer(lambda _: Opened())
             emptied = ""
@@ -276,9 +276,9 @@ class LibraryPage:
         """Let the owner in."""
         try:
             if self.access.enter(request, password):
-                gr.Info(words.PASSWORD_RIGHT)
+                inform(words.PASSWORD_RIGHT)
             else:
-                gr.Warning(words.PASSWORD_WRONG)
+                warn(LookalikeError(words.PASSWORD_WRONG))
         except LookalikeError as error:
             warn(error)
         may_fetch = gr.Textbox(visible=True) if self.access.is_owner(request) else gr.skip()
@@ -511,6 +511,13 @@ class LibraryPage:
             excluded = len(collection.excluded())
             return library_markup.changes(key, opened.changes, excluded, collection.root)
         return ""
+
+
+def _without_changes(opened: Opened, key: str) -> Opened:
+    """Close what was found in a collection's folder, which is not so any more."""
+    if (opened.key, opened.view) != (key, "changes"):
+        return opened
+    return replace(opened, key="", view="", changes=None)
 
 
 def _number(event: gr.EventData) -> int:

@@ -182,7 +182,7 @@ def _in_words(key: str, collection: Collection, atlas: Atlas) -> str:
     """Say what lies in which part of the map, for those who do not see it."""
     known = {picture.id: picture for picture in collection.pictures()}
     size = np.maximum(np.asarray(atlas.size), 1)
-    parts = np.minimum(atlas.cells * PARTS // size, PARTS - 1)
+    parts = (2 * atlas.cells + 1) * PARTS // (2 * size)  # in which the middle of each cell lies
     items = []
     for number, name in enumerate(words.MAP_PARTS):
         row, column = divmod(number, PARTS)

@@ -166,6 +166,21 @@
     }
   };
 
+  // Gradio would close all of a kind together when the first has been there for its time, and the
+  // last one with it. Ours have none, and go so long after the last came.
+  const TOAST_TIME = 10_000; // milliseconds
+  const toasts = new WeakMap();
+  const closeLater = () => {
+    for (const toast of document.querySelectorAll("[data-testid=toast-body]")) {
+      const said = toast.querySelectorAll("[data-testid=toast-text]").length;
+      const before = toasts.get(toast);
+      if (before?.said === said) continue;
+      clearTimeout(before?.timer);
+      const close = () => toast.querySelector("[data-testid=toast-close]")?.click();
+      toasts.set(toast, { said, timer: setTimeout(close, TOAST_TIME) });
+    }
+  };
+
   // Spreadsheets and word processors put a picture of what was copied beside the words.
   const WRITTEN_IN = ":is(input, textarea):not([type=radio], [type=checkbox], [type=range])";
   document.addEventListener("paste", (event) => {
@@ -416,7 +431,10 @@
     // On a phone some lie in a menu, in an order that changes; Gradio keeps them all to measure.
     const name = document.querySelectorAll("#tabs .tab-container[aria-hidden] button")[at]?.textContent;
     const buttons = [...document.querySelectorAll("#tabs :is([role=tab], .overflow-dropdown button)")];
-    (buttons.find((button) => button.textContent.trim() === name?.trim()) ?? buttons[at])?.click();
+    const button = buttons.find((one) => one.textContent.trim() === name?.trim()) ?? buttons[at];
+    // Else the focus would go with the tab that is left, and begin anew at the top.
+    if (document.activeElement?.closest("[role=tabpanel]")) button?.focus({ preventScroll: true });
+    button?.click();
   };
   const keep = (what) => history.replaceState({ ...history.state, ...what }, "", location.href);
   // These show the collection that is searched, which is to be set first.
@@ -633,6 +651,7 @@
     if (!toBox) return;
     toBox = false;
     layer.classList.add("lk-asked");
+    layer.focus({ preventScroll: true });
     layer.classList.toggle("lk-drawing", touch.matches);
   };
 
@@ -800,6 +819,7 @@
     follow();
     keepPicture();
     sayPlainly();
+    closeLater();
     unfold();
     addLayer();
     if (visiting && seen === location.search && picture()) {

@@ -51,11 +51,14 @@ class PartMaker:
         part = self._described(Part(words.QUERY, token=sha256[:12], sha256=sha256), image, cleaning)
         extracted = time.perf_counter()
         long = PREVIEW_SIDE * max(image.size) // min(image.size)
-        jpeg = _jpeg(image, max(2 * PREVIEW_SIDE, min(long, MAX_PREVIEW)))
-        return replace(part, jpeg=jpeg), (decoded - started, extracted - decoded)
+        part = replace(part, jpeg=_jpeg(image, max(2 * PREVIEW_SIDE, min(long, MAX_PREVIEW))))
+        return replace(part, first=(part, cleaning)), (decoded - started, extracted - decoded)
 
     def cropped(self, upload: Part, box: Box | None, cleaning: Cleaning) -> Part:
         """Return an upload of which only a part counts, or the whole again for None."""
+        if box is None and upload.first and upload.first[1] == cleaning:
+            whole, wanted, previewed = upload.first[0], upload.wanted, upload.previewed
+            return replace(whole, first=upload.first, wanted=wanted, previewed=previewed)
         image = crop(open_picture(upload.jpeg).image, box)
         return replace(self._described(upload, image, cleaning), crop=box)
 

@@ -13,7 +13,7 @@ from retrieval.pages import details, words
 from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers
 from retrieval.pages.asking import ORDERS, Asked, Options
-from retrieval.pages.elements import warn
+from retrieval.pages.elements import inform, warn
 from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.saving import save_results
@@ -63,7 +63,7 @@ class ResultTools:
         except LookalikeError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error
         if missing:
-            gr.Info(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
+            inform(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
         return f"files/{self._handover.offer(path, visitor)}"
 
     def why(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:

@@ -114,20 +114,22 @@ def examples(pictures: Iterable[Shown]) -> str:
     )
 
 
-def none_pass(address: str, others: bool = False) -> str:
-    """Say that the filters leave nothing, with a button that takes them off.
+def none_found(asked: Asked, title: str, body: str, address: str, filtered: bool = False) -> str:
+    """Say kindly that there is no result, with what was asked and the ways on.
 
     Args:
-        others: nothing but pictures of the query, which are no results.
+        filtered: the filters leave nothing, and can be taken off.
     """
-    title, body = words.NONE_PASS_TITLE, words.NONE_PASS
-    if others:
-        title, body = words.NO_OTHER_TITLE, words.NO_OTHER
+    ways = [("unfilter", words.NO_FILTERS)] if filtered else []
+    ways += [("back", words.BACK)] if asked.parts else []
+    buttons = " ".join(
+        f'<button type="button" class="lk-back" data-do="{what}">{escape(said)}</button>'
+        for what, said in ways
+    )
+    about = _chips(asked) + _cleaned(asked) if asked.parts else ""
     return (
-        f'<div class="lk-empty" data-address="{escape(address)}">'
-        f"<h2>{escape(title)}</h2><p>{escape(body)}</p>"
-        f'<p><button type="button" class="lk-back" data-do="unfilter">{escape(words.NO_FILTERS)}'
-        "</button></p></div>"
+        f'<div>{about}</div><div class="lk-empty" data-address="{escape(address)}">'
+        f"<h2>{escape(title)}</h2><p>{escape(body)}</p><p>{buttons}</p></div>"
     )
 
 

@@ -106,17 +106,20 @@ class SearchOptions:
         return [self._label, self._folder, self._words]
 
     @property
-    def events(self) -> list[Callable[..., Any]]:
-        """What asks for a new search, the collection excepted."""
+    def events(self) -> list[tuple[Callable[..., Any], Any]]:
+        """What asks for a new search, the collection excepted.
+
+        Each with the field that was left, of which only this event tells when it makes no sense;
+        None for what always does.
+        """
         sliders = [self._subject, self._colour, self._texture]
-        return [
-            self._count.input,
-            # A preset moves the sliders, and it is the sliders that count.
-            *(slider.change for slider in sliders),
-            *(self._label.input, self._folder.input, self._shape.input, self._order.input),
-            *(self._megapixels.submit, self._megapixels.blur, self._since.submit, self._since.blur),
-            *(self._until.submit, self._until.blur, self._words.submit, self._words.blur),
-        ]
+        # A preset moves the sliders, and it is the sliders that count.
+        always = [self._count.input, *(slider.change for slider in sliders)]
+        always += [self._label.input, self._folder.input, self._shape.input, self._order.input]
+        always += [self._words.submit, self._words.blur]
+        written = (self._megapixels, self._since, self._until)
+        left = [(event, field) for field in written for event in (field.submit, field.blur)]
+        return [*((event, None) for event in always), *left]
 
     @property
     def cleaned(self) -> Callable[..., Any]:
@@ -124,17 +127,18 @@ class SearchOptions:
         event: Callable[..., Any] = self._cleaning.input
         return event
 
-    def check(self, values: dict[Any, Any]) -> None:
-        """Look for what `read` would leave out without a word.
+    def check(self, field: Any, values: dict[Any, Any]) -> None:
+        """Look whether `read` would leave out what is written in a field, without a word.
 
         Raises:
             LookalikeError: when a date is none, or a number is below 0.
         """
-        if (values[self._megapixels] or 0) < 0:
-            raise LookalikeError(words.NO_MEGAPIXELS)
-        for written in (values[self._since], values[self._until]):
-            if str(written or "").strip() and not read_date(written):
-                raise LookalikeError(words.NO_DATE)
+        written = values[field]
+        if field is self._megapixels:
+            if (written or 0) < 0:
+                raise LookalikeError(words.NO_MEGAPIXELS)
+        elif str(written or "").strip() and not read_date(written):
+            raise LookalikeError(words.NO_DATE)
 
     def read(self, values: dict[Any, Any]) -> Options:
         """Return the options of an event; what makes no sense is left out."""

@@ -17,7 +17,7 @@ from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
 from retrieval.pages.asking import Address, Asked, Options, Part, Wish, read_address
 from retrieval.pages.conversation import Conversation, Step, unchanged
-from retrieval.pages.elements import make_place, warn
+from retrieval.pages.elements import inform, make_place, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_changes import Change, Handler, QueryChanges, placed_at
@@ -201,8 +201,8 @@ class SearchPage:
             **quiet,
         )
         bridge.copies(self.on_copies, self.conversation, self.why, trigger_mode="multiple", **quiet)
-        for changed in self.options.events:
-            changed(self._asking(lambda *_: unchanged, checked=True), inputs, answer, **latest)
+        for changed, field in self.options.events:
+            changed(self._asking(lambda *_: unchanged, checked=field), inputs, answer, **latest)
 
     # The handlers of the page. A view is the status, the answer, the examples and the timer; an
     # answer is the results, the truth line and the conversation.
@@ -340,14 +340,14 @@ class SearchPage:
         return self.of_results.copies(*conversation.stands, placed_at(event), request)
 
     def _asking(
-        self, change: Handler, leaving: bool = False, anew: bool = False, checked: bool = False
+        self, change: Handler, leaving: bool = False, anew: bool = False, checked: Any = None
     ) -> Callable[..., Any]:
         """Return the event handler that changes the query and answers it.
 
         Args:
             leaving: it returns the upload too, which is taken off where the query has left it.
             anew: the query before does not count.
-            checked: options that cannot be understood are refused.
+            checked: the field that is refused where it cannot be understood.
         """
 
         def handle(values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
@@ -357,8 +357,8 @@ class SearchPage:
                 # The query of a page that was away for an hour is gone.
                 if not (anew or conversation.asked.arrived):
                     raise LookalikeError(words.FORGOTTEN)
-                if checked:
-                    self.options.check(values)
+                if checked is not None:
+                    self.options.check(checked, values)
                 changed = change(conversation.asked, options, event, visitor_of(request))
                 step = _step(changed, options, request, anew)
                 answer = self._answer(conversation, step, request)
@@ -518,7 +518,7 @@ def _step(change: Change, options: Options, request: gr.Request, anew: bool = Fa
 def _comment_drop(event: gr.EventData) -> None:
     """Say what came of giving no picture, more than one, or one too soon."""
     if event.what == "several":
-        gr.Info(words.DROPPED_SEVERAL)
+        inform(words.DROPPED_SEVERAL)
         return
     others = {
         "no file": words.DROPPED_NO_FILE,

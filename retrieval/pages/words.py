@@ -122,8 +122,8 @@ NO_UPLOAD = (
     "sender for it."
 )
 LINK_GONE = (
-    "The collection of this address is not here: it was deleted or renamed, or it is on another "
-    "computer. Shown instead: {name}."
+    "The collection of this address is not here: it was deleted or renamed, it is on another "
+    "computer, or it belongs to a visitor, whose browser alone sees it. Shown instead: {name}."
 )
 SEARCHED_WITHOUT = (
     "{pictures} of this search cannot be found here, and did not count. An uploaded one can be "
@@ -425,7 +425,8 @@ DOWNLOAD_ALL = "With the photos"
 DOWNLOAD_ALL_HINT = "Large: it may take a minute or more until the download begins."
 DOWNLOAD_HINT = "One file for another computer: drop it on this page there to open it."
 DOWNLOAD_LOST = "The download did not begin. Check the connection, then try again."
-TAKEN_NONE = "There was no picture in it that can be read."
+TAKEN_NONE = "There was no picture in {name} that can be read."
+TAKEN_THIS = "this"  # files that came in no folder or zip
 TAKEN_SKIPPED = "Left out ({n}):"
 TAKEN_OTHERS = (
     "Left out: {files} of other kinds. "
@@ -461,6 +462,7 @@ UPLOAD_WORDS = {
     "stop": "Stop",
     "stopped": "Stopped. Nothing was added.",
     "in_place": ADD_IN_PLACE.format(name="That collection"),
+    "closed": "Nothing can be added to that collection. Drop beside it to make one of your own.",
 }
 UNTITLED = "My photos"  # a collection that nobody has named; not what the tab is called
 
@@ -517,6 +519,7 @@ COPIES_RULE = (
 )
 COPIES_NONE_TITLE = "No copies"
 COPIES_NONE = "{pictures}, and none of them twice."
+COPIES_ALONE = "There is one picture here, and nothing to compare it with."
 COPIES_EMPTY = "As soon as there are pictures here, they are looked through for copies."
 COPIES_LATER = "They are looked through for copies when all of them are ready."
 COPIES_NOT_YET = (
