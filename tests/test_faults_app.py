@@ -439,3 +439,17 @@ def test_a_port_that_there_is_not_is_refused_in_a_sentence(
     with pytest.raises(SystemExit):
         app.main(["--port", port])
     assert f"there is no port {port}. Take one from 1024 to 65535" in capsys.readouterr().err
+
+
+def test_what_the_app_was_told_and_cannot_do_is_named_before_it_starts(
+    tmp_path: Path,
+    tiny_files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert app.main(["--milvus", "nonsense"]) == 1
+    assert "nonsense is no address of Milvus" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(settings, "COLLECTIONS", tmp_path / "file" / "collections")
+    assert app.main(["--no-browser"]) == 1
+    assert "Name a folder that may be written in LOOKALIKE_HOME" in capsys.readouterr().err
