@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Only here, where Ctrl+C ends it at once: it takes a second.
+    # Imported only here, since it takes a second, in which Ctrl+C is to end the program at once.
     from retrieval.commands import (
         bench,
         check,

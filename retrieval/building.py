@@ -114,13 +114,20 @@ class Builders:
                 run.stop()
 
     def forget(self, key: str) -> None:
-        """Stop, and remember nothing of it."""
+        """Stop, and remember nothing of it; waits for the batch at hand."""
+        if run := self._drop(key):
+            run.thread.join(60)
+
+    def let_go(self, key: str) -> None:
+        """Do the same without waiting: the collection is not what it was."""
+        self._drop(key)
+
+    def _drop(self, key: str) -> _Run | None:
         with self._lock:
             run = self._runs.pop(key, None)
-            if run is None:
-                return
-            run.stop()
-        run.thread.join(60)
+            if run is not None:
+                run.stop()
+            return run
 
     def stop(self) -> None:
         """Stop everything after the batch at hand."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from retrieval.settings import HOME
+from retrieval.settings import COLLECTIONS, EMPTIED, HOME, PUBLISHED
 
 # Of `images.FORMATS`, in small letters.
 SUFFIXES = frozenset(
@@ -29,6 +29,7 @@ SYSTEM_FOLDERS = frozenset(
 # Where Photos, of macOS, keeps what it was handed, in small letters; all else are its small copies.
 PHOTOS_LIBRARY = ".photoslibrary"
 PHOTOS_ORIGINALS = ("originals", "masters")
+KEPT_BY_US = (HOME, COLLECTIONS, PUBLISHED, *EMPTIED)
 JUNCTION = 0xA0000003  # `stat.IO_REPARSE_TAG_MOUNT_POINT`, which only Windows' Python knows
 MARKS_HIDE = platform.system() in ("Windows", "Darwin")
 
@@ -65,14 +66,14 @@ def walk(
 
     So is what the app keeps, where it lies in there: other people's pictures are among it.
     """
-    ours = _place_in(folder, HOME)
+    ours = {_place_in(folder, place) for place in KEPT_BY_US}
     for parent, folders, names in os.walk(folder, onerror=on_error):
         within = os.path.basename(parent)
         folders[:] = sorted(
             name
             for name in folders
             if not is_passed_over(name, within)
-            and (path := os.path.join(parent, name)) != ours
+            and (path := os.path.join(parent, name)) not in ours
             and not _is_marked(path)
         )
         yield parent, sorted(name for name in names if not is_passed_over(name, within))

@@ -7,6 +7,7 @@ Nothing is deleted. The new file is made beside the old one and takes its place 
 import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -230,26 +231,30 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, kinds: K
 def _readable(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row]:
     """Yield the rows of a table that can be read; some may come twice.
 
-    A page that is damaged takes the rows on it along, and those after it are found by their ids. An
-    id that is damaged itself stands among others, and leads nowhere.
+    A page that is damaged takes the rows on it along, and those after it are found by their ids.
     """
     query = f"SELECT {', '.join(kinds)} FROM {table} WHERE id"
 
     def is_whole(row: Row) -> bool:
         return all(map(isinstance, row, kinds.values()))
 
-    start, misses = 1, 0
+    start, misses, backwards = 1, 0, False
     while misses < MISSES:
-        last = 0
+        recent: deque[int] = deque(maxlen=3)
         try:
             for row in old.execute(f"{query} >= ? ORDER BY id", (start,)):
-                last = row[0]
+                recent.append(row[0])
                 if is_whole(row):
                     yield row
             return
         except sqlite3.DatabaseError:
+            # An id that is damaged itself would lead back, or beyond all others: not one in three.
+            last = sorted(recent)[(len(recent) - 1) // 2] if recent else 0
             if last >= start:
                 start, misses = last + 1, 0
+            if not backwards:  # what such an id has hidden
+                backwards = True
+                yield from filter(is_whole, _until_damage(old, f"{query} > 0 ORDER BY id DESC"))
             # Python looks a row ahead, so the one before the damage may not have come.
             yield from filter(is_whole, _until_damage(old, f"{query} = ?", start))
             start, misses = start + 1, misses + 1

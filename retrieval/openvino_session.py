@@ -34,7 +34,7 @@ class OpenVinoSession:
             calls: from how many threads it will be called at once; each has its share of `threads`.
         """
         # It tells Google that it is imported, with an identity of this machine that it keeps in the
-        # home folder. Without this package, which does that, it goes without.
+        # home folder. Where the package that does so cannot be imported, it reports nothing.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         runtime = importlib.import_module("openvino")
         hint = "LATENCY" if calls == 1 else "THROUGHPUT"

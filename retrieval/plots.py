@@ -24,7 +24,7 @@ def draw_png(title: str, evaluation: Evaluation) -> bytes:
     """Draw accuracy over depth, precision over recall, the classes and their confusion."""
     # Importing takes most of a second, and only drawing needs it. The figure is made without
     # pyplot: that keeps a list of open figures, which threads of a server must not share.
-    # It keeps a list of the fonts that it finds, which is to go with all else.
+    # Matplotlib keeps a list of the fonts that it finds, which is to go with all else.
     os.environ.setdefault("MPLCONFIGDIR", str(settings.HOME / "matplotlib"))
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -28,7 +28,11 @@ class Store:
         except BaseException:
             self.database.close()  # or Windows would let nobody mend or move it
             raise
-        self._numbers = self._numbers_now()
+        try:
+            self._numbers = self._numbers_now()
+        except OSError as error:
+            self.close()
+            raise explain_os_error(error, folder) from error
 
     def close(self) -> None:
         """Let go of the files."""
@@ -43,7 +47,10 @@ class Store:
         Windows moves no file that is open. Elsewhere another program may have deleted the
         collection, or `check --repair` put other files in their place.
         """
-        return os.name == "nt" or self._numbers == self._numbers_now()
+        try:
+            return os.name == "nt" or self._numbers == self._numbers_now()
+        except OSError:  # a network drive that does not answer, say
+            return True
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -122,7 +129,7 @@ class Store:
         """Return what tells the files in the collection's folder from others, by their names."""
         found = {}
         for name in (DATABASE, THUMBNAILS):
-            with suppress(OSError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 status = os.stat(self.folder / name)
                 found[name] = status.st_dev, status.st_ino
         return found

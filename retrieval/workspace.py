@@ -171,9 +171,10 @@ class Workspace:
         # Whatever comes or goes here does so under this lock, and may take long.
         if not self._lock.acquire(blocking=False):
             return
+        replaced: list[Collection] = []
         try:
             begun = self._looked = time.monotonic()
-            self._withdraw_replaced()
+            replaced = self._withdraw_replaced()
             again = False
             for key in self._refusals.keys() - self._leaving:
                 if not os.path.isdir(self.library / key):
@@ -194,6 +195,8 @@ class Workspace:
                 self._looked = ended + 10 * (ended - begun)
         finally:
             self._lock.release()
+            for collection in replaced:
+                collection.close()
 
     def open_folder(self, folder: Path) -> None:
         """Serve one collection of the library, or tell in `refused` why it does not fit.
@@ -226,18 +229,21 @@ class Workspace:
             collection.close()  # which may write what was only in the log
             self._met[key] = _files_of(collection.folder)
 
-    def _withdraw_replaced(self) -> None:
-        """Serve no more those that another program has deleted, or put others in their place.
+    def _withdraw_replaced(self) -> list[Collection]:
+        """Serve no more those that another program has deleted or replaced; return them.
 
-        What lies there now is served by the next look around.
+        Whoever holds the lock closes them after it, which may take long. What lies in their places
+        now is served by `_look_around`.
         """
+        replaced = []
         for key, searcher in list(self._searchers.items()):
             collection = searcher.collection
             if collection.folder.parent != self.library or collection.store.is_in_place:
                 continue
-            self._builders.cancel(key)
+            self._builders.let_go(key)
             del self._searchers[key]
-            collection.close()
+            replaced.append(collection)
+        return replaced
 
     def mend(self, key: str) -> bool:
         """Make a damaged collection anew of what can be read of it, and serve it.
@@ -414,7 +420,10 @@ class Workspace:
             LookalikeError: when it is not served any more, or cannot be moved just now.
         """
         with self._lock:
-            self._withdraw_replaced()  # the page shows what was there before
+            replaced = self._withdraw_replaced()  # the page shows what was there before
+        for collection in replaced:
+            collection.close()
+        with self._lock:
             searcher = self._searchers.get(key)
             folder = searcher.collection.folder if searcher else self._refused_folder(key)
             self._leave(key)

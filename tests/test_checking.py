@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import database, settings, sketch, thumbnails
+from retrieval import database, mending, settings, sketch, thumbnails
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
 from retrieval.checking import RETURNING, check_collection
@@ -432,6 +432,44 @@ def test_an_id_that_is_damaged_takes_no_other_row_along(without_photos: Path) ->
     assert check_collection(without_photos, repair=True)[0].sentence.startswith(DATABASE)
     with Collection(without_photos) as collection:
         assert collection.count() == (6, 100)
+
+
+@pytest.mark.parametrize("becomes", [b"\x80\x03", b"\xff\x7f"], ids=["small", "large"])
+def test_an_id_that_is_damaged_beside_a_damaged_page_hides_nothing(
+    without_photos: Path, becomes: bytes
+) -> None:
+    path, total = without_photos / DATABASE, 3_000
+    with Collection(without_photos) as collection:
+        collection.write(
+            [Entry(f"unread/{number:04}.png", 1, 1, "", None, "?") for number in range(total)], []
+        )
+    with harming(path) as records:
+        [(size,)] = records.execute("PRAGMA page_size")
+    data = bytearray(path.read_bytes())
+
+    def page_of(number: int) -> int:
+        """Return where the leaf of the table begins on which a picture stands."""
+        name = f"unread/{number:04}.png".encode()
+        pages = range(0, len(data), size)
+        return next(at for at in pages if data[at] == 13 and name in data[at : at + size])
+
+    page = page_of(1_500)
+    cells = int.from_bytes(data[page + 3 : page + 5], "big")
+    cell = page + int.from_bytes(data[page + 6 + 2 * cells : page + 8 + 2 * cells], "big")
+    at = cell + 1 + (data[cell] > 127)  # of the last one, behind its length
+    assert data[at] > 127  # an id of two bytes
+    last = (data[at] & 127) * 128 + data[at + 1]
+    data[page_of(last)] = 0xFF  # the next one: six other pictures come first
+    data[at : at + 2] = becomes
+    path.write_bytes(data)
+    with closing(sqlite3.connect(path)) as broken:
+        rows = list(mending._readable(broken, "pictures", mending.PICTURES))
+    assert len(rows) < 3 * total
+    lost = total + 6 - len({row[1] for row in rows})
+    assert 0 < lost < total / 5
+    check_collection(without_photos, repair=True)
+    with Collection(without_photos) as collection:
+        assert collection.count()[1] >= total - lost - 1
 
 
 def test_where_the_names_of_what_was_taken_out_are_damaged_the_others_stay_out(

@@ -195,6 +195,17 @@ def test_a_folder_without_pictures_makes_no_collection(
     assert (settings.COLLECTIONS / "wheel").exists() == kept
 
 
+def test_what_lies_in_the_place_of_a_collection_is_left_alone(
+    options: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    kept = settings.COLLECTIONS / "Trip" / "originals" / "only copy.jpg"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert run("index", tmp_path / "empty", "--name", "Trip", *options) == 1
+    assert kept.exists()
+
+
 def test_filters_that_no_picture_passes_are_told(
     wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,9 +3,11 @@
 Files are as Windows has them: what the app itself holds open, nobody can move.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -259,6 +261,30 @@ def test_nothing_is_written_to_what_was_set_aside_meanwhile(
         assert collection.name == "Kept on"
 
 
+def test_a_disk_that_does_not_answer_for_a_moment_ends_nothing(
+    workspace: Workspace, served: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    plain = os.stat
+
+    def fail(path: Path, *given: object, **named: object) -> os.stat_result:
+        if Path(path).name in (DATABASE, THUMBNAILS):
+            raise OSError(errno.EIO, "Input/output error")
+        return plain(path, *given, **named)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", fail)
+        assert served.store.is_in_place
+    assert workspace.searcher("kept").collection is served
+
+
+def wait_until_built(workspace: Workspace, key: str) -> None:
+    end = time.monotonic() + 60
+    while (state := workspace.building(key)) is not None and not state.finished:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows moves no file that is open.")
 def test_what_another_program_deleted_and_made_anew_is_taken_for_no_other(
     workspace: Workspace, served: Collection, kept: Path, monkeypatch: pytest.MonkeyPatch
@@ -273,6 +299,14 @@ def test_what_another_program_deleted_and_made_anew_is_taken_for_no_other(
     assert kept.is_dir()
     monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
     assert workspace.names() == {"kept": "Another"}
+    workspace.build("kept", kept, Bounds())
+    wait_until_built(workspace, "kept")
+    assert workspace.building("kept") is not None
+    discard(kept)
+    with Collection.create(kept, "A third", None, workspace.embedder):
+        pass
+    assert workspace.names() == {"kept": "A third"}
+    assert workspace.building("kept") is None
     discard(kept)
     assert workspace.keys() == []
 

@@ -95,9 +95,11 @@ def test_what_the_app_keeps_is_passed_over_in_a_folder_around_it(
 ) -> None:
     home = tmp_path / "in" / "app"
     touch(tmp_path, "a.png", "in/app/visitors/b.png", "in/app 2/c.png")
-    monkeypatch.setattr("retrieval.folders.HOME", home)
+    monkeypatch.setattr("retrieval.folders.KEPT_BY_US", (home, home / "visitors"))
     assert found(tmp_path) == ["a.png", "in/app 2/c.png"]
     assert found(tmp_path / "in" / ".." / "in") == ["app 2/c.png"]
+    touch(home, "c.png")
+    assert found(home) == ["c.png"]
     assert found(home / "visitors") == ["b.png"]  # a visitor's own is built all the same
 
 

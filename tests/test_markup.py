@@ -160,4 +160,6 @@ def test_what_came_after_a_run_and_was_not_read_can_be_gone_on_with(indexed: Col
     state = Building(Step(6, 6, 6, 0), started=1.0, ended=5.0)
     assert "resume" not in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")
     indexed.mark_unfinished(True)
+    taking = Card("wheel", indexed, state, editable=True, taking=True)
+    assert words.LIBRARY_TAKING in card(taking, now=9.0, opened="")
     assert "resume" in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")

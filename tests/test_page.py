@@ -1093,7 +1093,7 @@ def test_each_message_stands_for_its_time(browser: Browser, address: str) -> Non
     page.add_init_script(
         """const plain = setTimeout;
         window.setTimeout = (call, time, ...rest) =>
-          plain(call, time === 10_000 ? 2_000 : time, ...rest);"""
+          plain(call, time === 10_000 ? 6_000 : time, ...rest);"""
     )
     page.goto(address)
     expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
@@ -1101,9 +1101,9 @@ def test_each_message_stands_for_its_time(browser: Browser, address: str) -> Non
     for n in range(2):
         send_file(page, "drop", b"PK", "photos.zip", "application/zip", "body")
         expect(said).to_have_count(n + 1)
-        page.wait_for_timeout(1_300)
+        page.wait_for_timeout(3_500)
     expect(said).to_have_count(2)
-    expect(said).to_have_count(0, timeout=5_000)
+    expect(said).to_have_count(0, timeout=15_000)
     page.close()
 
 

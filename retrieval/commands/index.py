@@ -17,7 +17,7 @@ from retrieval.errors import LookalikeError
 from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
 from retrieval.files import remove_tree
 from retrieval.indexing import Bounds
-from retrieval.library import collection_for, collection_of, folders_in
+from retrieval.library import collection_for, collection_of
 from retrieval.objects import Bucket, is_url
 
 
@@ -48,13 +48,13 @@ def run(arguments: argparse.Namespace) -> None:
     where: str = arguments.folder
     embedder = embedder_of(arguments)
     library, name, milvus = settings.COLLECTIONS, arguments.name, arguments.milvus
-    known = folders_in(library)
+    before = set(library.glob("*"))  # a damaged one is to be made anew, and stays in any case
     opened = (
         collection_of(library, where, name, embedder, milvus)
         if is_url(where)
         else collection_for(library, Path(where), name, embedder, milvus)
     )
-    made_now = opened.folder not in known
+    made_now = opened.folder not in before
     try:
         with opened as collection:
             if is_url(where) or arguments.ray:
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
             else:
                 plan = bring_up_to_date(collection, Path(where), embedder)
             ready, unreadable = collection.count()
-            if made_now and not ready and not unreadable:
+            if not ready and not unreadable:
                 raise LookalikeError(f"There is no picture in {where}. Choose another folder.")
             print(
                 f"{collection.name}: {ready:,} {'picture' if ready == 1 else 'pictures'} ready, "

@@ -1,5 +1,6 @@
 """Taking pictures into collections: those that are sent, packed ones, and what a folder holds."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from retrieval.changes import Changes, find_changes
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.pages import library_markup, words
+from retrieval.pages.open_pages import counted
 from retrieval.records import PASSING
 from retrieval.schema import ORIGINALS
 from retrieval.taking import Taken
@@ -26,6 +28,7 @@ class Adding:
         self.workspace = workspace
         self.uploads = uploads
         self.visitors = visitors
+        self._taking: Counter[str] = Counter()  # uploads, by the keys of where they go
         self._unread: set[str] = set()  # keys of what was made of an upload and is yet to be read
 
     def make(self, name: str, visitor: str, owner: bool, address: str = "") -> str:
@@ -141,6 +144,10 @@ class Adding:
         else:
             self.workspace.build(key, originals, bounds, only_added)
 
+    def is_taking(self, key: str) -> bool:
+        """Whether an upload is just being taken into a collection, which is built after that."""
+        return key in self._taking
+
     def _discard(self, key: str) -> None:
         """Delete a collection into which nothing came: there is nothing to bring back."""
         if self.workspace.is_private(key):
@@ -154,7 +161,8 @@ class Adding:
         room = tables = None
         if self.workspace.is_private(key):
             room, tables = self.visitors.room(visitor), self.visitors.bounds.tables
-        return self.uploads.take(name, visitor, collection, folder, strip, room, tables)
+        with counted(self._taking, key):
+            return self.uploads.take(name, visitor, collection, folder, strip, room, tables)
 
     def _settle(self, key: str, taken: Taken, visitor: str, brought: str) -> str:
         left_out = taken.skipped or taken.others

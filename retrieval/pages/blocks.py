@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -21,13 +22,13 @@ class App(gr.Blocks):
         except gr.Error:
             raise
         except LookalikeError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(escape(str(error)), duration=None, print_exception=False) from error
         except Exception as error:
             if isinstance(error, AttributeError) and isinstance(error.obj, gr.EventData):
                 # A program has asked for the event, and not said what a page says with it.
-                raise gr.Error(words.NO_REQUEST, print_exception=False) from error
+                raise gr.Error(words.NO_REQUEST, duration=None, print_exception=False) from error
             traceback.print_exc()
-            raise gr.Error(words.WENT_WRONG, print_exception=False) from error
+            raise gr.Error(words.WENT_WRONG, duration=None, print_exception=False) from error
 
     async def preprocess_data(self, *arguments: Any, **named: Any) -> list[Any]:
         """Refuse what no page sends: too few values, or such as their elements cannot have."""
@@ -39,12 +40,12 @@ class App(gr.Blocks):
                 raise  # a sentence of ours
             if not isinstance(error.__cause__ or error, gr.Error | ValueError | TypeError):
                 raise  # Gradio has wrapped it, and it is a bug
-            raise gr.Error(words.NO_REQUEST, print_exception=False) from error
+            raise gr.Error(words.NO_REQUEST, duration=None, print_exception=False) from error
 
     async def call_function(self, block_fn: Any, *arguments: Any, **named: Any) -> Any:
         """Run a handler, unless an event has none and is the page's own affair."""
         if block_fn.fn is None:
-            raise gr.Error(words.NO_REQUEST, print_exception=False)
+            raise gr.Error(words.NO_REQUEST, duration=None, print_exception=False)
         return await super().call_function(block_fn, *arguments, **named)
 
 

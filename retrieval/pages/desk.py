@@ -25,6 +25,7 @@ class Opened:
     view: str = ""  # what is open in it
     start: int = 0  # the first picture of the page shown
     changes: Changes | None = None
+    inside: str = ""  # HTML of what is open, where it takes long to make
     notice: str = ""  # HTML above the collections
     passing: str = ""  # the same, which goes with whatever is done next
     removed: tuple[str, ...] = ()  # paths that were taken out last
@@ -34,6 +35,12 @@ class Opened:
     def place(self) -> tuple[str, str, int, Changes | None]:
         """What is in use, whatever is said above it."""
         return self.key, self.view, self.start, self.changes
+
+    def turned_to(self, other: "Opened") -> "Opened":
+        """Return it with what is in use in another one, and what is said here."""
+        key, view, start, changes = other.place
+        inside = other.inside
+        return replace(self, key=key, view=view, start=start, changes=changes, inside=inside)
 
 
 class Desk:

@@ -51,7 +51,7 @@ def told_by_a_page() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
-        raise gr.Error(words.NO_REQUEST, print_exception=False) from error
+        raise gr.Error(words.NO_REQUEST, duration=None, print_exception=False) from error
 
 
 def number_of(told: Any) -> int:

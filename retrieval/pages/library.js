@@ -349,7 +349,8 @@
     if (!carriesFiles(event)) return;
     event.preventDefault();
     clearTimeout(leavingPage);
-    mark(cardOf(event) ?? zone());
+    const card = cardOf(event);
+    mark(card ? card.closest("[data-drop]") : zone());
   });
   document.addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) leavingPage = setTimeout(mark, 100, null);
@@ -424,7 +425,7 @@
   // What the server does not take, or nobody foresaw, has no answer that could name it.
   window.lookalikeFailed = (event) => busy[event].forEach((end) => end());
 
-  const OPENING = new Set(["look", "pictures", "problems", "rename", "download"]);
+  const OPENING = new Set(["look", "pictures", "problems", "rename", "download", "delete"]);
   let openedBy = {}; // what button has opened a part of a card, and of which
   let pressedLast = null; // what button, and of which card, until something else is done
   for (const own of ["focusin", "pointerdown"]) {
@@ -542,6 +543,18 @@
       markedIn = key;
       for (const box of list?.querySelectorAll("input") ?? []) box.checked = marked.has(box.value);
     }).observe(element, { childList: true, subtree: true, attributeFilter: ["value"] });
+    // Nor does it leave a list unfolded.
+    const unfolded = new WeakMap();
+    element.addEventListener("click", ({ target }) => {
+      const details = target.closest?.("summary")?.parentElement;
+      if (details) unfolded.set(details, !details.open);
+    });
+    new MutationObserver((changes) => {
+      for (const { target } of changes) {
+        const open = unfolded.get(target);
+        if (open !== undefined && target.open !== open) target.open = open;
+      }
+    }).observe(element, { subtree: true, attributeFilter: ["open"] });
     // A field that has just opened is ready to be typed in. Later answers are written into it, too,
     // and let it be.
     let ready = null; // the key of its card

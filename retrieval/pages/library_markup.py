@@ -39,6 +39,7 @@ class Card:
     state: Building | None
     editable: bool
     hours_left: float | None = None  # of a private collection
+    taking: bool = False  # whether an upload is just being taken into it
 
 
 def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
@@ -343,6 +344,8 @@ def _status(shown: Card, now: float) -> str:
     state, collection, key = shown.state, shown.collection, shown.key
     ready, unread = collection.count()
     show = _button("problems", words.DO_SHOW_PROBLEMS, key, "lk-link") if unread else ""
+    if shown.taking and (state is None or state.finished):
+        return f'<p class="lk-state">{escape(words.LIBRARY_TAKING)}</p>'
     if _rests(shown):
         text = words.UNREAD.format(n=f"{unread:,}") + "."
         link = show if shown.editable else ""

@@ -164,6 +164,7 @@ class LibraryPage:
 
     def on_work(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Do what may take minutes; show what came of it, unless something else is in use."""
+        self._go_on(request)
         before = desk.opened
         after = self._after(before, event, request)
 
@@ -171,8 +172,7 @@ class LibraryPage:
             if opened == before:
                 return after
             if opened.place == before.place:  # what was said meanwhile has not been read yet
-                key, view, start, changes = after.place
-                return replace(opened, key=key, view=view, start=start, changes=changes)
+                return opened.turned_to(after)
             if after.changes is not None:
                 inform(words.CHANGES_BESIDE)
             return opened
@@ -205,7 +205,7 @@ class LibraryPage:
         }
         try:
             if act == "close":
-                opened = replace(opened, key="", view="", start=0, changes=None)
+                opened = opened.turned_to(Opened())
             elif act == "read":
                 opened = replace(opened, notice="", passing="", removed=(), deleted="")
             elif act == "undo":
@@ -220,7 +220,7 @@ class LibraryPage:
         except LookalikeError as error:
             warn(error)
             if act == "look" and opened.view == "changes":  # what the last look found is not so
-                opened = replace(opened, key="", view="", changes=None)
+                opened = opened.turned_to(Opened())
         return opened
 
     def on_upload(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -252,6 +252,7 @@ class LibraryPage:
     def on_folder(self, desk: Desk, folder: str, request: gr.Request) -> tuple[Any, ...]:
         """Search a folder of this computer in place."""
         emptied: Any = gr.skip()
+        self._go_on(request)
         try:
             if not self.access.is_owner(request) or self.access.is_public:
                 raise LookalikeError(words.NOT_YOURS)
@@ -323,8 +324,13 @@ class LibraryPage:
         self.adding.build(key, visitor_of(request))
         return Opened()
 
-    def _look(self, opened: Opened, key: str, *_: Any) -> Opened:
-        return Opened(key, "changes", changes=self.workspace.look(key))
+    def _look(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
+        changes = self.workspace.look(key)
+        collection = self.workspace.searcher(key, visitor_of(request)).collection
+        inside = library_markup.changes(
+            key, changes, len(collection.excluded()), collection.root or Path()
+        )
+        return Opened(key, "changes", changes=changes, inside=inside)
 
     def _apply(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         if self._is_at_work(key):  # pressed twice
@@ -338,10 +344,10 @@ class LibraryPage:
         state = self.workspace.building(key)
         return state is not None and not state.finished
 
-    def _readmit(self, opened: Opened, key: str, *_: Any) -> Opened:
-        collection = self.workspace.searcher(key).collection
+    def _readmit(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
+        collection = self.workspace.searcher(key, visitor_of(request)).collection
         self.workspace.let_in(key, collection.excluded())
-        return self._look(opened, key)
+        return self._look(opened, key, event, request)
 
     def _open(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
         # The same button closes what it has opened.
@@ -467,7 +473,11 @@ class LibraryPage:
                 own = own or private
                 hours = self.visitors.hours_left(key) if private else None
                 editable = self.workspace.may_edit(key, visitor, owner)
-                card = library_markup.Card(key, searcher.collection, state, editable, hours)
+                taking = self.adding.is_taking(key)
+                going_on = going_on or taking
+                card = library_markup.Card(
+                    key, searcher.collection, state, editable, hours, taking=taking
+                )
                 inside = self._inside(opened, card) if opened.key == key and editable else ""
                 cards.append(library_markup.card(card, now, inside))
             except LookalikeError as error:  # damaged, or deleted at this very moment
@@ -507,17 +517,14 @@ class LibraryPage:
             page = collection.page(start, library_markup.PER_PAGE)
             alone = len(page) - len(self.workspace.undoable(key, (p.path for p in page)))
             return library_markup.pictures(key, page, start, total, alone, opened.notice)
-        if opened.view == "changes" and opened.changes is not None and collection.root is not None:
-            excluded = len(collection.excluded())
-            return library_markup.changes(key, opened.changes, excluded, collection.root)
-        return ""
+        return opened.inside if opened.view == "changes" else ""
 
 
 def _without_changes(opened: Opened, key: str) -> Opened:
     """Close what was found in a collection's folder, which is not so any more."""
     if (opened.key, opened.view) != (key, "changes"):
         return opened
-    return replace(opened, key="", view="", changes=None)
+    return opened.turned_to(Opened())
 
 
 def _number(event: gr.EventData) -> int:

@@ -167,7 +167,7 @@
   };
 
   // Gradio would close all of a kind together when the first has been there for its time, and the
-  // last one with it. Ours have none, and go so long after the last came.
+  // last one with it. Ours have no time of their own, and go so long after the last came.
   const TOAST_TIME = 10_000; // milliseconds
   const toasts = new WeakMap();
   const closeLater = () => {

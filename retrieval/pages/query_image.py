@@ -63,7 +63,7 @@ class Count(gr.Number):
             gr.Error: when it is none.
         """
         if isinstance(payload, bool) or not isinstance(payload, int | float):
-            raise gr.Error(words.NO_NUMBER, print_exception=False)
+            raise gr.Error(words.NO_NUMBER, duration=None, print_exception=False)
         if not math.isfinite(payload):
-            raise gr.Error(words.NO_NUMBER, print_exception=False)
+            raise gr.Error(words.NO_NUMBER, duration=None, print_exception=False)
         return int(payload)

@@ -61,7 +61,7 @@ class ResultTools:
                 notes=_notes(asked, options),
             )
         except LookalikeError as error:
-            raise gr.Error(escape(str(error)), print_exception=False) from error
+            raise gr.Error(escape(str(error)), duration=None, print_exception=False) from error
         if missing:
             inform(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
         return f"files/{self._handover.offer(path, visitor)}"

@@ -109,8 +109,8 @@ class SearchOptions:
     def events(self) -> list[tuple[Callable[..., Any], Any]]:
         """What asks for a new search, the collection excepted.
 
-        Each with the field that was left, of which only this event tells when it makes no sense;
-        None for what always does.
+        Each with the field that was left, whose mistakes only this event reports; None where it
+        reports none.
         """
         sliders = [self._subject, self._colour, self._texture]
         # A preset moves the sliders, and it is the sliders that count.

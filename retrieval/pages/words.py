@@ -348,6 +348,7 @@ LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
 LIBRARY_STOPPED_AT = (
     "Stopped before the end: {left} of {pictures} still to be read. What was read can be searched."
 )
+LIBRARY_TAKING = "Taking in what was sent ..."
 LIBRARY_STOPPED = "Stopped before the end; what was read can be searched."
 DO_SEARCH = "Search"
 DO_CANCEL = "Stop"
