@@ -413,6 +413,28 @@ def test_what_is_built_is_shown_while_a_name_is_typed_or_pictures_are_marked(
         expect(card(page, name)).to_have_count(0)
 
 
+def test_a_list_of_changes_stays_unfolded_while_something_is_built(
+    page: Page, in_place: Path, tmp_path: Path
+) -> None:
+    new = in_place / "new.png"
+    by_hue(200).save(new)
+    garden = card(page, "Garden")
+    press(garden, "Look for changes")
+    garden.locator(".lk-open summary").first.click()
+    listed = garden.get_by_text("new.png")
+    expect(listed).to_be_visible()
+    turn = page.locator("#library-cards [data-turn]").get_attribute("data-turn")
+    add_folder(page, save_hues(tmp_path / "Aside", {"red.png": 0, "lime.png": 90}))
+    expect(card(page, "Aside").locator(".lk-good")).to_be_visible(timeout=SLOW)
+    assert page.locator("#library-cards [data-turn]").get_attribute("data-turn") != turn
+    expect(listed).to_be_visible()
+    garden.locator(".lk-open summary").first.click()
+    expect(listed).to_be_hidden()
+    new.unlink()
+    press(garden, "Close")
+    press(card(page, "Aside"), "Delete")
+
+
 def test_by_keyboard_the_focus_stays_where_one_was(page: Page, tmp_path: Path) -> None:
     add_folder(page, save_hues(tmp_path / "Keys", {"red.png": 0, "lime.png": 90}))
     expect(card(page, "Keys").locator(".lk-good")).to_be_visible(timeout=SLOW)
