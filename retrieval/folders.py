@@ -19,7 +19,7 @@ SUFFIXES = frozenset(
 )
 # Folders of systems, in small letters: their bins, whose photos somebody has deleted, the small
 # copies and the snapshots that network drives keep, and what a repair of a disk has found.
-# `retrieval/pages/library.js` has the same ones.
+# `retrieval/pages/sending.js` has the same ones.
 SYSTEM_FOLDERS = frozenset(
     (
         *("$recycle.bin", "system volume information", "lost+found"),

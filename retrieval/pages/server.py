@@ -128,7 +128,7 @@ def launch(
             css="".join(_text(name) for name in ("style.css", "library.css", "map.css")),
             head="".join(
                 f"<script>{_text(name)}</script>"
-                for name in ("running.js", "page.js", "library.js", "map.js")
+                for name in ("running.js", "page.js", "sending.js", "library.js", "map.js")
             ),
             app_kwargs={
                 "routes": [
