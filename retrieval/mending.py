@@ -241,15 +241,19 @@ def _readable(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row
     start, misses, backwards = 1, 0, False
     while misses < MISSES:
         recent: deque[int] = deque(maxlen=3)
+        came = 0
         try:
             for row in old.execute(f"{query} >= ? ORDER BY id", (start,)):
                 recent.append(row[0])
+                came += 1
                 if is_whole(row):
                     yield row
             return
         except sqlite3.DatabaseError:
             # An id that is damaged itself would lead back, or beyond all others: not one in three.
+            # Where more are, so many rows have so many ids at least.
             last = sorted(recent)[(len(recent) - 1) // 2] if recent else 0
+            last = max(last, start + came - 1)
             if last >= start:
                 start, misses = last + 1, 0
             if not backwards:  # what such an id has hidden

@@ -419,19 +419,21 @@ class Workspace:
             BusyError: when another window is deleting or mending it.
             LookalikeError: when it is not served any more, or cannot be moved just now.
         """
-        with self._lock:
-            replaced = self._withdraw_replaced()  # the page shows what was there before
-        for collection in replaced:
-            collection.close()
-        with self._lock:
-            searcher = self._searchers.get(key)
-            folder = searcher.collection.folder if searcher else self._refused_folder(key)
-            self._leave(key)
-            self._searchers.pop(key, None)
-            visitor = self._visitors.pop(key, "")
-            self._asked.pop(key, None)
-            self._places.pop(key, None)
-            refusal = self._refusals.pop(key, None)
+        replaced: list[Collection] = []
+        try:
+            with self._lock:
+                replaced = self._withdraw_replaced()  # the page shows what was there before
+                searcher = self._searchers.get(key)
+                folder = searcher.collection.folder if searcher else self._refused_folder(key)
+                self._leave(key)
+                self._searchers.pop(key, None)
+                visitor = self._visitors.pop(key, "")
+                self._asked.pop(key, None)
+                self._places.pop(key, None)
+                refusal = self._refusals.pop(key, None)
+        finally:
+            for collection in replaced:
+                collection.close()
         try:
             self._builders.forget(key)  # waits for the batch at hand
             if searcher:

@@ -204,6 +204,13 @@ def test_what_lies_in_the_place_of_a_collection_is_left_alone(
     kept.touch()
     assert run("index", tmp_path / "empty", "--name", "Trip", *options) == 1
     assert kept.exists()
+    right = save_hues(tmp_path / "right", {"a.png": 0})
+    assert run("index", right, "--name", "Trip", *options) == 0
+    assert kept.exists()
+    # That all of its pictures were taken out is no reason to choose another folder.
+    with Collection(settings.COLLECTIONS / "Trip") as collection:
+        collection.exclude(["a.png"])
+    assert run("index", right, "--name", "Trip", *options) == 0
 
 
 def test_filters_that_no_picture_passes_are_told(

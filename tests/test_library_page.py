@@ -799,6 +799,7 @@ def test_visitors_cannot_touch_the_owners_until_they_know_the_password(
     password.fill("wrong")
     password.press("Enter")
     expect(page.get_by_test_id("toast-body").last).to_contain_text("not the password")
+    expect(password).to_have_value("")  # which comes after what is said
     password.fill("open")
     password.press("Enter")
     expect(garden.get_by_role("button", name="Delete")).to_be_visible(timeout=SLOW)

@@ -17,8 +17,9 @@ from retrieval.errors import LookalikeError
 from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
 from retrieval.files import remove_tree
 from retrieval.indexing import Bounds
-from retrieval.library import collection_for, collection_of
+from retrieval.library import collection_for, collection_of, folders_in
 from retrieval.objects import Bucket, is_url
+from retrieval.schema import DATABASE
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -48,13 +49,12 @@ def run(arguments: argparse.Namespace) -> None:
     where: str = arguments.folder
     embedder = embedder_of(arguments)
     library, name, milvus = settings.COLLECTIONS, arguments.name, arguments.milvus
-    before = set(library.glob("*"))  # a damaged one is to be made anew, and stays in any case
+    known, there = folders_in(library), set(library.glob("*"))
     opened = (
         collection_of(library, where, name, embedder, milvus)
         if is_url(where)
         else collection_for(library, Path(where), name, embedder, milvus)
     )
-    made_now = opened.folder not in before
     try:
         with opened as collection:
             if is_url(where) or arguments.ray:
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
             else:
                 plan = bring_up_to_date(collection, Path(where), embedder)
             ready, unreadable = collection.count()
-            if not ready and not unreadable:
+            if not ready and not unreadable and not collection.excluded():
                 raise LookalikeError(f"There is no picture in {where}. Choose another folder.")
             print(
                 f"{collection.name}: {ready:,} {'picture' if ready == 1 else 'pictures'} ready, "
@@ -70,17 +70,25 @@ def run(arguments: argparse.Namespace) -> None:
                 f"{len(plan.vanished):,} are gone ({embedder.extractor.provider})"
             )
     finally:
-        if made_now:
-            _leave_nothing(opened.folder)
+        if opened.folder not in known:
+            _leave_nothing(opened.folder, whole=opened.folder not in there)
 
 
-def _leave_nothing(folder: Path) -> None:
-    """Delete a collection that was made for nothing: there would be one more to choose from."""
-    with suppress(LookalikeError):
+def _leave_nothing(folder: Path, whole: bool) -> None:
+    """Delete a collection that was made for nothing: there would be one more to choose from.
+
+    Args:
+        whole: its folder as well; else that was there before, of one whose records were set aside,
+            and what else lies in it stays.
+    """
+    with suppress(LookalikeError, OSError):
         with Collection(folder) as collection:
             if any(collection.count()):
                 return
-        remove_tree(folder)
+        if whole:
+            remove_tree(folder)
+        else:
+            (folder / DATABASE).unlink()
 
 
 def _extract(

@@ -45,17 +45,18 @@ class Adding:
             key = self.workspace.create(title)
         else:
             key = self.visitors.create(visitor, title, address)
-        try:
-            taken = self._take(name, key, visitor, strip=True)
-        except LookalikeError:
-            if not self.workspace.searcher(key, visitor).collection.unfinished:
-                self._discard(key)  # nothing of it came; else "Go on" is offered
-            raise
-        if not taken.files:
-            self._discard(key)
-            return _told(_none_in(brought), taken)
-        self._unread.add(key)
-        return self._settle(key, taken, visitor, brought)
+        with counted(self._taking, key):
+            try:
+                taken = self._take(name, key, visitor, strip=True)
+            except LookalikeError:
+                if not self.workspace.searcher(key, visitor).collection.unfinished:
+                    self._discard(key)  # nothing of it came; else "Go on" is offered
+                raise
+            if not taken.files:
+                self._discard(key)
+                return _told(_none_in(brought), taken)
+            self._unread.add(key)
+            return self._settle(key, taken, visitor, brought)
 
     def give_up_unreadable(self, visitor: str, owner: bool) -> str:
         """Delete the collections that were made of nothing that can be read; say what was in them.
@@ -88,8 +89,9 @@ class Adding:
     def add(self, name: str, key: str, visitor: str) -> str:
         """Take an upload into a collection; return what there is to say of it."""
         brought = self.uploads.title(name, visitor)
-        taken = self._take(name, key, visitor, strip=False)
-        return self._settle(key, taken, visitor, brought)
+        with counted(self._taking, key):
+            taken = self._take(name, key, visitor, strip=False)
+            return self._settle(key, taken, visitor, brought)
 
     def open_bundle(self, bundle: Path, owner: bool) -> str:
         """Make a collection of a packed one, whose file goes; return what there is to say of it."""
@@ -161,8 +163,7 @@ class Adding:
         room = tables = None
         if self.workspace.is_private(key):
             room, tables = self.visitors.room(visitor), self.visitors.bounds.tables
-        with counted(self._taking, key):
-            return self.uploads.take(name, visitor, collection, folder, strip, room, tables)
+        return self.uploads.take(name, visitor, collection, folder, strip, room, tables)
 
     def _settle(self, key: str, taken: Taken, visitor: str, brought: str) -> str:
         left_out = taken.skipped or taken.others

@@ -125,6 +125,7 @@
       const ticked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
       const ids = [...ticked].map((box) => Number(box.value));
       if (button.classList.contains("lk-busy")) return; // a second click
+      unfolded = new WeakMap();
       if (act === "remove") marked.clear(); // another picture may get the number of one that is gone
       presses += 1;
       if (SLOW.has(act)) showBusy(element, { act, key, number: presses });
@@ -155,7 +156,7 @@
       for (const box of list?.querySelectorAll("input") ?? []) box.checked = marked.has(box.value);
     }).observe(element, { childList: true, subtree: true, attributeFilter: ["value"] });
     // Nor does it leave a list unfolded.
-    const unfolded = new WeakMap();
+    let unfolded = new WeakMap(); // until a button is pressed, whose answer may show other lists
     element.addEventListener("click", ({ target }) => {
       const details = target.closest?.("summary")?.parentElement;
       if (details) unfolded.set(details, !details.open);
