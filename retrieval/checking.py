@@ -48,6 +48,7 @@ class Finding:
 
     sentence: str
     repaired: bool = False
+    returning: bool = False  # whether pictures that were taken out may come back
 
 
 def check_collection(
@@ -81,7 +82,8 @@ def check_collection(
                     aside = mend_thumbnails(folder)
                 told = f"{name} {why}. It was made anew of what could be read of it"
                 kept = f", and set aside as {aside}" if (folder / aside).exists() else ""
-                findings.append(Finding(f"{told}{kept}.{RETURNING if returning else ''}", True))
+                more = RETURNING if returning else ""
+                findings.append(Finding(f"{told}{kept}.{more}", True, returning))
     with Collection(folder) as collection:
         if DATABASE in broken:
             note_all_anew(collection)

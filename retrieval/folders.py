@@ -66,7 +66,7 @@ def walk(
 
     So is what the app keeps, where it lies in there: other people's pictures are among it.
     """
-    ours = {_place_in(folder, place) for place in KEPT_BY_US}
+    ours = set(_ours_in(folder))
     for parent, folders, names in os.walk(folder, onerror=on_error):
         within = os.path.basename(parent)
         folders[:] = sorted(
@@ -79,13 +79,13 @@ def walk(
         yield parent, sorted(name for name in names if not is_passed_over(name, within))
 
 
-def _place_in(folder: Path, other: Path) -> str:
-    """Return the path below `folder` at which another folder lies; "" where it does not."""
-    there, root = os.path.realpath(other), os.path.realpath(folder)
-    with suppress(ValueError):  # on another drive
-        if there != root and os.path.commonpath((there, root)) == root:
-            return os.path.join(folder, os.path.relpath(there, root))
-    return ""
+def _ours_in(folder: Path) -> Iterator[str]:
+    """Yield the paths below a folder at which the app keeps something."""
+    root = os.path.realpath(folder)
+    for place in map(os.path.realpath, KEPT_BY_US):
+        with suppress(ValueError):  # on another drive
+            if place != root and os.path.commonpath((place, root)) == root:
+                yield os.path.join(folder, os.path.relpath(place, root))
 
 
 def _is_marked(folder: str) -> bool:

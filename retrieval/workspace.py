@@ -13,7 +13,7 @@ import numpy as np
 from retrieval.background import Once
 from retrieval.building import Builders, Building
 from retrieval.changes import Changes, find_changes
-from retrieval.checking import RETURNING, check_collection
+from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged, is_bare
@@ -249,7 +249,7 @@ class Workspace:
         """Make a damaged collection anew of what can be read of it, and serve it.
 
         Returns:
-            Whether pictures that were taken out may come back, see `checking.RETURNING`.
+            Whether pictures that were taken out may come back.
 
         Raises:
             LookalikeError: when it is not one of these, or cannot be mended.
@@ -266,7 +266,7 @@ class Workspace:
         self.open_folder(folder)
         if key in self._refusals:
             raise _afresh(self._refusals[key])
-        return any(RETURNING in finding.sentence for finding in findings)
+        return any(finding.returning for finding in findings)
 
     def keys(self, visitor: str = "") -> list[str]:
         """Return the keys of the collections that a visitor sees, in the order of all pages.

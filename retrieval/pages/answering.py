@@ -111,8 +111,9 @@ class Answers:
             shown = ordered(pictures, options.order, lambda placed: placed[1])
             return results_markup.browse(shown, address, names_of(held))
         if not options.filters.empty and sample(held, 1):
-            none_pass = (words.NONE_PASS_TITLE, words.NONE_PASS)
-            return results_markup.none_found(Asked(), *none_pass, address, filtered=True)
+            return results_markup.none_found(
+                Asked(), words.NONE_PASS_TITLE, words.NONE_PASS, address, filtered=True
+            )
         body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
         return markup.empty(words.EMPTY_TITLE, body, address)
 
