@@ -10,7 +10,7 @@ from retrieval.changes import Changes, find_changes
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.pages import library_markup, words
-from retrieval.pages.open_pages import counted
+from retrieval.pages.counting import counted
 from retrieval.records import PASSING
 from retrieval.schema import ORIGINALS
 from retrieval.taking import Taken

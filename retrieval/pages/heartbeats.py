@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
 from retrieval.pages.asgi import Asgi, Message, Receive, Send
-from retrieval.pages.open_pages import counted
+from retrieval.pages.counting import counted
 
 MOST = 3  # of a browser's six
 

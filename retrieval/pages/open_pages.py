@@ -8,18 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from retrieval import settings
-
-
-@contextmanager
-def counted(counts: Counter[str], key: str) -> Iterator[None]:
-    """Count a key once more until the block ends, and know nothing of one that counts no more."""
-    counts[key] += 1
-    try:
-        yield
-    finally:
-        counts[key] -= 1
-        if not counts[key]:
-            del counts[key]
+from retrieval.pages.counting import counted
 
 
 class OpenPages:
