@@ -16,6 +16,7 @@ from retrieval.setup import PROJECT, run_in_environment
 
 # Before the re-start inside the environment, nothing but the standard library may be imported.
 FIREFOX = ("firefox", "firefox-esr")
+WEBKIT = {"WebKitWebDriver": "webkit2gtk-driver", "Xvfb": "xvfb"}  # programs, and their packages
 PROCESSES = min(4, (os.cpu_count() or 1) + 1)  # 3 GB of memory each, at most
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -26,6 +27,8 @@ def main() -> int:
         _install_browser()
     if not any(map(shutil.which, FIREFOX)):
         _install("firefox-esr")
+    if missing := [package for name, package in WEBKIT.items() if not shutil.which(name)]:
+        _install(*missing)
     if find_browser() is None:
         line = "!" * 88
         print(
@@ -59,18 +62,18 @@ def _install_browser() -> None:
         subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
 
 
-def _install(package: str) -> None:
-    """Try a package of Debian's or Ubuntu's, which needs root; elsewhere do nothing."""
+def _install(*packages: str) -> None:
+    """Try packages of Debian's or Ubuntu's, which needs root; elsewhere do nothing."""
     as_root = hasattr(os, "geteuid") and os.geteuid() == 0
     if not as_root or not shutil.which("apt-get"):
         return
-    print(f"Installing {package} with apt-get ...", flush=True)
+    print(f"Installing {', '.join(packages)} with apt-get ...", flush=True)
     quiet = {
         "stdout": subprocess.DEVNULL,
         "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
     }
     subprocess.call(["apt-get", "update", "-qq"], **quiet)
-    subprocess.call(["apt-get", "install", "-y", "-qq", package], **quiet)
+    subprocess.call(["apt-get", "install", "-y", "-qq", *packages], **quiet)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A real app in a process of its own, and a real Chromium in front of it."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.__main__ import find_browser
+from tests.servers import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent
 # Milliseconds that something is waited for: the tests run side by side, and the machine is busy.
@@ -28,13 +28,6 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

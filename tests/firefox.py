@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,15 +60,6 @@ class Firefox:
         if said["type"] == "exception":
             raise AssertionError(said["exceptionDetails"]["text"])
         return json.loads(said["result"].get("value", "null"))
-
-    def wait_for(self, script: str) -> Any:
-        """Return the value of an expression once it is true."""
-        end = time.monotonic() + SECONDS
-        while not (value := self.look(script)):
-            if time.monotonic() > end:
-                raise TimeoutError(script)
-            time.sleep(0.1)
-        return value
 
     def choose(self, selector: str, path: Path) -> None:
         """Give a field a file, as its dialog does."""

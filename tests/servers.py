@@ -1,10 +1,11 @@
 """Servers that tests start as processes of their own, kill, and start again."""
 
+import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,15 +20,21 @@ def free_port() -> int:
 class Server:
     """A program that listens on a port of this machine."""
 
-    def __init__(self, *command: object, port: int) -> None:
-        self._command = [sys.executable, *map(str, command)]
+    def __init__(
+        self, *command: object, port: int, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._command = [*map(str, command)]
+        self._environment = {**os.environ, **(environment or {})}
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, patience: float = 60) -> None:
         """Start it, and return when it answers."""
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self._command,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         until = time.monotonic() + patience
         while time.monotonic() < until:
@@ -51,7 +58,16 @@ def milvus_lite(folder: Path) -> Iterator[tuple[Server, str]]:
     """Run a real Milvus Lite over a folder; yield it with its address."""
     port = free_port()
     server = Server(
-        *("-m", "milvus_lite", "server", "--data-dir", folder, "--host", "127.0.0.1"),
+        *(
+            sys.executable,
+            "-m",
+            "milvus_lite",
+            "server",
+            "--data-dir",
+            folder,
+            "--host",
+            "127.0.0.1",
+        ),
         *("--port", port),
         port=port,
     )

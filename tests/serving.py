@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.browser import PROJECT, free_port
+from tests.browser import PROJECT
+from tests.servers import free_port
 
 SECONDS = 60
 

@@ -26,8 +26,9 @@ from retrieval.indexing import index_folder
 from retrieval.model import OnnxExtractor
 from retrieval.pages import words
 from retrieval.schema import DATABASE
-from tests.browser import PROJECT, free_port, running_app
+from tests.browser import PROJECT, running_app
 from tests.made import by_hue, encode, noise, save_hues
+from tests.servers import free_port
 from tests.serving import Served, serving
 from tests.test_faults import mount
 from tests.test_indexing import is_whole

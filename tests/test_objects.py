@@ -1,5 +1,6 @@
 """Pictures in object storage, against a real S3 server on this machine (moto)."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An S3 server with a bucket of ten pictures; the plain client of the bucket is yielded."""
     boto3 = need("boto3", "pip install -r tests/requirements.txt")
     port = free_port()
-    server = Server("-m", "moto.server", "-H", "127.0.0.1", "-p", port, port=port)
+    moto = sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port
+    server = Server(*moto, port=port)
     server.start()
     for name, value in {
         "AWS_ACCESS_KEY_ID": "key",

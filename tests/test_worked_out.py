@@ -16,8 +16,8 @@ from retrieval.collection import Collection
 from retrieval.indexing import Bounds
 from retrieval.pages.worked_out import Sentences, Turned, WorkedOut
 from retrieval.workspace import Workspace
-from tests.browser import free_port
 from tests.made import save_hues
+from tests.servers import free_port
 
 SENTENCES = Sentences("None", "Later", "Under way", "{n} in {time}", "Failed")
 
