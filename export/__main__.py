@@ -147,7 +147,7 @@ def _export(arguments: argparse.Namespace) -> None:
         raise LookalikeError(_missing(error)) from error
     except RuntimeError as error:  # torchvision does not find its operators in another torch
         raise LookalikeError(
-            f"torch and torchvision do not belong together ({error}). Install both anew with: "
+            f"torch and torchvision do not belong together ({error}). Install both again with: "
             "pip install --force-reinstall -r export/requirements.txt"
         ) from error
     from retrieval.model import ModelCard

@@ -59,7 +59,7 @@ def read_float(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
     except Exception as error:  # protobuf raises its own errors
         raise LookalikeError(
-            f"{path.name} is damaged or not a model. Make it anew with: python -m export"
+            f"{path.name} is damaged or not a model. Make it again with: python -m export"
         ) from error
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         raise LookalikeError(f"{path.name} is in 8 bits already. Name the float model it is from.")

@@ -247,7 +247,7 @@ def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
     if not all(torch.isfinite(value).all() for value in halved.values()):
         raise LookalikeError(
-            "Some weights do not fit 16 bits: training went wrong. Begin anew, with a lower --rate "
+            "Some weights do not fit 16 bits: training went wrong. Start again with a lower --rate "
             "where there is one."
         )
     return halved

@@ -401,7 +401,7 @@ class Run:
         try:
             kept: dict[str, Any] = torch.load(path, self._device, weights_only=True)
         except Exception as error:  # torch.load raises whatever damaged bytes make it raise
-            raise LookalikeError(f"{path} is damaged. Delete it to begin anew.") from error
+            raise LookalikeError(f"{path} is damaged. Delete it to start again.") from error
         if kept["recipe"] != self._recipe_text():
             raise LookalikeError(
                 f"{path} was made with other options, photos or --start weights. Repeat them, or "

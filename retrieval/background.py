@@ -1,7 +1,6 @@
-"""What takes long and hangs on a collection alone: computed in the background, once."""
+"""What takes long and depends on a collection alone: computed in the background, once."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -18,7 +17,6 @@ class Task(Generic[T]):
 
     def __init__(self, revision: int) -> None:
         self.revision = revision
-        self.begun = time.monotonic()
         self.done = threading.Event()
         self.result: T | None = None
         self.problem: str | None = None  # a sentence, when it came to nothing

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -192,3 +193,8 @@ def _may_be_file(path: Path) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return True  # reading it says why
+
+
+def pretty(label: str) -> str:
+    """Return a label as people write it: names of folders often have no spaces. Dates stay."""
+    return re.sub(r"_|(?<!\d)-|-(?!\d)", " ", label)

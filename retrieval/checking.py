@@ -80,7 +80,7 @@ def check_collection(
                     aside, returning = mend_database(folder, embedder)
                 else:
                     aside = mend_thumbnails(folder)
-                told = f"{name} {why}. It was made anew of what could be read of it"
+                told = f"{name} {why}. It was rebuilt from what could be read of it"
                 kept = f", and set aside as {aside}" if (folder / aside).exists() else ""
                 more = RETURNING if returning else ""
                 findings.append(Finding(f"{told}{kept}.{more}", True, returning))
@@ -112,7 +112,7 @@ def _broken_files(folder: Path) -> dict[str, str]:
                 answers = [] if answers == ["ok"] else answers
                 answers = answers or look(database)
         except DamagedError:
-            answers = ["it is no database any more"]
+            answers = ["it is no longer a database"]
         if answers:
             broken[name] = f"is damaged ({'; '.join(answers)[:300]})"
     return broken
@@ -354,10 +354,10 @@ def _by_content(collection: Collection) -> dict[str, list[PictureRecord]]:
 def _wrong_with(embedding: bytes, dimension: int) -> str:
     """Say what is wrong with a stored vector; "" for nothing."""
     if len(embedding) != 4 * dimension:
-        return f"its vector has not {dimension} numbers"
+        return f"its vector does not have {dimension} numbers"
     vector = np.frombuffer(embedding, COLUMNS["subject"][1])
     if not np.isfinite(vector).all():
-        return "its vector holds what is no number"
+        return "its vector contains a value that is not a number"
     length = float(np.linalg.norm(vector.astype(np.float64)))  # torn, the numbers may be vast
     # A picture of a single flat colour may have no direction at all.
     return "" if length == 0 or abs(length - 1) < 1e-3 else "its vector is not of length 1"

@@ -1,6 +1,6 @@
 """Extraction on a Ray cluster: a pool of actors that each hold one ONNX session.
 
-The pool is kept here and not by Ray Data, which (2.60) waits for ever once a node has died whose
+The pool is kept here and not by Ray Data, which (2.60) waits forever once a node has died whose
 actors find no room on the others: here their batches go to the actors that are left.
 """
 
@@ -25,7 +25,7 @@ from retrieval.records import PASSING, Entry
 
 INSTALL = "pip install -r retrieval/requirements-scale.txt"
 DEATHS = 3  # of workers over the same files, until the files are taken to be the reason
-DEADLY = "Workers died while they read it. Leave this file out, or save it anew."
+DEADLY = "Workers died while they read it. Leave this file out, or save it again."
 LOOKING = 10.0  # seconds between looks at what the cluster has
 PATIENCE = 120.0  # seconds without any worker
 

@@ -255,7 +255,7 @@ class Collection:
         return [row for path in paths for row in self.store.rows(query, path)]
 
     def known_contents(self) -> set[str]:
-        """Return the SHA-256 of every content whose embedding is kept."""
+        """Return the SHA-256 of every content that is here, with its vectors or for a picture."""
         # What no picture uses any more may have had its vectors elsewhere, and lost them there.
         return {
             sha256
@@ -270,7 +270,7 @@ class Collection:
         return to_read_again(self.store)
 
     def known_among(self, hashes: Iterable[str]) -> set[str]:
-        """Return those of `hashes` whose embedding is kept."""
+        """Return those of `hashes` of which a content is here."""
         query = "SELECT 1 FROM contents WHERE sha256 = ?"
         return {sha256 for sha256 in hashes if self.store.rows(query, sha256)}
 

@@ -68,7 +68,7 @@ def read_connected(path: Path) -> Connected:
         )
     except Exception as error:  # protobuf raises its own errors
         raise LookalikeError(
-            f"{path.name} is damaged or not a model. Copy it again, or make it anew with: "
+            f"{path.name} is damaged or not a model. Copy it again, or make it again with: "
             "python -m export"
         ) from error
 

@@ -72,7 +72,7 @@ def read_card(model: Path) -> ModelCard:
                 metadata[pair[KEY].decode()] = pair[VALUE].decode()
     except (OSError, EOFError, ValueError) as error:
         raise LookalikeError(
-            f"{model.name} is damaged or not a model. Copy it again, or make it anew with: "
+            f"{model.name} is damaged or not a model. Copy it again, or make it again with: "
             "python -m export"
         ) from error
     return ModelCard.from_metadata(metadata)

@@ -146,7 +146,7 @@ def sha256_of(file: io.BufferedReader) -> str:
 def in_units(bytes_: float) -> str:
     """Say a number of bytes in the unit that suits it, as bounds are counted: 1 KB is 1,024."""
     for unit in ("bytes", "KB", "MB", "GB"):
-        if bytes_ < 1024 or unit == "GB":
+        if bytes_ < 1023.5 or unit == "GB":  # or it would be rounded up to 1,024 of them
             break
         bytes_ /= 1024
     return f"{bytes_:,.0f} {unit}" if bytes_ >= 10 or unit == "bytes" else f"{bytes_:,.1f} {unit}"

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from retrieval.boxes import check_boxes
 from retrieval.errors import PictureError, too_large
 
-ANEW = "Open it in a picture editor and save it anew."
+ANEW = "Open it in a picture editor and save it again."
 
 # Reads, until Pillow knows what a file is. Its parsers are loops in Python that read piece by
 # piece: a GIF's comment of 50 MB in blocks of 255 bytes takes them minutes, since each block copies

@@ -23,15 +23,15 @@ from retrieval.headers import (
     safe_profile,
 )
 from retrieval.memory import give_back_large
+from retrieval.settings import MAX_PIXELS
 
 pillow_heif.register_heif_opener()
 guard_tags()
 give_back_large()
 
-MOST_PIXELS = 200_000_000  # width x height that is decoded
 # We bound the pixels ourselves, before decoding and with a sentence. Pillow's bound, an error from
 # twice as many on, is for what it allocates while it opens a file: 4 GB for a GIF of 60 bytes.
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 # Pillow knows many more formats, some with programs behind them (EPS runs Ghostscript); a stranger
@@ -90,7 +90,7 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
 
 
 def open_picture(
-    source: Path | bytes, at_least: int | None = None, max_pixels: int = MOST_PIXELS
+    source: Path | bytes, at_least: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Picture:
     """Open a picture as upright RGB.
 
@@ -102,7 +102,7 @@ def open_picture(
         at_least: how many pixels the short side needs; a picture that is much larger is decoded
             at a reduced scale that keeps at least this many, or three quarters of them where the
             picture is very long. None decodes in full.
-        max_pixels: the largest width x height that is decoded; `MOST_PIXELS` or less.
+        max_pixels: the largest width x height that is decoded; `MAX_PIXELS` or less.
 
     Raises:
         PictureError: with a sentence saying why the file cannot be used.
@@ -124,7 +124,7 @@ def open_picture(
         ) from error
     except Image.DecompressionBombError as error:
         counted = re.search(r"\d+", str(error))
-        raise too_large(int(counted[0]) if counted else MOST_PIXELS, max_pixels) from error
+        raise too_large(int(counted[0]) if counted else MAX_PIXELS, max_pixels) from error
     except PermissionError as error:
         if is_held(error):
             raise PictureError(
@@ -140,7 +140,7 @@ def open_picture(
     except Exception as error:
         raise PictureError(
             "The file is damaged or cut short. Copy it again from where it came from, "
-            "or open it in a picture editor and save it anew."
+            "or open it in a picture editor and save it again."
         ) from error
 
 

@@ -29,7 +29,7 @@ from retrieval.thumbnails import draw_thumbnails
 
 AT_ONCE = 4  # batches that the network computes at one time, at most
 NOT_FINITE = (
-    "The model gives numbers for it that are none. Open it in a picture editor and save it anew."
+    "The model gave no usable numbers for it. Open it in a picture editor and save it again."
 )
 WORTH_IT = 100  # files; for fewer, opening the network once more takes longer than it saves
 

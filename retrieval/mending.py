@@ -89,7 +89,7 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         aside = set_aside(path)
         raise LookalikeError(
             f"Nothing can be read of the records of {folder.name}, so they were set aside as "
-            f"{aside}. Make them anew with: python -m retrieval index FOLDER --name {folder.name}"
+            f"{aside}. Make them again with: python -m retrieval index FOLDER --name {folder.name}"
         )
     if embedder and not is_known:
         facts.update(model_facts(embedder()))

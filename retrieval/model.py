@@ -1,6 +1,7 @@
 """What a model's file says of itself, and the ONNX Runtime session that computes its features."""
 
 import hashlib
+import logging
 import math
 import os
 import sys
@@ -98,7 +99,7 @@ class ModelCard:
             if precision == "int8" and largest > LARGEST_WEIGHT:
                 raise LookalikeError(
                     "The model was stored in 8 bits by an earlier version, in a way that many "
-                    "processors compute wrongly. Make it anew with: python -m export int8"
+                    "processors compute wrongly. Make it again with: python -m export int8"
                 )
             return cls(
                 name=metadata[PREFIX + "name"],
@@ -205,7 +206,7 @@ class OnnxExtractor:
             raise
         except Exception as error:  # ONNX Runtime's own have no common class
             raise LookalikeError(
-                f"{path.name} is damaged or not a model. Copy it again, or make it anew with: "
+                f"{path.name} is damaged or not a model. Copy it again, or make it again with: "
                 "python -m export"
             ) from error
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
@@ -221,11 +222,12 @@ class OnnxExtractor:
                 name = PROVIDERS.get(self._session.provider, self._session.provider)
                 self.provider = f"{name}, {precision}" if precision else name
         elif self.card.precision == "int8" and is_wanted():
-            # Whatever keeps it from working, ONNX Runtime is there.
-            with suppress(Exception):
+            try:
                 other = OpenVinoSession(path, threads, calls)
                 other.run(["features"], {"images": probe})
                 self._session, self.provider = other, "CPU, OpenVINO"
+            except Exception:  # whatever keeps it from working, ONNX Runtime is there
+                logging.getLogger(__name__).debug("OpenVINO does not run here", exc_info=True)
         if self.card.precision != "float":
             self.provider += f", {self.card.precision}"
 

@@ -90,12 +90,6 @@ class Outbox:
             database.execute(f"DROP TRIGGER IF EXISTS {self._name}_{number}")
         database.execute(f"DROP TABLE IF EXISTS {self._name}")
 
-    @property
-    def exists(self) -> bool:
-        """Whether notes are taken."""
-        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-        return bool(self._store.rows(query, self._name))
-
     def __len__(self) -> int:
         """Return how many notes there are."""
         return int(self._store.rows(f"SELECT count(*) FROM {self._name}")[0][0])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrieval import settings
+from retrieval.captions import pretty
 from retrieval.charts import decades
 from retrieval.curves import confusion, depth_curve, hardest_first, precision_at_recall
 from retrieval.evaluation import METRICS, RANKING, Evaluation
@@ -134,7 +135,7 @@ def _caption(evaluation: Evaluation) -> str:
 
 
 def _plain(label: str) -> str:
-    name = label.replace("_", " ") or "(no kind)"
+    name = pretty(label) or "(no kind)"
     return (
         name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
     )

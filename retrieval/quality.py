@@ -213,7 +213,7 @@ def compare_settings(
             done = len(features) * len(sources) + sum(len(one) for one in parts)
             yield Progress(done, total)
         features.append(np.concatenate(parts))
-    notes["features"] = f"computed anew from {origin}"
+    notes["features"] = f"computed again from {origin}"
     test = SelfTest(
         Labelled(project(features[0], kept), classes),
         None,

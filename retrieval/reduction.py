@@ -77,7 +77,7 @@ class Reduction:
         if whitening is not None and whitening != amount:
             if self.variance is None:
                 raise LookalikeError(
-                    "The PCA keeps no variances, so it cannot whiten. Fit it anew."
+                    "The PCA keeps no variances, so it cannot whiten. Fit it again."
                 )
             scale, amount = _scale(self.variance, whitening), whitening
         variance = self.variance if self.variance is None else self.variance[:k]
@@ -187,7 +187,9 @@ def load_pca(path: Path, card: ModelCard, dimension: int | None = None) -> Reduc
 def _from_parts(kept: dict[str, Any]) -> Reduction:
     pca = kept["pca"]
     if kept["format_version"] != FORMAT_VERSION or not isinstance(pca, _StoredPca):
-        raise LookalikeError("The PCA was written by another version of this program. Fit it anew.")
+        raise LookalikeError(
+            "The PCA was written by another version of this program. Fit it again."
+        )
     variance = np.asarray(_numbers(pca.explained_variance_), np.float32)
     whitening = float(kept["whitening"])
     return Reduction(

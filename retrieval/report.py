@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from retrieval import charts
+from retrieval.captions import pretty
 from retrieval.compare import COMPUTED_BY, PAIRED, Comparison, names_of
 from retrieval.curves import (
     Confusion,
@@ -339,4 +340,4 @@ def _rest(n: int, csv: str) -> str:
 
 
 def _name(label: str) -> str:
-    return label.replace("_", " ") or "(no kind)"
+    return pretty(label) or "(no kind)"

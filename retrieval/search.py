@@ -31,8 +31,8 @@ DEEPEST = 3_000
 KEPT = 8  # mixtures of which it is known what similarities mean
 GONE = "That picture is not in the collection any more. Search again."
 UNKNOWN = (
-    "What that picture shows is not known any more. Look for changes in its collection, so that it "
-    "is read again, or search with another one."
+    "The data of this picture was lost. Look for changes in its collection to have it read again, "
+    "or search with another one."
 )
 
 Placed = tuple[str, int]  # the key of a collection, and the id of a picture in it

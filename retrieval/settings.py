@@ -1,7 +1,8 @@
 """Default paths and the few numbers that one may want to change.
 
-Commands and pages read them and hand them on. The engine takes arguments, but for the bounds of
-uploads, visitors and temporary files, and the mark of a model in 8 bits, read where they are kept.
+Commands and pages read them and hand them on. The engine takes arguments, but for what holds for
+the whole program: where the app keeps its own, the bounds of files, uploads, visitors and temporary
+files, and the mark of a model in 8 bits.
 """
 
 import os
@@ -67,7 +68,7 @@ RESULTS = 24
 MAX_RESULTS = 200
 
 # A picture is measured before it is decoded. 200 megapixels is beyond any phone (and panoramas
-# reach 100); a visitor's upload gets less, since strangers share the server's memory.
+# reach 100). One to search with gets less, as one that a visitor adds: many may come at once.
 MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 300 * 2**20
 MAX_UPLOAD_PIXELS = 100_000_000

@@ -141,7 +141,7 @@ def _prepare(python: Path, stamp: Path, wanted: str, file: Path) -> None:
     if _is_done(stamp, wanted):
         print(
             f"The Python that {ENVIRONMENT.name} was made with is gone or was replaced, so it is "
-            "made anew. What it needs is downloaded: minutes, on a slow line up to an hour ..."
+            "made again. What it needs is downloaded: minutes, on a slow line up to an hour ..."
         )
     else:
         print(

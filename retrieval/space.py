@@ -127,5 +127,5 @@ def _card(readme: str, name: str, collection: Collection | None) -> str:
         "Made with Lookalike. It runs elsewhere too: clone this repository and run `python app.py`."
         "\n\nTo change the collections from the page, its owner sets the secret "
         f"`LOOKALIKE_PASSWORD` in the [settings]({address}/settings). What is added there lasts "
-        f"until the Space starts anew; to stay, it is published again.\n\n## Licences\n{licences}"
+        f"until the Space starts again; to stay, it is published again.\n\n## Licences\n{licences}"
     )

@@ -15,8 +15,8 @@ from retrieval.images import THUMBNAIL_SIDE, open_picture, read_bounded, thumbna
 from retrieval.model import available_cpus
 from retrieval.records import PictureRecord
 from retrieval.schema import ORIGINALS
+from retrieval.settings import MAX_FILE_BYTES
 
-MAX_BYTES = 300 * 2**20  # of a photo; they were taken once, so this only bounds what changed since
 AT_ONCE = 64  # that are drawn before they are written
 
 
@@ -68,6 +68,7 @@ def _read(root: Path, picture: PictureRecord) -> bytes:
     """Return the bytes of a photo; none where they cannot be read."""
     real = inside(root, picture.path)
     try:
-        return read_bounded(real, MAX_BYTES) if real and os.path.isfile(real) else b""
+        # They were taken once, so this only bounds what has changed since.
+        return read_bounded(real, MAX_FILE_BYTES) if real and os.path.isfile(real) else b""
     except (PictureError, MemoryError):
         return b""

@@ -174,7 +174,7 @@ def _require(manifest: dict[str, Any], embedder: Embedder) -> None:
         what = "the same model, but another PCA"
     raise LookalikeError(
         f"This collection was made with {what} ({str(manifest.get('embedder'))[:200]}), and here "
-        f"it is {embedder.describe()}. Start the app with that model, or index the pictures anew."
+        f"it is {embedder.describe()}. Start the app with that model, or index the pictures again."
     )
 
 

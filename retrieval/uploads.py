@@ -96,21 +96,21 @@ class Uploads:
             )
         name = secrets.token_urlsafe(16)
         folder = self._folder / name
-        self._find_place(visitor, address, owner, size)
         upload = Upload(folder, visitor, bounds, address, owner, size, others=max(0, others))
+        self._claim(name, upload)
         try:
             folder.mkdir(parents=True)
             free = shutil.disk_usage(folder).free
             if size + upload.spare > free:
                 self._drop_idle(visitor)  # what was broken off is in nobody's way
                 free = shutil.disk_usage(folder).free
-        except OSError as error:
-            raise explain_os_error(error, "What you send") from error
-        if size + upload.spare > free:
-            folder.rmdir()
-            raise too_little(free, size, "pictures")
-        with self._lock:
-            self._uploads[name] = upload
+            if size + upload.spare > free:
+                raise too_little(free, size, "pictures")
+        except (OSError, LookalikeError) as error:
+            self.drop(name, visitor)
+            if isinstance(error, OSError):
+                raise explain_os_error(error, "What you send") from error
+            raise
         return name
 
     def _drop_idle(self, visitor: str) -> None:
@@ -120,36 +120,39 @@ class Uploads:
             if upload.visitor == visitor and _is_idle(upload, now):
                 self.drop(name, visitor)
 
-    def _find_place(self, visitor: str, address: str, owner: bool, size: int) -> None:
-        """See that there is a place for one more upload; perhaps idle ones give way.
+    def _claim(self, name: str, upload: Upload) -> None:
+        """Give one more upload its place; perhaps idle ones give way.
 
         Raises:
-            LookalikeError: when there is none.
+            LookalikeError: when there is none. Then none has given way.
         """
-
-        def own() -> int:
-            return sum(upload.visitor == visitor for upload in list(self._uploads.values()))
-
-        if own() >= UPLOADS_OPEN:
-            self._drop_idle(visitor)
-        if own() >= UPLOADS_OPEN:
-            raise LookalikeError(FULL)
-        if owner:
-            return
+        # Seen and taken in one go: many may be begun at once.
         with self._lock:
+            going = [self._uploads.pop(other) for other in self._in_the_way_of(upload)]
+            self._uploads[name] = upload
+        for other in going:
+            self._remove(other.folder)
+
+    def _in_the_way_of(self, upload: Upload) -> list[str]:
+        """Return which idle uploads have to give way to one more, by the bounds for it."""
+        mine = {name for name, one in self._uploads.items() if one.visitor == upload.visitor}
+        bounded = [(mine, UPLOADS_OPEN, math.inf if upload.owner else VISITORS_BYTES // 4)]
+        if not upload.owner:
             strangers = {name: one for name, one in self._uploads.items() if not one.owner}
-        mine = {name for name, one in strangers.items() if one.visitor == visitor}
-        neighbours = {name for name, one in strangers.items() if address and one.address == address}
+            near = {name for name, one in strangers.items() if one.address == upload.address}
+            bounded += [
+                (
+                    near if upload.address else set(),
+                    UPLOADS_OPEN_AT_ONE_ADDRESS,
+                    VISITORS_BYTES // 4 * 3,
+                ),
+                (set(strangers), UPLOADS_OPEN_IN_ALL, VISITORS_BYTES),
+            ]
         going: list[str] = []
-        for those, places, room in (
-            (mine, UPLOADS_OPEN, VISITORS_BYTES // 4),
-            (neighbours, UPLOADS_OPEN_AT_ONE_ADDRESS, VISITORS_BYTES // 4 * 3),
-            (set(strangers), UPLOADS_OPEN_IN_ALL, VISITORS_BYTES),
-        ):
-            staying = {name: strangers[name] for name in those.difference(going)}
-            going += _giving_way(staying, places - 1, room - max(0, size))
-        for name in going:
-            self.drop(name, strangers[name].visitor)
+        for those, places, room in bounded:
+            staying = {name: self._uploads[name] for name in those.difference(going)}
+            going += _giving_way(staying, places - 1, room - max(0, upload.promised))
+        return going
 
     @contextmanager
     def receiving(
@@ -310,9 +313,12 @@ class Uploads:
             if upload is None or upload.visitor != visitor:
                 return
             del self._uploads[name]
-        shutil.rmtree(upload.folder, ignore_errors=True)
-        if upload.folder.exists():
-            self._leftovers.add(upload.folder)
+        self._remove(upload.folder)
+
+    def _remove(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            self._leftovers.add(folder)
 
     def sweep(self, older_than: float) -> None:
         """Drop the uploads that nothing has come for in so many seconds."""
@@ -385,7 +391,7 @@ def _is_idle(upload: Upload, now: float) -> bool:
     return now - upload.touched >= UPLOAD_IDLE_SECONDS
 
 
-def _giving_way(uploads: Mapping[str, Upload], places: int, room: int) -> list[str]:
+def _giving_way(uploads: Mapping[str, Upload], places: int, room: float) -> list[str]:
     """Return which uploads give way so that the rest is as many and large at most; idle ones do.
 
     An idle one has the room of what has come of it, any other that of what was promised.

@@ -15,6 +15,7 @@ from retrieval.disk_names import free_name, storable
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import part_in, replace_file
 from retrieval.folders import SUFFIXES, lies_passed_over
+from retrieval.settings import MAX_FILE_BYTES
 from retrieval.staging import LOOK_BYTES
 
 CHUNK = 2**20
@@ -36,7 +37,7 @@ END_BYTES, LOCATOR_BYTES, LARGE_BYTES = 22, 20, 56
 # at once, whatever comes of it: of 1.2 kB packed by bzip2 3 GB, and of 1 MB by LZMA 7.
 PLAIN = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lookalike"})
-UNUSUAL = "It is packed in an unusual way. Make the zip anew, with the usual method (Deflate)."
+UNUSUAL = "It is packed in an unusual way. Make the zip again, with the usual method (Deflate)."
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ZipBounds:
     """What one zip file may hold at most."""
 
     entries: int = 50_000  # of all kinds, folders too
-    file_bytes: int = 300 * 2**20
+    file_bytes: int = MAX_FILE_BYTES
     total_bytes: int = 20 * 2**30
 
 
@@ -114,12 +115,12 @@ def unpack(
         ) from error
     except (zipfile.LargeZipFile, *BROKEN) as error:
         raise LookalikeError(
-            f"{archive.name} is damaged or not a zip file. Make it anew and try again."
+            f"{archive.name} is damaged or not a zip file. Make it again and try again."
         ) from error
     except OSError as error:
         if is_of_the_file(error):
             raise LookalikeError(
-                f"{archive.name} is damaged or not a zip file. Make it anew and try again."
+                f"{archive.name} is damaged or not a zip file. Make it again and try again."
             ) from error
         raise explain_os_error(error, archive) from error
     return result
@@ -266,7 +267,7 @@ def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, writin
 
 def _chunks(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
     """Read an entry in pieces; what is wrong with its bytes only costs the entry."""
-    damaged = "It is damaged inside of the zip. Make the zip anew."
+    damaged = "It is damaged inside of the zip. Make the zip again."
     try:
         with opened.open(entry) as packed:
             while chunk := packed.read(CHUNK):

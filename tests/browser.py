@@ -138,7 +138,7 @@ def wait_for_rest(page: Page, selector: str, milliseconds: int = 250) -> None:
 
 
 def stop_fading(page: Page) -> None:
-    """Wait until nothing moves or fades any more, but for what does so for ever."""
+    """Wait until nothing moves or fades any more, but for what does so forever."""
     page.wait_for_function(
         """() => document.getAnimations().every(({ playState, effect }) =>
           playState !== "running" || effect?.getComputedTiming().endTime === Infinity)"""

@@ -45,9 +45,9 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "harm", "sentence"),
     [
-        (DATABASE, "UPDATE contents SET embedding = x'00' WHERE id = 1", "has not 3 numbers"),
+        (DATABASE, "UPDATE contents SET embedding = x'00' WHERE id = 1", "does not have 3 numbers"),
         (DATABASE, "UPDATE contents SET embedding = {long} WHERE id = 1", "not of length 1"),
-        (DATABASE, "UPDATE contents SET embedding = {nan} WHERE id = 1", "no number"),
+        (DATABASE, "UPDATE contents SET embedding = {nan} WHERE id = 1", "not a number"),
         (DATABASE, "UPDATE contents SET colour = x'00' WHERE id = 1", "its colours cannot"),
         (DATABASE, "UPDATE contents SET colour = x'0000' WHERE id = 1", "its colours cannot"),
         (DATABASE, "UPDATE contents SET sketch = {half} WHERE id = 1", "by which copies"),
@@ -187,7 +187,7 @@ def test_records_of_which_nothing_is_left_can_be_made_anew_of_a_folder_searched_
 ) -> None:
     (folder / DATABASE).write_bytes(b"noise" * 5_000)
     with pytest.raises(
-        LookalikeError, match=r"sqlite\.broken\. Make them anew .* --name collection"
+        LookalikeError, match=r"sqlite\.broken\. Make them again .* --name collection"
     ):
         check_collection(folder, repair=True, embedder=lambda: embedder)
     assert (folder / f"{DATABASE}.broken").exists()
@@ -331,7 +331,8 @@ def test_a_thumbnail_that_is_drawn_again_costs_no_caption(kept: Path) -> None:
         before = collection.pictures()
     with harming(kept / THUMBNAILS) as thumbnails:
         thumbnails.execute("DELETE FROM thumbnails")
-    assert all(finding.repaired for finding in check_collection(kept, repair=True))
+    findings = check_collection(kept, repair=True)
+    assert [finding.repaired for finding in findings] == [True] * len(findings) != []
     with Collection(kept) as collection:
         assert collection.pictures() == before
 
@@ -347,9 +348,11 @@ def test_a_thumbnail_that_memory_does_not_suffice_for_stops_nothing(
         raise MemoryError
 
     monkeypatch.setattr(thumbnails, part, fail)
-    assert not any(finding.repaired for finding in check_collection(kept, repair=True))
+    findings = check_collection(kept, repair=True)
+    assert [finding.repaired for finding in findings] == [False] * len(findings) != []
     monkeypatch.undo()
-    assert all(finding.repaired for finding in check_collection(kept, repair=True))
+    findings = check_collection(kept, repair=True)
+    assert [finding.repaired for finding in findings] == [True] * len(findings) != []
 
 
 def test_a_database_that_is_only_busy_is_not_said_to_be_damaged(

@@ -119,7 +119,7 @@ def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
     expect(page.locator("#test-result .lk-compare tbody tr")).to_have_count(5, timeout=SLOW)
     text = page.locator("#test-result").inner_text()
     assert "no PCA" in text
-    assert "computed anew from the original pictures" in text
+    assert "computed again from the original pictures" in text
     assert re.search("may be chance|more than chance|the same", text)
 
 

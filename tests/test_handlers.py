@@ -320,7 +320,7 @@ def test_a_date_is_understood_or_refused(visitor: Visitor, written: str, is_one:
     answer(visitor, "on_load")
     name = visitor.changing("Taken since")
     said = sentences(visitor.ask(name, visitor.filled(name, **{"Taken since": written})))
-    assert ["That is no date" in sentence for sentence in said] == ([] if is_one else [True])
+    assert ["That is not a date" in sentence for sentence in said] == ([] if is_one else [True])
 
 
 def test_of_what_makes_no_sense_only_the_field_that_was_left_is_told(visitor: Visitor) -> None:

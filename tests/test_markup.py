@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.building import Building
+from retrieval.captions import pretty
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.confidence import Confidence
@@ -15,7 +16,6 @@ from retrieval.indexing import Step, index_folder
 from retrieval.pages import words
 from retrieval.pages.asking import Asked, Part
 from retrieval.pages.library_markup import Card, card
-from retrieval.pages.markup import pretty
 from retrieval.pages.results_markup import building, results, truth
 from retrieval.records import PictureRecord
 from retrieval.search import Found, Match, Timings

@@ -157,7 +157,7 @@ def test_settings_are_compared_on_features_computed_anew(with_pca: Searcher) -> 
     assert (steps[-1].done, steps[-1].total) == (12, 12)
     assert found.first.protocol["model"].endswith("PCA 2")
     assert found.second.protocol["model"].endswith("no PCA")
-    assert found.second.protocol["features"] == "computed anew from the original pictures"
+    assert found.second.protocol["features"] == "computed again from the original pictures"
     # Anew, but the same: so is what the collection's own setting gives.
     _, test = plan_test(with_pca, 100)
     kept = test.summarise(list(test.rank()))

@@ -228,7 +228,7 @@ def test_an_altered_pca_is_refused(
     tmp_path: Path, alter: Callable[[dict[str, Any]], object], sentence: str
 ) -> None:
     path = altered(fitted(tmp_path), alter)
-    with pytest.raises(LookalikeError, match=rf"(?s){sentence}.*(fit-pca FOLDER|Fit it anew)"):
+    with pytest.raises(LookalikeError, match=rf"(?s){sentence}.*(fit-pca FOLDER|Fit it again)"):
         load_pca(path, CARD)
 
 

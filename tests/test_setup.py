@@ -61,12 +61,12 @@ def test_an_environment_whose_python_has_died_is_made_anew(
     (packages,) = (project / ".venv" / "lib").glob("python3.*")
     packages.rename(packages.with_name("python3.10"))
     assert setup.prepare_environment("requirements.txt") == python
-    assert "is gone or was replaced, so it is made anew" in capfd.readouterr().out
+    assert "is gone or was replaced, so it is made again" in capfd.readouterr().out
     python.unlink()
     python.write_bytes(b"MZ\0\0")  # nothing that runs here
     python.chmod(0o755)
     assert setup.prepare_environment("requirements.txt") == python
-    assert "is gone or was replaced, so it is made anew" in capfd.readouterr().out
+    assert "is gone or was replaced, so it is made again" in capfd.readouterr().out
     subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
 
 

@@ -76,7 +76,7 @@ def test_a_link_is_announced_with_what_visitors_can_do_and_makes_everybody_one(
     )
     environment = {"HF_HOME": str(tmp_path / "hf"), "GRADIO_SHARE_SERVER_ADDRESS": "127.0.0.1:9"}
     with running_app(home, "--share", environment=environment) as address:
-        printed = wait_for(home / "app.log", "By now you are a visitor")
+        printed = wait_for(home / "app.log", "For now you are a visitor")
         assert f"Lookalike is open at {address.rstrip('/')}" in printed
         assert "https://0123456789abcdef.gradio.live\n" in printed
         assert "search these collections: Starter," in printed

@@ -4,8 +4,10 @@ import errno
 import os
 import shutil
 import sys
+import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -284,9 +286,7 @@ def test_what_one_has_broken_off_gives_way_to_what_one_sends_next(
         "retrieval.uploads.time", SimpleNamespace(monotonic=lambda: later, time=time.time)
     )
     uploads.begin("me", 1, 1, BOUNDS, owner=True)
-    for name in names:
-        with pytest.raises(LookalikeError, match=r"not here any more"):
-            uploads.title(name, "me")
+    assert [uploads.has(name, "me") for name in names] == [False] + [True] * (UPLOADS_OPEN - 1)
 
 
 def test_what_was_broken_off_takes_no_disk_from_what_comes_next(
@@ -1035,3 +1035,31 @@ def test_a_photo_that_was_taken_out_and_still_lies_there_is_let_in_when_it_is_ad
     assert add(uploads, collection, {"a.png": DOG if same else CAT}).files == 1
     assert list(read(collection)) == (["a.png"] if same else ["a (2).png"])
     assert collection.excluded() == (set() if same else {"a.png"})
+
+
+def test_no_more_are_begun_than_may_be_however_many_begin_at_once(uploads: Uploads) -> None:
+    together = threading.Barrier(24)
+
+    def begin(_: int) -> bool:
+        together.wait(20)
+        try:
+            uploads.begin("me", 1, 10, BOUNDS)
+        except LookalikeError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(24) as pool:
+        assert sum(pool.map(begin, range(24))) == UPLOADS_OPEN
+
+
+def test_an_upload_that_the_disk_refuses_takes_no_place(
+    uploads: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=5)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: usage)
+        for _ in range(UPLOADS_OPEN + 1):
+            with pytest.raises(LookalikeError, match="too little"):
+                uploads.begin("me", 1, 10, BOUNDS)
+    assert not list((tmp_path / "uploads").iterdir())
+    uploads.begin("me", 1, 10, BOUNDS)

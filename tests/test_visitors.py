@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from retrieval import settings
 from retrieval.changes import Changes
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.pages import transfers, words
@@ -200,7 +201,7 @@ def test_what_cannot_be_read_or_was_taken_out_takes_room_too(
     collection.exclude(["good.png"])
     assert visitors.room("me") == BOUNDS.pictures - 3  # others may come for what was taken out,
     collection.exclude([f"{number}.jpg" for number in range(3 * BOUNDS.pictures)])
-    assert visitors.room("me") == BOUNDS.pictures - 4  # but not for ever
+    assert visitors.room("me") == BOUNDS.pictures - 4  # but not forever
 
 
 def test_tables_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_path: Path) -> None:
@@ -315,6 +316,28 @@ def test_only_so_many_packed_collections_wait_for_one_visitor_to_fetch_them(
         assert first.result() == (200, "packed")
     assert download() == (200, "packed")
     assert list((tmp_path / "packed").iterdir()) == []
+
+
+def test_a_collection_that_goes_while_it_is_packed_leaves_nothing_behind(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitors = make(workspace, tmp_path)
+    monkeypatch.setattr(settings, "PACKED", tmp_path / "packed")
+    monkeypatch.setattr(settings, "PACKED_AT_ONCE", 1)
+    keys = [visitors.create("b" * 32, name) for name in ("a", "b")]
+
+    def pack_and_delete(collection: Collection, path: Path, photos: bool) -> None:
+        path.write_bytes(b"packed")
+        collection.close()
+
+    app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
+    cookie = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
+    with monkeypatch.context() as going:
+        going.setattr(transfers, "pack", pack_and_delete)
+        answer = TestClient(app).get(f"/bundles/{keys[0]}.lookalike", headers=cookie)
+    assert (answer.status_code, answer.headers["content-type"][:10]) == (403, "text/plain")
+    assert list((tmp_path / "packed").iterdir()) == []
+    assert TestClient(app).get(f"/bundles/{keys[1]}.lookalike", headers=cookie).status_code == 200
 
 
 def test_a_file_that_windows_does_not_let_go_of_takes_no_place(

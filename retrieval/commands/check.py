@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     elif all(finding.repaired for finding in findings):
         print(
             f"{folder.name} is whole again. Index its folder, or go on with it on the page, to "
-            "read what was lost anew."
+            "read again what was lost."
         )
     else:
         cure = (

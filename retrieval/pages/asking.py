@@ -7,6 +7,7 @@ the same results. An upload is named in it by a hash, under which the visitor's 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -178,7 +179,7 @@ def write_address(asked: Asked, options: Options) -> str:
         ("label", filters.label),
         ("folder", filters.folder),
         ("shape", filters.shape),
-        ("mp", f"{filters.megapixels:g}" if filters.megapixels else ""),
+        ("mp", f"{filters.megapixels:.12g}" if filters.megapixels else ""),
         ("since", filters.since),
         ("until", filters.until),
         ("words", filters.words),
@@ -231,7 +232,9 @@ def read_date(text: Any) -> str:
         parts = from_day.groups()[::-1]
     numbers = [int(part) for part in parts if part]
     year, month, day = (*numbers, 1, 1)[:3] if numbers else (0, 0, 0)
-    if not (year and 1 <= month <= 12 and 1 <= day <= 31):
+    try:
+        date(year, month, day)
+    except ValueError:  # none of the calendar
         return ""
     return "-".join((f"{year:04}", *(f"{number:02}" for number in numbers[1:])))
 

@@ -50,7 +50,7 @@ class App(gr.Blocks):
 
 
 class Unremembered(set[str]):
-    """The paths of uploads, which Gradio notes for ever; ours go by themselves (`temporary`)."""
+    """The paths of uploads, which Gradio notes forever; ours go by themselves (`temporary`)."""
 
     def update(self, *paths: Iterable[str]) -> None:
         """Note nothing."""

@@ -1,6 +1,6 @@
 """Connections: how many there may be at once, and how long one may keep the server waiting.
 
-Uvicorn waits for ever for the head of a request, for the rest of one, and for whoever does not
+Uvicorn waits forever for the head of a request, for the rest of one, and for whoever does not
 fetch an answer. When as many do so as the system lets a program open files, nobody else gets in,
 and it says so in its log thousands of times a second.
 """

@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from retrieval.captions import pretty
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.explanation import explain, fold
@@ -21,7 +22,6 @@ from retrieval.pages.markup import (
     folder_line,
     name_of,
     original_address,
-    pretty,
     thumbnail_address,
 )
 from retrieval.pages.parts import Pixels

@@ -92,9 +92,9 @@ def copies_route(workspace: Workspace) -> Route:
             if task.result is None:
                 time = markup.duration(seconds_for(collection.count()[0]))
                 raise LookalikeError(task.problem or words.COPIES_NOT_YET.format(time=time))
+            name = f"{collection.name} - copies.csv"
         except LookalikeError as error:
             return Response(str(error), 404, media_type="text/plain")
-        name = f"{collection.name} - copies.csv"
         headers = {**attachment(name), "Cache-Control": "no-store"}
         return Response(as_csv(task.result), media_type="text/csv", headers=headers)
 

@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from retrieval import report, settings
+from retrieval.captions import pretty
 from retrieval.compare import Comparison
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Evaluation, as_csv
@@ -81,7 +82,7 @@ class EvaluatePage:
                 gr.HTML(
                     f'<p class="lk-lead">{escape(words.TEST_LEAD)}</p>', apply_default_css=False
                 )
-                # What it offers hangs on who looks, so it is filled when the tab is opened.
+                # What it offers depends on who looks, so it is filled when the tab is opened.
                 choice = Choice(
                     [], label=words.COLLECTION, visible=False, elem_id="test-collection"
                 )
@@ -348,7 +349,7 @@ def _found(key: str, query: PictureRecord, nearest: Sequence[PictureRecord]) -> 
     tiles = "".join(
         f'<li class="{"is-right" if one.label == query.label else "is-wrong"}">'
         f'<img src="{escape(markup.thumbnail_address(key, one))}" alt="" loading="lazy">'
-        f'<span class="lk-under">{rank}. <b>{escape(one.label.replace("_", " "))}</b>'
+        f'<span class="lk-under">{rank}. <b>{escape(pretty(one.label))}</b>'
         f"<small>{escape(markup.name_of(one))}</small></span></li>"
         for rank, one in enumerate(nearest, start=1)
     )

@@ -235,7 +235,8 @@ class LibraryPage:
                     told += self.adding.open_bundle(bundle, owner)
                 except LookalikeError as error:  # the others can be opened all the same
                     warn(error)
-                    bundle.unlink(missing_ok=True)
+                    with suppress(OSError):  # Windows may still hold it
+                        bundle.unlink()
             if key and self.uploads.holds(name, visitor):
                 self._require_editable(key, request)
                 told += self.adding.add(name, key, visitor)

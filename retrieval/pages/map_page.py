@@ -22,6 +22,7 @@ from starlette.routing import Route
 from retrieval import settings
 from retrieval.atlas import CELLS, SHEET, Atlas, draw_atlas, open_atlas
 from retrieval.background import Once
+from retrieval.captions import pretty
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.pages import markup, words
@@ -149,7 +150,7 @@ def describe(atlas: Atlas, pictures: Sequence[PictureRecord]) -> dict[str, Any]:
         "cells": atlas.cells[[row for row, _ in here]].ravel().tolist(),
         "hashes": [picture.sha256 for _, picture in here],
         "names": [markup.name_of(picture) for _, picture in here],
-        "labels": [markup.pretty(label) for label in labels],
+        "labels": [pretty(label) for label in labels],
         "label": [numbers[picture.label] for _, picture in here],
     }
 
@@ -194,7 +195,7 @@ def _in_words(key: str, collection: Collection, atlas: Atlas) -> str:
         pictures = [known[id_] for id_ in ids if id_ in known]
         if not pictures:
             continue
-        counts = Counter(markup.pretty(picture.label) for picture in pictures if picture.label)
+        counts = Counter(pretty(picture.label) for picture in pictures if picture.label)
         kinds = ", ".join(f"{label} ({count:,})" for label, count in counts.most_common(3))
         text = words.MAP_PART.format(part=name, pictures=words.pictures(len(pictures)))
         buttons = "".join(

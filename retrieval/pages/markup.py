@@ -1,6 +1,5 @@
 """HTML that several tabs show: every text in it is escaped, every address is one of our own."""
 
-import re
 from collections.abc import Iterable
 from html import escape
 from pathlib import PurePosixPath
@@ -55,7 +54,7 @@ def duration(seconds: float) -> str:
         return words.SECONDS.format(n=round(seconds))
     if seconds < 90:
         return words.A_MINUTE
-    if seconds < 90 * 60:
+    if seconds < 120 * 60:
         return words.MINUTES.format(n=round(seconds / 60))
     return words.HOURS.format(n=round(seconds / 3600))
 
@@ -83,15 +82,10 @@ def notice(text: str, fraction: float | None, spoken: str = "") -> str:
     return f'<div class="lk-notice"{role}>{escape(text)}{bar}</div>'
 
 
-def pretty(label: str) -> str:
-    """Return a label as people write it: names of folders often have no spaces. Dates stay."""
-    return re.sub(r"_|(?<!\d)-|-(?!\d)", " ", label)
-
-
 def file_size(size: int) -> str:
     """Say a number of bytes as file managers do."""
-    if size < 1_000_000:
+    if size < 999_500:
         return f"{max(1, round(size / 1000)):,} KB"
-    if size < 1_000_000_000:
+    if size < 999_950_000:
         return f"{size / 1e6:,.1f} MB"
     return f"{size / 1e9:,.1f} GB"

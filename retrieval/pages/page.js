@@ -552,7 +552,6 @@
   // Of several steps in a row only the last is asked for: what the others bring would be taken for
   // searches of their own, and cut off the way forward.
   let stepping = 0;
-  // Nor does what comes in place of a search that cannot be brought back.
   // Until the answer to a step of the browser's buttons has been looked at, or something is asked.
   let stepped = false;
   const settled = () =>
@@ -618,7 +617,7 @@
     begin.hidden = hint.hidden = Boolean(box);
     if (box) layer.classList.remove("lk-asked");
     const said = (layer.matches(".lk-asked") ? words().cropDraw : words().crop) ?? "";
-    if (hint.textContent !== said) hint.textContent = said; // or it would be followed for ever
+    if (hint.textContent !== said) hint.textContent = said; // or it would be followed forever
     if (!box) return;
     const [left, top, right, bottom] = box;
     Object.assign(mark.style, {

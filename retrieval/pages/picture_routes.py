@@ -19,6 +19,7 @@ from retrieval.pages.transfers import attachment
 from retrieval.workspace import Workspace
 
 QUALITY = 92  # of a JPEG that stands for a file that browsers cannot show
+PART_SIDE = 4096  # pixels of one that stands for a file that is too large to search with
 
 
 def thumbnail_route(workspace: Workspace) -> Route:
@@ -44,7 +45,8 @@ def thumbnail_route(workspace: Workspace) -> Route:
 def original_route(workspace: Workspace, access: Access) -> Route:
     """Serve `originals/KEY/ID`: a picture's own file, to the owner at this computer alone.
 
-    What browsers cannot show, such as HEIC, comes as a JPEG of the same size.
+    What browsers cannot show, such as HEIC, comes as a JPEG of the same size. With `?part=1`, what
+    is larger than a picture to search with may be comes as a smaller one.
     """
 
     def original(request: Request) -> Response:
@@ -62,12 +64,18 @@ def original_route(workspace: Workspace, access: Access) -> Route:
         path = PurePosixPath(record.path)
         with file:
             data, kind, name = file.read(), KINDS.get(path.suffix.lower(), ""), path.name
-        if path.suffix.lower() in UNSHOWABLE:
+        is_large = (
+            record.width * record.height > settings.MAX_UPLOAD_PIXELS
+            or len(data) > settings.MAX_UPLOAD_BYTES
+        )
+        reduce = is_large and "part" in request.query_params
+        if reduce or path.suffix.lower() in UNSHOWABLE:
             try:
                 shown = open_picture(data, max_pixels=settings.MAX_PIXELS).image
             except PictureError as error:
                 return Response(str(error), 415, media_type="text/plain")
-            data, kind = thumbnail(shown, max(shown.size), QUALITY, optimize=False), "image/jpeg"
+            side = PART_SIDE if reduce else max(shown.size)
+            data, kind = thumbnail(shown, side, QUALITY, optimize=False), "image/jpeg"
             name = f"{path.stem}.jpg"
         named = attachment(name)["content-disposition"].replace("attachment", "inline")
         return Response(data, media_type=kind, headers={"content-disposition": named})

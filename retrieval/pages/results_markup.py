@@ -8,6 +8,7 @@ from html import escape
 from types import MappingProxyType
 
 from retrieval.building import Building
+from retrieval.captions import pretty
 from retrieval.confidence import Confidence
 from retrieval.gallery import EXACT
 from retrieval.images import open_picture, thumbnail
@@ -18,7 +19,6 @@ from retrieval.pages.markup import (
     name_of,
     notice,
     original_address,
-    pretty,
     thumbnail_address,
 )
 from retrieval.records import PictureRecord
@@ -237,7 +237,7 @@ def _chips(asked: Asked) -> str:
         # It becomes an upload, on which a box can be drawn; only the owner gets the whole file.
         address = escape(original_address(*lone.placed))
         chips.append(
-            f'<li><button type="button" class="lk-back" data-part="{address}" '
+            f'<li><button type="button" class="lk-back" data-part="{address}?part=1" '
             f'data-small="{escape(lone.address)}">{escape(words.PART_OF_IT)}</button></li>'
         )
     return (

@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr
 
 from retrieval import settings
+from retrieval.captions import pretty
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
 from retrieval.pages.asking import CLEANINGS, ORDERS, Options, read_date
 from retrieval.pages.elements import Choice, OneOf, make_place
-from retrieval.pages.markup import pretty
 from retrieval.query import SHAPES, Filters, Weights
 from retrieval.search import Searcher
 
@@ -33,8 +33,8 @@ class SearchOptions:
 
     def __init__(self) -> None:
         """Lay them out in the column around."""
-        # What it offers hangs on who looks, so it is filled when the page is opened; until then it
-        # is None.
+        # What it offers depends on who looks, so it is filled when the page is opened; until then
+        # it is None.
         self.choice = Choice(
             [(words.ALL_COLLECTIONS, "")],
             value=None,
@@ -96,13 +96,8 @@ class SearchOptions:
         ]
 
     @property
-    def outputs(self) -> list[Any]:
-        """The controls in the order in which `show` sets them."""
-        return self.inputs
-
-    @property
     def narrowing(self) -> list[Any]:
-        """The controls of what hangs on the pictures, in the order in which `narrow` sets them."""
+        """The controls of what depends on the pictures, in the order of `narrow`."""
         return [self._label, self._folder, self._words]
 
     @property

@@ -138,7 +138,7 @@ class SearchPage:
         answer = [self.results, self.truth, self.conversation]
         view = [self.status, *answer, self.examples, self.timer]
         offer, narrowing = self.options.choice, self.options.narrowing
-        opening = [*view, *self.options.outputs, self.address]
+        opening = [*view, *self.options.inputs, self.address]
         loaded = app.load(self.on_load, self.conversation, opening, **quiet)
         tab.select(self.on_return, inputs, [*view, offer, *narrowing], **latest)
         offer.input(self.on_choice, inputs, [*view, *narrowing], **latest)
@@ -186,7 +186,7 @@ class SearchPage:
             event(handle, inputs, leaving, **each)
         bridge.odd(_comment_drop, None, None, **quiet)
         bridge.refused(_tell_refusal, None, None, **quiet)
-        everything = [*view, *self.options.outputs, self.upload]
+        everything = [*view, *self.options.inputs, self.upload]
         visited = bridge.visit(self.on_visit, inputs, everything, **each)
         repeated = bridge.again(self.on_again, self.conversation, everything, **each)
         for setting in (loaded, visited, repeated):
@@ -284,11 +284,11 @@ class SearchPage:
         one that did not arrive.
         """
         if not conversation.asked.arrived:
-            return (gr.skip(),) * (7 + len(self.options.outputs))
+            return (gr.skip(),) * (7 + len(self.options.inputs))
         view = self._view(conversation, None, request)
         asked, options = conversation.stands
         if asked.upload and getattr(event, "picture", False):
-            untouched = (gr.skip(),) * len(self.options.outputs)
+            untouched = (gr.skip(),) * len(self.options.inputs)
             return (*view, *untouched, self.parts.preview(asked.upload))
         return (*view, *self._controls(options, request), gr.skip())
 

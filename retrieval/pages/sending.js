@@ -28,7 +28,7 @@
     const { seconds: some, minute, minutes, hours } = words();
     if (seconds < 50) return place(some, { n: Math.max(2, Math.round(seconds)) });
     if (seconds < 90) return minute;
-    if (seconds < 90 * 60) return place(minutes, { n: Math.round(seconds / 60) });
+    if (seconds < 120 * 60) return place(minutes, { n: Math.round(seconds / 60) });
     return place(hours, { n: Math.round(seconds / 3600) });
   };
 

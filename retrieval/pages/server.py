@@ -297,7 +297,8 @@ def serve(
         close_tunnels()
         app.close(verbose=False)
     except OSError as error:
-        if "port" not in str(error):
+        # What the system says has a number, Gradio's own word on ports has none.
+        if error.errno is not None or "port" not in str(error):
             raise
         name = os.environ.get("GRADIO_SERVER_NAME")
         where = f" at {name} (GRADIO_SERVER_NAME), or that is not this computer" if name else ""

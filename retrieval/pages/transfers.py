@@ -119,9 +119,9 @@ def problems_route(workspace: Workspace, access: Access) -> Route:
             if not workspace.may_edit(key, visitor, access.is_owner(request)):
                 raise LookalikeError(words.NOT_YOURS)
             rows = [(harmless(path), problem) for path, problem in collection.problems()]
+            name = f"{collection.name} - could not be read.csv"
         except LookalikeError as error:
             return Response(str(error), 404, media_type="text/plain")
-        name = f"{collection.name} - could not be read.csv"
         table = as_csv(("filename", "problem"), rows)
         return Response(table, media_type="text/csv", headers=attachment(name))
 
@@ -164,13 +164,14 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
             folder = tempfile.TemporaryDirectory(dir=settings.PACKED, ignore_cleanup_errors=True)
             path = Path(folder.name) / "collection.lookalike"
             pack(collection, path, photos=request.query_params.get("photos") == "1")
+            headers = attachment(f"{collection.name}.lookalike")
         except LookalikeError as error:
             leave()
             return Response(str(error), 403, media_type="text/plain")
         except BaseException:
             leave()
             raise
-        return _Lent(path, attachment(f"{collection.name}.lookalike"), leave)
+        return _Lent(path, headers, leave)
 
     return Route("/bundles/{key}.lookalike", bundle)
 

@@ -32,8 +32,8 @@ SUBJECT = "What it shows"
 COLOUR = "Colours"
 TEXTURE = "Texture"
 MATCHING_HINT = (
-    "Most pictures have much of their colours and texture in common: 90\u00a0% is not yet much "
-    "there. The words beside the number say what it is worth."
+    "Colours and texture are much alike in most pictures, so 90\u00a0% means little there. Go by "
+    "the words beside the number."
 )
 FILTERS = "Filter and sort"
 FILTER_LABEL = "Kind"
@@ -102,7 +102,7 @@ COPIES_FIRST = "the one in the results"
 COPIES_REST = "And {n} more. The table (CSV) under “Save these results” names all of them."
 CHIPS = "What you are looking for"
 CHIP_UNLIKE = "not {name}"
-CHIP_REMOVE = "Take {name} away"
+CHIP_REMOVE = "Remove {name}"
 TILE = "{name}{label}, {percent} % similar, {sure}. More like this"
 TILE_BROWSE = "{name}{label}. More like this"
 SPOKEN = "{pictures}, most similar {subject}. The first one: {first}."
@@ -123,18 +123,19 @@ NO_UPLOAD = (
 )
 LINK_GONE = (
     "The collection of this address is not here: it was deleted or renamed, it is on another "
-    "computer, or it belongs to a visitor, whose browser alone sees it. Shown instead: {name}."
+    "computer, or it belongs to a visitor, and only their browser can see it. Shown instead: "
+    "{name}."
 )
 SEARCHED_WITHOUT = (
-    "{pictures} of this search cannot be found here, and did not count. An uploaded one can be "
+    "{pictures} of this search could not be found here and were left out. An uploaded one can be "
     "dropped here again."
 )
 FORGOTTEN = (
-    "This page was left for long, and its search is forgotten. Reload it: its address brings the "
-    "search back. An uploaded picture has to be dropped here again."
+    "This page was left open for a long time, so its search was forgotten. Reload the page to "
+    "bring it back; an uploaded picture has to be dropped here again."
 )
 DROPPED_NO_PICTURE = (
-    "That is no picture to search with. Drop a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
+    "That is not a picture to search with. Drop a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
     "folders and zips go under “My pictures”."
 )
 DROPPED_NO_FILE = (
@@ -157,7 +158,7 @@ DROPPED_SEVERAL = (
     "like this one” on results. To keep yours here, drop them under “My pictures”."
 )
 NO_MEGAPIXELS = "No picture has fewer than 0 megapixels. Write 0 or more."
-NO_DATE = "That is no date. Write it like 2024-07-31, 2024-07 or 2024."
+NO_DATE = "That is not a date. Write it like 2024-07-31, 2024-07 or 2024."
 NOTHING_WANTED = "Choose at least one picture that the results should be like."
 MOST_PICTURES = "One search takes {n} pictures at most. Take one away before you add another."
 NOTHING_COUNTS = "Turn at least one of the three sliders up."
@@ -178,10 +179,9 @@ FACT_FILE = "File"
 FACT_SIZE = "Size"
 FACT_TAKEN = "Taken"
 WHY_NOTE = (
-    "The warmer a place, the more the two have in common there. All in all they are "
-    "{percent}\u00a0% alike in what they show. The result may say another number: it counts as "
-    "well whether both are like the same other pictures, and colours or texture where you chose "
-    "them."
+    "The warmer a place, the more the two have in common there. Overall they are {percent}\u00a0% "
+    "alike in what they show. The result may show another number, because it also counts whether "
+    "both are like the same other pictures, and colours or texture where you chose them."
 )
 WHY_SEVERAL = "Of the {n} pictures you search with together, this one is the most like the result."
 WHY_NOT = "The network in use cannot show where two pictures resemble each other."
@@ -222,7 +222,7 @@ NO_FILE = "No picture arrived. Send one and try again."
 NO_NUMBER = "The number of results has to be a number. Send one, such as 24."
 
 # What the gate says to programs and to pages that ask for what is not theirs.
-WENT_WRONG = "This did not work. Reload the page and try again; what was finished is kept."
+WENT_WRONG = "Something went wrong. Reload the page and try again; what was finished is kept."
 NO_ADDRESS = "There is nothing at this address."
 NO_REQUEST = "This request is not one that the app understands. Reload the page and try again."
 LARGE_REQUEST = "This request is too large. Send less at once."
@@ -260,8 +260,8 @@ TEST_TITLE = "How good is it on {name}?"
 COMPARE = "Compare with"
 COMPARE_INFO = (
     "A picture can be described in other ways: by more numbers or fewer, with rare traits counting "
-    "more or less, or by another network; or its neighbours have no say. Both ways are tested on "
-    "the same pictures."
+    "more or less, by another network, or without letting its neighbours count. Both ways are "
+    "tested on the same pictures."
 )
 COMPARE_START = "Compare"
 COMPARING = "{done} of {total} pictures seen by the network{left}"
@@ -325,7 +325,7 @@ NO_PASSWORD_HINT = (
     "These collections belong to the owner. You can search them, and add pictures of your own."
 )
 OTHERS_HINT = (
-    "Those that only you see are yours, and all others the owner's. You can search them all."
+    "Those that only you see are yours; the others belong to the owner. You can search them all."
 )
 YOUR_COLLECTIONS = "Collections"
 NO_COLLECTIONS = "No collections yet"
@@ -340,8 +340,8 @@ LIBRARY_BUILDING = "{done} of {pictures} read"
 LIBRARY_RATE = " · {rate} a second"
 LIBRARY_LEFT = " · {time} left"
 LIBRARY_SCAN = "Looking through the pictures ..."
-LIBRARY_STOPPING = "Stopping after the pictures at hand ..."
-LIBRARY_WAITS = "Waits until another collection is finished ..."
+LIBRARY_STOPPING = "Stopping after the pictures being read now ..."
+LIBRARY_WAITS = "Waiting for another collection to finish ..."
 LIBRARY_READY = "{pictures} ready."
 LIBRARY_NONE = "There is no picture in it that can be read."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
@@ -387,16 +387,16 @@ EMPTY_WITHOUT_PHOTOS = (
 )
 DO_KEEP = "Keep"
 DO_MEND = "Mend"
-MENDED = "{name} was made anew of what could be read of it; its photos were not touched."
+MENDED = "{name} was rebuilt from what could still be read; its photos were not touched."
 MENDED_RETURNING = (
     "Some that you had taken out may be in it again: look through “Show pictures”, and take them "
     "out once more."
 )
 DELETED_FOR_GOOD = "{name} was deleted for good."
 CHANGES_NONE = "Nothing has changed."
-CHANGES_FORGOTTEN = "What was found is forgotten. Press “Look for changes” once more."
+CHANGES_FORGOTTEN = "What was found has been forgotten. Press “Look for changes” once more."
 REMOVED_FORGOTTEN = (
-    "This page was left for long, and what “Undo” would bring back is forgotten. Press “Look for "
+    "This page was left open for a long time, so there is nothing left to undo. Press “Look for "
     "changes”, then “Let them in again”."
 )
 CHANGES_BESIDE = (
@@ -411,8 +411,8 @@ CHANGES = {
     "captions": "{n} with other captions",
 }
 CHANGES_OUT = "Left out, since you took them out: {n}."
-CHANGES_CLOSED = "The folder {name} may not be opened; its pictures stay as they are known."
-CHANGES_UNTOLD = "{why} Vectors that were lost there are not among these."
+CHANGES_CLOSED = "The folder {name} may not be opened; its pictures stay as they were."
+CHANGES_UNTOLD = "{why} Pictures whose vectors were lost there are not listed."
 CHANGES_UNREAD = (
     "A table (CSV) in the folder {name} cannot be read, so labels and captions there stay as they "
     "are. Close it in other programs, or check its permissions; then look again."
@@ -440,7 +440,7 @@ OPENED_MISSING = "Files that were not there any more when it was packed: {n}."
 OPEN_NOT_YOURS = "Only the owner can open a packed collection here."
 NOT_YOURS = "Only the owner can change that collection."
 PICTURES_PAGE = "{first} to {last} of {total}"
-PICTURES_ALONE = "The photos of {n} of these are not here: taken out, they cannot be brought back."
+PICTURES_ALONE = "{n} of these have no photo here: once taken out, they cannot be brought back."
 MARK = "Mark {name}"
 ADD_IN_PLACE = (
     "{name} is searched in place. Put the pictures into its folder, then look for changes."
@@ -470,7 +470,7 @@ UNTITLED = "My photos"  # a collection that nobody has named; not what the tab i
 # Map
 TAB_MAP = "Map"
 NO_MAP = "There is no such map."
-NO_MAP_PART = "There is nothing of it."
+NO_MAP_PART = "There is no such part of the map."
 MAP_LEAD = "Pictures that look alike lie next to each other. Pick one to search for more like it."
 MAP_HELP = (
     "Drag to move, and turn the wheel or pinch to zoom.",
@@ -515,8 +515,8 @@ COPIES_LEAD = (
 )
 COPIES_SAFE = "Lookalike deletes no photo. Save the list, and decide for yourself."
 COPIES_RULE = (
-    "The hint which to keep goes to the one with the most pixels; among equals to the largest "
-    "file, then to the oldest."
+    "The one to keep is the one with the most pixels; among equals it is the largest file, then "
+    "the oldest."
 )
 COPIES_NONE_TITLE = "No copies"
 COPIES_NONE = "{pictures}, and none of them twice."
@@ -577,7 +577,7 @@ They can
 They can't
   - change your collections, or get the photos themselves or their places on this computer;
   - see the pictures that others ask with or keep{fetch}.
-By now you are a visitor here as well. {owner}
+For now you are a visitor too, even on this computer. {owner}
 """
 SHARE_MORE = " and {n} more"
 SHARE_NO_FETCHING = ";\n  - ask with a picture's web address"

@@ -91,7 +91,7 @@ class WorkedOut(Generic[T]):
         with gr.Row(elem_id=self._name):
             with gr.Column(elem_id=f"{self._name}-ask", min_width=280):
                 make_place(f"{self._name}-lead", value=above)
-                # What it offers hangs on who looks, so it is filled when the tab is opened.
+                # What it offers depends on who looks, so it is filled when the tab is opened.
                 choice = Choice(
                     [], label=words.COLLECTION, visible=False, elem_id=f"{self._name}-collection"
                 )
