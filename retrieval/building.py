@@ -46,12 +46,56 @@ class Building:
         return (self.step.total - self.step.done) / rate
 
 
-@dataclass
+class Turns:
+    """One at a time goes on: of those that wait, the one that has had the least time so far.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._taken_at: float | None = None  # time.monotonic(); None when nobody goes on
+        self._waiting: dict[object, None] = {}  # who came first comes first
+        self._had: dict[object, float] = {}  # seconds, of those that have not ended
+
+    def take(self, who: object, seconds: float) -> bool:
+        """Wait for a turn for so long; return whether it came."""
+        with self._free:
+            self._waiting.setdefault(who)
+            if not self._free.wait_for(lambda: self._is_next(who), seconds):
+                return False
+            del self._waiting[who]
+            self._taken_at = time.monotonic()
+            return True
+
+    def give_back(self, who: object) -> None:
+        """End the turn that one has."""
+        with self._free:
+            assert self._taken_at is not None
+            spent = time.monotonic() - self._taken_at
+            self._had[who] = self._had.get(who, 0.0) + spent
+            self._taken_at = None
+            self._free.notify_all()
+
+    def forget(self, who: object) -> None:
+        """Wait no more for one that has ended."""
+        with self._free:
+            self._waiting.pop(who, None)
+            self._had.pop(who, None)
+            self._free.notify_all()
+
+    def _is_next(self, who: object) -> bool:
+        least = min(self._waiting, key=lambda one: self._had.get(one, 0.0))
+        return self._taken_at is None and who is least
+
+
+@dataclass(eq=False)
 class _Run:
     """A thread that builds one collection, and what it was asked for."""
 
     collection: Collection
-    turn: threading.Semaphore
+    turns: Turns
+    shares: bool  # whether each batch is a turn of its own
     state: Building
     cancel: threading.Event = field(default_factory=threading.Event)
     next: Work | None = None  # to be done after what goes on
@@ -72,8 +116,9 @@ class Builders:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # One at a time: two would share the same processors and both seem slow. But visitors do not
-        # wait for the owner's, which may take hours, nor the owner for theirs, which may be many.
-        self._turns = {private: threading.Semaphore(1) for private in (False, True)}
+        # wait for the owner's, which may take hours, nor the owner for theirs, which may be many;
+        # and these take turns with each batch, since pictures can be made that take minutes.
+        self._turns = {private: Turns() for private in (False, True)}
         self._runs: dict[str, _Run] = {}  # the last one of each collection
 
     def state(self, key: str) -> Building | None:
@@ -89,7 +134,7 @@ class Builders:
 
         Args:
             work: makes the steps; it is closed after the step at hand when building is cancelled.
-            private: whether it is a visitor's; of those, too, one is built at a time.
+            private: whether it is a visitor's; of those, too, one batch is read at a time.
         """
         # Also when it is stopped or killed while it waits there is something left to do.
         with suppress(LookalikeError):
@@ -100,7 +145,7 @@ class Builders:
                 run.next = work
                 return
             state = Building(waiting=True, started=time.monotonic())
-            run = self._runs[key] = _Run(collection, self._turns[private], state)
+            run = self._runs[key] = _Run(collection, self._turns[private], private, state)
             # A daemon, so that closing the app never waits; every batch is a transaction.
             run.thread = threading.Thread(
                 target=self._run, args=(run, work), name=f"build {key}", daemon=True
@@ -151,11 +196,11 @@ class Builders:
 
     def _build(self, run: _Run, work: Work) -> tuple[str | None, bool]:
         """Build when it is this one's turn; return the problem, and whether it was cancelled."""
-        while not run.turn.acquire(timeout=0.2):
-            if run.cancel.is_set():
-                run.tell(waiting=False)
-                return None, True
         problem, cancelled = None, False
+        if not _take_turn(run):
+            run.tell(waiting=False)
+            return None, True
+        has_turn = True
         try:
             run.tell(waiting=False)
             run.collection.mark_unfinished(True)
@@ -164,6 +209,9 @@ class Builders:
                     if not step.done:
                         run.tell(started=time.monotonic())
                     run.tell(step=step)
+                    if run.shares and step.done < step.total:
+                        run.turns.give_back(run)
+                        has_turn = _take_turn(run)
                     if run.cancel.is_set() and step.done < step.total:
                         cancelled = True
                         break
@@ -180,5 +228,16 @@ class Builders:
                 "on, and if it happens again, the terminal says more."
             )
         finally:
-            run.turn.release()
+            if has_turn:
+                run.turns.give_back(run)
+            run.turns.forget(run)
         return problem, cancelled
+
+
+def _take_turn(run: _Run) -> bool:
+    """Wait until it is the turn of this one; return whether it came before a stop."""
+    while not run.turns.take(run, seconds=0.2):
+        if run.cancel.is_set():
+            run.turns.forget(run)
+            return False
+    return True

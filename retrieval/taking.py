@@ -135,8 +135,10 @@ def take_in(
 def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
     # A picture packs badly, so what comes out is about as much as went in; allow for other kinds,
-    # up to what the page promises its owner.
+    # up to what the page promises its owner. A stranger's few bytes are not to become a disk's.
     left = min(4 * upload.bounds.bytes, OWNER_BYTES)
+    if not upload.owner:
+        left = min(left, 20 * upload.bytes + 2 * upload.bounds.file_bytes)
     entries = min(max(20 * upload.bounds.files, MIN_ENTRIES), MAX_ENTRIES)
     for number, path in enumerate(sorted(path for path in staged.rglob("*") if path.is_file())):
         relative = PurePosixPath(path.relative_to(staged).as_posix())

@@ -136,6 +136,19 @@ def test_who_holds_all_connections_gives_way_to_newcomers_and_others_do_not() ->
             assert not is_over(connection)
 
 
+def test_of_those_behind_one_proxy_the_oldest_gives_way_to_newcomers() -> None:
+    with server(most=3, address_of=lambda _: "") as running, ExitStack() as stack:
+        holding = []
+        for asked in range(1, 4):
+            holding.append(stack.enter_context(connect(running)))
+            holding[-1].sendall(HEAD)
+            until(lambda: len(running.server_state.tasks) == asked)  # noqa: B023
+        newcomer = stack.enter_context(connect(running))
+        newcomer.sendall(GET)
+        assert newcomer.recv(100).startswith(b"HTTP/1.1 200")
+        assert is_over(holding[0])
+
+
 @pytest.mark.parametrize(
     "said",
     [b"", b"GET / HTTP", HEAD + b"four", GET + HEAD + b"four"],

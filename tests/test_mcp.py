@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from retrieval.pages import words
+from retrieval.pages.gate import MAX_TOOLS
 from tests.made import by_hue, encode, need, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor
@@ -137,6 +139,48 @@ def test_no_answer_tells_a_path_of_the_server_or_takes_one(served: Served) -> No
     hostile = call(served, picture=str(served.home / "app.log"))
     assert hostile[1] is False
     assert "Launching" not in hostile[0]
+
+
+def test_an_assistant_that_keeps_cookies_searches_as_well(served: Served, visitor: Visitor) -> None:
+    visitor.http.get("/")
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.http.cookies.items())
+    assert cookies
+    asked = {"name": "search", "arguments": {"picture": data_url(PICTURE), "count": 1}}
+    answer = post(served, "tools/call", asked, cookie=cookies)
+    assert "'picture': 'kind/180.png'" in answer.text
+
+
+def test_no_page_is_laid_out_for_a_browser_that_comes_by(served: Served) -> None:
+    script = "%3C/script%3E%3Cscript%3Ealert(1)%3C/script%3E"
+    for path in (
+        "mcp",
+        "mcp/",
+        "mcp/http",
+        f"mcp/{script}/gradio_api/mcp",
+        "mcp/sse",
+        "mcp/x/http/",
+    ):
+        for accept in ("text/html", "*/*"):
+            answer = httpx.get(f"{served.address}gradio_api/{path}", headers={"accept": accept})
+            assert answer.status_code in (404, 406), path
+            assert answer.headers["content-type"] == "application/json"
+            assert "script" not in answer.text
+
+
+def test_more_calls_of_tools_than_there_are_threads_keep_nobody_waiting(
+    served: Served, visitor: Visitor
+) -> None:
+    asked = {"name": "search", "arguments": {"picture": data_url(PICTURE), "count": 1}}
+    with ThreadPoolExecutor(48) as pool:
+        calls = [pool.submit(post, served, "tools/call", asked) for _ in range(48)]
+        assert visitor.search(visitor.send(PICTURE))["success"]
+        answers = [call.result() for call in calls]
+    for answer in answers:
+        if answer.status_code == 429:
+            assert answer.json()["error"] == words.BUSY
+        else:
+            assert answer.status_code == 200
+    assert sum("'picture': 'kind/180.png'" in answer.text for answer in answers) >= MAX_TOOLS
 
 
 def test_an_assistant_sees_no_collection_of_a_visitor(served: Served, visitor: Visitor) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from retrieval.pages.origins import is_of_another_site
+from retrieval.pages.origins import is_asked_by_a_name_of_ours, is_of_another_site
 
 
 def scope(**headers: str) -> dict[str, object]:
@@ -62,3 +62,28 @@ def test_a_page_of_ours_and_a_program_may_ask(headers: dict[str, str]) -> None:
 )
 def test_a_page_of_another_site_may_not(headers: dict[str, str]) -> None:
     assert is_of_another_site(scope(**headers))
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1:7860", True),
+        ("localhost:7860", True),
+        ("[::1]:7860", True),
+        ("192.168.1.7:7860", True),
+        ("[fe80::1]", True),
+        ("laptop:7860", True),
+        ("Laptop.local:7860", True),
+        ("laptop.fritz.box", False),
+        ("evil.example:7860", False),
+        ("evil.example.:7860", False),
+        ("127.0.0.1.evil.example", False),
+        ("[", False),
+        ("", True),
+    ],
+)
+def test_an_app_that_is_not_public_answers_to_no_name_of_the_internet(
+    host: str, expected: bool
+) -> None:
+    scope = {"headers": [(b"host", host.encode())] if host else []}
+    assert is_asked_by_a_name_of_ours(scope) is expected

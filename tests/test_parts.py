@@ -47,6 +47,16 @@ def test_a_part_of_a_panorama_is_as_sharp_as_its_short_side(parts: PartMaker) ->
     assert parts.cropped(part, None, "never").crop is None
 
 
+def test_what_is_kept_of_an_upload_is_bounded_whatever_it_shows(
+    parts: PartMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode(noise((1500, 700), coarse=400), "PNG")
+    large, _ = parts.of_upload(data, "never")
+    monkeypatch.setattr("retrieval.pages.parts.MOST_KEPT", len(large.jpeg) - 1)
+    small, _ = parts.of_upload(data, "never")
+    assert len(small.jpeg) < len(large.jpeg)
+
+
 def test_all_of_an_upload_again_is_what_it_was_at_first(parts: PartMaker) -> None:
     data = encode(noise((1600, 1200)), "PNG")  # what is kept of it is another picture
     first, _ = parts.of_upload(data, "auto")

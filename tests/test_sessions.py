@@ -389,15 +389,18 @@ def test_a_page_whose_heartbeat_made_room_is_not_taken_for_closed() -> None:
     assert forgotten == ["page-0", "page-1"]
 
 
-def heartbeats_of(*pages: str, before_last: Callable[[Heartbeats], None]) -> dict[str, list[str]]:
+def heartbeats_of(
+    *pages: str, before_last: Callable[[Heartbeats], None], most: int = 100
+) -> dict[str, list[str]]:
     """Open pages one after another ("VISITOR PAGE"), and return what became of those that ended.
 
     Args:
         before_last: what is done before the last one is opened.
+        most: how many are held of all together.
     """
     ended: dict[str, list[str]] = {}
     kept: list[str] = []
-    beats = Heartbeats(kept.append)
+    beats = Heartbeats(kept.append, most)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -446,6 +449,12 @@ def test_of_one_browser_the_heartbeat_of_the_page_unused_for_longest_makes_room(
     assert heartbeats_of(*pages, before_last=use) == {"b": WHOLE}
     # Of programs without a cookie nobody knows which belong together.
     assert heartbeats_of(" a", " b", " c", " d", before_last=use) == {}
+
+
+def test_of_everybody_together_only_so_many_heartbeats_are_held() -> None:
+    pages = (" a", "me b", "you c", " d", "me e")
+    ended = heartbeats_of(*pages, most=3, before_last=lambda beats: beats.use("me", "b"))
+    assert ended == {"a": WHOLE, "c": WHOLE}
 
 
 def test_a_page_that_waits_for_an_answer_makes_no_room() -> None:

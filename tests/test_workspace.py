@@ -917,6 +917,45 @@ def test_a_visitor_does_not_wait_for_the_owners_collection(
         wait_for(lambda: getattr(builders.state("first"), "finished", False))
 
 
+def test_of_visitors_the_one_that_has_had_least_is_next_after_each_batch(
+    collection: Collection, tmp_path: Path
+) -> None:
+    builders, slow, quick = Builders(), Work(3), Work(1)
+    quick.gates[0].set()
+    with Collection.create(tmp_path / "other", "other", None, mean_colour()) as other:
+        builders.start("slow", collection, slow, private=True)
+        wait_for(lambda: builders.state("slow").step.total)  # type: ignore[union-attr]
+        builders.start("quick", other, quick, private=True)
+        wait_for(lambda: builders.state("quick").waiting)  # type: ignore[union-attr]
+        slow.gates[0].set()
+        wait_for(lambda: builders.state("quick").finished)  # type: ignore[union-attr]
+        assert builders.state("slow").step.done == 1  # type: ignore[union-attr]
+        for gate in slow.gates:
+            gate.set()
+        wait_for(lambda: builders.state("slow").finished)  # type: ignore[union-attr]
+        assert builders.state("slow").step.done == 3  # type: ignore[union-attr]
+
+
+def test_what_is_stopped_between_two_turns_stops_and_keeps_nobody_waiting(
+    collection: Collection, tmp_path: Path
+) -> None:
+    builders, first, second = Builders(), Work(2), Work(1)
+    with Collection.create(tmp_path / "other", "other", None, mean_colour()) as other:
+        builders.start("first", collection, first, private=True)
+        wait_for(lambda: builders.state("first").step.total)  # type: ignore[union-attr]
+        builders.start("second", other, second, private=True)
+        first.gates[0].set()
+        wait_for(lambda: builders.state("second").step.total)  # type: ignore[union-attr]
+        builders.cancel("first")
+        wait_for(lambda: builders.state("first").cancelled)  # type: ignore[union-attr]
+        second.gates[0].set()
+        wait_for(lambda: builders.state("second").finished)  # type: ignore[union-attr]
+        builders.start("first", collection, first, private=True)
+        first.gates[1].set()
+        wait_for(lambda: builders.state("first").step.done == 2)  # type: ignore[union-attr]
+        builders.stop()
+
+
 def test_what_is_forgotten_leaves_nothing_behind(collection: Collection) -> None:
     builders, work = Builders(), Work(1)
     work.gates[0].set()

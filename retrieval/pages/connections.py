@@ -76,7 +76,7 @@ def watch_connections(
 
     Args:
         address_of: what of a peer's address in the network is its own; "" where others share it,
-            who cannot be told apart. Tests come from their own machine.
+            who cannot be told apart: they count as one address. Tests come from their own machine.
     """
     logging.getLogger("asyncio").addFilter(RESETS)
     files = _files_allowed(most + SPARE)
@@ -102,11 +102,10 @@ def watch_connections(
             transport.set_write_buffer_limits(0)
             self._expect()
             self._address = address_of(self.client[0]) if self.client else ""
-            if self._address:
-                of_addresses.setdefault(self._address, {})[self] = None
+            of_addresses.setdefault(self._address, {})[self] = None
             if len(self.connections) > bound:
                 oldest = next(iter(headless))  # at worst this one
-                if oldest is self and of_addresses:
+                if oldest is self:
                     crowd = max(of_addresses.values(), key=len)
                     oldest = next(iter(crowd))
                 oldest._forget()

@@ -41,7 +41,7 @@ from retrieval.pages.handover import Handover
 from retrieval.pages.heartbeats import Heartbeats
 from retrieval.pages.markup import duration
 from retrieval.pages.open_pages import OpenPages
-from retrieval.pages.origins import is_of_another_site
+from retrieval.pages.origins import is_asked_by_a_name_of_ours, is_of_another_site
 from retrieval.pages.pace import Pace
 from retrieval.pages.receiving import FORM, Arriving, drop_parts, guard_uploads, has_room
 from retrieval.pages.sessions import own_address_of, visitor_of_scope
@@ -50,7 +50,7 @@ API = "/gradio_api/"
 OPEN = re.compile(
     r"info|openapi\.json|startup-events|app_id|login_check|user|token|theme\.css"
     r"|upload|upload_progress|file=.+|queue/(join|data|status)|heartbeat/[^/]+|cancel|reset"
-    r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/.*)?"
+    r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/(http|schema))?"
 )
 DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.json)")
 # Where looking does something: it takes a place among a visitor's open pages, or has much computed
@@ -59,11 +59,15 @@ OWN = re.compile(
     rf"{API}(heartbeat/.+|queue/data|upload_progress|mcp(/.*)?)/?|/(originals|problems)/.+|{DEAR.pattern}"
 )
 PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
+EVENTS, PLAIN = "text/event-stream", b"text/plain; charset=utf-8"
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
 MAX_DEPTH = 50  # lists in lists of a request; a page sends a few
+# Calls of tools at once. Each holds one of the few threads of the server until it is answered, and
+# needs another for the picture that it sends on.
+MAX_TOOLS = 8
 
 
 class _RefusedError(Exception):
@@ -101,6 +105,7 @@ class Gate:
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
         self.openings = Pace(settings.VISITOR_REQUESTS)
         self.arriving = Arriving()
+        self._tools = 0  # calls of them that are under way
         guard_uploads()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -122,6 +127,9 @@ class Gate:
         try:
             if UNPRINTABLE.search(path):  # a line's end passes for the end of many a pattern
                 raise _RefusedError(words.NO_ADDRESS, 404)
+            if not self.access.is_public and not is_asked_by_a_name_of_ours(scope):
+                await send_whole(words.OTHER_NAME.encode(), PLAIN, 421, send)
+                return
             acts = scope["method"] not in ("GET", "HEAD") or OWN.fullmatch(path)
             if acts and is_of_another_site(scope):
                 raise _RefusedError(words.OTHER_SITE, 403)
@@ -200,6 +208,9 @@ class Gate:
                     raise _RefusedError(words.NO_REQUEST, 400)
                 self.arriving.note_progress(upload)
         if scope["method"] != "POST":
+            if name in ("mcp", "mcp/http") and EVENTS not in header_of(scope, b"accept"):
+                # Gradio would lay out a page of its own.
+                raise _RefusedError(words.FOR_ASSISTANTS, 406)
             await self.app(scope, receive, send)
             return
         self._keep_pace(scope, visitor, self.pace)
@@ -215,7 +226,13 @@ class Gate:
         elif name.startswith("mcp"):
             # All of it first: what is raised while it is read, its library answers in its own way.
             body = await _body(receive, settings.MAX_TOOL_BYTES)
-            await self.app(_from_elsewhere(scope), replayed(body, receive), send)
+            if self._tools >= MAX_TOOLS:
+                raise _RefusedError(words.BUSY, 429)
+            self._tools += 1
+            try:
+                await self.app(_from_elsewhere(scope), replayed(body, receive), send)
+            finally:
+                self._tools -= 1
         else:
             body = await _body(receive, settings.MAX_REQUEST_BYTES)
             body = self._checked(name, body, visitor, scope)
@@ -360,7 +377,7 @@ def _politely(send: Send) -> Send:
 
 async def _send_done(send: Send) -> None:
     """Say of an upload, as Gradio does, that all of it is here."""
-    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+    headers = [(b"content-type", f"{EVENTS}; charset=utf-8".encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b'data: {"msg": "done"}\n\n'})
 
@@ -370,12 +387,14 @@ def _from_elsewhere(scope: Message) -> Message:
 
     Gradio calls an assistant's tools from here, with the headers that the assistant sent: one that
     says `Host: localhost` would be taken for the owner. Those requests are not encrypted, though,
-    and have the cookie of one that is not.
+    and belong to a session that all assistants share, which is no browser's.
     """
-    told = b"x-forwarded-proto"
+    left_out = {b"cookie"}
     if is_secure(scope):
-        kept = [(name, value) for name, value in scope["headers"] if name != told]
-        scope = {**scope, "headers": kept, "scheme": "https"}
+        left_out.add(b"x-forwarded-proto")
+        scope = {**scope, "scheme": "https"}
+    kept = [(name, value) for name, value in scope["headers"] if name not in left_out]
+    scope = {**scope, "headers": kept}
     host = (scope.get("client") or ("",))[0]
     if host in LOOPBACK:
         return scope
@@ -390,4 +409,4 @@ async def _refuse(sentence: str, status: int, send: Send) -> None:
 
 async def _refuse_upload(sentence: str, status: int, send: Send) -> None:
     """Answer an upload with the sentence alone: of this answer Gradio's page shows all there is."""
-    await send_whole(sentence.encode(), b"text/plain; charset=utf-8", status, send)
+    await send_whole(sentence.encode(), PLAIN, status, send)

@@ -3,42 +3,52 @@
 A browser has six connections to one place, for all of its pages together, and each page holds one,
 though nobody has looked at it for days: a seventh page would not even be loaded. So of one browser
 only the heartbeats of the pages that were used last are held. That of another one ends in order,
-which the page does not mind: it works on as before.
+which the page does not mind: it works on as before. So it is with those of everybody together, or
+whoever opens very many would keep all others out.
 """
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
 from retrieval.pages.asgi import Asgi, Message, Receive, Send
 from retrieval.pages.counting import counted
+from retrieval.settings import MAX_CONNECTIONS
 
 MOST = 3  # of a browser's six
+MOST_IN_ALL = MAX_CONNECTIONS // 2
 
 
 @dataclass(eq=False)
 class _Beat:
+    visitor: str
     session: str
+    used: int  # the larger, the later
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Heartbeats:
     """The heartbeats that are held, of all visitors."""
 
-    def __init__(self, keep: Callable[[str], None]) -> None:
+    def __init__(self, keep: Callable[[str], None], most: int = MOST_IN_ALL) -> None:
         """Args:
         keep: keeps what a page has been doing, which Gradio takes for closed by now.
+        most: how many are held of all visitors together.
         """
         self._keep = keep
-        # Of each visitor; the one whose page has not been used for longest comes first.
+        self._most = most
+        self._clock = itertools.count()
         self._held: dict[str, list[_Beat]] = {}
         self._listening: Counter[str] = Counter()
 
     def use(self, visitor: str, session: str) -> None:
         """Note that a page is being used."""
-        self._held.get(visitor, []).sort(key=lambda beat: beat.session == session)
+        for beat in self._held.get(visitor, []):
+            if beat.session == session:
+                beat.used = next(self._clock)
 
     def listening(self, session: str) -> AbstractContextManager[None]:
         """Let a page be until the block ends: it waits for answers, which Gradio would give up."""
@@ -56,17 +66,18 @@ class Heartbeats:
         """Have `app` answer a heartbeat until its page is closed, or has to make room.
 
         Args:
-            visitor: the browser; "" where it is not known, and makes no room.
+            visitor: the browser; "" where it is not known: then it makes room for all alone.
 
         Returns:
             Whether it had to make room.
         """
-        mine, held = _Beat(session), self._held.setdefault(visitor, [])
-        idle = [beat for beat in held if beat.session not in self._listening]
-        if visitor and idle and len(held) >= MOST:
-            held.remove(idle[0])
-            idle[0].ended.set()
-        held.append(mine)
+        held = self._held.setdefault(visitor, [])
+        if visitor and len(held) >= MOST:
+            self._end_one(held)
+        elif sum(map(len, self._held.values())) >= self._most:
+            self._end_one(itertools.chain.from_iterable(self._held.values()))
+        mine = _Beat(visitor, session, next(self._clock))
+        self._held.setdefault(visitor, held).append(mine)
         unfinished = False
 
         async def note(message: Message) -> None:
@@ -81,10 +92,7 @@ class Heartbeats:
         finally:
             ending.cancel()
             beating.cancel()
-            if mine in held:
-                held.remove(mine)
-            if not held:
-                self._held.pop(visitor, None)
+            self._let_go(mine)
         with suppress(asyncio.CancelledError):
             await beating
         if mine.ended.is_set():
@@ -92,3 +100,17 @@ class Heartbeats:
             if unfinished:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         return mine.ended.is_set()
+
+    def _end_one(self, beats: Iterable[_Beat]) -> None:
+        """End the one whose page has not been used for longest, unless all wait for answers."""
+        idle = (beat for beat in beats if beat.session not in self._listening)
+        if oldest := min(idle, key=lambda beat: beat.used, default=None):
+            self._let_go(oldest)
+            oldest.ended.set()
+
+    def _let_go(self, beat: _Beat) -> None:
+        held = self._held.get(beat.visitor, [])
+        if beat in held:
+            held.remove(beat)
+        if not held:
+            self._held.pop(beat.visitor, None)

@@ -4,6 +4,10 @@ To a browser `a.gradio.live` and `b.gradio.live` are one site, as are two ports 
 sends our cookies along with what any page of it asks for.
 """
 
+import ipaddress
+import os
+import socket
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from gradio import route_utils, routes
@@ -11,6 +15,28 @@ from gradio import route_utils, routes
 from retrieval.pages.asgi import FORWARDED, Message, Receive, Send, header_of
 
 PORTS = {"http": 80, "https": 443}
+# Names that nobody outside of a network can have (RFC 6762, 6761, 8375; ICANN on .internal, 2024).
+PRIVATE = (".localhost", ".local", ".lan", ".home.arpa", ".internal")
+
+
+def is_asked_by_a_name_of_ours(scope: Message) -> bool:
+    """Whether a request to an app that is not public names this computer, and no site of others.
+
+    Any site may have its name point here, and its pages then read what is answered. They cannot do
+    so by a number, nor by a name that is given out in one's own network alone.
+    """
+    try:
+        name = urlsplit(f"//{header_of(scope, b'host')}").hostname or ""
+    except ValueError:
+        return False
+    name = name.rstrip(".")
+    own = {socket.gethostname().lower(), os.environ.get("GRADIO_SERVER_NAME", "").lower()}
+    if "." not in name or name in own or name.endswith(PRIVATE):
+        return True
+    with suppress(ValueError):
+        ipaddress.ip_address(name)
+        return True
+    return False
 
 
 def is_of_another_site(scope: Message) -> bool:

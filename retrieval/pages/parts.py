@@ -26,6 +26,7 @@ from retrieval.workspace import Workspace
 # side twice the first, or as many as leave so many of the short one, up to the second. That is
 # 1280 x 960 of 4:3, and 4000 x 500 of 8:1.
 PREVIEW_SIDE, MAX_PREVIEW = 640, 4000
+MOST_KEPT = 2**20  # bytes of what is kept of an upload for as long as its page is remembered
 CHIP_SIDE = 96
 Pixels = npt.NDArray[np.uint8]
 
@@ -132,5 +133,9 @@ class PartMaker:
 
 
 def _jpeg(image: Image.Image, side: int) -> bytes:
-    """Return a JPEG of high quality, at most `side` pixels long."""
-    return thumbnail(image, side, quality=92, optimize=False)
+    """Return a JPEG at most `side` pixels long, of high quality unless it is large for that."""
+    for quality in (92, 80, 60):
+        jpeg = thumbnail(image, side, quality, optimize=False)
+        if len(jpeg) <= MOST_KEPT:
+            break
+    return jpeg

@@ -19,6 +19,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "worker-src 'self' blob:",
         "object-src 'none'",
         "base-uri 'self'",
+        "form-action 'self'",
         f"frame-ancestors {FRAMED_BY}",
     )
 )

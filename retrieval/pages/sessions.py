@@ -50,7 +50,9 @@ class VisitorCookie:
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"set-cookie", cookie)]
+                # Or a proxy's memory would give everybody the same name.
+                alone = [(b"set-cookie", cookie), (b"cache-control", b"private, no-cache")]
+                message["headers"] = [*message["headers"], *alone]
             await send(message)
 
         await self.app(scope, receive, send_with_cookie)

@@ -233,6 +233,11 @@ OTHERS_SESSION = (
 OTHER_SITE = (
     "This was asked by a page of another site. Open this one in a tab of its own and try there."
 )
+OTHER_NAME = (
+    "Lookalike does not answer to this name. Open it by the address that its terminal shows; "
+    "behind a proxy of your own, start it with LOOKALIKE_PUBLIC=1."
+)
+FOR_ASSISTANTS = "This address is for assistants (MCP): give it to one, rather than to a browser."
 BUSY = "Many people are using this at the moment. Try again in a few seconds."
 TOO_OFTEN = "That was a lot at once. Wait {time}, then go on."
 NO_ROOM = "Too many pictures are being sent at the moment. Try again in a minute."
@@ -341,7 +346,7 @@ LIBRARY_RATE = " · {rate} a second"
 LIBRARY_LEFT = " · {time} left"
 LIBRARY_SCAN = "Looking through the pictures ..."
 LIBRARY_STOPPING = "Stopping after the pictures being read now ..."
-LIBRARY_WAITS = "Waiting for another collection to finish ..."
+LIBRARY_WAITS = "Waiting for its turn: another collection is being read ..."
 LIBRARY_READY = "{pictures} ready."
 LIBRARY_NONE = "There is no picture in it that can be read."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
