@@ -249,7 +249,7 @@ def test_a_page_whose_search_is_forgotten_says_so(visitor: Visitor) -> None:
     # Gradio forgets what a page had asked an hour after it has gone to sleep.
     name = visitor.changing("Shape")
     (sentence,) = sentences(visitor.ask(name, visitor.filled(name)))
-    assert "its search is forgotten" in sentence
+    assert "its search was forgotten" in sentence
     answer(visitor, "on_load")
     assert "lk-grid" in answer(visitor, name)["results"]
 
