@@ -49,10 +49,10 @@ def bring_back(
     Returns:
         The paths of which there is no photo any more, and those that cannot be moved just now.
     """
-    taken_out = _taken_out(folder)
+    kept = taken_out(folder)
     gone, held = [], []
     for path in paths:
-        source = taken_out.get(path)
+        source = kept.get(path)
         try:
             if source is not None and _is_below(root, path):
                 place = root / path
@@ -91,8 +91,22 @@ def still_here(folder: Path, root: Path, paths: Iterable[str]) -> list[str]:
     """Return those of some paths of which there is a photo, in `root` or taken out of it."""
     paths = list(paths)
     held = {path for path in paths if _holds(root, path)}
-    taken_out = {} if held.issuperset(paths) else _taken_out(folder)
-    return [path for path in paths if path in held or path in taken_out]
+    kept = {} if held.issuperset(paths) else taken_out(folder)
+    return [path for path in paths if path in held or path in kept]
+
+
+def taken_out(folder: Path) -> dict[str, Path]:
+    """Return where the photos lie that were taken out, by their paths; the latest of each.
+
+    Looked through once, since whoever takes out photos one by one makes a place for each.
+    """
+    return {
+        (Path(parent) / name).relative_to(place).as_posix(): Path(parent) / name
+        for place in sorted(_places(folder))
+        for parent, _, names in os.walk(place)
+        for name in names
+        if os.path.isfile(Path(parent) / name)
+    }
 
 
 def _holds(folder: Path, path: str) -> bool:
@@ -114,20 +128,6 @@ def _keep_unstamped(folder: Path) -> None:
             with suppress(OSError):
                 place.mkdir(exist_ok=True)
                 path.rename(place / path.name)
-
-
-def _taken_out(folder: Path) -> dict[str, Path]:
-    """Return where the photos lie that were taken out, by their paths; the latest of each.
-
-    Looked through once, since whoever takes out photos one by one makes a place for each.
-    """
-    return {
-        (Path(parent) / name).relative_to(place).as_posix(): Path(parent) / name
-        for place in sorted(_places(folder))
-        for parent, _, names in os.walk(place)
-        for name in names
-        if os.path.isfile(Path(parent) / name)
-    }
 
 
 def _places(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
@@ -20,6 +20,7 @@ from retrieval.files import composed, replace_file, sha256_of_file
 from retrieval.folders import SUFFIXES, lies_passed_over
 from retrieval.incoming import Tables
 from retrieval.records import PASSING
+from retrieval.removed import taken_out
 from retrieval.settings import OWNER_BYTES
 from retrieval.staging import Upload, require_room
 from retrieval.zips import MAX_NAMED, ZipBounds, unpack
@@ -75,7 +76,7 @@ def take_in(
     pictures = sorted(_unpacked(upload, staged, taken))
     tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
     top = next(iter(tops)) if len(tops) == 1 else ""
-    known, excluded = collection.files(), collection.excluded()
+    known, excluded = collection.files(), _excluded(collection)
     strip = strip or _is_known(pictures, top, known)
     names: list[str] = []
     unfinished = collection.unfinished
@@ -199,13 +200,21 @@ def _place(
     relative: PurePosixPath,
     source: Path,
     known: Mapping[str, tuple[int, int]],
-    excluded: Container[str],
+    excluded: Mapping[str, Path | None],
     numbers: dict[Path, int],
 ) -> Path | None:
-    """Return where a picture is to go, None when the collection has it there already."""
-    place = folder / relative
+    """Return where a picture is to go, None when the collection has it there already.
+
+    Args:
+        excluded: see `_excluded`. The name of a photo that can be brought back is left to it.
+    """
+
+    def is_taken(path: Path) -> bool:
+        kept = excluded.get(path.relative_to(folder).as_posix())
+        return kept is not None or _is_taken(path, folder, known)
+
+    place, name, size = folder / relative, relative.as_posix(), source.stat().st_size
     if _is_taken(place, folder, known):
-        name, size = relative.as_posix(), source.stat().st_size
         here = [sha256 for _, sha256 in collection.hashes([name])]
         # What lost its vectors, or could not be read, may come again to the place where it was.
         awaited = not place.exists() and known.get(name, (0, 0))[1] == PASSING
@@ -219,8 +228,31 @@ def _place(
         if here and sha256_of_file(source) in here:
             # Taken out, it may lie there still; added again it is let in again.
             return place if awaited or name in excluded else None
-        return free_name(place, lambda path: _is_taken(path, folder, known), numbers)
-    return place
+        return free_name(place, is_taken, numbers)
+    kept = excluded.get(name)
+    if kept is None or _is_same(kept, source):
+        return place
+    return free_name(place, is_taken, numbers)
+
+
+def _is_same(kept: Path, source: Path) -> bool:
+    """Whether a photo that was taken out has the bytes of another one; not when it is gone."""
+    try:
+        if kept.stat().st_size != source.stat().st_size:
+            return False
+        return sha256_of_file(kept) == sha256_of_file(source)
+    except FileNotFoundError:  # brought back, or deleted after its day, just now
+        return False
+
+
+def _excluded(collection: Collection) -> dict[str, Path | None]:
+    """Return the paths that were taken out of a collection, and where the photos are kept.
+
+    None stands for one that is kept no more, or still lies where it was.
+    """
+    excluded = collection.excluded()
+    kept = taken_out(collection.folder) if excluded else {}
+    return {path: kept.get(path) for path in excluded}
 
 
 def _is_taken(place: Path, folder: Path, known: Mapping[str, tuple[int, int]]) -> bool:

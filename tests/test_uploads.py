@@ -26,6 +26,7 @@ from retrieval.indexing import index_folder
 from retrieval.lost import give_up
 from retrieval.pages.access import Access
 from retrieval.pages.transfers import upload_routes
+from retrieval.removals import Removals
 from retrieval.settings import (
     UPLOAD_IDLE_SECONDS,
     UPLOADS_OPEN,
@@ -1044,6 +1045,27 @@ def test_a_photo_that_was_taken_out_and_still_lies_there_is_let_in_when_it_is_ad
     assert add(uploads, collection, {"a.png": DOG if same else CAT}).files == 1
     assert list(read(collection)) == (["a.png"] if same else ["a (2).png"])
     assert collection.excluded() == (set() if same else {"a.png"})
+
+
+def test_a_photo_that_was_taken_out_can_be_brought_back_after_others_of_its_name_came(
+    uploads: Uploads, collection: Collection
+) -> None:
+    removals, photos = Removals(), collection.folder / "originals"
+    other = encode(by_hue(240), "PNG")
+    for data, name in ((DOG, "a.png"), (CAT, "a (2).png"), (other, "a (3).png")):
+        add(uploads, collection, {"a.png": data})
+        assert list(read(collection)) == [name]
+        removals.take_out(collection, [picture.id for picture in collection.pictures()])
+    add(uploads, collection, {"a.png": DOG})  # the very photo: it is let in
+    assert list(read(collection)) == ["a.png"]
+    assert collection.excluded() == {"a (2).png", "a (3).png"}
+    removals.let_in(collection, collection.excluded())
+    assert list(read(collection)) == ["a (2).png", "a (3).png", "a.png"]
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == {
+        "a.png": DOG,
+        "a (2).png": CAT,
+        "a (3).png": other,
+    }
 
 
 def test_no_more_are_begun_than_may_be_however_many_begin_at_once(uploads: Uploads) -> None:
