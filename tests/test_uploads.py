@@ -1050,6 +1050,7 @@ def test_a_photo_that_was_taken_out_and_still_lies_there_is_let_in_when_it_is_ad
 def test_a_photo_that_was_taken_out_can_be_brought_back_after_others_of_its_name_came(
     uploads: Uploads, collection: Collection
 ) -> None:
+    collection.store.note({"root": "originals"})  # as of one that keeps them
     removals, photos = Removals(), collection.folder / "originals"
     other = encode(by_hue(240), "PNG")
     for data, name in ((DOG, "a.png"), (CAT, "a (2).png"), (other, "a (3).png")):
