@@ -43,10 +43,15 @@ class Setting:
             LookalikeError: when it says anything else.
         """
         pca, components, whitening, model, neighbours = None, None, None, None, None
+        named: set[str] = set()
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, _, value = part.partition("=")
+            name = name.strip().lower()
+            if name in named:
+                raise LookalikeError(f"The setting {text!r} says {name} twice. Say it once.")
+            named.add(name)
             try:
-                match name.strip().lower():
+                match name:
                     case "pca" if value in ("on", "off"):
                         pca = value == "on"
                     case "components":
@@ -61,7 +66,7 @@ class Setting:
                         raise ValueError
             except ValueError:
                 raise LookalikeError(f"The setting {part} cannot be read. {CURE}") from None
-        if not text.strip() or (components is not None and components < 1):
+        if not named or (components is not None and components < 1):
             raise LookalikeError(f"The setting {text!r} cannot be used. {CURE}")
         if whitening is not None and not 0 <= whitening <= 1:
             raise LookalikeError("The whitening goes from 0 (none) to 1.")

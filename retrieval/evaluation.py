@@ -102,16 +102,7 @@ class SelfTest:
     notes: Mapping[str, str] = field(default_factory=dict)  # more lines of the protocol
 
     def __post_init__(self) -> None:
-        needed = 2 if self.queries is None else 1
-        if not self._asked.labels or len(self.collection.labels) < needed:
-            raise LookalikeError(
-                "There are too few pictures to evaluate. Name a folder with a subfolder for each "
-                "kind."
-            )
-        if len(set(self.collection.labels)) < 2:
-            raise LookalikeError(
-                "All pictures are of the same kind. Put each kind into a subfolder of its own."
-            )
+        need_kinds(self.collection.labels, None if self.queries is None else self.queries.labels)
 
     @property
     def total(self) -> int:
@@ -199,17 +190,53 @@ class SelfTest:
         return {**protocol, **self.notes}
 
 
-def left_out(without: int, copies: int, lost: int = 0) -> dict[str, str]:
+def need_kinds(labels: Sequence[str], asked: Sequence[str] | None = None) -> None:
+    """Raise a LookalikeError where a test would say nothing.
+
+    Args:
+        labels: the kinds of the collection's pictures.
+        asked: those of the queries; None asks the collection itself.
+    """
+    kinds = set(labels)
+    if len(labels) < (2 if asked is None else 1) or (asked is not None and not asked):
+        raise LookalikeError(
+            "There are too few pictures to evaluate. Name a folder with a subfolder for each kind."
+        )
+    if len(kinds) == 1:
+        raise LookalikeError(
+            f"All pictures are of the same kind, {labels[0]}, so every result would be right. "
+            "A test needs at least two kinds, a subfolder for each."
+        )
+    if asked is None and len(kinds) == len(labels):
+        raise LookalikeError(
+            "Every kind has a single picture, so no picture has another one to find. Give each "
+            "kind at least two pictures, copies not counted; ten or more say something."
+        )
+    if asked is not None and kinds.isdisjoint(asked):
+        raise LookalikeError(
+            "No query is of a kind that the collection has, so there is none for it to find. Name "
+            "the kinds alike in both folders."
+        )
+
+
+def left_out(
+    without: int, copies: int, lost: int = 0, unread: int = 0, of_other_kinds: int = 0
+) -> dict[str, str]:
     """Return what a protocol has to say of pictures that take no part.
 
     Args:
         without: those that have no kind.
         copies: those of which the same file takes part already.
         lost: those of which it is not known what they show.
+        unread: those that cannot be read.
+        of_other_kinds: copies whose kind is not that of the file that takes part.
     """
     said = [f"{without:,} without a kind"] if without else []
+    said += [f"{unread:,} that cannot be read"] if unread else []
     said += [f"{lost:,} of which it is not known what they show"] if lost else []
-    said += [f"{copies:,} identical " + ("copy" if copies == 1 else "copies")] if copies else []
+    others = f" ({of_other_kinds:,} of another kind than the first)" if of_other_kinds else ""
+    noun = "copy" if copies == 1 else "copies"
+    said += [f"{copies:,} identical {noun}{others}"] if copies else []
     return {"left out": ", ".join(said)} if said else {}
 
 
@@ -282,7 +309,8 @@ def bootstrap(
 
 def as_table(evaluation: Evaluation) -> str:
     """Lay the figures out for a terminal, with their intervals and the protocol below."""
-    width = max([len(c.label) for c in evaluation.classes] + [len("all queries")])
+    whole = _name_of_all(evaluation)
+    width = max([len(c.label) for c in evaluation.classes] + [len(whole)])
     header = f"{'':{width}}  queries" + "".join(f"{metric:>9}" for metric in METRICS)
     lines = [header]
     for row in evaluation.classes:
@@ -293,7 +321,7 @@ def as_table(evaluation: Evaluation) -> str:
     total = sum(row.queries for row in evaluation.classes)
     overall = evaluation.overall
     lines.append(
-        f"{'all queries':{width}}  {total:7}"
+        f"{whole:{width}}  {total:7}"
         + "".join(f"{overall[metric].mean:9.1f}" for metric in METRICS)
     )
     for name, end in (("95 % from", "low"), ("95 % to", "high")):
@@ -309,11 +337,19 @@ def as_table(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
+def _name_of_all(evaluation: Evaluation) -> str:
+    """Return what the row of all queries is called, as no kind is."""
+    name = "all queries"
+    while any(row.label == name for row in evaluation.classes):
+        name += " of all kinds"
+    return name
+
+
 def as_rows(evaluation: Evaluation) -> list[dict[str, object]]:
     """Return a row a class and one for all, with the intervals, for CSV and JSON."""
     everything: Sequence[tuple[str, int, dict[str, Score]]] = [
         *((c.label, c.queries, c.scores) for c in evaluation.classes),
-        ("all queries", sum(c.queries for c in evaluation.classes), evaluation.overall),
+        (_name_of_all(evaluation), sum(c.queries for c in evaluation.classes), evaluation.overall),
     ]
     rows = []
     for label, n, scores in everything:

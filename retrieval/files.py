@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from retrieval.errors import explain_os_error
+from retrieval.errors import LookalikeError, explain_os_error
 
 TRIES = 10 if sys.platform == "win32" else 1
 
@@ -41,6 +41,29 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+class _OnlyTried(Exception):
+    """Ends the writing of a file that was begun to see whether it can be."""
+
+
+def need_place(path: Path | None) -> None:
+    """Raise a LookalikeError where a result cannot be written, before minutes are spent on it.
+
+    It is tried, and no trace is left.
+    """
+    if path is None:
+        return
+    if os.path.isdir(path):
+        raise LookalikeError(f"{path} is a folder. Name a file in it.")
+    missing = [folder for folder in path.parents if not os.path.exists(folder)]
+    try:
+        with suppress(_OnlyTried), replace_when_done(path):
+            raise _OnlyTried
+    finally:
+        for folder in missing:  # the deepest first
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def replace_file(source: Path, target: Path) -> None:
@@ -119,22 +142,21 @@ def sha256_of_file(path: Path) -> str:
         return sha256_of(file)
 
 
-def first_of_each(paths: Sequence[Path]) -> list[bool]:
-    """Return of each file whether it is the first of its bytes; what cannot be read is.
+def first_of_each(paths: Sequence[Path]) -> list[int]:
+    """Return of each file the row of the first with its bytes, which is its own where it is that.
 
-    Only files of equal size are read.
+    What cannot be read has no equal. Only files of equal size are read.
     """
     sizes = [path.stat().st_size if path.is_file() else -1 for path in paths]
     often = Counter(sizes)
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
     first = []
-    for path, size in zip(paths, sizes, strict=True):
+    for row, (path, size) in enumerate(zip(paths, sizes, strict=True)):
         sha256 = ""
         if often[size] > 1:
             with suppress(OSError):
                 sha256 = sha256_of_file(path)
-        first.append(sha256 not in seen)
-        seen |= {sha256} - {""}
+        first.append(seen.setdefault(sha256, row) if sha256 else row)
     return first
 
 

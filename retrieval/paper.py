@@ -16,9 +16,10 @@ from PIL import Image
 from retrieval.cifar import Pictures, Split
 from retrieval.compare import COMPUTED_BY
 from retrieval.embedding import describe
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import METRICS, Evaluation, Labelled, SelfTest
 from retrieval.features import extract_files
+from retrieval.images import open_picture
 from retrieval.model import FeatureExtractor
 from retrieval.preprocessing import preprocess
 from retrieval.reduction import Matrix, Reduction, project
@@ -46,7 +47,7 @@ class DataSet:
         return (
             f"These are not all of {self.name}: {asked:,} queries against {n:,} pictures, where "
             f"the whole has {self.whole[0]:,} against {self.whole[1]:,}. The figures are not those "
-            "of the whole: the fewer pictures, the fewer chances of a hit."
+            "of the whole, and not comparable with these, in either direction."
         )
 
 
@@ -88,10 +89,26 @@ def measure(data: DataSet, system: System, track: Track = iter) -> list[Evaluati
             Labelled(project(features, reduction), data.collection.labels),
             None if asked is None else Labelled(project(asked[0], reduction), asked[1]),
             describe(card, reduction),
-            notes={COMPUTED_BY: system.extractor.provider},
+            notes={
+                COMPUTED_BY: system.extractor.provider,
+                "identical copies": "kept, as data sets are measured; `evaluate` takes one of each",
+            },
         )
         found.append(test.summarise(list(test.rank())))
     return found
+
+
+def need_readable(data: DataSet, track: Track = iter) -> None:
+    """Raise a LookalikeError for the first picture that cannot be read: figures need them all.
+
+    Decoding takes a small part of the time that a network does, which would find it at its end.
+    """
+    for pictures in (data.collection, data.queries):
+        for path in track(pictures.files) if pictures and pictures.files else ():
+            try:
+                open_picture(path)
+            except PictureError as error:
+                raise LookalikeError(f"{path}: {error} Mend or replace it.") from error
 
 
 def as_table(data: DataSet, evaluations: Sequence[Evaluation], missing: Sequence[str] = ()) -> str:

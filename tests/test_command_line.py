@@ -158,7 +158,7 @@ def test_the_name_of_another_folders_collection_is_refused(
         (["evaluate", "{tmp}/empty"], "There are no pictures"),
         (["evaluate", "{tmp}/photos"], "in no subfolders, so they have no kinds"),
         (["fit-pca", "{tmp}/empty"], "There are no pictures"),
-        (["fit-pca", "{tmp}/photos", "--model", str(settings.BUNDLED_MODEL)], "--model FILE"),
+        (["fit-pca", "{tmp}/photos", "--model", str(settings.BUNDLED_MODEL)], "Name another"),
         (["fit-pca", "{tmp}/photos", "--components", "0"], "--components must be at least 1"),
         (["fit-pca", "{tmp}/photos", "--whitening", "2"], "--whitening from 0 to 1"),
         (["index", "{tmp}/photos", "--pca", "{tmp}/gone.pkl"], "There is no PCA"),
@@ -379,6 +379,47 @@ def test_a_query_that_is_in_the_folder_too_is_left_out(
     assert "so they would find themselves" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["a.png", "b.png"], "in no subfolders, so they have no kinds"),
+        (["warm/a.png", "warm/b.png"], "of the same kind, warm, so every result would be right"),
+        (["warm/a.png", "cold/b.png"], "Every kind has a single picture"),
+        (["warm/a.png", "warm/copy.png", "cold/b.png"], "Every kind has a single picture"),
+    ],
+    ids=["no kinds", "one kind", "a picture of each", "a copy is no second picture"],
+)
+def test_kinds_that_say_nothing_are_refused_before_the_network_runs(
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    names: list[str],
+    sentence: str,
+) -> None:
+    hues = {name: 20.0 if "copy" in name else 20.0 + 10 * i for i, name in enumerate(names)}
+    folder = save_hues(tmp_path / "kinds", hues)
+    read: list[object] = []
+    monkeypatch.setattr(OnnxExtractor, "extract", lambda self, pictures: read.append(pictures))
+    assert run("evaluate", folder, *options) == 1
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert read == []
+
+
+def test_what_takes_no_part_is_said_unreadable_files_and_copies_of_another_kind_too(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one.jpg", "two.jpg"):
+        (wheel / "warm" / name).write_bytes(b"no picture " + name.encode())
+    shutil.copy(wheel / "warm" / "red.png", wheel / "warm" / "red too.png")
+    shutil.copy(wheel / "warm" / "red.png", wheel / "zero.png")  # of no kind
+    (wheel / "zzz").mkdir()
+    shutil.copy(wheel / "warm" / "red.png", wheel / "zzz" / "red.png")
+    assert run("evaluate", wheel, *options) == 0
+    said = "1 without a kind, 2 that cannot be read, 2 identical copies (1 of another kind than"
+    assert f"left out: {said} the first)" in capsys.readouterr().out
+
+
 def test_an_evaluation_of_names_that_are_no_text_is_written_all_the_same(
     options: list[str], tmp_path: Path
 ) -> None:
@@ -413,6 +454,9 @@ def test_an_evaluation_of_names_that_are_no_text_is_written_all_the_same(
         (["--queries", "WHEEL/none"], "There is no folder"),
         (["--csv", "WHEEL/warm/red.png/x.csv"], "x.csv cannot be written there: a part"),
         (["--report", "WHEEL"], "is a folder. Name a file"),
+        (["--csv", "WHEEL/../a", "--json", "WHEEL/../b/../a"], "name the same file"),
+        (["--queries", "FLAT"], "in no subfolders, so they have no kinds"),
+        (["--queries", "OTHERS"], "No query is of a kind that the collection has"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_a_picture_is_read(
@@ -426,7 +470,10 @@ def test_what_cannot_be_measured_is_refused_before_a_picture_is_read(
 ) -> None:
     bare = tmp_path / "bare.onnx"
     shutil.copy(options[1], bare)
+    flat = save_hues(tmp_path / "flat", {"a.png": 10.0})
+    others = save_hues(tmp_path / "others", {"grey/a.png": 10.0})
     names = {"MODEL": options[1], "BARE": str(bare), "WHEEL": str(wheel)}
+    names |= {"FLAT": str(flat), "OTHERS": str(others)}
     for name, path in names.items():
         arguments = [one.replace(name, path) for one in arguments]
     read: list[object] = []

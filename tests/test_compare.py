@@ -51,6 +51,7 @@ def test_a_setting_is_read(text: str, setting: Setting) -> None:
     [
         *("", "pca", "pca=maybe", "components=many", "components=0", "whitening=2"),
         *("model=", "neighbours=2", "colour=red", "pca=off,components=3"),
+        *(",", " , ", "pca=on,pca=off", "components=2, Components=1"),
     ],
 )
 def test_anything_else_is_refused_with_a_sentence(text: str) -> None:

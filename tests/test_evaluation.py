@@ -158,8 +158,13 @@ def test_the_classes_are_measured_apart_and_average_to_the_whole() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "sentence"),
-    [((), "too few"), (("a",), "too few"), (("a", "a", "a"), "same kind.*subfolder")],
-    ids=["nothing", "one picture", "one class"],
+    [
+        ((), "too few"),
+        (("a",), "too few"),
+        (("a", "a", "a"), "same kind, a, .*subfolder"),
+        (("a", "b", "c"), "single picture.*at least two"),
+    ],
+    ids=["nothing", "one picture", "one class", "a picture of each"],
 )
 def test_what_cannot_be_compared_is_refused_with_the_cure(
     labels: tuple[str, ...], sentence: str
@@ -211,6 +216,22 @@ def test_the_rows_carry_the_figures_with_their_intervals() -> None:
         low, mean, high = (rows[-1][f"{metric}{end}"] for end in (" low", "", " high"))
         assert low <= mean <= high
         assert mean == pytest.approx(evaluation.overall[metric].mean, abs=1e-3)
+
+
+def test_a_kind_that_is_called_as_the_whole_is_told_apart_from_it() -> None:
+    vectors = random_pictures(40, classes=2, seed=0).vectors
+    evaluation = evaluate(Labelled(vectors, ("all queries", "b") * 20), None, "m")
+    assert [row["class"] for row in as_rows(evaluation)] == [
+        *("all queries", "b", "all queries of all kinds")
+    ]
+    starts = [line for line in as_table(evaluation).splitlines() if line.startswith("all queries")]
+    assert [line.startswith("all queries of all kinds") for line in starts] == [False, True, False]
+
+
+def test_queries_of_no_kind_that_there_is_are_refused_with_the_cure() -> None:
+    collection, queries = at_angles(a1=0, b1=10), at_angles(c=0)
+    with pytest.raises(LookalikeError, match=r"No query is of a kind.*in both folders"):
+        evaluate(collection, queries, "m")
 
 
 def test_one_long_label_does_not_make_all_of_them_long() -> None:

@@ -14,6 +14,7 @@ from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.files import (
     first_of_each,
     inside,
+    need_place,
     remove_tree,
     replace_file,
     replace_when_done,
@@ -245,8 +246,19 @@ def test_a_folder_that_is_removed_is_gone_with_all_in_it(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_for_a_result_is_tried_and_no_trace_left(tmp_path: Path) -> None:
+    need_place(tmp_path / "new" / "deeper" / "result.csv")
+    (tmp_path / "kept.csv").write_text("before")
+    need_place(tmp_path / "kept.csv")
+    for path in (tmp_path, tmp_path / "kept.csv" / "result.csv", tmp_path / ("x" * 300)):
+        with pytest.raises(LookalikeError):
+            need_place(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.csv"]
+    assert (tmp_path / "kept.csv").read_text() == "before"
+
+
 def test_of_equal_files_the_first_counts(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in "abcde"]
     for path, data in zip(paths, (b"one", b"two", b"one", b"longer"), strict=False):
         path.write_bytes(data)
-    assert first_of_each(paths) == [True, True, False, True, True]  # the last is not there
+    assert first_of_each(paths) == [0, 1, 0, 3, 4]  # the last is not there

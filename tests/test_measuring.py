@@ -153,6 +153,8 @@ def test_the_paper_stands_beside_ours_with_baselines(
     assert printed.count("left out of the ranking") == 1
     assert printed.count("not in the ranking") == 1
     assert "computed by: CPU" in printed
+    assert printed.count("not comparable with these, in either direction") == 2
+    assert printed.count("identical copies: kept") == 2
     assert output.read_text().split() == printed.split()
 
 
@@ -190,6 +192,21 @@ def test_what_the_paper_cannot_be_measured_on_gets_a_sentence(
 ) -> None:
     assert run_paper(tiny_files, *arguments) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_read_is_named_before_a_network_runs(
+    tiny_files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    corel = kinds(tmp_path / "corel")
+    (corel / "red" / "9.png").write_bytes(b"no picture")
+    read: list[object] = []
+    monkeypatch.setattr(OnnxExtractor, "extract", lambda self, pictures: read.append(pictures))
+    assert run_paper(tiny_files, "--corel", str(corel)) == 1
+    assert "9.png: This is not a picture that can be read" in capsys.readouterr().err
+    assert read == []
 
 
 def test_pixels_and_files_of_the_same_pictures_give_the_same_figures(tmp_path: Path) -> None:

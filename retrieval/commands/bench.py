@@ -26,9 +26,10 @@ from retrieval.collection import Collection
 from retrieval.commands import contenders
 from retrieval.commands.bench_network import BATCH, measure_extraction
 from retrieval.commands.racing import Bench, Row, calls, leaving_out, race, rows_of
-from retrieval.commands.reading import embedder_of, need_place, write
+from retrieval.commands.reading import embedder_of, write
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.files import need_place
 from retrieval.folders import find_images
 from retrieval.images import open_picture
 from retrieval.indexing import index_folder

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,8 @@ from tqdm import tqdm
 from retrieval import compare, report, settings
 from retrieval.captions import captioned, read_captions
 from retrieval.commands.reading import (
-    features_of,
+    features_of_files,
     need_folder,
-    need_place,
     offer_floats,
     open_as_asked,
     pca_of,
@@ -32,9 +32,11 @@ from retrieval.evaluation import (
     as_rows,
     as_table,
     left_out,
+    need_kinds,
 )
 from retrieval.features import extract_files
-from retrieval.files import composed, first_of_each
+from retrieval.files import composed, first_of_each, need_place
+from retrieval.folders import find_images
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.paths import as_text, label_of, name_of
@@ -82,25 +84,30 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
+class _Found:
+    """The pictures of a folder that have a class."""
+
+    name: str  # of the folder
+    files: tuple[Path, ...]
+    labels: tuple[str, ...]
+    without: int = 0  # pictures that have none
+
+    def only(self, rows: Sequence[int]) -> "_Found":
+        """Return some of them."""
+        return replace(
+            self,
+            files=tuple(self.files[row] for row in rows),
+            labels=tuple(self.labels[row] for row in rows),
+        )
+
+
+@dataclass(frozen=True)
 class _Read:
-    """The pictures of a folder that have a class, and their features."""
+    """Those that can be read, and their features."""
 
     features: Matrix  # (n, d)
     files: tuple[Path, ...]
     labels: tuple[str, ...]
-    without: int  # pictures that have none
-    copies: int = 0  # pictures left out since the same file is there already
-
-    def once(self, first: Sequence[bool]) -> "_Read":
-        """Return it with those files alone that are the first of their bytes."""
-        rows = [row for row, is_first in enumerate(first) if is_first]
-        return _Read(
-            self.features[rows],
-            tuple(self.files[row] for row in rows),
-            tuple(self.labels[row] for row in rows),
-            self.without,
-            len(self.files) - len(rows),
-        )
 
     def embedded(self, reduction: Reduction | None) -> Labelled:
         """Return the embeddings with their classes."""
@@ -122,6 +129,7 @@ def run(arguments: argparse.Namespace) -> None:
     wanted = [Setting.parse(text) for text in arguments.compare]
     for path in (arguments.csv, arguments.json, arguments.png, arguments.report):
         need_place(path)
+    _refuse_one_place_for_two(arguments)
     need_folder(arguments.folder)
     if arguments.queries:
         need_folder(arguments.queries)
@@ -132,26 +140,30 @@ def run(arguments: argparse.Namespace) -> None:
     used = _Used(extractor, reduction, not arguments.no_neighbours)
     others = [_choose(setting, used, pca, arguments) for setting in wanted]
 
-    collection = _read(arguments.folder, extractor)
-    queries = _read(arguments.queries, extractor) if arguments.queries else None
-    first = first_of_each(collection.files + (queries.files if queries else ()))
-    collection, total = collection.once(first[: len(collection.files)]), len(collection.files)
-    if queries:
-        queries = queries.once(first[total:])
-        if not queries.files:
-            raise LookalikeError(
-                f"The pictures in {arguments.queries} are copies of those in {arguments.folder}, "
-                "so they would find themselves. Leave out --queries, which leaves each picture out "
-                "of its own ranking, or name other pictures."
-            )
-    read = [collection, *([queries] if queries else [])]
-    without, copies = sum(one.without for one in read), sum(one.copies for one in read)
+    found = [_find(folder) for folder in (arguments.folder, arguments.queries) if folder]
+    taken, copies, of_other_kinds = _once(found)
+    if not taken[-1].files:
+        raise LookalikeError(
+            f"The pictures in {arguments.queries} are copies of those in {arguments.folder}, "
+            "so they would find themselves. Leave out --queries, which leaves each picture out "
+            "of its own ranking, or name other pictures."
+        )
+    need_kinds(taken[0].labels, taken[1].labels if arguments.queries else None)
+    collection, *asked = (_read(one, extractor) for one in taken)
+    queries = asked[0] if asked else None
+    unread = sum(len(one.files) for one in taken) - sum(
+        len(one.files) for one in (collection, *asked)
+    )
+    without = sum(one.without for one in found)
     test = SelfTest(
         collection.embedded(reduction),
         queries.embedded(reduction) if queries else None,
         describe(extractor.card, reduction),
         reranked=used.reranked,
-        notes={COMPUTED_BY: extractor.provider, **left_out(without, copies)},
+        notes={
+            COMPUTED_BY: extractor.provider,
+            **left_out(without, copies, unread=unread, of_other_kinds=of_other_kinds),
+        },
     )
     evaluation = _measure(test)
     print(as_table(evaluation))
@@ -172,6 +184,16 @@ def _measure(test: SelfTest) -> Evaluation:
             parts.append(part)
             bar.update(len(part))
     return test.summarise(parts)
+
+
+def _refuse_one_place_for_two(arguments: argparse.Namespace) -> None:
+    """Raise a LookalikeError where one result would be written over another."""
+    wanted = (arguments.csv, arguments.json, arguments.png, arguments.report)
+    places = [os.path.normcase(os.path.realpath(path)) for path in wanted if path]
+    if len(set(places)) < len(places):
+        raise LookalikeError(
+            "Two of --csv, --json, --png and --report name the same file. Name a file for each."
+        )
 
 
 def _refuse_overlap(queries: Path, folder: Path) -> None:
@@ -202,8 +224,23 @@ def _choose(setting: Setting, used: _Used, pca: Path, arguments: argparse.Namesp
     return _Used(extractor, setting.choose(used.reduction, extractor.card, pca), reranked)
 
 
-def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
-    features, files = features_of(folder, extractor)
+def _once(found: Sequence[_Found]) -> tuple[list[_Found], int, int]:
+    """Return each file once, how many copies that leaves out, and how many say another kind."""
+    first = first_of_each([path for one in found for path in one.files])
+    labels = [label for one in found for label in one.labels]
+    copies = [row for row, of in enumerate(first) if row != of]
+    taken, start = [], 0
+    for one in found:
+        end = start + len(one.files)
+        taken.append(one.only([row - start for row in range(start, end) if first[row] == row]))
+        start = end
+    return taken, len(copies), sum(labels[row] != labels[first[row]] for row in copies)
+
+
+def _find(folder: Path) -> _Found:
+    files = list(find_images(folder))
+    if not files:
+        raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
     names = [name_of(path, folder) for path in files]
     unread: list[Path] = []
     captions = read_captions(folder, unread.append, wanted={composed(name) for name in names})
@@ -219,12 +256,14 @@ def _read(folder: Path, extractor: OnnxExtractor) -> _Read:
             f"The pictures of {folder} are in no subfolders, so they have no kinds. Put each "
             "kind into a subfolder of its own, or name them in a CSV beside them: filename,label"
         )
-    return _Read(
-        features[rows],
-        tuple(files[row] for row in rows),
-        tuple(labels[row] for row in rows),
-        len(labels) - len(rows),
-    )
+    every = _Found(folder.name, tuple(files), tuple(labels), len(labels) - len(rows))
+    return every.only(rows)
+
+
+def _read(found: _Found, extractor: OnnxExtractor) -> _Read:
+    features, files = features_of_files(found.files, found.name, extractor)
+    label_of_file = dict(zip(found.files, found.labels, strict=True))
+    return _Read(features, tuple(files), tuple(label_of_file[path] for path in files))
 
 
 def _other_test(

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval import settings
-from retrieval.commands.reading import features_of, need_place, pca_of
+from retrieval.commands.reading import features_of, pca_of
 from retrieval.errors import LookalikeError
+from retrieval.files import need_place
 from retrieval.model import OnnxExtractor
 from retrieval.reduction import Matrix, fit_pca, load_pca, save_pca
 
@@ -33,8 +34,8 @@ def run(arguments: argparse.Namespace) -> None:
     if path == settings.BUNDLED_PCA and not arguments.pca:
         raise LookalikeError(
             "That would replace the PCA that came with the app, and all its pictures would have to "
-            "be indexed again. Name the model to fit one for: --model FILE (or where to write it: "
-            "--pca FILE)."
+            "be indexed again. Name another model to fit one for: --model FILE (or another "
+            "place for it: --pca FILE)."
         )
     need_place(path)
     extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)

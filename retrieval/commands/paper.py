@@ -11,9 +11,10 @@ from tqdm import tqdm
 from retrieval import settings
 from retrieval.baselines import baselines
 from retrieval.cifar import ADDRESS, ARCHIVE, download, read_cifar10, read_classes
-from retrieval.commands.reading import need_place, offer_floats, open_as_asked, write
+from retrieval.commands.reading import offer_floats, open_as_asked, write
 from retrieval.errors import LookalikeError
-from retrieval.paper import DataSet, System, as_table, cifar10, corel, measure
+from retrieval.files import need_place
+from retrieval.paper import DataSet, System, as_table, cifar10, corel, measure, need_readable
 from retrieval.reduction import load_pca
 
 # Where `python -m export` puts the paper's own network: ImageNet's VGG-16, cut after fc2.
@@ -43,6 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure every system on every data set that was named, and print a table for each."""
     need_place(arguments.output)
     data = _data_sets(arguments)
+    for one in data:
+        need_readable(one, _bar(f"{one.name}, looking at the files"))
     missing = []
     systems = [_system(arguments.model, arguments)]
     if IMAGENET.is_file() and IMAGENET.resolve() != arguments.model.resolve():

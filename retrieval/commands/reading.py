@@ -2,8 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +74,27 @@ def features_of(
     paths = list(find_images(folder))
     if not paths:
         raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
+    return features_of_files(paths, folder.name, extractor, extract)
+
+
+def features_of_files(
+    paths: Sequence[Path],
+    name: str,
+    extractor: FeatureExtractor,
+    extract: Callable[[npt.NDArray[np.uint8]], Matrix] | None = None,
+) -> tuple[Matrix, list[Path]]:
+    """Return the features `(n, d)` of those pictures that can be read, and their files.
+
+    Args:
+        name: what the progress bar is called.
+
+    Raises:
+        LookalikeError: when none can be read.
+    """
     features, read, unread = extract_files(
         paths,
         extractor,
-        lambda files: tqdm(files, unit="picture", desc=folder.name, file=sys.stderr),
+        lambda files: tqdm(files, unit="picture", desc=name, file=sys.stderr),
         extract=extract,
     )
     for path, problem in unread:
@@ -111,20 +127,6 @@ def tell_of_unread_tables(folders: Iterable[str]) -> None:
             "are. Close it in other programs, or check its permissions; then run it again.",
             file=sys.stderr,
         )
-
-
-class _OnlyTried(Exception):
-    """Ends the writing of a file that was begun to see whether it can be, and leaves no trace."""
-
-
-def need_place(path: Path | None) -> None:
-    """Raise a LookalikeError where a result cannot be written, before minutes are spent on it."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise LookalikeError(f"{path} is a folder. Name a file in it.")
-    with suppress(_OnlyTried), replace_when_done(path):
-        raise _OnlyTried
 
 
 def write(path: Path, data: str | bytes) -> None:
