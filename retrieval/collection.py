@@ -13,13 +13,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from filelock import FileLock
 
-from retrieval.database import DamagedError, connection, explained
+from retrieval.database import DamagedError, connection, explained, is_bare
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, UnfitError, explain_os_error
 from retrieval.exact import ExactGallery
@@ -42,7 +42,7 @@ from retrieval.schema import (
     lay_out_thumbnails,
     upgrade,
 )
-from retrieval.store import Store, put_in_place
+from retrieval.store import Store, held_alone, put_in_place
 from retrieval.writing import prune, write
 
 # A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
@@ -63,6 +63,7 @@ class Collection:
         """
         self.folder = folder
         self.read_only = read_only
+        self.is_new = False  # whether `create` has just made it
         if not read_only:
             put_in_place(folder)
         if not (folder / DATABASE).is_file():
@@ -113,17 +114,20 @@ class Collection:
             **({"url": url} if url else {}),
         }
         put_in_place(folder)
-        new = not (folder / DATABASE).exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, folder) from error
-        with explained(folder), connection(folder / THUMBNAILS) as database, database:
-            lay_out_thumbnails(database)
-        with explained(folder), connection(folder / DATABASE) as database, database:
-            lay_out(database, facts)
+        begun = not (folder / DATABASE).exists() or is_bare(folder / DATABASE)
+        # Or it would be taken for what a kill has left.
+        with held_alone(folder, lambda: name) if begun else nullcontext():
+            with explained(folder), connection(folder / THUMBNAILS) as database, database:
+                lay_out_thumbnails(database)
+            with explained(folder), connection(folder / DATABASE) as database, database:
+                is_new = lay_out(database, facts)
         collection = cls(folder)
-        if new and milvus:
+        collection.is_new = is_new
+        if is_new and milvus:
             try:
                 with collection.store.transaction() as database:
                     collection.settle_at(database, Place.new(milvus, name))

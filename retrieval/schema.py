@@ -56,14 +56,15 @@ ADDED = (
 )
 
 
-def lay_out(database: sqlite3.Connection, facts: Mapping[str, str]) -> None:
-    """Make the tables, and write the facts, unless there are tables already."""
+def lay_out(database: sqlite3.Connection, facts: Mapping[str, str]) -> bool:
+    """Make the tables, and write the facts, unless there are tables already; say whether it did."""
     database.execute("BEGIN IMMEDIATE")
     tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if not tables:
         for statement in SCHEMA.split(";\n"):
             database.execute(statement)
         database.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+    return not tables
 
 
 def lay_out_thumbnails(database: sqlite3.Connection) -> None:

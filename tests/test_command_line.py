@@ -8,14 +8,19 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.collection import Collection
+from retrieval.commands import index
+from retrieval.library import collection_for
 from retrieval.model import OnnxExtractor
+from retrieval.schema import DATABASE
 from tests.made import by_hue, save_hues
 
 
@@ -193,6 +198,25 @@ def test_a_folder_without_pictures_makes_no_collection(
     assert run("index", wheel, *options) == 1
     assert "There is no picture in" in capsys.readouterr().err
     assert (settings.COLLECTIONS / "wheel").exists() == kept
+
+
+def test_a_collection_that_another_program_just_makes_is_left_to_it(
+    wheel: Path,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with ExitStack() as other:
+
+        def come_second(*arguments: Any) -> Collection:
+            made = other.enter_context(collection_for(*arguments))
+            other.enter_context(made.building())
+            return collection_for(*arguments)
+
+        monkeypatch.setattr(index, "collection_for", come_second)
+        assert run("index", wheel, *options) == 1
+        assert "already working on wheel" in capsys.readouterr().err
+    assert (settings.COLLECTIONS / "wheel" / DATABASE).exists()
 
 
 def test_what_lies_in_the_place_of_a_collection_is_left_alone(

@@ -13,13 +13,14 @@ from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.commands.reading import bring_up_to_date, embedder_of, pca_of, tell_of_unread_tables
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError
+from retrieval.errors import BusyError, LookalikeError
 from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
 from retrieval.files import remove_tree
 from retrieval.indexing import Bounds
-from retrieval.library import collection_for, collection_of, folders_in
+from retrieval.library import collection_for, collection_of
 from retrieval.objects import Bucket, is_url
 from retrieval.schema import DATABASE
+from retrieval.store import held_alone
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -49,12 +50,13 @@ def run(arguments: argparse.Namespace) -> None:
     where: str = arguments.folder
     embedder = embedder_of(arguments)
     library, name, milvus = settings.COLLECTIONS, arguments.name, arguments.milvus
-    known, there = folders_in(library), set(library.glob("*"))
+    there = set(library.glob("*"))
     opened = (
         collection_of(library, where, name, embedder, milvus)
         if is_url(where)
         else collection_for(library, Path(where), name, embedder, milvus)
     )
+    made = opened.is_new
     try:
         with opened as collection:
             if is_url(where) or arguments.ray:
@@ -69,8 +71,11 @@ def run(arguments: argparse.Namespace) -> None:
                 f"{unreadable:,} could not be read; {plan.unchanged:,} were known, "
                 f"{len(plan.vanished):,} are gone ({embedder.extractor.provider})"
             )
+    except BusyError:
+        made = False  # by now it is another program's
+        raise
     finally:
-        if opened.folder not in known:
+        if made:
             _leave_nothing(opened.folder, whole=opened.folder not in there)
 
 
@@ -82,13 +87,16 @@ def _leave_nothing(folder: Path, whole: bool) -> None:
             and what else lies in it stays.
     """
     with suppress(LookalikeError, OSError):
-        with Collection(folder) as collection:
-            if any(collection.count()):
-                return
+        with held_alone(folder, lambda: folder.name):
+            with Collection(folder) as collection:
+                if any(collection.count()):
+                    return
+            if whole:
+                remove_tree(folder)
+            else:
+                (folder / DATABASE).unlink()
         if whole:
-            remove_tree(folder)
-        else:
-            (folder / DATABASE).unlink()
+            folder.rmdir()  # which Windows keeps while the lock lies in it
 
 
 def _extract(
