@@ -8,7 +8,7 @@ from pathlib import Path
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.terminal import ending_at_once, print_every_letter
+from retrieval.terminal import ending_at_once, print_every_letter, stopping_once
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,7 +19,8 @@ def main(argv: list[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = arguments.command
     print_every_letter()
     try:
-        command(arguments)
+        with stopping_once():
+            command(arguments)
         sys.stdout.flush()  # a closed pipe is to be noticed here and not at the exit
     except LookalikeError as error:
         print(error, file=sys.stderr)

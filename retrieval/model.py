@@ -20,6 +20,7 @@ from retrieval.errors import LookalikeError
 from retrieval.gpu_session import has_cuda_driver, open_gpu
 from retrieval.openvino_session import OpenVinoSession, is_wanted
 from retrieval.preprocessing import Preprocessing
+from retrieval.terminal import keeping_ctrl_c
 
 NOT_LOADED = (
     "ONNX Runtime, which runs the network, cannot be loaded here. On Windows install what it needs "
@@ -177,7 +178,8 @@ class OnnxExtractor:
         """
         # Importing takes a quarter of a second, and a page without a model never needs it.
         try:
-            import onnxruntime as ort
+            with keeping_ctrl_c():
+                import onnxruntime as ort
         except ModuleNotFoundError:
             raise
         except ImportError as error:  # it is there, and one of the system's libraries is not

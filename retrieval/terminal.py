@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 
 def print_every_letter() -> None:
@@ -34,3 +36,56 @@ def ending_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def keeping_ctrl_c() -> Iterator[None]:
+    """Have Ctrl+C wait until the block ends.
+
+    A module that is stopped while it is imported may say that it cannot be loaded.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    kept: list[FrameType | None] = []
+    signal.signal(signal.SIGINT, lambda _, frame: kept.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if kept:
+            before(signal.SIGINT, kept[0])
+
+
+@contextmanager
+def stopping_once() -> Iterator[None]:
+    """Have whatever ends a program stop the block as Ctrl+C does; the next ends it at once.
+
+    So what is half written is cleared away also when a system ends all programs, or the terminal is
+    closed. A second Ctrl+C would come out as a traceback of that.
+    """
+    taken: dict[int, Any] = {}  # what was done about each before
+    stopped = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for name in {"SIGINT", "SIGTERM", "SIGHUP"} & {*dir(signal)}:  # Windows has not the last
+            number = getattr(signal, name)
+            before = signal.getsignal(number)
+            # What was told to be passed over, as by `nohup`, goes on being so.
+            if before in (signal.default_int_handler, signal.SIG_DFL):
+                taken[number] = before
+                signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        if not stopped:  # else the program ends now
+            for number, before in taken.items():
+                signal.signal(number, before)

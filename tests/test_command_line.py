@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -284,6 +285,26 @@ def test_ctrl_c_while_modules_are_imported_ends_it_without_a_word() -> None:
     )
     assert run.returncode != 0
     assert (run.stdout, run.stderr) == ("importing\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there these signals end a program at once")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_ends_a_program_has_it_clear_away_and_a_second_time_ends_it_at_once(name: str) -> None:
+    program = (
+        "import os, signal\n"
+        "from retrieval.terminal import stopping_once\n"
+        "with stopping_once():\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "    finally:\n"
+        "        print('cleared away', flush=True)\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=settings.PROJECT, capture_output=True, text=True
+    )
+    assert run.returncode == -getattr(signal, name)
+    assert (run.stdout, run.stderr) == ("cleared away\n", "")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -196,6 +197,25 @@ def test_where_onnx_runtime_cannot_be_loaded_the_cure_is_said(
     monkeypatch.delitem(sys.modules, "onnxruntime")
     monkeypatch.setattr(sys, "meta_path", [Unloadable(), *sys.meta_path])
     with pytest.raises(LookalikeError, match=r"cannot be loaded here\. On Windows install"):
+        OnnxExtractor(tiny_model)
+
+
+def test_ctrl_c_while_onnx_runtime_is_imported_is_not_taken_for_one_that_cannot_be(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped:
+        """Takes Ctrl+C in the middle of the import, as NumPy's C interface does."""
+
+        def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+            if name == "onnxruntime":
+                try:
+                    signal.raise_signal(signal.SIGINT)
+                except KeyboardInterrupt:
+                    raise ImportError("numpy.core.multiarray failed to import") from None
+
+    monkeypatch.delitem(sys.modules, "onnxruntime")
+    monkeypatch.setattr(sys, "meta_path", [Stopped(), *sys.meta_path])
+    with pytest.raises(KeyboardInterrupt):
         OnnxExtractor(tiny_model)
 
 
