@@ -1,5 +1,6 @@
 """Files that are either written whole or not at all, and what lies inside of a folder."""
 
+import glob
 import hashlib
 import io
 import os
@@ -47,15 +48,24 @@ class _OnlyTried(Exception):
     """Ends the writing of a file that was begun to see whether it can be."""
 
 
-def need_place(path: Path | None) -> None:
+def need_place(path: Path | None, *kinds: str) -> None:
     """Raise a LookalikeError where a result cannot be written, before minutes are spent on it.
 
     It is tried, and no trace is left.
+
+    Args:
+        kinds: how the names of such results end, in small letters. A file that is there is written
+            over only when its name does: a photo that was named by mistake is not to be lost.
     """
     if path is None:
         return
     if os.path.isdir(path):
         raise LookalikeError(f"{path} is a folder. Name a file in it.")
+    if path.is_file() and path.suffix.lower() not in kinds:
+        raise LookalikeError(
+            f"{path} is there already, and its name does not end in {' or '.join(kinds)}, so it is "
+            "not written over. Name another file, or delete that one first."
+        )
     missing = [folder for folder in path.parents if not os.path.exists(folder)]
     try:
         with suppress(_OnlyTried), replace_when_done(path):
@@ -64,6 +74,18 @@ def need_place(path: Path | None) -> None:
         for folder in missing:  # the deepest first
             with suppress(OSError):
                 folder.rmdir()
+
+
+def clear_parts(path: Path, older_than: float) -> None:
+    """Delete what kills have left beside `path` of writing it, unless it is still being written.
+
+    Args:
+        older_than: for how many seconds nothing was written to it.
+    """
+    for part in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > older_than:
+                part.unlink()
 
 
 def replace_file(source: Path, target: Path) -> None:

@@ -96,6 +96,13 @@ def photos_of(collection: Collection) -> Photos:
     return Photos(int(fact("photos_packed", "0")), int(fact("photos_missing", "0")))
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a file says of itself that it is a packed collection."""
+    with suppress(LookalikeError), _opened(path) as bundle:
+        return bool(_manifest(bundle, path))
+    return False
+
+
 def open_once(path: Path, folder: Path, embedder: Embedder) -> Path:
     """Open a packed collection, unless this very file was opened into `folder` before.
 

@@ -362,6 +362,23 @@ def test_the_command_line_tells_how_many_photos_came_along(
     assert capsys.readouterr().out.endswith(" MB\n")
 
 
+def test_packing_writes_over_nothing_but_a_packed_collection(
+    wheel: Path, tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["index", str(wheel), "--model", str(tiny_files), "--cpu"])
+    left = tmp_path / ".x.lookalike.0123abcd.part"
+    left.touch()
+    os.utime(left, (0, 0))
+    for _ in range(2):
+        assert main(["pack", str(tmp_path / "x.lookalike")]) == 0
+    assert not left.exists()
+    photo = wheel / "warm" / "red.png"
+    before = photo.read_bytes()
+    assert main(["pack", str(photo)]) == 1
+    assert "is no packed collection, so it is not written over" in capsys.readouterr().err
+    assert photo.read_bytes() == before
+
+
 def test_a_picture_of_very_many_captions_keeps_as_many_as_a_table_has_room_for(
     tmp_path: Path,
 ) -> None:

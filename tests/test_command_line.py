@@ -502,6 +502,7 @@ def test_an_evaluation_of_names_that_are_no_text_is_written_all_the_same(
         (["--csv", "WHEEL/../a", "--json", "WHEEL/../b/../a"], "name the same file"),
         (["--queries", "FLAT"], "in no subfolders, so they have no kinds"),
         (["--queries", "OTHERS"], "No query is of a kind that the collection has"),
+        (["--csv", "WHEEL/warm/red.png"], "red.png is there already, and its name does not end in"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_a_picture_is_read(

@@ -12,6 +12,7 @@ import pytest
 import retrieval
 from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.files import (
+    clear_parts,
     first_of_each,
     inside,
     need_place,
@@ -81,6 +82,19 @@ def test_after_an_error_everything_is_as_it_was(
         stop_half_way()
     assert os.listdir(tmp_path) == ([] if before is None else ["file.txt"])
     assert before is None or path.read_text() == before
+
+
+def test_what_a_kill_has_left_of_a_file_goes_and_what_is_being_written_stays(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "[a] b.zip"
+    names = [".[a] b.zip.0123abcd.part", ".other.zip.0123abcd.part", "[a] b.zip"]
+    for name in names:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    with replace_when_done(path) as temporary:
+        clear_parts(path, older_than=60)
+        assert sorted(os.listdir(tmp_path)) == sorted([temporary.name, *names[1:]])
 
 
 @pytest.mark.parametrize(

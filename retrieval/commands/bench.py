@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print a table, and write what was asked for."""
     if arguments.photos < 1 or arguments.vectors < K:
         raise LookalikeError(f"--photos must be at least 1, and --vectors at least {K}.")
-    need_place(arguments.json)
+    need_place(arguments.json, ".json")
     parts: dict[str, Callable[[], Bench]] = {
         "extraction": lambda: measure_extraction(arguments.model, gpu=not arguments.cpu),
         "pipeline": lambda: measure_pipeline(

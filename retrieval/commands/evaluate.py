@@ -127,8 +127,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
     # What is asked is checked before minutes are spent.
     wanted = [Setting.parse(text) for text in arguments.compare]
-    for path in (arguments.csv, arguments.json, arguments.png, arguments.report):
-        need_place(path)
+    need_place(arguments.csv, ".csv")
+    need_place(arguments.json, ".json")
+    need_place(arguments.png, ".png")
+    need_place(arguments.report, ".html", ".htm")
     _refuse_one_place_for_two(arguments)
     need_folder(arguments.folder)
     if arguments.queries:

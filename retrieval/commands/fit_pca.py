@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
             "be indexed again. Name another model to fit one for: --model FILE (or another "
             "place for it: --pca FILE)."
         )
-    need_place(path)
+    need_place(path, ".pkl")
     extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
     textures: list[Matrix] = []
 

@@ -8,8 +8,12 @@ from retrieval import settings
 from retrieval.bundle import Photos, pack
 from retrieval.collection import Collection
 from retrieval.commands.reading import embedder_of
+from retrieval.errors import LookalikeError
+from retrieval.files import clear_parts
 from retrieval.library import find_collection
-from retrieval.unbundling import photos_of, unpack_bundle
+from retrieval.unbundling import is_packed, photos_of, unpack_bundle
+
+ABANDONED_SECONDS = 3600.0  # without a word written, after which a half packed one is a kill's
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -30,6 +34,12 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run_pack(arguments: argparse.Namespace) -> None:
     """Write a collection into a file, and say what is in it."""
+    if arguments.file.is_file() and not is_packed(arguments.file):
+        raise LookalikeError(
+            f"{arguments.file} is there already, and is no packed collection, so it is not written "
+            "over. Name another file, or delete that one first."
+        )
+    clear_parts(arguments.file, ABANDONED_SECONDS)
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         photos = pack(collection, arguments.file, arguments.photos)
         ready, _ = collection.count()

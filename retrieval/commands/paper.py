@@ -42,7 +42,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure every system on every data set that was named, and print a table for each."""
-    need_place(arguments.output)
+    need_place(arguments.output, ".txt", ".md")
     data = _data_sets(arguments)
     for one in data:
         need_readable(one, _bar(f"{one.name}, looking at the files"))
