@@ -8,16 +8,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.collection import Collection
-from retrieval.database import is_bare, made_anew
+from retrieval.database import connection, explained, is_bare, made_anew
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.files import composed, replace_file, same_folder
+from retrieval.files import composed, remove_tree, replace_file, same_folder
 from retrieval.folders import is_picture
 from retrieval.objects import Bucket
 from retrieval.paths import require_text
 from retrieval.relocated import follow
-from retrieval.schema import DATABASE
-from retrieval.store import put_in_place
+from retrieval.schema import DATABASE, THUMBNAILS
+from retrieval.store import LOCK, held_alone, put_in_place
 
 PLACES_TRIED = 20  # for a collection that comes, while others take the same ones
 MOST_BYTES = 200  # of a folder's name: a disk takes 255, and in the bin it gets longer
@@ -60,6 +60,7 @@ def find_collection(library: Path, name: str | None) -> Path:
     Raises:
         LookalikeError: when there is none, or several and no name.
     """
+    clear_bare(library)
     folders = folders_in(library)
     if name is not None:
         for folder in folders:
@@ -108,6 +109,32 @@ def folders_in(library: Path) -> list[Path]:
     # What begins with a dot is on its way in or out.
     found = [path.parent for path in library.glob(f"*/{DATABASE}")]
     return sorted(folder for folder in found if not folder.name.startswith("."))
+
+
+def clear_bare(library: Path) -> None:
+    """Delete what kills have left of collections that were just being made: nothing is in them."""
+    for folder in folders_in(library):
+        if is_bare(folder / DATABASE):
+            with suppress(LookalikeError, OSError):  # it is being made just now
+                _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Delete such a collection, unless something is in it after all."""
+    with held_alone(folder, lambda: folder.name):
+        if not _holds_nothing(folder):
+            return
+        remove_tree(folder)
+    folder.rmdir()  # which Windows keeps while the lock lies in it
+
+
+def _holds_nothing(folder: Path) -> bool:
+    """Whether nobody could lose anything with a collection: no record, photo or small picture."""
+    ours = {f"{name}{end}" for name in (DATABASE, THUMBNAILS) for end in ("", "-wal", "-shm")}
+    if not is_bare(folder / DATABASE) or {*os.listdir(folder)} - ours - {LOCK}:
+        return False
+    with explained(folder), connection(folder / THUMBNAILS) as database:
+        return not database.execute("SELECT EXISTS (SELECT 1 FROM thumbnails)").fetchone()[0]
 
 
 def new_folder(library: Path, title: str) -> Path:

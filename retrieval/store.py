@@ -14,6 +14,8 @@ from retrieval.errors import BusyError, LookalikeError, explain_os_error
 from retrieval.files import replace_file
 from retrieval.schema import DATABASE, THUMBNAILS
 
+LOCK = "building.lock"  # held by whoever changes a collection
+
 
 class Store:
     """Both databases of a collection; one thread at a time, and errors in sentences."""
@@ -171,7 +173,7 @@ def held_alone(folder: Path, name: Callable[[], str]) -> Iterator[None]:
     Raises:
         BusyError: when another window or process holds it.
     """
-    lock = FileLock(folder / "building.lock", timeout=0, thread_local=False)
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
     try:
         lock.acquire()
     except Timeout as error:

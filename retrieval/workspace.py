@@ -28,10 +28,7 @@ from retrieval.errors import (
 from retrieval.files import composed, same_folder
 from retrieval.folders import is_picture, walk
 from retrieval.indexing import Bounds, Step, index_folder
-from retrieval.library import (
-    claim_folder,
-    folders_in,
-)
+from retrieval.library import claim_folder, clear_bare, folders_in
 from retrieval.paths import called, require_text
 from retrieval.relocated import follow
 from retrieval.removals import Removals, undoable
@@ -153,10 +150,12 @@ class Workspace:
     def open_library(self, library: Path) -> None:
         """Serve the collections that lie in a folder; `refused` tells of those that do not fit.
 
-        New collections go there as well, and what lies in its bin for long is deleted.
+        New collections go there as well. What lies in its bin for long is deleted, and so is what a
+        kill has left of one that was just being made.
         """
         self.library = library
         empty_trash(library, UNDO_SECONDS)
+        clear_bare(library)
         for folder in folders_in(library):
             self.open_folder(folder)
 

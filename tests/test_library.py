@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 import unicodedata
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,21 @@ import pytest
 
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
+from retrieval.database import connection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.library import (
     claim_folder,
+    clear_bare,
     collection_for,
     find_collection,
     folder_of,
     folders_in,
     new_folder,
 )
-from retrieval.schema import DATABASE
+from retrieval.schema import DATABASE, THUMBNAILS, lay_out_thumbnails
+from retrieval.store import held_alone
 from retrieval.trash import TRASH, delete_discarded, discard, restore
 from tests.made import extracted, link, mean_colour, save_hues
 
@@ -226,6 +230,25 @@ def test_a_collection_whose_making_was_killed_is_made_all_the_same(
     with collection_for(collections, years[0], None, embedder) as collection:
         assert collection.folder == folder
         assert collection.root == years[0].resolve()
+
+
+@pytest.mark.parametrize("kept", ["", "originals", "small pictures", "being made"])
+def test_what_a_kill_left_of_a_collection_that_was_being_made_goes_unless_it_holds_something(
+    collections: Path, kept: str
+) -> None:
+    folder = folder_of(collections, "left")
+    folder.mkdir()
+    with connection(folder / THUMBNAILS) as database, database:
+        lay_out_thumbnails(database)
+        if kept == "small pictures":
+            database.execute("INSERT INTO thumbnails VALUES ('0', x'00')")
+    with connection(folder / DATABASE):
+        pass  # killed here
+    if kept == "originals":
+        (folder / kept).mkdir()
+    with held_alone(folder, lambda: "left") if kept == "being made" else nullcontext():
+        clear_bare(collections)
+    assert folder.exists() == bool(kept)
 
 
 def test_a_name_of_letters_that_take_much_room_can_lie_in_the_bin(collections: Path) -> None:
