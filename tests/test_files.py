@@ -263,7 +263,7 @@ def test_a_folder_that_is_removed_is_gone_with_all_in_it(tmp_path: Path) -> None
 def test_a_place_for_a_result_is_tried_and_no_trace_left(tmp_path: Path) -> None:
     need_place(tmp_path / "new" / "deeper" / "result.csv")
     (tmp_path / "kept.csv").write_text("before")
-    need_place(tmp_path / "kept.csv")
+    need_place(tmp_path / "kept.csv", ".csv")
     for path in (tmp_path, tmp_path / "kept.csv" / "result.csv", tmp_path / ("x" * 300)):
         with pytest.raises(LookalikeError):
             need_place(path)
