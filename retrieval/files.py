@@ -61,7 +61,7 @@ def need_place(path: Path | None, *kinds: str) -> None:
         return
     if os.path.isdir(path):
         raise LookalikeError(f"{path} is a folder. Name a file in it.")
-    if path.is_file() and path.suffix.lower() not in kinds:
+    if os.path.isfile(path) and path.suffix.lower() not in kinds:
         raise LookalikeError(
             f"{path} is there already, and its name does not end in {' or '.join(kinds)}, so it is "
             "not written over. Name another file, or delete that one first."
