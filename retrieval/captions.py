@@ -15,18 +15,36 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import TextIO
+from typing import Literal, TextIO
 
-from retrieval.files import composed
+from retrieval.files import composed, in_units
 from retrieval.folders import walk
+from retrieval.paths import name_of
 
 MAX_BYTES = 64 * 2**20
 MAX_COLUMNS = 40
 MAX_TEXT = 2_000  # characters of one value
+MAX_SHOWN = 40  # characters of a column's name in a sentence
 MAX_ROW = 2**20  # characters; where a row has more it ends the table, as a broken one does
 CHUNK = 2**20
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what Excel's "Unicode text" begins with
+SEPARATOR = re.compile(r"sep=([,;\t|])\s*", re.IGNORECASE)  # a first line that Excel understands
+HELD = "It cannot be read. Close it in other programs, or check its permissions."
+TOO_LARGE = f"It has more than {in_units(MAX_BYTES)}. Make several smaller ones."
+NO_FILENAME = (
+    'None of its columns is called "filename", so it tells of no pictures. Name one so in its '
+    "first row, or take the table away where labels and captions are to go."
+)
+BROKEN = (
+    "Row {n:,} cannot be read, nor what comes after it: a quotation mark there has no end, or a "
+    "cell is too long. Mend that row."
+)
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
 Row = tuple[str, list[str], list[str]]  # the file's name, the names of the columns, the cells
+# What is wrong with a table: it is not read, or not to its end; it tells of no pictures, as tables
+# of other things do; or some of its columns are left out.
+Flaw = Literal["broken", "mute", "narrowed"]
+OnFlaw = Callable[[str, Flaw], None]  # told in a sentence, with the cure
 
 
 @dataclass(frozen=True)
@@ -37,53 +55,77 @@ class Caption:
     details: str  # the other columns as a JSON object, "" for none
 
 
+@dataclass(frozen=True)
+class UnreadTable:
+    """A table of which not all is read."""
+
+    name: str  # its path, relative to the pictures' folder; or that of a folder that may have some
+    folder: str  # whose pictures it tells of
+    why: str  # and the cure
+    flaw: Flaw
+
+
 def read_captions(
     root: Path,
-    on_unread: Callable[[Path], None] = lambda folder: None,
+    on_unread: Callable[[UnreadTable], None] = lambda table: None,
     wanted: Container[str] | None = None,
 ) -> dict[str, Caption]:
     """Return the captions of the pictures below a folder, by their path, `composed`.
 
-    A CSV without a column `filename` is not meant for us and is passed over.
-
     Args:
-        on_unread: told of a folder when a table in it is there and cannot be read, as while Excel
-            has it open: what it says of the pictures below is not known.
+        on_unread: told of each table of which not all is read, as while Excel has it open: what it
+            says of the pictures below is not known.
         wanted: the keys of the pictures that there are; rows of others are not kept, so that no
             table takes more memory than the pictures warrant. None keeps all rows.
     """
     captions: dict[str, Caption] = {}
-    for path in find_tables(root, lambda error: on_unread(Path(error.filename))):
+
+    def note(error: OSError) -> None:
+        name = name_of(Path(error.filename), root)
+        on_unread(UnreadTable(name, name, HELD, "broken"))
+
+    whole = f"{root.absolute().as_posix()}/"  # as other programs name files
+    for path in find_tables(root, note):
         folder = PurePosixPath(path.parent.relative_to(root).as_posix())
         found: dict[str, Caption] = {}
+        flaws: dict[str, Flaw] = {}
         try:
-            if path.stat().st_size > MAX_BYTES:
-                continue
-            for filename, columns, row in read_rows(path):
-                key = composed(_below(folder, filename))
+            for filename, columns, row in read_rows(path, flaws.__setitem__):
+                if filename.startswith(whole):
+                    key = composed(_below(PurePosixPath(), filename[len(whole) :]))
+                else:
+                    key = composed(_below(folder, filename))
                 if wanted is None or key in wanted:
                     found[key] = _caption(columns, row)
+            captions.update(found)
         except OSError:
-            on_unread(path.parent)
-            continue
-        captions.update(found)
+            flaws = {HELD: "broken"}
+        for why, flaw in flaws.items():
+            if found or flaw != "narrowed":
+                name, within = name_of(path, root), name_of(path.parent, root)
+                on_unread(UnreadTable(name, within, why, flaw))
     return captions
 
 
-def parse_captions(text: str) -> Iterator[tuple[str, Caption]]:
+def parse_captions(
+    text: str, on_flaw: OnFlaw = lambda why, flaw: None
+) -> Iterator[tuple[str, Caption]]:
     """Yield file name and caption of each row that has a name."""
-    for filename, columns, row in _rows(io.StringIO(text, newline="")):
+    for filename, columns, row in _rows(io.StringIO(text, newline=""), on_flaw):
         yield filename, _caption(columns, row)
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path, on_flaw: OnFlaw = lambda why, flaw: None) -> Iterator[Row]:
     """Yield each row of a CSV that has a file name.
+
+    A CSV without a column `filename` is not meant for us and has none.
 
     Raises:
         OSError: when it cannot be read.
     """
+    too_large = path.stat().st_size > MAX_BYTES
     with path.open(encoding=_encoding_of(path), errors="replace", newline="") as file:
-        yield from _rows(file)
+        yield from _rows(file, on_flaw, too_large)
 
 
 def delimiter_for(columns: Iterable[str]) -> str:
@@ -99,31 +141,60 @@ def _delimiter_of(line: str) -> str:
     return max(",;\t", key=line.count)
 
 
-def _rows(table: TextIO) -> Iterator[Row]:
-    in_row = 0
+def _rows(table: TextIO, on_flaw: OnFlaw, too_large: bool = False) -> Iterator[Row]:
+    in_row, ended = 0, False
 
-    def lines() -> Iterator[str]:
-        nonlocal in_row
+    def read_lines() -> Iterator[str]:
+        nonlocal in_row, ended
         while line := table.readline(MAX_ROW):
             in_row += len(line)
             if in_row >= MAX_ROW:
                 raise csv.Error
             yield line
+        ended = True
+        yield "\n"  # an empty row, unless a quotation is still open
 
+    lines, number = read_lines(), 1
     try:
-        head = next(lines(), "")
-        rows = csv.reader(chain([head], lines()), delimiter=_delimiter_of(head))
-        columns = [name.strip().casefold() for name in next(rows, [])][:MAX_COLUMNS]
-        if "filename" not in columns:
-            return
-        at = columns.index("filename")
+        head = next(lines)
+        if said := SEPARATOR.fullmatch(head):
+            head, number = next(lines, ""), 2
+        rows = csv.reader(chain([head], lines), delimiter=said[1] if said else _delimiter_of(head))
+        names = [name.strip().casefold() for name in next(rows, [])]
+    except csv.Error:
+        names = []
+    if "filename" not in names:
+        on_flaw(NO_FILENAME, "mute")
+        return
+    if too_large:
+        on_flaw(TOO_LARGE, "broken")
+        return
+    own = [names.index(name) for name in ("filename", "label") if name in names]
+    others = [at for at in range(len(names)) if at not in own]
+    most = MAX_COLUMNS - len(own)
+    kept = sorted(own + others[:most])
+    if left_out := [names[at][:MAX_SHOWN] for at in others[most:] if names[at]]:
+        more = f" and {len(left_out) - 5:,} more" if len(left_out) > 5 else ""
+        on_flaw(
+            f"Only {MAX_COLUMNS} of its {len(names):,} columns are read, without "
+            f"{', '.join(left_out[:5])}{more}. Take those away that you do not need.",
+            "narrowed",
+        )
+    columns = [names[at] for at in kept]
+    at = columns.index("filename")
+    try:
         for row in rows:
             in_row = 0
+            if ended and row:
+                raise csv.Error
+            number += 1
+            if len(kept) < len(names):
+                row = [row[at] for at in kept if at < len(row)]
             filename = row[at].strip()[:MAX_TEXT].replace("\\", "/") if at < len(row) else ""
             if filename and ".." not in filename.split("/"):
                 yield filename.removeprefix("./"), columns, row
-    except csv.Error:
-        return  # a broken row ends the table; what came before it counts
+    except csv.Error:  # it ends the table; what came before it counts
+        on_flaw(BROKEN.format(n=number + 1), "broken")
 
 
 def _below(folder: PurePosixPath, filename: str) -> str:
@@ -154,6 +225,8 @@ def captioned(path: str, folder_label: str, captions: Mapping[str, Caption]) -> 
 
 def decode(table: bytes) -> str:
     """Return the text of a CSV, whichever program has written it."""
+    if table.startswith(UTF_16):
+        return table.decode("utf-16", "replace")
     try:
         return table.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -164,9 +237,14 @@ def _encoding_of(path: Path) -> str:
     """Return how a CSV file is written, as `decode` finds it, without ever holding all of it."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
+        if file.read(2) in UTF_16:
+            return "utf-16"
+        file.seek(0)
         try:
             while chunk := file.read(CHUNK):
                 decoder.decode(chunk)
+                if file.tell() > MAX_BYTES:  # only its first row is read
+                    return "utf-8-sig"
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return "cp1252"

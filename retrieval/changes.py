@@ -2,14 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from retrieval.captions import Caption, captioned, read_captions
+from retrieval.captions import Caption, UnreadTable, captioned, read_captions
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import composed, modified_of, sha256_of_file
@@ -32,7 +32,7 @@ class Changes:
     moved: tuple[Move, ...] = ()  # the same bytes at another path
     captions: Mapping[str, Caption] = field(default_factory=dict)  # what the CSVs say of all
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
-    unread_tables: tuple[str, ...] = ()  # their folders, whose pictures keep label and details
+    unread_tables: tuple[UnreadTable, ...] = ()
     untold: str = ""  # why what a Milvus may have lost is not among them, if so
 
     @property
@@ -67,12 +67,9 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         for name, about in known.items()
         if name not in seen and not any(is_below(name, folder) for folder in closed)
     }
-    unread: dict[str, None] = {}
-    captions = read_captions(
-        root,
-        lambda folder: unread.setdefault(name_of(folder, root)),
-        {composed(name) for name in chain(seen, known)},
-    )
+    unread: list[UnreadTable] = []
+    wanted = {composed(name) for name in chain(seen, known)}
+    captions = read_captions(root, unread.append, wanted)
     new = {name: path for name, path in to_read.items() if name not in known}
     moved = _find_moves(collection, known, vanished, new, captions)
     unchanged = len(seen) - len(to_read)
@@ -81,6 +78,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         if known[move.old][1] != PASSING:  # what lost its vectors is read where it is now
             del to_read[move.new.path]
     known_here = known.keys() | {move.new.path for move in moved}
+    recaptioned, unread_tables = recaption(_captions(collection, seen, captions), captions, unread)
     return Changes(
         tuple(to_read.values()),
         tuple(vanished),
@@ -89,8 +87,8 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         tuple(name for name in to_read if name in known_here),
         moved,
         captions,
-        tuple(_recaptioned(collection, seen, captions, unread)),
-        tuple(folder for folder in unread if folder not in closed),
+        recaptioned,
+        tuple(table for table in unread_tables if table.name not in closed),
         untold,
     )
 
@@ -147,28 +145,50 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
     return found
 
 
-def _recaptioned(
-    collection: Collection,
-    seen: AbstractSet[str],
+def _captions(
+    collection: Collection, seen: AbstractSet[str], captions: Mapping[str, Caption]
+) -> dict[str, tuple[str, str]]:
+    """Return label and details of the known pictures of which the tables have the last word."""
+    in_place, kept = collection.in_place, collection.root is not None
+    # Photos that were handed over may have come without the table that told of them, and a
+    # visitor's table goes with the photos once they have been read.
+    return {
+        name: then
+        for name, then in collection.captions().items()
+        if (in_place or composed(name) in captions) and (name in seen or not kept)
+    }
+
+
+def recaption(
+    known: Mapping[str, tuple[str, str]],
     captions: Mapping[str, Caption],
-    unread: Iterable[str],
-) -> Iterator[tuple[str, str, str]]:
-    """Yield name, label and details of the known pictures of which the tables say something else.
+    unread: Iterable[UnreadTable],
+) -> tuple[tuple[tuple[str, str, str], ...], tuple[UnreadTable, ...]]:
+    """Return name, label and details of the pictures of which the tables say something else.
+
+    What a table may have said that is not read, or does not tell of pictures any more, stays.
 
     Args:
-        unread: the folders whose tables could not be read; their pictures keep what is known.
+        known: label and details by name.
+
+    Returns:
+        Those, and the tables of which there is something to say.
     """
-    in_place, kept = collection.in_place, collection.root is not None
-    for name, now in collection.captions().items():
-        # Photos that were handed over may have come without the table that told of them, and a
-        # visitor's table goes with the photos once they have been read.
-        if not in_place and composed(name) not in captions:
+    told = {table: None for table in unread if table.flaw != "mute"}
+    closed = {table.folder for table in told if table.flaw == "broken"}
+    mute = [table for table in unread if table.flaw == "mute"]
+    found = []
+    for name, then in known.items():
+        now = captioned(name, label_of(name), captions)
+        if now == then or any(is_below(name, folder) for folder in closed):
             continue
-        if any(is_below(name, folder) for folder in unread):
-            continue
-        then = captioned(name, label_of(name), captions)
-        if (name in seen or not kept) and then != now:
-            yield (name, *then)
+        # Which of the tables it was is not known.
+        may_have_told = [table for table in mute if is_below(name, table.folder)]
+        if may_have_told and composed(name) not in captions:
+            told.update(dict.fromkeys(may_have_told))
+        else:
+            found.append((name, *now))
+    return tuple(found), tuple(told)
 
 
 def _find_moves(

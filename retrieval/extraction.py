@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from retrieval.captions import captioned
-from retrieval.changes import Changes, none_left
+from retrieval.captions import UnreadTable, captioned
+from retrieval.changes import Changes, none_left, recaption
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, is_for_memory, why_unread
@@ -23,7 +23,7 @@ from retrieval.images import read_bounded
 from retrieval.indexing import Bounds, Prepared, Step, compute, decode
 from retrieval.model import available_cpus
 from retrieval.objects import Bucket, thumbnail_name
-from retrieval.paths import is_below, label_of, name_of
+from retrieval.paths import label_of, name_of
 from retrieval.records import PASSING, Content, Entry, Move
 from retrieval.thumbnails import draw_thumbnails
 
@@ -57,7 +57,7 @@ class Plan:
     unchanged: int
     moved: tuple[Move, ...] = ()  # the same bytes at another path
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
-    unread_tables: tuple[str, ...] = ()  # their folders, whose pictures keep label and details
+    unread_tables: tuple[UnreadTable, ...] = ()
 
 
 Done = list[tuple[Entry, Content | None]]
@@ -99,8 +99,8 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
     if known and not any(map(is_picture, files)):
         # As of a disk that is not mounted: no storage says that there is no such folder.
         raise LookalikeError(none_left(bucket.url, len(known)))
-    unread: dict[str, None] = {}
-    captions = bucket.captions(files, unread.setdefault)
+    unread: list[UnreadTable] = []
+    captions = bucket.captions(files, unread.append)
     pictures = {name: files[name] for name in files if is_picture(name) and name not in excluded}
     entries = []
     for name, (size, modified) in pictures.items():
@@ -108,20 +108,15 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
             label, details = captioned(name, label_of(name), captions)
             entries.append(Entry(name, size, modified, label, None, details=details))
     vanished = tuple(name for name in known if name not in pictures)
-    recaptioned = [
-        (name, *now)
-        for name, then in collection.captions().items()
-        if name in pictures
-        and not any(is_below(name, folder) for folder in unread)
-        and (now := captioned(name, label_of(name), captions)) != then
-    ]
+    here = {name: then for name, then in collection.captions().items() if name in pictures}
+    recaptioned, unread_tables = recaption(here, captions, unread)
     unchanged = len(pictures) - len(entries)
     return Plan(
         tuple(entries),
         vanished,
         unchanged,
-        recaptioned=tuple(recaptioned),
-        unread_tables=tuple(unread),
+        recaptioned=recaptioned,
+        unread_tables=unread_tables,
     )
 
 

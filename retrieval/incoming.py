@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from retrieval import captions
-from retrieval.captions import delimiter_for, read_rows
+from retrieval.captions import Flaw, delimiter_for, read_rows
 from retrieval.disk_names import free_name
 from retrieval.files import composed, in_units, replace_file, replace_when_done
 
@@ -45,6 +45,8 @@ class Tables:
             OSError, LookalikeError: when a table cannot be read, moved or written.
         """
         if table.stat().st_size <= captions.MAX_BYTES:
+            if why := _break_in(table):
+                return f"{why} Then add it again."
             within = PurePosixPath(place.parent.relative_to(self._folder).as_posix())
             rename_in_table(table, within, renamed)
         size = table.stat().st_size
@@ -103,6 +105,14 @@ def rename_in_table(table: Path, folder: PurePosixPath, names: Mapping[str, str]
                 row[columns.index("filename")] = f"./{PurePosixPath(filename).with_name(now)}"
             if now != "":
                 writer.writerow(row[: len(columns)])
+
+
+def _break_in(table: Path) -> str:
+    """Return where a table cannot be read any further, "" where it can: the rest would be lost."""
+    flaws: dict[str, Flaw] = {}
+    for _ in read_rows(table, flaws.__setitem__):
+        pass
+    return next((why for why, flaw in flaws.items() if flaw == "broken"), "")
 
 
 def _names_in(table: Path) -> set[str]:

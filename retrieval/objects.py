@@ -6,7 +6,16 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from retrieval.captions import MAX_BYTES, Caption, decode, parse_captions
+from retrieval.captions import (
+    HELD,
+    MAX_BYTES,
+    TOO_LARGE,
+    Caption,
+    Flaw,
+    UnreadTable,
+    decode,
+    parse_captions,
+)
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import composed
 from retrieval.folders import lies_passed_over
@@ -65,25 +74,32 @@ class Bucket:
         }
 
     def captions(
-        self, files: Mapping[str, tuple[int, int]], on_unread: Callable[[str], None]
+        self, files: Mapping[str, tuple[int, int]], on_unread: Callable[[UnreadTable], None]
     ) -> dict[str, Caption]:
         """Return what the CSVs among the files say of pictures, by their names, `composed`.
 
         Args:
             files: as `list` returns them.
-            on_unread: told of a folder ("." for all) when the storage did not give a table in it.
+            on_unread: told of each table of which not all is read.
         """
         captions: dict[str, Caption] = {}
         for name, (size, _) in files.items():
-            if not name.lower().endswith(".csv") or size > MAX_BYTES:
+            if not name.lower().endswith(".csv"):
                 continue
             folder = PurePosixPath(name).parent
+
+            def tell(why: str, flaw: Flaw, table: str = name, folder: str = str(folder)) -> None:
+                on_unread(UnreadTable(table, folder, why, flaw))
+
+            if size > MAX_BYTES:  # not asked for, so it may be of anything
+                tell(TOO_LARGE, "mute")
+                continue
             try:
                 text = decode(self.read(name, MAX_BYTES))
             except PictureError:
-                on_unread(str(folder))
+                tell(HELD, "broken")
                 continue
-            for filename, caption in parse_captions(text):
+            for filename, caption in parse_captions(text, tell):
                 captions[composed(str(folder / filename))] = caption
         return captions
 

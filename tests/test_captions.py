@@ -1,23 +1,29 @@
 """Captions: a CSV beside the pictures gives labels and details, whoever wrote it."""
 
+import json
 import os
 import tracemalloc
 import unicodedata
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from retrieval.captions import (
+    MAX_COLUMNS,
     MAX_ROW,
     Caption,
+    UnreadTable,
     captioned,
+    decode,
     find_tables,
     parse_captions,
     read_captions,
 )
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
+from retrieval.commands.reading import tell_of_unread_tables
 from retrieval.embedding import Embedder
 from retrieval.files import composed
 from retrieval.indexing import index_folder
@@ -36,8 +42,9 @@ def parsed(text: str) -> dict[str, Caption]:
         "filename\tlabel\tmood\na.png\tred\tangry",
         " Filename , LABEL ,Mood\na.png, red , angry \n",
         'label,mood,filename\n"red","angry","./a.png"\n',
+        "sep=;\r\nfilename;label;mood\r\na.png;red;angry\r\n",
     ],
-    ids=["comma", "semicolon", "tab", "spaces", "order"],
+    ids=["comma", "semicolon", "tab", "spaces", "order", "Excel's first line"],
 )
 def test_tables_of_any_program_are_read(text: str) -> None:
     assert parsed(text) == {"a.png": Caption("red", '{"mood": "angry"}')}
@@ -76,8 +83,72 @@ def test_a_pipe_that_is_called_like_a_table_is_not_waited_for(tmp_path: Path) ->
 def test_excels_bytes_are_understood(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("\ufefffilename,label\nä.png,grün\n".encode())
     (tmp_path / "b.csv").write_bytes("filename;label\nb.png;grün\n".encode("cp1252"))
+    (tmp_path / "c.csv").write_bytes("filename\tlabel\nc.png\tgrün\n".encode("utf-16"))
     captions = read_captions(tmp_path)
-    assert [captions[name].label for name in ("ä.png", "b.png")] == ["grün", "grün"]
+    assert [captions[name].label for name in ("ä.png", "b.png", "c.png")] == ["grün"] * 3
+    assert decode((tmp_path / "c.csv").read_bytes()) == "filename\tlabel\nc.png\tgrün\n"
+
+
+def test_whole_paths_that_lead_into_the_folder_are_understood_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    rows = f"{tmp_path}/in/a.png,red\n{tmp_path.parent}/b.png,blue\n"
+    (tmp_path / "in" / "t.csv").write_text(f"filename,label\n{rows}", encoding="utf-8")
+    assert "in/a.png" in read_captions(tmp_path)
+    assert list(read_captions(tmp_path, wanted={"in/a.png", "b.png", "in/b.png"})) == ["in/a.png"]
+
+
+def test_of_many_columns_the_file_and_its_label_are_found_and_what_is_left_out_is_said(
+    tmp_path: Path,
+) -> None:
+    names = [*(f"c{at}" for at in range(60)), "filename", "label"]
+    cells = [*(f"v{at}" for at in range(60)), "a.png", "red"]
+    (tmp_path / "t.csv").write_text(f"{','.join(names)}\n{','.join(cells)}\n", encoding="utf-8")
+    unread: list[UnreadTable] = []
+    caption = read_captions(tmp_path, unread.append)["a.png"]
+    assert caption.label == "red"
+    assert list(json.loads(caption.details)) == names[: MAX_COLUMNS - 2]
+    assert "without c38, c39, c40, c41, c42 and 17 more. Take" in unread[0].why
+    assert unread[0].flaw == "narrowed"
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ('filename,label\na.png,red\nwarm/red.png,"hot\ncold/blue.png,icy\n', "Row 3 cannot be"),
+        (f"filename,label\na.png,{'x' * 200_000}\nwarm/red.png,hot\n", "Row 2 cannot be"),
+        ("", "None of its columns is called"),
+        ("name,label\nwarm/red.png,hot\n", "None of its columns is called"),
+        ("filename,label\n" + "a.png,red\n" * 400, "It has more than 64 MB"),
+    ],
+    ids=["an open quotation", "a long cell", "empty", "no file names", "large"],
+)
+def test_a_table_that_is_broken_takes_no_label_away_and_is_named(
+    indexed: Collection,
+    wheel: Path,
+    embedder: Embedder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    broken: str,
+    told: str,
+) -> None:
+    monkeypatch.setattr("retrieval.captions.MAX_BYTES", 300_000 if "xxx" in broken else 3_000)
+    table = wheel / "all.csv"
+    table.write_text("filename,label\nwarm/red.png,hot\ncold/blue.png,icy\n")
+    (wheel / "notes.csv").write_text("name,price\nfilm,12\n")  # of something else
+    changes = find_changes(indexed, wheel)
+    assert changes.unread_tables == ()
+    for _ in index_folder(indexed, wheel, embedder, changes):
+        pass
+    table.write_text(broken)
+    changes = find_changes(indexed, wheel)
+    assert not changes.any
+    [why] = [unread.why for unread in changes.unread_tables if unread.name == "all.csv"]
+    assert why.startswith(told)
+    assert escape(f"The table (CSV) all.csv: {why} Until then labels") in library_markup.changes(
+        "key", changes, 0, wheel
+    )
+    tell_of_unread_tables(changes.unread_tables)
+    assert f"The table (CSV) all.csv: {why} Until then labels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -172,8 +243,8 @@ def test_a_table_that_is_held_takes_no_label_away(
     # The table of a folder tells of the pictures in it, so those elsewhere are labelled anew.
     expected = [] if held == "captions.csv" else [("warm/red.png", "fiery", "")]
     assert list(changes.recaptioned) == expected
-    assert changes.unread_tables == (Path(held).parent.as_posix(),)
+    assert [table.name for table in changes.unread_tables] == [held]
     said = library_markup.changes("key", changes, 0, wheel)
-    assert f"in the folder {(wheel / held).parent.name} cannot be read" in said
+    assert f"The table (CSV) {held}: It cannot be read. Close it in other programs" in said
     monkeypatch.undo()
     assert find_changes(indexed, wheel).recaptioned == (("warm/red.png", "fiery", ""),)

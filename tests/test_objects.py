@@ -124,7 +124,7 @@ def test_an_empty_file_is_empty_and_not_kept_back_by_the_storage(
         bucket.put_object(Bucket="photos", Key=f"trip/{name}", Body=b"")
     command = ["index", "s3://photos/trip", "--model", str(tiny_files), "--cpu"]
     assert main(command) == 0
-    assert "A table (CSV)" not in capsys.readouterr().err
+    assert "table (CSV)" not in capsys.readouterr().err
     with Collection(settings.COLLECTIONS / "trip") as collection:
         [(path, problem)] = collection.problems()
         assert (path, problem[:18]) == ("a/empty.png", "The file is empty.")
@@ -161,7 +161,7 @@ def test_a_table_is_read_as_in_a_folder_and_takes_nothing_away_while_it_is_not_g
     monkeypatch.setattr(local, "cat_file", give_all_but)
     capsys.readouterr()
     assert labels() == ["größe", "icy"]
-    assert "A table (CSV) in a cannot be read" in capsys.readouterr().err
+    assert "The table (CSV) a/labels.csv: It cannot be read" in capsys.readouterr().err
     monkeypatch.undo()
     (photos / "a" / "labels.csv").unlink()
     assert labels() == ["a", "icy"]

@@ -526,6 +526,16 @@ def test_a_table_that_is_too_large_to_be_read_is_left_out(
     assert (left_out, "no more than 2.0 KB" in why) == ("a.csv", True)
 
 
+def test_a_table_that_breaks_off_is_left_out_and_the_one_of_its_name_stays(
+    uploads: Uploads, collection: Collection
+) -> None:
+    add(uploads, collection, {"a.png": DOG, "labels.csv": table("a.png,dog,Rex")})
+    taken = add(uploads, collection, {"labels.csv": table('a.png,"hound', "b.png,cat")})
+    [(name, why)] = taken.skipped
+    assert (name, why[:21]) == ("labels.csv", "Row 2 cannot be read,")
+    assert read(collection) == {"a.png": ("dog", "Rex")}
+
+
 def test_what_no_page_sees_is_not_taken(
     uploads: Uploads, collection: Collection, tmp_path: Path
 ) -> None:

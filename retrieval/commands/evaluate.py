@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from retrieval import compare, report, settings
-from retrieval.captions import captioned, read_captions
+from retrieval.captions import UnreadTable, captioned, read_captions
 from retrieval.commands.reading import (
     features_of_files,
     need_folder,
@@ -244,13 +244,13 @@ def _find(folder: Path) -> _Found:
     if not files:
         raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
     names = [name_of(path, folder) for path in files]
-    unread: list[Path] = []
+    unread: list[UnreadTable] = []
     captions = read_captions(folder, unread.append, wanted={composed(name) for name in names})
-    if unread:
-        raise LookalikeError(
-            f"A table (CSV) in {unread[0]} cannot be read, so the kinds are not known. Close it "
-            "in other programs, or check its permissions."
-        )
+    for table in unread:
+        if table.flaw == "broken":
+            raise LookalikeError(
+                f"The kinds are not known, because of the table (CSV) {table.name}. {table.why}"
+            )
     labels = [captioned(name, label_of(name), captions)[0] for name in names]
     rows = [row for row, label in enumerate(labels) if label]
     if not rows:

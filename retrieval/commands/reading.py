@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from retrieval import settings
+from retrieval.captions import UnreadTable
 from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
@@ -119,14 +120,13 @@ def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> 
     return changes
 
 
-def tell_of_unread_tables(folders: Iterable[str]) -> None:
-    """Say that labels and captions were left as they were, where a table could not be read."""
-    for folder in folders:
-        print(
-            f"A table (CSV) in {folder} cannot be read, so labels and captions there stay as they "
-            "are. Close it in other programs, or check its permissions; then run it again.",
-            file=sys.stderr,
-        )
+def tell_of_unread_tables(tables: Iterable[UnreadTable]) -> None:
+    """Say which tables are not read, or not to their end, and what becomes of labels then."""
+    for table in tables:
+        said = f"The table (CSV) {table.name}: {table.why}"
+        if table.flaw != "narrowed":
+            said += " Until then labels and captions there stay as they are."
+        print(said, file=sys.stderr)
 
 
 def write(path: Path, data: str | bytes) -> None:

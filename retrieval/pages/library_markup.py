@@ -262,9 +262,11 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
         parts = f"<p>{escape(words.CHANGES_NONE)}</p>"
     for folder in found.unreadable_folders:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_CLOSED.format(name=folder))}</p>'
-    for folder in found.unread_tables:
-        name = called(root) if folder == "." else folder
-        parts += f'<p class="lk-hint">{escape(words.CHANGES_UNREAD.format(name=name))}</p>'
+    for table in found.unread_tables:
+        said = words.CHANGES_TABLE.format(name=table.name, why=table.why)
+        if table.flaw != "narrowed":
+            said += " " + words.CHANGES_UNREAD
+        parts += f'<p class="lk-hint">{escape(said)}</p>'
     if found.untold:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_UNTOLD.format(why=found.untold))}</p>'
     buttons = _button("apply", words.DO_APPLY, key, "lk-main") if found.any else ""

@@ -418,10 +418,8 @@ CHANGES = {
 CHANGES_OUT = "Left out, since you took them out: {n}."
 CHANGES_CLOSED = "The folder {name} may not be opened; its pictures stay as they were."
 CHANGES_UNTOLD = "{why} Pictures whose vectors were lost there are not listed."
-CHANGES_UNREAD = (
-    "A table (CSV) in the folder {name} cannot be read, so labels and captions there stay as they "
-    "are. Close it in other programs, or check its permissions; then look again."
-)
+CHANGES_TABLE = "The table (CSV) {name}: {why}"
+CHANGES_UNREAD = "Until then labels and captions there stay as they are."
 AND_MORE = "and {n} more"
 PROBLEM_FILE = "File"
 PROBLEM_WHY = "Why"
