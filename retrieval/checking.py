@@ -13,12 +13,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from retrieval.collection import Collection
+from retrieval.collection import Collection, model_facts
 from retrieval.database import DamagedError, connect, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.lost import give_up, readable, zeroed
-from retrieval.mending import MODEL_FACTS, mend_database, mend_thumbnails, note_all_anew
+from retrieval.mending import (
+    card_fingerprint,
+    lacking_facts,
+    mend_database,
+    mend_thumbnails,
+    note_all_anew,
+    width_of,
+)
 from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
 from retrieval.outbox import FOLLOWING
@@ -32,6 +39,14 @@ LOST = "its vector is lost"
 RETURNING = (
     " Not all names of pictures that were taken out could be read, so some may come back: look "
     "through the collection, and take them out again."
+)
+HOMELESS = (
+    " Where its photos are is not known any more. Where they lie in a folder of yours, tell it: "
+    "python -m retrieval index FOLDER --name {name}"
+)
+CONTRADICTORY = (
+    "What it says of its model contradicts itself, so it is taken for none's. Index its pictures "
+    "again under another name, or delete it and open its file again."
 )
 DANGLING = "content NOT IN (SELECT id FROM contents)"
 # What pictures are compared by beside the subject, in words.
@@ -62,7 +77,8 @@ def check_collection(
     photos themselves are never touched.
 
     Args:
-        embedder: opens the model, for one that does not say any more what it was made with.
+        embedder: opens the model, for one that does not say (any more) rightly what it was made
+            with.
 
     Raises:
         LookalikeError: when there is no collection, it cannot be read just now, or nothing can be
@@ -75,24 +91,29 @@ def check_collection(
     if broken:
         with held_alone(folder, lambda: folder.name):
             for name, why in broken.items():
-                returning = False
+                more, returning = "", False
                 if name == DATABASE:
-                    aside, returning = mend_database(folder, embedder)
+                    mended = mend_database(folder, embedder)
+                    aside, returning = mended.aside, mended.returning
+                    more = RETURNING if returning else ""
+                    more += HOMELESS.format(name=folder.name) if mended.homeless else ""
                 else:
                     aside = mend_thumbnails(folder)
                 told = f"{name} {why}. It was rebuilt from what could be read of it"
                 kept = f", and set aside as {aside}" if (folder / aside).exists() else ""
-                more = RETURNING if returning else ""
                 findings.append(Finding(f"{told}{kept}.{more}", True, returning))
     with Collection(folder) as collection:
         if DATABASE in broken:
             note_all_anew(collection)
         if not repair:
-            return list(_check_contents(collection, False))
+            # By them the contents are judged.
+            facts = list(_check_facts(collection, False, embedder))
+            return facts or list(_check_contents(collection, False))
         with collection.building():
             if THUMBNAILS in broken:
                 draw_thumbnails(collection, collection.prune())
-            findings += _check_contents(collection, True)
+            findings += _check_facts(collection, True, embedder)
+            findings += _check_contents(collection, True, anew=DATABASE in broken)
             return findings
 
 
@@ -126,10 +147,7 @@ def _lacking_records(database: sqlite3.Connection) -> list[str]:
     if lacking:
         return lacking
     facts = dict(database.execute("SELECT key, value FROM facts"))
-    numbers = ("format_version", "revision", "dimension")
-    for fact in ("name", "root", *MODEL_FACTS, *numbers):
-        if fact not in facts or (fact in numbers and not str(facts[fact]).isdigit()):
-            lacking.append(f"it does not say its {fact}")
+    lacking += [f"it does not say its {fact}" for fact in lacking_facts(facts)]
     if facts.get("milvus"):
         lacking += [f"it has no {table}" for table in _without(database, FOLLOWING)]
     return lacking
@@ -146,7 +164,52 @@ def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
     return [table for table in tables if table not in there]
 
 
-def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
+def _check_facts(
+    collection: Collection, repair: bool, embedder: Callable[[], Embedder] | None
+) -> Iterator[Finding]:
+    """Compare what is noted of the model with the vectors, and with the model in use."""
+    store = collection.store
+    model, card = _opened(embedder), card_fingerprint(store.fact("card"))
+    fingerprint = store.fact("fingerprint")
+    if model and collection.is_nearly_of(model):
+        if repair:
+            store.note({"fingerprint": model.fingerprint})
+        yield Finding("A letter is wrong in what it says of its model.", repair)
+    elif not fingerprint.startswith(card) and not (model and fingerprint == model.fingerprint):
+        yield Finding(CONTRADICTORY)
+    if model and not collection.is_of(model):
+        model = None  # it can tell nothing
+    if model and card != model.card.fingerprint:
+        if repair:
+            store.note(model_facts(model))
+        yield Finding("It does not describe the model that it was made with.", repair)
+    dimension = int(store.fact("dimension"))
+    with store.view() as database:
+        width = model.dimension if model else width_of(database) or dimension
+    if width != dimension:
+        if repair:
+            with store.change() as database:
+                database.execute(
+                    "UPDATE facts SET value = ? WHERE key = 'dimension'", (str(width),)
+                )
+        yield Finding(f"It says that its vectors have {dimension} numbers, not {width}.", repair)
+
+
+def _opened(embedder: Callable[[], Embedder] | None) -> Embedder | None:
+    """Return the model in use; where there is none, a collection is checked without it."""
+    try:
+        return embedder() if embedder else None
+    except LookalikeError:
+        return None
+
+
+def _check_contents(collection: Collection, repair: bool, anew: bool = False) -> Iterator[Finding]:
+    """Look through vectors, thumbnails and captions.
+
+    Args:
+        anew: the records were just made anew, so what belongs to none may belong to one that could
+            not be read; it is kept until the next time.
+    """
     store = collection.store
     lost = _wrong_vectors(collection)
     waiting = set() if collection.place else set(zeroed(store).values())
@@ -179,7 +242,7 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
                     yield Finding(f"{picture.path}: its {OTHERS[aspect]} cannot be read.", repair)
     yield from _check_elsewhere(collection, repair)
     unused = (known - pictures.keys()) | (kept - known)
-    if unused:
+    if unused and not anew:
         if repair:
             collection.prune()
         yield Finding(f"{len(unused):,} entries belong to no picture and waste room.", repair)
@@ -188,7 +251,7 @@ def _check_contents(collection: Collection, repair: bool) -> Iterator[Finding]:
 
 def _wrong_vectors(collection: Collection) -> dict[str, str]:
     """Return what is wrong with the vectors of contents, by their SHA-256."""
-    dimension = int(collection.provenance()["dimension"])
+    dimension = int(collection.store.fact("dimension"))
     elsewhere = collection.place is not None
     lost = {}
     for sha256, embedding in _vectors(collection.store):

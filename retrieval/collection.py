@@ -199,11 +199,15 @@ class Collection:
 
     def provenance(self) -> dict[str, Any]:
         """Return what the embeddings were made with: hashes of model, preprocessing and PCA."""
+        try:
+            card = json.loads(self.store.fact("card"))
+        except ValueError as error:
+            raise self.store.damaged() from error
         return {
             "fingerprint": self.store.fact("fingerprint"),
             "embedder": self.embedder,
             "dimension": self._number("dimension"),
-            "card": json.loads(self.store.fact("card")),
+            "card": card,
         }
 
     @property
@@ -215,8 +219,19 @@ class Collection:
         """Whether the embeddings kept here can be compared with those of `embedder`."""
         return self.store.fact("fingerprint") == embedder.fingerprint
 
+    def is_nearly_of(self, embedder: Embedder) -> bool:
+        """Whether but a letter or two, which are damaged, tell its model from that one.
+
+        Those of any two models or PCAs differ in nearly all letters.
+        """
+        own, other = self.store.fact("fingerprint"), embedder.fingerprint
+        wrong = sum(a != b for a, b in zip(own, other, strict=False))
+        return len(own) == len(other) and 0 < wrong <= 2
+
     def require(self, embedder: Embedder) -> None:
         """Refuse an embedder whose embeddings cannot be compared with those kept here."""
+        if self.is_nearly_of(embedder):
+            raise self.store.damaged()
         if not self.is_of(embedder):
             raise UnfitError(
                 f"The collection {self.name} was made with another model or PCA "

@@ -4,21 +4,33 @@ can still be read of it.
 Nothing is deleted. The new file is made beside the old one and takes its place when it is whole.
 """
 
+import json
 import os
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
 from retrieval.collection import Collection, model_facts
-from retrieval.database import address, connect, connection, explained, made_anew, set_aside
+from retrieval.database import (
+    DamagedError,
+    address,
+    connect,
+    connection,
+    explained,
+    made_anew,
+    set_aside,
+)
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.exact import ZEROS
 from retrieval.files import replace_file
+from retrieval.model import ModelCard
 from retrieval.outbox import Outbox
 from retrieval.schema import (
     DATABASE,
@@ -31,6 +43,10 @@ from retrieval.schema import (
 )
 
 MODEL_FACTS = ("fingerprint", "embedder", "dimension", "card")
+NUMBERS = ("format_version", "revision", "dimension")
+FACTS = ("name", "root", *MODEL_FACTS, "format_version", "revision")
+UNNAMED = "a model whose name is lost"
+UNKNOWN = "a folder that is not known any more"
 # What the columns hold: a page that was torn gives rows of anything.
 Kinds = Mapping[str, type | UnionType]
 Row = tuple[Any, ...]
@@ -55,69 +71,159 @@ PICTURES: Kinds = {
     "problem": str | None,
     "details": str,
 }
+# Windows sets nothing aside that is open, be it here or in a program that would change it.
+OPEN_FILES_MOVE = os.name != "nt"
 MISSES = 100_000  # ids in a row that cannot be read, after which there is no more to come
 
 
-def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) -> tuple[str, bool]:
+@dataclass(frozen=True)
+class Mended:
+    """What became of records that were made anew."""
+
+    aside: str  # the name of what was set aside
+    returning: bool  # whether pictures that were taken out may come back, their names being lost
+    homeless: bool  # whether it is not known any more where the photos are
+
+
+class _NothingReadError(LookalikeError):
+    """Neither pictures nor where their photos are can be read."""
+
+
+def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) -> Mended:
     """Make the records anew of what can be read of them.
 
     What is lost is read again when the collection is built.
 
-    Returns:
-        The name of what was set aside, and whether pictures that were taken out may come back then,
-        since not all of their names could be read.
-
     Args:
         embedder: opens the model, for a collection that does not say any more what it was made
-            with; nothing is kept of its vectors then.
+            with; its vectors are kept where they may be of that model.
 
     Raises:
-        LookalikeError: when not even that can be read where its photos are.
+        LookalikeError: when neither its pictures can be read nor where its photos are.
     """
     path = folder / DATABASE
-    with explained(folder), closing(_open_old(path)) as old:
+    returning = homeless = False
+
+    def fill(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+        nonlocal returning, homeless
         facts = _facts(old)
+        _refuse_newer(folder, facts)
+        lay_out(new, {})
+        excluded, returning = _from_both_ends(old, "SELECT path FROM excluded ORDER BY path")
+        new.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", excluded)
+        _copy(old, new, "contents", CONTENTS)
+        _copy(old, new, "pictures", PICTURES)
+        new.execute(
+            "DELETE FROM pictures WHERE problem IS NULL "
+            "AND content NOT IN (SELECT id FROM contents)"
+        )
+        facts = {fact: facts[fact] for fact in facts.keys() - set(lacking_facts(facts))}
+        if os.path.isdir(folder / ORIGINALS):
+            facts.setdefault("root", ORIGINALS)
+        elif "url" in facts:
+            facts.setdefault("root", "")
+        elif "root" not in facts:
+            homeless = True
+            # A folder that is gone is followed to where it is now (`retrieval.relocated`).
+            facts["root"] = str((folder / UNKNOWN).absolute())
+        if homeless and not new.execute("SELECT count(*) FROM pictures").fetchone()[0]:
+            raise _NothingReadError
+        _tell_model(facts, new, embedder)
+        facts = {"name": folder.name} | facts
+        facts |= {
+            "format_version": str(FORMAT_VERSION),
+            "revision": str(int(time.time())),  # more than it was, so that nobody takes it for that
+            "unfinished": "1",
+        }
+        for key in ("moving_uri", "moving_name"):  # what was noted of a move is lost
+            facts.pop(key, None)
+        new.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+
+    try:
+        aside = _renew(path, fill)
+    except _NothingReadError as error:
+        aside = set_aside(path)
+        raise LookalikeError(
+            f"Nothing can be read of the records of {folder.name}, so they were set aside as "
+            f"{aside}. Make them again with: python -m retrieval index FOLDER --name {folder.name} "
+            "(pictures that were taken out come back then)"
+        ) from error
+    return Mended(aside, returning, homeless)
+
+
+def lacking_facts(facts: Mapping[str, object]) -> list[str]:
+    """Return the facts that should be there, and are not or say nothing."""
+    return [fact for fact in FACTS if not _says_something(fact, facts.get(fact))]
+
+
+def _says_something(fact: str, value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    if fact == "card":
+        with suppress(ValueError):
+            return isinstance(json.loads(value), dict)
+        return False
+    return fact not in NUMBERS or (value.isascii() and value.isdigit())
+
+
+def width_of(database: sqlite3.Connection) -> int:
+    """Return how many numbers more than half of the vectors have; 0 where there are none such."""
+    lengths = database.execute(
+        "SELECT length(embedding), count(*) FROM contents "
+        f"WHERE length(embedding) > 0 AND NOT {ZEROS} GROUP BY 1 ORDER BY 2 DESC"
+    ).fetchall()
+    if not lengths or 2 * lengths[0][1] <= sum(n for _, n in lengths) or lengths[0][0] % 4:
+        return 0
+    return int(lengths[0][0]) // 4
+
+
+def _refuse_newer(folder: Path, facts: Mapping[str, str]) -> None:
     version = facts.get("format_version", "")
     if version.isdigit() and int(version) > FORMAT_VERSION:
         raise LookalikeError(
             f"The collection {folder.name} was made by a newer version of this program. Update it."
         )
-    if "root" not in facts and os.path.isdir(folder / ORIGINALS):
-        facts["root"] = ORIGINALS
-    is_known = all(fact in facts for fact in MODEL_FACTS)
-    if "root" not in facts or not (is_known or embedder):
-        aside = set_aside(path)
-        raise LookalikeError(
-            f"Nothing can be read of the records of {folder.name}, so they were set aside as "
-            f"{aside}. Make them again with: python -m retrieval index FOLDER --name {folder.name}"
-        )
-    if embedder and not is_known:
-        facts.update(model_facts(embedder()))
-    facts = {"name": folder.name} | facts
-    facts |= {
-        "format_version": str(FORMAT_VERSION),
-        "revision": str(int(time.time())),  # more than it was, so that nobody takes it for that
-        "unfinished": "1",
-    }
-    for key in ("moving_uri", "moving_name"):  # what was noted of a move is lost
-        facts.pop(key, None)
 
-    returning = False
 
-    def fill(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
-        nonlocal returning
-        lay_out(new, facts)
-        excluded, returning = _from_both_ends(old, "SELECT path FROM excluded ORDER BY path")
-        new.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", excluded)
-        if is_known:
-            _copy(old, new, "contents", CONTENTS)
-            _copy(old, new, "pictures", PICTURES)
-            new.execute(
-                "DELETE FROM pictures WHERE problem IS NULL "
-                "AND content NOT IN (SELECT id FROM contents)"
-            )
+def _tell_model(
+    facts: dict[str, str], new: sqlite3.Connection, embedder: Callable[[], Embedder] | None
+) -> None:
+    """Put what is lost of what was noted of the model into `facts`.
 
-    return _renew(path, fill), returning
+    Where nobody can say what made the vectors, they are dropped, and read again as all that is
+    lost; the pictures stay.
+    """
+    if facts.keys() >= set(MODEL_FACTS):
+        return
+    width, model = width_of(new), embedder() if embedder else None
+    if "fingerprint" in facts and (model is None or facts["fingerprint"] != model.fingerprint):
+        # Of another model, which could be opened to say more.
+        facts.update({"embedder": UNNAMED, "dimension": str(width), "card": "{}"} | facts)
+        return
+    if model is None:
+        raise _NothingReadError
+    if "fingerprint" not in facts and not _may_be_of(facts, width, model):
+        new.execute("UPDATE contents SET embedding = x'', texture = x''")
+        facts.pop("milvus", None)
+    facts.update(model_facts(model))
+
+
+def _may_be_of(facts: Mapping[str, str], width: int, model: Embedder) -> bool:
+    """Whether vectors of so many numbers may be of a model, by what is left of the facts."""
+    card = facts.get("card")
+    return (
+        width in (0, model.dimension)
+        and card_fingerprint(card or json.dumps(model.card.to_metadata())) == model.card.fingerprint
+        and (card is not None or facts.get("embedder", model.describe()) == model.describe())
+    )
+
+
+def card_fingerprint(card: str) -> str:
+    """Return the fingerprint of the model that a card is of; "" where it does not say."""
+    try:
+        return ModelCard.from_metadata(json.loads(card)).fingerprint
+    except (LookalikeError, TypeError):
+        return ""
 
 
 def note_all_anew(collection: Collection) -> None:
@@ -152,17 +258,18 @@ def _renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], 
     new, whole = made_anew(path), False
     _delete(new)  # of a run that was killed
     try:
-        with (
-            explained(path.parent),
-            closing(_open_old(path)) as old,
-            connection(new) as database,
-        ):
-            with database:
-                fill(old, database)
-            # Closing tries this too, but says nothing where the disk is too full for it.
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        whole = True
-        aside = set_aside(path)
+        with _unchanged(path):
+            with (
+                explained(path.parent),
+                closing(_open_old(path)) as old,
+                connection(new) as database,
+            ):
+                with database:
+                    fill(old, database)
+                # Closing tries this too, but says nothing where the disk is too full for it.
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            whole = True
+            aside = set_aside(path)
         replace_file(new, path)
     except OSError as error:
         raise explain_os_error(error, path) from error
@@ -172,6 +279,23 @@ def _renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], 
         if path.exists() or not whole:
             _delete(new)
     return aside
+
+
+@contextmanager
+def _unchanged(path: Path) -> Iterator[None]:
+    """Keep other programs from changing a database until it is copied and set aside.
+
+    One that waits for it meanwhile finds then that it is another file (`Store.transaction`).
+    """
+    if not OPEN_FILES_MOVE or not path.is_file():
+        yield
+        return
+    with ExitStack() as stack:
+        with suppress(DamagedError), explained(path.parent):  # nobody else can change it either
+            # Closed before the new file is in its place, whose log it would delete as its own.
+            held = stack.enter_context(closing(connect(path)))
+            held.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def _delete(path: Path) -> None:

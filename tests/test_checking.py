@@ -18,10 +18,10 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
-from retrieval.library import folders_in
+from retrieval.library import collection_for, folders_in
 from retrieval.records import Content, Entry
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
-from tests.made import extracted
+from tests.made import extracted, mean_colour
 
 
 @contextmanager
@@ -493,3 +493,121 @@ def test_where_the_names_of_what_was_taken_out_are_damaged_the_others_stay_out(
     assert RETURNING in check_collection(without_photos, repair=True)[0].sentence
     with Collection(without_photos) as collection:
         assert total / 2 < len(collection.excluded()) < total
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "DELETE FROM facts WHERE key = 'embedder'",
+        "DELETE FROM facts WHERE key = 'card'",
+        "DELETE FROM facts WHERE key = 'dimension'",
+        "DELETE FROM facts WHERE key = 'fingerprint'",
+        "DELETE FROM facts WHERE key IN ('fingerprint', 'card')",
+        "UPDATE facts SET value = 'x' || value WHERE key = 'card'",
+        "UPDATE facts SET value = '3x' WHERE key = 'dimension'",
+        "UPDATE facts SET value = '2' WHERE key = 'dimension'",
+        "UPDATE facts SET value = 'g' || substr(value, 2) WHERE key = 'fingerprint'",
+        "UPDATE facts SET value = '{}' WHERE key = 'card'",
+    ],
+)
+def test_what_is_lost_of_its_model_is_told_by_the_model_in_use_and_nothing_else_is_lost(
+    without_photos: Path, embedder: Embedder, harm: str
+) -> None:
+    def stand() -> tuple[object, ...]:
+        with Collection(without_photos) as collection:
+            vectors = collection.embeddings("subject").vectors.tolist()
+            small = [collection.thumbnail(p.sha256) for p in collection.pictures()]
+            return collection.provenance(), collection.pictures(), vectors, small
+
+    before = stand()
+    with harming(without_photos / DATABASE) as records:
+        records.execute(harm)
+    (found,) = check_collection(without_photos, embedder=lambda: embedder)
+    assert not found.repaired
+    (mended,) = check_collection(without_photos, repair=True, embedder=lambda: embedder)
+    assert mended.repaired
+    assert stand() == before
+    assert check_collection(without_photos, embedder=lambda: embedder) == []
+
+
+def test_what_is_lost_of_a_model_that_is_not_in_use_takes_no_vector_along(
+    without_photos: Path, embedder: Embedder
+) -> None:
+    with harming(without_photos / DATABASE) as records:
+        records.execute("DELETE FROM facts WHERE key IN ('card', 'embedder', 'dimension')")
+    other = mean_colour(weights="1" * 64)
+    (mended,) = check_collection(without_photos, repair=True, embedder=lambda: other)
+    assert mended.repaired
+    with Collection(without_photos) as collection:
+        assert collection.is_of(embedder)
+        assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 6
+
+
+def test_vectors_of_nobody_knows_what_are_read_again_where_their_photos_are(
+    kept: Path, embedder: Embedder
+) -> None:
+    with Collection(kept) as collection:
+        before = [picture.id for picture in collection.pictures()]
+    with harming(kept / DATABASE) as records:
+        records.execute("DELETE FROM facts WHERE key = 'fingerprint'")
+    other, seen = mean_colour(weights="1" * 64), extracted(embedder)
+    assert all(f.repaired for f in check_collection(kept, repair=True, embedder=lambda: other))
+    with index(kept, other) as collection:
+        assert [picture.id for picture in collection.pictures()] == before
+        assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 6
+    assert (extracted(other), extracted(embedder)) == (6, seen)
+    assert check_collection(kept, embedder=lambda: other) == []
+
+
+def test_a_model_that_contradicts_what_it_says_is_told_with_a_cure(
+    folder: Path, embedder: Embedder
+) -> None:
+    with harming(folder / DATABASE) as records:
+        records.execute("UPDATE facts SET value = 'torn-none' WHERE key = 'fingerprint'")
+    for repair in (False, True):
+        (finding,) = check_collection(folder, repair, lambda: embedder)
+        assert not finding.repaired
+        assert "under another name" in finding.sentence
+
+
+def test_where_all_facts_are_torn_the_rest_is_kept_and_goes_on_with_its_folder(
+    folder: Path, wheel: Path, embedder: Embedder
+) -> None:
+    with Collection(folder) as collection:
+        collection.exclude(["warm/red.png"])
+    with harming(folder / DATABASE) as records:
+        [(root, size)] = records.execute(
+            "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size WHERE name = 'facts'"
+        )
+    data = bytearray((folder / DATABASE).read_bytes())
+    data[(root - 1) * size : root * size] = b"\xa5" * size
+    (folder / DATABASE).write_bytes(data)
+    findings = check_collection(folder, repair=True, embedder=lambda: embedder)
+    assert all(finding.repaired and not finding.returning for finding in findings)
+    assert "index FOLDER --name collection" in findings[0].sentence
+    seen = extracted(embedder)
+    with collection_for(folder.parent, wheel, "collection", embedder) as collection:
+        assert collection.folder == folder
+        index(folder, embedder).close()
+        assert (collection.count(), collection.excluded()) == ((5, 0), {"warm/red.png"})
+    assert extracted(embedder) == seen
+
+
+def test_while_records_are_made_anew_no_other_program_changes_what_is_set_aside(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_aside = mending.set_aside
+
+    def renamed_meanwhile(path: Path) -> str:
+        with pytest.raises(LookalikeError, match=r"Another program is using"):
+            other.rename("Yours")
+        return put_aside(path)
+
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(mending, "set_aside", renamed_meanwhile)
+    with Collection(kept) as other:
+        with harming(kept / DATABASE) as records:
+            records.execute("UPDATE facts SET value = '' WHERE key = 'card'")
+        assert check_collection(kept, repair=True, embedder=mean_colour)[0].repaired
+        with pytest.raises(LookalikeError, match=r"mended, moved or deleted"):
+            other.rename("Yours")

@@ -23,6 +23,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print what is wrong, and what of it was mended."""
     folder = find_collection(settings.COLLECTIONS, arguments.name)
+    arguments.cpu = True  # the model says what it is, and computes nothing
     findings = check_collection(folder, arguments.repair, lambda: embedder_of(arguments))
     for finding in findings:
         print(finding.sentence, "(mended)" if finding.repaired else "")
