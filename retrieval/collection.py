@@ -591,6 +591,7 @@ class Collection:
             self.store.thumbnails.execute("VACUUM INTO ?", (str(folder / THUMBNAILS),))
         with explained(folder), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
             copy.execute("UPDATE facts SET value = ? WHERE key = 'root'", (root,))
+            copy.execute("DELETE FROM facts WHERE key LIKE 'left_%'")  # of `retrieval.moving`
 
     def _bring_up_to_date(self) -> None:
         """Bring what an older version made up to this one, and refuse what a newer one did."""

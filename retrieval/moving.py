@@ -7,6 +7,7 @@ been compared; then one transaction makes the target its gallery. The source is 
 Pictures whose vectors the source has lost are kept, and wait to be read again (`retrieval.lost`).
 """
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
                 # Pictures may have been taken out on the page meanwhile.
                 if not database.execute(f"SELECT 1 FROM {MOVING} LIMIT 1").fetchone():
                     notes.end(database)
+                    _note_left(database, collection.place)
                     collection.settle_at(database, place)
                     database.execute("DELETE FROM facts WHERE key LIKE 'moving_%'")
                     break
@@ -123,8 +125,33 @@ def move_home(collection: Collection) -> Iterator[Moved]:
             yield Moved(target.count(), total)
         _compare(collection, source, target)
         with collection.store.change() as database:
+            _note_left(database, collection.place)
             collection.settle_at(database, None)
         yield _ended(collection, zeroed(collection.store))  # also what a run before this one lost
+
+
+def drop_left(collection: Collection) -> None:
+    """Delete the vectors at the place that the last move of a collection came from."""
+    store = collection.store
+    uri = store.fact("left_uri", "")
+    left = Place(uri, store.fact("left_name")) if uri else None
+    if left is None or left == collection.place:
+        drop_copy(collection)
+        return
+    with collection.building():
+        gallery = collection.gallery_at(left)
+        gallery.drop()
+        gallery.close()
+        with store.transaction() as database:
+            _note_left(database, None)
+
+
+def _note_left(database: sqlite3.Connection, place: Place | None) -> None:
+    """Note where a move came from, until that is deleted: a kill may come before; None for here."""
+    database.execute("DELETE FROM facts WHERE key IN ('left_uri', 'left_name')")
+    if place is not None:
+        left = [("left_uri", place.uri), ("left_name", place.name)]
+        database.executemany("INSERT INTO facts VALUES (?, ?)", left)
 
 
 def drop_copy(collection: Collection) -> None:

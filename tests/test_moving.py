@@ -331,6 +331,20 @@ def test_what_only_the_records_have_still_is_moved_on(
         assert collection.embeddings().vectors == pytest.approx(before, abs=1e-4)
 
 
+def test_a_move_that_is_killed_before_it_deletes_what_it_left_deletes_it_the_next_time(
+    library: Path, tmp_path: Path
+) -> None:
+    with fill(library / "made", 30) as collection:
+        list(move_out(collection, str(tmp_path / "v.db")))
+        left = collection.place
+        assert left is not None
+        list(move_home(collection))  # killed here
+        for _ in range(2):
+            assert main(["move", "made", "--to", "local", "--drop"]) == 0
+            assert not collection.gallery_at(left).exists()
+            assert collection.exact.count() == 30
+
+
 def test_a_move_to_nowhere_is_a_sentence(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with fill(library / "made", 30) as collection:
         with pytest.raises(MilvusError, match="does not answer"):

@@ -11,7 +11,7 @@ from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.library import find_collection
 from retrieval.milvus_kinds import KINDS, LITE
-from retrieval.moving import drop_copy, move_home, move_out
+from retrieval.moving import drop_left, move_home, move_out
 
 HERE = "local"
 LISTED = 20  # pictures that are named
@@ -39,7 +39,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.index and arguments.to == HERE:
         raise LookalikeError("Vectors that lie here need no index. Leave --index out.")
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
-        before = collection.place
         home = arguments.to == HERE
         kinds = [arguments.index] if arguments.index else []
         steps = move_home(collection) if home else move_out(collection, arguments.to, kinds)
@@ -54,12 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{collection.name}: {ready:,} pictures, {whose} at {arguments.to}")
         if lost:
             print(_told(lost), file=sys.stderr)
-        if not arguments.drop:
-            return
-        if before is None or before == collection.place:
-            drop_copy(collection)
-        else:
-            collection.gallery_at(before).drop()
+        if arguments.drop:
+            drop_left(collection)
 
 
 def _told(lost: tuple[str, ...]) -> str:
