@@ -26,7 +26,7 @@ from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, sha256_of_file
-from retrieval.library import OPENING, folders_in, need_library, settle
+from retrieval.library import OPENING, folder_of, folders_in, need_library, settle
 from retrieval.records import Aspect, Content, Entry
 from retrieval.schema import COLUMNS, ORIGINALS
 from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, is_of_the_file
@@ -49,7 +49,7 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
         _require(manifest, embedder)
         title = " ".join(str(name or manifest.get("name") or path.stem).split())[:80]
         try:
-            with _making(library) as making:
+            with _making(library, title) as making:
                 _read_into(bundle, manifest, making, title, embedder)
                 folder = settle(making, library, title)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -62,11 +62,12 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
 
 
 @contextmanager
-def _making(library: Path) -> Iterator[Path]:
-    """Yield a place beside that of a collection, which is moved there in the end.
+def _making(library: Path, title: str) -> Iterator[Path]:
+    """Yield a place for a collection called `title`, which is moved to its own in the end.
 
-    So half a collection is never seen, and others may open the same file meanwhile. What a kill
-    has left of others is deleted first: nobody holds its lock, and it may have gigabytes.
+    It has the name of that already, by which errors call it. So half a collection is never seen,
+    and others may open the same file meanwhile. What a kill has left of others is deleted first:
+    nobody holds its lock, and it may have gigabytes.
     """
     need_library(library)
     for lock in library.glob(f"{OPENING}*{LOCK}"):
@@ -79,7 +80,7 @@ def _making(library: Path) -> Iterator[Path]:
     try:
         with FileLock(lock):
             try:
-                yield making
+                yield folder_of(making, title)
             finally:
                 remove_tree(making)
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.bundle import pack
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
@@ -17,6 +18,7 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.schema import DATABASE, THUMBNAILS
 from retrieval.staging import UploadBounds
+from retrieval.unbundling import unpack_bundle
 from retrieval.uploads import Uploads
 from tests.made import encode, noise
 
@@ -104,6 +106,24 @@ def test_a_collection_on_a_disk_that_may_not_be_written_says_so(
         Collection(small_disk / "c")
     with Collection(small_disk / "c", read_only=True) as collection:
         assert collection.count() == (0, 0)
+
+
+def test_a_packed_collection_that_a_full_disk_does_not_take_is_called_by_its_name(
+    small_disk: Path, photos: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    with Collection.create(tmp_path / "c", "Trip", photos, embedder) as collection:
+        for _ in index_folder(collection, photos, embedder, find_changes(collection, photos)):
+            pass
+        pack(collection, tmp_path / "trip.lookalike")
+    said = set()
+    for kilobytes in range(8, 200, 16):
+        subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", small_disk], check=True)
+        with pytest.raises(LookalikeError) as caught:
+            unpack_bundle(tmp_path / "trip.lookalike", small_disk, embedder)
+        said.add(str(caught.value))
+        assert list(small_disk.iterdir()) == []
+    assert any("so the collection Trip cannot be used" in sentence for sentence in said)
+    assert not any(".opening" in sentence for sentence in said)
 
 
 def test_records_that_are_mended_on_a_full_disk_stay_as_they_are(
