@@ -7,7 +7,6 @@ measured, by one protocol, for networks with and without PCA and for two baselin
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from retrieval.compare import COMPUTED_BY
 from retrieval.embedding import describe
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import METRICS, Evaluation, Labelled, SelfTest
-from retrieval.features import extract_files
+from retrieval.features import ahead, extract_files
 from retrieval.images import open_picture
 from retrieval.model import FeatureExtractor
 from retrieval.preprocessing import preprocess
@@ -159,13 +158,13 @@ def _features(pictures: Pictures, extractor: FeatureExtractor, track: Track) -> 
         assert len(read) == len(pictures.labels)
         return features
     how = extractor.card.preprocessing
-    parts: list[Matrix] = []
-    held: list[Any] = []
-    end = object()
-    for pixels in chain(track(pictures.pixels), [end]):
-        if pixels is not end:
-            held.append(preprocess(Image.fromarray(pixels), how))
-        if held and (pixels is end or len(held) == BATCH):
-            parts.append(extractor.extract(np.stack(held)))
-            held = []
-    return np.concatenate(parts)
+
+    def prepare(pixels: Any) -> Any:
+        return preprocess(Image.fromarray(pixels), how)
+
+    return np.concatenate(
+        [
+            extractor.extract(np.stack([shaped for _, shaped in chunk]))
+            for chunk in ahead(track(pictures.pixels), prepare, BATCH)
+        ]
+    )
