@@ -563,8 +563,8 @@ COPIES_YES = "yes"
 # The terminal
 STARTED = "Lookalike is open at {address} - Ctrl+C ends it."
 CUT_SHORT = (
-    "Pictures were still on their way when Lookalike ended last. Look whether all of them are in "
-    "their collection, and add those again that are not."
+    "Lookalike ended last while pictures were still being sent or taken in, so some of them may be "
+    "missing. Add all of them again: those that are in their collection already are left out."
 )
 SHARE_WAIT = "Making a public link ..."
 SHARED = """
