@@ -43,6 +43,8 @@ UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 UNITS |= {16: 8, 17: 8, 18: 8}
 TEXTS, FRACTIONS = (1, 2, 7), (5, 10)  # bytes, which stay what they are; and what becomes objects
 WIDTH, LENGTH, TILE_WIDTH, TILE_LENGTH = 256, 257, 322, 323
+COMPRESSION, PHOTOMETRIC = 259, 262
+UNCOMPRESSED, YCBCR = 1, 6
 LISTS = (273, 320, 324)  # strips, colours and tiles: lists to Pillow, even where they are a text
 
 # A JPEG's markers: all but what is only a byte 0xFF of the data, filling, or a restart of it.
@@ -109,8 +111,11 @@ def check_opened(image: Image.Image) -> None:
     """Look at how a picture will be decoded; to be called before its pixels are.
 
     Raises:
-        PictureError: when that takes far more than its pixels.
+        PictureError: when that takes far more than its pixels, or cannot be done.
     """
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    if (tags.get(COMPRESSION, UNCOMPRESSED), tags.get(PHOTOMETRIC)) == (UNCOMPRESSED, YCBCR):
+        raise PictureError("This kind of TIFF cannot be read. Save it as JPEG or PNG.")
     # Pillow's decoder for these is a loop in Python, and a step to the side in a kilobyte makes it
     # fill 25 GB.
     if any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())):

@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from retrieval.conversion import to_rgb
 from retrieval.errors import PictureError, explain_os_error, is_held, too_large
 from retrieval.headers import (
+    PHOTOMETRIC,
     CountedReads,
     check_header,
     check_opened,
@@ -44,7 +45,7 @@ READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 LARGE_PIXELS = 2**24
 _LARGE = threading.Lock()
 # Tags of TIFF.
-BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+BITS, WHITE_IS_ZERO = 258, 0
 
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
 

@@ -396,6 +396,13 @@ def test_what_cannot_be_read_is_refused_with_a_sentence(
             open_picture(source)
 
 
+def test_a_tiff_of_a_kind_that_cannot_be_read_is_not_called_damaged() -> None:
+    picture, sentence = Image.new("YCbCr", (32, 24), (120, 90, 140)), "^This kind of TIFF cannot be"
+    with pytest.raises(PictureError, match=sentence):
+        open_picture(encode(picture, "TIFF"))
+    assert open_picture(encode(picture, "TIFF", compression="tiff_lzw")).image.size == (32, 24)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF"])
 @pytest.mark.filterwarnings("ignore")  # decoders complain of what they find
 def test_damaged_bytes_give_a_picture_or_a_sentence_and_nothing_else(kind: str) -> None:
