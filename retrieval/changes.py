@@ -51,8 +51,8 @@ def find_changes(collection: Collection, root: Path) -> Changes:
 
     A new file of the name and time of one that vanished has moved, where no others have its size.
     Others of that size are read, and where the bytes are the same they have moved as well. Pictures
-    that were taken out of the collection are passed over. A Milvus is told first what it has yet to
-    be told, so that what turns out to be lost there is read again.
+    that were taken out of the collection are passed over, also where they have moved to. A Milvus
+    is told first what it has yet to be told, so that what turns out to be lost there is read again.
     """
     _require_folder(collection, root)
     untold = collection.try_to_deliver()
@@ -72,6 +72,11 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     captions = read_captions(root, unread.append, wanted)
     new = {name: path for name, path in to_read.items() if name not in known}
     moved = _find_moves(collection, known, vanished, new, captions)
+    for move in moved:
+        del new[move.new.path]
+    for name in _find_taken_out(collection, found, new):
+        seen.remove(name)
+        del to_read[name]
     unchanged = len(seen) - len(to_read)
     for move in moved:
         del vanished[move.old]
@@ -116,6 +121,7 @@ class _Found:
     seen: set[str]  # all of them
     to_read: dict[str, Path]  # of another size or time than is known, or not known
     closed: list[str]  # folders that cannot be read
+    out: set[str]  # those that were taken out, which are in none of the others
 
 
 def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSet[str]) -> _Found:
@@ -125,7 +131,7 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
         known: size and time by name.
         excluded: the names of those that were taken out.
     """
-    found = _Found(set(), {}, [])
+    found = _Found(set(), {}, [], set())
 
     def note(error: OSError) -> None:
         found.closed.append(name_of(Path(str(error.filename)), root))
@@ -133,6 +139,7 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
     for path in find_images(root, note):
         name = name_of(path, root)
         if name in excluded:
+            found.out.add(name)
             continue
         found.seen.add(name)
         try:
@@ -237,6 +244,25 @@ def _find_moves(
             entry = Entry(name, status.st_size, modified_of(status), label, None, details=details)
             moved.append(Move(old_names.pop(0), entry))
     return tuple(moved)
+
+
+def _find_taken_out(collection: Collection, found: _Found, new: Mapping[str, Path]) -> list[str]:
+    """Return the new files that were taken out at another path, where they are not any more.
+
+    In a folder that is searched in place; what is handed over is meant to be in.
+    """
+    gone: dict[int, list[str]] = {}  # hashes by size
+    for name, (size, sha256) in collection.excluded_files().items() if collection.in_place else ():
+        if name not in found.out and not any(is_below(name, folder) for folder in found.closed):
+            gone.setdefault(size, []).append(sha256)
+    moved = []
+    for name, path in new.items():
+        with suppress(OSError):  # reading it will say why
+            alike = gone.get(path.stat().st_size) if gone else None
+            if alike and (sha256 := sha256_of_file(path)) in alike:
+                alike.remove(sha256)  # of several copies as many are out as were taken out
+                moved.append(name)
+    return moved
 
 
 def none_left(where: str, count: int) -> str:

@@ -36,6 +36,7 @@ from retrieval.records import Aspect, Content, Embeddings, Entry, Move, PictureR
 from retrieval.reduction import Matrix
 from retrieval.schema import (
     DATABASE,
+    EXCLUDED_FILES,
     FORMAT_VERSION,
     THUMBNAILS,
     lay_out,
@@ -335,6 +336,15 @@ class Collection:
         """Take pictures out, and keep those paths out when the folder is read again."""
         rows = [(path,) for path in paths]
         with self.store.change() as database:
+            database.execute(EXCLUDED_FILES)
+            database.execute(
+                "DELETE FROM excluded_files WHERE path NOT IN (SELECT path FROM excluded)"
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO excluded_files SELECT path, size, sha256 FROM pictures "
+                "JOIN contents ON content = contents.id WHERE path = ?",
+                rows,
+            )
             database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
             database.executemany("DELETE FROM pictures WHERE path = ?", rows)
         # They are taken out whether Milvus answers or not: no search shows what has no record.
@@ -348,6 +358,18 @@ class Collection:
     def excluded(self) -> set[str]:
         """Return the paths that were taken out."""
         return {path for (path,) in self.store.rows("SELECT path FROM excluded")}
+
+    def excluded_files(self) -> dict[str, tuple[int, str]]:
+        """Return size and SHA-256 of what was taken out, by its path; of some they are not known.
+
+        Earlier versions did not note them, and a collection that was mended has lost them.
+        """
+        if not self.store.rows("SELECT 1 FROM sqlite_master WHERE name = 'excluded_files'"):
+            return {}
+        rows = self.store.rows(
+            "SELECT path, size, sha256 FROM excluded_files JOIN excluded USING (path)"
+        )
+        return {path: (size, sha256) for path, size, sha256 in rows}
 
     def count(self) -> tuple[int, int]:
         """Return how many pictures there are, and how many files could not be read.

@@ -38,6 +38,12 @@ CREATE TABLE excluded (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX pictures_of_content ON pictures (content);
 """
 
+# Beside `excluded`, which versions of this format fill by its one column: made when it is needed.
+EXCLUDED_FILES = (
+    "CREATE TABLE IF NOT EXISTS excluded_files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+    "sha256 TEXT NOT NULL) WITHOUT ROWID"
+)
+
 # Where each aspect is kept, and how: half precision is plenty for colours and texture, and the
 # subject is kept as it was computed.
 COLUMNS: dict[Aspect, tuple[str, str]] = {

@@ -233,3 +233,21 @@ def test_pictures_that_were_taken_out_stay_out_until_they_are_let_in(
     indexed.readmit(["warm/red.png"])
     apply(indexed, wheel, embedder)
     assert indexed.count() == (6, 0)
+
+
+def test_what_was_taken_out_stays_out_when_its_file_or_folder_is_renamed(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    indexed.exclude(["warm/red.png", "cold/blue.png"])
+    (wheel / "warm").rename(wheel / "hot")
+    (wheel / "cold/blue.png").rename(wheel / "cold/sea.png")
+    for _ in range(2):
+        apply(indexed, wheel, embedder)
+        assert indexed.count() == (4, 0)
+        assert not {"hot/red.png", "cold/sea.png"} & indexed.files().keys()
+    shutil.copy(wheel / "cold/sea.png", wheel / "cold/sky.png")  # one was taken out, and one is
+    apply(indexed, wheel, embedder)
+    assert indexed.count() == (5, 0)
+    indexed.readmit(indexed.excluded())
+    apply(indexed, wheel, embedder)
+    assert indexed.count() == (7, 0)
