@@ -168,7 +168,7 @@ def _captions(
 
 def recaption(
     known: Mapping[str, tuple[str, str]],
-    captions: Mapping[str, Caption],
+    captions: dict[str, Caption],
     unread: Iterable[UnreadTable],
 ) -> tuple[tuple[tuple[str, str, str], ...], tuple[UnreadTable, ...]]:
     """Return name, label and details of the pictures of which the tables say something else.
@@ -177,6 +177,8 @@ def recaption(
 
     Args:
         known: label and details by name.
+        captions: what the tables say, to which what stays is added: a picture that is read again
+            keeps it as well.
 
     Returns:
         Those, and the tables of which there is something to say.
@@ -187,11 +189,14 @@ def recaption(
     found = []
     for name, then in known.items():
         now = captioned(name, label_of(name), captions)
-        if now == then or any(is_below(name, folder) for folder in closed):
+        if now == then:
             continue
         # Which of the tables it was is not known.
         may_have_told = [table for table in mute if is_below(name, table.folder)]
-        if may_have_told and composed(name) not in captions:
+        if any(is_below(name, folder) for folder in closed):
+            captions[composed(name)] = Caption(*then)
+        elif may_have_told and composed(name) not in captions:
+            captions[composed(name)] = Caption(*then)
             told.update(dict.fromkeys(may_have_told))
         else:
             found.append((name, *now))

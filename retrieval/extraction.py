@@ -102,14 +102,14 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
     unread: list[UnreadTable] = []
     captions = bucket.captions(files, unread.append)
     pictures = {name: files[name] for name in files if is_picture(name) and name not in excluded}
+    here = {name: then for name, then in collection.captions().items() if name in pictures}
+    recaptioned, unread_tables = recaption(here, captions, unread)
     entries = []
     for name, (size, modified) in pictures.items():
         if known.get(name) != (size, modified):
             label, details = captioned(name, label_of(name), captions)
             entries.append(Entry(name, size, modified, label, None, details=details))
     vanished = tuple(name for name in known if name not in pictures)
-    here = {name: then for name, then in collection.captions().items() if name in pictures}
-    recaptioned, unread_tables = recaption(here, captions, unread)
     unchanged = len(pictures) - len(entries)
     return Plan(
         tuple(entries),

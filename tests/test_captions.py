@@ -28,6 +28,7 @@ from retrieval.embedding import Embedder
 from retrieval.files import composed
 from retrieval.indexing import index_folder
 from retrieval.pages import library_markup
+from tests.made import by_hue
 
 
 def parsed(text: str) -> dict[str, Caption]:
@@ -149,6 +150,11 @@ def test_a_table_that_is_broken_takes_no_label_away_and_is_named(
     )
     tell_of_unread_tables(changes.unread_tables)
     assert f"The table (CSV) all.csv: {why} Until then labels" in capsys.readouterr().err
+    by_hue(10, (33, 22)).save(wheel / "warm/red.png")  # also what is read again keeps its own
+    for _ in index_folder(indexed, wheel, embedder, find_changes(indexed, wheel)):
+        pass
+    [red] = [picture for picture in indexed.pictures() if picture.path == "warm/red.png"]
+    assert (red.width, red.label) == (33, "hot")
 
 
 @pytest.mark.parametrize(
