@@ -13,10 +13,12 @@ from collections.abc import Container, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from retrieval.ages import count_ages
 from retrieval.disk_names import free_name
 from retrieval.files import inside
 
 REMOVED = "removed"  # in a collection's folder, beside the originals
+AGES = "removed.json"  # beside that
 STAMP = re.compile(r"\d{16,}-[0-9a-f]{6}")  # nanoseconds since 1970, and what tells two apart
 
 
@@ -74,13 +76,16 @@ def bring_back(
 def forget_old(folder: Path, root: Path, excluded: Iterable[str], older_than: float) -> list[str]:
     """Delete for good what was taken out more than so many seconds ago.
 
+    It is as old as `retrieval.ages` counts, from the first time it is met here.
+
     Returns:
         Those of the paths `excluded` of which there is no photo any more, here or in `root`.
     """
     _keep_unstamped(folder)
-    before = time.time_ns() - older_than * 1e9
-    for place in _places(folder):
-        if int(place.name.partition("-")[0]) < before:
+    places = _places(folder)
+    ages = count_ages(folder / AGES, [place.name for place in places], older_than)
+    for place in places:
+        if ages[place.name] > older_than:
             shutil.rmtree(place, ignore_errors=True)
     excluded = list(excluded)
     left = set(still_here(folder, root, excluded))

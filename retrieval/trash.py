@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from retrieval.ages import count_ages
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, replace_file
@@ -13,6 +14,7 @@ from retrieval.milvus import MilvusGallery
 from retrieval.schema import ORIGINALS
 
 TRASH = ".trash"
+AGES = "ages.json"  # in there
 
 
 def discard(folder: Path) -> Path:
@@ -46,15 +48,17 @@ def discarded(library: Path) -> list[Path]:
 def empty_trash(library: Path, older_than: float) -> None:
     """Delete for good what was discarded, or only half opened, more than so many seconds ago.
 
+    What was discarded is as old as `retrieval.ages` counts, from the first time it is met here.
     What cannot be deleted just now stays in the bin.
     """
     for half in library.glob(f"{OPENING}*"):
         with suppress(OSError):
             if time.time() - half.stat().st_mtime > older_than:
                 remove_tree(half)
-    for place in discarded(library):
-        when = place.name.split("-", 1)[0]
-        if when.isdigit() and time.time() - int(when) > older_than:
+    places = discarded(library)
+    ages = count_ages(library / TRASH / AGES, [place.name for place in places], older_than)
+    for place in places:
+        if ages[place.name] > older_than:
             with suppress(LookalikeError):
                 delete_discarded(place)
 

@@ -1,6 +1,7 @@
 """The collections of a running app: made, built, renamed, deleted and brought back."""
 
 import errno
+import json
 import os
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import settings
+from retrieval import removed, settings, trash
 from retrieval.building import Builders, Building
 from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
@@ -362,10 +363,27 @@ def test_what_is_in_the_bin_can_be_deleted_for_good(
         workspace.empty(place)
     workspace.forget_old()  # the other one is younger than a day
     assert [path.name for path in discarded(collections)] == [other]
-    later = f"{int(other.split('-')[0]) - UNDO_SECONDS - 9}-{other.split('-', 1)[1]}"
-    (collections / TRASH / other).rename(collections / TRASH / later)
+    make_older(collections / TRASH / trash.AGES)
     workspace.forget_old()
     assert discarded(collections) == []
+
+
+def test_what_was_deleted_while_the_clock_was_behind_is_not_gone_when_it_is_set_right(
+    workspace: Workspace, kept: str, collections: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = time.time() - 3 * UNDO_SECONDS
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: behind)
+        take_out(workspace, kept, "warm/red.png")
+        workspace.forget_old()
+    workspace.forget_old()
+    workspace.let_in(kept, ["warm/red.png"])
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: behind)
+        place = workspace.delete(kept)
+        workspace.forget_old()
+    workspace.forget_old()
+    assert workspace.undo(place) == kept
 
 
 def test_a_collection_of_another_model_or_in_ruins_is_told_and_the_rest_served(
@@ -422,11 +440,11 @@ def take_out(workspace: Workspace, key: str, path: str) -> None:
     assert workspace.take_out(key, ids) == [path]
 
 
-def make_older(removed: Path, seconds: float) -> None:
-    """Say of what was taken out that it was so much earlier."""
-    for place in removed.iterdir():
-        when, rest = place.name.split("-")
-        place.rename(removed / f"{int(when) - int(seconds * 1e9)}-{rest}")
+def make_older(notes: Path) -> None:
+    """Say of what was met in a bin so far that it has lain there for more than a day."""
+    noted = json.loads(notes.read_bytes())
+    noted["ages"] = dict.fromkeys(noted["ages"], UNDO_SECONDS + 9)
+    notes.write_text(json.dumps(noted))
 
 
 def test_what_was_taken_out_stays_for_a_day_whatever_is_opened_meanwhile(
@@ -448,7 +466,8 @@ def test_what_was_taken_out_a_day_ago_goes_and_is_offered_no_more(
 ) -> None:
     collection = workspace.searcher(kept).collection
     take_out(workspace, kept, "warm/red.png")
-    make_older(collection.folder / REMOVED, 25 * 3600)
+    workspace.forget_taken_out()
+    make_older(collection.folder / removed.AGES)
     take_out(workspace, kept, "warm/orange.png")
     workspace.forget_taken_out()
     assert collection.excluded() == {"warm/orange.png"}
@@ -461,9 +480,9 @@ def test_what_an_earlier_version_took_out_stays_for_a_day_more(
 ) -> None:
     collection = workspace.searcher(kept).collection
     take_out(workspace, kept, "warm/red.png")
-    removed = collection.folder / REMOVED
-    place = next(removed.iterdir())
-    (place / "warm").rename(removed / "warm")  # as it was laid out
+    folder = collection.folder / REMOVED
+    place = next(folder.iterdir())
+    (place / "warm").rename(folder / "warm")  # as it was laid out
     workspace.forget_taken_out()
     workspace.let_in(kept, ["warm/red.png"])
     assert (originals(workspace, kept) / "warm/red.png").exists()
