@@ -31,7 +31,7 @@ from retrieval.moving import fill_gaps, lacking_in
 from retrieval.outbox import FOLLOWING
 from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS, DATABASE, ORIGINALS, THUMBNAILS
-from retrieval.store import Store, held_alone, put_in_place
+from retrieval.store import Store, held_alone, is_file, put_in_place
 from retrieval.thumbnails import draw_thumbnails
 
 LOST = "its vector is lost"
@@ -120,11 +120,11 @@ def check_collection(
 def _broken_files(folder: Path) -> dict[str, str]:
     """Return what is wrong with the files of a collection, by their names."""
     put_in_place(folder)
-    if not (folder / DATABASE).is_file() and not os.path.isdir(folder / ORIGINALS):
+    if not is_file(folder / DATABASE) and not os.path.isdir(folder / ORIGINALS):
         raise LookalikeError(f"There is no collection in {folder.name}. Check the name.")
     broken = {}
     for name, look in ((DATABASE, _lacking_records), (THUMBNAILS, _lacking_thumbnails)):
-        if not (folder / name).is_file():
+        if not is_file(folder / name):
             broken[name] = "is missing"
             continue
         try:

@@ -43,7 +43,7 @@ from retrieval.schema import (
     lay_out_thumbnails,
     upgrade,
 )
-from retrieval.store import Store, held_alone, put_in_place
+from retrieval.store import Store, held_alone, is_file, put_in_place
 from retrieval.writing import prune, write
 
 # A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
@@ -67,7 +67,7 @@ class Collection:
         self.is_new = False  # whether `create` has just made it
         if not read_only:
             put_in_place(folder)
-        if not (folder / DATABASE).is_file():
+        if not is_file(folder / DATABASE):
             raise LookalikeError(
                 f"There is no collection in {folder.name}. Make one with: "
                 "python -m retrieval index FOLDER"
@@ -119,7 +119,7 @@ class Collection:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, folder) from error
-        begun = not (folder / DATABASE).exists() or is_bare(folder / DATABASE)
+        begun = not is_file(folder / DATABASE) or is_bare(folder / DATABASE)
         # Or it would be taken for what a kill has left.
         with held_alone(folder, lambda: name) if begun else nullcontext():
             with explained(folder), connection(folder / THUMBNAILS) as database, database:

@@ -1,5 +1,6 @@
 """The collections of this machine: one folder each, named so that one finds it again."""
 
+import errno
 import hashlib
 import os
 import re
@@ -8,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.collection import Collection
-from retrieval.database import connection, explained, is_bare, made_anew
+from retrieval.database import connection, explained, is_bare
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import composed, remove_tree, replace_file, same_folder
@@ -103,19 +104,27 @@ def _name_in(folder: Path) -> str:
 
 def folders_in(library: Path) -> list[Path]:
     """Return the folders of the collections in a library, by name."""
-    for new in library.glob(f"*/{made_anew(Path(DATABASE))}"):
-        with suppress(LookalikeError):  # it is being made just now
-            put_in_place(new.parent)
     # What begins with a dot is on its way in or out.
-    found = [path.parent for path in library.glob(f"*/{DATABASE}")]
-    return sorted(folder for folder in found if not folder.name.startswith("."))
+    folders = [path for path in library.glob("*") if not path.name.startswith(".")]
+    for folder in folders:
+        with suppress(LookalikeError):  # it is being made just now
+            put_in_place(folder)
+    return sorted(folder for folder in folders if _has_records(folder))
+
+
+def _has_records(folder: Path) -> bool:
+    """Whether a collection is in a folder, also where the disk fails, as who opens it will say."""
+    try:
+        return (folder / DATABASE).exists()
+    except OSError as error:
+        return error.errno == errno.EIO
 
 
 def clear_bare(library: Path) -> None:
     """Delete what kills have left of collections that were just being made: nothing is in them."""
     for folder in folders_in(library):
-        if is_bare(folder / DATABASE):
-            with suppress(LookalikeError, OSError):  # it is being made just now
+        with suppress(LookalikeError, OSError):  # it is being made just now
+            if is_bare(folder / DATABASE):
                 _clear(folder)
 
 

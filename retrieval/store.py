@@ -143,17 +143,33 @@ class Store:
             yield
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file.
+
+    Raises:
+        LookalikeError: when the disk does not answer.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
 def put_in_place(folder: Path) -> None:
     """Give the files of a collection that were made anew their places, where a kill came before it.
 
     Raises:
         BusyError: when they are being made just now.
+        LookalikeError: when the disk does not answer.
     """
     for path in (folder / DATABASE, folder / THUMBNAILS):
         new = made_anew(path)
-        unfinished = new.with_name(f"{new.name}-wal").exists()
-        if path.exists() or unfinished or not new.is_file():
-            continue
+        try:
+            unfinished = new.with_name(f"{new.name}-wal").exists()
+            if path.exists() or unfinished or not new.is_file():
+                continue
+        except OSError as error:
+            raise explain_os_error(error, path) from error
         with held_alone(folder, lambda: folder.name):
             if not path.exists():
                 set_aside(path)  # what was left of the old one

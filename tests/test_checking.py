@@ -1,5 +1,6 @@
 """Checking a collection finds what is wrong with it, and mends what can be mended."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -591,6 +592,23 @@ def test_where_all_facts_are_torn_the_rest_is_kept_and_goes_on_with_its_folder(
         index(folder, embedder).close()
         assert (collection.count(), collection.excluded()) == ((5, 0), {"warm/red.png"})
     assert extracted(embedder) == seen
+
+
+@pytest.mark.parametrize("file", [DATABASE, f".{DATABASE}.new-wal"])
+def test_a_disk_that_does_not_answer_gets_a_sentence(
+    folder: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, **options: bool) -> os.stat_result:
+        if path == folder / file:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return stat(path, **options)
+
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", fail)
+    assert folders_in(folder.parent) == [folder]
+    for act in (Collection, check_collection):
+        with pytest.raises(LookalikeError, match=r"Input/output error\. Check the disk"):
+            act(folder)
 
 
 def test_while_records_are_made_anew_no_other_program_changes_what_is_set_aside(
