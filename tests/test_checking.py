@@ -629,3 +629,21 @@ def test_while_records_are_made_anew_no_other_program_changes_what_is_set_aside(
         assert check_collection(kept, repair=True, embedder=mean_colour)[0].repaired
         with pytest.raises(LookalikeError, match=r"mended, moved or deleted"):
             other.rename("Yours")
+
+
+def test_a_wrong_number_of_numbers_is_told_by_the_vectors_where_there_is_no_model(
+    without_photos: Path,
+) -> None:
+    with harming(without_photos / DATABASE) as records:
+        records.execute("UPDATE facts SET value = '2' WHERE key = 'dimension'")
+        records.execute("UPDATE contents SET embedding = x'00' WHERE id = 1")
+    findings = check_collection(without_photos, repair=True)
+    assert [finding.repaired for finding in findings] == [True, False]
+    with Collection(without_photos) as collection:
+        assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 5
+
+
+def test_a_card_that_is_torn_is_damage(indexed: Collection) -> None:
+    indexed.store.note({"card": "{"})
+    with pytest.raises(LookalikeError, match="damaged"):
+        indexed.provenance()
