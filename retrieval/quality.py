@@ -7,7 +7,6 @@ settings need the features before the PCA, which no collection keeps: they are c
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.evaluation import Labelled, SelfTest, left_out, number
 from retrieval.family import open_model
+from retrieval.features import ahead
 from retrieval.files import inside
 from retrieval.images import open_picture
-from retrieval.model import FeatureExtractor, available_cpus
+from retrieval.model import FeatureExtractor
 from retrieval.preprocessing import preprocess, scale_for
 from retrieval.rankings import Integers
 from retrieval.records import PictureRecord
@@ -286,17 +286,15 @@ def extract_parts(
     """
     how = extractor.card.preprocessing
 
-    def prepare(source: Path | bytes, picture: PictureRecord) -> npt.NDArray[np.uint8]:
+    def prepare(pair: tuple[Path | bytes, PictureRecord]) -> npt.NDArray[np.uint8]:
+        source, picture = pair
         try:
             return preprocess(open_picture(source, scale_for(how)).image, how)
         except PictureError as error:
             raise PictureError(f"{picture.path}: {error}") from error
 
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        for start in range(0, len(sources), BATCH):
-            batch = slice(start, start + BATCH)
-            prepared = list(pool.map(prepare, sources[batch], pictures[batch]))
-            yield extractor.extract(np.stack(prepared))
+    for chunk in ahead(zip(sources, pictures, strict=True), prepare, BATCH):
+        yield extractor.extract(np.stack([shaped for _, shaped in chunk]))
 
 
 def settings_for(embedder: Embedder, models: Sequence[Path]) -> Mapping[str, Setting]:
