@@ -370,16 +370,13 @@ class Workspace:
         assert self.library is not None
         if root is not None:
             require_text(root.resolve(), name)
-            # Those of visitors are searched in no folder, and may go at any moment.
-            searchers = [one for one in list(self._searchers.values()) if not self.visitor(one.key)]
-            for searcher in searchers:
-                with suppress(DamagedError):  # it keeps nobody from making another one
-                    if same_folder(searcher.collection.root, root.resolve()):
-                        raise LookalikeError(
-                            f"That folder is searched already, as {searcher.collection.name}. "
-                            "Choose another folder, or look for changes there."
-                        )
-            for searcher in searchers:
+            name_there = self._searched_as(root.resolve())
+            if name_there is not None:
+                raise LookalikeError(
+                    f"That folder is searched already, as {name_there}. Choose another folder, or "
+                    "look for changes there."
+                )
+            for searcher in self._lasting():
                 with suppress(DamagedError):
                     if follow(searcher.collection, root, self.embedder):
                         return searcher.key
@@ -393,6 +390,18 @@ class Workspace:
                 return self.serve(
                     Collection.create(folder, name, root or originals, self.embedder, self.milvus)
                 )
+
+    def _lasting(self) -> list[Searcher]:
+        """Return those that are not visitors', which are of no folder and may go at any moment."""
+        return [one for one in list(self._searchers.values()) if not self.visitor(one.key)]
+
+    def _searched_as(self, root: Path) -> str | None:
+        """Return the name of the collection that a folder is searched as; None for none."""
+        for searcher in self._lasting():
+            with suppress(DamagedError):  # it keeps nobody from making another one
+                if same_folder(searcher.collection.root, root):
+                    return searcher.collection.name
+        return None
 
     def rename(self, key: str, name: str) -> None:
         """Change what people call a collection.
@@ -458,9 +467,20 @@ class Workspace:
         Its name gets a number where another one is called so by now.
 
         Raises:
-            LookalikeError: when it is not in the bin any more, or cannot be moved just now.
+            LookalikeError: when it is not in the bin any more, cannot be moved just now, or its
+                folder has been made searchable anew meanwhile.
         """
-        folder = restore(self._in_bin(place))
+        lying = self._in_bin(place)
+        root = None
+        with suppress(LookalikeError), Collection(lying, read_only=True) as collection:
+            root = collection.root
+        name = self._searched_as(root) if root else None
+        if name is not None:
+            raise LookalikeError(
+                f"Its folder has been made searchable anew meanwhile, as {name}. Delete that one, "
+                "and undo this then."
+            )
+        folder = restore(lying)
         self.open_arrived(folder)
         return folder.name
 

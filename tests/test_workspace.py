@@ -345,6 +345,18 @@ def test_what_was_deleted_comes_back_beside_a_new_one_of_that_name(workspace: Wo
     assert workspace.names() == {"trip": "trip", "trip-2": "trip 2"}
 
 
+def test_what_was_deleted_comes_back_beside_no_other_one_of_its_folder(
+    workspace: Workspace, wheel: Path
+) -> None:
+    place = workspace.delete(workspace.create("wheel", wheel))
+    again = workspace.create("again", wheel)
+    with pytest.raises(LookalikeError, match=r"searchable anew meanwhile, as again\. Delete"):
+        workspace.undo(place)
+    workspace.delete(again)
+    key = workspace.undo(place)
+    assert workspace.keys() == [key]
+
+
 def test_the_bin_is_emptied_after_a_day(workspace: Workspace, collections: Path) -> None:
     workspace.delete(workspace.create("trip"))
     empty_trash(collections, older_than=3600)
