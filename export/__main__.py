@@ -12,6 +12,7 @@ from pathlib import Path
 
 from export.errors import StoppedError
 from retrieval.errors import LookalikeError
+from retrieval.files import need_place
 from retrieval.settings import ASSETS
 
 # What Ctrl+C leaves of each command; the others write only at their end.
@@ -110,7 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FILE",
-        help="the .onnx file to write (default: assets/models/vgg16-LAYER.onnx)",
+        help="the .onnx file to write (default: assets/models/vgg16-LAYER.onnx, or with a pool "
+        "vgg16-LAYER-POOL.onnx)",
     )
     parser.add_argument("--name", help="what the page calls the model")
     parser.add_argument(
@@ -159,13 +161,16 @@ def _export(arguments: argparse.Namespace) -> None:
     side = arguments.side
     if side % STRIDE or not STRIDE <= side <= 1024:
         raise LookalikeError(f"--side must be a multiple of {STRIDE} up to 1024, not {side}.")
-    if arguments.mirror_small and not 0 < arguments.mirror_small <= side:
-        raise LookalikeError(f"--mirror-small takes up to {side} pixels.")
+    if not 0 <= arguments.mirror_small <= side:
+        raise LookalikeError(f"--mirror-small takes from 0 (none) to {side} pixels.")
     if not pooling and side != 224:
         raise LookalikeError(
             "Fully connected layers of the whole map need --side 224. For other sides use --layer "
             "pool5."
         )
+    stem = "-".join(filter(None, ["vgg16", arguments.layer, pooling]))
+    output = arguments.output or ASSETS / "models" / f"{stem}.onnx"
+    need_place(output, ".onnx")
     paths = arguments.weights or [fetch_weights(VGG16_Weights.IMAGENET1K_V1.url)]
     weights = read_weights(*paths)
     network = build_network(weights.state, arguments.layer, pooling, arguments.half)
@@ -185,8 +190,6 @@ def _export(arguments: argparse.Namespace) -> None:
             mirrored=arguments.mirror_small,
         ),
     )
-    stem = "-".join(filter(None, ["vgg16", arguments.layer, pooling]))
-    output = arguments.output or ASSETS / "models" / f"{stem}.onnx"
     print(f"Writing {card.name}, {card.layer}, {card.dimension} numbers ...", file=sys.stderr)
     difference = write_onnx(network, card, output, arguments.half)
     size = output.stat().st_size / 2**20

@@ -29,7 +29,7 @@ from export.stored import Pixels, Stored, list_packs, list_pictures, readable, s
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, Labelled, measure_queries
 from retrieval.features import ahead
-from retrieval.files import replace_when_done
+from retrieval.files import need_place, replace_when_done
 from retrieval.images import open_picture
 from retrieval.model import GEM_FLOOR, GEM_POWER, ModelCard, OnnxExtractor
 from retrieval.preprocessing import Preprocessing, preprocess
@@ -149,6 +149,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     from export.weights import read_weights
 
     _check(arguments)
+    need_place(arguments.keep / "features.npz", ".npz")
     weights = read_weights(*arguments.weights)
     device = open_device(arguments.device)
     network = build_network(weights.state, "pool5").to(device)
@@ -163,6 +164,11 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         raise LookalikeError(
             f"Nothing is left to try: {len(sets.photos):,} photos give at most {most} components, "
             "and without a PCA there is no whitening. Name fewer --components, or --whitening 0."
+        )
+    if beyond := sorted(k for k in arguments.components if k > most):
+        say(
+            f"Not tried with {', '.join(map(str, beyond))} components: {len(sets.photos):,} photos "
+            f"give at most {most}."
         )
     looks = (False,) if arguments.no_mirror else (False, True)
     rows: list[Row] = []
@@ -199,15 +205,11 @@ def _check(arguments: argparse.Namespace) -> None:
     """
     from export.network import STRIDE
 
-    if min(arguments.sides) < STRIDE or min(arguments.components) < 0 or arguments.photos < 2:
-        raise LookalikeError(
-            f"--sides must be at least {STRIDE}, --components at least 0, and --photos at least 2."
-        )
-    small = arguments.mirror_small
-    if small < 0 or (small and any(side % 2 for side in arguments.sides)):
-        raise LookalikeError(
-            "--mirror-small must be at least 0, and more than that wants even --sides."
-        )
+    if not all(side % STRIDE == 0 and STRIDE <= side <= 1024 for side in arguments.sides):
+        raise LookalikeError(f"--sides must be multiples of {STRIDE} up to 1024.")
+    for name, least in (("components", 0), ("photos", 2), ("rows", 0), ("mirror_small", 0)):
+        if np.min(getattr(arguments, name)) < least:
+            raise LookalikeError(f"--{name.replace('_', '-')} must be at least {least}.")
     if not 0 <= min(arguments.whitening) <= max(arguments.whitening) <= 1:
         raise LookalikeError("--whitening must be from 0 to 1.")
 

@@ -36,6 +36,7 @@ from export.data import TEACHERS, data_folder, open_photos
 from export.recipe import HIDDEN
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
+from retrieval.files import need_place
 from retrieval.settings import BUNDLED_MODEL, HOME
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
         kept=arguments.kept,
         seed=arguments.seed,
     )
+    output = arguments.run / (WHOLE if plan.together else RESULT)
+    need_place(output, output.suffix)
     begun = time.monotonic()
     data = arguments.data or data_folder()
     bundled = int8_path(BUNDLED_MODEL) if plan.together else BUNDLED_MODEL
@@ -141,7 +144,6 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
             "--start is another trunk than that of --model. Name the weights that it was made from."
         )
     learned = Lessons(examples, found[:held_out], plan, say, block).learn(arguments.run)
-    output = arguments.run / (WHOLE if block else RESULT)
     save_state({**halve(weights), **learned}, output)
     minutes = (time.monotonic() - begun) / 60
     return f"{output}: {len(examples):,} crops, {plan.epochs} times each, {minutes:.0f} minutes"

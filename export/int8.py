@@ -34,7 +34,7 @@ from export.stored import BATCH, Pixels, list_pictures, prepare, spread
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
-from retrieval.files import replace_when_done
+from retrieval.files import need_place, replace_when_done
 from retrieval.model import OnnxExtractor
 from retrieval.preprocessing import Preprocessing
 from retrieval.reduction import load_pca
@@ -127,6 +127,7 @@ def run(arguments: argparse.Namespace, say: Callable[[str], object]) -> str:
     output: Path = arguments.output or int8_path(arguments.model)
     if output.resolve() == arguments.model.resolve():
         raise LookalikeError("--output is the model itself. Name another file.")
+    need_place(output, ".onnx")
     model = read_float(arguments.model)
     data: Path = arguments.data or data_folder()
     sets = _data_sets(data, say)

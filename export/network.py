@@ -113,6 +113,11 @@ def build_network(
     else:
         head, dimension = _build_classifier(state, depth=1 if layer == "fc1" else 2), 4096
     network = FeatureNetwork(trunk, head, dimension).float().eval().requires_grad_(False)
+    if not all(torch.isfinite(weight).all() for weight in network.parameters()):
+        raise LookalikeError(
+            "Some weights are not numbers, or infinite. Copy them again, or take those of before "
+            "the training failed."
+        )
     if half:
         for weight in network.parameters():
             weight.copy_(weight.half().float())
@@ -142,7 +147,7 @@ def _require_layers_for(state: Mapping[str, torch.Tensor], pooling: str) -> None
         raise LookalikeError(
             "These weights have no fully connected layers. Export them with --layer pool5."
         )
-    takes_pooled = weight.shape[-1] == MAP_CHANNELS
+    takes_pooled = weight.shape[-1:] == (MAP_CHANNELS,)
     if takes_pooled and pooling != "gem":
         raise LookalikeError(
             "These fully connected layers take the pooled map. Add --layer fc2 --pool gem."
@@ -177,8 +182,8 @@ def _build_connected(
         if key.startswith(f"{name}.")
     }
     with torch.device("meta"):
-        layer = nn.Linear(taken, given or len(own.get("bias", (0,))))
-    _load(layer, own, f"fully connected layer {name}.")
+        layer = nn.Linear(taken, given or (own["bias"].numel() if "bias" in own else 1))
+    _load(layer, own, f"weights of the fully connected layer {name}")
     return layer
 
 

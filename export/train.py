@@ -34,6 +34,7 @@ multiply bfloat16 by itself (avx512_bf16 or amx_bf16 in /proc/cpuinfo).
 """
 
 import argparse
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,7 @@ from typing import TYPE_CHECKING
 from export.data import TEACHERS, data_folder, open_device, open_photos
 from export.recipe import HIDDEN, Budget, Recipe
 from retrieval.errors import LookalikeError
+from retrieval.files import need_place
 from retrieval.settings import HOME
 
 if TYPE_CHECKING:
@@ -55,6 +57,20 @@ if TYPE_CHECKING:
 START_PHOTOS, START_SIDE = 256, 112
 RATE = 0.2
 LAST_BLOCK_RATE = 2e-4  # AdamW's
+# What an option has to be at least.
+LEAST = {
+    "hidden": 0,
+    "views": 0,
+    "steps": 1,
+    "batch": 1,
+    "width": 1,
+    "photos": 1,
+    "teacher_side": 32,
+    "classes": 0,
+    "relations": 0,
+    "measure_every": 0,
+    "save_every": 0,
+}
 SCHEDULE = ("96@0", "112@0.3", "128@0.55", "160@0.82")
 
 
@@ -79,14 +95,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--parts", type=Path, metavar="FOLDER", help="lay the results there too, under 16 MiB each")
     add("--start", type=Path, nargs="+", metavar="FILE", help="a trunk to begin from")
-    add("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
+    add("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS), help="default: all")
     add("--teacher-side", type=int, default=224, help="pixels that teachers see (default 224)")
     add(
         "--sides",
         nargs="+",
         default=list(SCHEDULE),
         metavar="SIDE@SHARE",
-        help="pixels, and from which share of the schedule on (default: %(default)s)",
+        help=f"pixels, and from which share of the schedule on (default: {' '.join(SCHEDULE)})",
     )
     add("--batch", type=int, default=512, help="photos a step (default 512)")
     add(
@@ -145,10 +161,13 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
 
     from export.student import Student
     from export.teachers import open_teachers
-    from export.training import Run, Workshop
+    from export.training import CHECKPOINT, RESULT, Run, Workshop
     from export.weights import read_weights
 
     _check(arguments)
+    need_place(arguments.run / CHECKPOINT, ".pt")
+    if arguments.parts:
+        need_place(arguments.parts / f"{RESULT}.safetensors", ".safetensors")
     recipe = _recipe(arguments)
     budget = Budget(
         arguments.minutes, arguments.steps, arguments.measure_every, arguments.save_every
@@ -159,11 +178,12 @@ def run(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     data = arguments.data or data_folder()
     teachers = open_teachers(data / "teacher", arguments.teachers, device)
     student = Student(arguments.teachers, arguments.width, arguments.hidden)
+    weights = read_weights(*arguments.start) if arguments.start else None
 
     photos, held_out = open_photos(data, arguments.photos, say)
     start = ""
-    if arguments.start:
-        weights, side = read_weights(*arguments.start), recipe.side_at(0.0)
+    if weights:
+        side = recipe.side_at(0.0)
         # As many pixels, whatever the side: the first map of 256 of 224 pixels takes 3 GB.
         n = max(1, round(START_PHOTOS * min(1, (START_SIDE / side) ** 2)))
         student.start_from(weights.state, photos.whole(slice(held_out, held_out + n), side))
@@ -207,16 +227,20 @@ def _check(arguments: argparse.Namespace) -> None:
             raise LookalikeError(f"--{name.replace('_', '-')} takes a share, from 0 to 1.")
     if arguments.spoiled + arguments.sharpened > 1:
         raise LookalikeError("--spoiled and --sharpened together must be at most 1.")
-    for name, least in (("hidden", 0), ("views", 0), ("steps", 1), ("batch", 1), ("width", 1)):
+    for name, least in LEAST.items():
         value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise LookalikeError(f"--{name} must be at least {least}.")
+        if value is not None and not least <= value < math.inf:  # nor is it nan
+            raise LookalikeError(f"--{name.replace('_', '-')} must be at least {least}.")
+    if not 0 <= arguments.seed < 2**32:
+        raise LookalikeError("--seed takes a number from 0 to 4294967295.")
     if len(set(arguments.teachers)) < len(arguments.teachers):
         raise LookalikeError("--teachers names one twice. Name each once.")
     if (arguments.kept or arguments.last_block) and not arguments.start:
         raise LookalikeError("--kept and --last-block need weights to begin from. Name --start.")
-    if arguments.minutes is not None and not arguments.minutes > 0:
-        raise LookalikeError("--minutes must be more than 0.")
+    for name in ("minutes", "rate"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < math.inf:
+            raise LookalikeError(f"--{name} must be more than 0.")
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:
@@ -290,6 +314,7 @@ def _schedule(words: Sequence[str]) -> tuple[tuple[int, float], ...]:
         sides = ()
     starts = [start for _, start in sides]
     right = sides and starts[0] == 0 and starts == sorted(set(starts)) and starts[-1] < 1
+    right = right and not any(math.isnan(start) for start in starts)
     if not right or not all(_is_side(side) for side, _ in sides):
         raise LookalikeError(
             "--sides takes pixels, multiples of 16 from 32 to 448, each with the share of the "

@@ -116,6 +116,12 @@ class Run:
         say, saved = self._in.say, time.monotonic()
         cost = self._measure()
         self._reserve = self._cost_at_the_end(cost)
+        if self.progress >= 1 and not self.step:
+            raise LookalikeError(
+                f"The --minutes were over before the first step, so nothing was written: getting "
+                f"ready took {self.elapsed / 60:.1f}, and the end takes {self._reserve / 60:.1f}. "
+                "Name more."
+            )
         measured = lined = self._going_since = time.monotonic()
         since, sums = self.step, torch.zeros(3, device=self._device)
         while (progress := self.progress) < 1:
@@ -345,8 +351,9 @@ class Run:
                 else {}
             )
         self._in.say(self._when() + _figures(found, figures))
-        # The schedule's last is taken whatever it is: only there the rate has come to zero.
-        if last or found.cosine > self._best:
+        # The schedule's last is taken whatever it is: only there the rate has come to zero. What
+        # has learned nothing yet is no result.
+        if self.step and (last or found.cosine > self._best):
             self._best = found.cosine
             self._write(result)
         return time.monotonic() - begun

@@ -116,11 +116,14 @@ def _read_file(path: Path) -> Weights:
             f"{path.name} holds more than plain tensors and was not loaded. Save it with "
             "torch.save(model.state_dict(), ...) and try again."
         ) from error
+    # A sparse tensor, whose layout is another, cannot be computed with here.
     if not isinstance(state, Mapping) or not all(
-        isinstance(value, torch.Tensor) for value in state.values()
+        isinstance(key, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided
+        for key, value in state.items()
     ):
         raise LookalikeError(
-            f"{path.name} is not a state dict. Save it with torch.save(model.state_dict(), ...)."
+            f"{path.name} is not a state dict of names and dense tensors. Save it with "
+            "torch.save(model.state_dict(), ...)."
         )
     return Weights(state, sha256_of_file(path))
 

@@ -170,6 +170,7 @@ def test_what_is_written_computes_what_was_learned(examples: Any) -> None:
         (("--kept", "1.5"), "--kept takes a share"),
         (("--start", "trunk.safetensors"), "--start is for --together"),
         (("--data", "gone"), "There is no teacher at"),
+        (("--data", "gone", "--run", __file__), "a part of its path is a file"),
     ],
 )
 def test_what_cannot_be_learned_from_is_a_sentence(

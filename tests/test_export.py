@@ -446,18 +446,21 @@ def test_the_places_of_a_picture_add_up_behind_fully_connected_layers_too(
         (("--layer", "pool5", "--side", 0), "--side must be a multiple of 32 up to 1024"),
         (
             ("--layer", "pool5", "--side", 96, "--mirror-small", 97),
-            "--mirror-small takes up to 96 pixels",
+            "--mirror-small takes from 0 (none) to 96 pixels",
         ),
         (("--layer", "fc2", "--pool", "gem"), "no fully connected layers. Export them with"),
         (("--layer", "fc1", "--pool", "gem"), "--pool is for pool5 and fc2"),
         (("--layer", "fc2", "--side", 256), "of the whole map need --side 224"),
         (("--layer", "fc2"), "no fully connected layers. Export them with --layer pool5"),
+        (("--layer", "pool5", "--mirror-small", -5), "--mirror-small takes from 0 (none) to 224"),
         (("--weights", "gone.pth"), "There are no weights at gone.pth"),
+        (("--weights", "gone.pth", "--output", "{saved}"), "is a folder. Name a file"),
+        (("--weights", "gone.pth", "--output", "{saved}/plain.pth/x.onnx"), "a part of its path"),
     ],
     ids=[
         *("odd side", "huge side", "no side", "odd corners", "no fc2", "pool of fc1"),
         "side of fc2",
-        *("no classifier", "no weights"),
+        *("no classifier", "corners below none", "no weights", "a folder", "a place in a file"),
     ],
 )
 def test_what_cannot_be_exported_is_a_sentence_and_writes_nothing(
@@ -468,7 +471,8 @@ def test_what_cannot_be_exported_is_a_sentence_and_writes_nothing(
     sentence: str,
 ) -> None:
     options = ("--weights", saved / "plain.pth", "--output", tmp_path / "new" / "model.onnx")
-    assert export(*options, *arguments) == 1
+    told = [str(word).format(saved=saved) for word in arguments]
+    assert export(*options, *told) == 1
     assert sentence in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
 
@@ -497,8 +501,27 @@ def test_convolutions_that_are_not_vgg_16s_are_refused_with_the_cure(
 
 def test_a_classifier_of_another_shape_is_refused_with_the_cure(plain: Any) -> None:
     state = {**state_of(plain), "classifier.0.weight": torch.zeros(8, 8)}
-    with pytest.raises(LookalikeError, match=r"classifier\.0\. are not those of torchvision's"):
+    with pytest.raises(
+        LookalikeError,
+        match=r"weights of the fully connected layer classifier\.0 are not those of torchvision's",
+    ):
         network.build_network(state, "fc1")
+
+
+def test_a_classifier_that_is_one_number_is_refused_with_the_cure(plain: Any) -> None:
+    state = {**state_of(plain), "classifier.0.weight": torch.tensor(3.0)}
+    state["classifier.0.bias"] = torch.tensor(3.0)
+    with pytest.raises(LookalikeError, match=r"classifier\.0 are not those of torchvision's"):
+        network.build_network(state, "fc1")
+    with pytest.raises(LookalikeError, match=r"take the whole map\. Leave out --pool"):
+        network.build_network(state, "fc2", "gem")
+
+
+def test_weights_that_are_no_numbers_are_refused_with_the_cure(plain: Any) -> None:
+    state = state_of(plain)
+    state["features.0.bias"] = torch.full((64,), float("nan"))
+    with pytest.raises(LookalikeError, match=r"not numbers, or infinite\. Copy them again"):
+        network.build_network(state, "pool5")
 
 
 def test_weights_too_large_for_16_bits_are_refused_with_the_cure(plain: Any) -> None:
@@ -557,12 +580,20 @@ def test_damaged_weights_are_refused_with_the_cure(
 
 @pytest.mark.parametrize(
     "kept",
-    [[1, 2], {"state_dict": {"a": torch.zeros(1)}}, {"epoch": 3, "a": torch.zeros(1)}],
-    ids=["a list", "a training checkpoint", "more than tensors"],
+    [
+        [1, 2],
+        {"state_dict": {"a": torch.zeros(1)}},
+        {"epoch": 3, "a": torch.zeros(1)},
+        {5: torch.zeros(1), "a": torch.zeros(1)},
+        {"a": torch.eye(3).to_sparse()},
+    ],
+    ids=["a list", "a training checkpoint", "more than tensors", "a number", "a sparse tensor"],
 )
 def test_what_is_no_state_dict_is_refused_with_the_cure(tmp_path: Path, kept: object) -> None:
     torch.save(kept, tmp_path / "other.pth")
-    with pytest.raises(LookalikeError, match=r"other\.pth is not a state dict\. Save it with"):
+    with pytest.raises(
+        LookalikeError, match=r"other\.pth (is not a state dict|holds).*\. Save it with"
+    ):
         weights.read_weights(tmp_path / "other.pth")
 
 

@@ -264,9 +264,10 @@ def test_a_place_for_a_result_is_tried_and_no_trace_left(tmp_path: Path) -> None
     need_place(tmp_path / "new" / "deeper" / "result.csv")
     (tmp_path / "kept.csv").write_text("before")
     need_place(tmp_path / "kept.csv", ".csv")
-    for path in (tmp_path, tmp_path / "kept.csv" / "result.csv", tmp_path / ("x" * 300)):
+    refused = (tmp_path / "kept.csv", tmp_path / "kept.csv" / "x.json", tmp_path / ("x" * 300))
+    for path in (tmp_path, *refused):
         with pytest.raises(LookalikeError):
-            need_place(path)
+            need_place(path, ".json")
     assert [path.name for path in tmp_path.iterdir()] == ["kept.csv"]
     assert (tmp_path / "kept.csv").read_text() == "before"
 

@@ -338,10 +338,21 @@ def test_entropy_and_percentiles_cut_a_few_large_values_off(tmp_path: Path) -> N
         ),
         (lambda p: ["--calibrate", 499], r"--calibrate must be at least 500"),
         (lambda p: ["--output", p / "model.onnx"], r"--output is the model itself"),
+        (lambda p: ["--output", p / "empty"], r"empty is a folder\. Name a file"),
         (lambda p: ["--model", p / "gone.onnx"], r"no model at .*python -m export"),
         (lambda p: ["--model", p / "broken.zip"], r"broken\.zip is damaged or not a model"),
     ],
-    ids=["no photos", "empty", "broken", "few", "fewer", "same file", "no model", "not a model"],
+    ids=[
+        "no photos",
+        "empty",
+        "broken",
+        "few",
+        "fewer",
+        "same file",
+        "a folder",
+        "no model",
+        "not a model",
+    ],
 )
 def test_what_cannot_be_used_is_refused_with_the_cure(
     tmp_path: Path,

@@ -229,7 +229,8 @@ def test_the_hardest_kind_comes_first_and_the_bars_say_how_hard(
 
 
 def test_a_collection_of_two_pictures_can_be_drawn() -> None:
-    tiny = evaluate(Labelled(np.eye(2, dtype=np.float32), ("a", "b")), None, "two")
+    vectors = Labelled(np.eye(2, dtype=np.float32), ("a", "b"))
+    tiny = evaluate(vectors, Labelled(vectors.vectors[:1], ("a",)), "two")
     Checked(report.document("two", tiny, None))
     assert draw_png("two", tiny).startswith(b"\x89PNG")
 

@@ -669,6 +669,14 @@ def test_the_time_box_is_kept_and_the_schedule_fits_into_it(few: Any, tmp_path: 
     assert "48 px" in lines[-1]
 
 
+def test_minutes_that_are_over_before_the_first_step_are_a_sentence_and_leave_nothing(
+    few: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(LookalikeError, match=r"over before the first step.* Name more\."):
+        make_run(few, tmp_path, training.Budget(minutes=1e-4)).train()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_losses_that_are_no_numbers_end_the_run_with_the_cure(few: Any, tmp_path: Path) -> None:
     with pytest.raises(LookalikeError, match=r"lower --rate|Lower --rate"):
         make_run(few, tmp_path, training.Budget(steps=40), rate=1e30, warm_up=0.0).train()
@@ -987,6 +995,16 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         (["--steps", "1", "--device", "nowhere"], "--device nowhere cannot be used here"),
         (["--minutes", "0"], "more than 0"),
         (["--steps", "1", "--photos", "3"], "at least four photos"),
+        (["--steps", "1", "--photos", "-3"], "--photos must be at least 1"),
+        (["--steps", "1", "--rate", "-1"], "--rate must be more than 0"),
+        (["--steps", "1", "--rate", "nan"], "--rate must be more than 0"),
+        (["--steps", "1", "--teacher-side", "-5"], "--teacher-side must be at least 32"),
+        (["--steps", "1", "--measure-every", "nan"], "--measure-every must be at least 0"),
+        (["--steps", "1", "--seed", "-1"], "--seed takes a number from 0"),
+        (["--steps", "1", "--sides", "32@0", "48@nan", "64@0.5"], "--sides takes"),
+        (["--steps", "1", "--start", "gone.safetensors"], "There are no weights at gone"),
+        (["--steps", "1", "--run", "{data}/photos/photos-0.zip"], "a part of its path is a file"),
+        (["--steps", "1", "--parts", "{data}/photos/photos-0.zip"], "a part of its path is a file"),
     ],
     ids=[
         "GoogLeNet's side",
@@ -1005,13 +1023,25 @@ def test_the_command_trains_measures_and_writes_whole_and_parts(
         "no device",
         "no time",
         "too few photos",
+        "fewer photos than none",
+        "a rate below none",
+        "no rate",
+        "teachers see nothing",
+        "never measured",
+        "a seed below none",
+        "a share that is no number",
+        "no start",
+        "a run in a file",
+        "parts in a file",
     ],
 )
 def test_what_cannot_be_trained_is_a_sentence(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
 ) -> None:
-    assert main([*words(data, tmp_path), *more]) == 1
-    assert said in capsys.readouterr().err
+    assert main([*words(data, tmp_path), *(word.format(data=data) for word in more)]) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert "decoded" not in err
 
 
 def start_command(arguments: Sequence[str], prelude: str = "") -> subprocess.Popen[str]:
@@ -1136,15 +1166,15 @@ def test_choosing_shows_small_pictures_as_the_app_does_unless_asked_not_to(
     student.save_state(filled(64).folded(), trunk)
     asked = ["choose", "--weights", str(trunk), "--data", str(data), "--keep", str(kept)]
     asked += ["--sides", "64", "--fits", "squash", "--photos", "8", "--no-mirror"]
-    asked += ["--components", "0", "--whitening", "0"]
+    asked += ["--components", "0", "8", "--whitening", "0"]
     tables = []
     for small in ([], ["--mirror-small", "0"]):
         assert main([*asked, *small]) == 0
-        tables.append(capsys.readouterr().out)
+        printed = capsys.readouterr()
+        tables.append(printed.out)
+        assert "Not tried with 8 components: 8 photos give at most 7." in printed.err
     assert {path.name.split("-")[3] for path in kept.iterdir()} == {"small64", "small0"}
     assert tables[0] != tables[1]
-    assert main([*asked, "--sides", "63"]) == 1
-    assert "wants even --sides" in capsys.readouterr().err
 
 
 def test_features_of_other_data_or_another_power_are_not_taken_for_these(
@@ -1213,10 +1243,14 @@ def test_the_pca_of_choosing_is_scikit_learns() -> None:
     [
         (["--components", "0", "--whitening", "0.25"], "Nothing is left to try: 12 photos"),
         (["--components", "12"], "at most 11 components"),
-        (["--components", "-1"], "--components at least 0"),
+        (["--components", "-1"], "--components must be at least 0"),
         (["--whitening", "2"], "--whitening must be from 0 to 1"),
-        (["--photos", "0"], "--photos at least 2"),
-        (["--sides", "0"], "--sides must be at least 32"),
+        (["--photos", "0"], "--photos must be at least 2"),
+        (["--sides", "0"], "--sides must be multiples of 32"),
+        (["--sides", "100"], "--sides must be multiples of 32"),
+        (["--rows", "-3"], "--rows must be at least 0"),
+        (["--mirror-small", "-5"], "--mirror-small must be at least 0"),
+        (["--keep", "{data}/photos/photos-0.zip"], "a part of its path is a file"),
     ],
 )
 def test_what_would_leave_nothing_to_choose_from_is_refused_before_anything_is_computed(
@@ -1229,7 +1263,8 @@ def test_what_would_leave_nothing_to_choose_from_is_refused_before_anything_is_c
     trunk, kept = tmp_path / "trunk.safetensors", tmp_path / "kept"
     student.save_state(filled(64).folded(), trunk)
     usual = ["choose", "--weights", str(trunk), "--data", str(data), "--keep", str(kept)]
-    assert main([*usual, "--sides", "32", "--photos", "12", *asked]) == 1
+    told = [word.format(data=data) for word in asked]
+    assert main([*usual, "--sides", "32", "--photos", "12", *told]) == 1
     assert sentence in capsys.readouterr().err
     assert not kept.exists()
 
