@@ -24,7 +24,7 @@ class GeneralizedMean(nn.Module):
     """Pool a map `(n, c, h, w)` to `(n, c)` by the mean of powers (GeM).
 
     (mean of x^p)^(1/p), with p = 2 between mean (1) and maximum (infinity) pooling: "Fine-tuning
-    CNN Image Retrieval with No Human Annotation", Radenovic, Tolias and Chum, 2018.
+    CNN Image Retrieval with No Human Annotation", Radenovic, Tolias and Chum, 2019.
     """
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
