@@ -152,6 +152,7 @@ class Comparison:
     first: Evaluation
     second: Evaluation
     differences: dict[str, Difference]  # second minus first, for each metric
+    called: str = "Another setting"  # the second one, for people
 
 
 def compare(first: Evaluation, second: Evaluation) -> Comparison:

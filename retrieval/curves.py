@@ -33,7 +33,9 @@ class DepthCurve:
 class Confusion:
     """What the first results of each class's queries are, in percent.
 
-    Only pairs of classes that occur are kept: a matrix of 50,000 classes would take gigabytes.
+    Of each query as many count as there are relevant ones to be found: what comes after them is no
+    mistake. Only pairs of classes that occur are kept: a matrix of 50,000 classes would take
+    gigabytes.
     """
 
     labels: tuple[str, ...]  # of the columns: every class of the collection
@@ -41,7 +43,8 @@ class Confusion:
     rows: Integers  # (pairs,), which of `asked`; row by row, and in a row by column
     columns: Integers  # (pairs,), which of `labels`
     shares: Shares  # (pairs,), over 0; those of a row sum to 100
-    depth: int  # how many results were looked at
+    depth: int  # how many results were looked at, at most
+    fewer: bool  # whether of some queries fewer were, having fewer relevant ones
 
     def matrix(self) -> Shares:
         """Return all shares, `(asked, labels)`, of so few classes that they can be drawn."""
@@ -93,17 +96,25 @@ def precision_at_recall(evaluation: Evaluation) -> tuple[Shares, Shares]:
 
 
 def confusion(evaluation: Evaluation) -> Confusion:
-    """Count which classes the first ten results of each class's queries belong to."""
+    """Count which classes the first ten results of each class's queries belong to.
+
+    Of a class that the collection has not, no result can be right, and all ten count.
+    """
     labels, ours = number(evaluation.labels)
     asked, theirs = number(evaluation.asked)
     nearest = evaluation.rankings.nearest
-    queries, places = np.nonzero(nearest >= 0)
+    kinds = set(labels)
+    known = np.array([label in kinds for label in asked], dtype=bool)[theirs]
+    wanted = np.minimum(np.where(known, evaluation.rankings.relevant, NEAREST), NEAREST)
+    looked_at = (nearest >= 0) & (np.arange(NEAREST) < wanted[:, None])
+    queries, places = np.nonzero(looked_at)
     found = ours[nearest[queries, places]]
     pairs, counts = np.unique(theirs[queries] * len(labels) + found, return_counts=True)
     rows, columns = np.divmod(pairs, len(labels))
     shares = 100 * counts / np.bincount(rows, weights=counts)[rows]
-    depth = int((nearest[0] >= 0).sum())
-    return Confusion(labels, asked, rows, columns, shares, depth)
+    depths = looked_at.sum(axis=1)
+    depth = int(depths.max())
+    return Confusion(labels, asked, rows, columns, shares, depth, bool((depths < depth).any()))
 
 
 def hardest_first(classes: Iterable[ClassScores]) -> list[ClassScores]:
@@ -114,10 +125,11 @@ def hardest_first(classes: Iterable[ClassScores]) -> list[ClassScores]:
 def worst_queries(evaluation: Evaluation, n: int) -> list[WorstQuery]:
     """Return the `n` queries with the lowest average precision, the worst first.
 
-    Queries without any relevant picture are passed over: no ranking could serve them.
+    Queries without any relevant picture are passed over: no ranking could serve them. So are those
+    with an average precision that reads as 100 %: they are not hard.
     """
     rankings = evaluation.rankings
-    possible = np.flatnonzero(rankings.relevant > 0)
+    possible = np.flatnonzero((rankings.relevant > 0) & (rankings.average_precision < 0.995))
     order = possible[np.argsort(rankings.average_precision[possible], kind="stable")]
     hits = rankings.within(NEAREST)
     return [

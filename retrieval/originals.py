@@ -8,6 +8,14 @@ from retrieval.folders import is_picture
 from retrieval.records import PictureRecord
 
 
+def has_original(collection: Collection, picture: PictureRecord) -> bool:
+    """Whether the file of a picture is there to be opened."""
+    file = open_original(collection, picture)
+    if file is not None:
+        file.close()
+    return file is not None
+
+
 def open_original(collection: Collection, picture: PictureRecord) -> io.BufferedReader | None:
     """Open the file of a picture, if it is one and lies inside its collection's folder."""
     root = collection.root

@@ -3,6 +3,7 @@
 import io
 import os
 import warnings
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from retrieval.evaluation import METRICS, RANKING, Evaluation
 INK, QUIET, RULE = "#1c1917", "#6b6560", "#e0dcd8"
 TEAL, AMBER, VIOLET = "#0d9488", "#b45309", "#7c3aed"
 MOST_CLASSES = 25
+# Of the protocol, what the caption says in its own way, and what goes without saying in a picture.
+TOLD = (
+    *("model", "queries", "collection", "query itself", "relevant", "similarity", RANKING),
+    *("mAP", "intervals"),
+)
+LONGEST_LINE = 190  # characters of a caption
 LONGEST_NAME = 30  # characters; longer ones would leave the charts no room
 # 1600 x 1200 pixels: sharp on a slide, and about 150 KB.
 INCHES, DOTS = (10.67, 8.0), 150
@@ -127,11 +134,12 @@ def _caption(evaluation: Evaluation) -> str:
     figures = ", ".join(f"{metric} {evaluation.overall[metric].mean:.1f}" for metric in METRICS)
     protocol = evaluation.protocol
     asked = f"queries: {protocol['queries']}; collection: {protocol['collection']}"
-    told = [
+    told = [  # what else there is to say follows, such as what was left out
         f"{asked}; query itself: {protocol['query itself']}; relevant: {protocol['relevant']}",
         f"similarity: {protocol['similarity']}; ranked {protocol[RANKING]}",
     ]
-    return "\n".join((figures, protocol["model"], *told))
+    rest = "; ".join(f"{name}: {text}" for name, text in protocol.items() if name not in TOLD)
+    return "\n".join((figures, protocol["model"], *told, *wrap(rest, LONGEST_LINE)))
 
 
 def _plain(label: str) -> str:

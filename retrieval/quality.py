@@ -102,6 +102,11 @@ def read_labels(searcher: Searcher) -> Labels:
     row_of = {int(id_): row for row, id_ in enumerate(held.ids)}
     # A picture may have come or gone since the embeddings were read.
     known = [one for one in searcher.collection.pictures() if one.id in row_of]
+    if len(known) < 2:
+        raise LookalikeError(
+            f"A test needs several pictures, and {'only one is' if known else 'there are none'} "
+            "here yet. Add more under “My pictures”."
+        )
     is_known = np.any(held.vectors, axis=1)
     pictures = tuple(one for one in known if one.label and is_known[row_of[one.id]])
     lost = sum(bool(one.label) for one in known) - len(pictures)
@@ -206,6 +211,7 @@ def compare_settings(
     extractors = [first] if second is first else [first, second]
     features: list[Matrix] = []
     total = len(sources) * len(extractors)
+    yield Progress(0, total)
     for extractor in extractors:
         parts: list[Matrix] = []
         for part in extract_parts(sources, pictures, extractor):
@@ -235,6 +241,7 @@ def _rank_both(test: SelfTest, other: SelfTest) -> Iterator[Progress | Compariso
     """Yield how far the two rankings of a comparison are, and at last what they have found."""
     total, done = test.total + other.total, 0
     found = []
+    yield Progress(0, total, ranking=True)
     for one in (test, other):
         parts = []
         for part in one.rank():

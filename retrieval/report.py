@@ -34,6 +34,7 @@ HINTS = {
     "hit@10": "at least one of 10 is right",
     "mAP": "how far up all right ones are",
 }
+AS_IT_IS = "As it is"  # the setting that others are compared with
 RIGHT = "Right means: of the same kind as the query."
 
 
@@ -178,7 +179,7 @@ def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
     """List the classes, the one that is found worst first."""
     ordered = hardest_first(classes)
     rows = "".join(
-        f'<tr><th scope="row">{escape(_name(one.label))}</th><td>{one.queries:,}</td>'
+        f'<tr><th scope="row">{kind_name(one.label)}</th><td>{one.queries:,}</td>'
         f'<td class="lk-wide">{charts.bar(one.scores["mAP"].mean)}</td>'
         + "".join(f"<td>{one.scores[metric].mean:.1f}</td>" for metric in METRICS)
         + "</tr>"
@@ -198,15 +199,13 @@ def confusion_section(found: Confusion) -> str:
     """Show which classes are taken for which: a matrix, or the largest mistakes of many classes."""
     lead = (
         f"What the first {found.depth} results of each kind's queries are, in percent. The "
-        "diagonal is right."
+        f"diagonal is right.{_fewer(found)}"
     )
     if len(found.labels) > MOST_COLUMNS or found.asked != found.labels:
         return _section("What is taken for what", _largest_lead(found), _largest(found))
-    head = "".join(
-        f'<th scope="col"><span>{escape(_name(label))}</span></th>' for label in found.labels
-    )
+    head = "".join(f'<th scope="col">{kind_name(label)}</th>' for label in found.labels)
     rows = "".join(
-        f'<tr><th scope="row">{escape(_name(label))}</th>'
+        f'<tr><th scope="row">{kind_name(label)}</th>'
         + "".join(_cell(float(share), row == column) for column, share in enumerate(shares))
         + "</tr>"
         for row, (label, shares) in enumerate(zip(found.asked, found.matrix(), strict=True))
@@ -244,8 +243,9 @@ def compare_section(comparison: Comparison) -> str:
     )
     table = (
         '<div class="lk-scroll"><table class="lk-scores lk-compare"><thead><tr>'
-        '<td></td><th scope="col">A <small>%</small></th><th scope="col">B <small>%</small></th>'
-        '<th scope="col">B less A</th>'
+        f'<td></td><th scope="col">{AS_IT_IS} <small>%</small></th>'
+        f'<th scope="col" class="lk-setting">{escape(comparison.called)} <small>%</small></th>'
+        '<th scope="col">Difference</th>'
         '<th scope="col">95 % interval</th><th scope="col" class="lk-word">Is it chance?</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
@@ -255,17 +255,23 @@ def compare_section(comparison: Comparison) -> str:
     protocol_ = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
         for name, value in (
-            *zip("AB", names_of(comparison), strict=True),
+            *zip((AS_IT_IS, comparison.called), names_of(comparison), strict=True),
             *(item for item in second.protocol.items() if item[0] not in own),
             ("difference", PAIRED),
         )
     )
     return _section(
         "Two settings, the same queries",
-        "B less A in percentage points. Where the interval holds zero, the difference may be "
-        "chance.",
+        "The difference in percentage points: above zero the other setting is better. Where the "
+        "interval holds zero, it may be chance.",
         table + f'<dl class="lk-protocol">{protocol_}</dl>',
     )
+
+
+def kind_name(label: str) -> str:
+    """Lay out the name of a kind, which may be too long to be shown whole."""
+    name = escape(_name(label))
+    return f'<span class="lk-kind" title="{name}">{name}</span>'
 
 
 def _section(heading: str, lead: str, body: str) -> str:
@@ -284,15 +290,20 @@ def _cell(share: float, right: bool) -> str:
 def _largest_lead(found: Confusion) -> str:
     return (
         f"The most frequent mistakes among the first {found.depth} results, in percent of the "
-        "results of that kind's queries."
+        f"results of that kind's queries.{_fewer(found)}"
     )
+
+
+def _fewer(found: Confusion) -> str:
+    """Say that not as many results count everywhere."""
+    return " Where a kind has fewer others to be found, only so many count." if found.fewer else ""
 
 
 def _largest(found: Confusion) -> str:
     """List the largest mistakes, where a matrix would be too large to read."""
     rows = "".join(
-        f'<tr><th scope="row">{escape(_name(asked))}</th>'
-        f'<td class="lk-word">{escape(_name(taken))}</td>'
+        f'<tr><th scope="row">{kind_name(asked)}</th>'
+        f'<td class="lk-word">{kind_name(taken)}</td>'
         f'<td class="lk-wide">{charts.bar(share)}</td><td>{share:.1f}</td></tr>'
         for asked, taken, share in found.mistakes(MOST_COLUMNS)
     )
@@ -305,26 +316,25 @@ def _largest(found: Confusion) -> str:
 
 def _tile(one: WorstQuery, show: Show, ids: Sequence[int]) -> str:
     shown = show(one.row)
-    found = f"AP {100 * one.average_precision:.0f} %, {one.relevant} of {len(one.nearest)} right"
+    found = (
+        f"AP {100 * one.average_precision:.0f} %",
+        f"{one.relevant} of {len(one.nearest)} right",
+    )
     inside = (
         f'<img src="{escape(shown.source)}" alt="" loading="lazy">'
-        f'<span class="lk-under"><b>{escape(_name(one.label))}</b><br>{_unbroken(found)}<br>'
+        f'<span class="lk-under"><b>{kind_name(one.label)}</b>'
+        f'<span class="lk-found"><i>{found[0]}</i> <i>{found[1]}</i></span>'
         f"<small>{escape(shown.name)}</small></span>"
     )
     if not ids:
         return f"<li>{inside}</li>"
-    spoken = escape(f"{shown.name}, {_name(one.label)}: {found}. Show what it finds")
+    spoken = escape(f"{shown.name}, {_name(one.label)}: {', '.join(found)}. Show what it finds")
     nearest = " ".join(str(ids[row]) for row in one.nearest)
     opening = (
         f'<button type="button" data-id="{ids[one.row]}" data-nearest="{nearest}" '
         f'aria-label="{spoken}">'
     )
     return f"<li>{opening}{inside}</button></li>"
-
-
-def _unbroken(text: str) -> str:
-    """Let a text of two parts break between them only."""
-    return text.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
 
 
 def _signed(points: float) -> str:

@@ -58,9 +58,9 @@ def test_the_curve_agrees_with_the_figures() -> None:
 def test_confusion_is_the_classes_of_the_first_ten(by_hand: Evaluation) -> None:
     found = confusion(by_hand)
     assert found.labels == found.asked == ("a", "b")
-    assert found.depth == 3
-    # Each picture finds the other of its class once, and the two others.
-    assert found.matrix() == pytest.approx(np.array([[100 / 3, 200 / 3], [200 / 3, 100 / 3]]))
+    assert (found.depth, found.fewer) == (1, False)
+    # Each picture can find one of its class, so the first result counts, and it is b for one of a.
+    assert found.matrix() == pytest.approx(np.array([[50, 50], [0, 100]]))
 
 
 def test_classes_that_are_not_in_the_collection_have_a_row_and_no_column() -> None:
@@ -72,11 +72,24 @@ def test_classes_that_are_not_in_the_collection_have_a_row_and_no_column() -> No
 
 
 def test_the_largest_mistakes_come_first_and_what_is_right_is_none(by_hand: Evaluation) -> None:
-    assert confusion(by_hand).mistakes(9) == [
-        ("a", "b", pytest.approx(200 / 3)),
-        ("b", "a", pytest.approx(200 / 3)),
+    found = confusion(
+        evaluate(on_a_circle([0, 20, 30, 31, 90, 140, 89], "aabbccb"), None, "angles")
+    )
+    assert found.mistakes(9) == [
+        ("a", "b", 50),
+        ("c", "b", 50),
+        ("b", "a", pytest.approx(100 / 3)),
+        ("b", "c", pytest.approx(100 / 3)),
     ]
-    assert len(confusion(by_hand).mistakes(1)) == 1
+    assert len(found.mistakes(1)) == 1
+
+
+def test_a_kind_of_few_pictures_that_are_all_found_is_taken_for_nothing_else() -> None:
+    degrees = [0, 1, 2, *range(90, 102)]
+    found = confusion(evaluate(on_a_circle(degrees, "aaa" + "b" * 12), None, "angles"))
+    assert found.mistakes(9) == []
+    assert found.matrix().tolist() == [[100, 0], [0, 100]]
+    assert (found.depth, found.fewer) == (10, True)
 
 
 def test_many_kinds_with_a_long_name_among_them_take_little_memory() -> None:
@@ -88,7 +101,7 @@ def test_many_kinds_with_a_long_name_among_them_take_little_memory() -> None:
     rankings = Rankings(
         np.array([1]),
         np.ones((kinds, 1), np.int32),
-        one.astype(np.int64),
+        np.full(kinds, 10),
         one,
         np.ones((kinds, 11), np.float32),
         np.maximum(nearest, 0),
@@ -107,7 +120,7 @@ def test_many_kinds_with_a_long_name_among_them_take_little_memory() -> None:
 
 def test_the_worst_come_first_with_what_they_found(by_hand: Evaluation) -> None:
     worst = worst_queries(by_hand, 2)
-    assert [one.row for one in worst] == [1, 0]
+    assert [one.row for one in worst] == [1]  # all others find their own kind first
     assert worst[0].label == "a"
     assert worst[0].nearest == (2, 3, 0)
     assert worst[0].relevant == 1
@@ -125,8 +138,8 @@ def test_a_kind_of_few_pictures_that_are_all_found_is_not_called_hard() -> None:
 
 
 def test_what_no_ranking_could_serve_is_not_called_hard() -> None:
-    lonely = evaluate(on_a_circle([0, 1, 2], "aab"), None, "angles")
-    assert [one.label for one in worst_queries(lonely, 5)] == ["a", "a"]
+    lonely = evaluate(on_a_circle([0, 3, 4], "aab"), None, "angles")
+    assert [one.row for one in worst_queries(lonely, 5)] == [1]
 
 
 def test_of_a_sample_the_rows_are_those_of_the_whole() -> None:

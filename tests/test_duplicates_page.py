@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import threading
 import time
@@ -134,6 +135,23 @@ def test_many_groups_are_shown_a_page_at_a_time(groups: tuple[Group, ...]) -> No
     assert f"Groups 1 to {GROUPS_SHOWN} of {len(many)}" in first
     last = show_groups("key", many, 10_000)  # what a browser sends is bounded
     assert last.count('class="lk-group"') == 1
+
+
+def test_a_picture_opens_its_file_where_that_may_be_seen_and_else_the_small_one(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    photos = save_photos(tmp_path / "snaps")
+    key = workspace.create("photos", photos)
+    collection = workspace.searcher(key).collection
+    for _ in index_folder(collection, photos, workspace.embedder, find_changes(collection, photos)):
+        pass
+    group = next(one for one in find_copies(collection) if "large.png" in names(one))
+    (photos / names(group)[1]).unlink()
+    links = re.findall('<a href="([^"]*)"', show_groups(key, [group], 0, collection))
+    assert [link.split("/")[0] for link in links] == ["originals", "thumbnails", "originals"][
+        : len(group)
+    ]
+    assert "originals" not in show_groups(key, [group], 0)
 
 
 def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(

@@ -3,8 +3,10 @@
 import base64
 import csv
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import gradio as gr
 import pytest
@@ -12,14 +14,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
 from retrieval import settings
-from retrieval.changes import find_changes
+from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
-from retrieval.indexing import index_folder
+from retrieval.indexing import Bounds, index_folder
 from retrieval.pages import words
 from retrieval.pages.evaluate_page import EvaluatePage, Run
 from retrieval.workspace import Workspace
 from tests.browser import running_app, turn_to, watch
-from tests.made import KINDS, pattern, save_patterns
+from tests.made import KINDS, pattern, save_hues, save_patterns
 
 EACH = 6
 SLOW = 120_000  # milliseconds
@@ -29,6 +31,9 @@ SLOW = 120_000  # milliseconds
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an app that searches patterns, a subfolder for each kind."""
     folder = save_patterns(tmp_path_factory.mktemp("patterns"), EACH)
+    # One that lies in the wrong subfolder, and is hard to find.
+    lost = min((folder / KINDS[0]).iterdir())
+    lost.rename(folder / KINDS[1] / f"lost {lost.name}")
     for path in folder.rglob("*.jpg"):  # slow to read, so that there is time to stop a comparison
         Image.open(path).resize((4800, 3600)).save(path, progressive=True)
     with running_app(tmp_path_factory.mktemp("home"), "--pictures", str(folder)) as address:
@@ -132,6 +137,26 @@ def test_a_run_can_be_stopped(page: Page) -> None:
     expect(page.locator("#test-status")).to_contain_text("Stopped.")
     expect(page.locator("#test-result .lk-compare")).to_have_count(0)
     run_test(page)  # and the next one is not held up by it
+    # Stopped, another one leaves the figures with their downloads, which are pale meanwhile.
+    page.locator("#test-found").evaluate("one => one.scrollIntoView()")
+    page.mouse.wheel(0, 5_000)
+    page.locator("#test-compare").click()
+    expect(page.locator("#test-status")).to_be_in_viewport()
+    expect(page.locator("#test-result")).to_have_css("opacity", "0.5")
+    page.locator("#test-stop").click()
+    expect(page.locator("#test-status")).to_contain_text("Stopped.")
+    expect(page.locator("#test-result")).to_have_css("opacity", "1")
+    expect(page.locator("#test-downloads a")).to_have_count(3)
+    expect(page.locator("#test-result .lk-figures")).to_be_visible()
+
+
+def test_a_list_of_choices_closes_when_the_keyboard_goes_on(page: Page) -> None:
+    field = page.locator("#test-setting input")
+    field.focus()
+    expect(field).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Tab")
+    expect(field).not_to_be_focused()
+    expect(field).to_have_attribute("aria-expanded", "false")
 
 
 def test_a_run_that_finds_no_place_is_said_to_have_stopped(browser: Browser, address: str) -> None:
@@ -180,9 +205,51 @@ def test_the_report_of_a_comparison_shows_the_figures_of_the_collections_own_set
         request = gr.Request()
         *_, last = page.on_compare(Run(), key, "Nothing left out (no PCA)", request)
     (data,) = re.findall(r'data:text/html[^"]*?base64,([^"]+)', last[2])
-    models = re.findall("<dt>(model|A|B)</dt><dd>([^<]*)", base64.b64decode(data).decode())
+    models = re.findall(
+        "<dt>(model|As it is|Nothing left out[^<]*)</dt><dd>([^<]*)",
+        base64.b64decode(data).decode(),
+    )
     said = {name: model.split(", ")[-1] for name, model in models}
-    assert said == {"model": "PCA 2", "A": "PCA 2 (CPU)", "B": "no PCA (CPU)"}
+    changed = "Nothing left out (no PCA)"
+    assert said == {"model": "PCA 2", "As it is": "PCA 2 (CPU)", changed: "no PCA (CPU)"}
+
+
+def test_a_collection_that_is_still_being_read_or_has_gone_is_said_to_be_so(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = save_hues(tmp_path / "one kind", {"red/a.png": 0, "red/b.png": 5})
+    key, page, go_on = workspace.create("one kind", folder), EvaluatePage(workspace), Event()
+    collection = workspace.searcher(key).collection
+    for _ in index_folder(collection, folder, workspace.embedder, find_changes(collection, folder)):
+        pass
+
+    def look() -> Changes:
+        assert go_on.wait(60)
+        return find_changes(collection, folder)
+
+    def told(key: str) -> str:
+        *_, last = page.on_test(Run(), key, gr.Request())
+        return str(last[1])
+
+    workspace.build(key, folder, Bounds(), look)
+    assert words.TEST_LATER in told(key)
+    go_on.set()
+    while not (state := workspace.building(key)) or not state.finished:
+        time.sleep(0.01)
+    assert "of the same kind, red" in told(key)
+    assert words.TEST_GONE in told("gone")
+    chosen = page.on_end("gone", None, None, "", gr.Request())[0]
+    assert (chosen.choices, chosen.value) == ([("one kind", key)], key)
+    assert page.on_end(key, None, None, "", gr.Request())[0] == gr.skip()
+
+
+def test_a_test_says_at_once_how_much_there_is_to_do(workspace: Workspace, wheel: Path) -> None:
+    key = workspace.create("wheel", wheel)
+    collection = workspace.searcher(key).collection
+    for _ in index_folder(collection, wheel, workspace.embedder, find_changes(collection, wheel)):
+        pass
+    first = next(EvaluatePage(workspace).on_test(Run(), key, gr.Request()))
+    assert words.TESTING.format(done=0, total=6, left="") in first[0]
 
 
 def test_it_fits_a_phone_and_dark_mode(browser: Browser, address: str) -> None:

@@ -296,6 +296,29 @@ def test_it_is_moved_and_zoomed_and_a_click_searches(opened: tuple[Page, str]) -
     )
 
 
+def test_the_whole_map_stays_whole_when_the_window_changes_its_size(
+    opened: tuple[Page, str],
+) -> None:
+    page, address = opened
+    assert page.context.browser is not None
+    other = page.context.browser.new_page(viewport={"width": 1280, "height": 800})
+    other.goto(address)
+    other.get_by_role("tab", name="Map").click()
+    other.wait_for_selector(".lk-map[data-ready]", timeout=60_000)
+    other.set_viewport_size({"width": 800, "height": 420})
+    small = painted(other)
+    other.reload()
+    other.wait_for_selector(".lk-map[data-ready]", timeout=60_000)
+    assert painted(other) == pytest.approx(small, rel=0.02)
+    # What was gone to stays as it is.
+    other.get_by_role("button", name="Farther").click()
+    far = painted(other)
+    assert far < 0.7 * small
+    other.set_viewport_size({"width": 800, "height": 440})
+    assert painted(other) < 1.2 * far
+    other.close()
+
+
 def test_it_comes_also_when_the_connection_was_lost_for_a_moment(opened: tuple[Page, str]) -> None:
     page, address = opened
     assert page.context.browser is not None

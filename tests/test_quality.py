@@ -52,6 +52,7 @@ def run(searcher: Searcher, setting: Setting, most: int = 100) -> tuple[list[Pro
     assert isinstance(last, Comparison)
     assert all(isinstance(step, Progress) for step in steps)
     ranked = [step for step in steps if step.ranking]
+    assert steps[0].done == ranked[0].done == 0
     assert ranked[-1].done == ranked[-1].total == 2 * len(last.first.asked)
     return [step for step in steps if not step.ranking], last
 
@@ -133,11 +134,12 @@ def test_pictures_whose_vectors_are_lost_take_no_part_and_are_named(tmp_path: Pa
 @pytest.mark.parametrize(
     ("hues", "sentence"),
     [
+        ({"red/a.png": 0}, "only one is here yet"),
         ({"a.png": 0, "b.png": 90}, "not sorted into kinds"),
         ({"red/a.png": 0, "red/b.png": 5}, "same kind, red"),
         ({"red/a.png": 0, "blue/b.png": 220}, "a single picture"),
     ],
-    ids=["no labels", "one class", "one picture each"],
+    ids=["one picture", "no labels", "one class", "one picture each"],
 )
 def test_what_a_test_would_say_nothing_of_gets_a_kind_sentence(
     tmp_path: Path, hues: dict[str, float], sentence: str

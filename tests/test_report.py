@@ -158,7 +158,7 @@ def test_what_counts_percent_says_so(evaluation: Evaluation) -> None:
     kinds = Checked(report.classes_section(evaluation.classes)).text
     assert all(f"{metric} %" in kinds for metric in METRICS)
     compared = Checked(report.compare_section(compare(evaluation, evaluation))).text
-    assert "A %B %B less A" in compared
+    assert "As it is %Another setting %Difference" in compared
     chart = Checked(report.depth_section(evaluation)).text.replace("\N{NO-BREAK SPACE}", " ")
     assert "0 %25 %50 %75 %100 %" in chart
 
@@ -167,7 +167,7 @@ def test_the_hardest_queries_tell_what_they_are_sorted_by(evaluation: Evaluation
     worst = worst_queries(evaluation, report.WORST)
     text = Checked(report.worst_section(worst, show)).text.replace("\N{NO-BREAK SPACE}", " ")
     assert "average precision" in text
-    told = [int(ap) for ap in re.findall(r"AP (\d+) %, \d+ of 10 right", text)]
+    told = [int(ap) for ap in re.findall(r"AP (\d+) % \d+ of 10 right", text)]
     assert told == [round(100 * one.average_precision) for one in worst]
     assert told == sorted(told)
 
@@ -272,9 +272,12 @@ def test_the_charts_and_the_table_say_how_it_was_measured(
     evaluation = measured("cats", "dogs")
     how = "by the cosine, then the first 500" if reranked else "by the cosine alone"
     evaluation.protocol["ranking"] = how
+    evaluation.protocol["left out"] = "5 without a kind, " * 12 + "and more"
     caption = figure_of(evaluation, monkeypatch).get_supxlabel()
     for name in ("model", "queries", "collection", "query itself", "relevant", "ranking"):
         assert evaluation.protocol[name] in caption
+    assert f"left out: {evaluation.protocol['left out']}" in caption.replace("\n", " ")
+    assert max(map(len, caption.splitlines())) <= 200
     rows = list(csv.DictReader(as_csv(evaluation).decode("utf-8-sig").splitlines()))
     assert len(rows) == 3
     for row in rows:
@@ -298,6 +301,35 @@ def test_the_number_of_results_is_written_in_plain_numbers(
     texts = drawn("Accuracy", evaluation, monkeypatch)
     assert texts[0] == "1"
     assert all(re.fullmatch(r"[\d,]+", text) for text in texts)
+
+
+@pytest.mark.parametrize("width", [350, 960], ids=["phone", "desk"])
+def test_long_names_leave_the_figures_and_the_pictures_their_room(
+    width: int, browser: "Browser"
+) -> None:
+    long = " ".join(["holidays"] * 40), "x" * 300
+    page = browser.new_page(viewport={"width": width + 40, "height": 800})
+    page.set_content(report.document("x", measured(*long), show))
+    wide, tall = (
+        page.locator(what).evaluate_all(f"all => all.map(one => one.{size})")
+        for what, size in (
+            ("table .lk-kind", "offsetWidth"),
+            (".lk-under .lk-kind", "offsetHeight"),
+        )
+    )
+    titles = page.locator(".lk-under .lk-kind").evaluate_all("all => all.map(one => one.title)")
+    page.close()
+    assert max(wide) <= 260
+    assert tall
+    assert max(tall) < 40  # two lines
+    assert set(titles) <= set(long)
+
+
+def test_a_comparison_is_told_by_what_people_call_the_settings(evaluation: Evaluation) -> None:
+    named = replace(compare(evaluation, evaluation), called="Without <neighbours>")
+    text = Checked(report.compare_section(named)).text
+    assert "As it is %Without <neighbours> %Difference" in text
+    assert not re.search(r"\b[AB]\b", text)
 
 
 def test_long_names_leave_the_charts_their_room(monkeypatch: pytest.MonkeyPatch) -> None:

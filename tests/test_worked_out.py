@@ -118,7 +118,7 @@ def test_an_answer_about_the_collection_before_is_not_shown(workspace: Workspace
     turned, request = Turned(), gr.Request()
     looked, go_on = threading.Event(), threading.Event()
 
-    def show(key: str, collection: Collection, result: str, start: int) -> str:
+    def show(key: str, collection: Collection, result: str, start: int, _: gr.Request) -> str:
         if threading.current_thread() is ticking:
             looked.set()
             go_on.wait(60)

@@ -170,9 +170,9 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation = _measure(test)
     print(as_table(evaluation))
     comparisons = []
-    for changed in others:
+    for called, changed in zip(arguments.compare, others, strict=True):
         other = _other_test(test, changed, collection, queries, used)
-        comparison = compare.compare(evaluation, _measure(other))
+        comparison = replace(compare.compare(evaluation, _measure(other)), called=called)
         comparisons.append(comparison)
         print(f"\n{compare.as_table(comparison)}")
     _write(arguments, evaluation, comparisons, (queries or collection).files)

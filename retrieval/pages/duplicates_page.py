@@ -13,7 +13,9 @@ from retrieval import tables
 from retrieval.collection import Collection
 from retrieval.copies import Copy, Group, seconds_for, spare_bytes
 from retrieval.errors import LookalikeError
+from retrieval.originals import has_original
 from retrieval.pages import markup, words
+from retrieval.pages.access import Access
 from retrieval.pages.elements import number_of
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
@@ -24,14 +26,26 @@ from retrieval.workspace import Workspace
 
 GROUPS_SHOWN = 20  # at a time
 COPIES_SHOWN = 12  # of a group
-# A group tells where to turn; the others search, see page.js.
-PICK = """
+# "Next" and "Back" tell where to turn. What comes has buttons of its own, and the focus would be
+# nowhere.
+TURN = """
+let pressed = -1;
+const buttons = () => [...element.querySelectorAll('button[data-start]')];
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-start]');
   if (!button) return;
+  pressed = buttons().indexOf(button);
   trigger('turn', {start: Number(button.dataset.start)});
   element.scrollIntoView();
 });
+new MutationObserver(() => {
+  const both = buttons();
+  const lost = !document.activeElement || document.activeElement === document.body;
+  if (pressed < 0 || !both.length || !lost) return;
+  const button = both[pressed].disabled ? both[1 - pressed] : both[pressed];
+  pressed = -1;
+  button.focus({preventScroll: true});
+}).observe(element, {childList: true, subtree: true, attributeFilter: ['disabled']});
 """
 
 
@@ -47,15 +61,21 @@ SENTENCES = Sentences(
 class DuplicatesPage:
     """The page of copies: `build` lays it out and wires the handlers below it."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, access: Access) -> None:
         copies = workspace.copies
+        self._access = access
         self.copies = WorkedOut(
-            workspace, "copies", SENTENCES, copies, seconds_for, _show, script=PICK
+            workspace, "copies", SENTENCES, copies, seconds_for, self._show, script=TURN
         )
 
     def build(self, tab: gr.Tab, searched: gr.Dropdown) -> None:
         """Add the page to the tab; it follows the choice of the search."""
-        lead = (words.COPIES_LEAD, words.COPIES_SAFE, words.COPIES_RULE)
+        lead = (
+            words.COPIES_LEAD,
+            words.COPIES_SAFE,
+            words.COPIES_RULE,
+            words.COPIES_OPEN_ONE,
+        )
         text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
         stands, shown = self.copies.lay_out(tab, searched, text)
         shown[0].turn(self.on_turn, stands, shown, **LIGHT)
@@ -66,13 +86,20 @@ class DuplicatesPage:
         """Show the groups from another one on."""
         return self.copies.on_tick(choice, turned, request, start=number_of(event.start))
 
-
-def _show(key: str, collection: Collection, groups: Sequence[Group], start: int) -> str:
-    if groups:
-        return show_groups(key, groups, start)
-    n, _ = collection.count()
-    text = words.COPIES_NONE.format(pictures=words.pictures(n)) if n > 1 else words.COPIES_ALONE
-    return markup.empty(words.COPIES_NONE_TITLE, text)
+    def _show(
+        self,
+        key: str,
+        collection: Collection,
+        groups: Sequence[Group],
+        start: int,
+        request: gr.Request,
+    ) -> str:
+        if groups:
+            is_owner = self._access.is_owner(request) and not self._access.is_public
+            return show_groups(key, groups, start, collection if is_owner else None)
+        n, _ = collection.count()
+        text = words.COPIES_NONE.format(pictures=words.pictures(n)) if n > 1 else words.COPIES_ALONE
+        return markup.empty(words.COPIES_NONE_TITLE, text)
 
 
 def copies_route(workspace: Workspace) -> Route:
@@ -121,8 +148,15 @@ def as_csv(groups: Sequence[Group]) -> bytes:
     return tables.as_csv(words.COPIES_COLUMNS, rows)
 
 
-def show_groups(key: str, groups: Sequence[Group], start: int) -> str:
-    """Lay out a page of groups, under a line that says how many there are."""
+def show_groups(
+    key: str, groups: Sequence[Group], start: int, openable: Collection | None = None
+) -> str:
+    """Lay out a page of groups, under a line that says how many there are.
+
+    Args:
+        openable: where the pictures' own files are, if they may be opened; else a picture opens
+            the small one, as it does where its file has gone.
+    """
     start = max(0, min(start, len(groups) - 1)) // GROUPS_SHOWN * GROUPS_SHOWN
     shown = groups[start : start + GROUPS_SHOWN]
     pictures = f"{sum(map(len, groups)):,}"
@@ -133,13 +167,14 @@ def show_groups(key: str, groups: Sequence[Group], start: int) -> str:
         f'<div class="lk-head"><h2>{escape(said)} <span>{escape(spare)}</span></h2>'
         f'<a class="lk-back" href="copies/{escape(key)}.csv" {markup.INTO_FRAME}>'
         f"{escape(words.COPIES_EXPORT)}</a></div>"
-        + "".join(_group(key, group) for group in shown)
+        + "".join(_group(key, group, openable) for group in shown)
         + _turning(start, len(groups))
     )
 
 
-def _group(key: str, group: Group) -> str:
-    tiles = "".join(_copy(key, copy, group[0].picture) for copy in group[:COPIES_SHOWN])
+def _group(key: str, group: Group, openable: Collection | None) -> str:
+    best = group[0].picture
+    tiles = "".join(_copy(key, copy, best, openable) for copy in group[:COPIES_SHOWN])
     more = ""
     if len(group) > COPIES_SHOWN:
         text = words.COPIES_MORE.format(n=f"{len(group) - COPIES_SHOWN:,}")
@@ -149,7 +184,7 @@ def _group(key: str, group: Group) -> str:
     return f'<section class="lk-group">{head}<ol role="list">{tiles}</ol>{more}</section>'
 
 
-def _copy(key: str, copy: Copy, best: PictureRecord) -> str:
+def _copy(key: str, copy: Copy, best: PictureRecord, openable: Collection | None) -> str:
     picture = copy.picture
     facts = (
         f"{picture.width:,} × {picture.height:,}",
@@ -164,12 +199,17 @@ def _copy(key: str, copy: Copy, best: PictureRecord) -> str:
     if copy.same_as is best:
         same = f"<i>{escape(words.COPIES_SAME)}</i>"
     elif copy.same_as:
-        name = markup.name_of(copy.same_as)
-        same = f"<i>{escape(words.COPIES_SAME_AS.format(name=name))}</i>"
+        other = markup.name_of(copy.same_as)
+        same = f"<i>{escape(words.COPIES_SAME_AS.format(name=other))}</i>"
+    small = markup.thumbnail_address(key, picture)
+    is_here = openable is not None and has_original(openable, picture)
+    address = markup.original_address(key, picture.id) if is_here else small
+    name = escape(markup.name_of(picture))
     return (
-        f"<li{' class=lk-best' if picture is best else ''}><div>"
-        f'<img src="{escape(markup.thumbnail_address(key, picture))}" alt="" loading="lazy">'
-        f'</div><b title="{escape(picture.path)}">{escape(markup.name_of(picture))}</b>'
+        f"<li{' class=lk-best' if picture is best else ''}>"
+        f'<a href="{escape(address)}" target="_blank" rel="noopener">'
+        f'<img src="{escape(small)}" alt="" loading="lazy">'
+        f'<b title="{escape(picture.path)}">{name}</b></a>'
         f"<small>{mark}{folder}{markup.fact_lines(facts)}{same}</small></li>"
     )
 

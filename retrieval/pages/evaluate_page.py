@@ -7,6 +7,7 @@ what strangers may ask for is bounded in `settings`.
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import gradio as gr
 
 from retrieval import report, settings
-from retrieval.captions import pretty
 from retrieval.compare import Comparison
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Evaluation, as_csv
@@ -42,6 +42,21 @@ element.addEventListener('click', (event) => {
   const {id, nearest} = button?.dataset ?? {};
   if (key) trigger('select', {key, id: Number(id), nearest: nearest.split(' ').map(Number)});
 });
+"""
+
+
+# Who presses a button further down would not see that anything happens. On a phone the figures come
+# below the buttons, of which the last is the one that stops, as long as there is something to stop.
+BEGIN = """
+const quiet = matchMedia('(prefers-reduced-motion: reduce)');
+const show = () => {
+  const behavior = quiet.matches ? 'auto' : 'smooth';
+  if (innerWidth > 760) return element.scrollIntoView({block: 'nearest', behavior});
+  (document.getElementById('test-stop') ?? element).scrollIntoView({block: 'start', behavior});
+};
+new MutationObserver(() => {
+  if (element.querySelector('[role=status]')) setTimeout(show, 50); // the button comes or goes
+}).observe(element, {childList: true, subtree: true, characterData: true});
 """
 
 
@@ -99,7 +114,7 @@ class EvaluatePage:
                 against = gr.Button(words.COMPARE_START, visible=False, elem_id="test-compare")
                 stop = gr.Button(words.TEST_STOP, visible=False, elem_id="test-stop")
             with gr.Column(elem_id="test-answer", min_width=320):
-                status = gr.HTML(elem_id="test-status", apply_default_css=False)
+                status = gr.HTML(elem_id="test-status", js_on_load=BEGIN, apply_default_css=False)
                 downloads = gr.HTML(elem_id="test-downloads", apply_default_css=False)
                 result = gr.HTML(
                     _empty(words.TEST_EMPTY),
@@ -132,6 +147,7 @@ class EvaluatePage:
         ):
             waiting = button.click(self.on_wait, run, [*view, run], **light)
             begun = waiting.then(begin, asked, view, trigger_mode="multiple", **one_at_a_time)
+            begun.success(self.on_end, told, offered, **light)
             # Where too many wait already, nothing may say that it is getting ready.
             begun.failure(self.on_stop, run, [status, stop], **light)
         stop.click(self.on_stop, run, [status, stop], **light)
@@ -161,6 +177,19 @@ class EvaluatePage:
             followed,
         )
 
+    def on_end(
+        self,
+        choice: str | None,
+        setting: str | None,
+        searched: str | None,
+        followed: str | None,
+        request: gr.Request,
+    ) -> tuple[Any, ...]:
+        """Offer what there is anew where the collection of a run has gone."""
+        if choice in self.workspace.names(visitor_of(request)):
+            return (gr.skip(),) * 5
+        return self.on_return(choice, setting, searched, followed, request)
+
     # The handlers of a run. They return the status, the result, the downloads, what the picked
     # query finds, and the button that stops.
 
@@ -172,7 +201,8 @@ class EvaluatePage:
         if former is not None:
             former.stopped = former.replaced = True
         waits = _notice(words.TEST_WAITS)
-        return waits, gr.skip(), "", "", gr.Button(visible=True), Run()
+        stays = (gr.skip(),) * 3  # until there is something else, or for good where it is stopped
+        return waits, *stays, gr.Button(visible=True), Run()
 
     def on_test(
         self, run: Run | None, choice: str | None, request: gr.Request
@@ -212,6 +242,7 @@ class EvaluatePage:
         try:
             searcher = self.workspace.searcher(choice or "", visitor)
             labels, test = plan_test(searcher, settings.MAX_TEST_QUERIES, self._notes(choice))
+            yield _going_on(words.TESTING, 0, test.total, None)
             parts, done, started = [], 0, time.monotonic()
             for part in test.rank():
                 parts.append(part)
@@ -221,7 +252,7 @@ class EvaluatePage:
             evaluation = test.summarise(parts)
             yield self._show_test(searcher, labels, evaluation, time.monotonic() - started)
         except LookalikeError as error:
-            yield _refused(error)
+            yield self._refused(choice or "", visitor, error)
 
     def _compare(
         self, choice: str | None, setting: str | None, visitor: str
@@ -236,17 +267,30 @@ class EvaluatePage:
                 searcher, wanted, settings.pca_path, settings.MAX_COMPARED
             ):
                 if isinstance(step, Comparison):
-                    yield _show_comparison(searcher.collection.name, step)
+                    compared = replace(step, called=setting or "")
+                    yield _show_comparison(searcher.collection.name, compared)
                 elif step.ranking:
                     yield _going_on(words.TESTING, step.done, step.total, None)
                 else:
                     yield _going_on(words.COMPARING, step.done, step.total, started)
         except LookalikeError as error:
-            yield _refused(error)
+            yield self._refused(choice or "", visitor, error)
+
+    def _refused(self, key: str, visitor: str, error: LookalikeError) -> tuple[Any, ...]:
+        """Say why there is no test; that the collection has gone or is being read comes first."""
+        text = str(error)
+        if key not in self.workspace.names(visitor):
+            text = words.TEST_GONE
+        elif self._is_building(key):
+            text = words.TEST_LATER
+        return "", _empty(text), "", "", gr.Button(visible=False)
+
+    def _is_building(self, key: str) -> bool:
+        building = self.workspace.building(key)
+        return building is not None and not building.finished
 
     def _notes(self, key: str | None) -> dict[str, str]:
-        building = self.workspace.building(key or "")
-        if building is None or building.finished:
+        if not self._is_building(key or ""):
             return {}
         return {words.STILL_BUILDING: words.STILL_BUILDING_WHAT}
 
@@ -319,15 +363,11 @@ def _until_stopped(run: Run | None, views: Iterator[tuple[Any, ...]]) -> Iterato
 def _going_on(text: str, done: int, total: int, started: float | None) -> tuple[Any, ...]:
     """Say how far it is, and leave the rest of the page as it is."""
     left = ""
-    if started is not None and done < total:
+    if started is not None and 0 < done < total:
         seconds = (time.monotonic() - started) / done * (total - done)
         left = words.TEST_LEFT.format(time=markup.duration(seconds))
     said = text.format(done=f"{done:,}", total=f"{total:,}", left=left)
     return _notice(said, done / total), gr.skip(), gr.skip(), gr.skip(), gr.Button(visible=True)
-
-
-def _refused(error: LookalikeError) -> tuple[Any, ...]:
-    return "", _empty(str(error)), "", "", gr.Button(visible=False)
 
 
 def _notice(text: str, fraction: float | None = None) -> str:
@@ -349,9 +389,9 @@ def _found(key: str, query: PictureRecord, nearest: Sequence[PictureRecord]) -> 
     tiles = "".join(
         f'<li class="{"is-right" if one.label == query.label else "is-wrong"}">'
         f'<img src="{escape(markup.thumbnail_address(key, one))}" alt="" loading="lazy">'
-        f'<span class="lk-under">{rank}. <b>{escape(pretty(one.label))}</b>'
+        f'<span class="lk-under"><b>{report.kind_name(one.label)}</b>'
         f"<small>{escape(markup.name_of(one))}</small></span></li>"
-        for rank, one in enumerate(nearest, start=1)
+        for one in nearest
     )
     heading = words.FOUND.format(name=markup.name_of(query))
     return (

@@ -283,9 +283,11 @@
       y: Math.min(rows, Math.max(0, y)),
       scale: Math.min(LARGEST, Math.max(0.7 * whole().scale, scale)),
     });
+    let isWhole = true; // that is what is shown, and is to be after the window has changed its size
     const go = (next) => {
       cancelAnimationFrame(glide);
       glide = 0;
+      isWhole = false;
       view = bounded(next);
       findCentred();
       redraw();
@@ -296,6 +298,7 @@
       const to = bounded(next);
       if (quiet.matches) return go(to);
       cancelAnimationFrame(glide);
+      isWhole = false;
       target = to;
       const from = { ...view };
       const begun = performance.now();
@@ -312,6 +315,10 @@
         redraw();
       };
       glide = requestAnimationFrame(step);
+    };
+    const showWhole = () => {
+      glideTo(whole());
+      isWhole = true;
     };
     // A key that is held down goes on from where the last step leads.
     const aim = () => (glide ? target : view);
@@ -415,7 +422,7 @@
       if (by) glideTo({ ...aim(), x: aim().x + by[0], y: aim().y + by[1] });
       else if (event.key === "+" || event.key === "=") zoom(1.5);
       else if (event.key === "-") zoom(1 / 1.5);
-      else if (event.key === "0" || event.key === "Home") glideTo(whole());
+      else if (event.key === "0" || event.key === "Home") showWhole();
       else if (event.key === "Enter" && centred >= 0) search(data.ids[centred]);
       else return;
       hovered = -1;
@@ -430,7 +437,7 @@
     box.querySelectorAll("[data-zoom]").forEach((button) => {
       button.onclick = () => {
         const way = button.dataset.zoom;
-        if (way === "whole") glideTo(whole());
+        if (way === "whole") showWhole();
         else zoom(way === "in" ? 1.8 : 1 / 1.8);
       };
     });
@@ -445,7 +452,8 @@
       [canvas.width, canvas.height] = pixels;
       context.imageSmoothingQuality = "medium";
       accent = "";
-      view = bounded(view ?? whole());
+      if (isWhole) cancelAnimationFrame(glide);
+      view = bounded(isWhole ? whole() : view);
       redraw();
     };
     const size = new ResizeObserver(fit);

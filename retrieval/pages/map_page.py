@@ -78,7 +78,7 @@ class MapPage:
         return gr.Tabs(selected="search")
 
 
-def _show(key: str, collection: Collection, atlas: Atlas, start: int) -> str:
+def _show(key: str, collection: Collection, atlas: Atlas, start: int, request: gr.Request) -> str:
     return show_map(key, collection, atlas)  # which has no parts to begin with
 
 

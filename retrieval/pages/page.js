@@ -360,6 +360,16 @@
     next.click();
   });
 
+  // Gradio opens a list of choices at every key but Escape, a moment later: also at the one by which
+  // its field is left, and then nothing closes it again.
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.code === "Tab" && event.target.matches?.("[role=combobox]")) event.stopPropagation();
+    },
+    true,
+  );
+
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") leaveDialog();
     if (event.code === "Tab") keepInside(event); // WebKit on Linux calls it by no key with Shift

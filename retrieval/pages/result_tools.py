@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from retrieval.errors import LookalikeError
-from retrieval.originals import open_original
+from retrieval.originals import has_original
 from retrieval.pages import details, words
 from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers
@@ -114,10 +114,7 @@ class ResultTools:
             return False
         with suppress(LookalikeError):  # its collection has gone just now
             searcher = self._workspace.searcher(match.key, visitor_of(request))
-            file = open_original(searcher.collection, match.picture)
-            if file is not None:
-                file.close()
-                return True
+            return has_original(searcher.collection, match.picture)
         return False
 
 

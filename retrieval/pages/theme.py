@@ -27,6 +27,7 @@ def theme() -> gr.themes.Base:
         button_primary_border_color_dark="*primary_700",
         button_primary_border_color_hover="*primary_800",
         button_primary_border_color_hover_dark="*primary_800",
+        button_secondary_background_fill_hover_dark="*neutral_600",  # Soft's is a pale teal
         checkbox_label_background_fill_selected="*primary_700",
         checkbox_label_background_fill_selected_dark="*primary_700",
         block_border_width="1px",

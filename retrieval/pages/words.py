@@ -260,6 +260,8 @@ TEST_STOPPED = "Stopped."
 TEST_DONE = "{n} searches in {seconds} seconds."
 STILL_BUILDING = "unfinished"
 STILL_BUILDING_WHAT = "the collection was still being read; what was ready took part"
+TEST_LATER = "The pictures are still being read. Test them when all of them are ready."
+TEST_GONE = "That collection is not here any more. Test another one."
 TEST_PROGRESS = "Progress of the test"
 TEST_TITLE = "How good is it on {name}?"
 COMPARE = "Compare with"
@@ -476,10 +478,14 @@ NO_MAP = "There is no such map."
 NO_MAP_PART = "There is no such part of the map."
 MAP_LEAD = "Pictures that look alike lie next to each other. Pick one to search for more like it."
 MAP_HELP = (
+    "Click a picture to search for more like it.",
     "Drag to move, and turn the wheel or pinch to zoom.",
     "By keyboard: arrows move, + and − zoom, 0 shows all, Enter searches.",
 )
-MAP_HELP_TOUCH = "Drag to move, and pinch to zoom."
+MAP_HELP_TOUCH = (
+    "Drag to move, and pinch to zoom. A tap goes closer as long as the pictures are small; on a "
+    "larger one it searches."
+)
 MAP_NONE = "As soon as there are pictures here, there is a map of them."
 MAP_LATER = "The map is drawn when all of them are ready."
 MAP_DRAWS_TITLE = "The map is being drawn"
@@ -517,6 +523,7 @@ COPIES_LEAD = (
     "and shots in quick succession."
 )
 COPIES_SAFE = "Lookalike deletes no photo. Save the list, and decide for yourself."
+COPIES_OPEN_ONE = "Press a picture to open it in a tab of its own."
 COPIES_RULE = (
     "The one to keep is the one with the most pixels; among equals it is the largest file, then "
     "the oldest."

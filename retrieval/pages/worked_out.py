@@ -53,8 +53,8 @@ class WorkedOut(Generic[T]):
     Args:
         name: of the tab's places, first in each: "map" makes "map-ask" and so on.
         seconds_for: about how long it takes for so many pictures.
-        show: returns a result as HTML, given the key of the collection, the collection, the result
-            and where in it to begin.
+        show: returns a result as HTML, given the key of the collection, the collection, the result,
+            where in it to begin, and who asks.
         script: of the place of the result.
     """
 
@@ -65,7 +65,7 @@ class WorkedOut(Generic[T]):
         sentences: Sentences,
         results: Once[T],
         seconds_for: Callable[[int], float],
-        show: Callable[[str, Collection, T, int], str],
+        show: Callable[[str, Collection, T, int, gr.Request], str],
         script: str = "",
     ) -> None:
         self._workspace = workspace
@@ -169,6 +169,6 @@ class WorkedOut(Generic[T]):
             if task.result is None:
                 time = markup.duration(self._seconds_for(n))
                 return markup.empty(says.title, says.text.format(n=f"{n:,}", time=time)), later
-            return self._show(key, collection, task.result, start), still
+            return self._show(key, collection, task.result, start, request), still
         except LookalikeError as error:
             return markup.empty(says.failed, str(error)), still
