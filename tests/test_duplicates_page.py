@@ -23,7 +23,13 @@ from retrieval.copies import Group, find_copies, seconds_for, spare_bytes
 from retrieval.embedding import Embedder
 from retrieval.indexing import Bounds, index_folder
 from retrieval.pages import words
-from retrieval.pages.duplicates_page import GROUPS_SHOWN, as_csv, copies_route, show_groups
+from retrieval.pages.duplicates_page import (
+    GROUPS_SHOWN,
+    TURN,
+    as_csv,
+    copies_route,
+    show_groups,
+)
 from retrieval.workspace import Workspace
 from tests.browser import open_browser, running_app, watch
 from tests.made import noise, pattern
@@ -246,3 +252,23 @@ def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path:
     expect(page.get_by_test_id("toast-body")).to_contain_text("Too often.")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_focus_stays_on_the_button_that_turns_the_groups(
+    page: Page, groups: tuple[Group, ...]
+) -> None:
+    many = [groups[0]] * (GROUPS_SHOWN + 1)
+    assert page.context.browser is not None
+    other = page.context.browser.new_page()
+    other.set_content(f"<main>{show_groups('key', many, 0)}</main>")
+    other.evaluate(
+        """([script, next]) => {
+          const element = document.querySelector("main");
+          new Function("element", "trigger", script)(element, () => { element.innerHTML = next; });
+        }""",
+        [TURN, show_groups("key", many, GROUPS_SHOWN)],
+    )
+    other.get_by_role("button", name="Next").press("Enter")
+    expect(other.get_by_role("button", name="Next")).to_be_disabled()
+    expect(other.get_by_role("button", name="Back")).to_be_focused()
+    other.close()
