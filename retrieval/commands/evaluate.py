@@ -131,11 +131,11 @@ def run(arguments: argparse.Namespace) -> None:
     need_place(arguments.json, ".json")
     need_place(arguments.png, ".png")
     need_place(arguments.report, ".html", ".htm")
-    _refuse_one_place_for_two(arguments)
     need_folder(arguments.folder)
     if arguments.queries:
         need_folder(arguments.queries)
         _refuse_overlap(arguments.queries, arguments.folder)
+    _refuse_one_place_for_two(arguments)
     extractor = open_as_asked(arguments.model, arguments)
     pca = pca_of(arguments)
     reduction = None if arguments.no_pca else load_pca(pca, extractor.card)
