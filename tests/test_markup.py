@@ -16,7 +16,7 @@ from retrieval.indexing import Step, index_folder
 from retrieval.pages import words
 from retrieval.pages.asking import Asked, Part
 from retrieval.pages.library_markup import Card, card
-from retrieval.pages.results_markup import building, results, truth
+from retrieval.pages.results_markup import building, none_found, results, truth
 from retrieval.records import PictureRecord
 from retrieval.search import Found, Match, Timings
 
@@ -78,16 +78,43 @@ def spoken(told: str) -> str:
 
 def test_what_is_spoken_is_how_sure_the_first_one_is() -> None:
     told = results(found(LOOSE, VERY), ASKED, "")
-    assert spoken(told) == "2 pictures, most similar to cat.jpg. The first one: loosely related."
-    assert "<h2>Most similar <span>to cat.jpg</span></h2>" in told
+    assert spoken(told) == (
+        "2 pictures, most similar to cat.jpg. The first one: 0.jpg, loosely related."
+    )
+    assert ">Most similar <span>to cat.jpg</span></h2>" in told
+
+
+def test_what_is_spoken_says_what_was_taken_away_and_that_nothing_matches() -> None:
+    """A screen reader reads only what differs from the answer before."""
+    asked = Asked((*ASKED.parts, Part("dog.jpg", wanted=False), Part("cow.jpg", wanted=False)))
+    said = spoken(results(found(NONE, NONE), asked, ""))
+    assert said.startswith(words.NOTHING_MATCHES)
+    assert "to cat.jpg, and less like dog.jpg, cow.jpg." in said
+
+
+def test_that_there_is_no_result_is_spoken_in_the_line_of_the_results() -> None:
+    assert spoken(none_found(ASKED, "None", "There is none.", "")) == "None. There is none."
+
+
+def test_a_button_of_a_card_tells_its_collection_and_whether_what_it_opens_is_open(
+    indexed: Collection,
+) -> None:
+    one = card(Card("wheel", indexed, None, editable=True, view="rename"), now=0, opened="")
+    assert '<h3 id="name-wheel">' in one
+    buttons = dict(re.findall('<button[^>]* data-act="([a-z]+)"([^>]*)>', one))
+    assert all('aria-describedby="name-wheel"' in button for button in buttons.values())
+    assert [act for act, button in buttons.items() if 'aria-expanded="true"' in button] == [
+        "rename"
+    ]
+    assert 'aria-expanded="false"' in buttons["pictures"]
 
 
 def test_results_in_another_order_are_not_called_most_similar_first() -> None:
     told = results(found(LOOSE, VERY, NONE), ASKED, "", "newest")
     assert spoken(told) == (
-        "3 pictures, similar to cat.jpg, newest first. The first one: loosely related."
+        "3 pictures, similar to cat.jpg, newest first. The first one: 0.jpg, loosely related."
     )
-    assert "<h2>Similar <span>to cat.jpg, newest first</span></h2>" in told
+    assert ">Similar <span>to cat.jpg, newest first</span></h2>" in told
     assert "most similar" not in told.casefold()
     assert "lk-divider" not in told
     assert "by name" in spoken(results(found(VERY), ASKED, "", "name"))

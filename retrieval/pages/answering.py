@@ -115,7 +115,7 @@ class Answers:
                 Asked(), words.NONE_PASS_TITLE, words.NONE_PASS, address, filtered=True
             )
         body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
-        return markup.empty(words.EMPTY_TITLE, body, address)
+        return results_markup.none_found(Asked(), words.EMPTY_TITLE, body, address)
 
     def _truth(self, held: list[Searcher], found: Found | None = None) -> str:
         embedder = self.workspace.embedder

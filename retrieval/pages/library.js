@@ -1,7 +1,8 @@
 // The cards of the tab "My pictures": their buttons reach the handlers, and what an answer brings comes
 // into view.
 (() => {
-  const { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent } = window.lookalikeUploads;
+  const { begin, pick, zone, isShown, bringIntoView, quiet, sayNoMoreSent } =
+    window.lookalikeUploads;
 
   // These may take seconds. The button says that it was heard until an answer names its number, which
   // those of other buttons do not.
@@ -10,6 +11,12 @@
   const LONG = new Set(["look", "readmit", "mend"]);
   let presses = 0;
   const busy = { select: new Set(), work: new Set() }; // what ends the marks, by the event that asks
+  // Of a part that lies open what it begins with, unless the focus goes into it and says so itself.
+  const sayTexts = (elements) =>
+    window.lookalikeSay([...elements].map(({ textContent }) => textContent).join(" "));
+  const sayOpened = (part) => {
+    if (!part.querySelector("[data-focus]")) sayTexts(part.querySelectorAll("p, summary"));
+  };
   const showBusy = (element, { act, key, number }) => {
     const ended = () => element.querySelector("[data-ended]")?.dataset.ended.split(" ") ?? [];
     const end = () => {
@@ -24,10 +31,15 @@
       // Gradio takes the mark off with every look at what else is being built.
       if (button && button.classList.contains("lk-busy") !== isBusy) {
         button.classList.toggle("lk-busy", isBusy);
+        button.setAttribute("aria-busy", isBusy);
       }
       if (isBusy) return;
       watch.disconnect();
       ends.delete(end);
+      // What a folder is like may lie open from before.
+      if (button?.matches("[data-act=look][aria-expanded=true]")) {
+        sayTexts(button.closest("li").querySelectorAll(".lk-open :is(p, summary)"));
+      }
     };
     const watch = new MutationObserver(mark);
     const patience = LONG.has(act) ? 3_600_000 : 60_000;
@@ -49,6 +61,15 @@
     document.addEventListener(own, () => (pressedLast = null), true);
   }
 
+  // What lies open may be longer than the window: its button stays in view, which has the focus.
+  const showOpened = (part) => {
+    const card = part.closest("[data-key]");
+    const first = card.contains(document.activeElement) ? document.activeElement : part;
+    const above = first.getBoundingClientRect().top - 14;
+    const below = part.getBoundingClientRect().bottom + 14 - innerHeight;
+    if (above < 0 || below <= 0) return bringIntoView(first);
+    window.scrollBy({ top: Math.min(above, below), behavior: quiet.matches ? "auto" : "smooth" });
+  };
   // A new collection lies below the others, what is said of a deleted one at its top, and what
   // a button opens below it: perhaps out of sight, on a phone nearly always. What was not there before
   // comes into view.
@@ -59,11 +80,12 @@
       const room = element.querySelector("[data-room]")?.dataset.room;
       const bounds = zone()?.parentElement.querySelector("[data-bounds]");
       if (room && bounds && bounds.textContent !== room) bounds.textContent = room;
-      const cards = [...element.querySelectorAll(".lk-collection[data-key]")];
+      const rows = [...element.querySelectorAll("li[data-key]")]; // also of the bin
+      const cards = rows.filter((row) => row.matches(".lk-collection"));
       const notice = element.querySelector(".lk-say");
       const open = element.querySelector(".lk-open");
       const now = {
-        keys: new Set(cards.map(({ dataset }) => dataset.key)),
+        keys: new Set(rows.map(({ dataset }) => dataset.key)),
         said: notice?.textContent,
         open: open && `${open.closest("[data-key]").dataset.key} ${open.querySelector("[data-act]").dataset.act}`,
       };
@@ -72,22 +94,28 @@
       if (!before || !isShown()) return;
       const fresh = cards.find(({ dataset }) => !before.keys.has(dataset.key));
       const opened = now.open && now.open !== before.open ? open : null;
-      const news = fresh ?? (now.said === before.said ? opened : notice);
-      bringIntoView(news);
+      const told = now.said === before.said ? null : notice;
+      if (fresh || !opened || told) bringIntoView(fresh ?? told);
+      else showOpened(opened);
+      if (told) window.lookalikeSay(told.firstElementChild.textContent);
+      else if (fresh) sayTexts(fresh.querySelectorAll("h3, .lk-meta"));
+      else if (opened) sayOpened(opened);
       // Gradio makes the next card of one that is gone, and would leave the focus on its "Delete".
       const gone = [...before.keys].some((key) => !now.keys.has(key));
       const held = document.activeElement;
       const moved = held?.matches("button") && element.contains(held);
-      if (gone && moved) notice?.focus({ preventScroll: true });
+      const back = fresh?.querySelector("[data-act]"); // of one that leaves the bin
+      const title = element.querySelector(".lk-title");
+      if (gone && moved) (notice ?? back ?? title).focus({ preventScroll: true });
       // What was pressed may be gone: the focus goes to what is said of it, to the button that had
       // opened it, or to the first one of its card.
       if (held !== document.body || !pressedLast) return;
       const { act, key } = ["close", "name"].includes(pressedLast.act) ? openedBy : pressedLast;
       pressedLast = null;
-      const card = cards.find(({ dataset }) => dataset.key === key) ?? fresh;
+      const card = rows.find(({ dataset }) => dataset.key === key) ?? fresh;
       const next =
-        (now.said !== before.said && notice) ||
-        card?.querySelector(`[data-act="${act}"]`) ||
+        told ||
+        card?.querySelector(`[data-act="${act}"]:enabled`) ||
         card?.querySelector("[data-act]") ||
         element.querySelector("[data-act]");
       next?.focus({ preventScroll: true });
@@ -118,6 +146,7 @@
       if (!button) return;
       const { act, key, start } = (event.detail && pressed) || button.dataset;
       pressed = null;
+      if (event.detail > 1 && act.endsWith("-for-good")) return; // the question has just come
       if (act === "folder" || act === "files") return pick(act, "");
       if (act === "add") return pick("files", key);
       pressedLast = { act, key };
@@ -134,6 +163,10 @@
       const told = { act, key, start: Number(start ?? 0), ids, number: presses };
       if (LONG.has(act)) work(told);
       else trigger("select", told);
+    });
+    element.addEventListener("keydown", ({ key, target }) => {
+      if (key !== "Escape") return;
+      target.closest("li[data-key]")?.querySelector("[data-act=close]")?.click();
     });
     element.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -167,16 +200,16 @@
         if (open !== undefined && target.open !== open) target.open = open;
       }
     }).observe(element, { subtree: true, attributeFilter: ["open"] });
-    // A field that has just opened is ready to be typed in. Later answers are written into it, too,
-    // and let it be.
+    // A field that has just opened is ready to be typed in, and a question to be answered with "Keep".
+    // Later answers are written into it, too, and let it be.
     let ready = null; // the key of its card
     new MutationObserver(() => {
       const field = element.querySelector("[data-focus]");
-      const key = field?.form.dataset.key ?? null;
+      const key = field?.closest("li[data-key]").dataset.key ?? null;
       if (key === ready) return;
       ready = key;
       field?.focus();
-      field?.select();
-    }).observe(element, { childList: true, subtree: true });
+      field?.select?.();
+    }).observe(element, { childList: true, subtree: true, attributeFilter: ["data-focus"] });
   };
 })();

@@ -40,6 +40,7 @@ class Card:
     editable: bool
     hours_left: float | None = None  # of a private collection
     taking: bool = False  # whether an upload is just being taken into it
+    view: str = ""  # what lies open in it
 
 
 def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
@@ -58,12 +59,10 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
         f"<p><strong>{_by_hand(words.ADD_DROP, words.ADD_DROP_TOUCH)}</strong></p>"
         f'<div class="lk-row">{_button("folder", words.ADD_FOLDER)}'
         f"{_button('files', words.ADD_FILES)}</div>"
-        '<input type="file" class="lk-hidden" data-pick="folder" webkitdirectory multiple '
-        f'tabindex="-1" aria-label="{escape(words.ADD_FOLDER)}">'
-        '<input type="file" class="lk-hidden" data-pick="files" multiple accept="image/*,.heic,'
-        '.heif,.hif,.avif,.tif,.tiff,.zip,.csv,.lookalike" tabindex="-1" '
-        f'aria-label="{escape(words.ADD_FILES)}">'
-        '<div class="lk-upload" role="status" aria-live="polite"></div></div>'
+        '<input type="file" hidden data-pick="folder" webkitdirectory multiple>'
+        '<input type="file" hidden data-pick="files" multiple accept="image/*,.heic,'
+        '.heif,.hif,.avif,.tif,.tiff,.zip,.csv,.lookalike">'
+        '<div class="lk-upload"></div></div>'
         + room
         + f'<p class="lk-hint">{escape(words.ADD_LABELS)} '
         + f"{_by_hand(words.ADD_TO, words.ADD_TO_TOUCH)}</p>"
@@ -93,7 +92,7 @@ def library(
         asked: the place of the one of which is to be asked whether it shall go for good.
         with_photos: whether photos go with that one.
     """
-    title = f'<h2 class="lk-title">{escape(words.YOUR_COLLECTIONS)}</h2>'
+    title = f'<h2 class="lk-title" tabindex="-1">{escape(words.YOUR_COLLECTIONS)}</h2>'
     text = f'<p class="lk-hint">{escape(hint)}</p>' if hint else ""
     if not cards:
         body = (
@@ -103,7 +102,9 @@ def library(
     else:
         body = f'<ul class="lk-cards" role="list">{"".join(cards)}</ul>'
     deleted = "".join(_discarded(place, name, place == asked, with_photos) for place, name in bin_)
-    below = f'<div class="lk-bin">{deleted}</div>' if deleted else ""
+    bin_name = escape(words.BIN)
+    below = f'<ul class="lk-bin" role="list" aria-label="{bin_name}">{deleted}</ul>'
+    below = below if deleted else ""
     # Gradio changes what stands in a place into what comes there: with a notice that comes or goes
     # all cards would be made anew, and what is marked or typed in them be lost.
     said = "".join(notices)
@@ -116,17 +117,24 @@ def card(shown: Card, now: float, opened: str) -> str:
     """Lay out one collection; `opened` is what lies open in it."""
     collection, state, key = shown.collection, shown.state, shown.key
     going_on = state is not None and not state.finished
-    buttons = _button("search", words.DO_SEARCH, key, "lk-main")
+    of, view = _name_id(key), shown.view
+    buttons = _button("search", words.DO_SEARCH, key, "lk-main", of=of)
     if shown.editable:
         # They are always there: where one came or went, a press or the focus would be on another.
         if not collection.in_place:
-            buttons += _button("add", words.DO_ADD, key, possible=not going_on)
+            buttons += _button("add", words.DO_ADD, key, possible=not going_on, of=of)
         if collection.root is not None:
-            buttons += _button("look", words.DO_LOOK, key, possible=not going_on)
-        buttons += _button("pictures", words.DO_PICTURES, key)
-        buttons += _button("rename", words.DO_RENAME, key)
-        buttons += _button("download", words.DO_DOWNLOAD, key)
-        buttons += _button("delete", words.DO_DELETE, key)
+            is_open = view == "changes"
+            buttons += _button(
+                "look", words.DO_LOOK, key, possible=not going_on, of=of, is_open=is_open
+            )
+        for act, text in (
+            ("pictures", words.DO_PICTURES),
+            ("rename", words.DO_RENAME),
+            ("download", words.DO_DOWNLOAD),
+        ):
+            buttons += _button(act, text, key, of=of, is_open=view == act)
+        buttons += _button("delete", words.DO_DELETE, key, of=of)
     images = "".join(
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
         for picture in collection.sample(4)
@@ -137,7 +145,7 @@ def card(shown: Card, now: float, opened: str) -> str:
     return (
         f'<li class="lk-collection" data-key="{escape(key)}"{drop}>'
         f'<div class="lk-mosaic" aria-hidden="true">{images}</div>'
-        f'<div class="lk-about"><h3>{escape(collection.name)}</h3>'
+        f'<div class="lk-about"><h3 id="{of}">{escape(collection.name)}</h3>'
         f'<p class="lk-meta">{escape(_meta(shown))}</p>{_status(shown, now)}'
         f'</div><div class="lk-row">{buttons}</div>{opened}</li>'
     )
@@ -145,22 +153,27 @@ def card(shown: Card, now: float, opened: str) -> str:
 
 def refused_card(key: str, sentence: str, editable: bool, mendable: bool = False) -> str:
     """Lay out a collection that cannot be opened, with the reason."""
-    button = _button("mend", words.DO_MEND, key, "lk-main") if mendable else ""
-    button += _button("delete", words.DO_DELETE, key) if editable else ""
+    of = _name_id(key)
+    button = _button("mend", words.DO_MEND, key, "lk-main", of=of) if mendable else ""
+    button += _button("delete", words.DO_DELETE, key, of=of) if editable else ""
     return (
-        f'<li class="lk-collection lk-refused"><div class="lk-about"><h3>{escape(key)}</h3>'
-        f'<p class="lk-meta">{escape(sentence)}</p></div><div class="lk-row">{button}</div></li>'
+        f'<li class="lk-collection lk-refused"><div class="lk-about"><h3 id="{of}">{escape(key)}'
+        f'</h3><p class="lk-meta">{escape(sentence)}</p></div>'
+        f'<div class="lk-row">{button}</div></li>'
     )
 
 
 def notice(
     text: str, hint: str = "", button: str = "", items: Sequence[tuple[str, str]] = ()
 ) -> str:
-    """Say something above the collections, with a button that answers it."""
+    """Say something above the collections, with a button that answers it.
+
+    `library.js` has it read aloud.
+    """
     small = f" <span>{escape(hint)}</span>" if hint else ""
     listed = _table(items) if items else ""
     return (
-        '<div class="lk-notice lk-say" role="status" tabindex="-1">'
+        '<div class="lk-notice lk-say" tabindex="-1">'
         f"<div>{escape(text)}{small}</div>{button}{listed}</div>"
     )
 
@@ -172,19 +185,24 @@ def undo_button(place: str) -> str:
 
 def _discarded(place: str, name: str, asked: bool, with_photos: bool) -> str:
     """Lay out what can be done with a collection in the bin."""
+    of = _name_id(place)
     if asked:
         text = words.EMPTY_FOR_GOOD if with_photos else words.EMPTY_WITHOUT_PHOTOS
         text = text.format(name=name)
-        # Not where the button was that asked: it may be pressed twice.
+        # What stands where it was asked from gets the focus no more: it may be pressed twice.
         buttons = (
-            _button("close", words.DO_KEEP),
-            _button("empty-for-good", words.DO_DELETE_FOR_GOOD, place),
+            _button("close", words.DO_KEEP, of=of, focus=True),
+            _button("empty-for-good", words.DO_DELETE_FOR_GOOD, place, of=of),
         )
     else:
         text = words.DELETED.format(name=name)
-        buttons = undo_button(place), _button("empty", words.DO_DELETE_FOR_GOOD, place)
+        buttons = (
+            _button("undo", words.DO_UNDO, place, of=of),
+            _button("empty", words.DO_DELETE_FOR_GOOD, place, of=of),
+        )
     row = f'<div class="lk-row">{" ".join(buttons)}</div>'
-    return f'<div class="lk-discarded"><span>{escape(text)}</span>{row}</div>'
+    said = f'<span id="{of}">{escape(text)}</span>'
+    return f'<li class="lk-discarded" data-key="{escape(place)}">{said}{row}</li>'
 
 
 def readmit_button(key: str) -> str:
@@ -205,10 +223,11 @@ def rename_form(key: str, name: str) -> str:
 
 def delete_for_good(key: str) -> str:
     """Ask once more, where nothing is brought back."""
+    of = f"question-{escape(key)}"
     return _open_part(
-        f'<p>{escape(words.DELETE_FOR_GOOD)}</p><div class="lk-row">'
-        f"{_button('delete-for-good', words.DO_DELETE_FOR_GOOD, key, 'lk-main')}"
-        f"{_button('close', words.DO_KEEP)}</div>"
+        f'<p id="{of}">{escape(words.DELETE_FOR_GOOD)}</p><div class="lk-row">'
+        f"{_button('delete-for-good', words.DO_DELETE_FOR_GOOD, key, 'lk-main', of=of)}"
+        f"{_button('close', words.DO_KEEP, of=of, focus=True)}</div>"
     )
 
 
@@ -345,7 +364,10 @@ def _status(shown: Card, now: float) -> str:
     """Say how building stands, with the button that fits."""
     state, collection, key = shown.state, shown.collection, shown.key
     ready, unread = collection.count()
-    show = _button("problems", words.DO_SHOW_PROBLEMS, key, "lk-link") if unread else ""
+    of, is_open = _name_id(key), shown.view == "problems"
+    show = _button("problems", words.DO_SHOW_PROBLEMS, key, "lk-link", of=of, is_open=is_open)
+    show = show if unread else ""
+    resume = _button("resume", words.DO_RESUME, key, "lk-link", of=of) if shown.editable else ""
     if shown.taking and (state is None or state.finished):
         return f'<p class="lk-state">{escape(words.LIBRARY_TAKING)}</p>'
     if _rests(shown):
@@ -353,15 +375,13 @@ def _status(shown: Card, now: float) -> str:
         link = show if shown.editable else ""
         return f'<p class="lk-state">{escape(text)} {link}</p>' if unread else ""
     if state is None or (state.finished and not state.step.total and not state.problem):
-        resume = _button("resume", words.DO_RESUME, key, "lk-link") if shown.editable else ""
         return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
     if not state.finished:
         possible = not state.stopping
-        stop = _button("cancel", words.DO_CANCEL, key, "lk-link", possible=possible)
+        stop = _button("cancel", words.DO_CANCEL, key, "lk-link", possible=possible, of=of)
         stop = stop if shown.editable else ""
         text, bar = _progress(state, now)
         return f'<div class="lk-state">{escape(text)} {stop}{bar}</div>'
-    resume = _button("resume", words.DO_RESUME, key, "lk-link") if shown.editable else ""
     if state.problem:
         return f'<p class="lk-state lk-bad" role="alert">{escape(state.problem)} {resume}</p>'
     if state.cancelled:
@@ -401,6 +421,10 @@ def _progress(state: Building, now: float) -> tuple[str, str]:
     return text, progress_bar(step.done / step.total, text)
 
 
+def _name_id(key: str) -> str:
+    return f"name-{escape(key)}"
+
+
 def _open_part(inner: str) -> str:
     return f'<div class="lk-open">{inner}</div>'
 
@@ -412,8 +436,21 @@ def _button(
     kind: str = "",
     start: int | None = None,
     possible: bool = True,
+    of: str = "",
+    is_open: bool | None = None,
+    focus: bool = False,
 ) -> str:
+    """Lay out a button.
+
+    Args:
+        of: the id of what names its collection, for those who hear it alone.
+        is_open: whether what it opens lies open; None where it opens nothing.
+        focus: whether it gets the focus as it comes.
+    """
     more = "" if start is None else f' data-start="{start}"'
+    more += f' aria-describedby="{of}"' if of else ""
+    more += "" if is_open is None else f' aria-expanded="{str(is_open).lower()}"'
+    more += " data-focus" if focus else ""
     more += "" if possible else " disabled"
     return (
         f'<button type="button" class="lk-button {kind}" data-act="{act}" '

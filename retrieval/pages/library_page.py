@@ -476,10 +476,11 @@ class LibraryPage:
                 editable = self.workspace.may_edit(key, visitor, owner)
                 taking = self.adding.is_taking(key)
                 going_on = going_on or taking
+                view = opened.view if opened.key == key and editable else ""
                 card = library_markup.Card(
-                    key, searcher.collection, state, editable, hours, taking=taking
+                    key, searcher.collection, state, editable, hours, taking=taking, view=view
                 )
-                inside = self._inside(opened, card) if opened.key == key and editable else ""
+                inside = self._inside(opened, card) if view else ""
                 cards.append(library_markup.card(card, now, inside))
             except LookalikeError as error:  # damaged, or deleted at this very moment
                 self.workspace.withdraw_damaged()

@@ -38,12 +38,9 @@ def fact_lines(facts: Iterable[str]) -> str:
     return "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
 
 
-def empty(title: str, body: str, address: str = "") -> str:
+def empty(title: str, body: str) -> str:
     """Say kindly that there is nothing to show."""
-    return (
-        f'<div class="lk-empty" data-address="{escape(address)}"><h2>{escape(title)}</h2>'
-        f"<p>{escape(body)}</p></div>"
-    )
+    return f'<div class="lk-empty"><h2>{escape(title)}</h2><p>{escape(body)}</p></div>'
 
 
 def duration(seconds: float) -> str:

@@ -20,6 +20,26 @@
   const touch = matchMedia("(hover: none) and (pointer: coarse)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
 
+  // --- What is read aloud ------------------------------------------------------------------------
+  // One line for all that has no place of its own: a screen reader hears only of what changes in one
+  // that was there before.
+  let line = null;
+  let saying = 0;
+  const addLine = () => {
+    if (line) return;
+    line = document.createElement("p");
+    line.id = "lk-aloud";
+    line.className = "lk-sr";
+    line.setAttribute("role", "status");
+    document.body.append(line);
+  };
+  window.lookalikeSay = (text) => {
+    if (!line) return;
+    line.textContent = ""; // or the same sentence would not be read a second time
+    clearTimeout(saying);
+    saying = setTimeout(() => (line.textContent = text), 50);
+  };
+
   // --- The order of what is done -----------------------------------------------------------------
   // Requests overtake each other, so each tells its number (see conversation.py), and whether the
   // controls, which it also tells of, are still to be set: by a step of the browser's buttons, by an
@@ -169,15 +189,23 @@
   // Gradio would close all of a kind together when the first has been there for its time, and the
   // last one with it. Ours have no time of their own, and go so long after the last came.
   const TOAST_TIME = 10_000; // milliseconds
+  const PER_WORD = 350; // the same, of a long one
   const toasts = new WeakMap();
   const closeLater = () => {
     for (const toast of document.querySelectorAll("[data-testid=toast-body]")) {
-      const said = toast.querySelectorAll("[data-testid=toast-text]").length;
+      const texts = [...toast.querySelectorAll("[data-testid=toast-text]")];
+      const said = texts.length;
       const before = toasts.get(toast);
       if (before?.said === said) continue;
       clearTimeout(before?.timer);
-      const close = () => toast.querySelector("[data-testid=toast-close]")?.click();
-      toasts.set(toast, { said, timer: setTimeout(close, TOAST_TIME) });
+      const most = Math.max(0, ...texts.map((text) => text.textContent.split(/\s+/).length));
+      const close = () => {
+        // Whoever is at it is still reading; where a finger was last says nothing.
+        const read = (!touch.matches && toast.matches(":hover")) || toast.contains(document.activeElement);
+        if (!read) return toast.querySelector("[data-testid=toast-close]")?.click();
+        toasts.get(toast).timer = setTimeout(close, 2_000);
+      };
+      toasts.set(toast, { said, timer: setTimeout(close, Math.max(TOAST_TIME, PER_WORD * most)) });
     }
   };
 
@@ -343,6 +371,46 @@
     const at = inside.indexOf(document.activeElement);
     const next = event.shiftKey ? Math.max(at, 0) - 1 : (at + 1) % inside.length;
     inside.at(next).focus({ focusVisible: true });
+  };
+
+  // --- The focus ---------------------------------------------------------------------------------
+  // What has it may vanish with an answer, and the browser would begin at the top of the page again.
+  // It goes to the same button in that place, to what stands there instead, or to the heading.
+  const PLACES = "#query, #results, #add-pictures, #library-add, #library-list";
+  const INSTEAD = { query: ["#lk-crop", "#query button"], "add-pictures": ["#add-pictures button"] };
+  const isThere = (one) => one.isConnected && !one.disabled && one.getClientRects().length > 0;
+  const findAll = (selector) => [...document.querySelectorAll(selector)].filter(isThere);
+  let held = null;
+  document.addEventListener("pointerdown", () => (held = null), true);
+  document.addEventListener("focusin", ({ target }) => {
+    if (target.closest(".lk-why")) return; // gives it back itself
+    const place = target.closest(PLACES)?.id;
+    const card = target.closest("li[data-key]")?.dataset.key;
+    const inside = `#${place} ${card === undefined ? "" : `li[data-key="${CSS.escape(card)}"]`}`;
+    const { do: what, act } = target.dataset;
+    const alike = what ? `[data-do="${what}"]` : `[data-act="${act}"]`;
+    held = {
+      target,
+      place,
+      panel: target.closest("[role=tabpanel]"),
+      alike: `${inside} ${alike}`,
+      at: place ? [...document.querySelectorAll(`${inside} ${alike}`)].indexOf(target) : -1,
+      card: card === undefined ? "" : `${inside} button`,
+      isSeen: target.matches(":focus-visible"),
+    };
+  });
+  const rescueFocus = () => {
+    const now = document.activeElement;
+    if (!held || isThere(held.target) || (now !== document.body && now !== held.target)) return;
+    const { place, panel, alike, at, card, isSeen } = held;
+    if (place === "query" && sending()) return; // another one is on its way there
+    if (!place && (!panel || isThere(panel))) return; // not ours
+    const next =
+      findAll(alike).slice(0, at + 1).at(-1) ??
+      [card, ...(INSTEAD[place] ?? []), "#results h2", "#library-list h2", "[role=tab].selected"]
+        .map((selector) => selector && findAll(selector)[0])
+        .find(Boolean);
+    next?.focus({ preventScroll: !isSeen });
   };
 
   // With these keys arrows are the browser's: Alt and the left one, on a Mac Cmd, go back.
@@ -626,7 +694,9 @@
     mark.hidden = reset.hidden = !box;
     begin.hidden = hint.hidden = Boolean(box);
     if (box) layer.classList.remove("lk-asked");
-    const said = (layer.matches(".lk-asked") ? words().cropDraw : words().crop) ?? "";
+    const { crop, cropDraw, cropKeys } = words();
+    const byKey = layer.matches(":focus-visible");
+    const said = (byKey ? cropKeys : layer.matches(".lk-asked") ? cropDraw : crop) ?? "";
     if (hint.textContent !== said) hint.textContent = said; // or it would be followed forever
     if (!box) return;
     const [left, top, right, bottom] = box;
@@ -654,6 +724,12 @@
   };
 
   const words = () => document.getElementById("lk-words")?.dataset ?? {};
+
+  const sayBox = () => {
+    const [left, top, right, bottom] = box.map((share) => Math.round(100 * share));
+    const at = { left, top, width: right - left, height: bottom - top };
+    window.lookalikeSay((words().cropBox ?? "").replace(/\{(\w+)\}/g, (_, name) => at[name]));
+  };
 
   // Who wants a part is told what to do, and a finger draws at once.
   const askForBox = (layer) => {
@@ -685,7 +761,7 @@
     const fresh = document.createElement("div");
     fresh.id = "lk-crop";
     fresh.tabIndex = 0;
-    fresh.setAttribute("role", "group");
+    fresh.setAttribute("role", "application"); // or a screen reader would keep the arrow keys
     fresh.setAttribute("aria-label", words().cropSpoken ?? "");
     const mark = document.createElement("i");
     const reset = document.createElement("button");
@@ -706,6 +782,7 @@
     const hint = document.createElement("span");
     hint.setAttribute("aria-hidden", "true");
     fresh.append(mark, reset, begin, hint);
+    for (const change of ["focus", "blur"]) fresh.addEventListener(change, draw);
     image.closest(".image-container").append(fresh);
     askForBox(fresh);
 
@@ -756,6 +833,7 @@
           : [left + dx, top + dy, right + dx, bottom + dy];
         if (moved.every((share) => share >= -1e-9 && share <= 1 + 1e-9)) setBox(moved.map(keep), true);
       } else return;
+      if (box) sayBox();
       event.preventDefault();
     });
     draw();
@@ -811,6 +889,25 @@
     if (name) unnamed.setAttribute("aria-label", name);
   };
 
+  // Nor does it say of its drawers whether they are open, but for an arrow that would be read.
+  const nameDrawers = () => {
+    for (const drawer of document.querySelectorAll("#tabs button.label-wrap")) {
+      drawer.setAttribute("aria-expanded", drawer.matches(".open"));
+      drawer.querySelector(".icon")?.setAttribute("aria-hidden", "true");
+    }
+  };
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest?.(".label-wrap")) setTimeout(nameDrawers);
+  });
+
+  // Nor of a camera that there is not, or that may not be used.
+  window.addEventListener("unhandledrejection", (event) => {
+    const { name } = event.reason ?? {};
+    if (!/^(NotFound|NotAllowed|NotReadable|Overconstrained)Error$/.test(name) || !searching()) return;
+    event.preventDefault();
+    tell("odd", { what: name === "NotAllowedError" ? "camera refused" : "no camera" });
+  });
+
   // A finger drops nothing.
   const nameDrop = () => {
     const text = touch.matches && document.querySelector("#query [data-testid=upload-text] p");
@@ -821,8 +918,10 @@
   let waiting = false;
   const look = () => {
     waiting = false;
+    addLine();
     nameSend();
     nameDrop();
+    nameDrawers();
     keepTab();
     fitColumns();
     follow();
@@ -835,6 +934,7 @@
       box = boxOfAddress();
       draw();
     }
+    rescueFocus();
     const card = document.querySelector(".lk-why [data-close]");
     if (!card) return;
     if (!card.closest(".lk-why").contains(document.activeElement)) card.focus();

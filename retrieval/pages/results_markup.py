@@ -66,12 +66,17 @@ def results(
             tiles.insert(end, line)
     notice = ""
     if found.confidence == Confidence.NONE:
-        notice = f'<p class="lk-none" role="status">{escape(words.NOTHING_MATCHES)}</p>'
+        notice = f'<p class="lk-none">{escape(words.NOTHING_MATCHES)}</p>'
+    unlike = ", ".join(part.name for part in asked.parts if not part.wanted)
+    told = words.SPOKEN_UNLIKE.format(subject=subject, names=unlike) if unlike else subject
     spoken = spoken.format(
         pictures=words.pictures(len(found.matches)),
-        subject=subject,
-        first=_sure(found.matches[0], same),
+        subject=told,
+        first=name_of(found.matches[0].picture),
+        sure=_sure(found.matches[0], same),
     )
+    if notice:
+        spoken = f"{words.NOTHING_MATCHES} {spoken}"
     about = _chips(asked) + _cleaned(asked) + notice
     head = _head(heading, subject, closable=True, address=address)
     return head + _gallery(about, spoken, heading, tiles)
@@ -93,10 +98,16 @@ def _gallery(about: str, spoken: str, name: str, tiles: Sequence[str]) -> str:
     Gradio changes a page's markup element by element, by their places: with the same elements in
     every gallery the focus stays where it is, and a screen reader tells what is new.
     """
-    return (
-        f'<div>{about}</div><p class="lk-sr" role="status">{escape(spoken)}</p>'
-        f'<ol class="lk-grid" role="list" aria-label="{escape(name)}">{"".join(tiles)}</ol>'
-    )
+    tiles_of = f'<ol class="lk-grid" role="list" aria-label="{escape(name)}">{"".join(tiles)}</ol>'
+    return _below_head(about, spoken) + tiles_of
+
+
+def _below_head(about: str, spoken: str) -> str:
+    """Lay out what is said about an answer, and what is read aloud of it.
+
+    That stands in the same place in every answer: a screen reader hears only of what changes there.
+    """
+    return f'<div>{about}</div><p class="lk-sr" role="status">{escape(spoken)}</p>'
 
 
 def examples(pictures: Iterable[Shown]) -> str:
@@ -128,8 +139,9 @@ def none_found(asked: Asked, title: str, body: str, address: str, filtered: bool
     )
     about = _chips(asked) + _cleaned(asked) if asked.parts else ""
     return (
-        f'<div>{about}</div><div class="lk-empty" data-address="{escape(address)}">'
-        f"<h2>{escape(title)}</h2><p>{escape(body)}</p><p>{buttons}</p></div>"
+        f'<div data-address="{escape(address)}"></div>{_below_head(about, f"{title}. {body}")}'
+        f'<div class="lk-empty"><h2 tabindex="-1">{escape(title)}</h2>'
+        f"<p>{escape(body)}</p><p>{buttons}</p></div>"
     )
 
 
@@ -196,6 +208,8 @@ def script_words() -> str:
         f'<span id="lk-words" hidden data-crop="{escape(words.CROP_HINT)}" '
         f'data-crop-draw="{escape(words.CROP_DRAW)}" '
         f'data-crop-start="{escape(words.CROP_START)}" '
+        f'data-crop-keys="{escape(words.CROP_KEYS)}" '
+        f'data-crop-box="{escape(words.CROP_BOX)}" '
         f'data-crop-spoken="{escape(words.CROP_SPOKEN)}" '
         f'data-reset="{escape(words.CROP_RESET)}" '
         f'data-lost="{escape(words.LOST)}" '
@@ -215,7 +229,7 @@ def _head(heading: str, subject: str, closable: bool, address: str) -> str:
     )
     return (
         f'<div class="lk-head" data-address="{escape(address)}">'
-        f"<h2>{escape(heading)} <span>{escape(subject)}</span></h2>{close}</div>"
+        f'<h2 tabindex="-1">{escape(heading)} <span>{escape(subject)}</span></h2>{close}</div>'
     )
 
 

@@ -525,6 +525,8 @@ def _comment_drop(event: gr.EventData) -> None:
         "no field": words.GIVEN_TOO_SOON,
         "nothing to paste": words.PASTED_NOTHING,
         "no pasting": words.PASTE_REFUSED,
+        "no camera": words.NO_CAMERA,
+        "camera refused": words.CAMERA_REFUSED,
     }
     warn(LookalikeError(others.get(str(event.what), words.DROPPED_NO_PICTURE)))
 

@@ -48,11 +48,14 @@
     return found;
   };
 
+  let tenth = -1; // that was read aloud last
   const say = (text, share, stoppable) => {
     const spot = zone()?.querySelector(".lk-upload");
     if (!spot) return;
-    // Read aloud are the beginning, the end, and every tenth in between.
-    spot.setAttribute("aria-live", share === undefined || share % 10 === 0 ? "polite" : "off");
+    // Read aloud are the beginning, the end, and every tenth in between, each once.
+    const reached = share === undefined ? -1 : Math.floor(share / 10);
+    if (text && (reached < 0 || reached !== tenth)) window.lookalikeSay(text);
+    tenth = reached;
     const line = part(spot, "line", text, () => document.createElement("span"));
     if (line && line.textContent !== text) line.textContent = text;
     part(spot, "stop", text && stoppable, () => {
@@ -397,5 +400,5 @@
     });
     filled.observe(element, { childList: true, subtree: true });
   };
-  window.lookalikeUploads = { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent };
+  window.lookalikeUploads = { begin, pick, zone, isShown, bringIntoView, quiet, sayNoMoreSent };
 })();

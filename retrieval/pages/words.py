@@ -73,6 +73,8 @@ CROP_SPOKEN = (
     "A part of your picture to search for. Enter marks the middle, arrow keys move it, with Shift "
     "they change its size, and Escape takes the whole picture again. With a pointer, drag a box."
 )
+CROP_KEYS = "Enter, then arrows; with Shift another size"
+CROP_BOX = "Left {left}\u00a0%, top {top}\u00a0%, width {width}\u00a0%, height {height}\u00a0%"
 CROP_RESET = "Whole picture"
 CROPPED = "a part of it"
 
@@ -105,8 +107,9 @@ CHIP_UNLIKE = "not {name}"
 CHIP_REMOVE = "Remove {name}"
 TILE = "{name}{label}, {percent} % similar, {sure}. More like this"
 TILE_BROWSE = "{name}{label}. More like this"
-SPOKEN = "{pictures}, most similar {subject}. The first one: {first}."
-SPOKEN_ORDERED = "{pictures}, similar {subject}. The first one: {first}."
+SPOKEN = "{pictures}, most similar {subject}. The first one: {first}, {sure}."
+SPOKEN_ORDERED = "{pictures}, similar {subject}. The first one: {first}, {sure}."
+SPOKEN_UNLIKE = "{subject}, and less like {names}"
 CONFIDENCE = (
     "no real match",
     "loosely related",
@@ -152,6 +155,14 @@ PASTED_NOTHING = (
 PASTE_REFUSED = (
     "The browser did not let the page look at what was copied. Click on the page and press Ctrl+V, "
     "on a Mac Cmd+V."
+)
+NO_CAMERA = (
+    "There is no camera that could be used. Connect one, or close what else is using it, then try "
+    "again."
+)
+CAMERA_REFUSED = (
+    "The browser did not let the page use the camera. Allow it beside the page's address, then try "
+    "again."
 )
 DROPPED_SEVERAL = (
     "One picture at a time: this is what looks like the first. To ask with several, press “Also "
@@ -393,6 +404,7 @@ EMPTY_WITHOUT_PHOTOS = (
     "Delete {name} for good? It cannot be brought back then; your photos stay where they are."
 )
 DO_KEEP = "Keep"
+BIN = "Deleted collections"
 DO_MEND = "Mend"
 MENDED = "{name} was rebuilt from what could still be read; its photos were not touched."
 MENDED_RETURNING = (
