@@ -466,6 +466,81 @@ def test_by_keyboard_the_focus_stays_where_one_was(page: Page, tmp_path: Path) -
     enter("Delete")
 
 
+def test_enter_pressed_twice_deletes_nothing_for_good_and_what_came_of_it_is_read(
+    page: Page, tmp_path: Path
+) -> None:
+    names = ("Gone one", "Gone two")
+    for name in names:
+        add_folder(page, save_hues(tmp_path / name, {"red.png": 0, "lime.png": 90}))
+        expect(card(page, name).locator(".lk-good")).to_be_visible(timeout=SLOW)
+    aloud = page.locator("#lk-aloud")
+    for name in names:
+        press(card(page, name), "Delete")
+        expect(aloud).to_contain_text(f"{name} was deleted.")
+    press(page.locator(".lk-says"), "Close")
+    gone = page.get_by_role("list", name="Deleted collections").get_by_role("listitem")
+    gone = gone.filter(has_text="Gone")
+    gone.first.get_by_role("button", name="Delete for good").press("Enter")
+    keep = gone.first.get_by_role("button", name="Keep")
+    expect(keep).to_be_focused()
+    expect(keep).to_have_accessible_description(re.compile("^Delete Gone (one|two) for good, "))
+    page.keyboard.press("Enter")
+    expect(gone).to_have_count(2)
+    gone.first.get_by_role("button", name="Delete for good").press("Enter")
+    expect(keep).to_be_focused()
+    keep.press("Escape")
+    expect(keep).to_have_count(0)
+    gone.first.get_by_role("button", name="Delete for good").press("Enter")
+    expect(keep).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(gone).to_have_count(1)
+    expect(aloud).to_have_text(re.compile("^Gone (one|two) was deleted for good.$"))
+    expect(page.locator(".lk-say")).to_be_focused()
+
+
+def test_escape_closes_what_a_button_has_opened_and_looking_is_answered_aloud(page: Page) -> None:
+    garden = card(page, "Garden")
+    show = garden.get_by_role("button", name="Show pictures")
+    expect(show).to_have_attribute("aria-expanded", "false")
+    show.press("Enter")
+    expect(show).to_have_attribute("aria-expanded", "true")
+    garden.locator(".lk-marks input").first.press("Escape")
+    expect(show).to_have_attribute("aria-expanded", "false")
+    expect(show).to_be_focused()
+    look = garden.get_by_role("button", name="Look for changes")
+    for _ in range(2):
+        page.evaluate("window.lookalikeSay('')")
+        look.press("Enter")
+        expect(page.locator("#lk-aloud")).to_have_text("Nothing has changed.")
+        expect(look).to_be_focused()
+    expect(look).not_to_have_attribute("aria-busy", "true")
+    look.press("Escape")
+
+
+def test_what_opens_leaves_its_button_in_view_and_a_search_moves_the_focus_along(
+    page: Page, tmp_path: Path
+) -> None:
+    hues = {f"{n:02}.png": 5 * n for n in range(70)}
+    add_folder(page, save_hues(tmp_path / "Many", hues))
+    made = card(page, "Many")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    page.set_viewport_size({"width": 700, "height": 400})
+    show = made.get_by_role("button", name="Show pictures")
+    show.press("Enter")
+    expect(made.locator(".lk-open")).to_be_in_viewport()
+    wait_for_rest(page, "#library-cards")
+    page.wait_for_timeout(600)  # that it moves smoothly
+    expect(show).to_be_in_viewport(ratio=1)
+    made.get_by_role("button", name="Next").press("Enter")
+    expect(made.locator(".lk-marks li")).to_have_count(10)
+    expect(made.get_by_role("button", name="Back")).to_be_focused()
+    made.get_by_role("button", name="Search").press("Enter")
+    expect(page.locator("#results h2")).to_be_focused()
+    turn_to(page, "My pictures")
+    press(made, "Delete")
+
+
 def test_what_was_said_can_be_put_away(page: Page, tmp_path: Path) -> None:
     wreck = tmp_path / "Wreck"
     wreck.mkdir()
@@ -746,6 +821,36 @@ def test_what_is_dropped_while_something_is_sent_comes_after_it(page: Page) -> N
     expect(page.locator(".lk-upload")).to_be_empty()
 
 
+def test_of_what_is_sent_each_tenth_is_read_once_and_stopping_keeps_the_focus(page: Page) -> None:
+    files = [
+        {"name": f"{n}.png", "mimeType": "image/png", "buffer": encode(by_hue(n), "PNG")}
+        for n in range(40)
+    ]
+    page.evaluate(
+        """() => {
+          window.read = [];
+          const note = () => window.read.push(document.getElementById("lk-aloud").textContent);
+          const what = { childList: true };
+          new MutationObserver(note).observe(document.getElementById("lk-aloud"), what);
+          const open = XMLHttpRequest.prototype.send;
+          XMLHttpRequest.prototype.send = function (body) {
+            setTimeout(() => open.call(this, body), 200);
+          };
+        }"""
+    )
+    page.set_input_files("#add-pictures input[data-pick=files]", files)
+    expect(page.locator(".lk-upload")).to_contain_text(re.compile("[5-9]. %"))
+    stop = page.locator(".lk-upload").get_by_role("button", name="Stop")
+    assert stop.evaluate("(button) => button.closest('[role=status], [aria-live]')") is None
+    stop.press("Enter")
+    expect(page.locator("#lk-aloud")).to_have_text("Stopped. Nothing was added.")
+    expect(page.locator("#add-pictures :focus")).to_have_text("Choose a folder")
+    read = [int(share) for share in re.findall(r"(\d+) %", str(page.evaluate("window.read")))]
+    tenths = [share // 10 for share in read]
+    assert tenths == sorted(set(tenths))
+    assert len(tenths) >= 2
+
+
 def test_a_visitors_pictures_are_seen_by_nobody_else(
     browser: Browser, hosted: str, album: Path
 ) -> None:
@@ -803,6 +908,7 @@ def test_visitors_cannot_touch_the_owners_until_they_know_the_password(
     password.fill("open")
     password.press("Enter")
     expect(garden.get_by_role("button", name="Delete")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("heading", name="Collections")).to_be_focused()
     page.context.close()
 
 

@@ -217,6 +217,70 @@ def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
     expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
 
 
+def test_the_box_is_read_as_it_is_moved_and_its_keys_are_shown_to_who_uses_them(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    layer, aloud = page.locator("#lk-crop"), page.locator("#lk-aloud")
+    page.locator("#query button").last.focus()
+    page.keyboard.press("Shift+Tab")
+    layer.focus()
+    expect(layer.get_by_text(words.CROP_KEYS)).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(aloud).to_have_text("Left 25\u00a0%, top 25\u00a0%, width 50\u00a0%, height 50\u00a0%")
+    page.keyboard.press("ArrowRight")
+    expect(aloud).to_have_text("Left 30\u00a0%, top 25\u00a0%, width 50\u00a0%, height 50\u00a0%")
+    expect(page.locator(".lk-chip")).to_contain_text("a part of it")
+    page.get_by_role("button", name="Whole picture").press("Enter")
+    expect(layer).to_be_focused()
+
+
+def test_the_focus_stays_on_the_page_where_what_had_it_has_gone(page: Page) -> None:
+    title = page.locator("#results h2")
+    page.locator("#query button.upload-container").focus()
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    expect(page.locator("#lk-crop")).to_be_focused()
+    page.get_by_role("button", name="Remove Image").press("Enter")
+    expect(page.locator("#query button.upload-container")).to_be_focused()
+    page.locator(".lk-pick").nth(3).press("Enter")
+    kinds(page)
+    for n in range(1, 4):  # the line where the good matches end comes and goes among them
+        page.locator("[data-do=less]").nth(5 + n).press("Enter")
+        expect(page.locator(".lk-unlike")).to_have_count(n)
+        expect(page.locator("[data-do=less]:focus")).to_have_count(1)
+    page.locator("[data-do=remove]").last.press("Enter")
+    expect(page.locator(".lk-unlike")).to_have_count(2)
+    expect(page.locator("[data-do=remove]:focus")).to_have_count(1)
+    page.locator("[data-do=back]").press("Enter")
+    expect(title).to_contain_text("A look around")
+    expect(title).to_be_focused()
+    drawer = page.get_by_role("button", name="Filter and sort", exact=True)
+    expect(drawer).to_have_attribute("aria-expanded", "false")
+    drawer.press("Enter")
+    expect(drawer).to_have_attribute("aria-expanded", "true")
+    page.get_by_label("At least, in megapixels").fill("999")
+    page.keyboard.press("Enter")
+    expect(page.locator("#results [role=status]")).to_contain_text("No picture passes")
+    page.get_by_role("button", name="All pictures").press("Enter")
+    expect(title).to_contain_text("A look around")
+    expect(title).to_be_focused()
+
+
+def test_that_there_is_no_camera_is_said(page: Page) -> None:
+    page.get_by_role("button", name="Capture from camera").click()
+    page.locator("#query").get_by_text("Click to Access Webcam").click()
+    expect(page.get_by_test_id("toast-text")).to_have_text(words.NO_CAMERA)
+
+
+def test_with_few_colours_what_is_chosen_is_seen(page: Page) -> None:
+    page.emulate_media(forced_colors="active")
+    chosen, other = page.locator("#count label.selected"), page.locator("#count label").first
+    ground = "(element) => getComputedStyle(element).backgroundColor"
+    assert chosen.evaluate(ground) != other.evaluate(ground)
+    tab = page.get_by_role("tab", selected=True)
+    assert tab.evaluate(ground) == chosen.evaluate(ground)
+
+
 def tile_button(page: Page, index: int, what: str) -> None:
     tile = page.locator(".lk-tile").nth(index)
     tile.hover()
@@ -1104,6 +1168,25 @@ def test_each_message_stands_for_its_time(browser: Browser, address: str) -> Non
         page.wait_for_timeout(3_500)
     expect(said).to_have_count(2)
     expect(said).to_have_count(0, timeout=15_000)
+    page.close()
+
+
+def test_a_message_stays_as_long_as_somebody_is_at_it(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        """const plain = setTimeout;
+        window.setTimeout = (call, time, ...rest) =>
+          plain(call, time >= 2_000 ? 500 : time, ...rest);"""
+    )
+    page.goto(address)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
+    send_file(page, "drop", b"PK", "photos.zip", "application/zip", "body")
+    said = page.get_by_test_id("toast-text")
+    page.get_by_test_id("toast-close").focus()
+    page.wait_for_timeout(1_500)
+    expect(said).to_have_count(1)
+    page.locator(".lk-pick").first.focus()
+    expect(said).to_have_count(0)
     page.close()
 
 
