@@ -480,11 +480,13 @@ def test_enter_pressed_twice_deletes_nothing_for_good_and_what_came_of_it_is_rea
     press(page.locator(".lk-says"), "Close")
     gone = page.get_by_role("list", name="Deleted collections").get_by_role("listitem")
     gone = gone.filter(has_text="Gone")
+    expect(gone).to_have_count(2)
     gone.first.get_by_role("button", name="Delete for good").press("Enter")
     keep = gone.first.get_by_role("button", name="Keep")
     expect(keep).to_be_focused()
     expect(keep).to_have_accessible_description(re.compile("^Delete Gone (one|two) for good, "))
     page.keyboard.press("Enter")
+    expect(keep).to_have_count(0)
     expect(gone).to_have_count(2)
     gone.first.get_by_role("button", name="Delete for good").press("Enter")
     expect(keep).to_be_focused()
@@ -832,12 +834,10 @@ def test_of_what_is_sent_each_tenth_is_read_once_and_stopping_keeps_the_focus(pa
           const note = () => window.read.push(document.getElementById("lk-aloud").textContent);
           const what = { childList: true };
           new MutationObserver(note).observe(document.getElementById("lk-aloud"), what);
-          const open = XMLHttpRequest.prototype.send;
-          XMLHttpRequest.prototype.send = function (body) {
-            setTimeout(() => open.call(this, body), 200);
-          };
         }"""
     )
+    slow = {"offline": False, "latency": 300, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
     page.set_input_files("#add-pictures input[data-pick=files]", files)
     expect(page.locator(".lk-upload")).to_contain_text(re.compile("[5-9]. %"))
     stop = page.locator(".lk-upload").get_by_role("button", name="Stop")
