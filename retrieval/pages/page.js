@@ -20,26 +20,6 @@
   const touch = matchMedia("(hover: none) and (pointer: coarse)");
   const behavior = () => (quiet.matches ? "auto" : "smooth");
 
-  // --- What is read aloud ------------------------------------------------------------------------
-  // One line for all that has no place of its own: a screen reader hears only of what changes in one
-  // that was there before.
-  let line = null;
-  let saying = 0;
-  const addLine = () => {
-    if (line) return;
-    line = document.createElement("p");
-    line.id = "lk-aloud";
-    line.className = "lk-sr";
-    line.setAttribute("role", "status");
-    document.body.append(line);
-  };
-  window.lookalikeSay = (text) => {
-    if (!line) return;
-    line.textContent = ""; // or the same sentence would not be read a second time
-    clearTimeout(saying);
-    saying = setTimeout(() => (line.textContent = text), 50);
-  };
-
   // --- The order of what is done -----------------------------------------------------------------
   // Requests overtake each other, so each tells its number (see conversation.py), and whether the
   // controls, which it also tells of, are still to be set: by a step of the browser's buttons, by an
@@ -371,46 +351,6 @@
     const at = inside.indexOf(document.activeElement);
     const next = event.shiftKey ? Math.max(at, 0) - 1 : (at + 1) % inside.length;
     inside.at(next).focus({ focusVisible: true });
-  };
-
-  // --- The focus ---------------------------------------------------------------------------------
-  // What has it may vanish with an answer, and the browser would begin at the top of the page again.
-  // It goes to the same button in that place, to what stands there instead, or to the heading.
-  const PLACES = "#query, #results, #add-pictures, #library-add, #library-list";
-  const INSTEAD = { query: ["#lk-crop", "#query button"], "add-pictures": ["#add-pictures button"] };
-  const isThere = (one) => one.isConnected && !one.disabled && one.getClientRects().length > 0;
-  const findAll = (selector) => [...document.querySelectorAll(selector)].filter(isThere);
-  let held = null;
-  document.addEventListener("pointerdown", () => (held = null), true);
-  document.addEventListener("focusin", ({ target }) => {
-    if (target.closest(".lk-why")) return; // gives it back itself
-    const place = target.closest(PLACES)?.id;
-    const card = target.closest("li[data-key]")?.dataset.key;
-    const inside = `#${place} ${card === undefined ? "" : `li[data-key="${CSS.escape(card)}"]`}`;
-    const { do: what, act } = target.dataset;
-    const alike = what ? `[data-do="${what}"]` : `[data-act="${act}"]`;
-    held = {
-      target,
-      place,
-      panel: target.closest("[role=tabpanel]"),
-      alike: `${inside} ${alike}`,
-      at: place ? [...document.querySelectorAll(`${inside} ${alike}`)].indexOf(target) : -1,
-      card: card === undefined ? "" : `${inside} button`,
-      isSeen: target.matches(":focus-visible"),
-    };
-  });
-  const rescueFocus = () => {
-    const now = document.activeElement;
-    if (!held || isThere(held.target) || (now !== document.body && now !== held.target)) return;
-    const { place, panel, alike, at, card, isSeen } = held;
-    if (place === "query" && sending()) return; // another one is on its way there
-    if (!place && (!panel || isThere(panel))) return; // not ours
-    const next =
-      findAll(alike).slice(0, at + 1).at(-1) ??
-      [card, ...(INSTEAD[place] ?? []), "#results h2", "#library-list h2", "[role=tab].selected"]
-        .map((selector) => selector && findAll(selector)[0])
-        .find(Boolean);
-    next?.focus({ preventScroll: !isSeen });
   };
 
   // With these keys arrows are the browser's: Alt and the left one, on a Mac Cmd, go back.
@@ -918,7 +858,7 @@
   let waiting = false;
   const look = () => {
     waiting = false;
-    addLine();
+    window.lookalikeFocus.addLine();
     nameSend();
     nameDrop();
     nameDrawers();
@@ -934,7 +874,7 @@
       box = boxOfAddress();
       draw();
     }
-    rescueFocus();
+    window.lookalikeFocus.rescue();
     const card = document.querySelector(".lk-why [data-close]");
     if (!card) return;
     if (!card.closest(".lk-why").contains(document.activeElement)) card.focus();

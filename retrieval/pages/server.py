@@ -57,6 +57,8 @@ from retrieval.uploads import Uploads, was_cut_short
 from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 
+# In the order in which one knows of the others.
+SCRIPTS = ("running.js", "focus.js", "page.js", "sending.js", "library.js", "map.js")
 HERE = Path(__file__).resolve().parent
 FORGET_SECONDS = 3600.0
 
@@ -126,10 +128,7 @@ def launch(
             state_session_capacity=settings.MAX_PAGES,
             theme=theme(),
             css="".join(_text(name) for name in ("style.css", "library.css", "map.css")),
-            head="".join(
-                f"<script>{_text(name)}</script>"
-                for name in ("running.js", "page.js", "sending.js", "library.js", "map.js")
-            ),
+            head="".join(f"<script>{_text(name)}</script>" for name in SCRIPTS),
             app_kwargs={
                 "routes": [
                     thumbnail_route(workspace),
