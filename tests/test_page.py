@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from retrieval import settings
 from retrieval.pages import words
-from tests.browser import running_app, turn_to, wait_for_rest, watch
+from tests.browser import running_app, stop_fading, turn_to, wait_for_rest, watch
 from tests.made import encode, pattern, save_patterns
 
 EACH = 8
@@ -274,11 +274,11 @@ def test_that_there_is_no_camera_is_said(page: Page) -> None:
 
 def test_with_few_colours_what_is_chosen_is_seen(page: Page) -> None:
     page.emulate_media(forced_colors="active")
-    chosen, other = page.locator("#count label.selected"), page.locator("#count label").first
+    stop_fading(page)
     ground = "(element) => getComputedStyle(element).backgroundColor"
-    assert chosen.evaluate(ground) != other.evaluate(ground)
-    tab = page.get_by_role("tab", selected=True)
-    assert tab.evaluate(ground) == chosen.evaluate(ground)
+    for one in ("#count label", "#tabs button[role=tab]"):
+        chosen, other = page.locator(f"{one}.selected"), page.locator(f"{one}:not(.selected)")
+        assert chosen.evaluate(ground) != other.first.evaluate(ground)
 
 
 def tile_button(page: Page, index: int, what: str) -> None:
