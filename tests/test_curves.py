@@ -65,9 +65,9 @@ def test_confusion_is_the_classes_of_the_first_ten(by_hand: Evaluation) -> None:
 
 def test_classes_that_are_not_in_the_collection_have_a_row_and_no_column() -> None:
     collection = on_a_circle([0, 90], "ab")
-    found = confusion(evaluate(collection, on_a_circle([10], "c"), "angles"))
-    assert (found.asked, found.labels) == (("c",), ("a", "b"))
-    assert found.matrix().tolist() == [[50, 50]]
+    found = confusion(evaluate(collection, on_a_circle([10, 5], "ca"), "angles"))
+    assert (found.asked, found.labels) == (("a", "c"), ("a", "b"))
+    assert found.matrix().tolist() == [[100, 0], [50, 50]]
     assert found.mistakes(9) == [("c", "a", 50), ("c", "b", 50)]
 
 

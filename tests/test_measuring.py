@@ -34,13 +34,13 @@ def test_evaluate_writes_what_was_asked_for(
     tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = kinds(tmp_path / "kinds")
-    save_hues(folder, {"stray.png": 60})
+    save_hues(folder, {"stray.png": 60, "blue/odd.png": 1})
     outputs = {kind: tmp_path / f"result.{kind}" for kind in ("csv", "json", "png", "report")}
     wanted = [part for kind, path in outputs.items() for part in (f"--{kind}", str(path))]
     arguments = ["evaluate", str(folder), "--model", str(tiny_files), *wanted]
     assert main([*arguments, "--compare", "pca=off", "--compare", "components=1"]) == 0
     printed = capsys.readouterr().out
-    assert "all queries       15    100.0" in printed
+    assert "all queries       16" in printed
     assert "left out: 1 without a kind" in printed
     assert printed.count("paired bootstrap") == 2
     table = outputs["csv"].read_text(encoding="utf-8-sig")
@@ -50,7 +50,7 @@ def test_evaluate_writes_what_was_asked_for(
     assert kept["comparisons"][0]["differences"]["P@1"]["more than chance"] is False
     assert outputs["png"].read_bytes().startswith(b"\x89PNG")
     page = outputs["report"].read_text()
-    assert page.count("data:image/jpeg;base64,") == 12
+    assert page.count("data:image/jpeg;base64,") == 6  # the odd one, and those of its kind
     assert page.count("Two settings, the same queries") == 2
     assert str(tmp_path) not in page
 
@@ -69,7 +69,7 @@ def test_evaluate_with_queries_shows_them_and_not_the_collection(
     tiny_files: Path, tmp_path: Path
 ) -> None:
     folder, asked = kinds(tmp_path / "kinds"), kinds(tmp_path / "asked", each=1, seed=1)
-    (asked / "red" / "0.png").rename(asked / "red" / "the one.png")
+    (asked / "red" / "0.png").rename(asked / "blue" / "the one.png")  # which is hard to find
     report = tmp_path / "report.html"
     arguments = ["evaluate", str(folder), "--queries", str(asked), "--model", str(tiny_files)]
     assert main([*arguments, "--report", str(report), "--compare", f"model={tiny_files}"]) == 0

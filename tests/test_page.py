@@ -1209,7 +1209,7 @@ def drop_link(page: Page, link: str) -> None:
 def test_a_file_that_is_chosen_and_no_picture_says_where_it_belongs(page: Page) -> None:
     notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"notes"}
     page.set_input_files("#query input[type=file]", notes)
-    expect(page.get_by_test_id("toast-body")).to_contain_text("That is no picture to search with")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("That is not a picture to search with")
     expect(page.get_by_test_id("toast-body")).to_have_count(1)
     upload(page, pattern("dots", 99))
     kinds(page)
@@ -1221,7 +1221,7 @@ def test_a_picture_of_the_page_that_is_dropped_is_searched_with(page: Page) -> N
     expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
     assert kinds(page)[:EACH] == ["stripes"] * EACH
     drop_link(page, page.url)
-    expect(page.get_by_test_id("toast-body")).to_contain_text("That is no picture")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("That is not a picture")
 
 
 def test_a_drop_of_which_a_browser_hands_over_nothing_is_told(page: Page) -> None:

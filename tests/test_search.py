@@ -132,7 +132,7 @@ def test_a_picture_whose_vector_is_lost_is_told_as_such(
             "WHERE id = (SELECT content FROM pictures WHERE id = ?)",
             (id_,),
         )
-    with pytest.raises(LookalikeError, match=r"not known any more\. Look for changes"):
+    with pytest.raises(LookalikeError, match=r"was lost\. Look for changes"):
         searcher.aspects(id_)
 
 
