@@ -1209,7 +1209,8 @@ def drop_link(page: Page, link: str) -> None:
 def test_a_file_that_is_chosen_and_no_picture_says_where_it_belongs(page: Page) -> None:
     notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"notes"}
     page.set_input_files("#query input[type=file]", notes)
-    expect(page.get_by_test_id("toast-body")).to_contain_text("That is not a picture to search with")
+    said = page.get_by_test_id("toast-body")
+    expect(said).to_contain_text("That is not a picture to search with")
     expect(page.get_by_test_id("toast-body")).to_have_count(1)
     upload(page, pattern("dots", 99))
     kinds(page)
