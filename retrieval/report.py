@@ -328,7 +328,9 @@ def _tile(one: WorstQuery, show: Show, ids: Sequence[int]) -> str:
     )
     if not ids:
         return f"<li>{inside}</li>"
-    spoken = escape(f"{shown.name}, {_name(one.label)}: {', '.join(found)}. Show what it finds")
+    # What is seen comes first, word for word, for those who say what is to be pressed.
+    seen = f"{_name(one.label)} {' '.join(found)} {shown.name}"
+    spoken = escape(f"{seen}. Show what it finds")
     nearest = " ".join(str(ids[row]) for row in one.nearest)
     opening = (
         f'<button type="button" data-id="{ids[one.row]}" data-nearest="{nearest}" '

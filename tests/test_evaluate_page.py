@@ -83,6 +83,7 @@ def test_a_hard_query_shows_what_it_finds(page: Page) -> None:
     found = page.locator("#test-found li")
     expect(found).to_have_count(10)
     expect(page.locator("#test-found h3")).to_contain_text("What ")
+    expect(page.locator("#test-found section")).to_be_focused()
     expect(found.first).to_be_in_viewport()
     kind = page.locator("#test-result .lk-worst b").first.inner_text()
     for tile in found.all():

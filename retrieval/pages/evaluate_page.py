@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from retrieval import report, settings
+from retrieval.captions import pretty
 from retrieval.compare import Comparison
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Evaluation, as_csv
@@ -60,12 +61,15 @@ new MutationObserver(() => {
 """
 
 
-# What a hard query finds appears below everything else: bring it into view.
+# What a hard query finds appears below everything else: bring it into view, and who asked with it.
 FOLLOW = """
 const quiet = matchMedia('(prefers-reduced-motion: reduce)');
 new MutationObserver(() => {
   const behavior = quiet.matches ? 'auto' : 'smooth';
-  if (element.querySelector('li')) element.scrollIntoView({block: 'nearest', behavior});
+  if (!element.querySelector('li')) return;
+  element.scrollIntoView({block: 'nearest', behavior});
+  if (!document.activeElement?.closest('#test-result')) return;
+  element.querySelector('section').focus({preventScroll: true});
 }).observe(element, {childList: true, subtree: true});
 """
 
@@ -397,7 +401,7 @@ def _found(key: str, query: PictureRecord, nearest: Sequence[PictureRecord]) -> 
     return (
         '<div class="lk-report"><section class="lk-section" tabindex="-1"><h3>'
         f'{escape(heading)}</h3><p class="lk-note">'
-        f"{escape(words.FOUND_LEAD.format(label=query.label.replace('_', ' ')))}</p>"
+        f"{escape(words.FOUND_LEAD.format(label=pretty(query.label)))}</p>"
         f'<ol class="lk-worst" role="list">{tiles}</ol></section></div>'
     )
 

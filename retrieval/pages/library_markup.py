@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from retrieval import settings
 from retrieval.building import Building
@@ -223,7 +224,7 @@ def rename_form(key: str, name: str) -> str:
 
 def delete_for_good(key: str) -> str:
     """Ask once more, where nothing is brought back."""
-    of = f"question-{escape(key)}"
+    of = f"question-{quote(key, safe='')}"
     return _open_part(
         f'<p id="{of}">{escape(words.DELETE_FOR_GOOD)}</p><div class="lk-row">'
         f"{_button('delete-for-good', words.DO_DELETE_FOR_GOOD, key, 'lk-main', of=of)}"
@@ -422,7 +423,7 @@ def _progress(state: Building, now: float) -> tuple[str, str]:
 
 
 def _name_id(key: str) -> str:
-    return f"name-{escape(key)}"
+    return f"name-{quote(key, safe='')}"  # a space would end the id
 
 
 def _open_part(inner: str) -> str:
