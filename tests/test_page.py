@@ -815,6 +815,7 @@ def test_what_should_match_can_be_chosen(page: Page) -> None:
     page.locator("#preset label", has_text="Same colours").click()
     page.wait_for_url("**match=0-1-0*", timeout=15_000)
     expect(page.locator(".lk-score").first).to_be_visible()
+    page.wait_for_timeout(1500)  # in which the answer, which sets the sliders as well, is at rest
     # By keyboard: no preset is marked that the sliders have left, and each can be pressed again.
     marked = page.locator("#preset input:checked")
     expect(marked).to_have_count(1)
