@@ -202,20 +202,31 @@ def need_kinds(labels: Sequence[str], asked: Sequence[str] | None = None) -> Non
         raise LookalikeError(
             "There are too few pictures to evaluate. Name a folder with a subfolder for each kind."
         )
+    need_right_and_wrong(labels, among_themselves=asked is None)
+    if asked is not None and kinds.isdisjoint(asked):
+        raise LookalikeError(
+            "No query is of a kind that the collection has, so there is none for it to find. Name "
+            "the kinds alike in both folders."
+        )
+
+
+def need_right_and_wrong(labels: Sequence[str], among_themselves: bool = True) -> None:
+    """Raise a LookalikeError where every result would be right, or none.
+
+    Args:
+        labels: the kinds of the collection's pictures.
+        among_themselves: whether these are the queries as well.
+    """
+    kinds = set(labels)
     if len(kinds) == 1:
         raise LookalikeError(
             f"All pictures are of the same kind, {labels[0]}, so every result would be right. "
             "A test needs at least two kinds, a subfolder for each."
         )
-    if asked is None and len(kinds) == len(labels):
+    if among_themselves and len(kinds) == len(labels):
         raise LookalikeError(
             "Every kind has a single picture, so no picture has another one to find. Give each "
             "kind at least two pictures, copies not counted; ten or more say something."
-        )
-    if asked is not None and kinds.isdisjoint(asked):
-        raise LookalikeError(
-            "No query is of a kind that the collection has, so there is none for it to find. Name "
-            "the kinds alike in both folders."
         )
 
 

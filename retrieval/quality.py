@@ -17,7 +17,7 @@ from retrieval.collection import Collection
 from retrieval.compare import COMPUTED_BY, Comparison, Setting, compare
 from retrieval.embedding import Embedder, describe
 from retrieval.errors import LookalikeError, PictureError
-from retrieval.evaluation import Labelled, SelfTest, left_out, number
+from retrieval.evaluation import Labelled, SelfTest, left_out, need_right_and_wrong, number
 from retrieval.family import open_model
 from retrieval.features import ahead
 from retrieval.files import inside
@@ -115,28 +115,18 @@ def read_labels(searcher: Searcher) -> Labels:
         once.setdefault(one.sha256, one)
     copies, pictures = len(pictures) - len(once), tuple(once.values())
     labels = tuple(one.label for one in pictures)
-    classes = set(labels)
-    if lost and not classes:
+    if lost and not labels:
         raise LookalikeError(
             "Of none of these pictures it is known what it shows. Look for changes in the "
             "collection, so that they are read again."
         )
-    if not classes:
+    if not labels:
         raise LookalikeError(
             "The pictures of this collection are not sorted into kinds, so nothing can be tested "
             "by them. Put each kind of picture into a subfolder of its own (cats, dogs ...) and "
             "let the collection look for changes."
         )
-    if len(classes) == 1:
-        raise LookalikeError(
-            f"All pictures are of the same kind, {labels[0]}, so every result would be right. "
-            "A test needs at least two kinds, a subfolder for each."
-        )
-    if len(classes) == len(labels):
-        raise LookalikeError(
-            "Every kind has a single picture, so no picture has another one to find. Give each "
-            "kind at least two pictures, copies not counted; ten or more say something."
-        )
+    need_right_and_wrong(labels)
     rows = [row_of[one.id] for one in pictures]
     without = len(known) - len(pictures) - lost - copies
     return Labels(pictures, Labelled(held.vectors[rows], labels), without, lost, copies)

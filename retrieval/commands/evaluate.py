@@ -19,6 +19,7 @@ from retrieval.commands.reading import (
     offer_floats,
     open_as_asked,
     pca_of,
+    pictures_in,
     write,
 )
 from retrieval.compare import COMPUTED_BY, Comparison, Setting
@@ -36,7 +37,6 @@ from retrieval.evaluation import (
 )
 from retrieval.features import extract_files
 from retrieval.files import composed, first_of_each, need_place
-from retrieval.folders import find_images
 from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.paths import as_text, label_of, name_of
@@ -240,9 +240,7 @@ def _once(found: Sequence[_Found]) -> tuple[list[_Found], int, int]:
 
 
 def _find(folder: Path) -> _Found:
-    files = list(find_images(folder))
-    if not files:
-        raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
+    files = pictures_in(folder)
     names = [name_of(path, folder) for path in files]
     unread: list[UnreadTable] = []
     captions = read_captions(folder, unread.append, wanted={composed(name) for name in names})

@@ -61,6 +61,19 @@ def need_folder(folder: Path) -> None:
         raise LookalikeError(f"There is no folder {folder}. Check the name and try again.")
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures below a folder.
+
+    Raises:
+        LookalikeError: when there are none, or no folder.
+    """
+    need_folder(folder)
+    paths = list(find_images(folder))
+    if not paths:
+        raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
+    return paths
+
+
 def features_of(
     folder: Path,
     extractor: FeatureExtractor,
@@ -71,11 +84,7 @@ def features_of(
     Raises:
         LookalikeError: when there are none.
     """
-    need_folder(folder)
-    paths = list(find_images(folder))
-    if not paths:
-        raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
-    return features_of_files(paths, folder.name, extractor, extract)
+    return features_of_files(pictures_in(folder), folder.name, extractor, extract)
 
 
 def features_of_files(
