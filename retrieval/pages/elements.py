@@ -69,7 +69,7 @@ def number_of(told: Any) -> int:
 
 def warn(error: LookalikeError) -> None:
     """Show a sentence in a corner of the page; it may quote a file's name, and a toast is HTML."""
-    gr.Warning(escape(str(error)), duration=None)  # `page.js` closes it
+    gr.Warning(escape(str(error)), duration=None)  # `gradio.js` closes it
 
 
 def inform(text: str) -> None:

@@ -1,8 +1,8 @@
 // The cards of the tab "My pictures": their buttons reach the handlers, and what an answer brings comes
 // into view.
 (() => {
-  const { begin, pick, zone, isShown, bringIntoView, quiet, sayNoMoreSent } =
-    window.lookalikeUploads;
+  const { behavior } = window.lookalikeCommon;
+  const { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent } = window.lookalikeUploads;
 
   // These may take seconds. The button says that it was heard until an answer names its number, which
   // those of other buttons do not.
@@ -68,7 +68,7 @@
     const above = first.getBoundingClientRect().top - 14;
     const below = part.getBoundingClientRect().bottom + 14 - innerHeight;
     if (above < 0 || below <= 0) return bringIntoView(first);
-    window.scrollBy({ top: Math.min(above, below), behavior: quiet.matches ? "auto" : "smooth" });
+    window.scrollBy({ top: Math.min(above, below), behavior: behavior() });
   };
   // A new collection lies below the others, what is said of a deleted one at its top, and what
   // a button opens below it: perhaps out of sight, on a phone nearly always. What was not there before

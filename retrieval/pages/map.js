@@ -8,7 +8,7 @@
   const LARGEST = 260; // pixels of a cell
   const AGAIN = 5000; // milliseconds until a picture that did not come is asked for once more
   const TAPPED = 24; // a finger cannot choose among smaller pictures, so it zooms in
-  const quiet = matchMedia("(prefers-reduced-motion: reduce)");
+  const { quiet } = window.lookalikeCommon;
 
   // Pictures by their addresses: loaded a few at a time, and the last used are held.
   const pictures = ({ held: most, atOnce }, changed, missing = () => {}) => {

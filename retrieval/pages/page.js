@@ -1,6 +1,8 @@
-// What the page does beyond Gradio: paste and drop anywhere, buttons in our own markup, cropping by
-// dragging a box, arrow keys through the results, and the address that reproduces a search.
+// What the page does beyond Gradio: paste and drop anywhere, buttons in our own markup, arrow keys
+// through the results, and the address that reproduces a search.
 (() => {
+  const { behavior, pause, isShortcut } = window.lookalikeCommon;
+  const crop = window.lookalikeCrop;
   const ASKING = ["pick", "more", "less", "remove", "back", "crop"]; // for something new
   const SETTING = ["visit", "again"]; // whose answers set the controls
   const tell = (what, data) => {
@@ -16,16 +18,12 @@
     tell("visit", { query });
   };
   window.lookalikeVisit = visit;
-  const quiet = matchMedia("(prefers-reduced-motion: reduce)");
-  const touch = matchMedia("(hover: none) and (pointer: coarse)");
-  const behavior = () => (quiet.matches ? "auto" : "smooth");
 
   // --- The order of what is done -----------------------------------------------------------------
   // Requests overtake each other, so each tells its number (see conversation.py), and whether the
   // controls, which it also tells of, are still to be set: by a step of the browser's buttons, by an
   // answer that is asked for once more, or as the page is opened.
   const fetchOf = window.fetch;
-  const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
   let actions = 0;
   let setting = 1; // such answers under way; the first one is the page's own
   window.lookalikeSettled = () => {
@@ -94,7 +92,6 @@
   let given = 0; // pictures so far; of those that wait only the last is meant
   let queued = false; // whether one waits
   let drawing = false; // a box is what comes next, so that the question stays in view
-  let toBox = false; // the same, until the picture is there to be drawn on
   const give = async (file, toDraw = false) => {
     given += 1;
     const mine = given;
@@ -107,7 +104,8 @@
     queued = false;
     const field = input();
     if (!field) return tell("odd", { what: "no field" });
-    drawing = toBox = toDraw;
+    drawing = toDraw;
+    crop.ask(toDraw);
     const transfer = new DataTransfer();
     transfer.items.add(typed(file));
     field.files = transfer.files;
@@ -155,38 +153,6 @@
     if (shown() || sending()) return;
     visiting = true; // the box as well
     tell("again", { picture: true });
-  };
-
-  // Gradio puts a number before the reason why it was refused. What a gateway sends in the place of a
-  // reason is a page, and not for people.
-  const sayPlainly = () => {
-    for (const toast of document.querySelectorAll("[data-testid=toast-text]")) {
-      const [, said] = /^HTTP \d+: ?(.*)/s.exec(toast.textContent) ?? [];
-      if (said !== undefined) toast.textContent = said && !toast.firstElementChild ? said : words().wrong;
-    }
-  };
-
-  // Gradio would close all of a kind together when the first has been there for its time, and the
-  // last one with it. Ours have no time of their own, and go so long after the last came.
-  const TOAST_TIME = 10_000; // milliseconds
-  const PER_WORD = 350; // the same, of a long one
-  const toasts = new WeakMap();
-  const closeLater = () => {
-    for (const toast of document.querySelectorAll("[data-testid=toast-body]")) {
-      const texts = [...toast.querySelectorAll("[data-testid=toast-text]")];
-      const said = texts.length;
-      const before = toasts.get(toast);
-      if (before?.said === said) continue;
-      clearTimeout(before?.timer);
-      const most = Math.max(0, ...texts.map((text) => text.textContent.split(/\s+/).length));
-      const close = () => {
-        // Whoever is at it is still reading; where a finger was last says nothing.
-        const read = (!touch.matches && toast.matches(":hover")) || toast.contains(document.activeElement);
-        if (!read) return toast.querySelector("[data-testid=toast-close]")?.click();
-        toasts.get(toast).timer = setTimeout(close, 2_000);
-      };
-      toasts.set(toast, { said, timer: setTimeout(close, Math.max(TOAST_TIME, PER_WORD * most)) });
-    }
   };
 
   // Spreadsheets and word processors put a picture of what was copied beside the words.
@@ -352,31 +318,6 @@
     const next = event.shiftKey ? Math.max(at, 0) - 1 : (at + 1) % inside.length;
     inside.at(next).focus({ focusVisible: true });
   };
-
-  // With these keys arrows are the browser's: Alt and the left one, on a Mac Cmd, go back.
-  const isShortcut = (event) => event.altKey || event.ctrlKey || event.metaKey;
-
-  // Gradio's choices of one among several are no group to the browser, which else does this.
-  const RADIOS = ":is(#count, #preset) input[type=radio]";
-  document.addEventListener("keydown", (event) => {
-    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-    if (!by || isShortcut(event) || !event.target.matches?.(RADIOS)) return;
-    event.preventDefault();
-    const radios = [...event.target.closest("fieldset").querySelectorAll("input[type=radio]")];
-    const next = radios.at((radios.indexOf(event.target) + by) % radios.length);
-    next.focus();
-    next.click();
-  });
-
-  // Gradio opens a list of choices at every key but Escape, a moment later: also at the one by which
-  // its field is left, and then nothing closes it again.
-  document.addEventListener(
-    "keydown",
-    (event) => {
-      if (event.code === "Tab" && event.target.matches?.("[role=combobox]")) event.stopPropagation();
-    },
-    true,
-  );
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") leaveDialog();
@@ -567,6 +508,17 @@
     if (!first && isAnswer) showAnswer(behavior());
   };
 
+  // The part that counts in the search that the back or forward button has brought.
+  const boxOfAddress = () => {
+    const shares = new URLSearchParams(location.search).get("crop")?.split("-").map(Number) ?? [];
+    return shares.length === 4 && shares.every(Number.isFinite) ? shares : null;
+  };
+  crop.begin({
+    tell: (box) => tell("crop", { box }),
+    drawn: () => (visiting = false),
+    isShown: searching,
+  });
+
   // Of several steps in a row only the last is asked for: what the others bring would be taken for
   // searches of their own, and cut off the way forward.
   let stepping = 0;
@@ -599,218 +551,7 @@
     turnToStep();
   });
 
-  // --- Cropping ----------------------------------------------------------------------------------
-  const picture = () => document.querySelector("#query .image-frame img");
-  let box = null; // left, top, right, bottom as shares of the picture
-  let source = "";
-  let telling = 0; // of a box that has just been set: while it moves on, the last one counts
-
-  // Where the picture itself lies: it is fitted into its frame, and leaves room beside it. A small
-  // one is not enlarged.
-  const area = () => {
-    const image = picture();
-    const frame = image.getBoundingClientRect();
-    const scale = Math.min(1, frame.width / image.naturalWidth, frame.height / image.naturalHeight);
-    const width = image.naturalWidth * scale;
-    const height = image.naturalHeight * scale;
-    const left = frame.left + (frame.width - width) / 2;
-    return { left, top: frame.top + (frame.height - height) / 2, width, height };
-  };
-
-  const draw = () => {
-    const layer = document.getElementById("lk-crop");
-    if (!layer || !picture()?.naturalWidth) return;
-    const room = area();
-    const frame = layer.parentElement.getBoundingClientRect();
-    Object.assign(layer.style, {
-      left: `${room.left - frame.left}px`,
-      top: `${room.top - frame.top}px`,
-      width: `${room.width}px`,
-      height: `${room.height}px`,
-    });
-    layer.classList.toggle("lk-low", room.height < 60);
-    layer.classList.toggle("lk-small", room.height < 60 || room.width < 120);
-    const [mark, reset, begin, hint] = layer.children;
-    mark.hidden = reset.hidden = !box;
-    begin.hidden = hint.hidden = Boolean(box);
-    if (box) layer.classList.remove("lk-asked");
-    const { crop, cropDraw, cropKeys } = words();
-    const byKey = layer.matches(":focus-visible");
-    const said = (byKey ? cropKeys : layer.matches(".lk-asked") ? cropDraw : crop) ?? "";
-    if (hint.textContent !== said) hint.textContent = said; // or it would be followed forever
-    if (!box) return;
-    const [left, top, right, bottom] = box;
-    Object.assign(mark.style, {
-      left: `${100 * left}%`,
-      top: `${100 * top}%`,
-      width: `${100 * (right - left)}%`,
-      height: `${100 * (bottom - top)}%`,
-    });
-  };
-
-  // The part that counts in the search that the back or forward button has brought.
-  const boxOfAddress = () => {
-    const shares = new URLSearchParams(location.search).get("crop")?.split("-").map(Number) ?? [];
-    return shares.length === 4 && shares.every(Number.isFinite) ? shares : null;
-  };
-
-  const setBox = (next, send) => {
-    visiting = false;
-    box = next;
-    draw();
-    if (!send) return;
-    clearTimeout(telling);
-    telling = setTimeout(() => tell("crop", { box }), 200);
-  };
-
-  const words = () => document.getElementById("lk-words")?.dataset ?? {};
-
-  const sayBox = () => {
-    const [left, top, right, bottom] = box.map((share) => Math.round(100 * share));
-    const at = { left, top, width: right - left, height: bottom - top };
-    window.lookalikeSay((words().cropBox ?? "").replace(/\{(\w+)\}/g, (_, name) => at[name]));
-  };
-
-  // Who wants a part is told what to do, and a finger draws at once.
-  const askForBox = (layer) => {
-    if (!toBox) return;
-    toBox = false;
-    layer.classList.add("lk-asked");
-    layer.focus({ preventScroll: true });
-    layer.classList.toggle("lk-drawing", touch.matches);
-  };
-
-  const addLayer = () => {
-    const image = picture();
-    const layer = document.getElementById("lk-crop");
-    if (image?.src !== source) clearTimeout(telling);
-    if (!image) {
-      source = "";
-      box = null;
-    }
-    if (!image || !searching()) return layer?.remove();
-    if (image.src !== source) {
-      source = image.src;
-      box = null;
-      image.addEventListener("load", draw, { once: true });
-    }
-    if (layer) {
-      askForBox(layer);
-      return draw();
-    }
-    const fresh = document.createElement("div");
-    fresh.id = "lk-crop";
-    fresh.tabIndex = 0;
-    fresh.setAttribute("role", "application"); // or a screen reader would keep the arrow keys
-    fresh.setAttribute("aria-label", words().cropSpoken ?? "");
-    const mark = document.createElement("i");
-    const reset = document.createElement("button");
-    reset.type = "button";
-    reset.textContent = words().reset ?? "";
-    reset.addEventListener("click", (event) => {
-      event.stopPropagation();
-      setBox(null, true);
-    });
-    reset.addEventListener("pointerdown", (event) => event.stopPropagation());
-    // A finger scrolls the page, until it is told to draw; a mouse draws at once.
-    const begin = document.createElement("button");
-    begin.type = "button";
-    begin.className = "lk-begin";
-    begin.textContent = words().cropStart ?? "";
-    begin.addEventListener("pointerdown", (event) => event.stopPropagation());
-    begin.addEventListener("click", () => fresh.classList.add("lk-drawing"));
-    const hint = document.createElement("span");
-    hint.setAttribute("aria-hidden", "true");
-    fresh.append(mark, reset, begin, hint);
-    for (const change of ["focus", "blur"]) fresh.addEventListener(change, draw);
-    image.closest(".image-container").append(fresh);
-    askForBox(fresh);
-
-    let start = null;
-    const at = (event) => {
-      const room = fresh.getBoundingClientRect();
-      const share = (value, from, size) => Math.min(1, Math.max(0, (value - from) / size));
-      return [share(event.clientX, room.left, room.width), share(event.clientY, room.top, room.height)];
-    };
-    fresh.addEventListener("pointerdown", (event) => {
-      if (event.pointerType === "touch" && !fresh.classList.contains("lk-drawing")) return;
-      start = at(event);
-      fresh.setPointerCapture(event.pointerId);
-      event.preventDefault();
-      fresh.focus({ preventScroll: true });
-    });
-    fresh.addEventListener("pointermove", (event) => {
-      if (!start) return;
-      const [x, y] = at(event);
-      const [a, b] = start;
-      setBox([Math.min(a, x), Math.min(b, y), Math.max(a, x), Math.max(b, y)], false);
-    });
-    fresh.addEventListener("pointercancel", () => {
-      start = null;
-    });
-    fresh.addEventListener("pointerup", () => {
-      if (!start) return;
-      start = null;
-      fresh.classList.remove("lk-drawing");
-      const small = !box || box[2] - box[0] < 0.05 || box[3] - box[1] < 0.05;
-      if (small) return setBox(null, Boolean(box));
-      setBox(box, true);
-    });
-    // By keyboard: Enter starts with the middle, arrows move it, with Shift they change its size.
-    fresh.addEventListener("keydown", (event) => {
-      if (isShortcut(event)) return;
-      const by = { ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, -0.05], ArrowDown: [0, 0.05] };
-      const keep = (value) => Math.min(1, Math.max(0, value));
-      if (event.key === "Enter" && event.target === fresh) {
-        setBox([0.25, 0.25, 0.75, 0.75], true);
-      } else if (event.key === "Escape" && box) {
-        setBox(null, true);
-      } else if (by[event.key] && box) {
-        const [dx, dy] = by[event.key];
-        const [left, top, right, bottom] = box;
-        const moved = event.shiftKey
-          ? [left, top, keep(Math.max(left + 0.1, right + dx)), keep(Math.max(top + 0.1, bottom + dy))]
-          : [left + dx, top + dy, right + dx, bottom + dy];
-        if (moved.every((share) => share >= -1e-9 && share <= 1 + 1e-9)) setBox(moved.map(keep), true);
-      } else return;
-      if (box) sayBox();
-      event.preventDefault();
-    });
-    draw();
-  };
-
-  // --- The column on the left --------------------------------------------------------------------
-  // It ends with the window, also as long as the heading is above it.
-  let above = -1;
-  const fitColumns = () => {
-    const tabs = document.querySelector("#tabs > :has([role=tab])");
-    if (!tabs) return;
-    const room = Math.max(0, Math.round(tabs.getBoundingClientRect().bottom + 4));
-    if (room !== above) document.documentElement.style.setProperty("--lk-above", `${room}px`);
-    above = room;
-  };
-  document.addEventListener("scroll", fitColumns, { passive: true });
-  window.addEventListener("resize", fitColumns);
-
-  // What a drawer holds would open out of sight.
-  document.addEventListener("click", ({ target }) => {
-    const drawer = target.closest?.("#ask .label-wrap")?.parentElement;
-    if (!drawer) return;
-    setTimeout(() => {
-      const isOpen = drawer.querySelector(".label-wrap.open");
-      if (isOpen) drawer.scrollIntoView({ block: "nearest", behavior: behavior() });
-    }, 100);
-  });
-
   // --- Follow what Gradio changes ----------------------------------------------------------------
-  // A tile that gets another picture would go on showing the one before until that has come.
-  const hideUntilLoaded = ({ target }) => {
-    if (!target.matches?.(".lk-tile img") || target.complete) return;
-    const shown = () => target.classList.remove("lk-loading");
-    target.classList.add("lk-loading");
-    for (const end of ["load", "error"]) target.addEventListener(end, shown, { once: true });
-  };
-
   // While pictures are still being read, the results are made anew again and again.
   let unfolded = false;
   document.addEventListener("click", ({ target }) => {
@@ -822,25 +563,7 @@
     if (details) details.open = unfolded;
   };
 
-  // Gradio's button shows an arrow, and has no name.
-  const nameSend = () => {
-    const unnamed = document.querySelector("#address .submit-button:not([aria-label])");
-    const name = unnamed && words().send;
-    if (name) unnamed.setAttribute("aria-label", name);
-  };
-
-  // Nor does it say of its drawers whether they are open, but for an arrow that would be read.
-  const nameDrawers = () => {
-    for (const drawer of document.querySelectorAll("#tabs button.label-wrap")) {
-      drawer.setAttribute("aria-expanded", drawer.matches(".open"));
-      drawer.querySelector(".icon")?.setAttribute("aria-hidden", "true");
-    }
-  };
-  document.addEventListener("click", ({ target }) => {
-    if (target.closest?.(".label-wrap")) setTimeout(nameDrawers);
-  });
-
-  // Nor of a camera that there is not, or that may not be used.
+  // Gradio says nothing of a camera that there is not, or that may not be used.
   window.addEventListener("unhandledrejection", (event) => {
     const { name } = event.reason ?? {};
     if (!/^(NotFound|NotAllowed|NotReadable|Overconstrained)Error$/.test(name) || !searching()) return;
@@ -848,32 +571,17 @@
     tell("odd", { what: name === "NotAllowedError" ? "camera refused" : "no camera" });
   });
 
-  // A finger drops nothing.
-  const nameDrop = () => {
-    const text = touch.matches && document.querySelector("#query [data-testid=upload-text] p");
-    const said = words().drop;
-    if (text && said && text.textContent !== said) text.textContent = said;
-  };
-
   let waiting = false;
   const look = () => {
     waiting = false;
     window.lookalikeFocus.addLine();
-    nameSend();
-    nameDrop();
-    nameDrawers();
+    window.lookalikeGradio.look();
     keepTab();
-    fitColumns();
     follow();
     keepPicture();
-    sayPlainly();
-    closeLater();
     unfold();
-    addLayer();
-    if (visiting && seen === location.search && picture()) {
-      box = boxOfAddress();
-      draw();
-    }
+    crop.look();
+    if (visiting && seen === location.search && crop.picture()) crop.show(boxOfAddress());
     window.lookalikeFocus.rescue();
     const card = document.querySelector(".lk-why [data-close]");
     if (!card) return;
@@ -884,9 +592,8 @@
   };
   new MutationObserver((changes) => {
     orders.forEach((keep) => keep()); // at once: in the next frame there may be another answer
-    changes.filter(({ type }) => type === "attributes").forEach(hideUntilLoaded);
+    changes.filter(({ type }) => type === "attributes").forEach(window.lookalikeGradio.hideUntilLoaded);
     if (!waiting) requestAnimationFrame(look);
     waiting = true;
   }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["src", "data-turn", "aria-selected"] });
-  window.addEventListener("resize", draw);
 })();

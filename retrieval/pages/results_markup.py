@@ -203,7 +203,7 @@ def building(state: Building, name: str, now: float) -> str:
 
 
 def script_words() -> str:
-    """Hand `running.js` and `page.js` their words."""
+    """Hand the scripts their words."""
     return (
         f'<span id="lk-words" hidden data-crop="{escape(words.CROP_HINT)}" '
         f'data-crop-draw="{escape(words.CROP_DRAW)}" '

@@ -22,13 +22,13 @@
     },
   };
 
+  const { words, pause } = window.lookalikeCommon;
   const fetchOf = window.fetch; // page.js counts what goes by its own
   const FIRST = 600; // milliseconds until it is asked once more
   const THEN = 1500;
   const PATIENCE = 5000;
   const RELOADED = "lookalike-reloaded"; // the app for which this page was last loaded anew
   const isHere = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
   const isSending = () => Boolean(window.lookalikeSending?.()); // to "My pictures"
 
   // Which run of the app answers; or "lost" where nobody does, and "late" where that is not to be
@@ -50,8 +50,8 @@
 
   const say = (what) => {
     const bar = document.getElementById("lk-lost");
-    const words = document.getElementById("lk-words")?.dataset ?? {};
-    const text = what === "lost" ? (isHere ? words.lost : words.unreachable) : words[what];
+    const { [what]: said, unreachable } = words();
+    const text = what === "lost" && !isHere ? unreachable : said;
     if (!text) return bar?.remove();
     if (bar) {
       if (bar.textContent !== text) bar.textContent = text;

@@ -1,6 +1,7 @@
 // What is dropped or chosen on the tab "My pictures", files and whole folders: it is sent one by one,
 // with the paths, and handed on to the page.
 (() => {
+  const { behavior, fill } = window.lookalikeCommon;
   const SUFFIXES =
     /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|bmp|dib|hei[cf]|hif|avif|zip|csv|lookalike)$/i;
   // The folders that `retrieval.folders` passes over: of the system, and hidden ones.
@@ -18,18 +19,16 @@
 
   const zone = () => document.getElementById("add-pictures");
   const isShown = () => zone()?.offsetParent != null;
-  const quiet = matchMedia("(prefers-reduced-motion: reduce)");
   const bringIntoView = (element) =>
-    element?.scrollIntoView({ block: "nearest", behavior: quiet.matches ? "auto" : "smooth" });
+    element?.scrollIntoView({ block: "nearest", behavior: behavior() });
   const words = () => JSON.parse(zone().dataset.words);
-  const place = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   // A length of time, as the page's other lines say it.
   const duration = (seconds) => {
     const { seconds: some, minute, minutes, hours } = words();
-    if (seconds < 50) return place(some, { n: Math.max(2, Math.round(seconds)) });
+    if (seconds < 50) return fill(some, { n: Math.max(2, Math.round(seconds)) });
     if (seconds < 90) return minute;
-    if (seconds < 120 * 60) return place(minutes, { n: Math.round(seconds / 60) });
-    return place(hours, { n: Math.round(seconds / 3600) });
+    if (seconds < 120 * 60) return fill(minutes, { n: Math.round(seconds / 60) });
+    return fill(hours, { n: Math.round(seconds / 3600) });
   };
 
   // What stands there is changed, and not replaced, or the button would be gone between the press
@@ -275,9 +274,9 @@
       // Of the first seconds nobody can tell how many there will be.
       const left = seconds > 4 && sent > 0 ? (seconds * (bytes - sent)) / sent : 0;
       say(
-        place(words().sending, { done: done.toLocaleString("en"), total, percent }) +
-          (left > 2 ? place(words().left, { time: duration(left) }) : "") +
-          (more ? place(words().more, { n: more.toLocaleString("en") }) : ""),
+        fill(words().sending, { done: done.toLocaleString("en"), total, percent }) +
+          (left > 2 ? fill(words().left, { time: duration(left) }) : "") +
+          (more ? fill(words().more, { n: more.toLocaleString("en") }) : ""),
         percent,
         true,
       );
@@ -400,5 +399,5 @@
     });
     filled.observe(element, { childList: true, subtree: true });
   };
-  window.lookalikeUploads = { begin, pick, zone, isShown, bringIntoView, quiet, sayNoMoreSent };
+  window.lookalikeUploads = { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent };
 })();

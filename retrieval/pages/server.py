@@ -58,7 +58,10 @@ from retrieval.visitors import VisitorBounds, Visitors
 from retrieval.workspace import Workspace
 
 # In the order in which one knows of the others.
-SCRIPTS = ("running.js", "focus.js", "page.js", "sending.js", "library.js", "map.js")
+SCRIPTS = (
+    *("common.js", "running.js", "focus.js", "gradio.js", "crop.js", "page.js"),
+    *("sending.js", "library.js", "map.js"),
+)
 HERE = Path(__file__).resolve().parent
 FORGET_SECONDS = 3600.0
 

@@ -1,0 +1,191 @@
+// The part of a picture that is to count: a box is dragged on it, or moved by keys.
+(() => {
+  const { touch, words, fill, isShortcut } = window.lookalikeCommon;
+  let tell = null; // hands a box on to the page
+  let drawn = null; // is called as soon as one is drawn
+  let isShown = null; // whether the question is
+  let toBox = false; // whether a box is what comes next, until the picture is there to be drawn on
+
+  const picture = () => document.querySelector("#query .image-frame img");
+  let box = null; // left, top, right, bottom as shares of the picture
+  let source = "";
+  let telling = 0; // of a box that has just been set: while it moves on, the last one counts
+
+  // Where the picture itself lies: it is fitted into its frame, and leaves room beside it. A small
+  // one is not enlarged.
+  const area = () => {
+    const image = picture();
+    const frame = image.getBoundingClientRect();
+    const scale = Math.min(1, frame.width / image.naturalWidth, frame.height / image.naturalHeight);
+    const width = image.naturalWidth * scale;
+    const height = image.naturalHeight * scale;
+    const left = frame.left + (frame.width - width) / 2;
+    return { left, top: frame.top + (frame.height - height) / 2, width, height };
+  };
+
+  const draw = () => {
+    const layer = document.getElementById("lk-crop");
+    if (!layer || !picture()?.naturalWidth) return;
+    const room = area();
+    const frame = layer.parentElement.getBoundingClientRect();
+    Object.assign(layer.style, {
+      left: `${room.left - frame.left}px`,
+      top: `${room.top - frame.top}px`,
+      width: `${room.width}px`,
+      height: `${room.height}px`,
+    });
+    layer.classList.toggle("lk-low", room.height < 60);
+    layer.classList.toggle("lk-small", room.height < 60 || room.width < 120);
+    const [mark, reset, begin, hint] = layer.children;
+    mark.hidden = reset.hidden = !box;
+    begin.hidden = hint.hidden = Boolean(box);
+    if (box) layer.classList.remove("lk-asked");
+    const { crop, cropDraw, cropKeys } = words();
+    const byKey = layer.matches(":focus-visible");
+    const said = (byKey ? cropKeys : layer.matches(".lk-asked") ? cropDraw : crop) ?? "";
+    if (hint.textContent !== said) hint.textContent = said; // or it would be followed forever
+    if (!box) return;
+    const [left, top, right, bottom] = box;
+    Object.assign(mark.style, {
+      left: `${100 * left}%`,
+      top: `${100 * top}%`,
+      width: `${100 * (right - left)}%`,
+      height: `${100 * (bottom - top)}%`,
+    });
+  };
+
+  const setBox = (next, send) => {
+    drawn();
+    box = next;
+    draw();
+    if (!send) return;
+    clearTimeout(telling);
+    telling = setTimeout(() => tell(box), 200);
+  };
+
+  const sayBox = () => {
+    const [left, top, right, bottom] = box.map((share) => Math.round(100 * share));
+    const at = { left, top, width: right - left, height: bottom - top };
+    window.lookalikeSay(fill(words().cropBox ?? "", at));
+  };
+
+  // Who wants a part is told what to do, and a finger draws at once.
+  const askForBox = (layer) => {
+    if (!toBox) return;
+    toBox = false;
+    layer.classList.add("lk-asked");
+    layer.focus({ preventScroll: true });
+    layer.classList.toggle("lk-drawing", touch.matches);
+  };
+
+  const addLayer = () => {
+    const image = picture();
+    const layer = document.getElementById("lk-crop");
+    if (image?.src !== source) clearTimeout(telling);
+    if (!image) {
+      source = "";
+      box = null;
+    }
+    if (!image || !isShown()) return layer?.remove();
+    if (image.src !== source) {
+      source = image.src;
+      box = null;
+      image.addEventListener("load", draw, { once: true });
+    }
+    if (layer) {
+      askForBox(layer);
+      return draw();
+    }
+    const fresh = document.createElement("div");
+    fresh.id = "lk-crop";
+    fresh.tabIndex = 0;
+    fresh.setAttribute("role", "application"); // or a screen reader would keep the arrow keys
+    fresh.setAttribute("aria-label", words().cropSpoken ?? "");
+    const mark = document.createElement("i");
+    const reset = document.createElement("button");
+    reset.type = "button";
+    reset.textContent = words().reset ?? "";
+    reset.addEventListener("click", (event) => {
+      event.stopPropagation();
+      setBox(null, true);
+    });
+    reset.addEventListener("pointerdown", (event) => event.stopPropagation());
+    // A finger scrolls the page, until it is told to draw; a mouse draws at once.
+    const begin = document.createElement("button");
+    begin.type = "button";
+    begin.className = "lk-begin";
+    begin.textContent = words().cropStart ?? "";
+    begin.addEventListener("pointerdown", (event) => event.stopPropagation());
+    begin.addEventListener("click", () => fresh.classList.add("lk-drawing"));
+    const hint = document.createElement("span");
+    hint.setAttribute("aria-hidden", "true");
+    fresh.append(mark, reset, begin, hint);
+    for (const change of ["focus", "blur"]) fresh.addEventListener(change, draw);
+    image.closest(".image-container").append(fresh);
+    askForBox(fresh);
+
+    let start = null;
+    const at = (event) => {
+      const room = fresh.getBoundingClientRect();
+      const share = (value, from, size) => Math.min(1, Math.max(0, (value - from) / size));
+      return [share(event.clientX, room.left, room.width), share(event.clientY, room.top, room.height)];
+    };
+    fresh.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "touch" && !fresh.classList.contains("lk-drawing")) return;
+      start = at(event);
+      fresh.setPointerCapture(event.pointerId);
+      event.preventDefault();
+      fresh.focus({ preventScroll: true });
+    });
+    fresh.addEventListener("pointermove", (event) => {
+      if (!start) return;
+      const [x, y] = at(event);
+      const [a, b] = start;
+      setBox([Math.min(a, x), Math.min(b, y), Math.max(a, x), Math.max(b, y)], false);
+    });
+    fresh.addEventListener("pointercancel", () => {
+      start = null;
+    });
+    fresh.addEventListener("pointerup", () => {
+      if (!start) return;
+      start = null;
+      fresh.classList.remove("lk-drawing");
+      const small = !box || box[2] - box[0] < 0.05 || box[3] - box[1] < 0.05;
+      if (small) return setBox(null, Boolean(box));
+      setBox(box, true);
+    });
+    // By keyboard: Enter starts with the middle, arrows move it, with Shift they change its size.
+    fresh.addEventListener("keydown", (event) => {
+      if (isShortcut(event)) return;
+      const by = { ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, -0.05], ArrowDown: [0, 0.05] };
+      const keep = (value) => Math.min(1, Math.max(0, value));
+      if (event.key === "Enter" && event.target === fresh) {
+        setBox([0.25, 0.25, 0.75, 0.75], true);
+      } else if (event.key === "Escape" && box) {
+        setBox(null, true);
+      } else if (by[event.key] && box) {
+        const [dx, dy] = by[event.key];
+        const [left, top, right, bottom] = box;
+        const moved = event.shiftKey
+          ? [left, top, keep(Math.max(left + 0.1, right + dx)), keep(Math.max(top + 0.1, bottom + dy))]
+          : [left + dx, top + dy, right + dx, bottom + dy];
+        if (moved.every((share) => share >= -1e-9 && share <= 1 + 1e-9)) setBox(moved.map(keep), true);
+      } else return;
+      if (box) sayBox();
+      event.preventDefault();
+    });
+    draw();
+  };
+
+  window.addEventListener("resize", draw);
+  window.lookalikeCrop = {
+    begin: (page) => ({ tell, drawn, isShown } = page),
+    look: addLayer,
+    picture,
+    ask: (isAsked) => (toBox = isAsked),
+    show: (next) => {
+      box = next;
+      draw();
+    },
+  };
+})();

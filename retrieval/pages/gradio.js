@@ -1,0 +1,129 @@
+// What Gradio leaves out: messages that stand for their time, the keys of its choices, names of its
+// buttons, and a column that ends with the window.
+(() => {
+  const { touch, behavior, words, isShortcut } = window.lookalikeCommon;
+
+  // --- Messages ----------------------------------------------------------------------------------
+  // Gradio puts a number before the reason why it was refused. What a gateway sends in the place of a
+  // reason is a page, and not for people.
+  const sayPlainly = () => {
+    for (const toast of document.querySelectorAll("[data-testid=toast-text]")) {
+      const [, said] = /^HTTP \d+: ?(.*)/s.exec(toast.textContent) ?? [];
+      if (said !== undefined) toast.textContent = said && !toast.firstElementChild ? said : words().wrong;
+    }
+  };
+
+  // Gradio would close all of a kind together when the first has been there for its time, and the
+  // last one with it. Ours have no time of their own, and go so long after the last came.
+  const TOAST_TIME = 10_000; // milliseconds
+  const PER_WORD = 350; // the same, of a long one
+  const toasts = new WeakMap();
+  const closeLater = () => {
+    for (const toast of document.querySelectorAll("[data-testid=toast-body]")) {
+      const texts = [...toast.querySelectorAll("[data-testid=toast-text]")];
+      const said = texts.length;
+      const before = toasts.get(toast);
+      if (before?.said === said) continue;
+      clearTimeout(before?.timer);
+      const most = Math.max(0, ...texts.map((text) => text.textContent.split(/\s+/).length));
+      const close = () => {
+        // Whoever is at it is still reading; where a finger was last says nothing.
+        const read = (!touch.matches && toast.matches(":hover")) || toast.contains(document.activeElement);
+        if (!read) return toast.querySelector("[data-testid=toast-close]")?.click();
+        toasts.get(toast).timer = setTimeout(close, 2_000);
+      };
+      toasts.set(toast, { said, timer: setTimeout(close, Math.max(TOAST_TIME, PER_WORD * most)) });
+    }
+  };
+
+  // --- Keys --------------------------------------------------------------------------------------
+  // Gradio's choices of one among several are no group to the browser, which else does this.
+  const RADIOS = ":is(#count, #preset) input[type=radio]";
+  document.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (!by || isShortcut(event) || !event.target.matches?.(RADIOS)) return;
+    event.preventDefault();
+    const radios = [...event.target.closest("fieldset").querySelectorAll("input[type=radio]")];
+    const next = radios.at((radios.indexOf(event.target) + by) % radios.length);
+    next.focus();
+    next.click();
+  });
+
+  // Gradio opens a list of choices at every key but Escape, a moment later: also at the one by which
+  // its field is left, and then nothing closes it again.
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.code === "Tab" && event.target.matches?.("[role=combobox]")) event.stopPropagation();
+    },
+    true,
+  );
+
+  // --- Names -------------------------------------------------------------------------------------
+  // Gradio's button shows an arrow, and has no name.
+  const nameSend = () => {
+    const unnamed = document.querySelector("#address .submit-button:not([aria-label])");
+    const name = unnamed && words().send;
+    if (name) unnamed.setAttribute("aria-label", name);
+  };
+
+  // Nor does it say of its drawers whether they are open, but for an arrow that would be read.
+  const nameDrawers = () => {
+    for (const drawer of document.querySelectorAll("#tabs button.label-wrap")) {
+      drawer.setAttribute("aria-expanded", drawer.matches(".open"));
+      drawer.querySelector(".icon")?.setAttribute("aria-hidden", "true");
+    }
+  };
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest?.(".label-wrap")) setTimeout(nameDrawers);
+  });
+
+  // A finger drops nothing.
+  const nameDrop = () => {
+    const text = touch.matches && document.querySelector("#query [data-testid=upload-text] p");
+    const said = words().drop;
+    if (text && said && text.textContent !== said) text.textContent = said;
+  };
+
+  // --- The column on the left --------------------------------------------------------------------
+  // It ends with the window, also as long as the heading is above it.
+  let above = -1;
+  const fitColumns = () => {
+    const tabs = document.querySelector("#tabs > :has([role=tab])");
+    if (!tabs) return;
+    const room = Math.max(0, Math.round(tabs.getBoundingClientRect().bottom + 4));
+    if (room !== above) document.documentElement.style.setProperty("--lk-above", `${room}px`);
+    above = room;
+  };
+  document.addEventListener("scroll", fitColumns, { passive: true });
+  window.addEventListener("resize", fitColumns);
+
+  // What a drawer holds would open out of sight.
+  document.addEventListener("click", ({ target }) => {
+    const drawer = target.closest?.("#ask .label-wrap")?.parentElement;
+    if (!drawer) return;
+    setTimeout(() => {
+      const isOpen = drawer.querySelector(".label-wrap.open");
+      if (isOpen) drawer.scrollIntoView({ block: "nearest", behavior: behavior() });
+    }, 100);
+  });
+
+  // --- Pictures ----------------------------------------------------------------------------------
+  // A tile that gets another picture would go on showing the one before until that has come.
+  const hideUntilLoaded = ({ target }) => {
+    if (!target.matches?.(".lk-tile img") || target.complete) return;
+    const shown = () => target.classList.remove("lk-loading");
+    target.classList.add("lk-loading");
+    for (const end of ["load", "error"]) target.addEventListener(end, shown, { once: true });
+  };
+
+  const look = () => {
+    nameSend();
+    nameDrop();
+    nameDrawers();
+    fitColumns();
+    sayPlainly();
+    closeLater();
+  };
+  window.lookalikeGradio = { look, hideUntilLoaded };
+})();
