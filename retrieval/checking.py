@@ -402,8 +402,8 @@ def _blank(store: Store, aspect: Aspect, hashes: AbstractSet[str]) -> None:
 
 def _thumbnails(store: Store) -> Iterator[tuple[str, bytes]]:
     """Yield SHA-256 and JPEG of each thumbnail."""
-    with store.held():
-        yield from store.thumbnails.execute("SELECT sha256, jpeg FROM thumbnails")
+    with store.thumbnails() as database:
+        yield from database.execute("SELECT sha256, jpeg FROM thumbnails")
 
 
 def _by_content(collection: Collection) -> dict[str, list[PictureRecord]]:

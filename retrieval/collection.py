@@ -12,10 +12,10 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
@@ -48,6 +48,8 @@ from retrieval.writing import prune, write
 
 # A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
 LISTED = 1_000_000
+
+T = TypeVar("T")
 
 
 class Collection:
@@ -82,8 +84,8 @@ class Collection:
         self._thumbnails: Thumbnails | None = None  # those in object storage
         self._milvus: MilvusGallery | None = None
         self._exact = ExactGallery(self.store, self.matching)
-        self._ids: tuple[int, list[int]] = (-1, [])  # a revision, and those of it by path
-        self._counts: tuple[int, tuple[int, int]] = (-1, (0, 0))  # a revision, and of that
+        # What takes a look at every row, by its name, with the revision that it is of.
+        self._kept: dict[str, tuple[int, Any]] = {}
 
     @classmethod
     def create(
@@ -376,12 +378,12 @@ class Collection:
 
         Those whose vectors are lost are pictures still (`retrieval.lost`).
         """
-        revision = self.revision
-        # Counting takes a look at every row, so it is done once for each revision.
-        if self._counts[0] != revision:
+
+        def count() -> tuple[int, int]:
             row = self.store.rows("SELECT count(content), count(problem) FROM pictures")[0]
-            self._counts = revision, (int(row[0]), int(row[1]))
-        return self._counts[1]
+            return int(row[0]), int(row[1])
+
+        return self._once("count", count)
 
     def problems(self) -> list[tuple[str, str]]:
         """Return path and reason of each file that could not be read, by path."""
@@ -503,11 +505,11 @@ class Collection:
 
     def distinct_labels(self) -> list[str]:
         """Return the labels that pictures have, in order; none is no label."""
-        rows = self.store.rows(
+        query = (
             "SELECT DISTINCT label FROM pictures WHERE content IS NOT NULL AND label <> '' "
             "ORDER BY label"
         )
-        return [label for (label,) in rows]
+        return self._once("labels", lambda: [label for (label,) in self.store.rows(query)])
 
     @property
     def has_captions(self) -> bool:
@@ -517,15 +519,19 @@ class Collection:
     def folders(self) -> list[str]:
         """Return the folders that pictures lie in, and those above them, in order; the top is not
         among them."""
-        rows = self.store.rows(
-            "SELECT DISTINCT rtrim(path, replace(path, '/', '')) FROM pictures "
-            "WHERE content IS NOT NULL"
-        )
-        found: set[str] = set()
-        for (folder,) in rows:
-            parts = folder.split("/")[:-1]
-            found.update("/".join(parts[: n + 1]) for n in range(len(parts)))
-        return sorted(found)
+
+        def find() -> list[str]:
+            rows = self.store.rows(
+                "SELECT DISTINCT rtrim(path, replace(path, '/', '')) FROM pictures "
+                "WHERE content IS NOT NULL"
+            )
+            found: set[str] = set()
+            for (folder,) in rows:
+                parts = folder.split("/")[:-1]
+                found.update("/".join(parts[: n + 1]) for n in range(len(parts)))
+            return sorted(found)
+
+        return self._once("folders", find)
 
     def page(self, start: int, n: int) -> list[PictureRecord]:
         """Return up to `n` pictures in the order of their paths, from the one at `start`."""
@@ -552,13 +558,8 @@ class Collection:
 
     def ids(self) -> list[int]:
         """Return the ids of all pictures, also those whose vectors are lost, by their paths."""
-        revision = self.revision
-        if self._ids[0] != revision:
-            listed = self.store.rows(
-                "SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path"
-            )
-            self._ids = revision, [id_ for (id_,) in listed]
-        return self._ids[1]
+        query = "SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path"
+        return self._once("ids", lambda: [id_ for (id_,) in self.store.rows(query)])
 
     def sample(self, n: int) -> list[PictureRecord]:
         """Return `n` pictures from all over the collection, the same as long as it does not change.
@@ -583,8 +584,8 @@ class Collection:
 
         Whoever gets a collection, packed or over the network, gets its thumbnails from here.
         """
-        with self.store.held():
-            row = self.store.thumbnails.execute(
+        with self.store.thumbnails() as database:
+            row = database.execute(
                 "SELECT jpeg FROM thumbnails WHERE sha256 = ?", (sha256,)
             ).fetchone()
         jpeg = row[0] if row else self._elsewhere().read(sha256) if self.url else None
@@ -608,12 +609,21 @@ class Collection:
                 f"python -m retrieval move {self.name} --to local"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        with self.store.held():
+        with self.store.held(), self.store.thumbnails() as thumbnails:
             self.store.database.execute("VACUUM INTO ?", (str(folder / DATABASE),))
-            self.store.thumbnails.execute("VACUUM INTO ?", (str(folder / THUMBNAILS),))
+            thumbnails.execute("VACUUM INTO ?", (str(folder / THUMBNAILS),))
         with explained(folder), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
             copy.execute("UPDATE facts SET value = ? WHERE key = 'root'", (root,))
             copy.execute("DELETE FROM facts WHERE key LIKE 'left_%'")  # of `retrieval.moving`
+
+    def _once(self, name: str, compute: Callable[[], T]) -> T:
+        """Return what is computed once for each revision, since it takes a look at every row."""
+        revision = self.revision
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != revision:
+            kept = self._kept[name] = revision, compute()
+        result: T = kept[1]
+        return result
 
     def _bring_up_to_date(self) -> None:
         """Bring what an older version made up to this one, and refuse what a newer one did."""

@@ -5,9 +5,11 @@ from datetime import datetime
 
 from retrieval.collection import Collection
 from retrieval.duplicates import find_groups
+from retrieval.errors import LookalikeError
 from retrieval.records import PictureRecord
 from retrieval.sketch import COPY
 
+CHANGED = "The collection was changed while it was compared. Open this page again."
 LATEST = 4_102_444_800  # the year 2100, in seconds since 1970
 
 
@@ -27,6 +29,10 @@ def find_copies(collection: Collection) -> tuple[Group, ...]:
     """Group the pictures that are copies of each other, the largest group first.
 
     Every content is compared with every other, so it takes n squared: 2 seconds for 10,000.
+
+    Raises:
+        LookalikeError: as soon as the collection is changed or gone, since what is found then is of
+            no use, and other collections wait for their turn.
     """
     held = collection.embeddings("sketch")
     pictures = {picture.id: picture for picture in collection.pictures()}
@@ -41,7 +47,12 @@ def find_copies(collection: Collection) -> tuple[Group, ...]:
             rows.append(row)
         contents.setdefault(picture.sha256, []).append(picture)
     alike = list(contents.values())
-    grouped = find_groups(held.vectors[rows], COPY) if rows else []
+
+    def check() -> None:
+        if collection.revision != held.revision:
+            raise LookalikeError(CHANGED)
+
+    grouped = find_groups(held.vectors[rows], COPY, check) if rows else []
     merged = [[picture for row in group for picture in alike[row]] for group in grouped]
     seen = {int(row) for group in grouped for row in group}
     merged += [group for row, group in enumerate(alike) if row not in seen and len(group) > 1]

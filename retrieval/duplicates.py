@@ -1,5 +1,7 @@
 """Near-duplicates: copies, other sizes and bursts of the same picture, in groups."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,11 +10,14 @@ from retrieval.reduction import Matrix
 BLOCK = 16_000_000  # similarities held at one time, 64 MB of them, however many rows there are
 
 
-def find_groups(vectors: Matrix, threshold: float) -> list[npt.NDArray[np.int64]]:
+def find_groups(
+    vectors: Matrix, threshold: float, check: Callable[[], None] = lambda: None
+) -> list[npt.NDArray[np.int64]]:
     """Return groups of rows of which each is at least `threshold` similar to another of its group.
 
     Args:
         vectors: `(n, k)`, unit.
+        check: is called every now and then, and raises what is to end it.
 
     Returns:
         Groups of two and more row numbers, each in rising order, the largest group first.
@@ -21,6 +26,7 @@ def find_groups(vectors: Matrix, threshold: float) -> list[npt.NDArray[np.int64]
     groups_of = np.arange(n)  # the first row of the group that each row is in
     step = max(1, BLOCK // max(1, n))
     for start in range(0, n, step):
+        check()
         block = vectors[start : start + step]
         near = block @ vectors[start:].T >= threshold
         for i in range(len(block)):

@@ -18,15 +18,20 @@ LOCK = "building.lock"  # held by whoever changes a collection
 
 
 class Store:
-    """Both databases of a collection; one thread at a time, and errors in sentences."""
+    """Both databases of a collection; one thread at a time in each, and errors in sentences.
+
+    Whoever needs both begins with that of the records.
+    """
 
     def __init__(self, folder: Path, read_only: bool) -> None:
         self.folder = folder
         self.is_damaged = False  # whether damage was met since it was opened
         self._mutex = threading.RLock()
+        # Its own, since pages ask for thumbnails while all vectors are read, which takes seconds.
+        self._thumbnails_mutex = threading.RLock()
         self.database = connect(folder / DATABASE, read_only)
         try:
-            self.thumbnails = connect(folder / THUMBNAILS, read_only)
+            self._thumbnails = connect(folder / THUMBNAILS, read_only)
         except BaseException:
             self.database.close()  # or Windows would let nobody mend or move it
             raise
@@ -38,9 +43,9 @@ class Store:
 
     def close(self) -> None:
         """Let go of the files."""
-        with self._mutex:
+        with self._mutex, self._thumbnails_mutex:
             self.database.close()
-            self.thumbnails.close()
+            self._thumbnails.close()
 
     @property
     def is_in_place(self) -> bool:
@@ -56,14 +61,24 @@ class Store:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other threads out, and turn SQLite's errors into sentences."""
-        with self._mutex:
-            try:
-                with explained(self.folder):
-                    yield
-            except DamagedError:
-                self.is_damaged = True
-                raise
+        """Keep other threads out of the records, and turn SQLite's errors into sentences."""
+        with self._mutex, self._noticing():
+            yield
+
+    @contextmanager
+    def thumbnails(self) -> Iterator[sqlite3.Connection]:
+        """Read thumbnails, or write all or nothing; other threads are kept out of them."""
+        with self._thumbnails_mutex, self._noticing(), self._thumbnails as database:
+            yield database
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            with explained(self.folder):
+                yield
+        except DamagedError:
+            self.is_damaged = True
+            raise
 
     @contextmanager
     def view(self) -> Iterator[sqlite3.Connection]:

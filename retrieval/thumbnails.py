@@ -42,7 +42,7 @@ def draw_thumbnails(collection: Collection, hashes: Group[str]) -> set[str]:
             part = wanted[start : start + AT_ONCE]
             jpegs = pool.map(lambda pictures: _draw(root, pictures), part)
             rows = [(p[0].sha256, jpeg) for p, jpeg in zip(part, jpegs, strict=True) if jpeg]
-            with collection.store.held(), collection.store.thumbnails as database:
+            with collection.store.thumbnails() as database:
                 database.executemany("INSERT OR REPLACE INTO thumbnails VALUES (?, ?)", rows)
             drawn.update(sha256 for sha256, _ in rows)
     return drawn

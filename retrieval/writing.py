@@ -27,7 +27,7 @@ def write(
             raise ValueError("an embedding of numbers that are not finite")
     with store.held():
         # Thumbnails first: one without a picture wastes a little room and nothing else.
-        with store.thumbnails as database:
+        with store.thumbnails() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO thumbnails VALUES (?, ?)",
                 [(c.sha256, c.thumbnail) for c in contents if c.thumbnail],
@@ -109,12 +109,13 @@ def prune(store: Store) -> set[str]:
                 "DELETE FROM contents WHERE NOT EXISTS "
                 "(SELECT 1 FROM pictures WHERE content = contents.id)"
             )
-        drawn = {sha for (sha,) in store.thumbnails.execute("SELECT sha256 FROM thumbnails")}
         known = {sha for (sha,) in store.rows("SELECT sha256 FROM contents")}
-        with store.thumbnails as database:
+        with store.thumbnails() as database:
+            drawn = {sha for (sha,) in database.execute("SELECT sha256 FROM thumbnails")}
             database.executemany(
                 "DELETE FROM thumbnails WHERE sha256 = ?", [(sha256,) for sha256 in drawn - known]
             )
         # Waiting for the disk after each batch would cost 1 ms a picture.
-        store.thumbnails.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with store.thumbnails() as database:
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return known - drawn

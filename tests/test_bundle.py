@@ -89,7 +89,7 @@ def test_a_comment_that_an_older_program_left_in_a_thumbnail_stays_here(
     address = b"Grandma's house, Elm St 4"
     kept = encode(by_hue(0), "JPEG", comment=address)
     assert address in kept
-    with indexed.store.thumbnails as database:
+    with indexed.store.thumbnails() as database:
         database.execute("UPDATE thumbnails SET jpeg = ?", (kept,))
     pack(indexed, tmp_path / "wheel.lookalike")
     assert address not in (tmp_path / "wheel.lookalike").read_bytes()
@@ -463,7 +463,7 @@ def test_photos_of_any_time_are_packed_and_none_from_elsewhere(
 
 
 def test_a_lost_thumbnail_is_told_when_packing(indexed: Collection, tmp_path: Path) -> None:
-    with indexed.store.thumbnails as thumbnails:
+    with indexed.store.thumbnails() as thumbnails:
         thumbnails.execute("DELETE FROM thumbnails WHERE sha256 > '8'")
     with pytest.raises(LookalikeError, match=r"lost its small picture.*--repair"):
         pack(indexed, tmp_path / "x.lookalike")

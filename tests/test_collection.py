@@ -397,3 +397,21 @@ def test_when_it_was_made_is_a_time_or_unknown(empty: Collection, written: str) 
     assert 0 <= time.time() - empty.created < 60
     empty.store.note({"created": written})
     assert empty.created == 0
+
+
+def test_thumbnails_are_shown_while_all_vectors_are_read(empty: Collection) -> None:
+    empty.write([entry("a.png", "aa")], [content("aa")])
+    shown: list[bytes | None] = []
+    asking = threading.Thread(target=lambda: shown.append(empty.thumbnail("aa")))
+    with empty.store.view():  # as whoever reads them does
+        asking.start()
+        asking.join(30)
+        assert shown == [b"jpeg of aa"]
+
+
+def test_folders_and_labels_are_those_of_now(empty: Collection) -> None:
+    empty.write([entry("x/a.png", "aa")], [content("aa")])
+    assert (empty.folders(), empty.distinct_labels()) == (["x"], ["x"])
+    empty.write([entry("y/z/b.png", "bb")], [content("bb")])
+    assert (empty.folders(), empty.distinct_labels()) == (["x", "y", "y/z"], ["x", "y"])
+    assert empty.folders() == ["x", "y", "y/z"]

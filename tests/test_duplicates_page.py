@@ -6,7 +6,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.copies import Group, find_copies, seconds_for, spare_bytes
 from retrieval.embedding import Embedder
+from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, index_folder
 from retrieval.pages import words
 from retrieval.pages.duplicates_page import (
@@ -30,6 +31,7 @@ from retrieval.pages.duplicates_page import (
     copies_route,
     show_groups,
 )
+from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
 from tests.browser import open_browser, running_app, watch
 from tests.made import noise, pattern
@@ -158,6 +160,17 @@ def test_a_picture_opens_its_file_where_that_may_be_seen_and_else_the_small_one(
         : len(group)
     ]
     assert "originals" not in show_groups(key, [group], 0)
+
+
+def test_comparing_ends_when_the_collection_is_changed(indexed: Collection) -> None:
+    class Changed(Collection):
+        def pictures(self, ids: Iterable[int] | None = None) -> list[PictureRecord]:
+            found = super().pictures(ids)
+            self.exclude([found[0].path])
+            return found
+
+    with Changed(indexed.folder) as collection, pytest.raises(LookalikeError, match="was changed"):
+        find_copies(collection)
 
 
 def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(

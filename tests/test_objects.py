@@ -70,7 +70,8 @@ def test_a_bucket_is_indexed_searched_and_followed(
         assert pictures["a/0.png"].label == "special"
         assert pictures["b/1.png"].label == "b"
         # Thumbnails lie in the bucket, and none here.
-        assert collection.store.thumbnails.execute("SELECT * FROM thumbnails").fetchall() == []
+        with collection.store.thumbnails() as thumbnails:
+            assert thumbnails.execute("SELECT * FROM thumbnails").fetchall() == []
         thumbnails = {key for key in keys(bucket) if "/.lookalike/thumbnails/" in key}
         assert len(thumbnails) == 10
         for picture in pictures.values():
