@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from retrieval import settings
-from retrieval.errors import LookalikeError
+from retrieval.errors import FULL, LookalikeError
 from retrieval.terminal import ending_at_once, print_every_letter, stopping_once
 
 
@@ -21,18 +21,29 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with stopping_once():
             command(arguments)
-        sys.stdout.flush()  # a closed pipe is to be noticed here and not at the exit
+        if sys.stdout:  # there may be none, as with `>&-`
+            sys.stdout.flush()  # a closed pipe is to be noticed here and not at the exit
     except LookalikeError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped. What was finished is kept; run it again to go on.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of the output, `head` say, has seen enough. What is left goes nowhere, or else
-        # Python would stumble over it at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
+        _drop_output()
+    except OSError as error:
+        # Files are told of by their names, so this was the output.
+        if error.filename is not None or error.errno not in FULL:
+            raise
+        _drop_output()
+        print("The disk is full, so not all of the output is there. Make room.", file=sys.stderr)
+        return 1
     return 0
+
+
+def _drop_output() -> None:
+    """Have what is left of the output go nowhere, or Python would stumble over it at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

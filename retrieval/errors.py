@@ -4,6 +4,7 @@ import errno
 import os
 from pathlib import Path
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a disk says
 COLLECTION_GONE = "That collection is not here any more. Reload the page."
 TOO_LONG = "Its path is too long for this disk. Shorten its name, or those of its folders."
 WINDOWS_PATH = 248  # characters from which on Windows may find a path too long

@@ -79,11 +79,9 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
         PictureError: when it is larger than `max_bytes`, gone, or may not be opened.
     """
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
+        if path.stat().st_size > max_bytes:
             raise PictureError(
-                f"The file has {size / 2**20:,.0f} MB; at most {max_bytes / 2**20:,.0f} MB can be "
-                "read. Save a smaller copy."
+                f"The file has more than {max_bytes / 2**20:,.0f} MB. Save a smaller copy."
             )
         return path.read_bytes()
     except OSError as error:

@@ -40,8 +40,13 @@ class Bucket:
         For S3 that is the environment: AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL ...
 
         Raises:
-            LookalikeError: when the packages are not installed.
+            LookalikeError: when it is no object storage, or the packages are not installed.
         """
+        kind, _, rest = url.partition("://")
+        if kind.lower() in ("http", "https") or not rest.strip("/"):
+            raise LookalikeError(
+                f"{url} is no place in object storage, such as s3://BUCKET/photos."
+            )
         try:
             import fsspec
 

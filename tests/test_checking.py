@@ -406,9 +406,10 @@ def test_the_command_checks_mends_packs_and_opens(
     assert main(["index", str(wheel), *model]) == 0
     bundle = str(tmp_path / "wheel.lookalike")
     assert main(["pack", bundle]) == 0
-    assert main(["unpack", bundle, "--name", "opened", *model]) == 0
-    assert "opened: 6 pictures ready" in capsys.readouterr().out
-    assert main(["check", "--name", "opened"]) == 0
+    assert main(["unpack", bundle, "--name", "Opened, at last", *model]) == 0
+    assert "Opened, at last: 6 pictures ready" in capsys.readouterr().out
+    assert main(["check", "--name", "Opened, at last"]) == 0
+    assert "Opened, at last is whole." in capsys.readouterr().out
     assert main(["pack", str(tmp_path / "x.lookalike")]) == 1
     assert "several collections" in capsys.readouterr().err
 

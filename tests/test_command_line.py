@@ -135,6 +135,14 @@ def test_a_folder_whose_name_is_no_text_is_refused_with_the_cure(
     assert not list(settings.COLLECTIONS.glob("F*"))
 
 
+@pytest.mark.parametrize("command", ["index", "search"])
+def test_a_name_that_is_empty_is_not_that_of_where_one_is(
+    command: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command, "", *options) == 1
+    assert "is named. Name the" in capsys.readouterr().err
+
+
 def test_a_folder_with_an_emoji_for_a_name_is_indexed_and_found(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -625,6 +633,27 @@ def test_a_reader_that_has_seen_enough_is_no_error(options: list[str], tmp_path:
     search.stderr.close()
     assert search.wait() == 0
     assert "Error" not in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="There is no full disk here.")
+def test_an_output_to_a_full_disk_or_to_nowhere_ends_in_a_sentence_or_in_none(
+    options: list[str], tmp_path: Path
+) -> None:
+    home = {**os.environ, "LOOKALIKE_HOME": str(tmp_path / "home")}
+    photos = save_hues(tmp_path / "some", {"a.png": 0.0, "b.png": 60.0})
+    assert python_m("index", photos, *options, LOOKALIKE_HOME=home["LOOKALIKE_HOME"]).communicate()
+    command = [sys.executable, "-m", "retrieval", "search", str(photos / "a.png"), *options]
+    for into, status, says in (("/dev/full", 1, "The disk is full"), ("&-", 0, "compared")):
+        search = subprocess.run(
+            ["sh", "-c", f'"$@" >{into}', "sh", *command],
+            cwd=settings.PROJECT,
+            env=home,
+            capture_output=True,
+            text=True,
+        )
+        assert search.returncode == status
+        assert says in search.stderr
+        assert "Traceback" not in search.stderr
 
 
 @pytest.mark.parametrize("command", [[], ["index"], ["search"], ["evaluate"], ["fit-pca"]])

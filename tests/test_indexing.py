@@ -341,7 +341,7 @@ def test_files_beyond_the_bounds_are_refused_with_the_bound(
     list(index_folder(collection, photos, embedder, changes, bounds=bounds))
     problems = dict(collection.problems())
     assert list(problems) == ["000.png", "wide.png"]
-    assert "3 MB; at most 1 MB" in problems["000.png"]
+    assert "more than 1 MB" in problems["000.png"]
     assert "megapixels" in problems["wide.png"]
 
 

@@ -112,6 +112,9 @@ def test_what_cannot_be_listed_or_read_is_a_sentence(
         Bucket("s3://nowhere").list()
     with pytest.raises(LookalikeError, match="Install what reads it with: pip install -r"):
         Bucket("nothing://x")
+    for address in ("http://example.org/photos", "s3://"):
+        with pytest.raises(LookalikeError, match="is no place in object storage, such as s3:"):
+            Bucket(address)
     with pytest.raises(PictureError, match="not there any more"):
         Bucket("s3://photos").read("none.png", 10)
     with pytest.raises(PictureError, match="Save a smaller copy"):

@@ -1,10 +1,13 @@
 """The command `check`: verifies that a collection is whole, and mends it."""
 
 import argparse
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from retrieval import settings
 from retrieval.checking import check_collection
+from retrieval.collection import Collection
 from retrieval.commands.reading import embedder_of
 from retrieval.errors import LookalikeError
 from retrieval.library import find_collection
@@ -27,11 +30,12 @@ def run(arguments: argparse.Namespace) -> None:
     findings = check_collection(folder, arguments.repair, lambda: embedder_of(arguments))
     for finding in findings:
         print(finding.sentence, "(mended)" if finding.repaired else "")
+    name = _name_of(folder)
     if not findings:
-        print(f"{folder.name} is whole.")
+        print(f"{name} is whole.")
     elif all(finding.repaired for finding in findings):
         print(
-            f"{folder.name} is whole again. Index its folder, or go on with it on the page, to "
+            f"{name} is whole again. Index its folder, or go on with it on the page, to "
             "read again what was lost."
         )
     else:
@@ -40,4 +44,11 @@ def run(arguments: argparse.Namespace) -> None:
             if arguments.repair
             else f"Mend it with: python -m retrieval check --repair --name {folder.name}"
         )
-        raise LookalikeError(f"{folder.name} is not whole. {cure}")
+        raise LookalikeError(f"{name} is not whole. {cure}")
+
+
+def _name_of(folder: Path) -> str:
+    """Return what people call a collection; one that cannot be opened is called by its folder."""
+    with suppress(LookalikeError), Collection(folder) as collection:
+        return collection.name
+    return folder.name

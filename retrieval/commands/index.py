@@ -48,6 +48,8 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Bring the collection up to date, and say what there was to do."""
     where: str = arguments.folder
+    if not where.strip():  # as of a variable that is not set; a Path takes it for where one is
+        raise LookalikeError("No folder is named. Name the one that your photos are in.")
     embedder = embedder_of(arguments)
     library, name, milvus = settings.COLLECTIONS, arguments.name, arguments.milvus
     there = set(library.glob("*"))

@@ -35,6 +35,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Search, and print the matches; how it was done goes to stderr."""
     if not 1 <= arguments.k <= 100_000:
         raise LookalikeError("-k must be from 1 to 100,000.")
+    if not arguments.picture.strip():
+        raise LookalikeError("No picture is named. Name the file to search with.")
     if is_url(arguments.picture):
         raise LookalikeError("This searches with a file. Save that picture, and name its file.")
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from retrieval import settings
-from retrieval.errors import explain_os_error
+from retrieval.errors import FULL, explain_os_error
 from retrieval.pages import words
 from retrieval.pages.access import Access
 from retrieval.pages.asgi import (
@@ -61,7 +61,6 @@ OWN = re.compile(
 PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
 EVENTS, PLAIN = "text/event-stream", b"text/plain; charset=utf-8"
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
-FULL = (errno.ENOSPC, errno.EDQUOT)
 UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
 MAX_DEPTH = 50  # lists in lists of a request; a page sends a few
