@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 import uvicorn
 
-from retrieval.pages.connections import RESETS, SLOWEST, first_free, watch_connections
+from retrieval.pages.connections import (
+    RESETS,
+    SLOWEST,
+    Crowd,
+    Patience,
+    first_free,
+    watch_connections,
+)
 from retrieval.pages.sessions import own_address
 
 PIECES = 400  # of 64 KB
@@ -65,7 +72,7 @@ def server(
     thread.start()
     while not running.started:
         time.sleep(0.01)
-    watch_connections(running.config, most, head, silent, whole, address_of)
+    watch_connections(running.config, most, Patience(head, silent, whole), address_of)
     try:
         yield running
     finally:
@@ -76,6 +83,16 @@ def server(
 def connect(running: uvicorn.Server) -> socket.socket:
     place = running.servers[0].sockets[0].getsockname()
     return socket.create_connection(place, timeout=20)
+
+
+def answer_on(connection: socket.socket) -> bytes:
+    """Return an answer as it comes, head and all."""
+    received = b""
+    while not received.endswith(END):
+        piece = connection.recv(1_000)
+        assert piece, "it was hung up"
+        received += piece
+    return received
 
 
 def is_over(connection: socket.socket) -> bool:
@@ -97,6 +114,19 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def pass_over(running: uvicorn.Server, seconds: float) -> None:
+    """Have a server believe that so much time has gone by since it was sent the last piece."""
+    loop = running.servers[0].get_loop()
+    now = loop.time
+
+    async def jump() -> None:
+        await asyncio.sleep(0.02)  # in which the network brings the last piece
+        loop.time = lambda: now() + seconds  # type: ignore[method-assign]
+        await asyncio.sleep(0)  # whoever was waited for too long is hung up on
+
+    asyncio.run_coroutine_threadsafe(jump(), loop).result(20)
+
+
 def send_until_over(connection: socket.socket, byte: bytes) -> None:
     """Send one byte after the other until the server has hung up, waiting for it for a while."""
     end = time.monotonic() + 20
@@ -105,6 +135,61 @@ def send_until_over(connection: socket.socket, byte: bytes) -> None:
             connection.sendall(byte)
             assert time.monotonic() < end
             time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("come", "asking", "gives_way"),
+    [
+        ("a1 a2", "", None),
+        ("a1 a2 a3 a4", "", "a1"),
+        ("a1 a2 a3 a4", "a1", "a2"),
+        ("a1 b1 b2 a2", "a1 b1 b2", "a1"),
+        ("a1 b1 b2 b3", "a1 b1 b2", "b1"),
+        ("a1 b1 b2 c1", "a1 b1 b2", "b1"),
+        ("b1 a1 a2 c1", "b1 a2", "a1"),
+        ("a1 a2 a3 a4", "a1 a2 a3 a4", "a1"),
+    ],
+    ids=[
+        "nobody while there is room",
+        "the oldest that is silent",
+        "nobody who asks while another is silent",
+        "the oldest of the address with the most of as many",
+        "the newcomer's neighbour",
+        "nobody who is alone at an address",
+        "who is silent, whoever has the most",
+        "the oldest of one address",
+    ],
+)
+def test_who_gives_way(come: str, asking: str, gives_way: str | None) -> None:
+    crowd = Crowd[str](3, address_of=lambda host: host)
+    for one in come.split():
+        crowd.enter(one, one[0])
+        crowd.note_silent(one)
+    for one in asking.split():
+        crowd.note_asking(one)
+    assert crowd.one_too_many() == gives_way
+
+
+def test_who_has_left_neither_counts_nor_gives_way() -> None:
+    crowd = Crowd[str](2, address_of=lambda host: host)
+    for one in ("a1", "a2", "b1"):
+        crowd.enter(one, one[0])
+    crowd.leave("a1")
+    crowd.leave("a1")  # as who is hung up on does once more
+    assert crowd.one_too_many() is None
+    crowd.enter("b2", "b")
+    assert crowd.one_too_many() == "b1"
+
+
+def test_who_is_asked_again_is_the_last_of_the_silent_to_give_way() -> None:
+    crowd = Crowd[str](2, address_of=lambda host: host)
+    for one in ("a1", "a2"):
+        crowd.enter(one, one[0])
+        crowd.note_silent(one)
+    crowd.note_asking("a1")
+    crowd.note_silent("a1")
+    crowd.enter("a3", "a")
+    assert crowd.one_too_many() == "a2"
 
 
 def test_those_who_ask_for_nothing_give_way_to_those_who_ask() -> None:
@@ -167,13 +252,12 @@ def test_a_head_that_comes_letter_by_letter_is_not_waited_for() -> None:
 
 
 def test_a_slow_request_is_taken() -> None:
-    with server(head=2, silent=2) as running, connect(running) as connection:
-        for byte in b"12345678":
-            connection.sendall(
-                (HEAD.replace(b"9", b"8") if byte == ord("1") else b"") + bytes([byte])
-            )
-            time.sleep(0.3)
-        assert b"12345678" in connection.recv(1_000)
+    with server(whole=1_000) as running, connect(running) as connection:
+        connection.sendall(HEAD)
+        for byte in b"123456789":
+            pass_over(running, 25)
+            connection.sendall(bytes([byte]))
+        assert b"123456789" in answer_on(connection)
 
 
 def test_no_other_protocol_takes_a_connection_over() -> None:
@@ -184,15 +268,13 @@ def test_no_other_protocol_takes_a_connection_over() -> None:
 
 def test_a_request_that_is_refused_before_it_is_here_may_still_come() -> None:
     upload = HEAD.replace(b"9", b"%d" % (6 + 8)) + b"refuse"
-    with server(most=5, head=2, silent=2) as running, ExitStack() as stack:
+    with server(most=5, whole=1_000) as running, ExitStack() as stack:
         connection = stack.enter_context(connect(running))
         connection.sendall(upload)
-        received = b""
-        while not received.endswith(END):
-            received += connection.recv(1_000)
+        answer_on(connection)
         silent = [stack.enter_context(connect(running)) for _ in range(20)]
         for byte in b"12345678":
-            time.sleep(0.3)
+            pass_over(running, 25)
             connection.sendall(bytes([byte]))
         connection.sendall(GET)
         assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
@@ -212,7 +294,7 @@ def test_a_large_upload_may_take_as_long_as_one_that_is_slow() -> None:
     with server(whole=0.5) as running, connect(running) as connection:
         connection.sendall(told)
         for _ in range(6):
-            time.sleep(0.2)
+            pass_over(running, 1)
             connection.sendall(bytes(2 * SLOWEST))
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
