@@ -76,61 +76,119 @@ def take_in(
     pictures = sorted(_unpacked(upload, staged, taken))
     tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
     top = next(iter(tops)) if len(tops) == 1 else ""
-    known, excluded = collection.files(), _excluded(collection)
+    known = collection.files()
     strip = strip or _is_known(pictures, top, known)
-    names: list[str] = []
     unfinished = collection.unfinished
-    numbers: dict[Path, int] = {}
-    renamed: dict[str, dict[str, str]] = {}  # of each zip, and of what came in none
+    intake = _Intake(upload, collection, folder, tables, most, known, _excluded(collection), taken)
     pictures.sort(key=lambda item: _is_table(item[0]))  # last: they follow the pictures' names
     try:
         for relative, source in pictures:
-            if strip and top:
-                relative = relative.relative_to(top)
-            together = renamed.setdefault(source.relative_to(upload.folder).parts[0], {})
-            place, why = folder / relative, ""
-            try:
-                if _is_table(relative):
-                    why = tables.admit(place, source, together)
-                elif taken.files >= most:
-                    why = f"Only {most:,} pictures fit in here."
-                    if _is_taken(place, folder, known):
-                        together[composed(relative.as_posix())] = ""
-                else:
-                    found = _place(collection, folder, relative, source, known, excluded, numbers)
-                    if found is None:
-                        taken.known += 1
-                        continue
-                    if found != place:
-                        together[composed(relative.as_posix())] = found.name
-                    place = found
-                if why:
-                    taken.skip(str(relative), why)
-                    continue
-                if not names:  # also after a kill the page offers to go on
-                    collection.mark_unfinished(True)
-                name = place.relative_to(folder).as_posix()
-                if name in excluded:  # it was taken out before; now, whatever ends this
-                    collection.readmit([name])
-                _move(source, place, folder)
-            except FileExistsError:  # a folder cannot be made
-                taken.skip(str(relative), FOLDER_TAKEN)
-                continue
-            except OSError as error:
-                if not is_too_long(error, folder / relative):
-                    raise
-                taken.skip(str(relative), TOO_LONG)
-                continue
-            names.append(name)
-            if _is_table(relative):
-                taken.tables += 1
-            else:
-                taken.files += 1
+            intake.take(relative.relative_to(top) if strip and top else relative, source)
     except OSError as error:
         raise explain_os_error(error, "What you sent") from error
-    if not names:
+    if not (taken.files or taken.tables):
         collection.mark_unfinished(unfinished)
     return taken
+
+
+@dataclass
+class _Intake:
+    """An upload on its way into a collection's folder, one file after the other."""
+
+    upload: Upload
+    collection: Collection
+    folder: Path
+    tables: Tables
+    most: int  # pictures that are taken
+    known: Mapping[str, tuple[int, int]]  # see `Collection.files`
+    excluded: Mapping[str, Path | None]  # see `_excluded`
+    taken: Taken
+    numbers: dict[Path, int] = field(default_factory=dict)  # see `free_name`
+    # The pictures that are called otherwise here, of each zip, and of what came in none.
+    renamed: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def take(self, relative: PurePosixPath, source: Path) -> None:
+        """Move a picture or a table in, or say why it is left out.
+
+        Raises:
+            OSError: when the disk is full, say.
+            LookalikeError: when the collection has been deleted meanwhile.
+        """
+        try:
+            place = self._place(relative, source)
+            if place is None:
+                return
+            if not (self.taken.files or self.taken.tables):  # also after a kill one can go on
+                self.collection.mark_unfinished(True)
+            name = place.relative_to(self.folder).as_posix()
+            if name in self.excluded:  # it was taken out before; now, whatever ends this
+                self.collection.readmit([name])
+            _move(source, place, self.folder)
+        except FileExistsError:  # a folder cannot be made
+            self.taken.skip(str(relative), FOLDER_TAKEN)
+            return
+        except OSError as error:
+            if not is_too_long(error, self.folder / relative):
+                raise
+            self.taken.skip(str(relative), TOO_LONG)
+            return
+        if _is_table(relative):
+            self.taken.tables += 1
+        else:
+            self.taken.files += 1
+
+    def _place(self, relative: PurePosixPath, source: Path) -> Path | None:
+        """Return where a file is to go, None when it is left out, which is noted."""
+        place = self.folder / relative
+        together = self.renamed.setdefault(source.relative_to(self.upload.folder).parts[0], {})
+        if _is_table(relative):
+            if why := self.tables.admit(place, source, together):
+                self.taken.skip(str(relative), why)
+                return None
+            return place
+        if self.taken.files >= self.most:
+            self.taken.skip(str(relative), f"Only {self.most:,} pictures fit in here.")
+            if self._is_there(place):
+                together[composed(relative.as_posix())] = ""
+            return None
+        found = self._free_place(relative, source)
+        if found is None:
+            self.taken.known += 1
+        elif found != place:
+            together[composed(relative.as_posix())] = found.name
+        return found
+
+    def _free_place(self, relative: PurePosixPath, source: Path) -> Path | None:
+        """Return where a picture is to go, None when the collection has it there already."""
+        place, name, size = self.folder / relative, relative.as_posix(), source.stat().st_size
+        if self._is_there(place):
+            here = [sha256 for _, sha256 in self.collection.hashes([name])]
+            # What lost its vectors, or could not be read, may come again to where it was.
+            awaited = not place.exists() and self.known.get(name, (0, 0))[1] == PASSING
+            if awaited and not here:
+                return place
+            # A file of another size need not be read to be known as another.
+            if not here and place.is_file() and place.stat().st_size == size:
+                here = [sha256_of_file(place)]
+            elif here and name in self.known and self.known[name][0] != size:
+                here = []
+            if here and sha256_of_file(source) in here:
+                # Taken out, it may lie there still; added again it is let in again.
+                return place if awaited or name in self.excluded else None
+            return free_name(place, self._is_taken, self.numbers)
+        kept = self.excluded.get(name)
+        if kept is None or _is_same(kept, source):
+            return place
+        return free_name(place, self._is_taken, self.numbers)
+
+    def _is_taken(self, place: Path) -> bool:
+        """Whether a name is taken; that of a photo that can be brought back is left to it."""
+        kept = self.excluded.get(place.relative_to(self.folder).as_posix())
+        return kept is not None or self._is_there(place)
+
+    def _is_there(self, place: Path) -> bool:
+        """Whether something lies at a place, or the collection knows of a picture there."""
+        return place.exists() or place.relative_to(self.folder).as_posix() in self.known
 
 
 def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
@@ -194,47 +252,6 @@ def _is_known(
     return bool(same) and 2 * same >= len(sizes)
 
 
-def _place(
-    collection: Collection,
-    folder: Path,
-    relative: PurePosixPath,
-    source: Path,
-    known: Mapping[str, tuple[int, int]],
-    excluded: Mapping[str, Path | None],
-    numbers: dict[Path, int],
-) -> Path | None:
-    """Return where a picture is to go, None when the collection has it there already.
-
-    Args:
-        excluded: see `_excluded`. The name of a photo that can be brought back is left to it.
-    """
-
-    def is_taken(path: Path) -> bool:
-        kept = excluded.get(path.relative_to(folder).as_posix())
-        return kept is not None or _is_taken(path, folder, known)
-
-    place, name, size = folder / relative, relative.as_posix(), source.stat().st_size
-    if _is_taken(place, folder, known):
-        here = [sha256 for _, sha256 in collection.hashes([name])]
-        # What lost its vectors, or could not be read, may come again to the place where it was.
-        awaited = not place.exists() and known.get(name, (0, 0))[1] == PASSING
-        if awaited and not here:
-            return place
-        # A file of another size need not be read to be known as another.
-        if not here and place.is_file() and place.stat().st_size == size:
-            here = [sha256_of_file(place)]
-        elif here and name in known and known[name][0] != size:
-            here = []
-        if here and sha256_of_file(source) in here:
-            # Taken out, it may lie there still; added again it is let in again.
-            return place if awaited or name in excluded else None
-        return free_name(place, is_taken, numbers)
-    kept = excluded.get(name)
-    if kept is None or _is_same(kept, source):
-        return place
-    return free_name(place, is_taken, numbers)
-
-
 def _is_same(kept: Path, source: Path) -> bool:
     """Whether a photo that was taken out has the bytes of another one; not when it is gone."""
     try:
@@ -253,10 +270,6 @@ def _excluded(collection: Collection) -> dict[str, Path | None]:
     excluded = collection.excluded()
     kept = taken_out(collection.folder) if excluded else {}
     return {path: kept.get(path) for path in excluded}
-
-
-def _is_taken(place: Path, folder: Path, known: Mapping[str, tuple[int, int]]) -> bool:
-    return place.exists() or place.relative_to(folder).as_posix() in known
 
 
 def _is_table(path: PurePath) -> bool:

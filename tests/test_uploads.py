@@ -46,6 +46,7 @@ from tests.made import by_hue, encode, mean_colour, noise
 
 BOUNDS = UploadBounds(files=5, bytes=100_000, file_bytes=20_000)
 PICTURE = encode(by_hue(0), "PNG")
+OTHER = encode(noise((30, 20)), "PNG")  # much larger
 
 
 @pytest.fixture
@@ -129,22 +130,23 @@ def test_added_to_a_collection_the_folder_stays_as_a_label(
 
 
 @pytest.mark.parametrize(
-    ("first", "expected"),
+    ("before", "within"),
     [
-        (PICTURE, ["a.png", "b.png", "c.png"]),
-        (encode(noise((30, 20)), "PNG"), ["Trip/a.png", "Trip/b.png", "Trip/c.png"]),
+        ({"a.png": PICTURE, "b.png": PICTURE}, ""),
+        ({"a.png": OTHER, "b.png": OTHER}, "Trip/"),
+        ({"a.png": PICTURE, "b.png": OTHER, "c.png": OTHER}, "Trip/"),
     ],
-    ids=["the same folder", "another with the same names"],
+    ids=["the same folder", "another with the same names", "another with one file as large"],
 )
 def test_a_folder_dropped_again_on_what_was_made_of_it_adds_what_is_new(
-    uploads: Uploads, collection: Collection, tmp_path: Path, first: bytes, expected: list[str]
+    uploads: Uploads, collection: Collection, tmp_path: Path, before: dict[str, bytes], within: str
 ) -> None:
-    folder, before = tmp_path / "originals", {"a.png": first, "b.png": first}
+    folder = tmp_path / "originals"
     uploads.take(send(uploads, before), "me", collection, folder, strip=True)
     list(index_folder(collection, folder, mean_colour(), find_changes(collection, folder)))
     name = send(uploads, {f"Trip/{name}.png": PICTURE for name in "abc"})
     uploads.take(name, "me", collection, folder, strip=False)
-    assert sorted({*expected, *before}) == taken(folder)
+    assert taken(folder) == sorted({*before, *(f"{within}{name}.png" for name in "abc")})
 
 
 def test_when_all_places_are_taken_the_one_that_is_idle_gives_way(
