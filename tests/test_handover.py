@@ -1,6 +1,7 @@
 """Pictures that are sent: uploads, and web addresses, which other servers may be slow to answer."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from starlette.requests import Request
@@ -45,3 +46,26 @@ def test_one_web_address_of_strangers_is_waited_for_at_a_time(
     assert asked.read_picture(ADDRESS, owner, access) == b"picture"
     first.join()
     assert asked.read_picture(ADDRESS, stranger, access) == pictures[0] == b"picture"
+
+
+def test_who_offers_much_pushes_out_their_own_and_no_other_visitors(tmp_path: Path) -> None:
+    picture = tmp_path / "cat.jpg"
+    picture.touch()
+    offered = Handover(most=5, of_one=2)
+    others = offered.offer(picture, "other")
+    first, second, third = (offered.offer(picture, "me") for _ in range(3))
+    assert offered.find(others, "other") == picture
+    assert [offered.find(name, "me") for name in (second, third)] == [picture] * 2
+    with pytest.raises(LookalikeError, match=words.NOT_SENT):
+        offered.find(first, "me")
+
+
+def test_the_oldest_is_forgotten_when_all_offer_too_much(tmp_path: Path) -> None:
+    picture = tmp_path / "cat.jpg"
+    picture.touch()
+    offered = Handover(most=3, of_one=2)
+    first, *later = (offered.offer(picture, f"visitor {number}") for number in range(4))
+    with pytest.raises(LookalikeError, match=words.NOT_SENT):
+        offered.find(first, "visitor 0")
+    for number, name in enumerate(later, 1):
+        assert offered.find(name, f"visitor {number}") == picture
