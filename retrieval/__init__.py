@@ -4,7 +4,7 @@ The engine's modules, in the order in which data flows: one knows only what stan
 
 - Underneath: `errors`, `settings`, `files`, `disk_names`, `tables`, `fonts`, `pickles`, `memory`,
   `temporary`, `terminal`, `setup`.
-- A picture is found and opened: `folders`, `paths`, `captions`, `boxes`, `headers`, `conversion`,
+- A picture is found and opened: `paths`, `folders`, `captions`, `boxes`, `headers`, `conversion`,
   `images`; in object storage `objects`, on the web `fetching`.
 - A network sees it: `preprocessing`, `connected`, `gpu_session`, `openvino_session`, `model`; and
   it becomes unit vectors: `reduction`, `ranking`, `family`, `features`, `colour`, `sketch`,
@@ -24,7 +24,7 @@ The engine's modules, in the order in which data flows: one knows only what stan
   `cifar`, `paper`; and shown: `charts`, `plots`, `report`.
 - Something is taken away: `packing`, `sheets`, `bundle`, `bundle_photos`, `unbundling`, `space`,
   `hub`.
-- An app serves it all: `workspace`, `visitors`; on top of them `commands` and `pages`.
+- An app serves it all: `refusals`, `workspace`, `visitors`; on top of them `commands` and `pages`.
 """
 
 import os

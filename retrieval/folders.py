@@ -3,10 +3,13 @@
 import os
 import platform
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.paths import called
 from retrieval.settings import COLLECTIONS, EMPTIED, HOME, PUBLISHED
 
 # Of `images.FORMATS`, in small letters.
@@ -31,6 +34,7 @@ PHOTOS_LIBRARY = ".photoslibrary"
 PHOTOS_ORIGINALS = ("originals", "masters")
 KEPT_BY_US = (HOME, COLLECTIONS, PUBLISHED, *EMPTIED)
 JUNCTION = 0xA0000003  # `stat.IO_REPARSE_TAG_MOUNT_POINT`, which only Windows' Python knows
+PICTURE_SECONDS = 5.0  # for a folder in which there seems to be no picture
 MARKS_HIDE = platform.system() in ("Windows", "Darwin")
 
 
@@ -132,3 +136,30 @@ def find_images(folder: Path, on_error: Callable[[OSError], None] | None = None)
                 is_file = isinstance(error, PermissionError) or not os.path.islink(path)
             if is_file:
                 yield path
+
+
+def require_pictures(root: Path) -> None:
+    """Refuse a folder in which there is no picture, as far as that shows within some seconds.
+
+    What cannot be looked through in time, or fails as a disk does, may hold some.
+
+    Raises:
+        LookalikeError: when there is none, or the folder may not be opened.
+    """
+    errors: list[OSError] = []
+    end = time.monotonic() + PICTURE_SECONDS
+    for _, names in walk(root, errors.append):
+        if any(map(is_picture, names)):
+            return
+        if time.monotonic() > end:
+            return
+    for error in errors:
+        if str(error.filename) == str(root):
+            raise explain_os_error(error, root)
+        if not isinstance(error, PermissionError):
+            return
+    sentences = [f"There is no picture in {called(root)}. Choose another folder."]
+    if errors:
+        sentences.append("Folders in it that may not be opened were passed over.")
+    sentences.append("If the pictures are on another disk, connect that first.")
+    raise LookalikeError(" ".join(sentences))

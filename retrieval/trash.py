@@ -11,10 +11,12 @@ from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, replace_file
 from retrieval.library import MOST_BYTES, OPENING, settle
 from retrieval.milvus import MilvusGallery
+from retrieval.removed import REMOVED
 from retrieval.schema import ORIGINALS
 
 TRASH = ".trash"
 AGES = "ages.json"  # in there
+KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos
 
 
 def discard(folder: Path) -> Path:
@@ -43,6 +45,39 @@ def restore(place: Path) -> Path:
 def discarded(library: Path) -> list[Path]:
     """Return what lies in the bin of a library, the latest first."""
     return sorted((library / TRASH).glob("*-*-*"), reverse=True)
+
+
+def find_discarded(library: Path, place: str) -> Path:
+    """Return what lies at a place in the bin of a library.
+
+    Raises:
+        LookalikeError: when nothing does any more.
+    """
+    for found in discarded(library):
+        if found.name == place:
+            return found
+    raise LookalikeError("That collection is not in the bin any more.")
+
+
+def list_discarded(library: Path) -> list[tuple[str, str]]:
+    """Return place and name of each collection in the bin of a library, the latest first."""
+    found = []
+    for place in discarded(library):
+        try:
+            with Collection(place, read_only=True) as collection:
+                name = collection.name
+        except LookalikeError:
+            if not place.is_dir():
+                continue
+            # Photos may lie in it all the same, so it can be brought back as well.
+            name = place.name.split("-", 2)[2]
+        found.append((place.name, name))
+    return found
+
+
+def has_photos(folder: Path) -> bool:
+    """Whether copies of photos lie in the folder of a collection."""
+    return any(path.is_file() for kept in KEPT for path in (folder / kept).rglob("*"))
 
 
 def empty_trash(library: Path, older_than: float) -> None:

@@ -1,6 +1,5 @@
 """What one running app serves: a model, opened once, and the collections searched with it."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -18,30 +17,29 @@ from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged, is_bare
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.errors import (
-    COLLECTION_GONE,
-    BusyError,
-    LookalikeError,
-    UnfitError,
-    explain_os_error,
-)
+from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError
 from retrieval.files import composed, same_folder
-from retrieval.folders import is_picture, walk
+from retrieval.folders import require_pictures
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import claim_folder, clear_bare, folders_in
-from retrieval.paths import called, require_text
+from retrieval.paths import require_text
+from retrieval.refusals import Refusals
 from retrieval.relocated import follow
 from retrieval.removals import Removals, undoable
-from retrieval.removed import REMOVED
-from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
+from retrieval.schema import DATABASE, ORIGINALS
 from retrieval.search import Searcher
-from retrieval.trash import delete_discarded, discard, discarded, empty_trash, restore
+from retrieval.trash import (
+    delete_discarded,
+    discard,
+    empty_trash,
+    find_discarded,
+    has_photos,
+    list_discarded,
+    restore,
+)
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
-KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos
-PICTURE_SECONDS = 5.0  # for a folder in which there seems to be no picture
 LOOK_SECONDS = 3.0  # between two looks at what other programs have put into the library
-Files = tuple[tuple[int, int], ...]  # number and time of each
 
 
 class Workspace:
@@ -77,21 +75,19 @@ class Workspace:
         self._builders = Builders()
         self.copies = Once(find_copies)
         self.library: Path | None = None
-        self._refusals: dict[str, LookalikeError] = {}  # of collections, by their keys
-        self._met: dict[str, Files] = {}  # those of the damaged ones, as they were then
+        self._refusals = Refusals()
         self._leaving: set[str] = set()  # keys of those that are just being deleted or mended
         self._looked = 0.0  # time.monotonic() when the library was last looked through
 
     @property
     def refused(self) -> dict[str, str]:
         """Why a collection of the library cannot be searched, by its key."""
-        return {key: str(error) for key, error in list(self._refusals.items())}
+        return self._refusals.sentences
 
     @property
     def damaged(self) -> set[str]:
         """Those of the refused ones that can be mended."""
-        refusals = list(self._refusals.items())
-        return {key for key, error in refusals if isinstance(error, DamagedError)}
+        return self._refusals.damaged
 
     @property
     def model_path(self) -> Path:
@@ -144,7 +140,7 @@ class Workspace:
                 self._asked[key] = time.monotonic()
             self._places[key] = place
             self._searchers[key] = searcher
-            self._refusals.pop(key, None)
+            self._refusals.forget(key)
         return key
 
     def open_library(self, library: Path) -> None:
@@ -162,8 +158,8 @@ class Workspace:
     def _look_around(self) -> None:
         """Serve what another program, such as a command, has put into the library meanwhile.
 
-        What was refused is tried again, where the reason may have passed: a full disk, say, or
-        damage that has been mended; and forgotten, where it is gone.
+        What was refused is tried again, where the reason may have passed, and forgotten, where it
+        is gone.
         """
         if self.library is None or time.monotonic() - self._looked < LOOK_SECONDS:
             return
@@ -175,19 +171,13 @@ class Workspace:
             begun = self._looked = time.monotonic()
             replaced = self._withdraw_replaced()
             again = False
-            for key in self._refusals.keys() - self._leaving:
-                if not os.path.isdir(self.library / key):
-                    del self._refusals[key]
+            self._refusals.forget_gone(self.library, self._leaving)
             for folder in folders_in(self.library):
-                refusal = self._refusals.get(folder.name)
                 known = folder.name in self._searchers or folder.name in self._leaving
-                known = known or isinstance(refusal, UnfitError)
-                if isinstance(refusal, DamagedError):
-                    now = _files_of(folder)
-                    known = known or self._met.get(folder.name, now) == now
-                if not known and not is_bare(folder / DATABASE):  # else it is just being made
-                    again = again or refusal is not None
-                    self.open_folder(folder)
+                if known or not self._refusals.should_try(folder) or is_bare(folder / DATABASE):
+                    continue  # a bare one is just being made
+                again = again or folder.name in self._refusals
+                self.open_folder(folder)
             if again:
                 # Of one that another program holds it takes seconds, in which the pages wait.
                 ended = time.monotonic()
@@ -208,8 +198,7 @@ class Workspace:
             try:
                 self.serve(Collection(folder))
             except LookalikeError as error:
-                self._refusals[folder.name] = _afresh(error)
-                self._met[folder.name] = _files_of(folder)
+                self._refusals.note(folder, error)
 
     def withdraw_damaged(self) -> None:
         """Serve no more those of the library in which damage was met; `refused` tells of them."""
@@ -223,10 +212,9 @@ class Workspace:
                 if self._searchers.get(key) is not searcher:
                     continue
                 del self._searchers[key]
-                self._refusals[key] = damaged(collection.folder)
-                self._met.pop(key, None)
+                self._refusals.note(collection.folder, damaged(collection.folder), closed=False)
             collection.close()  # which may write what was only in the log
-            self._met[key] = _files_of(collection.folder)
+            self._refusals.note_closed(collection.folder)
 
     def _withdraw_replaced(self) -> list[Collection]:
         """Serve no more those that another program has deleted or replaced; return them.
@@ -263,8 +251,8 @@ class Workspace:
         finally:
             self._leaving.discard(key)
         self.open_folder(folder)
-        if key in self._refusals:
-            raise _afresh(self._refusals[key])
+        if refusal := self._refusals.error(key):
+            raise refusal
         return any(finding.returning for finding in findings)
 
     def keys(self, visitor: str = "") -> list[str]:
@@ -380,7 +368,7 @@ class Workspace:
                 with suppress(DamagedError):
                     if follow(searcher.collection, root, self.embedder):
                         return searcher.key
-            _require_pictures(root)
+            require_pictures(root)
         with self._naming:
             # Asks each for its name, which may take long while one is read or written.
             name = self.unused_name(name)
@@ -438,7 +426,7 @@ class Workspace:
                 visitor = self._visitors.pop(key, "")
                 self._asked.pop(key, None)
                 self._places.pop(key, None)
-                refusal = self._refusals.pop(key, None)
+                refusal = self._refusals.forget(key)
         finally:
             for collection in replaced:
                 collection.close()
@@ -456,7 +444,7 @@ class Workspace:
                     elif searcher:
                         self.open_folder(folder)
                     elif refusal:
-                        self._refusals[key] = refusal
+                        self._refusals.note(folder, refusal)
                     raise
         finally:
             self._leaving.discard(key)
@@ -509,15 +497,11 @@ class Workspace:
 
     def has_photos_in_bin(self, place: str) -> bool:
         """Whether copies of photos lie in a collection of the bin, which `empty` deletes too."""
-        folder = self._in_bin(place)
-        return any(path.is_file() for kept in KEPT for path in (folder / kept).rglob("*"))
+        return has_photos(self._in_bin(place))
 
     def _in_bin(self, place: str) -> Path:
         assert self.library is not None
-        for found in discarded(self.library):
-            if found.name == place:
-                return found
-        raise LookalikeError("That collection is not in the bin any more.")
+        return find_discarded(self.library, place)
 
     def forget_old(self) -> None:
         """Delete for good what can be brought back no more.
@@ -530,18 +514,7 @@ class Workspace:
 
     def bin(self) -> list[tuple[str, str]]:
         """Return place and name of each collection that `undo` can bring back, the latest first."""
-        found = []
-        for place in discarded(self.library) if self.library else []:
-            try:
-                with Collection(place, read_only=True) as collection:
-                    name = collection.name
-            except LookalikeError:
-                if not place.is_dir():
-                    continue
-                # Photos may lie in it all the same, so it can be brought back as well.
-                name = place.name.split("-", 2)[2]
-            found.append((place.name, name))
-        return found
+        return list_discarded(self.library) if self.library else []
 
     def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
         """Take pictures out of a collection; return their paths, by which `let_in` undoes it."""
@@ -648,45 +621,3 @@ class Workspace:
 
     def _is_seen(self, key: str, visitor: str) -> bool:
         return self._visitors.get(key, "") in ("", visitor)
-
-
-def _afresh(error: LookalikeError) -> LookalikeError:
-    """Return an error without the way that it came, which keeps what is held on it from ending."""
-    return type(error)(*error.args)
-
-
-def _files_of(folder: Path) -> Files:
-    """Return what differs once the files of a collection are others, or were written to."""
-    found = []
-    for name in (DATABASE, THUMBNAILS):
-        with suppress(OSError):
-            status = (folder / name).stat()
-            found.append((status.st_ino, status.st_mtime_ns))
-    return tuple(found)
-
-
-def _require_pictures(root: Path) -> None:
-    """Refuse a folder in which there is no picture, as far as that shows within some seconds.
-
-    What cannot be looked through in time, or fails as a disk does, may hold some.
-
-    Raises:
-        LookalikeError: when there is none, or the folder may not be opened.
-    """
-    errors: list[OSError] = []
-    end = time.monotonic() + PICTURE_SECONDS
-    for _, names in walk(root, errors.append):
-        if any(map(is_picture, names)):
-            return
-        if time.monotonic() > end:
-            return
-    for error in errors:
-        if str(error.filename) == str(root):
-            raise explain_os_error(error, root)
-        if not isinstance(error, PermissionError):
-            return
-    sentences = [f"There is no picture in {called(root)}. Choose another folder."]
-    if errors:
-        sentences.append("Folders in it that may not be opened were passed over.")
-    sentences.append("If the pictures are on another disk, connect that first.")
-    raise LookalikeError(" ".join(sentences))

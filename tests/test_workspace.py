@@ -85,7 +85,7 @@ def test_of_a_folder_without_a_picture_no_collection_is_made(
     assert workspace.keys() == []
     assert not list(collections.iterdir())
     # Of what is slow nobody knows yet.
-    monkeypatch.setattr("retrieval.workspace.PICTURE_SECONDS", -1.0)
+    monkeypatch.setattr("retrieval.folders.PICTURE_SECONDS", -1.0)
     assert workspace.create("papers", folder) == "papers"
 
 
@@ -103,7 +103,7 @@ def test_a_folder_that_a_disk_does_not_tell_of_is_not_taken_for_empty(
         yield str(folder), []
         on_error(OSError(number, "", str(folder / "inner")))
 
-    monkeypatch.setattr("retrieval.workspace.walk", walk)
+    monkeypatch.setattr("retrieval.folders.walk", walk)
     (tmp_path / "disk").mkdir()
     if made:
         workspace.create("disk", tmp_path / "disk")
