@@ -212,6 +212,75 @@ def keep_forgetting(workspace: Workspace, every: float = FORGET_SECONDS) -> None
     threading.Thread(target=forget, name="forget what was deleted", daemon=True).start()
 
 
+def open_workspace(pictures: Path | None, model: Path | None, milvus: str) -> Workspace:
+    """Open the model, the collections of the library, and what the page opens with.
+
+    Args:
+        pictures, model, milvus: see `serve`.
+
+    Raises:
+        LookalikeError: when the model or the pictures cannot be used.
+    """
+    need_library(settings.COLLECTIONS)
+    if milvus:
+        Place.new(milvus, words.TITLE)  # refuses what is no address
+    path = model or settings.BUNDLED_MODEL
+    pca = settings.pca_path(path)
+    gpu = not settings.ON_ZERO_GPU
+    texture = settings.texture_path(pca)
+    workspace = Workspace(path, pca, gpu=gpu, texture=texture, milvus=milvus)
+    # The first one is the one that the page opens with.
+    if pictures is not None:
+        embedder = workspace.embedder
+        key = workspace.serve(
+            collection_for(settings.COLLECTIONS, pictures, None, embedder, milvus), first=True
+        )
+        workspace.build(key, pictures, Bounds())
+    workspace.open_library(settings.COLLECTIONS)
+    if pictures is None:
+        # Under a key that no folder of the library has, whatever people call their collections.
+        shipped = Collection(shipped_collection(workspace.embedder), read_only=True)
+        workspace.serve(shipped, key="@shipped")
+    return workspace
+
+
+def clear_what_a_run_left(tell: Callable[[str], None]) -> bool:
+    """Delete what was on its way when the last run ended; return whether an upload was cut short.
+
+    For the first app on these folders only: whoever might ask for what is in there has gone with
+    the run that made it.
+    """
+    cut_short = was_cut_short(settings.UPLOADS)
+    if cut_short:
+        tell(words.CUT_SHORT)
+    for folder in settings.EMPTIED:
+        shutil.rmtree(folder, ignore_errors=True)
+    return cut_short
+
+
+def end_as_ctrl_c_does() -> None:
+    """Have what ends a program on a server, or closes its terminal, leave as little as Ctrl+C.
+
+    What `nohup` has told to stay when the terminal closes stays.
+    """
+    for ending in ("SIGTERM", "SIGHUP"):  # Windows has the first alone
+        number = getattr(signal, ending, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def explain_port(error: OSError, port: int | None) -> LookalikeError | None:
+    """Return what to say of a port that cannot be had; None for an error of another kind."""
+    # What the system says has a number, Gradio's own word on ports has none.
+    if error.errno is not None or "port" not in str(error):
+        return None
+    name = os.environ.get("GRADIO_SERVER_NAME")
+    where = f" at {name} (GRADIO_SERVER_NAME), or that is not this computer" if name else ""
+    return LookalikeError(
+        f"Port {port or 7860} is taken by another program{where}. Choose another with --port."
+    )
+
+
 def serve(
     pictures: Path | None,
     model: Path | None,
@@ -237,36 +306,12 @@ def serve(
     Raises:
         LookalikeError: when the model or the pictures cannot be used, or the port is taken.
     """
-    need_library(settings.COLLECTIONS)
-    if milvus:
-        Place.new(milvus, words.TITLE)  # refuses what is no address
-    path = model or settings.BUNDLED_MODEL
-    pca = settings.pca_path(path)
-    gpu = not settings.ON_ZERO_GPU
-    texture = settings.texture_path(pca)
-    workspace = Workspace(path, pca, gpu=gpu, texture=texture, milvus=milvus)
-    # The first one is the one that the page opens with.
-    if pictures is not None:
-        embedder = workspace.embedder
-        key = workspace.serve(
-            collection_for(settings.COLLECTIONS, pictures, None, embedder, milvus), first=True
-        )
-        workspace.build(key, pictures, Bounds())
-    workspace.open_library(settings.COLLECTIONS)
-    if pictures is None:
-        # Under a key that no folder of the library has, whatever people call their collections.
-        shipped = Collection(shipped_collection(workspace.embedder), read_only=True)
-        workspace.serve(shipped, key="@shipped")
+    workspace = open_workspace(pictures, model, milvus)
     stay = Stay(settings.HOME)
     cut_short = False
     if stay.is_first:
         keep_forgetting(workspace)
-        cut_short = was_cut_short(settings.UPLOADS)
-        if cut_short:
-            tell(words.CUT_SHORT)
-        # Whoever might ask for what is in there has gone with the run that made it.
-        for folder in settings.EMPTIED:
-            shutil.rmtree(folder, ignore_errors=True)
+        cut_short = clear_what_a_run_left(tell)
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
     library = make_library(workspace, password, public=share or settings.PUBLIC)
     library.was_cut_short = cut_short
@@ -287,26 +332,17 @@ def serve(
             ).start()
         if share and not settings.ON_A_SPACE:
             make_link(server, workspace, library.access, tell)
-        # What ends a program on a server, or closes its terminal, is to leave as little behind as
-        # Ctrl+C. What `nohup` has told to stay when the terminal closes stays.
-        for ending in ("SIGTERM", "SIGHUP"):  # Windows has the first alone
-            number = getattr(signal, ending, None)
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, signal.default_int_handler)
+        end_as_ctrl_c_does()
         with suppress(KeyboardInterrupt):
             while True:
                 time.sleep(1)
         close_tunnels()
         app.close(verbose=False)
     except OSError as error:
-        # What the system says has a number, Gradio's own word on ports has none.
-        if error.errno is not None or "port" not in str(error):
+        explained = explain_port(error, port)
+        if explained is None:
             raise
-        name = os.environ.get("GRADIO_SERVER_NAME")
-        where = f" at {name} (GRADIO_SERVER_NAME), or that is not this computer" if name else ""
-        raise LookalikeError(
-            f"Port {port or 7860} is taken by another program{where}. Choose another with --port."
-        ) from error
+        raise explained from error
     finally:
         library.visitors.stop()
         workspace.stop()
