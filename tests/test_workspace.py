@@ -600,12 +600,20 @@ def test_only_what_is_still_here_can_be_brought_back(workspace: Workspace, kept:
 
 
 def test_a_new_collection_holds_up_no_search_while_another_is_busy(
-    workspace: Workspace, kept: str
+    workspace: Workspace, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = threading.Thread(target=workspace.create, args=("new",))
+    asked = threading.Event()
+    names = workspace.names
+
+    def noted(visitor: str = "") -> dict[str, str]:
+        asked.set()
+        return names(visitor)
+
+    monkeypatch.setattr(workspace, "names", noted)
     with workspace.searcher(kept).collection.store.view():  # as while it is packed
         waiting.start()
-        time.sleep(0.2)  # in which it comes to ask for that one's name
+        assert asked.wait(20)  # it comes to ask for that one's name
         free = threading.Thread(target=lambda: workspace.embedder)
         free.start()
         free.join(20)
