@@ -260,7 +260,11 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def save_parts(state: Mapping[str, Tensor], folder: Path, stem: str) -> list[Path]:
-    """Write a state dict in as few files as keep each under 15 MiB, of about equal size."""
+    """Write a state dict in as few files as keep each under 15 MiB, of about equal size.
+
+    Raises:
+        LookalikeError: when one tensor alone is larger, or a file cannot be written.
+    """
     sizes = {key: value.numel() * value.element_size() for key, value in state.items()}
     total = sum(sizes.values())
     count = -(-total // PART_BYTES)

@@ -42,6 +42,9 @@ def fetch_weights(url: str, folder: Path | None = None) -> Path:
         url: the address; the file's name ends in the first digits of its SHA-256, as torchvision's
             do (`vgg16-397923af.pth`), and they are checked, also of a file found on disk.
         folder: where to keep it; torch's own cache by default.
+
+    Raises:
+        LookalikeError: when it cannot be downloaded or kept, or is not what was published.
     """
     folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / url.rsplit("/", 1)[-1]
@@ -79,6 +82,9 @@ def read_weights(*paths: Path) -> Weights:
     A state dict that was cut into several files, each with some of its tensors, is put together;
     its SHA-256 is then that of the files' digests, one after another. A file with fully connected
     layers alone, as `python -m export connect` writes, takes the place of those before it.
+
+    Raises:
+        LookalikeError: when a file cannot be read or is no state dict, or a tensor is in two.
     """
     parts = [_read_file(path) for path in paths]
     if len(parts) == 1:

@@ -53,6 +53,9 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
         photos: put the photos themselves in as well, those that are still where they were, and the
             files that could not be read.
         problems: tell of the files that could not be read, too.
+
+    Raises:
+        LookalikeError: when the file cannot be written, or the small one of a picture is lost.
     """
     with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as bundle:
         pictures, contents = _put_vectors(bundle, collection)

@@ -91,7 +91,11 @@ def fold(places: Matrix) -> Matrix:
 
 
 def place_shares(feature_map: Matrix, pooling: str) -> Matrix:
-    """Split the pooled feature over places: `(c, h, w)` summing to the feature `(c,)` over h, w."""
+    """Split the pooled feature over places: `(c, h, w)` summing to the feature `(c,)` over h, w.
+
+    Raises:
+        LookalikeError: when the pooling is one that mixes all places.
+    """
     if pooling == "mean":
         mean: Matrix = feature_map.astype(np.float64) / feature_map[0].size
         return mean

@@ -138,7 +138,11 @@ class Bucket:
             return False
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file, whole or not at all.
+
+        Raises:
+            LookalikeError: when the storage does not take it.
+        """
         path = f"{self._root}/{name}"
         try:
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)

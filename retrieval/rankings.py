@@ -39,7 +39,11 @@ class Rankings:
         return len(self.relevant)
 
     def within(self, k: int) -> npt.NDArray[np.int32]:
-        """Return how many of each query's first `k` results are relevant, `(q,)`."""
+        """Return how many of each query's first `k` results are relevant, `(q,)`.
+
+        Raises:
+            ValueError: when `k` is none of `depths`, and not beyond all of them.
+        """
         at = int(np.searchsorted(self.depths, k, side="right")) - 1
         if self.depths[at] != k and self.depths[-1] > k:
             raise ValueError(f"nothing was kept of the first {k} results")

@@ -157,7 +157,11 @@ class Searcher:
         return records[0]
 
     def thumbnail(self, record: PictureRecord) -> bytes:
-        """Return the small JPEG of a picture of the collection."""
+        """Return the small JPEG of a picture of the collection.
+
+        Raises:
+            LookalikeError: when it is not there any more.
+        """
         jpeg = self.collection.thumbnail(record.sha256)
         if jpeg is None:
             raise LookalikeError(GONE)

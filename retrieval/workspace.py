@@ -395,7 +395,8 @@ class Workspace:
         """Change what people call a collection.
 
         Raises:
-            LookalikeError: when it is no name, or another collection is called so.
+            LookalikeError: when it is no name, another collection is called so, or this one is not
+                served any more.
         """
         name = " ".join(name.split())[:80]
         if not name:
@@ -517,18 +518,27 @@ class Workspace:
         return list_discarded(self.library) if self.library else []
 
     def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
-        """Take pictures out of a collection; return their paths, by which `let_in` undoes it."""
+        """Take pictures out of a collection; return their paths, by which `let_in` undoes it.
+
+        Raises:
+            LookalikeError: when the collection is not served any more.
+        """
         return self._removals.take_out(self._collection(key), ids)
 
     def undoable(self, key: str, paths: Iterable[str]) -> list[str]:
-        """Return those of some pictures that `let_in` brings back when they have been taken out."""
+        """Return those of some pictures that `let_in` brings back when they have been taken out.
+
+        Raises:
+            LookalikeError: when the collection is not served any more.
+        """
         return undoable(self._collection(key), paths)
 
     def let_in(self, key: str, paths: Iterable[str]) -> None:
         """Undo `take_out`; building brings the pictures back.
 
         Raises:
-            LookalikeError: when some of the photos cannot be brought back; the others are let in.
+            LookalikeError: when some of the photos cannot be brought back (the others are let in),
+                or the collection is not served any more.
         """
         self._removals.let_in(self._collection(key), paths)
 

@@ -31,15 +31,17 @@ class Access:
         tries_in_all: int = 120,
         tries_spared: int = 30,
     ) -> None:
-        """Args:
-        password: the owner's, None for none.
-        public: whether strangers' requests may look like those of this computer; it may become
-            False when there is no way for strangers after all.
-        tries: passwords of one address, or visitor, that are looked at in a minute.
-        tries_in_all: those of everybody, since whoever has many addresses can make up as many
-            visitors.
-        tries_spared: those that stay for who has tried no wrong one, and is hardly made up: has an
-            address of their own, or has opened the page some time before.
+        """Know the owner by their computer, and by a password where there is one.
+
+        Args:
+            password: the owner's, None for none.
+            public: whether strangers' requests may look like those of this computer; it may become
+                False when there is no way for strangers after all.
+            tries: passwords of one address, or visitor, that are looked at in a minute.
+            tries_in_all: those of everybody, since whoever has many addresses can make up as many
+                visitors.
+            tries_spared: those that stay for who has tried no wrong one, and is hardly made up: has
+                an address of their own, or has opened the page some time before.
         """
         self.has_password = bool(password)
         self.is_public = public

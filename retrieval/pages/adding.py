@@ -94,7 +94,11 @@ class Adding:
             return self._settle(key, taken, visitor, brought)
 
     def open_bundle(self, bundle: Path, owner: bool) -> str:
-        """Make a collection of a packed one, whose file goes; return what there is to say of it."""
+        """Make a collection of a packed one, whose file goes; return what there is to say of it.
+
+        Raises:
+            LookalikeError: when who asks is not the owner, or it cannot be opened.
+        """
         if not owner or self.workspace.library is None:
             raise LookalikeError(words.OPEN_NOT_YOURS)
         folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)

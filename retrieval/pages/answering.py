@@ -72,7 +72,12 @@ class Answers:
         options: Options,
         times: tuple[float, float] = (0.0, 0.0),
     ) -> Found:
-        """Search the collections; the results stand in the order that is asked for."""
+        """Search the collections; the results stand in the order that is asked for.
+
+        Raises:
+            LookalikeError: when there is nothing to be like, nothing that counts, or Milvus does
+                not answer.
+        """
         wanted = [part.aspects for part in asked.parts if part.wanted]
         if not wanted:
             raise LookalikeError(words.NOTHING_WANTED)

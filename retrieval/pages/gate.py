@@ -89,10 +89,12 @@ class Gate:
         forget: Callable[[str], None] = lambda session: None,
         keep: Callable[[str], None] = lambda session: None,
     ) -> None:
-        """Args:
-        unread: says how many answers wait for a page.
-        forget: forgets what a page has been doing.
-        keep: keeps it as that of an open page.
+        """Guard an app of Gradio.
+
+        Args:
+            unread: says how many answers wait for a page.
+            forget: forgets what a page has been doing.
+            keep: keeps it as that of an open page.
         """
         self.app = app
         self.handover = handover

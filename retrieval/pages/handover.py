@@ -36,9 +36,11 @@ class Handover:
     """The names of files, and whose they are; safe to use from several threads."""
 
     def __init__(self, most: int = 10_000, of_one: int = 100) -> None:
-        """Args:
-        most: names that are kept; the oldest are forgotten.
-        of_one: those of one visitor, who is not to push out those of others.
+        """Know no name yet.
+
+        Args:
+            most: names that are kept; the oldest are forgotten.
+            of_one: those of one visitor, who is not to push out those of others.
         """
         self._most = most
         self._of_one = of_one

@@ -34,9 +34,11 @@ class Heartbeats:
     """The heartbeats that are held, of all visitors."""
 
     def __init__(self, keep: Callable[[str], None], most: int = MOST_IN_ALL) -> None:
-        """Args:
-        keep: keeps what a page has been doing, which Gradio takes for closed by now.
-        most: how many are held of all visitors together.
+        """Hold none yet, and no more than may be.
+
+        Args:
+            keep: keeps what a page has been doing, which Gradio takes for closed by now.
+            most: how many are held of all visitors together.
         """
         self._keep = keep
         self._most = most

@@ -25,10 +25,12 @@ class OpenPages:
         of_address: int = settings.PAGES_AT_ONE_ADDRESS,
         most: int = 100_000,
     ) -> None:
-        """Args:
-        forget: is told of pages that have to give way.
-        of_visitor, of_address, most: pages that are remembered; those that were closed go
-            first, and then those unused for longest.
+        """Remember no page yet.
+
+        Args:
+            forget: is told of pages that have to give way.
+            of_visitor, of_address, most: pages that are remembered; those that were closed go
+                first, and then those unused for longest.
         """
         self._forget = forget
         self._of_visitor = of_visitor

@@ -12,9 +12,11 @@ class Pace:
     def __init__(
         self, per_minute: int, most: int = 10_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Args:
-        per_minute: requests; as many may come at once.
-        most: visitors that are remembered; those unseen for longest start with a full bucket.
+        """Give each visitor a full bucket to begin with.
+
+        Args:
+            per_minute: requests; as many may come at once.
+            most: visitors that are remembered; those unseen for longest start with a full bucket.
         """
         self._size = float(per_minute)
         self._most = most

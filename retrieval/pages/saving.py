@@ -31,13 +31,13 @@ def save_results(
 ) -> tuple[Path, int]:
     """Write results as one of `words.SAVE_KINDS`.
 
-    Returns:
-        The file, in a folder of its own, and how many pictures are missing in it.
-
     Args:
         queries: the pictures that were searched with, as JPEGs.
         originals: whether the pictures' own files may leave the computer.
         notes: what a sheet is to say of the results, a line each.
+
+    Returns:
+        The file, in a folder of its own, and how many pictures are missing in it.
 
     Raises:
         LookalikeError: when there is nothing to save, no room for it, or the disk is full.
