@@ -53,6 +53,9 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     Others of that size are read, and where the bytes are the same they have moved as well. Pictures
     that were taken out of the collection are passed over, also where they have moved to. A Milvus
     is told first what it has yet to be told, so that what turns out to be lost there is read again.
+
+    Raises:
+        LookalikeError: when the folder, or all that was in it, is not there.
     """
     _require_folder(collection, root)
     untold = collection.try_to_deliver()

@@ -106,6 +106,11 @@ class Collection:
             milvus: the address of the Milvus where its vectors are to be, for a new one; "" keeps
                 them here.
             url: where its pictures are in object storage, for a new one; "" for nowhere.
+
+        Raises:
+            BusyError: when another window or program is just making one there.
+            LookalikeError: when it cannot be written, the one there cannot be opened, or Milvus
+                does not answer.
         """
         facts = {
             "format_version": str(FORMAT_VERSION),
@@ -602,6 +607,9 @@ class Collection:
 
         Args:
             root: where the pictures will be, from that folder; "" when they stay behind.
+
+        Raises:
+            LookalikeError: when its vectors are in Milvus, or the disk does not take it.
         """
         if self.place:
             raise LookalikeError(

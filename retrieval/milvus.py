@@ -168,7 +168,12 @@ class MilvusGallery:
         return dict(self._widths) if self.exists() else {}
 
     def fetch(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
-        """Return vectors `(n, k)`; zeros where a picture or its aspect is not known."""
+        """Return vectors `(n, k)`; zeros where a picture or its aspect is not known.
+
+        Raises:
+            ValueError: for an aspect that is kept with the records.
+            LookalikeError: when Milvus does not answer.
+        """
         if aspect not in RANKED:
             raise ValueError(f"{aspect} is kept with the records")
         if not self.exists() or aspect not in self._widths:
@@ -184,7 +189,11 @@ class MilvusGallery:
         return vectors
 
     def read(self, aspect: Aspect) -> Embeddings:
-        """Return all vectors of an aspect, in the order of the paths, unless they are too many."""
+        """Return all vectors of an aspect, in the order of the paths.
+
+        Raises:
+            LookalikeError: when they are too many, or Milvus does not answer.
+        """
         count, _ = self._records.count()
         if count > LARGEST:
             raise LookalikeError(
