@@ -20,13 +20,14 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from retrieval.open_files import allow_files
 from retrieval.pages.asgi import header_of
 from retrieval.pages.sessions import own_address
 from retrieval.settings import MAX_CONNECTIONS, OWNER_BYTES
 
 SLOWEST = 14_000  # bytes a second of a larger file on its way into a collection
-# Files beyond those: what the rest of the program needs, and 2,048 connections that may be taken in
-# before the first of them is looked at.
+# Files beyond those: what the rest of the program will need, and 2,048 connections that may be
+# taken in before the first of them is looked at.
 SPARE = 2_048 + 256
 
 Connection = TypeVar("Connection")
@@ -276,7 +277,7 @@ def watch_connections(
             who cannot be told apart: they count as one address. Tests come from their own machine.
     """
     logging.getLogger("asyncio").addFilter(RESETS)
-    files = _files_allowed(most + SPARE)
+    files = allow_files()
     crowd = Crowd[PatientProtocol](min(most, max(files - SPARE, files // 2)), address_of)
     config.http_protocol_class = partial(PatientProtocol, patience=patience, crowd=crowd)
     # Nothing here speaks it, and its protocol would take a connection over from this one.
@@ -286,19 +287,3 @@ def watch_connections(
 def _stop(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
-
-
-def _files_allowed(wanted: int) -> int:
-    """Return how many files this program may have open, after asking for so many."""
-    if sys.platform == "win32":  # no such bound
-        return wanted
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unbounded = resource.RLIM_INFINITY
-    if soft != unbounded and soft < wanted:
-        most = wanted if hard == unbounded else min(wanted, hard)
-        with contextlib.suppress(ValueError, OSError):  # macOS has another bound beside this one
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            soft = most
-    return wanted if soft == unbounded else soft

@@ -29,6 +29,7 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for, need_library
 from retrieval.milvus_access import Place
+from retrieval.open_files import allow_files
 from retrieval.pages import words
 from retrieval.pages.access import Access
 from retrieval.pages.blocks import App, Unremembered, forget, keep, unread
@@ -222,6 +223,7 @@ def open_workspace(pictures: Path | None, model: Path | None, milvus: str) -> Wo
         LookalikeError: when the model or the pictures cannot be used.
     """
     need_library(settings.COLLECTIONS)
+    allow_files()  # for those of all its collections
     if milvus:
         Place.new(milvus, words.TITLE)  # refuses what is no address
     path = model or settings.BUNDLED_MODEL
