@@ -30,7 +30,16 @@ from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
 from retrieval.outbox import FOLLOWING
 from retrieval.records import PASSING, Aspect, PictureRecord
-from retrieval.schema import COLUMNS, DATABASE, ORIGINALS, THUMBNAILS
+from retrieval.schema import (
+    ADDED,
+    COLUMNS,
+    DATABASE,
+    EXCLUDED_FILES,
+    ORIGINALS,
+    THUMBNAILS,
+    columns_of,
+    lay_out,
+)
 from retrieval.store import Store, held_alone, is_file, put_in_place
 from retrieval.thumbnails import draw_thumbnails
 
@@ -144,6 +153,7 @@ def _lacking_records(database: sqlite3.Connection) -> list[str]:
     lacking = [
         f"it has no {table}" for table in _without(database, "facts", "contents", "pictures")
     ]
+    lacking += [f"its {table} have no {column}" for table, column in _without_columns(database)]
     if lacking:
         return lacking
     facts = dict(database.execute("SELECT key, value FROM facts"))
@@ -162,6 +172,19 @@ def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
     query = "SELECT name FROM sqlite_master WHERE type = 'table'"
     there = {name for (name,) in database.execute(query)}
     return [table for table in tables if table not in there]
+
+
+def _without_columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Yield table and column of those that its tables should have, and have not."""
+    later = {(table, column) for table, column, _ in ADDED}  # earlier versions had them not
+    with closing(sqlite3.connect(":memory:")) as whole:
+        lay_out(whole, {})
+        whole.execute(EXCLUDED_FILES)
+        for (table,) in whole.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            there = columns_of(database, table)
+            for column in sorted(columns_of(whole, table)):
+                if there and column not in there and (table, column) not in later:
+                    yield table, column
 
 
 def _check_facts(

@@ -369,7 +369,7 @@ class Collection:
     def excluded_files(self) -> dict[str, tuple[int, str]]:
         """Return size and SHA-256 of what was taken out, by its path; of some they are not known.
 
-        Earlier versions did not note them, and a collection that was mended has lost them.
+        Earlier versions did not note them, and a collection that was mended may have lost some.
         """
         if not self.store.rows("SELECT 1 FROM sqlite_master WHERE name = 'excluded_files'"):
             return {}

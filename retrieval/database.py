@@ -12,6 +12,9 @@ from retrieval.open_files import is_one_left
 from retrieval.schema import ORIGINALS, THUMBNAILS
 
 BUSY_SECONDS = 10
+# What SQLite says of a damaged file may quote a name in it that is no text any more, which Python
+# fails to decode.
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
 
 
 class DamagedError(LookalikeError):
@@ -75,7 +78,7 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
 def is_bare(path: Path) -> bool:
     """Whether a database has no table: one that a kill has left while it was made."""
     uri = f"{address(path.absolute())}?mode=ro"  # or it would get into the way of who makes it
-    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as database:
+    with suppress(*FAILURES), closing(sqlite3.connect(uri, uri=True)) as database:
         return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     return False
 
@@ -124,6 +127,8 @@ def explained(folder: Path) -> Iterator[None]:
         raise LookalikeError(
             f"The collection {folder.name} has just been closed. Reload the page, or try again."
         ) from error
+    except UnicodeDecodeError as error:
+        raise damaged(folder) from error
     except sqlite3.DatabaseError as error:
         if _is_damage(error):
             raise damaged(folder) from error

@@ -18,6 +18,7 @@ from typing import Any
 
 from retrieval.collection import Collection, model_facts
 from retrieval.database import (
+    FAILURES,
     DamagedError,
     address,
     connect,
@@ -34,6 +35,7 @@ from retrieval.model import ModelCard
 from retrieval.outbox import Outbox
 from retrieval.schema import (
     DATABASE,
+    EXCLUDED_FILES,
     FORMAT_VERSION,
     ORIGINALS,
     THUMBNAILS,
@@ -111,6 +113,10 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         lay_out(new, {})
         excluded, returning = _from_both_ends(old, "SELECT path FROM excluded ORDER BY path")
         new.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", excluded)
+        new.execute(EXCLUDED_FILES)
+        query = "SELECT path, size, sha256 FROM excluded_files ORDER BY path"
+        rows, _ = _from_both_ends(old, query)  # earlier versions had it not
+        new.executemany("INSERT OR IGNORE INTO excluded_files VALUES (?, ?, ?)", rows)
         _copy(old, new, "contents", CONTENTS)
         _copy(old, new, "pictures", PICTURES)
         new.execute(
@@ -308,7 +314,10 @@ def _open_old(path: Path) -> sqlite3.Connection:
     """Open a database that may be damaged, to be read only; an empty one where there is none."""
     if not path.is_file():
         return sqlite3.connect(":memory:")
-    return sqlite3.connect(f"{address(path.absolute())}?mode=ro", uri=True)
+    old = sqlite3.connect(f"{address(path.absolute())}?mode=ro", uri=True)
+    # Where what says of one table is damaged, the others are read all the same.
+    old.execute("PRAGMA writable_schema = ON")
+    return old
 
 
 def _facts(old: sqlite3.Connection) -> dict[str, str]:
@@ -330,20 +339,20 @@ def _from_both_ends(old: sqlite3.Connection, query: str) -> tuple[list[Row], boo
             for row in old.execute(f"{query} {way}"):
                 rows.append(row)
             return rows, False
-        except sqlite3.DatabaseError:
+        except FAILURES:
             continue
     return rows, True
 
 
 def _until_damage(old: sqlite3.Connection, query: str, *values: object) -> Iterator[Row]:
     """Yield the rows of an answer up to the first that cannot be read."""
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*FAILURES):
         yield from old.execute(query, values)
 
 
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, kinds: Kinds) -> None:
     columns: list[str] = []
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*FAILURES):
         there = columns_of(old, table)
         columns = [column for column in kinds if column in there]
     if "id" in columns:
@@ -373,7 +382,7 @@ def _readable(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row
                 if is_whole(row):
                     yield row
             return
-        except sqlite3.DatabaseError:
+        except FAILURES:
             # An id that is damaged itself would lead back, or beyond all others: not one in three.
             # Where more are, so many rows have so many ids at least.
             last = sorted(recent)[(len(recent) - 1) // 2] if recent else 0
@@ -390,7 +399,7 @@ def _readable(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row
 
 def _thumbnails(old: sqlite3.Connection, known: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     for sha256 in known:
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*FAILURES):
             row = old.execute("SELECT jpeg FROM thumbnails WHERE sha256 = ?", (sha256,)).fetchone()
             if row and isinstance(row[0], bytes):
                 yield sha256, row[0]

@@ -498,6 +498,52 @@ def test_where_the_names_of_what_was_taken_out_are_damaged_the_others_stay_out(
 
 
 @pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        (b"pictures_of_content", ""),
+        (b"sqlite_autoindex_pictures_1", ""),
+        (b"CREATE TABLE facts", "facts"),
+        (b"modified INTEGER", "pictures"),
+        (b"excluded (path", "excluded"),
+    ],
+    ids=["an index", "its own", "a table", "a column", "what was taken out"],
+)
+def test_a_letter_of_a_name_in_the_records_takes_nothing_else_along(
+    folder: Path, wheel: Path, embedder: Embedder, name: bytes, lost: str
+) -> None:
+    with Collection(folder) as collection:
+        collection.exclude(["warm/red.png"])
+    data = bytearray((folder / DATABASE).read_bytes())
+    data[data.index(name) + 3] ^= 0x80  # no text any more
+    (folder / DATABASE).write_bytes(data)
+    assert not database.is_bare(folder / DATABASE)
+    with pytest.raises(LookalikeError, match="damaged"), Collection(folder) as collection:
+        collection.files()
+    assert not check_collection(folder)[0].repaired
+    found = check_collection(folder, repair=True, embedder=lambda: embedder)
+    assert all(finding.repaired for finding in found)
+    assert found[0].returning == (lost == "excluded")
+    with Collection(folder) as collection:
+        assert (collection.root == wheel) == (lost != "facts")
+        assert collection.count() == (0 if lost == "pictures" else 5, 0)
+        assert collection.excluded() == (set() if lost == "excluded" else {"warm/red.png"})
+
+
+def test_what_was_taken_out_of_records_made_anew_stays_out_when_it_is_renamed(
+    folder: Path, wheel: Path, embedder: Embedder
+) -> None:
+    with Collection(folder) as collection:
+        collection.exclude(["warm/red.png"])
+    with harming(folder / DATABASE) as records:
+        records.execute("DELETE FROM facts WHERE key = 'embedder'")
+    (mended,) = check_collection(folder, repair=True, embedder=lambda: embedder)
+    assert mended.repaired
+    (wheel / "warm/red.png").rename(wheel / "warm/scarlet.png")
+    with index(folder, embedder) as collection:
+        assert collection.count() == (5, 0)
+
+
+@pytest.mark.parametrize(
     "harm",
     [
         "DELETE FROM facts WHERE key = 'embedder'",

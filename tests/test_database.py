@@ -68,8 +68,9 @@ def test_a_whole_database_is_never_said_to_be_damaged(
         failing(sqlite3.SQLITE_CORRUPT_INDEX),
         failing(sqlite3.SQLITE_ERROR, "no such table: facts"),
         sqlite3.OperationalError("Could not decode to UTF-8 column 'path'"),
+        UnicodeDecodeError("utf-8", b"malformed (pic\xf4ures)", 14, 15, "invalid byte"),
     ],
-    ids=["no database", "corrupt", "no table", "no text"],
+    ids=["no database", "corrupt", "no table", "no text", "a name that is no text"],
 )
 def test_who_is_told_of_damage_is_told_to_keep_the_photos(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(DamagedError, match=r"untouched.*check --repair"), explained(tmp_path):
