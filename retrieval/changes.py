@@ -1,8 +1,8 @@
 """How a folder differs from what a collection knows of it: what is new, changed, moved and gone."""
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -74,12 +74,12 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     wanted = {composed(name) for name in chain(seen, known)}
     captions = read_captions(root, unread.append, wanted)
     new = {name: path for name, path in to_read.items() if name not in known}
-    moved = _find_moves(collection, known, vanished, new, captions)
-    for move in moved:
-        del new[move.new.path]
-    for name in _find_taken_out(collection, found, new):
+    gone = _gone(collection, found)
+    moved, out = _find_moves(collection, known, vanished, new, captions, gone)
+    for name in out:
         seen.remove(name)
         del to_read[name]
+    collection.note_excluded(out)
     unchanged = len(seen) - len(to_read)
     for move in moved:
         del vanished[move.old]
@@ -212,65 +212,108 @@ def _find_moves(
     vanished: Mapping[str, tuple[int, int]],
     new: Mapping[str, Path],
     captions: Mapping[str, Caption],
-) -> tuple[Move, ...]:
-    """Pair vanished files with new ones of the same bytes."""
-    if not vanished:
-        return ()
+    gone: Mapping[str, tuple[int, str]],
+) -> tuple[tuple[Move, ...], dict[str, tuple[int, str]]]:
+    """Pair vanished files, and those that were taken out and are `gone`, with new ones of the same
+    bytes.
+
+    Returns:
+        What has moved, and size and SHA-256 of the new files that were taken out.
+    """
+    if not vanished and not gone:
+        return (), {}
     by_size = {size: name for name, (size, _) in vanished.items()}
+    sizes = by_size.keys() | {size for size, _ in gone.values()}
     found: dict[str, os.stat_result] = {}
     for name, path in new.items():
         with suppress(OSError):
             found[name] = path.stat()
-    often = Counter(size for size, _ in known.values())
+    often = Counter(size for size, _ in chain(known.values(), gone.values()))
     often.update(status.st_size for status in found.values())
     contents = dict(collection.hashes(vanished))
     by_content: dict[str, list[str]] = {}
-    for name, sha256 in contents.items():
+    for name, sha256 in chain(contents.items(), ((name, gone[name][1]) for name in gone)):
         by_content.setdefault(sha256, []).append(name)
 
     def content_of(path: Path, status: os.stat_result) -> str:
         # A folder that was renamed is not read whole. But where more than the two are of one size,
         # or any of its width and height is, name and time may be those of another one: there are
         # programs that date all files 1980.
-        old = by_size[status.st_size]
-        same = (status.st_size, modified_of(status)) == vanished[old]
+        old = by_size.get(status.st_size, "")
+        same = (status.st_size, modified_of(status)) == vanished.get(old)
         told_by_size = often[status.st_size] == 2 and path.suffix.lower() not in UNCOMPRESSED
         if same and told_by_size and old in contents and PurePosixPath(old).name == path.name:
             return contents[old]
         return sha256_of_file(path)
 
-    moved = []
+    alike: dict[str, list[str]] = {}
     for name, status in found.items():
-        if status.st_size not in by_size:
-            continue
-        try:
-            old_names = by_content.get(content_of(new[name], status))
-        except OSError:
-            continue
-        if old_names:
+        if status.st_size in sizes:
+            with suppress(OSError):  # reading it will say why
+                alike.setdefault(content_of(new[name], status), []).append(name)
+    moved, out = [], {}
+    for sha256, names in alike.items():
+        for old, name in _pair(by_content.get(sha256, ()), names):
+            status = found[name]
+            if old not in vanished:
+                out[name] = status.st_size, sha256
+                continue
             label, details = captioned(name, label_of(name), captions)
             entry = Entry(name, status.st_size, modified_of(status), label, None, details=details)
-            moved.append(Move(old_names.pop(0), entry))
-    return tuple(moved)
+            moved.append(Move(old, entry))
+    return tuple(moved), out
 
 
-def _find_taken_out(collection: Collection, found: _Found, new: Mapping[str, Path]) -> list[str]:
-    """Return the new files that were taken out at another path, where they are not any more.
+def _pair(old: Iterable[str], new: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield which new path is that of which old one, of files of the same bytes.
 
-    In a folder that is searched in place; what is handed over is meant to be in.
+    The more of the ends of two paths is the same, the sooner they are a pair.
     """
-    gone: dict[int, list[str]] = {}  # hashes by size
-    for name, (size, sha256) in collection.excluded_files().items() if collection.in_place else ():
-        if name not in found.out and not any(is_below(name, folder) for folder in found.closed):
-            gone.setdefault(size, []).append(sha256)
-    moved = []
-    for name, path in new.items():
-        with suppress(OSError):  # reading it will say why
-            alike = gone.get(path.stat().st_size) if gone else None
-            if alike and (sha256 := sha256_of_file(path)) in alike:
-                alike.remove(sha256)  # of several copies as many are out as were taken out
-                moved.append(name)
-    return moved
+    # In their order, where nothing else tells them apart.
+    old, new = dict.fromkeys(old), dict.fromkeys(new)
+    longest = 1 + max(path.count("/") for path in new)
+    if len(old) == len(new) == 1:  # as most are: they are a pair, whatever they are called
+        longest = 0
+    for parts in range(longest, -1, -1):
+        by_end: dict[tuple[str, ...], deque[str]] = {}
+        for path in old:
+            by_end.setdefault(_end_of(path, parts), deque()).append(path)
+        for path in list(new):
+            if same := by_end.get(_end_of(path, parts)):
+                del old[same[0]], new[path]
+                yield same.popleft(), path
+
+
+def _end_of(path: str, parts: int) -> tuple[str, ...]:
+    """Return the last so many parts of a path; all where it has fewer."""
+    return tuple(f"/{path}".rsplit("/", parts)[1:])
+
+
+def _gone(collection: Collection, found: _Found) -> dict[str, tuple[int, str]]:
+    """Return size and SHA-256 of what was taken out and is not there any more, by where it was
+    seen last.
+
+    In a folder that is searched in place; what is handed over is meant to be in. Of several copies
+    as many are returned as were taken out.
+    """
+    if not collection.in_place:
+        return {}
+    excluded, files = collection.excluded(), collection.excluded_files()
+    absent = [
+        name
+        for name in files
+        if name in excluded
+        and name not in found.out
+        and not any(is_below(name, folder) for folder in found.closed)
+    ]
+    left = Counter(files[name] for name in absent)
+    gone = {}
+    # What has moved before is looked for where it was then.
+    for name in chain((name for name in files if name not in excluded), absent):
+        if left[files[name]]:
+            left[files[name]] -= 1
+            gone[name] = files[name]
+    return gone
 
 
 def none_left(where: str, count: int) -> str:

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
@@ -345,7 +345,8 @@ class Collection:
         with self.store.change() as database:
             database.execute(EXCLUDED_FILES)
             database.execute(
-                "DELETE FROM excluded_files WHERE path NOT IN (SELECT path FROM excluded)"
+                "DELETE FROM excluded_files WHERE sha256 NOT IN "
+                "(SELECT sha256 FROM excluded_files JOIN excluded USING (path))"
             )
             database.executemany(
                 "INSERT OR REPLACE INTO excluded_files SELECT path, size, sha256 FROM pictures "
@@ -359,8 +360,11 @@ class Collection:
 
     def readmit(self, paths: Iterable[str]) -> None:
         """Let paths in again that were taken out; reading the folder brings them back."""
+        rows = [(path,) for path in paths]
         with self.store.transaction() as database:
-            database.executemany("DELETE FROM excluded WHERE path = ?", [(path,) for path in paths])
+            database.execute(EXCLUDED_FILES)
+            database.executemany("DELETE FROM excluded WHERE path = ?", rows)
+            database.executemany("DELETE FROM excluded_files WHERE path = ?", rows)
 
     def excluded(self) -> set[str]:
         """Return the paths that were taken out."""
@@ -369,14 +373,32 @@ class Collection:
     def excluded_files(self) -> dict[str, tuple[int, str]]:
         """Return size and SHA-256 of what was taken out, by its path; of some they are not known.
 
-        Earlier versions did not note them, and a collection that was mended may have lost some.
+        Also by the paths, which are none of `excluded`, where it was seen since. Earlier versions
+        did not note them, and a collection that was mended may have lost some.
         """
         if not self.store.rows("SELECT 1 FROM sqlite_master WHERE name = 'excluded_files'"):
             return {}
-        rows = self.store.rows(
-            "SELECT path, size, sha256 FROM excluded_files JOIN excluded USING (path)"
-        )
+        rows = self.store.rows("SELECT path, size, sha256 FROM excluded_files ORDER BY path")
         return {path: (size, sha256) for path, size, sha256 in rows}
+
+    def note_excluded(self, files: Mapping[str, tuple[int, str]]) -> None:
+        """Note where files that were taken out are now, in place of where they were seen before.
+
+        Args:
+            files: size and SHA-256 by the path.
+        """
+        if files.items() <= self.excluded_files().items():
+            return
+        with self.store.transaction() as database:
+            database.executemany(
+                "DELETE FROM excluded_files WHERE sha256 = ? "
+                "AND path NOT IN (SELECT path FROM excluded)",
+                [(sha256,) for _, sha256 in files.values()],
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO excluded_files VALUES (?, ?, ?)",
+                [(path, *file) for path, file in files.items()],
+            )
 
     def count(self) -> tuple[int, int]:
         """Return how many pictures there are, and how many files could not be read.

@@ -245,9 +245,48 @@ def test_what_was_taken_out_stays_out_when_its_file_or_folder_is_renamed(
         apply(indexed, wheel, embedder)
         assert indexed.count() == (4, 0)
         assert not {"hot/red.png", "cold/sea.png"} & indexed.files().keys()
-    shutil.copy(wheel / "cold/sea.png", wheel / "cold/sky.png")  # one was taken out, and one is
-    apply(indexed, wheel, embedder)
-    assert indexed.count() == (5, 0)
+    shutil.copy(wheel / "cold/sea.png", wheel / "cold/calm.png")  # one was taken out, and one is
+    for _ in range(2):
+        apply(indexed, wheel, embedder)
+        assert indexed.count() == (5, 0)
+        assert "cold/sea.png" not in indexed.files()
+    assert indexed.excluded() == {"warm/red.png", "cold/blue.png"}
     indexed.readmit(indexed.excluded())
     apply(indexed, wheel, embedder)
     assert indexed.count() == (7, 0)
+
+
+@pytest.mark.parametrize(
+    ("there", "out", "renamed", "left"),
+    [
+        (("a/one.png", "b/two.png"), "a/one.png", {"a": "c", "b": "d"}, "d/two.png"),
+        (("a/one.png", "b/two.png"), "b/two.png", {"a": "d", "b": "c"}, "d/one.png"),
+        (("old/a/x.png", "old/b/x.png"), "old/a/x.png", {"old": "new"}, "new/b/x.png"),
+        (("old/a/x.png", "old/b/x.png"), "old/b/x.png", {"old": "new"}, "new/a/x.png"),
+    ],
+    ids=["the first", "the second", "the first of a name", "the second of a name"],
+)
+def test_of_copies_that_are_renamed_together_the_one_that_was_taken_out_stays_out(
+    indexed: Collection,
+    wheel: Path,
+    embedder: Embedder,
+    there: tuple[str, ...],
+    out: str,
+    renamed: dict[str, str],
+    left: str,
+) -> None:
+    for name in there:
+        (wheel / name).parent.mkdir(parents=True)
+        by_hue(300).save(wheel / name)
+    apply(indexed, wheel, embedder)
+    (id_,) = (picture.id for picture in indexed.pictures() if picture.path in {*there} - {out})
+    indexed.exclude([out])
+    for old, new in renamed.items():
+        (wheel / old).rename(wheel / new)
+    changes = apply(indexed, wheel, embedder)
+    assert [move.new.path for move in changes.moved] == [left]
+    assert [picture.path for picture in indexed.pictures([id_])] == [left]
+    assert indexed.count() == (7, 0)
+    indexed.readmit([out])
+    apply(indexed, wheel, embedder)
+    assert indexed.count() == (8, 0)
