@@ -53,6 +53,11 @@ HOMELESS = (
     " Where its photos are is not known any more. Where they lie in a folder of yours, tell it: "
     "python -m retrieval index FOLDER --name {name}"
 )
+DOUBTFUL = (
+    " Nothing says any more what made its vectors, and no photo is here to try it, so they are "
+    "taken for those of the model in use. If it finds nothing alike, index its pictures again "
+    "under another name."
+)
 CONTRADICTORY = (
     "What it says of its model contradicts itself, so it is taken for none's. Index its pictures "
     "again under another name, or delete it and open its file again."
@@ -106,6 +111,7 @@ def check_collection(
                     aside, returning = mended.aside, mended.returning
                     more = RETURNING if returning else ""
                     more += HOMELESS.format(name=folder.name) if mended.homeless else ""
+                    more += DOUBTFUL if mended.doubtful else ""
                 else:
                     aside = mend_thumbnails(folder)
                 told = f"{name} {why}. It was rebuilt from what could be read of it"

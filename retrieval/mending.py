@@ -4,6 +4,7 @@ can still be read of it.
 Nothing is deleted. The new file is made beside the old one and takes its place when it is whole.
 """
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any
+
+import numpy as np
 
 from retrieval.collection import Collection, model_facts
 from retrieval.database import (
@@ -28,12 +31,15 @@ from retrieval.database import (
     set_aside,
 )
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.exact import ZEROS
 from retrieval.files import replace_file
+from retrieval.indexing import Bounds, compute, decode
 from retrieval.model import ModelCard
 from retrieval.outbox import Outbox
+from retrieval.records import Entry
 from retrieval.schema import (
+    COLUMNS,
     DATABASE,
     EXCLUDED_FILES,
     FORMAT_VERSION,
@@ -43,6 +49,7 @@ from retrieval.schema import (
     lay_out,
     lay_out_thumbnails,
 )
+from retrieval.thumbnails import read_photo
 
 MODEL_FACTS = ("fingerprint", "embedder", "dimension", "card")
 NUMBERS = ("format_version", "revision", "dimension")
@@ -75,6 +82,9 @@ PICTURES: Kinds = {
 }
 # Windows sets nothing aside that is open, be it here or in a program that would change it.
 OPEN_FILES_MOVE = os.name != "nt"
+ALIKE = 0.95  # cosine; what one model makes of a photo on two machines is as like as 0.99 or more
+COMPARED = 3  # photos that are computed anew to know whose the vectors are
+LOOKED_FOR = 1_000  # pictures of which a photo is looked for, at most
 MISSES = 100_000  # ids in a row that cannot be read, after which there is no more to come
 
 
@@ -85,6 +95,7 @@ class Mended:
     aside: str  # the name of what was set aside
     returning: bool  # whether pictures that were taken out may come back, their names being lost
     homeless: bool  # whether it is not known any more where the photos are
+    doubtful: bool  # whether nothing but the width of its vectors says that they are of the model
 
 
 class _NothingReadError(LookalikeError):
@@ -104,10 +115,10 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         LookalikeError: when neither its pictures can be read nor where its photos are.
     """
     path = folder / DATABASE
-    returning = homeless = False
+    returning = homeless = doubtful = False
 
     def fill(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
-        nonlocal returning, homeless
+        nonlocal returning, homeless, doubtful
         facts = _facts(old)
         _refuse_newer(folder, facts)
         lay_out(new, {})
@@ -134,7 +145,7 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
             facts["root"] = str((folder / UNKNOWN).absolute())
         if homeless and not new.execute("SELECT count(*) FROM pictures").fetchone()[0]:
             raise _NothingReadError
-        _tell_model(facts, new, embedder)
+        doubtful = _tell_model(facts, new, folder, embedder)
         facts = {"name": folder.name} | facts
         facts |= {
             "format_version": str(FORMAT_VERSION),
@@ -154,7 +165,7 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
             f"{aside}. Make them again with: python -m retrieval index FOLDER --name {folder.name} "
             "(pictures that were taken out come back then)"
         ) from error
-    return Mended(aside, returning, homeless)
+    return Mended(aside, returning, homeless, doubtful)
 
 
 def lacking_facts(facts: Mapping[str, object]) -> list[str]:
@@ -192,26 +203,38 @@ def _refuse_newer(folder: Path, facts: Mapping[str, str]) -> None:
 
 
 def _tell_model(
-    facts: dict[str, str], new: sqlite3.Connection, embedder: Callable[[], Embedder] | None
-) -> None:
+    facts: dict[str, str],
+    new: sqlite3.Connection,
+    folder: Path,
+    embedder: Callable[[], Embedder] | None,
+) -> bool:
     """Put what is lost of what was noted of the model into `facts`.
 
-    Where nobody can say what made the vectors, they are dropped, and read again as all that is
-    lost; the pictures stay.
+    Vectors that are not of that model are dropped, and read again as all that is lost; the pictures
+    stay.
+
+    Returns:
+        Whether nothing but the width of the vectors says that they are of that model.
     """
     if facts.keys() >= set(MODEL_FACTS):
-        return
+        return False
     width, model = width_of(new), embedder() if embedder else None
     if "fingerprint" in facts and (model is None or facts["fingerprint"] != model.fingerprint):
         # Of another model, which could be opened to say more.
         facts.update({"embedder": UNNAMED, "dimension": str(width), "card": "{}"} | facts)
-        return
+        return False
     if model is None:
         raise _NothingReadError
-    if "fingerprint" not in facts and not _may_be_of(facts, width, model):
-        new.execute("UPDATE contents SET embedding = x'', texture = x''")
-        facts.pop("milvus", None)
+    doubtful = False
+    if "fingerprint" not in facts:
+        fits = _may_be_of(facts, width, model)
+        same = _makes_the_same(model, new, folder / facts["root"]) if fits else False
+        if same is False:
+            new.execute("UPDATE contents SET embedding = x'', texture = x''")
+            facts.pop("milvus", None)
+        doubtful = same is None and width > 0 and not {"card", "embedder"} & facts.keys()
     facts.update(model_facts(model))
+    return doubtful
 
 
 def _may_be_of(facts: Mapping[str, str], width: int, model: Embedder) -> bool:
@@ -222,6 +245,32 @@ def _may_be_of(facts: Mapping[str, str], width: int, model: Embedder) -> bool:
         and card_fingerprint(card or json.dumps(model.card.to_metadata())) == model.card.fingerprint
         and (card is not None or facts.get("embedder", model.describe()) == model.describe())
     )
+
+
+def _makes_the_same(model: Embedder, new: sqlite3.Connection, root: Path) -> bool | None:
+    """Whether a model makes the vectors that are kept of photos that are here, by a few of them.
+
+    None where none can be read.
+    """
+    query = (
+        "SELECT path, sha256, embedding FROM pictures JOIN contents ON content = contents.id "
+        f"WHERE length(embedding) = ? AND NOT {ZEROS} LIMIT {LOOKED_FOR}"
+    )
+    compared = 0
+    for path, sha256, embedding in new.execute(query, (4 * model.dimension,)):
+        data = read_photo(root, path)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            continue
+        with suppress(PictureError, MemoryError):
+            _, made = compute([decode(Entry(path, 0, 0, "", sha256), data, model, Bounds())], model)
+            kept = np.frombuffer(embedding, COLUMNS["subject"][1])
+            # One that is torn may be of any length.
+            if any(ALIKE < float(content.embedding @ kept) < 1 / ALIKE for content in made):
+                return True
+            compared += len(made)
+        if compared == COMPARED:
+            break
+    return False if compared else None
 
 
 def card_fingerprint(card: str) -> str:

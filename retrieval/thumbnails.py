@@ -56,7 +56,7 @@ def folder_of_photos(collection: Collection) -> Path:
 def _draw(root: Path, pictures: Sequence[PictureRecord]) -> bytes:
     """Return the thumbnail of one of some copies; nothing where none is there as it was."""
     for picture in pictures:
-        data = _read(root, picture)
+        data = read_photo(root, picture.path)
         if hashlib.sha256(data).hexdigest() == picture.sha256:
             with suppress(PictureError, MemoryError):
                 image = open_picture(data, 2 * THUMBNAIL_SIDE).image
@@ -64,9 +64,9 @@ def _draw(root: Path, pictures: Sequence[PictureRecord]) -> bytes:
     return b""
 
 
-def _read(root: Path, picture: PictureRecord) -> bytes:
+def read_photo(root: Path, path: str) -> bytes:
     """Return the bytes of a photo; none where they cannot be read."""
-    real = inside(root, picture.path)
+    real = inside(root, path)
     try:
         # They were taken once, so this only bounds what has changed since.
         return read_bounded(real, MAX_FILE_BYTES) if real and os.path.isfile(real) else b""

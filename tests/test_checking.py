@@ -14,7 +14,7 @@ import pytest
 from retrieval import database, mending, settings, sketch, thumbnails
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
-from retrieval.checking import RETURNING, check_collection
+from retrieval.checking import DOUBTFUL, RETURNING, check_collection
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
@@ -22,7 +22,7 @@ from retrieval.indexing import index_folder
 from retrieval.library import collection_for, folders_in
 from retrieval.records import Content, Entry
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
-from tests.made import extracted, mean_colour
+from tests.made import MeanColour, extracted, mean_colour
 
 
 @contextmanager
@@ -605,6 +605,42 @@ def test_vectors_of_nobody_knows_what_are_read_again_where_their_photos_are(
         assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 6
     assert (extracted(other), extracted(embedder)) == (6, seen)
     assert check_collection(kept, embedder=lambda: other) == []
+
+
+class Backwards(MeanColour):
+    """A network of as many numbers, which are others."""
+
+    def extract(self, pictures: np.ndarray) -> np.ndarray:
+        return super().extract(pictures)[:, [1, 2, 0]]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["photos", "no photos"])
+def test_vectors_of_nobody_knows_what_are_tried_with_a_photo(
+    kept: Path, embedder: Embedder, there: bool
+) -> None:
+    def mend(model: Embedder) -> str:
+        with harming(kept / DATABASE) as records:
+            records.execute("DELETE FROM facts WHERE key IN ('fingerprint', 'card', 'embedder')")
+        found = check_collection(kept, repair=True, embedder=lambda: model)
+        assert all(finding.repaired for finding in found)
+        return found[0].sentence
+
+    def red() -> list[float]:
+        with Collection(kept) as collection:
+            (id_,) = (p.id for p in collection.pictures() if p.path == "warm/red.png")
+            return collection.vectors_of([id_], "subject")[0].tolist()
+
+    other = Embedder(Backwards("1" * 64))
+    if not there:
+        shutil.rmtree(kept / ORIGINALS)
+        assert DOUBTFUL in mend(other)
+        assert red() == [1, 0, 0]
+        return
+    assert DOUBTFUL not in mend(embedder)
+    assert red() == [1, 0, 0]
+    assert DOUBTFUL not in mend(other)
+    index(kept, other).close()
+    assert red() == [0, 0, 1]
 
 
 def test_a_model_that_contradicts_what_it_says_is_told_with_a_cure(
