@@ -86,7 +86,8 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         if known[move.old][1] != PASSING:  # what lost its vectors is read where it is now
             del to_read[move.new.path]
     known_here = known.keys() | {move.new.path for move in moved}
-    recaptioned, unread_tables = recaption(_captions(collection, seen, captions), captions, unread)
+    then = _captions(collection, seen, captions)
+    recaptioned, unread_tables = recaption(collection, then, captions, unread)
     return Changes(
         tuple(to_read.values()),
         tuple(vanished),
@@ -170,13 +171,15 @@ def _captions(
 
 
 def recaption(
+    collection: Collection,
     known: Mapping[str, tuple[str, str]],
     captions: dict[str, Caption],
     unread: Iterable[UnreadTable],
 ) -> tuple[tuple[tuple[str, str, str], ...], tuple[UnreadTable, ...]]:
     """Return name, label and details of the pictures of which the tables say something else.
 
-    What a table may have said that is not read, or does not tell of pictures any more, stays.
+    What a table may have said that is not read, or does not tell of pictures any more, stays. One
+    that told of none before, when all was as the tables say, is of something else.
 
     Args:
         known: label and details by name.
@@ -189,13 +192,16 @@ def recaption(
     told = {table: None for table in unread if table.flaw != "mute"}
     closed = {table.folder for table in told if table.flaw == "broken"}
     mute = [table for table in unread if table.flaw == "mute"]
+    others = collection.other_tables()
     found = []
     for name, then in known.items():
         now = captioned(name, label_of(name), captions)
         if now == then:
             continue
         # Which of the tables it was is not known.
-        may_have_told = [table for table in mute if is_below(name, table.folder)]
+        may_have_told = [
+            table for table in mute if table.name not in others and is_below(name, table.folder)
+        ]
         if any(is_below(name, folder) for folder in closed):
             captions[composed(name)] = Caption(*then)
         elif may_have_told and composed(name) not in captions:
@@ -203,6 +209,7 @@ def recaption(
             told.update(dict.fromkeys(may_have_told))
         else:
             found.append((name, *now))
+    collection.note_other_tables({table.name for table in mute if table not in told})
     return tuple(found), tuple(told)
 
 

@@ -13,7 +13,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
@@ -338,6 +339,17 @@ class Collection:
         """Return label and details of each file by its path."""
         rows = self.store.rows("SELECT path, label, details FROM pictures")
         return {path: (label, details) for path, label, details in rows}
+
+    def other_tables(self) -> set[str]:
+        """Return the paths of the CSVs beside the pictures that are known to tell of none."""
+        with suppress(ValueError, TypeError):  # a letter may be wrong in it
+            return set(map(str, json.loads(self.store.fact("other_tables", "[]"))))
+        return set()
+
+    def note_other_tables(self, names: AbstractSet[str]) -> None:
+        """Note which CSVs beside the pictures tell of none."""
+        if names != self.other_tables():
+            self.store.note({"other_tables": json.dumps(sorted(names))})
 
     def exclude(self, paths: Iterable[str]) -> None:
         """Take pictures out, and keep those paths out when the folder is read again."""

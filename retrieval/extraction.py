@@ -103,7 +103,7 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
     captions = bucket.captions(files, unread.append)
     pictures = {name: files[name] for name in files if is_picture(name) and name not in excluded}
     here = {name: then for name, then in collection.captions().items() if name in pictures}
-    recaptioned, unread_tables = recaption(here, captions, unread)
+    recaptioned, unread_tables = recaption(collection, here, captions, unread)
     entries = []
     for name, (size, modified) in pictures.items():
         if known.get(name) != (size, modified):

@@ -143,7 +143,8 @@ def test_a_table_that_is_broken_takes_no_label_away_and_is_named(
     table.write_text(broken)
     changes = find_changes(indexed, wheel)
     assert not changes.any
-    [why] = [unread.why for unread in changes.unread_tables if unread.name == "all.csv"]
+    [(name, why)] = [(unread.name, unread.why) for unread in changes.unread_tables]
+    assert name == "all.csv"
     assert why.startswith(told)
     assert escape(f"The table (CSV) all.csv: {why} Until then labels") in library_markup.changes(
         "key", changes, 0, wheel
@@ -222,6 +223,25 @@ def test_labels_of_a_table_take_the_place_of_the_folders_and_go_with_it(
     table.unlink()
     update()
     assert {picture.label for picture in indexed.pictures()} == {"cold", "warm"}
+
+
+def test_a_table_of_something_else_keeps_no_label_that_its_own_table_gave_up(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    def update() -> set[str]:
+        changes = find_changes(indexed, wheel)
+        for _ in index_folder(indexed, wheel, embedder, changes):
+            pass
+        assert changes.unread_tables == ()
+        return {picture.label for picture in indexed.pictures()}
+
+    (wheel / "captions.csv").write_text("filename,label\nwarm/red.png,hot\ncold/blue.png,icy\n")
+    (wheel / "expenses.csv").write_text("date,amount\n1,2\n")
+    assert update() == {"cold", "hot", "icy", "warm"}
+    (wheel / "captions.csv").write_text("filename,label\ncold/blue.png,icy\n")
+    assert update() == {"cold", "icy", "warm"}
+    (wheel / "captions.csv").unlink()
+    assert update() == {"cold", "warm"}
 
 
 @pytest.mark.parametrize("held", ["captions.csv", "cold/captions.csv"])
