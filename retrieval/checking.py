@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from retrieval.collection import Collection, model_facts
 from retrieval.database import DamagedError, connect, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.files import inside, modified_of, sha256_of_file
 from retrieval.lost import give_up, readable, zeroed
 from retrieval.mending import (
     card_fingerprint,
@@ -41,7 +42,7 @@ from retrieval.schema import (
     lay_out,
 )
 from retrieval.store import Store, held_alone, is_file, put_in_place
-from retrieval.thumbnails import draw_thumbnails
+from retrieval.thumbnails import draw_thumbnails, folder_of_photos
 
 LOST = "its vector is lost"
 # Of records that were made anew.
@@ -338,14 +339,30 @@ def _mend_contents(
 ) -> set[str]:
     """Mend contents as far as their photos are here, and return their SHA-256.
 
-    Vectors that are `lost` are computed again by the next run; thumbnails are drawn.
+    Vectors that are `lost` are computed again by the next run; thumbnails are drawn. Where a letter
+    is wrong in a SHA-256 the photo is read again by that run.
     """
     if collection.place:  # these are only what was left here by a move
         collection.exact.forget(lost)
         again = set(lost)
     else:
         again = give_up(collection.store, lost, zeros=True)
-    return again | draw_thumbnails(collection, bare.keys() - again)
+    again |= draw_thumbnails(collection, bare.keys() - again)
+    return again | give_up(collection.store, _misnamed(collection, bare.keys() - again))
+
+
+def _misnamed(collection: Collection, hashes: AbstractSet[str]) -> set[str]:
+    """Return the contents that have a photo of the noted size and time, but not of those bytes."""
+    root, found = folder_of_photos(collection), set()
+    known = collection.files()
+    for picture in collection.pictures():
+        if picture.sha256 in hashes and (real := inside(root, picture.path)):
+            with suppress(OSError):
+                status = real.stat()
+                same = (status.st_size, modified_of(status)) == known.get(picture.path)
+                if same and sha256_of_file(real) != picture.sha256:
+                    found.add(picture.sha256)
+    return found
 
 
 def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:

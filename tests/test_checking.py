@@ -326,6 +326,18 @@ def test_a_vector_whose_photo_is_away_just_now_waits_for_it(
     assert check_collection(folder) == []
 
 
+def test_a_photo_of_whose_sha256_a_letter_is_wrong_is_read_again(
+    folder: Path, embedder: Embedder
+) -> None:
+    with harming(folder / DATABASE) as records:
+        records.execute("UPDATE contents SET sha256 = 'x' || substr(sha256, 2) WHERE id = 1")
+    assert all(finding.repaired for finding in check_collection(folder, repair=True))
+    with index(folder, embedder) as collection:
+        assert (collection.count(), collection.to_read_again()) == ((6, 0), set())
+    check_collection(folder, repair=True)  # what nobody uses any more
+    assert check_collection(folder) == []
+
+
 def test_a_thumbnail_that_is_drawn_again_costs_no_caption(kept: Path) -> None:
     with Collection(kept) as collection:
         collection.caption([("warm/red.png", "mine", '{"said": "by hand"}')])
