@@ -611,6 +611,19 @@ def test_a_damaged_part_leaves_nothing_behind(
     assert not list(library.glob("*"))
 
 
+@pytest.mark.parametrize(("name", "kind"), [("subject.f4", "<f4"), ("colour.f2", "<f2")])
+def test_a_strangers_vectors_that_would_outdo_all_others_are_refused(
+    packed: Path, embedder: Embedder, tmp_path: Path, name: str, kind: str
+) -> None:
+    def lengthen(member: str, data: bytes) -> bytes:
+        if member != name:
+            return data
+        return (np.frombuffer(data, kind) * 50).astype(kind).tobytes()
+
+    with pytest.raises(LookalikeError, match=r"is damaged"):
+        unpack_bundle(rewritten(packed, lengthen), tmp_path / "library", embedder)
+
+
 def test_hostile_paths_and_thumbnails_are_harmless(
     indexed: Collection, embedder: Embedder, tmp_path: Path
 ) -> None:
