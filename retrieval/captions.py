@@ -28,7 +28,8 @@ MAX_SHOWN = 40  # characters of a column's name in a sentence
 MAX_ROW = 2**20  # characters; where a row has more it ends the table, as a broken one does
 CHUNK = 2**20
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what Excel's "Unicode text" begins with
-SEPARATOR = re.compile(r"sep=([,;\t|])\s*", re.IGNORECASE)  # a first line that Excel understands
+# A first line that Excel understands, as some programs write it between quotation marks.
+SEPARATOR = re.compile(r'("?)sep=([,;\t|])\1\s*', re.IGNORECASE)
 HELD = "It cannot be read. Close it in other programs, or check its permissions."
 TOO_LARGE = f"It has more than {in_units(MAX_BYTES)}. Make several smaller ones."
 NO_FILENAME = (
@@ -159,7 +160,7 @@ def _rows(table: TextIO, on_flaw: OnFlaw, too_large: bool = False) -> Iterator[R
         head = next(lines)
         if said := SEPARATOR.fullmatch(head):
             head, number = next(lines, ""), 2
-        rows = csv.reader(chain([head], lines), delimiter=said[1] if said else _delimiter_of(head))
+        rows = csv.reader(chain([head], lines), delimiter=said[2] if said else _delimiter_of(head))
         names = [name.strip().casefold() for name in next(rows, [])]
     except csv.Error:
         names = []

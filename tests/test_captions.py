@@ -44,8 +44,9 @@ def parsed(text: str) -> dict[str, Caption]:
         " Filename , LABEL ,Mood\na.png, red , angry \n",
         'label,mood,filename\n"red","angry","./a.png"\n',
         "sep=;\r\nfilename;label;mood\r\na.png;red;angry\r\n",
+        '"sep=|"\nfilename|label|mood\na.png|red|angry\n',
     ],
-    ids=["comma", "semicolon", "tab", "spaces", "order", "Excel's first line"],
+    ids=["comma", "semicolon", "tab", "spaces", "order", "Excel's first line", "in quotes"],
 )
 def test_tables_of_any_program_are_read(text: str) -> None:
     assert parsed(text) == {"a.png": Caption("red", '{"mood": "angry"}')}
