@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
@@ -148,11 +149,21 @@ def _broken_files(folder: Path) -> dict[str, str]:
                 answers = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
                 answers = [] if answers == ["ok"] else answers
                 answers = answers or look(database)
+                if not answers:
+                    _read_texts(database)
         except DamagedError:
             answers = ["it is no longer a database"]
         if answers:
             broken[name] = f"is damaged ({'; '.join(answers)[:300]})"
     return broken
+
+
+def _read_texts(database: sqlite3.Connection) -> None:
+    """Read every text once, since one of bytes that are none is damage that SQLite passes over."""
+    for table in ("contents", "pictures", "excluded", "excluded_files", "thumbnails"):
+        columns = database.execute(f"PRAGMA table_info({table})")
+        if texts := [name for _, name, kind, *_ in columns if kind == "TEXT"]:
+            deque(database.execute(f"SELECT {', '.join(texts)} FROM {table}"), maxlen=0)
 
 
 def _lacking_records(database: sqlite3.Connection) -> list[str]:

@@ -541,6 +541,29 @@ def test_a_letter_of_a_name_in_the_records_takes_nothing_else_along(
         assert collection.excluded() == (set() if lost == "excluded" else {"warm/red.png"})
 
 
+@pytest.mark.parametrize(
+    ("file", "table", "column"),
+    [
+        (THUMBNAILS, "thumbnails", "sha256"),
+        (DATABASE, "contents", "sha256"),
+        (DATABASE, "pictures", "label"),
+    ],
+)
+def test_a_text_that_is_none_any_more_is_mended(
+    folder: Path, embedder: Embedder, file: str, table: str, column: str
+) -> None:
+    torn = f"CAST(x'f4' || substr({column}, 2) AS TEXT)"
+    with harming(folder / file) as damaged:
+        (first,) = damaged.execute(f"SELECT min({column}) FROM {table}").fetchone()
+        damaged.execute(f"UPDATE {table} SET {column} = {torn} WHERE {column} = ?", (first,))
+    assert check_collection(folder)
+    assert all(f.repaired for f in check_collection(folder, True, lambda: embedder))
+    with index(folder, embedder) as collection:
+        assert collection.count() == (6, 0)
+        assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+    assert check_collection(folder) == []
+
+
 def test_what_was_taken_out_of_records_made_anew_stays_out_when_it_is_renamed(
     folder: Path, wheel: Path, embedder: Embedder
 ) -> None:
