@@ -16,6 +16,7 @@ from pathlib import Path
 
 from retrieval.errors import LookalikeError, explain_os_error
 
+MARKED_BYTES = 4096  # at the beginning of a file, where a result of ours has its mark
 TRIES = 10 if sys.platform == "win32" else 1
 
 
@@ -48,7 +49,7 @@ class _OnlyTried(Exception):
     """Ends the writing of a file that was begun to see whether it can be."""
 
 
-def need_place(path: Path | None, *kinds: str) -> None:
+def need_place(path: Path | None, *kinds: str, mark: bytes = b"") -> None:
     """Raise a LookalikeError where a result cannot be written, before minutes are spent on it.
 
     It is tried, and no trace is left.
@@ -56,6 +57,8 @@ def need_place(path: Path | None, *kinds: str) -> None:
     Args:
         kinds: how the names of such results end, in small letters. A file that is there is written
             over only when its name does: a photo that was named by mistake is not to be lost.
+        mark: what such results hold near their beginning. A file that is there and does not is
+            somebody's own, as a table of labels is, and not written over either.
     """
     if path is None:
         return
@@ -66,6 +69,17 @@ def need_place(path: Path | None, *kinds: str) -> None:
             f"{path} is there already, and its name does not end in {' or '.join(kinds)}, so it is "
             "not written over. Name another file, or delete that one first."
         )
+    if mark and os.path.isfile(path):
+        try:
+            with path.open("rb") as file:
+                begins = file.read(MARKED_BYTES)
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+        if begins and mark not in begins:
+            raise LookalikeError(
+                f"{path} is there already, and is no such result of this program, so it is not "
+                "written over. Name another file, or delete that one first."
+            )
     missing = [folder for folder in path.parents if not os.path.exists(folder)]
     try:
         with suppress(_OnlyTried), replace_when_done(path):

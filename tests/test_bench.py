@@ -11,10 +11,11 @@ import pytest
 
 from retrieval.__main__ import main
 from retrieval.commands import bench, contenders
-from retrieval.commands.bench import as_table, make_photos
+from retrieval.commands.bench import MARK, as_table, make_photos
 from retrieval.commands.racing import Bench, Row, race
 from retrieval.errors import LookalikeError
 from retrieval.family import int8_path
+from retrieval.files import need_place
 from retrieval.folders import find_images
 from retrieval.images import open_picture
 from retrieval.ranking import rank
@@ -47,6 +48,7 @@ def test_the_command_prints_a_table_and_writes_json(
     assert all(row["milliseconds"] > 0 and row["ratio"] > 0 for row in rows)
     assert [row["ratio"] for row in rows if row["program"] == row["against"]] == [1, 1, 1]
     assert everything["machine"]["cpus"] >= 1
+    need_place(written, ".json", mark=MARK)  # it may be written over
 
 
 @pytest.mark.parametrize(

@@ -381,6 +381,19 @@ def test_an_evaluation_is_printed_and_written_as_csv_and_json(
     assert float(rows[-1]["P@1"]) >= 60
 
 
+def test_results_are_written_over_those_of_before(
+    wheel: Path, options: list[str], tmp_path: Path
+) -> None:
+    kinds = {"csv": "csv", "json": "json", "png": "png", "report": "html"}
+    written = [
+        part for kind, end in kinds.items() for part in (f"--{kind}", tmp_path / f"out.{end}")
+    ]
+    assert run("evaluate", wheel, *options, *written) == 0
+    assert run("evaluate", wheel, *options, "--no-pca", *written) == 0
+    for end in kinds.values():
+        assert b"no PCA" in (tmp_path / f"out.{end}").read_bytes() or end == "png"
+
+
 def test_a_table_that_is_open_elsewhere_does_not_cost_the_other_results(
     wheel: Path,
     options: list[str],
@@ -511,6 +524,10 @@ def test_an_evaluation_of_names_that_are_no_text_is_written_all_the_same(
         (["--queries", "FLAT"], "in no subfolders, so they have no kinds"),
         (["--queries", "OTHERS"], "No query is of a kind that the collection has"),
         (["--csv", "WHEEL/warm/red.png"], "red.png is there already, and its name does not end in"),
+        (["--png", "WHEEL/warm/red.png"], "red.png is there already, and is no such result of"),
+        (["--csv", "MINE.csv"], "mine.csv is there already, and is no such result of this program"),
+        (["--report", "MINE.html"], "mine.html is there already, and is no such result"),
+        (["--json", "MINE.json"], "mine.json is there already, and is no such result"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_a_picture_is_read(
@@ -527,7 +544,9 @@ def test_what_cannot_be_measured_is_refused_before_a_picture_is_read(
     flat = save_hues(tmp_path / "flat", {"a.png": 10.0})
     others = save_hues(tmp_path / "others", {"grey/a.png": 10.0})
     names = {"MODEL": options[1], "BARE": str(bare), "WHEEL": str(wheel)}
-    names |= {"FLAT": str(flat), "OTHERS": str(others)}
+    names |= {"FLAT": str(flat), "OTHERS": str(others), "MINE": str(tmp_path / "mine")}
+    for end in ("csv", "html", "json"):
+        (tmp_path / f"mine.{end}").write_text("filename,label\nwarm/red.png,red\n")
     for name, path in names.items():
         arguments = [one.replace(name, path) for one in arguments]
     read: list[object] = []

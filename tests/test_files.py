@@ -272,6 +272,17 @@ def test_a_place_for_a_result_is_tried_and_no_trace_left(tmp_path: Path) -> None
     assert (tmp_path / "kept.csv").read_text() == "before"
 
 
+def test_a_result_takes_the_place_of_nothing_but_such_a_result(tmp_path: Path) -> None:
+    path = tmp_path / "result.csv"
+    for before in ("", "class,mAP\n", "\ufeffclass,mAP\n"):
+        path.write_text(before, encoding="utf-8")
+        need_place(path, ".csv", mark=b"class,mAP")
+    path.write_text("filename,label\n")
+    with pytest.raises(LookalikeError, match="no such result of this program"):
+        need_place(path, ".csv", mark=b"class,mAP")
+    assert path.read_text() == "filename,label\n"
+
+
 def test_of_equal_files_the_first_counts(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in "abcde"]
     for path, data in zip(paths, (b"one", b"two", b"one", b"longer"), strict=False):

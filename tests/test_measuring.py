@@ -15,6 +15,7 @@ from retrieval.cifar import Pictures, Split
 from retrieval.commands import paper as paper_command
 from retrieval.commands.paper import IMAGENET
 from retrieval.family import int8_path
+from retrieval.files import need_place
 from retrieval.model import OnnxExtractor
 from tests.made import by_hue, need, noise, save_hues
 
@@ -156,6 +157,7 @@ def test_the_paper_stands_beside_ours_with_baselines(
     assert printed.count("not comparable with these, in either direction") == 2
     assert printed.count("identical copies: kept") == 2
     assert output.read_text().split() == printed.split()
+    need_place(output, ".txt", mark=paper_command.MARK)  # it may be written over
 
 
 def test_the_papers_own_network_has_its_row_where_it_is_and_a_hint_where_not(

@@ -39,6 +39,7 @@ from retrieval.ranking import rank
 from retrieval.reduction import Matrix
 
 PARTS = ("extraction", "pipeline", "ranking", "start")
+MARK = b'{\n "machine": {'  # a file without it is none of ours, and not written over
 PHOTO = (4000, 3000)  # 12 megapixels
 SCENES = 4
 DIMENSION, K = 256, 24
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print a table, and write what was asked for."""
     if arguments.photos < 1 or arguments.vectors < K:
         raise LookalikeError(f"--photos must be at least 1, and --vectors at least {K}.")
-    need_place(arguments.json, ".json")
+    need_place(arguments.json, ".json", mark=MARK)
     parts: dict[str, Callable[[], Bench]] = {
         "extraction": lambda: measure_extraction(arguments.model, gpu=not arguments.cpu),
         "pipeline": lambda: measure_pipeline(

@@ -43,6 +43,9 @@ from retrieval.paths import as_text, label_of, name_of
 from retrieval.reduction import Matrix, Reduction, load_pca, project
 
 THUMBNAIL = 160  # pixels, in the report
+# By what each result is known for one of ours, which may be written over.
+CSV_MARK, JSON_MARK = b"class,queries,P@1,P@1 low", b'{\n "protocol": {'
+PNG_MARK, REPORT_MARK = b"Software\0Lookalike", b"<title>How good is it?"
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -127,10 +130,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
     # What is asked is checked before minutes are spent.
     wanted = [Setting.parse(text) for text in arguments.compare]
-    need_place(arguments.csv, ".csv")
-    need_place(arguments.json, ".json")
-    need_place(arguments.png, ".png")
-    need_place(arguments.report, ".html", ".htm")
+    need_place(arguments.csv, ".csv", mark=CSV_MARK)
+    need_place(arguments.json, ".json", mark=JSON_MARK)
+    need_place(arguments.png, ".png", mark=PNG_MARK)
+    need_place(arguments.report, ".html", ".htm", mark=REPORT_MARK)
     need_folder(arguments.folder)
     if arguments.queries:
         need_folder(arguments.queries)

@@ -19,6 +19,7 @@ from retrieval.reduction import load_pca
 
 # Where `python -m export` puts the paper's own network: ImageNet's VGG-16, cut after fc2.
 IMAGENET = settings.ASSETS / "models" / "vgg16-fc2.onnx"
+MARK = b"the first, less the paper's"  # a text without it is none of ours, and not written over
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure every system on every data set that was named, and print a table for each."""
-    need_place(arguments.output, ".txt", ".md")
+    need_place(arguments.output, ".txt", ".md", mark=MARK)
     data = _data_sets(arguments)
     for one in data:
         need_readable(one, _bar(f"{one.name}, looking at the files"))
