@@ -11,11 +11,10 @@ The engine's modules, in the order in which data flows: one knows only what stan
   `embedding`.
 - They are kept with what is known of it: `records`, `schema`, `database`, `store`, `vectors`; asked
   for: `feedback`, `query`, `filtering`; and ranked where they lie: `gallery`, `exact`, `lost`,
-  `writing`, `milvus_access`, `milvus_kinds`, `milvus_layout`, `milvus`, `outbox`. All of it is a
-  `collection`.
+  `writing`, `milvus_access`, `milvus_kinds`, `milvus_layout`, `milvus`, `outbox`. Photos that are
+  taken out lie apart for a time: `ages`, `removed`. All of it is a `collection`.
 - A folder comes in: `changes`, `thumbnails`, `indexing`, `extraction`, `cluster`, `building`.
-- What people hand over, and what is taken out again (`ages`, `removed`): `staging`, `zips`,
-  `incoming`, `caption_tables`, `taking`, `uploads`.
+- What people hand over: `staging`, `zips`, `incoming`, `caption_tables`, `taking`, `uploads`.
 - A collection is looked after: `originals`, `removals`, `relocated`, `library`, `trash`, `mending`,
   `moving`, `checking`.
 - It is searched: `cleaning`, `confidence`, `reranking`, `duplicates`, `search`, `explanation`;

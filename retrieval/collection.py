@@ -7,6 +7,7 @@ them. Every change is one transaction: a kill at any moment leaves the state bef
 """
 
 import json
+import os
 import re
 import secrets
 import sqlite3
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
-from retrieval.database import DamagedError, connection, explained, is_bare
+from retrieval.database import DamagedError, connection, damaged, explained, is_bare
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, UnfitError, explain_os_error
 from retrieval.exact import ExactGallery
@@ -35,10 +36,12 @@ from retrieval.outbox import Outbox
 from retrieval.query import Filters
 from retrieval.records import Aspect, Content, Embeddings, Entry, Move, PictureRecord
 from retrieval.reduction import Matrix
+from retrieval.removed import REMOVED
 from retrieval.schema import (
     DATABASE,
     EXCLUDED_FILES,
     FORMAT_VERSION,
+    ORIGINALS,
     THUMBNAILS,
     lay_out,
     lay_out_thumbnails,
@@ -110,6 +113,7 @@ class Collection:
 
         Raises:
             BusyError: when another window or program is just making one there.
+            DamagedError: when photos lie there that were given to one whose records are lost.
             LookalikeError: when it cannot be written, the one there cannot be opened, or Milvus
                 does not answer.
         """
@@ -127,7 +131,11 @@ class Collection:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, folder) from error
+        # Looked at first: another program may make it just now, and then take photos in.
+        kept = any(os.path.isdir(folder / name) for name in (ORIGINALS, REMOVED))
         begun = not is_file(folder / DATABASE) or is_bare(folder / DATABASE)
+        if begun and kept:
+            raise damaged(folder)
         # Or it would be taken for what a kill has left.
         with held_alone(folder, lambda: name) if begun else nullcontext():
             with explained(folder), connection(folder / THUMBNAILS) as database, database:

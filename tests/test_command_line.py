@@ -237,10 +237,13 @@ def test_what_lies_in_the_place_of_a_collection_is_left_alone(
     kept.touch()
     assert run("index", tmp_path / "empty", "--name", "Trip", *options) == 1
     assert kept.exists()
+
+
+def test_that_all_pictures_were_taken_out_is_no_reason_to_choose_another_folder(
+    options: list[str], tmp_path: Path
+) -> None:
     right = save_hues(tmp_path / "right", {"a.png": 0})
     assert run("index", right, "--name", "Trip", *options) == 0
-    assert kept.exists()
-    # That all of its pictures were taken out is no reason to choose another folder.
     with Collection(settings.COLLECTIONS / "Trip") as collection:
         collection.exclude(["a.png"])
     assert run("index", right, "--name", "Trip", *options) == 0

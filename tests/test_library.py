@@ -14,7 +14,7 @@ import pytest
 
 from retrieval.changes import find_changes
 from retrieval.collection import Collection
-from retrieval.database import connection
+from retrieval.database import DamagedError, connection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
@@ -230,6 +230,29 @@ def test_a_collection_whose_making_was_killed_is_made_all_the_same(
     with collection_for(collections, years[0], None, embedder) as collection:
         assert collection.folder == folder
         assert collection.root == years[0].resolve()
+
+
+@pytest.mark.parametrize("name", [None, "2023"])
+@pytest.mark.parametrize("photos", ["originals", "removed"])
+@pytest.mark.parametrize("records", ["empty", "gone"])
+def test_a_collection_that_has_lost_its_records_and_keeps_photos_is_not_taken_for_another(
+    collections: Path,
+    years: list[Path],
+    embedder: Embedder,
+    records: str,
+    photos: str,
+    name: str | None,
+) -> None:
+    folder = folder_of(collections, "2023")
+    Collection.create(folder, "2023", folder / "originals", embedder).close()
+    save_hues(folder / photos, {"only.png": 0})
+    os.truncate(folder / DATABASE, 0)
+    if records == "gone":
+        (folder / DATABASE).unlink()
+    with pytest.raises(DamagedError, match=r"check --repair --name 2023"):
+        collection_for(collections, years[0], name, embedder)
+    with pytest.raises(DamagedError):
+        Collection.create(folder, "2023", None, embedder, url="memory://2023")
 
 
 @pytest.mark.parametrize("kept", ["", "originals", "small pictures", "being made"])
