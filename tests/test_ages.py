@@ -1,5 +1,8 @@
 """What lies in a bin grows older by what passes, and not by a clock that is set."""
 
+import errno
+import json
+import os
 import time
 from pathlib import Path
 
@@ -44,3 +47,34 @@ def test_what_comes_later_is_counted_from_then_and_notes_that_are_torn_begin_aga
     assert count_ages(notes, ["old"], DAY) == {"old": 0}
     assert count_ages(notes, [], DAY) == {}
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["begun before", "from the first"])
+def test_what_lies_in_a_bin_grows_older_where_nothing_can_be_written(
+    noted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    notes, begun = tmp_path / "ages.json", time.time()
+    with monkeypatch.context() as patch:
+        if not noted:
+            patch.setattr(os, "replace", full)
+        count_ages(notes, ["deleted"], DAY)
+        patch.setattr(os, "replace", full)
+        for hour in range(1, 31):
+            patch.setattr(time, "time", lambda hour=hour: begun + hour * HOUR)
+            ages = count_ages(notes, ["deleted"], DAY)
+    assert ages == {"deleted": pytest.approx(30 * HOUR, abs=60)}
+    monkeypatch.setattr(time, "time", lambda: begun + 31 * HOUR)
+    count_ages(notes, ["deleted"], DAY)  # there is room again
+    assert json.loads(notes.read_bytes())["ages"] == {"deleted": pytest.approx(31 * HOUR, abs=60)}
+
+
+def test_notes_that_a_kill_left_half_written_are_cleared_away(tmp_path: Path) -> None:
+    left, written = (tmp_path / f".ages.json.{'0' * 7}{n}.part" for n in (1, 2))
+    left.touch()
+    written.touch()
+    os.utime(left, (1, 1))
+    count_ages(tmp_path / "ages.json", ["deleted"], DAY)
+    assert {path.name for path in tmp_path.iterdir()} == {"ages.json", written.name}
