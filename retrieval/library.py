@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from retrieval.store import LOCK, held_alone, put_in_place
 
 PLACES_TRIED = 20  # for a collection that comes, while others take the same ones
 MOST_BYTES = 200  # of a folder's name: a disk takes 255, and in the bin it gets longer
+CLAIMED_SECONDS = 3600.0  # after which a place that was claimed, and is empty, is a kill's
 INDEX = "python -m retrieval index FOLDER"
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 
@@ -61,8 +63,7 @@ def find_collection(library: Path, name: str | None) -> Path:
     Raises:
         LookalikeError: when there is none, or several and no name.
     """
-    clear_bare(library)
-    folders = folders_in(library)
+    folders = clear_bare(library)
     if name is not None:
         for folder in folders:
             with suppress(LookalikeError), Collection(folder) as collection:
@@ -104,12 +105,16 @@ def _name_in(folder: Path) -> str:
 
 def folders_in(library: Path) -> list[Path]:
     """Return the folders of the collections in a library, by name."""
-    # What begins with a dot is on its way in or out.
-    folders = [path for path in library.glob("*") if not path.name.startswith(".")]
-    for folder in folders:
+    places = _places_in(library)
+    for place in places:
         with suppress(LookalikeError):  # it is being made just now
-            put_in_place(folder)
-    return sorted(folder for folder in folders if _has_records(folder))
+            put_in_place(place)
+    return sorted(place for place in places if _has_records(place))
+
+
+def _places_in(library: Path) -> list[Path]:
+    """Return what lies in a library, but for what is on its way in or out: it begins with a dot."""
+    return [path for path in library.glob("*") if not path.name.startswith(".")]
 
 
 def _has_records(folder: Path) -> bool:
@@ -120,12 +125,22 @@ def _has_records(folder: Path) -> bool:
         return error.errno == errno.EIO
 
 
-def clear_bare(library: Path) -> None:
-    """Delete what kills have left of collections that were just being made: nothing is in them."""
-    for folder in folders_in(library):
+def clear_bare(library: Path) -> list[Path]:
+    """Delete what kills have left of collections that were just being made: nothing is in them.
+
+    Returns:
+        The folders of the collections that are there, by name, as `folders_in` does.
+    """
+    for place in _places_in(library):
+        with suppress(OSError):  # something is in it, or it is no folder
+            if time.time() - place.stat().st_mtime > CLAIMED_SECONDS:
+                place.rmdir()
+    folders = folders_in(library)
+    for folder in folders:
         with suppress(LookalikeError, OSError):  # it is being made just now
             if is_bare(folder / DATABASE):
                 _clear(folder)
+    return [folder for folder in folders if _has_records(folder)]
 
 
 def _clear(folder: Path) -> None:

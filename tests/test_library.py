@@ -270,8 +270,18 @@ def test_what_a_kill_left_of_a_collection_that_was_being_made_goes_unless_it_hol
     if kept == "originals":
         (folder / kept).mkdir()
     with held_alone(folder, lambda: "left") if kept == "being made" else nullcontext():
-        clear_bare(collections)
+        assert clear_bare(collections) == [folder] * bool(kept)
     assert folder.exists() == bool(kept)
+
+
+def test_a_place_that_was_claimed_and_that_a_kill_left_empty_is_given_up(collections: Path) -> None:
+    left, claimed, photos = (claim_folder(collections, name) for name in ("a", "b", "c"))
+    (photos / "photo.png").touch()
+    (collections / "note.txt").touch()
+    for path in (left, photos, collections / "note.txt"):
+        os.utime(path, (1, 1))
+    assert clear_bare(collections) == []
+    assert sorted(collections.iterdir()) == [claimed, photos, collections / "note.txt"]
 
 
 def test_a_name_of_letters_that_take_much_room_can_lie_in_the_bin(collections: Path) -> None:
