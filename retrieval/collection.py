@@ -114,9 +114,11 @@ class Collection:
         Raises:
             BusyError: when another window or program is just making one there.
             DamagedError: when photos lie there that were given to one whose records are lost.
-            LookalikeError: when it cannot be written, the one there cannot be opened, or Milvus
-                does not answer.
+            LookalikeError: when it cannot be written, the one there cannot be opened, or that is
+                no address of a Milvus, or one that does not answer.
         """
+        # Before anything is made: what is there already goes where it did.
+        place = Place.new(milvus, name) if milvus else None
         facts = {
             "format_version": str(FORMAT_VERSION),
             "name": name,
@@ -144,10 +146,10 @@ class Collection:
                 is_new = lay_out(database, facts)
         collection = cls(folder)
         collection.is_new = is_new
-        if is_new and milvus:
+        if is_new and place:
             try:
                 with collection.store.transaction() as database:
-                    collection.settle_at(database, Place.new(milvus, name))
+                    collection.settle_at(database, place)
             except BaseException:
                 collection.close()
                 raise

@@ -46,6 +46,12 @@ def empty(tmp_path: Path) -> Iterator[Collection]:
         yield collection
 
 
+def test_an_address_that_is_none_of_milvus_leaves_no_collection(tmp_path: Path) -> None:
+    with pytest.raises(LookalikeError, match="no address of Milvus"):
+        Collection.create(tmp_path / "new", "new", None, mean_colour(), milvus="htp://typo")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_written_is_there_after_opening_it_again(empty: Collection, tmp_path: Path) -> None:
     empty.write(
         [entry("b.png", "bb"), entry("a.png", "aa")], [content("aa"), content("bb", 0, 1, 0)]
