@@ -152,9 +152,9 @@ class MilvusGallery:
         wanted: dict[Aspect, tuple[float, Matrix]] = {}
         for aspect in RANKED:
             weight, vector = getattr(weights, aspect), getattr(query, aspect)
-            if weight and aspect in self._widths:
+            if weight and aspect in self._widths and vector.any():
                 wanted[aspect] = weight / weights.total, vector[0]
-        if not wanted:  # nothing of what was asked for is kept
+        if not wanted:  # nothing of what was asked for is kept, or known of the query
             return Ranking(np.empty(0, np.int64), np.empty(0, np.float32), 0)
         if len(wanted) == 1:
             ((aspect, (share, vector)),) = wanted.items()

@@ -70,16 +70,16 @@ def join_aspects(positives: Sequence[Aspects], negatives: Sequence[Aspects]) -> 
     """Make one query of several pictures, aspect by aspect (see `retrieval.feedback`).
 
     Each of the given holds one row; so does the result. An aspect that is not known of a picture,
-    in a collection of an earlier version, does not count there.
+    in a collection of an earlier version, does not count there: it has no numbers, or zeros.
     """
 
     def joined(name: str) -> Matrix:
-        near = [getattr(picture, name) for picture in positives]
-        rows = [row for row in near if row.shape[1]]
-        far = [row for row in (getattr(picture, name) for picture in negatives) if row.shape[1]]
+        near: list[Matrix] = [getattr(picture, name) for picture in positives]
+        rows = [row for row in near if row.any()]
+        far = [row for row in (getattr(picture, name) for picture in negatives) if row.any()]
         width = rows[0].shape[1] if rows else 0
         if near and not rows:
-            return np.zeros((1, 0), np.float32)
+            return near[0]
         nothing = np.zeros((0, width), np.float32)
         return combine(
             np.concatenate(rows) if rows else nothing, np.concatenate(far) if far else nothing

@@ -107,6 +107,16 @@ def test_the_vectors_are_in_milvus_and_the_records_and_sketches_here(
     assert there.embedding(123_456) is None
 
 
+@pytest.mark.parametrize("width", [0, WIDTHS[2]], ids=["no numbers", "zeros"])
+def test_what_is_not_known_of_a_query_does_not_count(
+    both: tuple[Searcher, Searcher], width: int
+) -> None:
+    query = replace(queries(1)[0], texture=np.zeros((1, width), np.float32))
+    mine, theirs = (found(searcher, query, Request(24, MIX)) for searcher in both)
+    assert theirs[1] == pytest.approx(mine[1], abs=2e-3)
+    assert found(both[1], query, Request(24, Weights(subject=0, texture=1))) == ([], [])
+
+
 def test_a_few_queries_say_nothing_of_95_per_cent(capsys: pytest.CaptureFixture[str]) -> None:
     show("FLAT", 10, 0.0, [0.25] * 3, 1.0)
     show("HNSW", 10, 0.0, [0.25] * 100, 1.0)

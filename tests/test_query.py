@@ -140,9 +140,11 @@ def test_a_kind_or_folder_with_an_accent_is_found_however_the_disk_writes_it(
             assert {picture.path[-5:] for picture in found} == {"a.png", "b.png"}
 
 
-def test_an_aspect_that_is_not_known_of_a_picture_does_not_count_there() -> None:
+@pytest.mark.parametrize("width", [0, 4], ids=["no numbers", "zeros, as from Milvus"])
+def test_an_aspect_that_is_not_known_of_a_picture_does_not_count_there(width: int) -> None:
     known, other = made_aspects(1, 0), made_aspects(1, 1)
-    old = Aspects(other.subject, np.zeros((1, 0), np.float32), other.texture)
+    old = Aspects(other.subject, np.zeros((1, width), np.float32), other.texture)
+    assert not join_aspects([old], [known]).colour.any()
     for positives in ([known, old], [old, known]):
         joined = join_aspects(positives, [])
         np.testing.assert_allclose(joined.colour, known.colour, rtol=1e-6)
