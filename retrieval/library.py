@@ -240,10 +240,7 @@ def collection_for(
         folder = own
     collection = Collection.create(folder, title, root, embedder, milvus)
     if not same_folder(collection.root, root.resolve()):
-        collection.close()
-        raise LookalikeError(
-            f"There is already a collection {title}, of another folder. Choose another --name."
-        )
+        raise _taken(collection, title, "another folder")
     return collection
 
 
@@ -265,11 +262,18 @@ def collection_of(
         raise LookalikeError(f"There is no picture in {url}. Check the address and try again.")
     collection = Collection.create(folder, title, None, embedder, milvus, url)
     if collection.url != url:
-        collection.close()
-        raise LookalikeError(
-            f"There is already a collection {title}, of other pictures. Choose another --name."
-        )
+        raise _taken(collection, title, "other pictures")
     return collection
+
+
+def _taken(collection: Collection, title: str, of: str) -> LookalikeError:
+    """Close the collection that lies where one of that title would; return what to raise."""
+    with collection:
+        called = collection.name  # it may have been renamed
+    there = "" if called == title else f" in the place of {title}"
+    return LookalikeError(
+        f"There is already a collection {called}{there}, of {of}. Choose another --name."
+    )
 
 
 def _find_in_place(

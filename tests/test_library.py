@@ -71,6 +71,17 @@ def test_a_collection_is_found_by_the_name_that_it_was_given_later(
             assert collection.folder == folder
 
 
+def test_what_lies_in_the_place_of_a_name_is_told_by_the_name_that_it_has_now(
+    collections: Path, years: list[Path], embedder: Embedder
+) -> None:
+    with collection_for(collections, years[0], "holiday", embedder) as collection:
+        for called, told in (("holiday", "holiday"), ("beach", "beach in the place of holiday")):
+            collection.rename(called)
+            sentence = f"There is already a collection {told}, of another folder"
+            with pytest.raises(LookalikeError, match=sentence):
+                collection_for(collections, years[1], "holiday", embedder)
+
+
 def test_another_name_or_model_is_another_collection(
     collections: Path, years: list[Path], embedder: Embedder
 ) -> None:
