@@ -350,6 +350,7 @@ class Receiver:
     most: int
     into: BinaryIO | None = None  # None drops them
     received: int = 0
+    begun: bool = False  # whether the file counts, be it an empty one
     forgotten: bool = False
 
     def write(self, chunk: bytes) -> None:
@@ -363,7 +364,8 @@ class Receiver:
         """
         if self.forgotten:
             raise LookalikeError("This file is sent again just now. Wait until it is here.")
-        if not self.received:
+        if not self.begun:
+            self.begun = True
             self.upload.files += 1
         if look_is_due(self.received, len(chunk)):
             require_room(self.upload.folder, self.upload.spare)
@@ -380,7 +382,7 @@ class Receiver:
         """Count nothing of what has come, take no more, and give back its room on the disk."""
         if not self.forgotten:
             self.forgotten = True
-            self.upload.files -= bool(self.received)
+            self.upload.files -= self.begun
             self.upload.bytes -= self.received
             with suppress(OSError, ValueError):  # it is closed, and deleted right away
                 if self.into:

@@ -741,6 +741,14 @@ def test_a_file_that_is_sent_again_is_kept_once(
     assert taken(tmp_path / "originals") == ["a.png"]
 
 
+def test_an_empty_file_that_is_sent_again_counts_once(uploads: Uploads) -> None:
+    name = uploads.begin("me", 1, 0, BOUNDS)
+    for _ in range(2 * BOUNDS.files):
+        with uploads.receiving(name, "me", "a.png", "x") as receiver:
+            receiver.write(b"")
+            receiver.write(b"")  # as the end of what is sent
+
+
 def test_a_file_that_could_not_be_kept_is_sent_again(
     uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
