@@ -7,6 +7,7 @@ been compared; then one transaction makes the target its gallery. The source is 
 Pictures whose vectors the source has lost are kept, and wait to be read again (`retrieval.lost`).
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -80,7 +81,7 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
                 # Pictures may have been taken out on the page meanwhile.
                 if not database.execute(f"SELECT 1 FROM {MOVING} LIMIT 1").fetchone():
                     notes.end(database)
-                    _note_left(database, collection.place)
+                    _note_left(database, [*_places_left(collection), collection.place])
                     collection.settle_at(database, place)
                     database.execute("DELETE FROM facts WHERE key LIKE 'moving_%'")
                     break
@@ -125,33 +126,46 @@ def move_home(collection: Collection) -> Iterator[Moved]:
             yield Moved(target.count(), total)
         _compare(collection, source, target)
         with collection.store.change() as database:
-            _note_left(database, collection.place)
+            _note_left(database, [*_places_left(collection), collection.place])
             collection.settle_at(database, None)
         yield _ended(collection, zeroed(collection.store))  # also what a run before this one lost
 
 
 def drop_left(collection: Collection) -> None:
-    """Delete the vectors at the place that the last move of a collection came from."""
-    store = collection.store
-    uri = store.fact("left_uri", "")
-    left = Place(uri, store.fact("left_name")) if uri else None
-    if left is None or left == collection.place:
+    """Delete the vectors at the place that the last move of a collection came from.
+
+    So are those at every other Milvus that earlier moves have left, and nobody else knows of.
+    """
+    left = _places_left(collection)
+    if not left or left[-1] in (None, collection.place):
         drop_copy(collection)
-        return
+    places = [place for place in left if place is not None and place != collection.place]
     with collection.building():
-        gallery = collection.gallery_at(left)
-        gallery.drop()
-        gallery.close()
-        with store.transaction() as database:
-            _note_left(database, None)
+        while places:
+            gallery = collection.gallery_at(places[-1])
+            gallery.drop()
+            gallery.close()
+            places.pop()
+            with collection.store.transaction() as database:
+                _note_left(database, places)
 
 
-def _note_left(database: sqlite3.Connection, place: Place | None) -> None:
-    """Note where a move came from, until that is deleted: a kill may come before; None for here."""
+def _places_left(collection: Collection) -> list[Place | None]:
+    """Return the places that moves came from and that are not deleted, the last of them last."""
+    store = collection.store
+    if uri := store.fact("left_uri", ""):  # as earlier versions noted it
+        return [Place(uri, store.fact("left_name"))]
+    try:
+        return [Place(*one) if one else None for one in json.loads(store.fact("left_places", "[]"))]
+    except (ValueError, TypeError) as error:
+        raise store.damaged() from error
+
+
+def _note_left(database: sqlite3.Connection, places: Sequence[Place | None]) -> None:
+    """Note where moves came from, until that is deleted: a kill may come before; None for here."""
     database.execute("DELETE FROM facts WHERE key IN ('left_uri', 'left_name')")
-    if place is not None:
-        left = [("left_uri", place.uri), ("left_name", place.name)]
-        database.executemany("INSERT INTO facts VALUES (?, ?)", left)
+    noted = json.dumps([[place.uri, place.name] if place else None for place in places])
+    database.execute("INSERT OR REPLACE INTO facts VALUES ('left_places', ?)", [noted])
 
 
 def drop_copy(collection: Collection) -> None:

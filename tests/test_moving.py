@@ -345,6 +345,21 @@ def test_a_move_that_is_killed_before_it_deletes_what_it_left_deletes_it_the_nex
             assert collection.exact.count() == 30
 
 
+def test_what_a_chain_of_moves_has_left_is_deleted_at_its_end(
+    library: Path, tmp_path: Path
+) -> None:
+    with fill(library / "made", 30) as collection:
+        left = []
+        for name in ("a.db", "b.db"):
+            list(move_out(collection, str(tmp_path / name)))
+            left.append(collection.place)
+        list(move_home(collection))
+        list(move_out(collection, str(tmp_path / "c.db")))
+        assert main(["move", "made", "--to", "local", "--drop"]) == 0
+        assert [collection.gallery_at(place).exists() for place in left if place] == [False, False]
+        assert collection.exact.count() == 30
+
+
 def test_a_move_to_nowhere_is_a_sentence(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with fill(library / "made", 30) as collection:
         with pytest.raises(MilvusError, match="does not answer"):

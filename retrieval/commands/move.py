@@ -29,7 +29,9 @@ def add(commands: Any) -> None:
         "--index", choices=offered, metavar="KIND", help=f"one of {', '.join(offered)}"
     )
     parser.add_argument(
-        "--drop", action="store_true", help="delete the vectors at the place they come from"
+        "--drop",
+        action="store_true",
+        help="delete the vectors at the place they come from, and where earlier moves left them",
     )
     parser.set_defaults(command=run)
 
