@@ -51,11 +51,8 @@ class ZipBounds:
 
 @dataclass
 class Unpacked:
-    """What came out of a zip file."""
+    """What a zip file held, beside the files that were unpacked."""
 
-    files: list[PurePosixPath] = field(
-        default_factory=list
-    )  # relative to the folder it was unpacked to
     skipped: list[tuple[str, str]] = field(default_factory=list)  # entry and sentence
     unnamed: int = 0  # entries that were left out after so many that no more are named
     others: int = 0  # files that are no pictures
@@ -103,7 +100,6 @@ def unpack(
                         result.others += 1
                         continue
                     left -= _extract(opened, entry, folder / relative, writing)
-                    result.files.append(relative)
                 except _SkipError as reason:
                     if len(result.skipped) < MAX_NAMED:
                         result.skipped.append((name[:MAX_NAMED_CHARACTERS], str(reason)))

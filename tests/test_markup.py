@@ -16,7 +16,7 @@ from retrieval.indexing import Step, index_folder
 from retrieval.pages import words
 from retrieval.pages.asking import Asked, Part
 from retrieval.pages.library_markup import Card, card
-from retrieval.pages.results_markup import building, none_found, results, truth
+from retrieval.pages.results_markup import browse, building, none_found, results, truth
 from retrieval.records import PictureRecord
 from retrieval.search import Found, Match, Timings
 
@@ -64,6 +64,18 @@ def test_the_very_file_that_is_searched_with_is_called_so_and_a_part_of_it_is_no
     cut = replace(asked, crop=(0.0, 0.0, 0.5, 0.5))
     for parts in ((cut,), (asked, Part("dog.jpg"))):
         assert "the same picture" not in results(found(SAME, SAME), Asked(parts), "")
+
+
+def test_a_kind_is_read_out_as_it_is_shown() -> None:
+    picture = PictureRecord(1, "1.jpg", "hot_air_balloons", 9, 40, 30, None, f"{1:064x}")
+    match = Match(picture, 0.9, "key", VERY)
+    shown = (
+        results(Found((match,), 100, Timings(0, 0, 0)), ASKED, ""),
+        browse([("key", picture)], ""),
+    )
+    for told in shown:
+        assert 'aria-label="1.jpg, hot air balloons' in told
+        assert 'lk-kind">hot air balloons<' in told
 
 
 def test_results_say_of_which_collection_they_are_where_there_are_several() -> None:

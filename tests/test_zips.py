@@ -36,7 +36,6 @@ def test_pictures_and_tables_come_out_with_their_folders(tmp_path: Path) -> None
     entries = {"cats/a.png": PICTURE, "b.JPG": PICTURE, "captions.csv": b"filename,label\n"}
     result = unpack(make(tmp_path / "x.zip", entries), tmp_path / "out", ZipBounds())
     assert taken(tmp_path / "out") == entries
-    assert [str(path) for path in result.files] == list(entries)
     assert result.skipped == []
 
 
@@ -138,7 +137,7 @@ def test_the_sum_of_all_is_bounded(tmp_path: Path) -> None:
     result = unpack(
         make(tmp_path / "x.zip", entries), tmp_path / "out", ZipBounds(total_bytes=1_300)
     )
-    assert len(result.files) == 2
+    assert len(taken(tmp_path / "out")) == 2
     assert len(result.skipped) == 3
     assert "more than can be taken" in result.skipped[0][1]
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from retrieval import settings
@@ -145,7 +146,7 @@ class Adding:
                 tables.update(self.visitors.tables(key))  # first: one that comes later is not read
                 return only_added()
 
-            afterwards = lambda: self.visitors.drop_originals(key, tables)  # noqa: E731
+            afterwards = partial(self.visitors.drop_originals, key, tables)
             self.workspace.build(key, originals, bounds, look, afterwards)
         else:
             self.workspace.build(key, originals, bounds, only_added)

@@ -1,5 +1,6 @@
 """Searching for programs and assistants: `/search` of the app's interface."""
 
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -20,22 +21,15 @@ from retrieval.workspace import Workspace
 MOST_NAMES = 20  # collections that the answer to a wrong name lists
 
 
+@dataclass(frozen=True)
 class SearchApi:
     """What `/search` does; `build` adds it to the Blocks around it."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        access: Access,
-        handover: Handover,
-        parts: PartMaker,
-        answers: Answers,
-    ) -> None:
-        self.workspace = workspace
-        self.access = access
-        self.handover = handover
-        self.parts = parts
-        self.answers = answers
+    workspace: Workspace
+    access: Access
+    handover: Handover
+    parts: PartMaker
+    answers: Answers
 
     def build(self) -> None:
         """Offer `/search` to programs. Hidden components, since their uploads are checked."""

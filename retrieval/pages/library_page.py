@@ -72,9 +72,8 @@ class LibraryPage:
                         label=words.FOLDER_LABEL,
                         info=words.FOLDER_INFO,
                         placeholder=words.FOLDER_HINT,
-                        elem_id="library-folder",
                     )
-                    go = gr.Button(words.FOLDER_BUTTON, size="sm", elem_id="library-go")
+                    go = gr.Button(words.FOLDER_BUTTON, size="sm")
                 with gr.Column(visible=False, elem_classes="lk-quiet") as gate:
                     password = gr.Textbox(
                         label=words.PASSWORD_LABEL,

@@ -1,6 +1,7 @@
 """What can be done with the results of a search that leaves the query as it is."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -22,22 +23,15 @@ from retrieval.search import GONE, Match, Placed
 from retrieval.workspace import Workspace
 
 
+@dataclass(frozen=True)
 class ResultTools:
     """Saves results, explains one, and shows its copies; each returns what the page is to show."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        access: Access,
-        handover: Handover,
-        parts: PartMaker,
-        answers: Answers,
-    ) -> None:
-        self._workspace = workspace
-        self._access = access
-        self._handover = handover
-        self._parts = parts
-        self._answers = answers
+    workspace: Workspace
+    access: Access
+    handover: Handover
+    parts: PartMaker
+    answers: Answers
 
     def save(self, asked: Asked, options: Options, kind: str, request: gr.Request) -> str:
         """Write the results to a file of this kind, and return its address.
@@ -46,25 +40,25 @@ class ResultTools:
             gr.Error: when there is nothing to save, or it cannot be written.
         """
         visitor = visitor_of(request)
-        held = self._answers.held(options.choice, visitor)
+        held = self.answers.held(options.choice, visitor)
         try:
             if not asked.parts:
                 raise LookalikeError(words.NOTHING_TO_SAVE if asked.arrived else words.FORGOTTEN)
-            found = self._answers.find(held, asked, options)
+            found = self.answers.find(held, asked, options)
             wanted = [part for part in asked.parts if part.wanted]
             path, missing = save_results(
                 kind,
-                [self._parts.jpeg(part, visitor) for part in wanted],
+                [self.parts.jpeg(part, visitor) for part in wanted],
                 found.matches,
                 {searcher.key: searcher.collection for searcher in held},
-                originals=self._access.is_owner(request),
+                originals=self.access.is_owner(request),
                 notes=_notes(asked, options),
             )
         except LookalikeError as error:
             raise gr.Error(escape(str(error)), duration=None, print_exception=False) from error
         if missing:
             inform(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
-        return f"files/{self._handover.offer(path, visitor)}"
+        return f"files/{self.handover.offer(path, visitor)}"
 
     def why(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
         """Show what makes a result match the query; of several pictures, the most similar one."""
@@ -73,22 +67,22 @@ class ResultTools:
             wanted = [part for part in asked.parts if part.wanted]
             if not wanted:
                 raise LookalikeError(words.FORGOTTEN)
-            searcher = self._workspace.searcher(placed[0], visitor)
+            searcher = self.workspace.searcher(placed[0], visitor)
             record = searcher.record(placed[1])
             subject = searcher.collection.embedding(placed[1])
             if subject is None:
                 raise LookalikeError(GONE)
             part = max(wanted, key=lambda part: float((part.aspects.subject @ subject.T).item()))
             pixels = np.stack(
-                [self._parts.pixels(part, visitor), self._parts.pixels_of(placed, visitor)]
+                [self.parts.pixels(part, visitor), self.parts.pixels_of(placed, visitor)]
             )
-            jpeg = self._parts.jpeg(part, visitor)
+            jpeg = self.parts.jpeg(part, visitor)
         except LookalikeError as error:
             warn(error)
             return gr.skip()
         match = Match(record, 0.0, placed[0])
         openable = self._may_open(match, request)
-        embedder = self._workspace.embedder
+        embedder = self.workspace.embedder
         return details.why(embedder, part, len(wanted), pixels, jpeg, match, openable)
 
     def copies(self, asked: Asked, options: Options, placed: Placed, request: gr.Request) -> Any:
@@ -96,8 +90,8 @@ class ResultTools:
         try:
             if not asked.parts:
                 raise LookalikeError(words.FORGOTTEN)
-            held = self._answers.held(options.choice, visitor_of(request))
-            matches = self._answers.find(held, asked, options).matches
+            held = self.answers.held(options.choice, visitor_of(request))
+            matches = self.answers.find(held, asked, options).matches
             match = next((one for one in matches if (one.key, one.picture.id) == placed), None)
             if match is None:
                 raise LookalikeError(GONE)
@@ -110,10 +104,10 @@ class ResultTools:
 
     def _may_open(self, match: Match, request: gr.Request) -> bool:
         """Whether a result's own file is here, and is for whoever asks."""
-        if self._access.is_public or not self._access.is_owner(request):
+        if self.access.is_public or not self.access.is_owner(request):
             return False
         with suppress(LookalikeError):  # its collection has gone just now
-            searcher = self._workspace.searcher(match.key, visitor_of(request))
+            searcher = self.workspace.searcher(match.key, visitor_of(request))
             return has_original(searcher.collection, match.picture)
         return False
 

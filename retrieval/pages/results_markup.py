@@ -281,7 +281,7 @@ def _result(match: Match, names: Names, same: str) -> str:
         f'<span class="lk-score">{share} %</span><span class="lk-sure">{escape(sure)}</span>'
     )
     picture = match.picture
-    name, label = name_of(picture), f", {picture.label}" if picture.label else ""
+    name, label = name_of(picture), _spoken_kind(picture)
     spoken = words.TILE.format(name=name, label=label, percent=share, sure=sure)
     actions = "".join(
         f'<button type="button" {_doing(what, match.key, picture)} title="{escape(title)}" '
@@ -340,8 +340,12 @@ def _doing(what: str, key: str, picture: PictureRecord) -> str:
 
 
 def _spoken(picture: PictureRecord) -> str:
-    label = f", {picture.label}" if picture.label else ""
-    return words.TILE_BROWSE.format(name=name_of(picture), label=label)
+    return words.TILE_BROWSE.format(name=name_of(picture), label=_spoken_kind(picture))
+
+
+def _spoken_kind(picture: PictureRecord) -> str:
+    """Return what follows a picture's name where it is read out: its kind, as the tile shows it."""
+    return f", {pretty(picture.label)}" if picture.label else ""
 
 
 def _small(jpeg: bytes) -> str:
