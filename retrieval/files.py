@@ -24,9 +24,12 @@ TRIES = 10 if sys.platform == "win32" else 1
 def replace_when_done(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`.
 
-    On any error, a kill excepted, the temporary file is removed and `path` is as it was.
+    On any error, a kill excepted, the temporary file is removed and `path` is as it was. Where that
+    is a link, it stays one, and what it leads to is replaced.
     Raises LookalikeError when the disk is full or the folder cannot be written.
     """
+    if os.path.islink(path):
+        path = Path(os.path.realpath(path))
     temporary = part_in(path.parent, f".{path.name}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +67,8 @@ def need_place(path: Path | None, *kinds: str, mark: bytes = b"") -> None:
         return
     if os.path.isdir(path):
         raise LookalikeError(f"{path} is a folder. Name a file in it.")
+    if os.path.exists(path) and not os.path.isfile(path):  # a device, which would be replaced
+        raise LookalikeError(f"{path} is there already, and is no file. Name another one.")
     if os.path.isfile(path) and path.suffix.lower() not in kinds:
         raise LookalikeError(
             f"{path} is there already, and its name does not end in {' or '.join(kinds)}, so it is "

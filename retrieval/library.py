@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 from retrieval.collection import Collection
@@ -82,6 +83,17 @@ def find_collection(library: Path, name: str | None) -> Path:
             f"There are several collections. Choose one with --name: {_listed(folders)}"
         )
     return folders[0]
+
+
+def name_unlike(library: Path, collection: Collection) -> None:
+    """Give a collection that has just come a number, where another one is called as it is."""
+    others = {
+        composed(_name_in(folder)) for folder in folders_in(library) if folder != collection.folder
+    }
+    numbered = (f"{collection.name} {number}" for number in count(2))
+    name = next(n for n in chain([collection.name], numbered) if composed(n) not in others)
+    if name != collection.name:
+        collection.rename(name)
 
 
 def _listed(folders: Sequence[Path]) -> str:

@@ -151,8 +151,7 @@ class Workspace:
         """
         self.library = library
         empty_trash(library, UNDO_SECONDS)
-        clear_bare(library)
-        for folder in folders_in(library):
+        for folder in clear_bare(library):
             self.open_folder(folder)
 
     def _look_around(self) -> None:

@@ -357,7 +357,7 @@ def test_the_command_line_tells_how_many_photos_came_along(
     assert said.endswith("MB; 5 photos are in it, 1 are missing\n")
     assert main(["unpack", bundle, *options]) == 0
     said = capsys.readouterr().out
-    assert said == "wheel: 6 pictures ready; 5 photos came along, 1 are missing\n"
+    assert said == "wheel 2: 6 pictures ready; 5 photos came along, 1 are missing\n"
     assert main(["pack", bundle, "--name", "wheel"]) == 0
     assert capsys.readouterr().out.endswith(" MB\n")
 

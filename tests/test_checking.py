@@ -422,6 +422,8 @@ def test_the_command_checks_mends_packs_and_opens(
     assert "Opened, at last: 6 pictures ready" in capsys.readouterr().out
     assert main(["check", "--name", "Opened, at last"]) == 0
     assert "Opened, at last is whole." in capsys.readouterr().out
+    assert main(["unpack", bundle, "--name", "Opened, at last", *model]) == 0
+    assert "Opened, at last 2: 6 pictures ready" in capsys.readouterr().out
     assert main(["pack", str(tmp_path / "x.lookalike")]) == 1
     assert "several collections" in capsys.readouterr().err
 

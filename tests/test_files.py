@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -288,3 +289,16 @@ def test_of_equal_files_the_first_counts(tmp_path: Path) -> None:
     for path, data in zip(paths, (b"one", b"two", b"one", b"longer"), strict=False):
         path.write_bytes(data)
     assert first_of_each(paths) == [0, 1, 0, 3, 4]  # the last is not there
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files, and few may link.")
+def test_no_device_gives_way_to_a_result_and_a_link_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(LookalikeError, match="is no file"):
+        need_place(tmp_path / "pipe.json", ".json")
+    (tmp_path / "linked.json").symlink_to(tmp_path / "kept.json")
+    for text in ("first", "second"):
+        with replace_when_done(tmp_path / "linked.json") as temporary:
+            temporary.write_text(text)
+        assert (tmp_path / "linked.json").is_symlink()
+        assert (tmp_path / "kept.json").read_text() == text

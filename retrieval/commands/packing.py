@@ -10,7 +10,7 @@ from retrieval.collection import Collection
 from retrieval.commands.reading import embedder_of
 from retrieval.errors import LookalikeError
 from retrieval.files import clear_parts
-from retrieval.library import find_collection
+from retrieval.library import find_collection, name_unlike
 from retrieval.unbundling import is_packed, photos_of, unpack_bundle
 
 ABANDONED_SECONDS = 3600.0  # without a word written, after which a half packed one is a kill's
@@ -28,7 +28,10 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         "unpack", parents=[common], help="open a collection that was packed elsewhere"
     )
     unpacking.add_argument("file", type=Path, help="a .lookalike file")
-    unpacking.add_argument("--name", help="what to call it (default: as it was called)")
+    unpacking.add_argument(
+        "--name",
+        help="what to call it (default: as it was called); one that is taken gets a number",
+    )
     unpacking.set_defaults(command=run_unpack)
 
 
@@ -56,6 +59,7 @@ def run_unpack(arguments: argparse.Namespace) -> None:
         arguments.file, settings.COLLECTIONS, embedder_of(arguments), arguments.name
     )
     with Collection(folder) as collection:
+        name_unlike(settings.COLLECTIONS, collection)
         ready, _ = collection.count()
         told = _told(photos_of(collection), "came along")
         print(f"{collection.name}: {ready:,} pictures ready{told}")
