@@ -47,32 +47,35 @@ class Building:
 
 
 class Turns:
-    """One at a time goes on: of those that wait, the one that has had the least time so far.
+    """One at a time goes on: the one whose wait, less the time that it has had, is longest.
 
-    Safe to use from several threads.
+    By the time alone whoever begins one after the other, each of which has had none, would always
+    come first. Safe to use from several threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._free = threading.Condition()
-        self._taken_at: float | None = None  # time.monotonic(); None when nobody goes on
-        self._waiting: dict[object, None] = {}  # who came first comes first
+        self._taken_at: float | None = None  # by the clock; None when nobody goes on
+        # When those that wait began to, later by what each has had; the earliest comes first.
+        self._waiting: dict[object, float] = {}
         self._had: dict[object, float] = {}  # seconds, of those that have not ended
 
     def take(self, who: object, seconds: float) -> bool:
         """Wait for a turn for so long; return whether it came."""
         with self._free:
-            self._waiting.setdefault(who)
+            self._waiting.setdefault(who, self._clock() + self._had.get(who, 0.0))
             if not self._free.wait_for(lambda: self._is_next(who), seconds):
                 return False
             del self._waiting[who]
-            self._taken_at = time.monotonic()
+            self._taken_at = self._clock()
             return True
 
     def give_back(self, who: object) -> None:
         """End the turn that one has."""
         with self._free:
             assert self._taken_at is not None
-            spent = time.monotonic() - self._taken_at
+            spent = self._clock() - self._taken_at
             self._had[who] = self._had.get(who, 0.0) + spent
             self._taken_at = None
             self._free.notify_all()
@@ -85,8 +88,8 @@ class Turns:
             self._free.notify_all()
 
     def _is_next(self, who: object) -> bool:
-        least = min(self._waiting, key=lambda one: self._had.get(one, 0.0))
-        return self._taken_at is None and who is least
+        earliest = min(self._waiting, key=self._waiting.__getitem__)
+        return self._taken_at is None and who is earliest
 
 
 @dataclass(eq=False)

@@ -23,6 +23,16 @@ from retrieval.search import Found, Request, Searcher, search
 SQUASH_8 = Preprocessing(side=8, fit="squash", interpolation="bilinear", resize=8)
 
 
+class Clock:
+    """Tells the seconds that a test sets it to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def need(module: str, cure: str) -> Any:
     """Import a module that only tests and exports use, or skip and say how to get it."""
     try:

@@ -3,14 +3,7 @@
 import pytest
 
 from retrieval.pages.pace import Pace
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.made import Clock
 
 
 def test_as_many_as_a_minute_allows_may_come_at_once_and_then_one_by_one() -> None:
