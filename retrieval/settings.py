@@ -100,6 +100,7 @@ UPLOADS_OPEN = 8
 UPLOADS_OPEN_AT_ONE_ADDRESS = 48
 UPLOADS_OPEN_IN_ALL = 64
 UPLOAD_IDLE_SECONDS = 60.0
+UPLOAD_EMPTY_SECONDS = 10.0  # after which one of which nothing has come yet is idle
 UPLOAD_WAITS_SECONDS = 7200.0  # for its turn, once all of a visitor's has come
 # Packed collections that are downloaded at once by one visitor and by all: each takes room until
 # it has been fetched. The owner's are not counted.

@@ -23,6 +23,7 @@ from retrieval.errors import (
 from retrieval.files import in_units, replace_file
 from retrieval.incoming import TableBounds, Tables
 from retrieval.settings import (
+    UPLOAD_EMPTY_SECONDS,
     UPLOAD_IDLE_SECONDS,
     UPLOAD_WAITS_SECONDS,
     UPLOADS_OPEN,
@@ -390,6 +391,10 @@ class Receiver:
 
 
 def _is_idle(upload: Upload, now: float) -> bool:
+    # Beginning costs nothing, nor does asking after it: neither keeps the others' places for long.
+    is_empty = not (upload.bytes or upload.left_out)
+    if is_empty and now - upload.came >= UPLOAD_EMPTY_SECONDS:
+        return True
     return now - upload.touched >= UPLOAD_IDLE_SECONDS
 
 

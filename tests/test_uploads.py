@@ -28,6 +28,7 @@ from retrieval.pages.access import Access
 from retrieval.pages.transfers import upload_routes
 from retrieval.removals import Removals
 from retrieval.settings import (
+    UPLOAD_EMPTY_SECONDS,
     UPLOAD_IDLE_SECONDS,
     UPLOADS_OPEN,
     UPLOADS_OPEN_AT_ONE_ADDRESS,
@@ -160,6 +161,21 @@ def test_when_all_places_are_taken_the_one_that_is_idle_gives_way(
     assert uploads.title(mine, "me") == ""
     with pytest.raises(LookalikeError, match=r"not here any more"):
         uploads.title(names[0], "visitor 0")
+
+
+def test_what_was_begun_and_never_sent_keeps_no_place_by_being_asked_after(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [uploads.begin(f"visitor {i}", 1, 1, BOUNDS) for i in range(UPLOADS_OPEN_IN_ALL)]
+    with uploads.receiving(names[0], "visitor 0", "a.png") as receiver:
+        receiver.write(b"1")
+    later = time.monotonic() + UPLOAD_EMPTY_SECONDS
+    monkeypatch.setattr("retrieval.uploads.time", SimpleNamespace(monotonic=lambda: later))
+    for i, name in enumerate(names):
+        assert uploads.has(name, f"visitor {i}")
+    for n in range(UPLOADS_OPEN_IN_ALL - 1):
+        uploads.begin(f"late {n}", 1, 1, BOUNDS)
+    assert uploads.has(names[0], "visitor 0")
 
 
 def test_an_upload_whose_page_waits_for_its_turn_has_not_broken_off(
