@@ -602,6 +602,15 @@ def test_options_count_after_a_step_back_that_failed(browser: Browser, address: 
     page.close()
 
 
+def test_a_key_that_is_held_down_asks_once(page: Page) -> None:
+    page.locator(".lk-pick").first.focus()
+    page.evaluate("addEventListener('click', () => (window.asked = (window.asked ?? 0) + 1))")
+    for _ in range(6):
+        page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
+    assert page.evaluate("window.asked") == 1
+
+
 def test_a_request_that_does_not_get_through_is_sent_again_and_the_page_stays(
     browser: Browser, address: str
 ) -> None:

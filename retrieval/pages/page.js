@@ -321,6 +321,10 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") leaveDialog();
+    // A key that is held down is one wish.
+    if (event.repeat && event.key === "Enter" && event.target.closest?.("[data-do]")) {
+      event.preventDefault();
+    }
     if (event.code === "Tab") keepInside(event); // WebKit on Linux calls it by no key with Shift
     const tile = event.target.closest?.(".lk-grid .lk-tile");
     if (!tile || isShortcut(event) || !event.key.startsWith("Arrow")) return;
