@@ -245,8 +245,9 @@ OTHER_SITE = (
     "This was asked by a page of another site. Open this one in a tab of its own and try there."
 )
 OTHER_NAME = (
-    "Lookalike does not answer to this name. Open it by the address that its terminal shows; "
-    "behind a proxy of your own, start it with LOOKALIKE_PUBLIC=1."
+    "Lookalike does not answer to this name. On its own computer open it by the address that its "
+    "terminal shows, on another by its computer's number in your network, such as "
+    "http://192.168.1.5:7860; behind a proxy of your own, start it with LOOKALIKE_PUBLIC=1."
 )
 FOR_ASSISTANTS = "This address is for assistants (MCP): give it to one, rather than to a browser."
 BUSY = "Many people are using this at the moment. Try again in a few seconds."
