@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--password",
         default=os.environ.get("LOOKALIKE_PASSWORD"),
-        help="lets you change the collections from anywhere (or set LOOKALIKE_PASSWORD)",
+        help="lets you change the collections from anywhere, 16 letters or more (or set "
+        "LOOKALIKE_PASSWORD)",
     )
     parser.add_argument("--port", type=port, metavar="N", help="the port (default: the first free)")
     parser.add_argument(

@@ -117,6 +117,9 @@ SHARE_SECONDS = 120.0  # for downloading the tunnel's program and connecting, on
 # What a visitor may ask for in a minute. A click is one request, an upload two, and while a
 # collection is built the page asks once a second how far it is.
 VISITOR_REQUESTS = _number("LOOKALIKE_REQUESTS", 180)
+# How often all who are not known yet may open the page in a minute from behind one proxy: each time
+# it is laid out anew, which takes a core some 17 ms.
+FIRST_OPENINGS = 1_200
 # What all visitors of one network address, or where that is a proxy's each of them, may fetch in a
 # minute of what is computed or packed for each who asks: maps, lists of copies, packed collections.
 # Small pictures lie ready, and do not count.

@@ -126,6 +126,7 @@ def _card(readme: str, name: str, collection: Collection | None) -> str:
         f"---\n{front}\n---\n\n{about}\n\n"
         "Made with Lookalike. It runs elsewhere too: clone this repository and run `python app.py`."
         "\n\nTo change the collections from the page, its owner sets the secret "
-        f"`LOOKALIKE_PASSWORD` in the [settings]({address}/settings). What is added there lasts "
-        f"until the Space starts again; to stay, it is published again.\n\n## Licences\n{licences}"
+        f"`LOOKALIKE_PASSWORD`, of 16 letters or more, in the [settings]({address}/settings). What "
+        "is added there lasts until the Space starts again; to stay, it is published again."
+        f"\n\n## Licences\n{licences}"
     )

@@ -23,7 +23,7 @@ from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
 from retrieval.pages.heartbeats import Heartbeats
 from retrieval.pages.open_pages import OpenPages
-from retrieval.pages.sessions import VisitorCookie, own_address_of, visitor_of
+from retrieval.pages.sessions import VisitorCookie, known_for, own_address_of, visitor_of
 
 NAME = "a" * 32
 FIRST, SECOND = "18" + "0" * 14, "18" + "0" * 13 + "1"
@@ -142,13 +142,30 @@ def test_made_up_visitors_do_not_keep_out_who_has_an_address_of_their_own() -> N
         access.enter(request("9.8.7.4", cookie=f"lookalike-{FIRST}={NAME}"), "secret")
 
 
+def test_a_long_password_is_tried_by_the_owner_however_many_wrong_ones_others_try() -> None:
+    access = Access("sixteen letters!", public=True, tries=3, tries_in_all=5, tries_spared=0)
+    for n in range(9):
+        assert not access.enter(request(cookie=f"lookalike-{FIRST}={n:032}"), "wrong")
+    mine = request(cookie=f"lookalike-{FIRST}={NAME}")
+    for _ in range(2):
+        assert not access.enter(mine, "wrong")
+    assert access.enter(mine, "sixteen letters!")
+    with pytest.raises(LookalikeError, match="Too many passwords"):  # of one, as ever
+        access.enter(mine, "wrong")
+
+
+def of_browser(client: TestClient) -> Request:
+    """A request with all the cookies that a browser has got."""
+    cookies = "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar)
+    return request(cookie=cookies, x_forwarded_proto="https")
+
+
 def test_behind_a_proxy_they_do_not_keep_out_who_has_opened_the_page_a_while_ago(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get("/")
-    [cookie] = [f"{one.name}={one.value}" for one in client.cookies.jar]
-    mine = request(cookie=cookie, x_forwarded_proto="https")
-    older = re.sub("-[0-9a-f]{16}=", f"-{'0' * 16}=", cookie)
+    mine = of_browser(client)
+    older = re.sub("[0-9a-f]{16}(?==)|(?<==)[0-9a-f]{16}", "0" * 16, mine.headers["cookie"])
     access = Access("secret", public=True, tries=3, tries_in_all=5)
     for n in range(9):
         made_up = request(cookie=f"lookalike-{'0' * 16}={n:054}")
@@ -162,14 +179,31 @@ def test_behind_a_proxy_they_do_not_keep_out_who_has_opened_the_page_a_while_ago
     assert access.enter(mine, "secret")
 
 
+def test_a_browser_that_was_not_known_at_first_becomes_so_when_it_comes_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It got its name among very many, say, or before the app was started anew."""
+    client.cookies.set(f"__Host-lookalike-{FIRST}", NAME)
+    assert known_for(of_browser(client)) == 0
+    client.get("/")
+    mine = of_browser(client)
+    assert visitor_of(mine) == NAME
+    assert 0 <= known_for(mine) < 60
+    assert "set-cookie" not in client.get("/").headers
+    later = time.time() + 61
+    monkeypatch.setattr("retrieval.pages.sessions.time", SimpleNamespace(time=lambda: later))
+    assert 60 < known_for(mine) < 120
+    another = mine.headers["cookie"].replace(NAME, "b" * 32)
+    assert known_for(request(cookie=another, x_forwarded_proto="https")) == 0
+
+
 def test_names_asked_for_by_the_hundred_do_not_keep_out_who_has_opened_the_page_before(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cookies = []
     for n in range(101):
         client.get("/config" if n else "/")
-        [one] = client.cookies.jar
-        cookies.append(request(cookie=f"{one.name}={one.value}", x_forwarded_proto="https"))
+        cookies.append(of_browser(client))
         client.cookies.clear()
     assert len({visitor_of(one) for one in cookies} - {""}) == 101  # each has a name all the same
     later = time.time() + 61
@@ -299,6 +333,19 @@ def test_a_page_is_opened_so_often_by_one_and_by_anybody_for_the_first_time(path
     assert statuses_of(path, "9.8.7.6", [""] * times) == {200, 429}
     # A class that opens it at once.
     assert statuses_of(path, "9.8.7.6", [""] * 90) == {200}
+
+
+@pytest.mark.parametrize("path", ["/", "/config"])
+def test_behind_a_proxy_all_who_are_not_known_yet_open_the_page_so_often_together(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(settings, "FIRST_OPENINGS", 100)
+    client.get("http://space.example/")
+    known = of_browser(client).headers["cookie"]
+    made_up = (f"lookalike-{FIRST}={n:032}" for n in range(101))
+    assert statuses_of(path, "10.0.0.1", [""] * 101) == {200, 429}
+    assert statuses_of(path, "10.0.0.1", made_up) == {200, 429}
+    assert statuses_of(path, "10.0.0.1", [known] * 101) == {200}
 
 
 @pytest.mark.parametrize(

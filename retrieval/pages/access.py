@@ -14,6 +14,9 @@ from retrieval.pages.pace import Pace
 from retrieval.pages.sessions import known_for, own_address_of, plain, visitor_of
 
 MAX_WRONG = 10_000  # who have tried a wrong password, that are remembered
+# Letters of a password that nobody guesses however often they try: such a one all may try together
+# without bound, or strangers' tries would keep the owner out.
+LONG = 16
 KNOWN_SECONDS = 60.0  # for which a visitor has to be known to be one who is not made up
 
 
@@ -39,13 +42,14 @@ class Access:
                 False when there is no way for strangers after all.
             tries: passwords of one address, or visitor, that are looked at in a minute.
             tries_in_all: those of everybody, since whoever has many addresses can make up as many
-                visitors.
+                visitors; not where the password is a long one.
             tries_spared: those that stay for who has tried no wrong one, and is hardly made up: has
                 an address of their own, or has opened the page some time before.
         """
         self.has_password = bool(password)
         self.is_public = public
         self._password = (password or "").encode()
+        self._is_guessable = len(password or "") < LONG
         self._pace = Pace(tries)
         self._pace_in_all = Pace(tries_in_all)
         self._pace_spared = Pace(tries_spared)
@@ -72,7 +76,7 @@ class Access:
         who = own_address_of(request) or visitor_of(request)
         # One who tries without end takes none of the others' tries.
         seconds = self._pace.seconds_to_wait(who)
-        if not seconds:
+        if not seconds and self._is_guessable:
             seconds = self._pace_in_all.seconds_to_wait("")
             if seconds and who not in self._wrong and self._is_hardly_made_up(request):
                 seconds = self._pace_spared.seconds_to_wait("")

@@ -44,7 +44,7 @@ from retrieval.pages.open_pages import OpenPages
 from retrieval.pages.origins import is_asked_by_a_name_of_ours, is_of_another_site
 from retrieval.pages.pace import Pace
 from retrieval.pages.receiving import FORM, Arriving, drop_parts, guard_uploads, has_room
-from retrieval.pages.sessions import own_address_of, visitor_of_scope
+from retrieval.pages.sessions import known_since, own_address_of, visitor_of_scope
 
 API = "/gradio_api/"
 OPEN = re.compile(
@@ -105,6 +105,7 @@ class Gate:
         self.pace = Pace(settings.VISITOR_REQUESTS)
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
         self.openings = Pace(settings.VISITOR_REQUESTS)
+        self.first_openings = Pace(settings.FIRST_OPENINGS)
         self.arriving = Arriving()
         self._tools = 0  # calls of them that are under way
         guard_uploads()
@@ -149,8 +150,11 @@ class Gate:
                     visitor = "" if own else visitor_of_scope(scope)
                     if DEAR.fullmatch(path):
                         self._keep_pace(scope, visitor, self.downloads)
-                    elif own or visitor:  # else it is anybody's first
-                        self._keep_pace(scope, visitor, self.openings)
+                    else:
+                        if own or visitor:
+                            self._keep_pace(scope, visitor, self.openings)
+                        if not own and not known_since(scope):  # anybody's first, or made up
+                            self._keep_pace(scope, "", self.first_openings)
                 await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:
@@ -209,9 +213,10 @@ class Gate:
                     raise _RefusedError(words.NO_REQUEST, 400)
                 self.arriving.note_progress(upload)
         if scope["method"] != "POST":
-            if name in ("mcp", "mcp/http") and EVENTS not in header_of(scope, b"accept"):
-                # Gradio would lay out a page of its own.
-                raise _RefusedError(words.FOR_ASSISTANTS, 406)
+            if name in ("mcp", "mcp/http"):
+                # Gradio would lay out a page of its own for a browser, and hold a stream open for
+                # an assistant, on which nothing ever comes: there need not be one.
+                raise _RefusedError(words.FOR_ASSISTANTS, 405)
             await self.app(scope, receive, send)
             return
         self._keep_pace(scope, visitor, self.pace)

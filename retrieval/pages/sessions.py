@@ -6,6 +6,7 @@ import ipaddress
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -15,10 +16,11 @@ from retrieval.pages.pace import Pace
 
 # Under the name for encrypted pages a browser takes no cookie that another site of the same domain
 # has set: on gradio.live everybody can have one. After it follows when the cookie was made, in
-# nanoseconds: tabs that are opened at once get one each, and all are to go by the earliest.
+# nanoseconds: tabs that are opened at once get one each, and all are to go by the earliest. Another
+# cookie shows since when a name is known here, rather than made up.
 COOKIES = {False: "lookalike", True: "__Host-lookalike"}
 SECRET = secrets.token_bytes(32)
-KNOWN_A_MINUTE = 10  # visitors who can be known so: fewer than tries are spared for them
+KNOWN_A_MINUTE = 10  # visitors who become known so: fewer than tries are spared for them
 SIGNED = 22  # letters, of 6 bits each
 
 
@@ -34,28 +36,33 @@ class VisitorCookie:
         self._known = Pace(KNOWN_A_MINUTE)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass the request on; the page itself brings the cookie along, unless it is there."""
+        """Pass the request on; the page itself brings what is missing of the cookies along."""
         opens = scope["type"] == "http" and scope["path"] in ("/", "/config")
-        if not opens or visitor_of_scope(scope):
+        if not opens or known_since(scope):
             await self.app(scope, receive, send)
             return
         # Inside the frame of a Space the page is a third party, which needs the longer form.
         secure = is_secure(scope)
         place = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
-        made, token = f"{time.time_ns():016x}", secrets.token_urlsafe(24)
-        # One of very many that are asked for at once is as good as made up.
-        is_known = not self._known.seconds_to_wait(own_address((scope.get("client") or ("",))[0]))
-        name = token + (_signed(made, token) if is_known else "")
-        cookie = f"{COOKIES[secure]}-{made}={name}; Path=/; HttpOnly; {place}".encode()
+        now, given = f"{time.time_ns():016x}", []
+        made, name = _cookie(scope)
+        if not name:
+            made, name = now, secrets.token_urlsafe(24)
+            given.append(f"{made}={name}")
+        # One of very many that are asked for at once is as good as made up, until it comes again.
+        if not self._known.seconds_to_wait(own_address((scope.get("client") or ("",))[0])):
+            given.append(f"known-{made}={_signed(now, name)}")
+        cookies = [f"{COOKIES[secure]}-{one}; Path=/; HttpOnly; {place}" for one in given]
 
-        async def send_with_cookie(message: Message) -> None:
+        async def send_with_cookies(message: Message) -> None:
             if message["type"] == "http.response.start":
                 # Or a proxy's memory would give everybody the same name.
-                alone = [(b"set-cookie", cookie), (b"cache-control", b"private, no-cache")]
+                alone = [(b"cache-control", b"private, no-cache")]
+                alone += [(b"set-cookie", cookie.encode()) for cookie in cookies]
                 message["headers"] = [*message["headers"], *alone]
             await send(message)
 
-        await self.app(scope, receive, send_with_cookie)
+        await self.app(scope, receive, send_with_cookies)
 
 
 def visitor_of(request: Any) -> str:
@@ -72,19 +79,25 @@ def visitor_of_scope(scope: Message) -> str:
     return _cookie(scope)[1]
 
 
-def _signed(made: str, token: str) -> str:
-    """Return the end of a visitor's name, which shows that it was given out in this run."""
-    signature = hmac.digest(SECRET, f"{made} {token}".encode(), "sha256")
-    return base64.urlsafe_b64encode(signature)[:SIGNED].decode()
-
-
 def known_for(request: Any) -> float:
     """Return for how many seconds a browser has had its name; 0 where it may be made up."""
     inner = plain(request)
-    made, name = _cookie(inner.scope) if inner else ("", "")
-    if not hmac.compare_digest(_signed(made, name[:-SIGNED]), name[-SIGNED:]):
-        return 0.0
-    return time.time() - int(made, 16) / 1e9
+    since = known_since(inner.scope) if inner else ""
+    return time.time() - int(since, 16) / 1e9 if since else 0.0
+
+
+def known_since(scope: Message) -> str:
+    """Return when a browser was found to have its name, as in cookies; "" where it was not."""
+    name = visitor_of_scope(scope)
+    signed = _ours(scope, rf"known-[0-9a-f]{{16}}=(([0-9a-f]{{16}})[\w-]{{{SIGNED}}})")
+    found = (one[2] for one in signed if hmac.compare_digest(one[1], _signed(one[2], name)))
+    return min(found, default="")
+
+
+def _signed(when: str, name: str) -> str:
+    """Return a time with a signature, which shows that in this run a visitor was seen then."""
+    signature = hmac.digest(SECRET, f"{when} {name}".encode(), "sha256")
+    return when + base64.urlsafe_b64encode(signature)[:SIGNED].decode()
 
 
 def plain(request: Any) -> Any:
@@ -117,14 +130,18 @@ def own_address(host: str) -> str:
 
 
 def _cookie(scope: Message) -> tuple[str, str]:
-    """Return when the earliest cookie of ours was made, and what it holds; "" where there is none.
+    """Return when the earliest name of ours was given, and the name; "" where there is none."""
+    found = [(one[1], one[2]) for one in _ours(scope, r"([0-9a-f]{16})=([\w-]{32,64})")]
+    # Of two that were made at once the last, as ever.
+    return min(reversed(found), key=lambda cookie: cookie[0], default=("", ""))
+
+
+def _ours(scope: Message, rest: str) -> Iterator[re.Match[str]]:
+    """Find our cookies of a form, in the order of a request.
 
     Whatever runs beside us on the same host may have set others, of any form: Python's own reader
     stops at the first that it does not understand.
     """
-    name = COOKIES[is_secure(scope)]
-    ours = re.compile(rf"{name}-([0-9a-f]{{16}})=([\w-]{{32,64}})", re.ASCII)
-    cookies = header_of(scope, b"cookie").split(";")
-    found = [(one[1], one[2]) for one in map(ours.fullmatch, map(str.strip, cookies)) if one]
-    # Of two that were made at once the last, as ever.
-    return min(reversed(found), key=lambda cookie: cookie[0], default=("", ""))
+    ours = re.compile(f"{COOKIES[is_secure(scope)]}-{rest}", re.ASCII)
+    cookies = map(str.strip, header_of(scope, b"cookie").split(";"))
+    return filter(None, map(ours.fullmatch, cookies))
