@@ -1,5 +1,6 @@
 """What assistants do with the app's tool, over plain HTTP as their clients send it (MCP)."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from tests.made import by_hue, encode, need, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor
 
-need("mcp", 'pip install "gradio[mcp]"')
+CURE = 'pip install "gradio[mcp]"'
+mcp = need("mcp", CURE)
+streams = need("mcp.client.streamable_http", CURE)
 
 PICTURE = encode(by_hue(200), "PNG")
 
@@ -79,6 +82,21 @@ def test_a_picture_in_a_data_url_is_searched_with(served: Served) -> None:
     assert "'picture': 'kind/180.png'" in said
     assert "'picture': 'kind/240.png'" in said
     assert said.count("'similarity'") == 2
+
+
+def test_the_client_of_assistants_does_without_a_stream_of_its_own(served: Served) -> None:
+    async def search() -> str:
+        address = f"{served.address}gradio_api/mcp/"
+        async with (
+            streams.streamablehttp_client(address) as (read, write, _),
+            mcp.ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            (tool,) = (await session.list_tools()).tools
+            asked = {"picture": data_url(PICTURE), "count": 1}
+            return str(await session.call_tool(tool.name, asked))
+
+    assert "'picture': 'kind/180.png'" in asyncio.run(search())
 
 
 @pytest.mark.parametrize("origin", [{}, {"origin": "https://abc.gradio.live"}], ids=["", "origin"])
