@@ -1,5 +1,6 @@
 """From an upload into a collection's folder: zips unpacked, known files left out, all moved in."""
 
+import errno
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from retrieval.errors import (
     explain_os_error,
     is_too_long,
 )
-from retrieval.files import composed, replace_file, sha256_of_file
+from retrieval.files import composed, replace_file, replace_when_done, sha256_of_file
 from retrieval.folders import SUFFIXES, lies_passed_over
 from retrieval.incoming import Tables
 from retrieval.records import PASSING
@@ -288,7 +289,15 @@ def _move(source: Path, place: Path, folder: Path) -> None:
             for parent in reversed((place.parent, *place.parent.parents)):
                 if parent.is_relative_to(folder) and not parent.is_dir():
                     parent.mkdir(exist_ok=True)
-            replace_file(source, place)
+            try:
+                replace_file(source, place)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                # On another disk: somebody gave the collections one of their own, by a link.
+                with replace_when_done(place) as temporary:
+                    shutil.copy2(source, temporary)
+                source.unlink()
             return
         except FileNotFoundError:
             if not folder.parent.is_dir():

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -101,6 +102,19 @@ def test_a_dropped_folder_keeps_its_subfolders_and_gives_its_name(
     assert (result.files, result.others, result.skipped) == (2, 1, [])
     with pytest.raises(LookalikeError, match=r"not here any more"):
         uploads.title(name, "me")
+
+
+def test_what_is_sent_is_taken_where_collections_lie_on_another_disk(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    disk = Path("/dev/shm")
+    if not disk.is_dir() or disk.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("There is no second disk here.")
+    with TemporaryDirectory(dir=disk) as other:
+        name = send(uploads, {"Trip/a.png": PICTURE})
+        result = uploads.take(name, "me", collection, Path(other) / "originals", strip=True)
+        assert (taken(Path(other)), result.files) == (["originals/a.png"], 1)
+        assert (Path(other) / "originals" / "a.png").read_bytes() == PICTURE
 
 
 def test_a_folder_called_like_a_picture_there_is_left_out_and_the_others_are_taken(
