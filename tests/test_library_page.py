@@ -873,6 +873,7 @@ def test_a_visitors_pictures_are_seen_by_nobody_else(
     expect(card(theirs, "Garden")).to_be_visible()
     expect(card(theirs, "Holiday")).to_have_count(0)
     press(made, "Delete")
+    expect(made).to_contain_text("Only the copies here are deleted; your own photos stay")
     press(made, "Delete for good")
     expect(made).to_have_count(0)
     for page in (mine, theirs):

@@ -398,9 +398,15 @@ CAME_BACK_ONE = "1 picture is back in {name}."
 REMOVED_HINT = "In the folder they stay."
 REMOVED_FOR_GOOD = "{n} of them cannot be brought back, since their photos are not here."
 NOTHING_MARKED = "Mark at least one picture first."
-DELETE_FOR_GOOD = "It cannot be brought back, and its pictures are only kept here."
+DELETE_FOR_GOOD = (
+    "It cannot be brought back. Only the copies here are deleted; your own photos stay where they "
+    "are."
+)
 DO_DELETE_FOR_GOOD = "Delete for good"
-EMPTY_FOR_GOOD = "Delete {name} for good, with the photos that were dropped into it?"
+EMPTY_FOR_GOOD = (
+    "Delete {name} for good, with the copies of photos that it keeps? Photos elsewhere on your "
+    "disks stay where they are."
+)
 EMPTY_WITHOUT_PHOTOS = (
     "Delete {name} for good? It cannot be brought back then; your photos stay where they are."
 )
