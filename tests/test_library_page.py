@@ -108,12 +108,16 @@ def test_a_button_that_is_refused_can_be_pressed_again(page: Page, tmp_path: Pat
     made = card(page, "Refused")
     expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
     press(made, "Show pictures")
-    take_out = made.get_by_role("button", name="Take the marked ones out", exact=True)
+    take_out = made.get_by_role("button", name="Take 1 out", exact=True)
+    boxes = made.locator(".lk-marks input")
+    gone, there = boxes.first, boxes.last
+    gone.evaluate("(box) => { box.value = '999'; }")
     for _ in range(2):
+        gone.check()
         take_out.click()
-        expect(page.get_by_text("Mark at least one picture first").last).to_be_visible()
+        expect(page.get_by_text("is not in the collection any more").last).to_be_visible()
         expect(made.locator(".lk-busy")).to_have_count(0, timeout=SLOW)
-    made.locator(".lk-marks input").first.check()
+    there.check()
     take_out.click()
     expect(made).to_contain_text("1 picture", timeout=SLOW)
     press(made, "Delete")
@@ -561,7 +565,7 @@ def test_pictures_are_taken_out_and_brought_back(page: Page, album: Path) -> Non
     expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
     press(made, "Show pictures")
     made.get_by_label("Mark sea/blue.png").check()
-    press(made, "Take the marked ones out")
+    press(made, "Take 1 out")
     expect(made.locator(".lk-marks li")).to_have_count(2)
     # The second is heard while the first is under way.
     made.get_by_role("button", name="Close", exact=True).evaluate(
@@ -577,9 +581,41 @@ def test_pictures_are_taken_out_and_brought_back(page: Page, album: Path) -> Non
     press(made, "Show pictures")
     for left in (2, 1):
         made.locator(".lk-marks input").first.check()
-        press(made, "Take the marked ones out")
+        press(made, "Take 1 out")
         expect(made.locator(".lk-marks li")).to_have_count(left)
         expect(made.locator(".lk-marks :checked")).to_have_count(0)
+
+
+def test_many_are_marked_at_once_also_on_several_pages_and_counted(
+    page: Page, tmp_path: Path
+) -> None:
+    add_folder(page, save_hues(tmp_path / "Reel", {f"{n:02}.png": 5 * n for n in range(64)}))
+    made = card(page, "Reel")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    press(made, "Show pictures")
+    boxes, marked = made.locator(".lk-marks input"), made.locator(".lk-marks :checked")
+    expect(made.get_by_role("button", name="Take out", exact=True)).to_be_disabled()
+    boxes.nth(1).click()
+    made.locator(".lk-marks img").nth(4).click(modifiers=["Shift"])
+    expect(marked).to_have_count(4)
+    made.locator(".lk-marks img").nth(2).click(modifiers=["Shift"])
+    expect(marked).to_have_count(1)
+    press(made, "Mark this page")
+    expect(marked).to_have_count(60)
+    press(made, "Next")
+    expect(boxes).to_have_count(4)
+    expect(marked).to_have_count(0)
+    made.locator(".lk-marks img").last.click()
+    expect(made.get_by_role("button", name="Take 61 out", exact=True)).to_be_enabled()
+    press(made, "Back")
+    press(made, "Unmark this page")
+    expect(marked).to_have_count(0)
+    boxes.first.check()
+    press(made, "Take 2 out")
+    expect(made.locator(".lk-meta")).to_contain_text("62 pictures")
+    expect(made.get_by_role("button", name="Take out", exact=True)).to_be_disabled()
+    expect(made.get_by_role("button", name="Mark this page")).to_be_focused()
+    press(made, "Delete")
 
 
 def test_changes_in_a_folder_are_shown_before_they_are_applied(

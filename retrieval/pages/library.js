@@ -1,7 +1,7 @@
 // The cards of the tab "My pictures": their buttons reach the handlers, and what an answer brings comes
 // into view.
 (() => {
-  const { behavior } = window.lookalikeCommon;
+  const { behavior, fill } = window.lookalikeCommon;
   const { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent } = window.lookalikeUploads;
 
   // These may take seconds. The button says that it was heard until an answer names its number, which
@@ -149,13 +149,12 @@
       if (event.detail > 1 && act.endsWith("-for-good")) return; // the question has just come
       if (act === "folder" || act === "files") return pick(act, "");
       if (act === "add") return pick("files", key);
+      if (act === "mark") return mark(boxes(), !boxes().every(({ checked }) => checked));
       pressedLast = { act, key };
       if (OPENING.has(act)) openedBy = { act, key };
-      const ticked = button.closest(".lk-collection")?.querySelectorAll(".lk-marks input:checked") ?? [];
-      const ids = [...ticked].map((box) => Number(box.value));
       if (button.classList.contains("lk-busy")) return; // a second click
       unfolded = new WeakMap();
-      if (act === "remove") marked.clear(); // another picture may get the number of one that is gone
+      const ids = act === "remove" ? takeMarked() : [];
       presses += 1;
       if (SLOW.has(act)) showBusy(element, { act, key, number: presses });
       // Another tab takes the place of this one, and is not to begin in the middle.
@@ -175,19 +174,58 @@
       trigger("select", { act, key, value: event.target.elements.value.value });
     });
     // Gradio turns one picture's box into the next one's, and leaves the mark in it: what is marked
-    // is kept here.
+    // is kept here, also while another page of the pictures is shown.
     const marked = new Set();
     let markedIn = null; // the key of the card
-    element.addEventListener("change", ({ target }) => {
-      if (target.type === "checkbox") marked[target.checked ? "add" : "delete"](target.value);
-    });
-    new MutationObserver(() => {
+    let markedLast = null; // where a range of them begins
+    const boxes = () => [...element.querySelectorAll(".lk-marks input")];
+    const write = (button, text) => {
+      if (button.textContent !== text) button.textContent = text;
+    };
+    const showMarks = () => {
       const list = element.querySelector(".lk-marks");
       const key = list?.closest("[data-key]").dataset.key ?? null;
       if (key !== markedIn) marked.clear();
       markedIn = key;
-      for (const box of list?.querySelectorAll("input") ?? []) box.checked = marked.has(box.value);
-    }).observe(element, { childList: true, subtree: true, attributeFilter: ["value"] });
+      if (!list) return;
+      const all = boxes();
+      for (const box of all) box.checked = marked.has(box.value);
+      const { out, outMarked, mark, unmark, most } = list.dataset;
+      const [take, every] = ["remove", "mark"].map((act) =>
+        list.parentElement.querySelector(`[data-act=${act}]`));
+      const n = Math.min(marked.size, most);
+      if (!n && document.activeElement === take) every.focus({ preventScroll: true });
+      if (take.disabled !== !n) take.disabled = !n;
+      write(take, n ? fill(outMarked, { n: n.toLocaleString("en") }) : out);
+      write(every, all.length && all.every(({ checked }) => checked) ? unmark : mark);
+    };
+    const mark = (some, isOn) => {
+      for (const { value } of some) marked[isOn ? "add" : "delete"](value);
+      showMarks();
+    };
+    // Another picture may get the number of one that is gone, so what is taken out is marked no more.
+    const takeMarked = () => {
+      const taken = [...marked].slice(0, element.querySelector(".lk-marks").dataset.most);
+      mark(taken.map((value) => ({ value })), false);
+      return taken.map(Number);
+    };
+    element.addEventListener("click", (event) => {
+      const box = event.target.closest(".lk-marks label")?.querySelector("input");
+      const isBox = event.target === box;
+      if (!box || (!isBox && !event.shiftKey)) return; // the browser clicks the box for its label
+      if (!isBox) {
+        event.preventDefault(); // some do so with Shift, too
+        box.checked = !box.checked;
+      }
+      const all = boxes();
+      const ends = [all.findIndex(({ value }) => value === markedLast), all.indexOf(box)];
+      const isRange = event.shiftKey && ends[0] >= 0;
+      mark(isRange ? all.slice(Math.min(...ends), Math.max(...ends) + 1) : [box], box.checked);
+      markedLast = box.value;
+    });
+    new MutationObserver(showMarks).observe(element, {
+      childList: true, subtree: true, characterData: true, attributeFilter: ["value", "disabled"],
+    });
     // Nor does it leave a list unfolded.
     let unfolded = new WeakMap(); // until a button is pressed, whose answer may show other lists
     element.addEventListener("click", ({ target }) => {

@@ -29,6 +29,7 @@ from retrieval.staging import UploadBounds
 
 LISTED = 200  # names in one list
 PER_PAGE = 60
+MOST_MARKED = 1_000  # taken out at once: a request holds no more than twice as many values
 
 
 @dataclass(frozen=True)
@@ -303,6 +304,8 @@ def pictures(
 ) -> str:
     """Lay out one page of the pictures, each with a mark to take it out.
 
+    `library.js` counts the marks, on other pages too.
+
     Args:
         alone: how many of them could not be brought back then.
     """
@@ -316,8 +319,21 @@ def pictures(
     where = words.PICTURES_PAGE.format(
         first=f"{min(start + 1, total):,}", last=f"{start + len(page):,}", total=f"{total:,}"
     )
-    buttons = _button("remove", words.DO_REMOVE, key, "lk-main")
-    if total > PER_PAGE:
+    several = total > PER_PAGE
+    mark, unmark = words.DO_MARK_PAGE if several else words.DO_MARK
+    buttons = _button("remove", words.DO_REMOVE, key, "lk-main", possible=False)
+    buttons += _button("mark", mark, key)
+    counted = "".join(
+        f' data-{name}="{escape(str(value))}"'
+        for name, value in (
+            ("out", words.DO_REMOVE),
+            ("out-marked", words.DO_REMOVE_MARKED),
+            ("mark", mark),
+            ("unmark", unmark),
+            ("most", MOST_MARKED),
+        )
+    )
+    if several:
         # Both are always there: where one came or went, the focus would be on the other.
         for text, to, possible in (
             (words.DO_LESS, start - PER_PAGE, start > 0),
@@ -327,9 +343,10 @@ def pictures(
     if alone:
         notice += f'<p class="lk-hint">{escape(words.PICTURES_ALONE.format(n=f"{alone:,}"))}</p>'
     return _open_part(
-        f'<div>{notice}</div><ul class="lk-marks" role="list">{tiles}</ul>'
+        f'<div>{notice}</div><ul class="lk-marks" role="list"{counted}>{tiles}</ul>'
         f'<div class="lk-row">{buttons}{_button("close", words.DO_CLOSE)}'
-        f'<span class="lk-hint">{escape(where)}</span></div>'
+        f'<span class="lk-hint">{escape(where)}</span>'
+        f'<span class="lk-hint lk-by-mouse">{escape(words.MARK_RANGE)}</span></div>'
     )
 
 

@@ -363,10 +363,12 @@ class LibraryPage:
 
     def _remove(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
         with told_by_a_page():
-            ids = [number_of(id_) for id_ in list(event.ids)[: library_markup.PER_PAGE]]
+            ids = [number_of(id_) for id_ in list(event.ids)[: library_markup.MOST_MARKED]]
         if not ids:
             raise LookalikeError(words.NOTHING_MARKED)
         paths = self.workspace.take_out(key, ids)
+        if not paths:  # taken out in another window
+            raise LookalikeError(words.REMOVED_BEFORE)
         collection = self.workspace.searcher(key, visitor_of(request)).collection
         back = self.workspace.undoable(key, paths)
         hint = words.REMOVED_HINT if collection.in_place else ""

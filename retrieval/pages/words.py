@@ -383,7 +383,10 @@ DO_CLOSE = "Close"
 DO_SAVE = "Save"
 DO_SHOW_PROBLEMS = "Show which"
 DO_CSV = "Save as a table (CSV)"
-DO_REMOVE = "Take the marked ones out"
+DO_REMOVE = "Take out"
+DO_REMOVE_MARKED = "Take {n} out"
+DO_MARK = ("Mark all", "Unmark all")
+DO_MARK_PAGE = ("Mark this page", "Unmark this page")
 DO_APPLY = "Apply"
 DO_READMIT = "Let them in again"
 DO_MORE = "Next"
@@ -398,6 +401,7 @@ CAME_BACK_ONE = "1 picture is back in {name}."
 REMOVED_HINT = "In the folder they stay."
 REMOVED_FOR_GOOD = "{n} of them cannot be brought back, since their photos are not here."
 NOTHING_MARKED = "Mark at least one picture first."
+REMOVED_BEFORE = "What you marked is not in the collection any more."
 DELETE_FOR_GOOD = (
     "It cannot be brought back. Only the copies here are deleted; your own photos stay where they "
     "are."
@@ -466,6 +470,7 @@ NOT_YOURS = "Only the owner can change that collection."
 PICTURES_PAGE = "{first} to {last} of {total}"
 PICTURES_ALONE = "{n} of these have no photo here: once taken out, they cannot be brought back."
 MARK = "Mark {name}"
+MARK_RANGE = "Shift and a click mark all in between."
 ADD_IN_PLACE = (
     "{name} is searched in place. Put the pictures into its folder, then look for changes."
 )
