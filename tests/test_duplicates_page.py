@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from retrieval.background import Once
@@ -26,14 +28,18 @@ from retrieval.indexing import Bounds, index_folder
 from retrieval.pages import words
 from retrieval.pages.duplicates_page import (
     GROUPS_SHOWN,
-    TURN,
+    SCRIPT,
+    DuplicatesPage,
+    Kept,
     as_csv,
     copies_route,
     show_groups,
 )
+from retrieval.pages.server import make_library
+from retrieval.pages.worked_out import Turned
 from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
-from tests.browser import open_browser, running_app, watch
+from tests.browser import open_browser, running_app, turn_to, watch
 from tests.made import noise, pattern
 
 OLD, NEW = 1_000_000_000, 1_600_000_000  # 2001-09-09 and 2020-09-13
@@ -173,6 +179,35 @@ def test_comparing_ends_when_the_collection_is_changed(indexed: Collection) -> N
         find_copies(collection)
 
 
+def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    photos = save_photos(tmp_path / "snaps")
+    key = workspace.create("photos", photos)
+    collection = workspace.searcher(key).collection
+    for _ in index_folder(collection, photos, workspace.embedder, find_changes(collection, photos)):
+        pass
+    library = make_library(workspace, None, False)
+    page = DuplicatesPage(workspace, library.access, library.adding)
+    groups, turned = find_copies(collection), Turned()
+    turned.kept = Kept(groups)
+    event = gr.EventData(None, {"act": "spare", "first": groups[0][0].picture.id, "start": 0})
+
+    def deal(client: str) -> None:
+        scope = {"type": "http", "path": "/", "scheme": "http", "client": (client, 1)}
+        request = Request({**scope, "headers": [(b"host", b"localhost")]})
+        page.on_deal(key, turned, gr.Request(request), event)
+
+    with pytest.warns(UserWarning, match="Only the owner"):  # the page's toast
+        deal("192.0.2.1")
+    assert collection.count()[0] == 9
+    workspace.take_out(key, [groups[0][0].picture.id])  # in another window
+    with pytest.warns(UserWarning, match="have changed meanwhile"):
+        deal("127.0.0.1")
+    assert collection.count()[0] == 8
+    library.visitors.stop()
+
+
 def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(
     workspace: Workspace, wheel: Path
 ) -> None:
@@ -238,7 +273,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path: Path) -> None:
     expect(page.locator(".lk-group")).to_have_count(3, timeout=30_000)
-    expect(page.locator("#copies")).to_contain_text("Lookalike deletes no photo.")
+    expect(page.locator("#copies")).to_contain_text("Lookalike deletes no photo of yours")
     expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")
     best = page.locator(".lk-group").first.locator(".lk-best")
     expect(best).to_contain_text("large.png")
@@ -267,6 +302,25 @@ def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_all_but_the_first_of_a_group_are_taken_out_and_put_back(page: Page) -> None:
+    page.reload()
+    turn_to(page, "Copies")
+    group = page.locator(".lk-group").first
+    expect(group.locator("li")).to_have_count(3, timeout=30_000)
+    group.get_by_role("button", name="Keep the first, take the other 2 out").click()
+    said = group.locator("[data-told]")
+    expect(said).to_have_text("2 pictures taken out of photos; large.png stays.")
+    expect(said).to_be_focused()
+    expect(group.locator("li")).to_have_count(1)
+    expect(page.locator("#copies .lk-head h2")).to_contain_text("4 pictures in 2 groups")
+    group.get_by_role("button", name="Undo").press("Enter")
+    expect(said).to_have_text("2 pictures put back into photos.")
+    expect(said).to_be_focused()
+    for tab in ("Search", "Copies"):
+        turn_to(page, tab)
+    expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")
+
+
 def test_the_focus_stays_on_the_button_that_turns_the_groups(
     page: Page, groups: tuple[Group, ...]
 ) -> None:
@@ -279,7 +333,7 @@ def test_the_focus_stays_on_the_button_that_turns_the_groups(
           const element = document.querySelector("main");
           new Function("element", "trigger", script)(element, () => { element.innerHTML = next; });
         }""",
-        [TURN, show_groups("key", many, GROUPS_SHOWN)],
+        [SCRIPT, show_groups("key", many, GROUPS_SHOWN)],
     )
     other.get_by_role("button", name="Next").press("Enter")
     expect(other.get_by_role("button", name="Next")).to_be_disabled()

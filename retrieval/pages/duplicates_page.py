@@ -1,7 +1,11 @@
 """The tab "Copies": groups of near-duplicates of a collection, with a hint which one to keep."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -16,7 +20,8 @@ from retrieval.errors import LookalikeError
 from retrieval.originals import has_original
 from retrieval.pages import markup, words
 from retrieval.pages.access import Access
-from retrieval.pages.elements import number_of
+from retrieval.pages.adding import Adding
+from retrieval.pages.elements import number_of, warn
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
 from retrieval.pages.worked_out import LIGHT, PATIENCE, Sentences, Turned, WorkedOut
@@ -26,26 +31,39 @@ from retrieval.workspace import Workspace
 
 GROUPS_SHOWN = 20  # at a time
 COPIES_SHOWN = 12  # of a group
-# "Next" and "Back" tell where to turn. What comes has buttons of its own, and the focus would be
-# nowhere.
-TURN = """
+# "Next" and "Back" tell where to turn, and a group's button what is done with it. What comes has
+# buttons of its own, and the focus would be nowhere.
+SCRIPT = """
 let pressed = -1;
-const buttons = () => [...element.querySelectorAll('button[data-start]')];
+let dealt = '';
+const buttons = () => [...element.querySelectorAll('button[data-start]:not([data-act])')];
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-start]');
-  if (!button) return;
+  if (!button || event.detail > 1) return;
+  const {act, first, start} = button.dataset;
+  if (act) {
+    dealt = `${act} ${first}`;
+    trigger('deal', {act, first: Number(first), start: Number(start)});
+    return;
+  }
   pressed = buttons().indexOf(button);
-  trigger('turn', {start: Number(button.dataset.start)});
+  trigger('turn', {start: Number(start)});
   element.scrollIntoView();
 });
 new MutationObserver(() => {
+  const told = dealt && element.querySelector(`[data-told="${dealt}"]`);
+  if (told) {
+    dealt = '';
+    told.focus({preventScroll: true});
+    window.lookalikeSay?.(told.textContent);
+  }
   const both = buttons();
   const lost = !document.activeElement || document.activeElement === document.body;
   if (pressed < 0 || !both.length || !lost) return;
   const button = both[pressed].disabled ? both[1 - pressed] : both[pressed];
   pressed = -1;
   button.focus({preventScroll: true});
-}).observe(element, {childList: true, subtree: true, attributeFilter: ['disabled']});
+}).observe(element, {childList: true, subtree: true, attributeFilter: ['disabled', 'data-told']});
 """
 
 
@@ -58,14 +76,33 @@ SENTENCES = Sentences(
 )
 
 
+@dataclass(frozen=True)
+class Dealt:
+    """What was done with a group."""
+
+    act: str  # "spare" took out all but the first, "unspare" put them back
+    said: str
+    back: tuple[str, ...] = ()  # paths that can be put back
+
+
+@dataclass
+class Kept:
+    """The list that a page shows. It is not worked out anew after each group that is dealt with."""
+
+    groups: tuple[Group, ...]
+    dealt: dict[int, Dealt] = field(default_factory=dict)  # by the id of the first of the group
+
+
 class DuplicatesPage:
     """The page of copies: `build` lays it out and wires the handlers below it."""
 
-    def __init__(self, workspace: Workspace, access: Access) -> None:
+    def __init__(self, workspace: Workspace, access: Access, adding: Adding) -> None:
         copies = workspace.copies
+        self._workspace = workspace
         self._access = access
+        self._adding = adding
         self.copies = WorkedOut(
-            workspace, "copies", SENTENCES, copies, seconds_for, self._show, script=TURN
+            workspace, "copies", SENTENCES, copies, seconds_for, self._show, script=SCRIPT
         )
 
     def build(self, tab: gr.Tab, searched: gr.Dropdown) -> None:
@@ -79,12 +116,68 @@ class DuplicatesPage:
         text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
         stands, shown = self.copies.lay_out(tab, searched, text)
         shown[0].turn(self.on_turn, stands, shown, **LIGHT)
+        in_turn = {**LIGHT, "concurrency_limit": 1, "trigger_mode": "multiple"}
+        shown[0].deal(self.on_deal, stands, shown, **in_turn)
 
     def on_turn(
         self, choice: str | None, turned: Turned, request: gr.Request, event: gr.EventData
     ) -> tuple[Any, ...]:
         """Show the groups from another one on."""
-        return self.copies.on_tick(choice, turned, request, start=number_of(event.start))
+        start, kept = number_of(event.start), turned.kept
+        if isinstance(kept, Kept) and turned.key in (None, choice):
+            with suppress(LookalikeError):  # deleted meanwhile, as is said below
+                collection = self._workspace.searcher(choice or "", visitor_of(request)).collection
+                shown = self._show(
+                    choice or "", collection, kept.groups, start, request, kept.dealt
+                )
+                return shown, gr.Timer(active=False)
+        return self.copies.on_tick(choice, turned, request, start=start)
+
+    def on_deal(
+        self, choice: str | None, turned: Turned, request: gr.Request, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        """Take all of a group but its first one out of the collection, or put them back."""
+        if turned.key in (None, choice):
+            try:
+                self._deal(choice or "", turned, str(event.act), number_of(event.first), request)
+            except LookalikeError as error:
+                warn(error)
+        return self.on_turn(choice, turned, request, event)
+
+    def _deal(self, key: str, turned: Turned, act: str, first: int, request: gr.Request) -> None:
+        visitor = visitor_of(request)
+        if not self._workspace.may_edit(key, visitor, self._access.is_owner(request)):
+            raise LookalikeError(words.NOT_YOURS)
+        collection = self._workspace.searcher(key, visitor).collection
+        kept = turned.kept
+        if not isinstance(kept, Kept):
+            kept = Kept(self._workspace.copies.ask(collection).result or ())
+        dealt = kept.dealt.get(first)
+        if dealt is not None:
+            if act == "unspare" and dealt.back:
+                self._workspace.let_in(key, dealt.back)
+                self._adding.build(key, visitor)
+                said = words.COPIES_PUT_BACK.format(
+                    pictures=words.pictures(len(dealt.back)), name=collection.name
+                )
+                kept.dealt[first] = Dealt("unspare", said)
+            return
+        group = next((one for one in kept.groups if one[0].picture.id == first), ())
+        pictures = [copy.picture for copy in group]
+        # Else the one to keep may have been taken out in another window.
+        if not group or collection.pictures(picture.id for picture in pictures) != pictures:
+            raise LookalikeError(words.COPIES_CHANGED)
+        paths = self._workspace.take_out(key, [picture.id for picture in pictures[1:]])
+        said = words.COPIES_TAKEN_OUT.format(
+            pictures=words.pictures(len(paths)),
+            name=collection.name,
+            kept=markup.name_of(pictures[0]),
+        )
+        back = self._workspace.undoable(key, paths)
+        if len(back) < len(paths):
+            said += " " + words.REMOVED_FOR_GOOD.format(n=f"{len(paths) - len(back):,}")
+        kept.dealt[first] = Dealt("spare", said, tuple(back))
+        turned.kept = kept
 
     def _show(
         self,
@@ -93,10 +186,15 @@ class DuplicatesPage:
         groups: Sequence[Group],
         start: int,
         request: gr.Request,
+        dealt: Mapping[int, Dealt] = MappingProxyType({}),
     ) -> str:
         if groups:
-            is_owner = self._access.is_owner(request) and not self._access.is_public
-            return show_groups(key, groups, start, collection if is_owner else None)
+            is_owner = self._access.is_owner(request)
+            openable = collection if is_owner and not self._access.is_public else None
+            undoable = None
+            if self._workspace.may_edit(key, visitor_of(request), is_owner):
+                undoable = partial(self._workspace.undoable, key)
+            return show_groups(key, groups, start, openable, undoable, dealt)
         n, _ = collection.count()
         text = words.COPIES_NONE.format(pictures=words.pictures(n)) if n > 1 else words.COPIES_ALONE
         return markup.empty(words.COPIES_NONE_TITLE, text)
@@ -149,39 +247,93 @@ def as_csv(groups: Sequence[Group]) -> bytes:
 
 
 def show_groups(
-    key: str, groups: Sequence[Group], start: int, openable: Collection | None = None
+    key: str,
+    groups: Sequence[Group],
+    start: int,
+    openable: Collection | None = None,
+    undoable: Callable[[Sequence[str]], Sequence[str]] | None = None,
+    dealt: Mapping[int, Dealt] = MappingProxyType({}),
 ) -> str:
     """Lay out a page of groups, under a line that says how many there are.
 
     Args:
         openable: where the pictures' own files are, if they may be opened; else a picture opens
             the small one, as it does where its file has gone.
+        undoable: returns those of some paths that can be put back once they were taken out; None
+            where who asks may take out none.
+        dealt: what was done with groups, by the id of their first picture.
     """
     start = max(0, min(start, len(groups) - 1)) // GROUPS_SHOWN * GROUPS_SHOWN
     shown = groups[start : start + GROUPS_SHOWN]
-    pictures = f"{sum(map(len, groups)):,}"
-    found = words.COPIES_FOUND_ONE if len(groups) == 1 else words.COPIES_FOUND
-    said = found.format(pictures=pictures, groups=f"{len(groups):,}")
-    spare = words.COPIES_SPARE.format(size=markup.file_size(spare_bytes(tuple(groups))))
+    left = tuple(group for group in groups if group[0].picture.id not in dealt)
+    found = words.COPIES_FOUND_ONE if len(left) == 1 else words.COPIES_FOUND
+    said = found.format(pictures=f"{sum(map(len, left)):,}", groups=f"{len(left):,}")
+    spare = words.COPIES_SPARE.format(size=markup.file_size(spare_bytes(left)))
+    if not left:
+        said, spare = words.COPIES_ALL_OUT, ""
+    others = [copy.picture.path for group in shown for copy in group[1:]]
+    alone = set(others).difference(undoable(others)) if undoable else set()
+    laid_out = []
+    for group in shown:
+        done = dealt.get(group[0].picture.id)
+        head = _told(group, done, start) if done else _head(group, start, alone, bool(undoable))
+        laid_out.append(_group(key, group[:1] if done else group, head, openable))
     return (
         f'<div class="lk-head"><h2>{escape(said)} <span>{escape(spare)}</span></h2>'
         f'<a class="lk-back" href="copies/{escape(key)}.csv" {markup.INTO_FRAME}>'
         f"{escape(words.COPIES_EXPORT)}</a></div>"
-        + "".join(_group(key, group, openable) for group in shown)
+        + "".join(laid_out)
         + _turning(start, len(groups))
     )
 
 
-def _group(key: str, group: Group, openable: Collection | None) -> str:
+def _head(group: Group, start: int, alone: Container[str], may_deal: bool) -> str:
+    """Say how many there are in a group, with the button that takes out all but the first.
+
+    Args:
+        alone: the paths of those that could not be put back then.
+    """
+    said = f"<h3>{escape(words.COPIES_GROUP.format(n=f'{len(group):,}'))}</h3>"
+    if not may_deal:
+        return said
+    others = group[1:]
+    text = words.COPIES_TAKE_OUT_ONE if len(others) == 1 else words.COPIES_TAKE_OUT
+    button = _deal_button("spare", text.format(n=f"{len(others):,}"), group, start)
+    lost = sum(copy.picture.path in alone for copy in others)
+    warning = ""
+    if lost:
+        warning = words.PICTURES_ALONE.format(n=f"{lost:,}")
+        warning = f'<p class="lk-hint">{escape(warning)}</p>'
+    return said + button + warning
+
+
+def _told(group: Group, done: Dealt, start: int) -> str:
+    """Say what was done with a group, with the button that puts its pictures back."""
+    first = group[0].picture.id
+    button = _deal_button("unspare", words.DO_UNDO, group, start) if done.back else ""
+    told = f'<p tabindex="-1" data-told="{done.act} {first}">{escape(done.said)}</p>'
+    return told + button
+
+
+def _deal_button(act: str, text: str, group: Group, start: int) -> str:
+    first = group[0].picture.id
+    return (
+        f'<button type="button" class="lk-back" data-act="{act}" data-first="{first}" '
+        f'data-start="{start}" aria-describedby="copy-{first}">{escape(text)}</button>'
+    )
+
+
+def _group(key: str, group: Group, head: str, openable: Collection | None) -> str:
     best = group[0].picture
     tiles = "".join(_copy(key, copy, best, openable) for copy in group[:COPIES_SHOWN])
     more = ""
     if len(group) > COPIES_SHOWN:
         text = words.COPIES_MORE.format(n=f"{len(group) - COPIES_SHOWN:,}")
         more = f'<p class="lk-hint">{escape(text)}</p>'
-    title = words.COPIES_GROUP.format(n=f"{len(group):,}")
-    head = f"<h3>{escape(title)}</h3>"
-    return f'<section class="lk-group">{head}<ol role="list">{tiles}</ol>{more}</section>'
+    return (
+        f'<section class="lk-group"><div class="lk-row">{head}</div><ol role="list">{tiles}</ol>'
+        f"{more}</section>"
+    )
 
 
 def _copy(key: str, copy: Copy, best: PictureRecord, openable: Collection | None) -> str:
@@ -209,7 +361,7 @@ def _copy(key: str, copy: Copy, best: PictureRecord, openable: Collection | None
         f"<li{' class=lk-best' if picture is best else ''}>"
         f'<a href="{escape(address)}" target="_blank" rel="noopener">'
         f'<img src="{escape(small)}" alt="" loading="lazy">'
-        f'<b title="{escape(picture.path)}">{name}</b></a>'
+        f'<b id="copy-{picture.id}" title="{escape(picture.path)}">{name}</b></a>'
         f"<small>{mark}{folder}{markup.fact_lines(facts)}{same}</small></li>"
     )
 

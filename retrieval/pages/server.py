@@ -85,7 +85,8 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
             with gr.Tab(words.TAB_MAP, id="map") as map_tab:
                 MapPage(workspace).build(tabs, map_tab, search.options.choice)
             with gr.Tab(words.TAB_COPIES, id="copies") as copies_tab:
-                DuplicatesPage(workspace, library.access).build(copies_tab, search.options.choice)
+                copies = DuplicatesPage(workspace, library.access, library.adding)
+                copies.build(copies_tab, search.options.choice)
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
                 EvaluatePage(workspace).build(test_tab, search.options.choice)
     guard_queue()

@@ -546,7 +546,10 @@ COPIES_LEAD = (
     "Pictures of which there is more than one: the same file twice, other sizes, other quality, "
     "and shots in quick succession."
 )
-COPIES_SAFE = "Lookalike deletes no photo. Save the list, and decide for yourself."
+COPIES_SAFE = (
+    "Lookalike deletes no photo of yours: what is taken out here leaves the collection, and your "
+    "own file stays where it is. To delete files yourself, go by the list."
+)
 COPIES_OPEN_ONE = "Press a picture to open it in a tab of its own."
 COPIES_RULE = (
     "The one to keep is the one with the most pixels; among equals it is the largest file, then "
@@ -571,7 +574,15 @@ COPIES_FOUND_ONE = "{pictures} pictures in 1 group"
 COPIES_SPARE = "· you could free {size}"
 COPIES_EXPORT = "Save the list (CSV)"
 COPIES_FOLDER = "in {folder}"
+COPIES_ALL_OUT = "No copies left in it"
 COPIES_GROUP = "{n} copies"
+COPIES_TAKE_OUT_ONE = "Keep the first, take the other out"
+COPIES_TAKE_OUT = "Keep the first, take the other {n} out"
+COPIES_TAKEN_OUT = "{pictures} taken out of {name}; {kept} stays."
+COPIES_PUT_BACK = "{pictures} put back into {name}."
+COPIES_CHANGED = (
+    "These pictures have changed meanwhile. Open this tab again to see how they are now."
+)
 COPIES_KEEP = "✓ The one to keep"
 COPIES_SAME = "the very same file"
 COPIES_PAGE = "Groups {first} to {last} of {total}"

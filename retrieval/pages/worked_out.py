@@ -41,6 +41,7 @@ class Turned:
 
     def __init__(self) -> None:
         self.key: str | None = None  # None as well where Gradio has forgotten the page
+        self.kept: object = None  # what the tab keeps of it until the page turns to it again
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Turned":
         """Return a new one: Gradio copies the first for each page."""
@@ -126,7 +127,7 @@ class WorkedOut(Generic[T]):
         offered, chosen, followed = offer_collections(
             self._workspace, choice, visitor_of(request), searched, followed
         )
-        turned.key = chosen
+        turned.key, turned.kept = chosen, None
         return (offered, followed, turned, *self.answer(chosen, request, opening=True))
 
     def on_tick(
