@@ -21,6 +21,7 @@ from retrieval.errors import (
     is_too_long,
 )
 from retrieval.files import in_units, replace_file
+from retrieval.folders import is_picture
 from retrieval.incoming import TableBounds, Tables
 from retrieval.settings import (
     UPLOAD_EMPTY_SECONDS,
@@ -306,6 +307,18 @@ class Uploads:
         if len(tops) == 1 and (tops[0].is_dir() or tops[0].suffix.lower() == ".zip"):
             return tops[0].name if tops[0].is_dir() else tops[0].stem
         return ""
+
+    def sizes(self, name: str, visitor: str) -> dict[str, int]:
+        """Return the bytes of the pictures that came, by their paths in what `title` names.
+
+        Those inside of zips are left out.
+        """
+        top = self._find(name, visitor).folder / "files" / self.title(name, visitor)
+        return {
+            path.relative_to(top).as_posix(): path.stat().st_size
+            for path in top.rglob("*")
+            if is_picture(path.name) and path.is_file()
+        }
 
     def drop(self, name: str, visitor: str) -> None:
         """Forget an upload and what is left of it."""

@@ -39,7 +39,7 @@ from retrieval.pages.server import make_library
 from retrieval.pages.worked_out import Turned
 from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
-from tests.browser import open_browser, running_app, turn_to, watch
+from tests.browser import open_browser, running_app, watch
 from tests.made import noise, pattern
 
 OLD, NEW = 1_000_000_000, 1_600_000_000  # 2001-09-09 and 2020-09-13
@@ -303,8 +303,9 @@ def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path:
 
 
 def test_all_but_the_first_of_a_group_are_taken_out_and_put_back(page: Page) -> None:
-    page.reload()
-    turn_to(page, "Copies")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_role("tab", name="Search").click()
+    page.get_by_role("tab", name="Copies").click()
     group = page.locator(".lk-group").first
     expect(group.locator("li")).to_have_count(3, timeout=30_000)
     group.get_by_role("button", name="Keep the first, take the other 2 out").click()
@@ -317,7 +318,7 @@ def test_all_but_the_first_of_a_group_are_taken_out_and_put_back(page: Page) -> 
     expect(said).to_have_text("2 pictures put back into photos.")
     expect(said).to_be_focused()
     for tab in ("Search", "Copies"):
-        turn_to(page, tab)
+        page.get_by_role("tab", name=tab).click()
     expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")
 
 

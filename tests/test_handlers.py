@@ -891,8 +891,33 @@ def test_which_pictures_were_there_already_is_said(visitor: Visitor) -> None:
     assert words.TAKEN_KNOWN.format(pictures="1 picture") in said
     assert "2 pictures" in visitor.finish(key)
     said = str(visitor.add_pictures({"a.png": known, "c.txt": b"none"}, key))
-    assert words.TAKEN_NOTHING_NEW in said
+    assert words.TAKEN_NOTHING_NEW.format(name="Moor") in said
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_a_folder_that_is_dropped_again_is_taken_into_what_was_made_of_it(
+    visitor: Visitor,
+) -> None:
+    files = {f"Dune/day {n}/{n}.png": encode(by_hue(20 + n), "PNG") for n in range(3)}
+    visitor.add_pictures(files)
+    (key,) = [key for key in keys(visitor) if key.startswith("Dune")]
+    visitor.finish(key)
+    before = keys(visitor)
+    said = visitor.add_pictures({**files, "Dune/new.png": encode(by_hue(90), "PNG")})
+    assert words.ADDED.format(pictures="1 picture", name="Dune") in str(said)
+    assert words.TAKEN_KNOWN.format(pictures="3 pictures") in str(said)
+    assert "4 pictures ready" in visitor.finish(key)
+    assert words.TAKEN_NOTHING_NEW.format(name="Dune") in str(visitor.add_pictures(files))
+    assert keys(visitor) == before
+    # A folder of that name with other photos is another one, and known as such from then on.
+    others = {name: encode(pattern("dots", n), "PNG") for n, name in enumerate(files)}
+    visitor.add_pictures(others)
+    (other,) = keys(visitor) - before
+    visitor.finish(other)
+    assert words.TAKEN_NOTHING_NEW.format(name="Dune 2") in str(visitor.add_pictures(others))
+    assert keys(visitor) - before == {other}
+    for made in (key, other):
+        visitor.ask("on_act", [None], {"act": "delete", "key": made})
 
 
 def test_the_bin_is_emptied_once_it_has_been_asked_whether_to(visitor: Visitor) -> None:

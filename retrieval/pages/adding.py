@@ -1,6 +1,8 @@
 """Taking pictures into collections: those that are sent, packed ones, and what a folder holds."""
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -8,7 +10,9 @@ from pathlib import Path
 
 from retrieval import settings
 from retrieval.changes import Changes, find_changes
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.files import composed
 from retrieval.indexing import Bounds
 from retrieval.pages import library_markup, words
 from retrieval.pages.counting import counted
@@ -35,10 +39,14 @@ class Adding:
     def make(self, name: str, visitor: str, owner: bool, address: str = "") -> str:
         """Make a collection of an upload; return what there is to say of it.
 
+        A folder of which there is one already, dropped again, is taken into that.
+
         Args:
             address: the visitor's own in the network; "" where it is not known.
         """
         brought = self.uploads.title(name, visitor)
+        if again := self._made_of(brought, name, visitor, owner):
+            return self.add(name, again, visitor, again=True)
         title = brought or words.UNTITLED
         # Photos are often dropped in several goes, and all would be called the same.
         title = self.workspace.unused_name(title, visitor)
@@ -87,12 +95,16 @@ class Adding:
                 self._unread.discard(key)
         return told
 
-    def add(self, name: str, key: str, visitor: str) -> str:
-        """Take an upload into a collection; return what there is to say of it."""
+    def add(self, name: str, key: str, visitor: str, again: bool = False) -> str:
+        """Take an upload into a collection; return what there is to say of it.
+
+        Args:
+            again: whether it is the folder that the collection was made of, dropped anywhere.
+        """
         brought = self.uploads.title(name, visitor)
         with counted(self._taking, key):
-            taken = self._take(name, key, visitor, strip=False)
-            return self._settle(key, taken, visitor, brought)
+            taken = self._take(name, key, visitor, strip=again)
+            return self._settle(key, taken, visitor, brought, again)
 
     def open_bundle(self, bundle: Path, owner: bool) -> str:
         """Make a collection of a packed one, whose file goes; return what there is to say of it.
@@ -170,20 +182,56 @@ class Adding:
             room, tables = self.visitors.room(visitor), self.visitors.bounds.tables
         return self.uploads.take(name, visitor, collection, folder, strip, room, tables)
 
-    def _settle(self, key: str, taken: Taken, visitor: str, brought: str) -> str:
+    def _settle(
+        self, key: str, taken: Taken, visitor: str, brought: str, again: bool = False
+    ) -> str:
         left_out = taken.skipped or taken.others
+        name = self.workspace.searcher(key, visitor).collection.name
         if taken.files or taken.tables:
             self.build(key, visitor)
+            added = words.ADDED.format(pictures=words.pictures(taken.files), name=name)
             known = words.TAKEN_KNOWN.format(pictures=words.pictures(taken.known))
-            text = known if taken.known else ""
+            text = " ".join([added] * again + [known] * bool(taken.known))
             return _told(text, taken) if left_out or text else ""
-        return _told(words.TAKEN_NOTHING_NEW if taken.known else _none_in(brought), taken)
+        if not taken.known:
+            return _told(_none_in(brought), taken)
+        return _told(words.TAKEN_NOTHING_NEW.format(name=name), taken)
+
+    def _made_of(self, folder: str, name: str, visitor: str, owner: bool) -> str:
+        """Return the key of the collection that was made of the folder of an upload; "" for none.
+
+        It is called so, perhaps with a number, and most of what came lies in it as it is.
+        """
+        sizes = self.uploads.sizes(name, visitor) if folder else {}
+        called = re.compile(rf"{re.escape(composed(folder))}( \d+)?")
+        keys = self.workspace.keys(visitor) if sizes else []
+        for searcher in self.workspace.searchers(keys, visitor):
+            key, collection = searcher.key, searcher.collection
+            private = self.workspace.is_private(key)
+            if private == owner or not self.workspace.may_edit(key, visitor, owner):
+                continue
+            with suppress(LookalikeError):  # damaged, or deleted just now
+                is_its = called.fullmatch(composed(collection.name))
+                if is_its and (private or collection.keeps_originals) and _holds(collection, sizes):
+                    return key
+        return ""
 
     def _originals(self, key: str, visitor: str) -> Path:
         collection = self.workspace.searcher(key, visitor).collection
         if collection.in_place:
             raise LookalikeError(words.ADD_IN_PLACE.format(name=collection.name))
         return collection.folder / ORIGINALS
+
+
+def _holds(collection: Collection, sizes: Mapping[str, int]) -> bool:
+    """Whether most of some pictures are those of a collection, by their paths and sizes."""
+    known = {path: size for path, (size, _) in collection.files().items()}
+    held = {path: known[path] for path in sizes.keys() & known.keys()}
+    for path in sizes.keys() - known.keys():  # sent before the program ended, and yet to be read
+        with suppress(OSError):
+            held[path] = (collection.folder / ORIGINALS / path).stat().st_size
+    same = sum(sizes[path] == size for path, size in held.items())
+    return bool(same) and 2 * same >= max(len(held), min(len(sizes), len(known)))
 
 
 def _none_in(brought: str) -> str:

@@ -462,7 +462,8 @@ TAKEN_OTHERS = (
     "These are read: JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC and AVIF."
 )
 TAKEN_KNOWN = "Already there, and not added again: {pictures}."
-TAKEN_NOTHING_NEW = "All of these pictures are here already."
+TAKEN_NOTHING_NEW = "All of these pictures are in {name} already."
+ADDED = "{pictures} added to {name}."
 OPENED = "{name} was opened, with {pictures}."
 OPENED_MISSING = "Files that were not there any more when it was packed: {n}."
 OPEN_NOT_YOURS = "Only the owner can open a packed collection here."
