@@ -820,6 +820,8 @@ def test_undo_is_offered_of_what_it_can_bring_back_and_the_rest_told_beforehand(
     assert words.came_back(1, "Pond") in shown
     assert "Mark a.png" in shown  # the list stays open
     assert "2 pictures" in visitor.finish(key)
+    said = str(visitor.add_pictures({"d.png": encode(by_hue(200), "PNG")}, key))
+    assert words.came_back(1, "Pond") not in said
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
@@ -889,10 +891,23 @@ def test_which_pictures_were_there_already_is_said(visitor: Visitor) -> None:
     known, new = encode(by_hue(120), "PNG"), encode(by_hue(200), "PNG")
     said = str(visitor.add_pictures({"a.png": known, "b.png": new}, key))
     assert words.TAKEN_KNOWN.format(pictures="1 picture") in said
-    assert "2 pictures" in visitor.finish(key)
+    assert "1 picture added. 2 pictures ready." in visitor.finish(key)
     said = str(visitor.add_pictures({"a.png": known, "c.txt": b"none"}, key))
     assert words.TAKEN_NOTHING_NEW.format(name="Moor") in said
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+def test_a_folder_that_was_taken_in_but_not_read_yet_is_known_when_it_is_dropped_again(
+    owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, before, request = owned
+    monkeypatch.setattr(page.workspace, "build", lambda *_: None)
+    for _ in range(2):
+        upload = page.uploads.begin("me", 1, 9, page.bounds(request))
+        with page.uploads.receiving(upload, "me", "Cut/a.png") as receiver:
+            receiver.write(b"a picture")
+        page.adding.make(upload, "me", owner=True)
+    assert len(set(page.workspace.keys()) - {before}) == 1
 
 
 def test_a_folder_that_is_dropped_again_is_taken_into_what_was_made_of_it(

@@ -34,6 +34,7 @@ class Adding:
         self.uploads = uploads
         self.visitors = visitors
         self._taking: Counter[str] = Counter()  # uploads, by the keys of where they go
+        self._added: dict[str, int] = {}  # pictures that came last, by the keys of where they went
         self._unread: set[str] = set()  # keys of what was made of an upload and is yet to be read
 
     def make(self, name: str, visitor: str, owner: bool, address: str = "") -> str:
@@ -104,7 +105,9 @@ class Adding:
         brought = self.uploads.title(name, visitor)
         with counted(self._taking, key):
             taken = self._take(name, key, visitor, strip=again)
-            return self._settle(key, taken, visitor, brought, again)
+            told = self._settle(key, taken, visitor, brought, again)
+            self._added[key] = taken.files
+            return told
 
     def open_bundle(self, bundle: Path, owner: bool) -> str:
         """Make a collection of a packed one, whose file goes; return what there is to say of it.
@@ -131,6 +134,7 @@ class Adding:
     def build(self, key: str, visitor: str, changes: Changes | None = None) -> None:
         """Bring a collection up to date with where its pictures lie, in the background."""
         collection = self.workspace.searcher(key, visitor).collection
+        self._added.pop(key, None)
         bounds = Bounds()
         originals = collection.folder / ORIGINALS
         if changes is not None:
@@ -162,6 +166,10 @@ class Adding:
             self.workspace.build(key, originals, bounds, look, afterwards)
         else:
             self.workspace.build(key, originals, bounds, only_added)
+
+    def added(self, key: str) -> int:
+        """Return how many pictures were added to a collection, where nothing was done since."""
+        return self._added.get(key, 0)
 
     def is_taking(self, key: str) -> bool:
         """Whether an upload is just being taken into a collection, which is built after that."""

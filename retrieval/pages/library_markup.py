@@ -43,6 +43,7 @@ class Card:
     hours_left: float | None = None  # of a private collection
     taking: bool = False  # whether an upload is just being taken into it
     view: str = ""  # what lies open in it
+    added: int = 0  # pictures that were added to it last
 
 
 def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
@@ -410,6 +411,8 @@ def _status(shown: Card, now: float) -> str:
         return f'<p class="lk-state" role="status">{escape(words.LIBRARY_NONE)} {show}</p>'
     text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY
     text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
+    if shown.added:
+        text = f"{words.LIBRARY_ADDED.format(pictures=words.pictures(shown.added))} {text}"
     return f'<p class="lk-state lk-good" role="status">{escape(text)} {show}</p>'
 
 

@@ -399,7 +399,7 @@ class LibraryPage:
             return Opened()
         name = self.workspace.searcher(key, visitor_of(request)).collection.name
         notice = library_markup.notice(words.came_back(len(opened.removed), name))
-        return replace(opened, notice=notice, removed=())
+        return replace(opened, notice="", passing=notice, removed=())
 
     def _delete(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         if self.workspace.is_private(key):
@@ -478,8 +478,9 @@ class LibraryPage:
                 taking = self.adding.is_taking(key)
                 going_on = going_on or taking
                 view = opened.view if opened.key == key and editable else ""
+                added = self.adding.added(key)
                 card = library_markup.Card(
-                    key, searcher.collection, state, editable, hours, taking=taking, view=view
+                    key, searcher.collection, state, editable, hours, taking, view, added
                 )
                 inside = self._inside(opened, card) if view else ""
                 cards.append(library_markup.card(card, now, inside))
@@ -492,7 +493,7 @@ class LibraryPage:
                 mendable = key in self.workspace.damaged
                 cards.append(library_markup.refused_card(key, sentence, True, mendable))
         hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
-        notices = [opened.passing, "" if opened.view == "pictures" else opened.notice]
+        notices = [] if opened.view == "pictures" else [opened.passing, opened.notice]
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""
         with_photos = False
@@ -519,7 +520,8 @@ class LibraryPage:
             )
             page = collection.page(start, library_markup.PER_PAGE)
             alone = len(page) - len(self.workspace.undoable(key, (p.path for p in page)))
-            return library_markup.pictures(key, page, start, total, alone, opened.notice)
+            said = opened.passing + opened.notice
+            return library_markup.pictures(key, page, start, total, alone, said)
         return opened.inside if opened.view == "changes" else ""
 
 

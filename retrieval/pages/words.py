@@ -362,6 +362,7 @@ LIBRARY_SCAN = "Looking through the pictures ..."
 LIBRARY_STOPPING = "Stopping after the pictures being read now ..."
 LIBRARY_WAITS = "Waiting for its turn: another collection is being read ..."
 LIBRARY_READY = "{pictures} ready."
+LIBRARY_ADDED = "{pictures} added."
 LIBRARY_NONE = "There is no picture in it that can be read."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
 LIBRARY_STOPPED_AT = (
