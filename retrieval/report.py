@@ -111,9 +111,13 @@ def sections(
 
 def figures(evaluation: Evaluation) -> str:
     """Show the five figures side by side, each with its interval and what it means."""
+    possible = {
+        metric: f'<span class="lk-possible">of {share:.1f} possible</span>'
+        for metric, share in evaluation.highest.items()
+    }
     cards = "".join(
         f'<li><span class="lk-value">{score.mean:.1f}<small> %</small></span>'
-        f'<span class="lk-meaning">{HINTS[metric]}</span>'
+        f'{possible.get(metric, "")}<span class="lk-meaning">{HINTS[metric]}</span>'
         f'<span class="lk-metric">{metric}</span>'
         f'<span class="lk-interval">{score.low:.1f} to {score.high:.1f}</span></li>'
         for metric, score in ((metric, evaluation.overall[metric]) for metric in METRICS)

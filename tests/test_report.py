@@ -98,6 +98,14 @@ def test_the_report_shows_every_figure_with_its_interval_and_the_protocol(
         assert value in text
 
 
+def test_a_figure_says_what_is_possible_where_kinds_are_too_small_for_all() -> None:
+    small = report.figures(evaluate(noise(["cat", "dog"], each=6), None, "by hand"))
+    assert small.count("of 50.0 possible") == 1  # P@10: five others of a kind
+    assert small.count("of 25.0 possible") == 1  # P@20
+    large = report.figures(evaluate(noise(["cat", "dog"], each=21), None, "by hand"))
+    assert "possible" not in large
+
+
 def test_names_are_text_and_never_markup(evaluation: Evaluation) -> None:
     comparison = compare(evaluation, evaluation)
     page = report.document(HOSTILE, evaluation, show, [comparison])
