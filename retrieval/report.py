@@ -117,7 +117,7 @@ def figures(evaluation: Evaluation) -> str:
     }
     cards = "".join(
         f'<li><span class="lk-value">{score.mean:.1f}<small> %</small></span>'
-        f'{possible.get(metric, "")}<span class="lk-meaning">{HINTS[metric]}</span>'
+        f'<span class="lk-meaning">{HINTS[metric]}</span>{possible.get(metric, "")}'
         f'<span class="lk-metric">{metric}</span>'
         f'<span class="lk-interval">{score.low:.1f} to {score.high:.1f}</span></li>'
         for metric, score in ((metric, evaluation.overall[metric]) for metric in METRICS)

@@ -547,6 +547,20 @@ def test_what_opens_leaves_its_button_in_view_and_a_search_moves_the_focus_along
     press(made, "Delete")
 
 
+def test_what_is_new_is_said_until_it_is_searched(page: Page, tmp_path: Path) -> None:
+    add_folder(page, save_hues(tmp_path / "Sedge", {"red.png": 0, "lime.png": 90}))
+    made = card(page, "Sedge")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    press(made, "Search")
+    expect(page.locator("#status")).to_contain_text("Sedge")
+    expect(page.locator("#status")).to_be_visible()
+    page.locator("#results .lk-pick").first.click()
+    expect(page.get_by_role("button", name="Start over")).to_be_visible()
+    expect(page.locator("#status")).to_be_hidden()
+    turn_to(page, "My pictures")
+    press(made, "Delete")
+
+
 def test_what_was_said_can_be_put_away(page: Page, tmp_path: Path) -> None:
     wreck = tmp_path / "Wreck"
     wreck.mkdir()

@@ -96,12 +96,16 @@ class Answers:
         states = (self.workspace.building(searcher.key) for searcher in held)
         return next((state for state in states if state and not state.finished), None)
 
-    def status(self, held: list[Searcher]) -> str:
-        """Lay out how the building of collections stands."""
+    def status(self, held: list[Searcher], standing: bool = False) -> str:
+        """Lay out how the building of collections stands.
+
+        Args:
+            standing: whether what was found before stands beside it.
+        """
         states = ((searcher, self.workspace.building(searcher.key)) for searcher in held)
         now = time.monotonic()
         return "".join(
-            results_markup.building(state, searcher.collection.name, now)
+            results_markup.building(state, searcher.collection.name, now, standing)
             for searcher, state in states
             if state
         )

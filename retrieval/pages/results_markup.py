@@ -170,8 +170,14 @@ def truth(
     )
 
 
-def building(state: Building, name: str, now: float) -> str:
-    """Say how the building of a collection stands, with a bar while it goes on."""
+def building(state: Building, name: str, now: float, standing: bool = False) -> str:
+    """Say how the building of a collection stands, with a bar while it goes on.
+
+    That it is done goes with the next search, which finds what is new.
+
+    Args:
+        standing: whether what was found before that stands beside it.
+    """
     step = state.step
     if state.finished and now - state.ended > TOLD_SECONDS:
         return ""  # the card under "My pictures" still says it
@@ -189,7 +195,8 @@ def building(state: Building, name: str, now: float) -> str:
             unreadable=f"{step.unreadable:,}",
             files=words.files(step.unreadable),
         )
-        return notice(text, None)
+        told = notice(text, None)
+        return told if standing else f'<div class="lk-built">{told}</div>'
     if not step.total:
         return notice(words.BUILDING_SCAN.format(name=name), None)
     left = state.seconds_left(now)

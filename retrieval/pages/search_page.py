@@ -262,7 +262,8 @@ class SearchPage:
         with conversation.doing() as (asked, options):
             options = options if asked.arrived else stood  # it is forgotten after an hour away
             held = self.answers.held(options.choice, visitor)
-            status, going_on = self.answers.status(held), self.answers.building(held)
+            status = self.answers.status(held, standing=bool(asked.parts))
+            going_on = self.answers.building(held)
             # The first pictures are shown as they come; with later ones it would only flicker.
             settled = going_on is not None and going_on.step.done > 4 * settings.RESULTS
             shown: tuple[Any, Any] = (gr.skip(), gr.skip())
