@@ -129,6 +129,27 @@ def read_rows(path: Path, on_flaw: OnFlaw = lambda why, flaw: None) -> Iterator[
         yield from _rows(file, on_flaw, too_large)
 
 
+def count_rows(table: Path, root: Path, known: Container[str]) -> tuple[int, int]:
+    """Return of how many pictures a table below their folder tells, and how many rows have none.
+
+    Args:
+        known: the paths of the pictures, `composed`.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    folder, whole = PurePosixPath(name_of(table.parent, root)), f"{root.absolute().as_posix()}/"
+    found, without = set(), 0
+    for filename, _, _ in read_rows(table):
+        within = PurePosixPath() if filename.startswith(whole) else folder
+        key = composed(_below(within, filename.removeprefix(whole)))
+        if key in known:
+            found.add(key)
+        else:
+            without += 1
+    return len(found), without
+
+
 def delimiter_for(columns: Iterable[str]) -> str:
     """Return what is to stand between the cells, that a table of these columns be read rightly.
 

@@ -897,6 +897,18 @@ def test_which_pictures_were_there_already_is_said(visitor: Visitor) -> None:
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
+def test_what_came_of_a_table_is_said_on_its_card(visitor: Visitor) -> None:
+    key = add(visitor, "Fen/a.png", "Fen/b.png")
+    table = b"filename,title\na.png,heron\nb.png,reed\nc.png,gone\n"
+    visitor.add_pictures({"liste.csv": table}, key)
+    said = words.captions_for(2, 1, "liste.csv")
+    assert said == "Captions for 2 pictures, from liste.csv; 1 row has no picture here."
+    assert said in visitor.finish(key)
+    visitor.add_pictures({"d.png": encode(by_hue(200), "PNG")}, key)
+    assert said not in visitor.finish(key)
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
 def test_a_folder_that_was_taken_in_but_not_read_yet_is_known_when_it_is_dropped_again(
     owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from retrieval import settings
+from retrieval.captions import count_rows, find_tables
 from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
@@ -35,6 +36,7 @@ class Adding:
         self.visitors = visitors
         self._taking: Counter[str] = Counter()  # uploads, by the keys of where they go
         self._added: dict[str, int] = {}  # pictures that came last, by the keys of where they went
+        self._captioned: dict[str, str] = {}  # what came of tables, by the same keys
         self._unread: set[str] = set()  # keys of what was made of an upload and is yet to be read
 
     def make(self, name: str, visitor: str, owner: bool, address: str = "") -> str:
@@ -57,7 +59,7 @@ class Adding:
             key = self.visitors.create(visitor, title, address)
         with counted(self._taking, key):
             try:
-                taken = self._take(name, key, visitor, strip=True)
+                taken, tables = self._take(name, key, visitor, strip=True)
             except LookalikeError:
                 if not self.workspace.searcher(key, visitor).collection.unfinished:
                     self._discard(key)  # nothing of it came; else "Go on" is offered
@@ -66,7 +68,7 @@ class Adding:
                 self._discard(key)
                 return _told(_none_in(brought), taken)
             self._unread.add(key)
-            return self._settle(key, taken, visitor, brought)
+            return self._settle(key, taken, tables, visitor, brought)
 
     def give_up_unreadable(self, visitor: str, owner: bool) -> str:
         """Delete the collections that were made of nothing that can be read; say what was in them.
@@ -104,8 +106,8 @@ class Adding:
         """
         brought = self.uploads.title(name, visitor)
         with counted(self._taking, key):
-            taken = self._take(name, key, visitor, strip=again)
-            told = self._settle(key, taken, visitor, brought, again)
+            taken, tables = self._take(name, key, visitor, strip=again)
+            told = self._settle(key, taken, tables, visitor, brought, again)
             self._added[key] = taken.files
             return told
 
@@ -131,10 +133,21 @@ class Adding:
             self.build(folder.name, "")
         return library_markup.notice(text)
 
-    def build(self, key: str, visitor: str, changes: Changes | None = None) -> None:
-        """Bring a collection up to date with where its pictures lie, in the background."""
+    def build(
+        self,
+        key: str,
+        visitor: str,
+        changes: Changes | None = None,
+        new: Iterable[Path] = (),
+    ) -> None:
+        """Bring a collection up to date with where its pictures lie, in the background.
+
+        Args:
+            new: tables that have just come, of which is told what came of them.
+        """
         collection = self.workspace.searcher(key, visitor).collection
         self._added.pop(key, None)
+        self._captioned.pop(key, None)
         bounds = Bounds()
         originals = collection.folder / ORIGINALS
         if changes is not None:
@@ -162,10 +175,27 @@ class Adding:
                 tables.update(self.visitors.tables(key))  # first: one that comes later is not read
                 return only_added()
 
-            afterwards = partial(self.visitors.drop_originals, key, tables)
+            def afterwards() -> None:
+                self._count_captions(key, collection, new)
+                self.visitors.drop_originals(key, tables)
+
             self.workspace.build(key, originals, bounds, look, afterwards)
         else:
-            self.workspace.build(key, originals, bounds, only_added)
+            count = partial(self._count_captions, key, collection, new)
+            self.workspace.build(key, originals, bounds, only_added, count)
+
+    def captioned(self, key: str) -> str:
+        """Return what came of the tables that were added to a collection last, in a sentence."""
+        return self._captioned.get(key, "")
+
+    def _count_captions(self, key: str, collection: Collection, tables: Iterable[Path]) -> None:
+        known = {composed(path) for path in collection.files()}
+        said = []
+        for table in tables:
+            with suppress(OSError):  # it is gone, or held by another program
+                found, without = count_rows(table, collection.folder / ORIGINALS, known)
+                said.append(words.captions_for(found, without, table.name))
+        self._captioned[key] = " ".join(said)
 
     def added(self, key: str) -> int:
         """Return how many pictures were added to a collection, where nothing was done since."""
@@ -182,21 +212,30 @@ class Adding:
         else:
             self.workspace.empty(self.workspace.delete(key))
 
-    def _take(self, name: str, key: str, visitor: str, strip: bool) -> Taken:
+    def _take(self, name: str, key: str, visitor: str, strip: bool) -> tuple[Taken, set[Path]]:
+        """Take an upload in; return what came of it, and where its tables lie now."""
         collection = self.workspace.searcher(key, visitor).collection
         folder = self._originals(key, visitor)
         room = tables = None
         if self.workspace.is_private(key):
             room, tables = self.visitors.room(visitor), self.visitors.bounds.tables
-        return self.uploads.take(name, visitor, collection, folder, strip, room, tables)
+        before = set(find_tables(folder))
+        taken = self.uploads.take(name, visitor, collection, folder, strip, room, tables)
+        return taken, set(find_tables(folder)) - before if taken.tables else set()
 
     def _settle(
-        self, key: str, taken: Taken, visitor: str, brought: str, again: bool = False
+        self,
+        key: str,
+        taken: Taken,
+        tables: Iterable[Path],
+        visitor: str,
+        brought: str,
+        again: bool = False,
     ) -> str:
         left_out = taken.skipped or taken.others
         name = self.workspace.searcher(key, visitor).collection.name
         if taken.files or taken.tables:
-            self.build(key, visitor)
+            self.build(key, visitor, new=tables)
             added = words.ADDED.format(pictures=words.pictures(taken.files), name=name)
             known = words.TAKEN_KNOWN.format(pictures=words.pictures(taken.known))
             text = " ".join([added] * again + [known] * bool(taken.known))

@@ -44,6 +44,7 @@ class Card:
     taking: bool = False  # whether an upload is just being taken into it
     view: str = ""  # what lies open in it
     added: int = 0  # pictures that were added to it last
+    captioned: str = ""  # what came of the tables that were
 
 
 def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
@@ -390,9 +391,10 @@ def _status(shown: Card, now: float) -> str:
     if shown.taking and (state is None or state.finished):
         return f'<p class="lk-state">{escape(words.LIBRARY_TAKING)}</p>'
     if _rests(shown):
-        text = words.UNREAD.format(n=f"{unread:,}") + "."
+        text = words.UNREAD.format(n=f"{unread:,}") + "." if unread else ""
+        text = f"{text} {shown.captioned}".strip()
         link = show if shown.editable else ""
-        return f'<p class="lk-state">{escape(text)} {link}</p>' if unread else ""
+        return f'<p class="lk-state">{escape(text)} {link}</p>' if text else ""
     if state is None or (state.finished and not state.step.total and not state.problem):
         return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
     if not state.finished:
@@ -413,6 +415,8 @@ def _status(shown: Card, now: float) -> str:
     text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
     if shown.added:
         text = f"{words.LIBRARY_ADDED.format(pictures=words.pictures(shown.added))} {text}"
+    if shown.captioned:
+        text = f"{text} {shown.captioned}"
     return f'<p class="lk-state lk-good" role="status">{escape(text)} {show}</p>'
 
 

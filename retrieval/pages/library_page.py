@@ -478,9 +478,9 @@ class LibraryPage:
                 taking = self.adding.is_taking(key)
                 going_on = going_on or taking
                 view = opened.view if opened.key == key and editable else ""
-                added = self.adding.added(key)
+                news = self.adding.added(key), self.adding.captioned(key)
                 card = library_markup.Card(
-                    key, searcher.collection, state, editable, hours, taking, view, added
+                    key, searcher.collection, state, editable, hours, taking, view, *news
                 )
                 inside = self._inside(opened, card) if view else ""
                 cards.append(library_markup.card(card, now, inside))

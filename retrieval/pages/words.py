@@ -363,6 +363,7 @@ LIBRARY_STOPPING = "Stopping after the pictures being read now ..."
 LIBRARY_WAITS = "Waiting for its turn: another collection is being read ..."
 LIBRARY_READY = "{pictures} ready."
 LIBRARY_ADDED = "{pictures} added."
+CAPTIONED = "Captions for {pictures}, from {table}{rest}."
 LIBRARY_NONE = "There is no picture in it that can be read."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
 LIBRARY_STOPPED_AT = (
@@ -657,6 +658,16 @@ def pictures(n: int) -> str:
 def files(n: int) -> str:
     """Return how many files, in words that fit the number."""
     return "1 file" if n == 1 else f"{n:,} files"
+
+
+def _rows_without(n: int) -> str:
+    return "1 row has" if n == 1 else f"{n:,} rows have"
+
+
+def captions_for(found: int, without: int, table: str) -> str:
+    """Say of how many pictures a table has told, in words that fit the numbers."""
+    rest = f"; {_rows_without(without)} no picture here" if without else ""
+    return CAPTIONED.format(pictures=pictures(found), table=table, rest=rest)
 
 
 def came_back(n: int, name: str) -> str:
