@@ -899,11 +899,15 @@ def test_which_pictures_were_there_already_is_said(visitor: Visitor) -> None:
 
 def test_what_came_of_a_table_is_said_on_its_card(visitor: Visitor) -> None:
     key = add(visitor, "Fen/a.png", "Fen/b.png")
-    table = b"filename,title\na.png,heron\nb.png,reed\nc.png,gone\n"
+    table = b"filename,title\na.png,heron\nb.png,reed\nc.png,fox\n"
     visitor.add_pictures({"liste.csv": table}, key)
     said = words.captions_for(2, 1, "liste.csv")
     assert said == "Captions for 2 pictures, from liste.csv; 1 row has no picture here."
     assert said in visitor.finish(key)
+    visitor.add_pictures({"liste.csv": table[:-10]}, key)  # edited, it takes the place of that
+    shown = visitor.finish(key)
+    assert words.captions_for(2, 0, "liste.csv") in shown
+    assert said not in shown
     visitor.add_pictures({"d.png": encode(by_hue(200), "PNG")}, key)
     assert said not in visitor.finish(key)
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
@@ -934,7 +938,8 @@ def test_a_folder_that_is_dropped_again_is_taken_into_what_was_made_of_it(
     assert words.ADDED.format(pictures="1 picture", name="Dune") in str(said)
     assert words.TAKEN_KNOWN.format(pictures="3 pictures") in str(said)
     assert "4 pictures ready" in visitor.finish(key)
-    assert words.TAKEN_NOTHING_NEW.format(name="Dune") in str(visitor.add_pictures(files))
+    titled = {**files, "Dune/titles.csv": b"filename,title\nday 0/0.png,sand\n"}
+    assert words.TAKEN_NOTHING_NEW.format(name="Dune") in str(visitor.add_pictures(titled))
     assert keys(visitor) == before
     # A folder of that name with other photos is another one, and known as such from then on.
     others = {name: encode(pattern("dots", n), "PNG") for n, name in enumerate(files)}

@@ -219,9 +219,11 @@ class Adding:
         room = tables = None
         if self.workspace.is_private(key):
             room, tables = self.visitors.room(visitor), self.visitors.bounds.tables
-        before = set(find_tables(folder))
+        before = _tables_in(folder)
         taken = self.uploads.take(name, visitor, collection, folder, strip, room, tables)
-        return taken, set(find_tables(folder)) - before if taken.tables else set()
+        after = _tables_in(folder) if taken.tables else {}
+        # One that makes way for a new one of its name is told of no more.
+        return taken, {table for version, table in after.items() if version not in before}
 
     def _settle(
         self,
@@ -232,17 +234,20 @@ class Adding:
         brought: str,
         again: bool = False,
     ) -> str:
-        left_out = taken.skipped or taken.others
         name = self.workspace.searcher(key, visitor).collection.name
-        if taken.files or taken.tables:
-            self.build(key, visitor, new=tables)
+        nothing_new = words.TAKEN_NOTHING_NEW.format(name=name)
+        if not taken.files and not taken.tables:
+            return _told(nothing_new if taken.known else _none_in(brought), taken)
+        self.build(key, visitor, new=tables)
+        text = ""
+        if taken.known:
+            text = words.TAKEN_KNOWN.format(pictures=words.pictures(taken.known))
+        if again and taken.files:
             added = words.ADDED.format(pictures=words.pictures(taken.files), name=name)
-            known = words.TAKEN_KNOWN.format(pictures=words.pictures(taken.known))
-            text = " ".join([added] * again + [known] * bool(taken.known))
-            return _told(text, taken) if left_out or text else ""
-        if not taken.known:
-            return _told(_none_in(brought), taken)
-        return _told(words.TAKEN_NOTHING_NEW.format(name=name), taken)
+            text = f"{added} {text}".strip()
+        elif again:
+            text = nothing_new
+        return _told(text, taken) if taken.skipped or taken.others or text else ""
 
     def _made_of(self, folder: str, name: str, visitor: str, owner: bool) -> str:
         """Return the key of the collection that was made of the folder of an upload; "" for none.
@@ -268,6 +273,16 @@ class Adding:
         if collection.in_place:
             raise LookalikeError(words.ADD_IN_PLACE.format(name=collection.name))
         return collection.folder / ORIGINALS
+
+
+def _tables_in(folder: Path) -> dict[tuple[int, int], Path]:
+    """Return the tables in a folder by what makes each another one: its number and its time."""
+    found = {}
+    for table in find_tables(folder):
+        with suppress(OSError):  # gone just now
+            status = table.stat()
+            found[status.st_ino, status.st_mtime_ns] = table
+    return found
 
 
 def _holds(collection: Collection, sizes: Mapping[str, int]) -> bool:
