@@ -434,6 +434,7 @@ def test_the_copies_in_a_result_are_shown_each_with_a_way_to_look_at_it(visitor:
     assert "in old" in dialog
     links = re.findall('<a href="(.*?)"', dialog)
     assert [visitor.http.get(f"/{link}").status_code for link in links] == [200] * 3
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
 def test_a_badge_whose_result_is_gone_says_so(visitor: Visitor) -> None:
@@ -786,7 +787,7 @@ def test_a_folder_of_a_user_who_is_not_there_is_no_folder(visitor: Visitor) -> N
 def test_a_page_that_shows_a_collection_that_has_ended_is_told_so(
     visitor: Visitor, served: Served
 ) -> None:
-    key = add(visitor, "Grass/a.png")
+    key = add(visitor, "Straw/a.png")
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
     for act in ("search", "resume", "look", "name", "remove", "delete", "rename", "unremove"):
         said = visitor.ask("on_act", [None], {"act": act, "key": key, "ids": [1], "value": "new"})
