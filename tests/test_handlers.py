@@ -120,6 +120,15 @@ def test_a_filter_that_the_next_collection_has_not_is_dropped_and_others_stay(
     assert len(names(shown["results"])) == 1
 
 
+def test_below_a_look_around_are_counted_those_that_pass_the_filters(visitor: Visitor) -> None:
+    key = add(visitor, "Fern/green/a.png", "Fern/green/b.png", "Fern/pale/c.png")
+    answer(visitor, "on_load")
+    shown = answer(visitor, "on_choice", collection=key)
+    assert shown["truth"].startswith('<div class="lk-truth">3 pictures of Fern')
+    shown = answer(visitor, "on_choice", collection=key, Kind="green")
+    assert shown["truth"].startswith('<div class="lk-truth">2 pictures of Fern')
+
+
 def test_words_of_captions_are_asked_for_where_there_are_captions(visitor: Visitor) -> None:
     field = "Words in the caption"
     assert not answer(visitor, "on_load")[field]["visible"]

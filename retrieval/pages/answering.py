@@ -49,11 +49,13 @@ class Answers:
         held = self.held(options.choice, visitor)
         address = write_address(asked, options)
         if not asked.parts:
-            return self._browse(held, options, address), self._truth(held)
+            compared = count_passing(held, options.filters)
+            return self._browse(held, options, address), self._truth(held, compared)
         found = self.find(held, asked, options, times)
+        truth = self._truth(held, found.compared, found)
         if found.matches:
             html = results_markup.results(found, asked, address, options.order, names_of(held))
-            return html, self._truth(held, found)
+            return html, truth
         filtered = not options.filters.empty
         # Those of the query are left out of the results.
         passes = bool(sample(held, 1, options.filters))
@@ -63,7 +65,7 @@ class Answers:
             (True, False): (words.NONE_PASS_TITLE, words.NONE_PASS),
             (True, True): (words.NO_OTHER_TITLE, words.NO_OTHER),
         }[filtered, passes]
-        return results_markup.none_found(asked, *said, address, filtered), self._truth(held, found)
+        return results_markup.none_found(asked, *said, address, filtered), truth
 
     def find(
         self,
@@ -126,9 +128,8 @@ class Answers:
         body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
         return results_markup.none_found(Asked(), words.EMPTY_TITLE, body, address)
 
-    def _truth(self, held: list[Searcher], found: Found | None = None) -> str:
+    def _truth(self, held: list[Searcher], compared: int, found: Found | None = None) -> str:
         embedder = self.workspace.embedder
-        compared = found.compared if found else sum(s.collection.count()[0] for s in held)
         names = [searcher.collection.name for searcher in held]
         name = names[0] if len(names) == 1 else words.SEVERAL.format(n=len(names))
         return results_markup.truth(
@@ -141,6 +142,14 @@ def names_of(held: Sequence[Searcher]) -> dict[str, str]:
     if len(held) < 2:
         return {}
     return {searcher.key: searcher.collection.name for searcher in held}
+
+
+def count_passing(held: Sequence[Searcher], filters: Filters) -> int:
+    """Return how many pictures of the collections pass the filters."""
+    collections = [searcher.collection for searcher in held]
+    if filters.empty:
+        return sum(collection.count()[0] for collection in collections)
+    return sum(len(collection.matching(filters)) for collection in collections)
 
 
 def sample(held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS) -> list[Shown]:
