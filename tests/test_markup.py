@@ -44,9 +44,14 @@ def found(*confidences: Confidence) -> Found:
         ((LOOSE, VERY, NONE, SIMILAR, LOOSE), 4),
         ((NONE, VERY), None),
         ((SIMILAR, SIMILAR), None),
-        ((LOOSE, NONE), None),
+        ((LOOSE, NONE), 1),
+        ((LOOSE, LOOSE), None),
+        ((NONE, NONE), None),
     ],
-    ids=["one collection", "several", "a good one at the end", "all good", "none good"],
+    ids=[
+        *("one collection", "several", "a good one at the end", "all good"),
+        *("some related", "all related", "none"),
+    ],
 )
 def test_no_good_match_is_below_the_line(
     confidences: tuple[Confidence, ...], above: int | None

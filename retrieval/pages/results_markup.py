@@ -59,7 +59,9 @@ def results(
     else:
         # Each collection has a measure of its own, so among those of several a good match may stand
         # behind others: none is below the line.
-        is_good = [match.confidence >= Confidence.SIMILAR for match in found.matches]
+        # Where nothing is similar, the line is drawn below what is loosely related.
+        least = max(Confidence.LOOSE, min(Confidence.SIMILAR, found.confidence))
+        is_good = [match.confidence >= least for match in found.matches]
         end = len(is_good) - is_good[::-1].index(True) if any(is_good) else 0
         if 0 < end < len(tiles):
             line = f'<li class="lk-divider"><span>{escape(words.DIVIDER)}</span></li>'
