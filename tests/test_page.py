@@ -1171,13 +1171,43 @@ def test_each_message_stands_for_its_time(browser: Browser, address: str) -> Non
     )
     page.goto(address)
     expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
+    said = page.get_by_test_id("toast-text").filter(visible=True)
+    send_file(page, "drop", b"PK", "photos.zip", "application/zip", "body")
+    expect(said).to_have_count(1)
+    page.wait_for_timeout(3_500)
+    drop_link(page, "")
+    expect(said).to_have_count(2)
+    expect(said).to_have_count(1)
+    expect(said).to_contain_text("hands over no file")  # the earlier one goes earlier
+    expect(said).to_have_count(0)
+    page.close()
+
+
+def test_a_message_that_is_said_once_more_stands_once(page: Page) -> None:
     said = page.get_by_test_id("toast-text")
-    for n in range(2):
+    for n in range(3):
         send_file(page, "drop", b"PK", "photos.zip", "application/zip", "body")
         expect(said).to_have_count(n + 1)
-        page.wait_for_timeout(3_500)
-    expect(said).to_have_count(2)
-    expect(said).to_have_count(0, timeout=15_000)
+        expect(said.filter(visible=True)).to_have_count(1)
+
+
+def test_a_message_goes_with_the_next_tab_or_answer_and_not_at_once(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.add_init_script("const now = Date.now; Date.now = () => now() + (window.later ?? 0);")
+    page.goto(address)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
+    said = page.get_by_test_id("toast-text")
+    for count, place in ((12, ".lk-pick"), (48, "#tabs [role=tab] >> text=Map")):
+        send_file(page, "drop", b"PK", "photos.zip", "application/zip", "body")
+        expect(said).to_have_count(1)
+        page.locator("#count label", has_text=str(count)).click()
+        page.wait_for_url(f"**n={count}*")
+        expect(said).to_have_count(1)  # it has hardly been read
+        page.evaluate("window.later = (window.later ?? 0) + 5_000")
+        page.locator(place).first.click()
+        expect(said).to_have_count(0, timeout=5_000)
     page.close()
 
 

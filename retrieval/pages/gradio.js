@@ -14,25 +14,55 @@
   };
 
   // Gradio would close all of a kind together when the first has been there for its time, and the
-  // last one with it. Ours have no time of their own, and go so long after the last came.
+  // last one with it. Ours have no time of their own: each goes after the time that it takes to be
+  // read, and sooner where it is said once more, or what was done since has been answered.
   const TOAST_TIME = 10_000; // milliseconds
   const PER_WORD = 350; // the same, of a long one
-  const toasts = new WeakMap();
+  const LEAST_TIME = 4_000; // the same, that each stands whatever comes
+  const TOAST = "[data-testid=toast-body]";
+  const TEXT = "[data-testid=toast-text]";
+  const textsIn = (toast) => [...toast.querySelectorAll(`:not([hidden]) > ${TEXT}`)];
+  // Whoever is at it is still reading; where a finger was last says nothing.
+  const isRead = (text) => {
+    const toast = text.closest(TOAST);
+    return (!touch.matches && toast?.matches(":hover")) || toast?.contains(document.activeElement);
+  };
+  const drop = (text) => {
+    const toast = text.isConnected && text.closest(TOAST);
+    if (!toast) return;
+    if (!textsIn(toast).some((other) => other !== text)) {
+      toast.querySelector("[data-testid=toast-close]")?.click();
+    } else if (text !== toast) text.parentElement.hidden = true;
+  };
+  const dropLater = (text, time) => {
+    setTimeout(() => (isRead(text) ? dropLater(text, 2_000) : drop(text)), time);
+  };
+  const came = new WeakMap(); // when each text did
   const closeLater = () => {
-    for (const toast of document.querySelectorAll("[data-testid=toast-body]")) {
-      const texts = [...toast.querySelectorAll("[data-testid=toast-text]")];
-      const said = texts.length;
-      const before = toasts.get(toast);
-      if (before?.said === said) continue;
-      clearTimeout(before?.timer);
-      const most = Math.max(0, ...texts.map((text) => text.textContent.split(/\s+/).length));
-      const close = () => {
-        // Whoever is at it is still reading; where a finger was last says nothing.
-        const read = (!touch.matches && toast.matches(":hover")) || toast.contains(document.activeElement);
-        if (!read) return toast.querySelector("[data-testid=toast-close]")?.click();
-        toasts.get(toast).timer = setTimeout(close, 2_000);
-      };
-      toasts.set(toast, { said, timer: setTimeout(close, Math.max(TOAST_TIME, PER_WORD * most)) });
+    for (const toast of document.querySelectorAll(TOAST)) {
+      const texts = textsIn(toast);
+      for (const text of texts.length ? texts : [toast]) {
+        if (came.has(text)) continue; // those that are folded up by hand go together
+        const said = text.textContent;
+        const earlier = texts.filter((one) => came.has(one) && one.textContent === said);
+        earlier.forEach((one) => (one.parentElement.hidden = true));
+        came.set(text, Date.now());
+        dropLater(text, Math.max(TOAST_TIME, PER_WORD * said.split(/\s+/).length));
+      }
+    }
+  };
+
+  // Another tab, or an answer to what was done after a message came, takes it away.
+  let done = 0; // when something last was
+  const note = () => (done = Date.now());
+  for (const own of ["pointerdown", "keydown", "paste", "drop"]) {
+    document.addEventListener(own, note, { capture: true, passive: true });
+  }
+  window.addEventListener("popstate", note);
+  const supersede = () => {
+    for (const text of document.querySelectorAll(TEXT)) {
+      const at = came.get(text);
+      if (at < done && at + LEAST_TIME < Date.now() && !isRead(text)) drop(text);
     }
   };
 
@@ -125,5 +155,5 @@
     sayPlainly();
     closeLater();
   };
-  window.lookalikeGradio = { look, hideUntilLoaded };
+  window.lookalikeGradio = { look, hideUntilLoaded, supersede };
 })();

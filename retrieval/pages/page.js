@@ -404,9 +404,12 @@
   const FOLLOWING = ["map", "copies", "test"];
   let turned = false; // whether the page stands at the tab that its step was left at
   let from = "search"; // the tab that is open until then
+  let looked = "search"; // the tab that was last looked at
   const keepTab = () => {
     const tab = openTab();
     if (!tab) return;
+    if (tab !== looked) window.lookalikeGradio.supersede();
+    looked = tab;
     const kept = history.state?.tab ?? "search";
     const byHand = turned || tab !== from;
     if (tab !== kept && !byHand && FOLLOWING.includes(kept) && (setting || stepping)) return;
@@ -499,6 +502,7 @@
     const before = seen;
     const first = before === null;
     seen = address;
+    window.lookalikeGradio.supersede();
     // What a link asks for lies out of sight, too.
     const isLink = first && sought === null && new URLSearchParams(address).has("like");
     if (isLink) showAnswer("auto");
