@@ -313,6 +313,25 @@ def test_who_wants_a_part_is_told_to_drag_until_it_is_done(page: Page) -> None:
     expect(page.locator(".lk-asked")).to_have_count(0)
 
 
+def test_a_finger_that_wants_a_part_is_told_what_to_do(browser: Browser, address: str) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(address)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    begin = page.get_by_role("button", name=words.CROP_START, exact=True)
+    begin.tap()
+    hint = page.get_by_text(words.CROP_DRAW)
+    expect(hint).to_be_visible()
+    page.locator("#lk-crop").tap(position={"x": 20, "y": 20})  # which draws nothing
+    expect(hint).to_be_hidden()
+    expect(begin).to_be_visible()
+    context.close()
+
+
 def test_stopping_an_upload_to_a_collection_searches_for_nothing(page: Page) -> None:
     page.get_by_role("tab", name="My pictures").click()
     page.route("**/uploads/*", lambda route: None)  # on its way for as long as it takes

@@ -116,7 +116,10 @@
     begin.className = "lk-begin";
     begin.textContent = words().cropStart ?? "";
     begin.addEventListener("pointerdown", (event) => event.stopPropagation());
-    begin.addEventListener("click", () => fresh.classList.add("lk-drawing"));
+    begin.addEventListener("click", () => {
+      fresh.classList.add("lk-drawing", "lk-asked");
+      draw();
+    });
     const hint = document.createElement("span");
     hint.setAttribute("aria-hidden", "true");
     fresh.append(mark, reset, begin, hint);
@@ -149,7 +152,7 @@
     fresh.addEventListener("pointerup", () => {
       if (!start) return;
       start = null;
-      fresh.classList.remove("lk-drawing");
+      fresh.classList.remove("lk-drawing", "lk-asked");
       const small = !box || box[2] - box[0] < 0.05 || box[3] - box[1] < 0.05;
       if (small) return setBox(null, Boolean(box));
       setBox(box, true);
