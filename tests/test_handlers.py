@@ -453,6 +453,25 @@ def test_a_badge_whose_result_is_gone_says_so(visitor: Visitor) -> None:
     assert "not in the collection any more" in sentence
 
 
+def test_a_picture_is_shown_in_large_with_its_file_to_the_owner_alone(visitor: Visitor) -> None:
+    key, results = copied(visitor)
+    asked, other = list(dict.fromkeys(re.findall(r'data-id="(\d+)"', results)))[:2]
+
+    def look(id_: str) -> str:
+        event = {"key": key, "id": int(id_)}
+        return str(answer(visitor, visitor.event("look"), event)["why"])
+
+    for id_ in (asked, other):
+        dialog = look(id_)
+        assert f'<img src="originals/{key}/{id_}?part=1"' in dialog
+        # What is searched with is not asked why it resembles itself.
+        assert ("Why this match?" in dialog) == (id_ == other)
+    visitor.http.headers["x-forwarded-for"] = "203.0.113.7"  # from elsewhere
+    dialog = look(other)
+    assert "originals/" not in dialog
+    assert f'<img src="thumbnails/{key}/' in dialog
+
+
 def test_of_several_pictures_the_one_that_is_like_the_result_explains_it(visitor: Visitor) -> None:
     before = keys(visitor)
     hues = {"Why/red.png": 0, "Why/green.png": 120, "Why/lime.png": 100, "Why/rose.png": 350}

@@ -113,7 +113,7 @@ def test_the_copies_in_a_result_are_opened_from_its_badge(page: Page) -> None:
     tile = page.locator(".lk-tile", has=page.locator(".lk-copies")).first
     tile.hover()
     tile.locator("[data-do=why]").click()
-    expect(page.get_by_role("dialog", name="Why this match?")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("Why this match?")).to_be_visible()
 
 
 def test_a_sentence_about_a_file_is_text_too(page: Page) -> None:

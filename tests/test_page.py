@@ -887,6 +887,59 @@ def test_why_a_result_matches_is_shown_and_closed_by_escape(page: Page) -> None:
     expect(dialog).to_be_visible()
 
 
+def test_a_picture_is_seen_in_large_and_the_next_ones_after_it(page: Page) -> None:
+    names = page.locator("#results .lk-name").all_inner_texts()
+    tile_button(page, 1, "look")
+    dialog, place = page.get_by_role("dialog"), page.locator(".lk-place")
+    picture = dialog.locator(".lk-stage img")
+    expect(dialog.get_by_role("heading")).to_have_text(names[1])
+    expect(place).to_have_text("2 of 24")
+    expect(picture).to_have_attribute("src", re.compile(r"^originals/.*part=1$"))
+    page.keyboard.press("ArrowRight")
+    expect(place).to_have_text("3 of 24")
+    expect(page.locator("#lk-aloud")).to_have_text(f"{names[2]}, 3 of 24")
+    for said in ("2 of 24", "1 of 24", "24 of 24"):  # before the first comes the last
+        page.get_by_role("button", name="The picture before").click()
+        expect(place).to_have_text(said)
+    expect(dialog.get_by_role("heading")).to_have_text(names[23])
+    expect(dialog.get_by_role("button", name="Why this match?")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.locator("[data-do=look]").last).to_be_focused()
+    tile_button(page, 4, "look")
+    dialog.get_by_role("button", name="More like this").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".lk-head h2")).to_have_text(f"Most similar to {names[4]}")
+    page.locator(".lk-query button").click()
+    expect(dialog.get_by_role("heading")).to_have_text(names[4])
+    page.keyboard.press("ArrowRight")
+    expect(place).to_have_text("1 of 24")
+    dialog.get_by_role("button", name="Why this match?").click()
+    expect(dialog.locator(".lk-warm")).to_have_count(2)
+    page.go_back()
+    expect(dialog).to_have_count(0)
+    expect(page.locator("[data-do=why]").first).to_be_focused()
+
+
+def test_a_picture_whose_file_has_gone_is_seen_in_small(page: Page) -> None:
+    page.route("**/originals/**", lambda route: route.fulfill(body="", content_type="image/png"))
+    tile_button(page, 1, "look")
+    expect(page.locator(".lk-stage img")).to_have_attribute("src", re.compile("^thumbnails/"))
+
+
+def test_the_button_of_a_dialog_that_is_on_its_way_says_so(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
+    button = page.locator("[data-do=look]").nth(2)
+    button.press("Enter")
+    expect(button).to_have_attribute("aria-busy", "true")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.locator("#results [aria-busy=true]")).to_have_count(0)
+
+
 def test_tab_goes_round_in_a_dialog_in_both_directions(page: Page) -> None:
     upload(page, pattern("dots", 99))
     kinds(page)

@@ -1,4 +1,4 @@
-"""Of one result: why it matches, where it resembles the query, and the copies folded into it."""
+"""Of one picture: itself in large, why it matches the query, and the copies folded into it."""
 
 import io
 import time
@@ -28,7 +28,7 @@ from retrieval.pages.parts import Pixels
 from retrieval.preprocessing import is_mirrored
 from retrieval.reduction import Matrix
 from retrieval.report import data_uri
-from retrieval.search import Match, percent
+from retrieval.search import Match, Placed, percent
 
 SHOWN_SIDE = 480  # pixels
 OVERLAY_SIDE = 224
@@ -37,35 +37,69 @@ COPIES_SHOWN = 60  # of a result: a film may have thousands
 WARM = np.array([[255, 190, 60], [235, 60, 40]], np.float32)
 
 
-def why(
-    embedder: Embedder,
-    part: Part,
-    wanted: int,
-    pixels: Pixels,
-    asked_jpeg: bytes,
-    match: Match,
-    openable: bool,
-) -> str:
-    """Lay out the two pictures side by side, warm where they resemble each other.
+def look(match: Match, openable: bool, explainable: bool, reasons: str = "") -> str:
+    """Lay out a picture as large as there is room, with what is known of it.
+
+    `page.js` goes from it to those that lie before and behind it on the page.
 
     Args:
-        part: the picture of the query that is explained.
-        wanted: how many pictures the query is made of that results are to be like.
-        pixels: what the network sees of it and of the match, `(2, side, side, 3)`.
-        asked_jpeg: the former as it is shown.
-        openable: whether the match's own file is here and may be opened.
+        openable: whether the picture's own file is here and may be opened.
+        explainable: whether there is something that it may resemble.
+        reasons: why it does, as `why` lays it out; "" where that has not been asked for.
     """
     picture = match.picture
     facts = [
         (words.FACT_LABEL, pretty(picture.label)),
         (words.FACT_FILE, picture.path),
-        (words.FACT_SIZE, f"{picture.width:,} × {picture.height:,}"),
+        (words.FACT_SIZE, f"{picture.width:,} × {picture.height:,}, {file_size(picture.size)}"),
         (words.FACT_TAKEN, picture.taken or ""),
         *picture.captions.items(),
     ]
     rows = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value
     )
+    ways = [("pick", words.MORE_LIKE_THIS)]
+    ways += [("why", words.WHY)] if explainable and not reasons else []
+    actions = "".join(
+        f'<button type="button" class="lk-back" data-do="{what}" data-key="{escape(match.key)}" '
+        f'data-id="{picture.id}">{escape(said)}</button>'
+        for what, said in ways
+    )
+    if openable:
+        actions += _link(_original(match), escape(words.OPEN_ORIGINAL), "lk-back")
+    small = escape(thumbnail_address(match.key, picture))
+    # It is seen in small until it has come, and where its own file cannot be had any more.
+    large = f"{_original(match)}?part=1" if openable else small
+    name = name_of(picture)
+    steps = "".join(
+        f'<button type="button" class="lk-step" data-step="{by}" title="{escape(title)}" '
+        f'aria-label="{escape(title)}"><svg viewBox="0 0 16 16" aria-hidden="true">'
+        f'<path d="{sign}"></path></svg></button>'
+        for by, title, sign in (
+            (-1, words.LOOK_BEFORE, "M10 3 5 8l5 5"),
+            (1, words.LOOK_NEXT, "m6 3 5 5-5 5"),
+        )
+    )
+    body = (
+        f'<div class="lk-look"><div class="lk-stage" style="background-image:url({small})">'
+        f'<img src="{escape(large)}" data-small="{small}" alt="{escape(name)}">{steps}</div>'
+        f'<div class="lk-about">{reasons}<dl>{rows}</dl><div class="lk-ways">{actions}</div></div>'
+        "</div>"
+    )
+    return _dialog(name, body, (match.key, picture.id))
+
+
+def why(
+    embedder: Embedder, part: Part, wanted: int, pixels: Pixels, asked_jpeg: bytes, match: Match
+) -> str:
+    """Lay out two pictures side by side, warm where they resemble each other.
+
+    Args:
+        part: the picture of the query that is explained.
+        wanted: how many pictures the query is made of that results are to be like.
+        pixels: what the network sees of it and of the match, `(2, side, side, 3)`.
+        asked_jpeg: the former as it is shown.
+    """
     try:
         overlays, total = _overlays(embedder, pixels)
         note = words.WHY_NOTE.format(percent=percent(total))
@@ -74,18 +108,15 @@ def why(
     if wanted > 1:
         note = f"{words.WHY_SEVERAL.format(n=wanted)} {note}"
     own = data_uri(thumbnail(open_picture(asked_jpeg).image, SHOWN_SIDE), "image/jpeg")
-    theirs = thumbnail_address(match.key, picture)
+    theirs = thumbnail_address(match.key, match.picture)
+    named = ((own, part.name), (theirs, name_of(match.picture)))
     figures = "".join(
         f'<figure><div class="lk-heat"><img src="{escape(address)}" alt="">'
         + (f'<img src="{_heat(overlays[i])}" alt="" class="lk-warm">' if overlays else "")
         + f"</div><figcaption>{escape(caption)}</figcaption></figure>"
-        for i, (address, caption) in enumerate(((own, part.name), (theirs, name_of(picture))))
+        for i, (address, caption) in enumerate(named)
     )
-    link = ""
-    if openable:
-        link = f"<p>{_link(_original(match), escape(words.OPEN_ORIGINAL))}</p>"
-    body = f'<div class="lk-pair">{figures}</div><p>{escape(note)}</p><dl>{rows}</dl>{link}'
-    return _dialog(words.WHY, body)
+    return f'<h3>{escape(words.WHY)}</h3><div class="lk-pair">{figures}</div><p>{escape(note)}</p>'
 
 
 def copies(match: Match, openable: AbstractSet[int]) -> str:
@@ -134,17 +165,21 @@ def _original(match: Match) -> str:
     return original_address(match.key, match.picture.id)
 
 
-def _link(address: str, inside: str) -> str:
-    return f'<a href="{escape(address)}" target="_blank" rel="noopener">{inside}</a>'
+def _link(address: str, inside: str, look: str = "") -> str:
+    look = f' class="{look}"' if look else ""
+    return f'<a href="{escape(address)}" target="_blank" rel="noopener"{look}>{inside}</a>'
 
 
-def _dialog(title: str, body: str) -> str:
+def _dialog(title: str, body: str, placed: Placed | None = None) -> str:
+    """Lay out a dialog; `placed` is the picture that it shows, where it shows one."""
     # The page closes it by taking it away, and Gradio shows only what differs from the time before.
     now = time.monotonic_ns()
+    key, id_ = placed or ("", "")
+    place = '<span class="lk-place"></span>' if placed else ""
     return (
-        f'<div class="lk-why" data-at="{now}" role="dialog" aria-modal="true" '
-        f'aria-label="{escape(title)}">'
-        f'<div class="lk-card"><div class="lk-head"><h2>{escape(title)}</h2>'
+        f'<div class="lk-why" data-at="{now}" data-key="{escape(key)}" data-id="{id_}" '
+        f'role="dialog" aria-modal="true" aria-label="{escape(title)}">'
+        f'<div class="lk-card"><div class="lk-head"><h2>{escape(title)}</h2>{place}'
         f'<button type="button" class="lk-back" data-close="1">{escape(words.CLOSE)}</button></div>'
         f"{body}</div></div>"
     )

@@ -39,6 +39,7 @@
   };
   const came = new WeakMap(); // when each text did
   const closeLater = () => {
+    let isNew = false;
     for (const toast of document.querySelectorAll(TOAST)) {
       const texts = textsIn(toast);
       for (const text of texts.length ? texts : [toast]) {
@@ -48,8 +49,10 @@
         earlier.forEach((one) => (one.parentElement.hidden = true));
         came.set(text, Date.now());
         dropLater(text, Math.max(TOAST_TIME, PER_WORD * said.split(/\s+/).length));
+        isNew = true;
       }
     }
+    return isNew;
   };
 
   // Another tab, or an answer to what was done after a message came, takes it away.
@@ -139,9 +142,9 @@
   });
 
   // --- Pictures ----------------------------------------------------------------------------------
-  // A tile that gets another picture would go on showing the one before until that has come.
+  // What gets another picture would go on showing the one before until that has come.
   const hideUntilLoaded = ({ target }) => {
-    if (!target.matches?.(".lk-tile img") || target.complete) return;
+    if (!target.matches?.(":is(.lk-tile, .lk-stage) img") || target.complete) return;
     const shown = () => target.classList.remove("lk-loading");
     target.classList.add("lk-loading");
     for (const end of ["load", "error"]) target.addEventListener(end, shown, { once: true });
@@ -153,7 +156,7 @@
     nameDrawers();
     fitColumns();
     sayPlainly();
-    closeLater();
+    return closeLater(); // whether something has been said
   };
   window.lookalikeGradio = { look, hideUntilLoaded, supersede };
 })();

@@ -1,12 +1,13 @@
 // What the page does beyond Gradio: paste and drop anywhere, buttons in our own markup, arrow keys
 // through the results, and the address that reproduces a search.
 (() => {
-  const { behavior, pause, isShortcut } = window.lookalikeCommon;
+  const { behavior, words, fill, pause, isShortcut } = window.lookalikeCommon;
   const crop = window.lookalikeCrop;
   const ASKING = ["pick", "more", "less", "remove", "back", "crop"]; // for something new
   const SETTING = ["visit", "again"]; // whose answers set the controls
   const tell = (what, data) => {
     if (!window.lookalike) return; // the page is still being made
+    rest();
     if (SETTING.includes(what)) setting += 1;
     if (what !== "visit") keepScroll();
     if (ASKING.includes(what)) stepped = false;
@@ -256,15 +257,82 @@
 
   // --- Buttons in our markup ---------------------------------------------------------------------
   // Answers come within a double click, whose second half would fall on what they have brought.
-  const ONCE = ["pick", "more", "less", "why", "copies"];
+  const ONCE = ["pick", "more", "less", "look", "why", "copies"];
+  const OPENING = ["look", "why", "copies"]; // a dialog
   let opener = null; // to which the focus goes back when the dialog is closed
+  let busy = null; // the button whose dialog is on its way
+  let unwanted = false; // it was closed before another one that was on its way
+  const rest = () => {
+    busy?.removeAttribute("aria-busy");
+    busy = null;
+  };
+  const openDialog = (what, data, button) => {
+    tell(what, data);
+    unwanted = false;
+    busy = button;
+    button.setAttribute("aria-busy", "true");
+  };
+  const dialog = () => document.querySelector(".lk-why");
   const closeDialog = () => {
-    const dialog = document.querySelector(".lk-why");
-    if (!dialog) return false;
-    dialog.remove();
+    if (!dialog()) return false;
+    unwanted = Boolean(busy);
+    dialog().remove();
+    rest();
     opener?.focus();
     return true;
   };
+
+  // From one picture to the next, as they lie on the page; behind the last comes the first.
+  const ofTile = ({ dataset }) => ({ key: dataset.key, id: dataset.id });
+  const tiles = () => [...document.querySelectorAll("#results .lk-tile")];
+  const placeOf = ({ dataset }) =>
+    tiles().findIndex((tile) => {
+      const { key, id } = tile.querySelector(".lk-pick").dataset;
+      return key === dataset.key && id === dataset.id;
+    });
+  const step = (by) => {
+    const button = document.querySelector(`.lk-why [data-step="${by}"]`);
+    const all = tiles();
+    if (!button || busy || !all.length) return;
+    const at = placeOf(dialog());
+    const next = all.at(at < 0 ? Math.min(by, 0) : (at + by) % all.length);
+    opener = next.querySelector("[data-do=look], [data-do=why]");
+    openDialog("look", ofTile(next.querySelector(".lk-pick")), button);
+  };
+  const showPlace = () => {
+    const at = placeOf(dialog());
+    const place = dialog().querySelector(".lk-place");
+    if (at < 0 || !place) return;
+    place.textContent = fill(words().lookPlace ?? "", { n: at + 1, total: tiles().length });
+    return `${dialog().ariaLabel}, ${place.textContent}`;
+  };
+  let shownAt = ""; // of the dialog that was last looked at
+  const lookAtDialog = () => {
+    const at = dialog()?.dataset.at ?? shownAt;
+    if (at === shownAt) return;
+    shownAt = at;
+    const isStep = busy?.dataset.step;
+    rest();
+    if (unwanted) return dialog().remove();
+    const said = showPlace();
+    if (isStep && said) window.lookalikeSay(said);
+  };
+  // A finger pushes it aside.
+  let swipe = null; // where one began
+  document.addEventListener("touchstart", ({ target, touches: [{ clientX: x, clientY: y }, second] }) => {
+    swipe = target.closest?.(".lk-stage") && !second ? { x, y } : null;
+  }, { passive: true });
+  document.addEventListener("touchend", ({ changedTouches: [{ clientX: x, clientY: y }] }) => {
+    if (!swipe) return;
+    const aside = x - swipe.x;
+    if (Math.abs(aside) > Math.max(50, 2 * Math.abs(y - swipe.y))) step(aside < 0 ? 1 : -1);
+    swipe = null;
+  });
+  // What cannot be had any more, or be drawn by this browser, is shown in small.
+  document.addEventListener("error", ({ target }) => {
+    const { small } = target.matches?.(".lk-stage img") ? target.dataset : {};
+    if (small && target.getAttribute("src") !== small) target.src = small;
+  }, true);
   // On a phone the back button closes what lies on top: the dialog has a step of its own.
   const leaveDialog = () => {
     if (!closeDialog() || !history.state?.why) return;
@@ -284,8 +352,11 @@
   document.addEventListener("click", (event) => {
     // Where the system has no type for HEIC, "image/*" alone would hide iPhone photos in the dialog.
     input()?.setAttribute("accept", "image/*,.heic,.heif,.hif,.avif,.tif,.tiff");
-    const dialog = event.target.closest?.(".lk-why");
-    if (dialog && (event.target === dialog || event.target.closest("[data-close]"))) leaveDialog();
+    const around = event.target.closest?.(".lk-why");
+    const isOut = event.target === around || event.target.closest?.("[data-close], [data-do=pick]");
+    if (around && isOut) leaveDialog();
+    const by = event.target.closest?.("[data-step]")?.dataset.step;
+    if (by) return step(Number(by));
     const button = event.target.closest?.("[data-do]");
     if (!button) return;
     // The keyboard has no press that an answer could come in between.
@@ -293,9 +364,10 @@
     pressed = null;
     if (event.detail > 1 && ONCE.includes(what)) return;
     if (what === "unfilter") return visit(unfiltered());
-    opener = button;
+    if (!around) opener = button;
     // Safari gives a button that is clicked no focus, and arrows would go from nowhere.
     if (document.activeElement === document.body) button.focus({ preventScroll: true });
+    if (OPENING.includes(what)) return openDialog(what, { key, id }, button);
     tell(what, { key, id });
     if (what === "pick" && window.innerWidth > 760) toTop();
   });
@@ -326,6 +398,8 @@
       event.preventDefault();
     }
     if (event.code === "Tab") keepInside(event); // WebKit on Linux calls it by no key with Shift
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by && dialog() && !isShortcut(event)) step(by);
     const tile = event.target.closest?.(".lk-grid .lk-tile");
     if (!tile || isShortcut(event) || !event.key.startsWith("Arrow")) return;
     const picks = [...tile.parentElement.querySelectorAll(".lk-pick")];
@@ -583,7 +657,7 @@
   const look = () => {
     waiting = false;
     window.lookalikeFocus.addLine();
-    window.lookalikeGradio.look();
+    if (window.lookalikeGradio.look()) rest();
     keepTab();
     follow();
     keepPicture();
@@ -591,6 +665,7 @@
     crop.look();
     if (visiting && seen === location.search && crop.picture()) crop.show(boxOfAddress());
     window.lookalikeFocus.rescue();
+    lookAtDialog();
     const card = document.querySelector(".lk-why [data-close]");
     if (!card) return;
     if (!card.closest(".lk-why").contains(document.activeElement)) card.focus();

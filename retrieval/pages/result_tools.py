@@ -25,7 +25,7 @@ from retrieval.workspace import Workspace
 
 @dataclass(frozen=True)
 class ResultTools:
-    """Saves results, explains one, and shows its copies; each returns what the page is to show."""
+    """Saves results, shows one, why it is one, and its copies; each returns what is to be shown."""
 
     workspace: Workspace
     access: Access
@@ -60,6 +60,17 @@ class ResultTools:
             inform(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
         return f"files/{self.handover.offer(path, visitor)}"
 
+    def look(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
+        """Show a picture in large."""
+        try:
+            record = self.workspace.searcher(placed[0], visitor_of(request)).record(placed[1])
+        except LookalikeError as error:
+            warn(error)
+            return gr.skip()
+        match = Match(record, 0.0, placed[0])
+        explainable = any(part.wanted for part in asked.parts) and placed not in asked.placed
+        return details.look(match, self._may_open(match, request), explainable)
+
     def why(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
         """Show what makes a result match the query; of several pictures, the most similar one."""
         visitor = visitor_of(request)
@@ -81,9 +92,9 @@ class ResultTools:
             warn(error)
             return gr.skip()
         match = Match(record, 0.0, placed[0])
-        openable = self._may_open(match, request)
         embedder = self.workspace.embedder
-        return details.why(embedder, part, len(wanted), pixels, jpeg, match, openable)
+        reasons = details.why(embedder, part, len(wanted), pixels, jpeg, match)
+        return details.look(match, self._may_open(match, request), True, reasons)
 
     def copies(self, asked: Asked, options: Options, placed: Placed, request: gr.Request) -> Any:
         """Show the pictures that are folded into one result."""

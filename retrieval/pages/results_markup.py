@@ -13,7 +13,7 @@ from retrieval.confidence import Confidence
 from retrieval.gallery import EXACT
 from retrieval.images import open_picture, thumbnail
 from retrieval.pages import words
-from retrieval.pages.asking import ORDERS, Asked
+from retrieval.pages.asking import ORDERS, Asked, Part
 from retrieval.pages.markup import (
     duration,
     name_of,
@@ -26,6 +26,11 @@ from retrieval.report import data_uri
 from retrieval.search import Found, Match, percent
 
 TOLD_SECONDS = 60  # for which the search page says how a building ended
+
+LOOK_SIGN = (  # two arrows away from each other
+    '<svg viewBox="0 0 16 16" aria-hidden="true">'
+    '<path d="M9.5 3H13v3.5M13 3 9 7M6.5 13H3V9.5M3 13l4-4"></path></svg>'
+)
 
 Shown = tuple[str, PictureRecord]  # the key of a collection, and a picture in it
 Names = Mapping[str, str]  # of collections, by their keys
@@ -80,14 +85,21 @@ def results(
     if notice:
         spoken = f"{words.NOTHING_MATCHES} {spoken}"
     about = _chips(asked) + _cleaned(asked) + notice
-    head = _head(heading, subject, closable=True, address=address)
+    head = _head(heading, subject, closable=True, address=address, alone=alone)
     return head + _gallery(about, spoken, heading, tiles)
 
 
 def browse(pictures: Iterable[Shown], address: str, names: Names = NO_NAMES) -> str:
     """Lay out pictures of the collections, to begin with."""
     tiles = [
-        _tile(key, picture, "", _spoken(picture), name=names.get(key, ""))
+        _tile(
+            key,
+            picture,
+            "",
+            _spoken(picture),
+            _action("look", words.LOOK, LOOK_SIGN, key, picture),
+            name=names.get(key, ""),
+        )
         for key, picture in pictures
     ]
     head = _head(words.BROWSE, words.BROWSE_HINT, closable=False, address=address)
@@ -225,12 +237,25 @@ def script_words() -> str:
         f'data-unreachable="{escape(words.UNREACHABLE)}" '
         f'data-late="{escape(words.LATE)}" '
         f'data-wrong="{escape(words.WENT_WRONG)}" '
+        f'data-look-place="{escape(words.LOOK_PLACE)}" '
         f'data-drop="{escape(words.DROP_TOUCH)}" '
         f'data-send="{escape(words.WEB_ADDRESS_SEND)}"></span>'
     )
 
 
-def _head(heading: str, subject: str, closable: bool, address: str) -> str:
+def _head(
+    heading: str, subject: str, closable: bool, address: str, alone: Part | None = None
+) -> str:
+    """Lay out a heading, beside the picture `alone` that is searched with, if it lies here."""
+    query = ""
+    if alone and alone.placed:  # an upload is seen where it was dropped
+        key, id_ = alone.placed
+        spoken = f"{words.LOOK}: {alone.name}"
+        query = (
+            f'<button type="button" data-do="look" data-key="{escape(key)}" data-id="{id_}" '
+            f'title="{escape(words.LOOK)}" aria-label="{escape(spoken)}">'
+            f'<img src="{escape(alone.address)}" alt=""></button>'
+        )
     close = (
         f'<button type="button" class="lk-back" data-do="back">{escape(words.BACK)}</button>'
         if closable
@@ -238,6 +263,7 @@ def _head(heading: str, subject: str, closable: bool, address: str) -> str:
     )
     return (
         f'<div class="lk-head" data-address="{escape(address)}">'
+        f'<span class="lk-query">{query}</span>'
         f'<h2 tabindex="-1">{escape(heading)} <span>{escape(subject)}</span></h2>{close}</div>'
     )
 
@@ -293,8 +319,7 @@ def _result(match: Match, names: Names, same: str) -> str:
     name, label = name_of(picture), _spoken_kind(picture)
     spoken = words.TILE.format(name=name, label=label, percent=share, sure=sure)
     actions = "".join(
-        f'<button type="button" {_doing(what, match.key, picture)} title="{escape(title)}" '
-        f'aria-label="{escape(f"{title}: {name}")}">{sign}</button>'
+        _action(what, title, sign, match.key, picture)
         for what, title, sign in (
             ("more", words.ADD_MORE, "+"),
             ("less", words.ADD_LESS, "−"),
@@ -341,6 +366,14 @@ def _tile(
         f'<span class="lk-name" title="{escape(picture.path)}">{escape(name_of(picture))}</span>'
         f'<span class="lk-size">{picture.width} × {picture.height}</span>'
         f"</span>{where}</div></li>"
+    )
+
+
+def _action(what: str, title: str, sign: str, key: str, picture: PictureRecord) -> str:
+    """Lay out a round button that lies on a picture; `sign` is markup."""
+    return (
+        f'<button type="button" {_doing(what, key, picture)} title="{escape(title)}" '
+        f'aria-label="{escape(f"{title}: {name_of(picture)}")}">{sign}</button>'
     )
 
 

@@ -37,6 +37,7 @@ window.lookalike = (what, data) => {
   if (what === 'pick') trigger('pick', data);
   if (what === 'more') trigger('more', data);
   if (what === 'less') trigger('less', data);
+  if (what === 'look') trigger('look', data);
   if (what === 'why') trigger('why', data);
   if (what === 'copies') trigger('copies', data);
   if (what === 'remove') trigger('remove', data);
@@ -200,6 +201,7 @@ class SearchPage:
             trigger_mode="multiple",
             **quiet,
         )
+        bridge.look(self.on_look, self.conversation, self.why, trigger_mode="multiple", **quiet)
         bridge.copies(self.on_copies, self.conversation, self.why, trigger_mode="multiple", **quiet)
         for changed, field in self.options.events:
             changed(self._asking(lambda *_: unchanged, checked=field), inputs, answer, **latest)
@@ -329,6 +331,10 @@ class SearchPage:
         """Write the results on the page to a file, which the page then downloads."""
         asked, options = values[self.conversation].stands
         return self.of_results.save(asked, options, values[self.kind], request)
+
+    def on_look(self, conversation: Conversation, event: gr.EventData, request: gr.Request) -> Any:
+        """Show a picture in large."""
+        return self.of_results.look(conversation.asked, placed_at(event), request)
 
     def on_why(self, values: Values, event: gr.EventData, request: gr.Request) -> Any:
         """Show what makes a result match the query."""
