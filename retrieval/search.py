@@ -208,7 +208,11 @@ class Searcher:
                 if id_ in records
             ]
             if here:
-                matches.append(replace(here[0], copies=tuple(here[1:])))
+                # Of the same file several times the shortest name is rarely "Copy of ...".
+                same = [one for one in here if one.picture.sha256 == here[0].picture.sha256]
+                first = min(same, key=lambda one: (len(one.picture.path), one.picture.path))
+                copies = tuple(one for one in here if one is not first)
+                matches.append(replace(first, copies=copies))
         return matches, ranking
 
     def _rank(self, query: Aspects, request: Request, k: int) -> Ranking:

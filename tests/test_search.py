@@ -22,7 +22,7 @@ from retrieval.rankings import rank_blocks
 from retrieval.records import Content, Entry
 from retrieval.reranking import LIMIT
 from retrieval.search import DEEPEST, KEPT, Found, Match, Placed, Request, Searcher, search
-from tests.made import by_hue, encode, mean_colour, search_like
+from tests.made import by_hue, encode, mean_colour, pattern, search_like
 
 PIXELS = 10_000_000
 
@@ -188,6 +188,20 @@ def test_more_like_this_shows_the_other_copies(
     red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
     best = search_like(searcher, red.id, 1).matches[0]
     assert (best.picture.path, best.similarity) == ("copy.png", pytest.approx(1))
+
+
+def test_of_the_same_file_several_times_the_shortest_path_stands_for_all(
+    searcher: Searcher, wheel: Path, embedder: Embedder
+) -> None:
+    for name in ("IMG_1 (1).png", "IMG_1.png", "old/IMG_1.png"):
+        (wheel / name).parent.mkdir(exist_ok=True)
+        pattern("dots", 1).save(wheel / name)
+    collection = searcher.collection
+    list(index_folder(collection, wheel, embedder, find_changes(collection, wheel)))
+    like = searcher.aspects(next(p.id for p in collection.pictures() if p.path == "IMG_1.png"))
+    best = search([searcher], like, Request(3, folded=True)).matches[0]
+    assert best.picture.path == "IMG_1.png"
+    assert {copy.picture.path for copy in best.copies} == {"IMG_1 (1).png", "old/IMG_1.png"}
 
 
 def test_more_like_a_picture_that_is_gone_is_refused_with_the_cure(searcher: Searcher) -> None:
