@@ -254,6 +254,7 @@ def test_the_focus_stays_on_the_page_where_what_had_it_has_gone(page: Page) -> N
     page.locator("[data-do=back]").press("Enter")
     expect(title).to_contain_text("A look around")
     expect(title).to_be_focused()
+    expect(title).to_have_css("outline-style", "none")  # nobody can press it
     drawer = page.get_by_role("button", name="Filter and sort", exact=True)
     expect(drawer).to_have_attribute("aria-expanded", "false")
     drawer.press("Enter")
@@ -921,6 +922,35 @@ def test_a_picture_is_seen_in_large_and_the_next_ones_after_it(page: Page) -> No
     expect(page.locator("[data-do=why]").first).to_be_focused()
 
 
+def test_a_finger_goes_on_to_the_next_picture_and_all_tabs_are_there_for_it(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(address)
+    page.locator("[data-do=look]").first.tap()
+    place = page.locator(".lk-place")
+    expect(place).to_have_text("1 of 24")
+    for by, said in ((-120, "2 of 24"), (120, "1 of 24")):
+        page.locator(".lk-stage").evaluate(
+            """(stage, by) => {
+              const point = (clientX) =>
+                new Touch({ identifier: 1, target: stage, clientX, clientY: 300 });
+              const fire = (what, all) => stage.dispatchEvent(new TouchEvent(what, all));
+              fire("touchstart", { bubbles: true, touches: [point(200)] });
+              fire("touchend", { bubbles: true, changedTouches: [point(200 + by)] });
+            }""",
+            by,
+        )
+        expect(place).to_have_text(said)
+    page.get_by_role("button", name="Close").tap()
+    for tab in ("Search", "My pictures", "Map", "Copies", "How good is it?"):
+        expect(page.get_by_role("tab", name=tab)).to_be_visible()
+    context.close()
+
+
 def test_a_picture_whose_file_has_gone_is_seen_in_small(page: Page) -> None:
     page.route("**/originals/**", lambda route: route.fulfill(body="", content_type="image/png"))
     tile_button(page, 1, "look")
@@ -1157,6 +1187,17 @@ def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for
     # Chromium cannot show HEIC: the preview has to be one that it can.
     width = "document.querySelector('#query .image-frame img')?.naturalWidth > 0"
     page.wait_for_function(width)
+
+
+def test_an_iphone_photo_is_not_seen_as_a_broken_picture_until_it_can_be_drawn(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
+    upload(page, pattern("checks", 99, (256, 192)), "IMG_2034.HEIC", "HEIF")
+    picture = page.locator("#query .image-frame img")
+    expect(picture).to_have_css("opacity", "0")
+    for route in held:
+        route.continue_()
+    expect(picture).to_have_css("opacity", "1")
 
 
 def test_the_last_of_several_drops_counts_however_long_the_first_is_on_its_way(

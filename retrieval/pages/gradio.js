@@ -150,6 +150,17 @@
     for (const end of ["load", "error"]) target.addEventListener(end, shown, { once: true });
   };
 
+  // Of a query that this browser cannot draw, such as HEIC, a picture comes with the answer.
+  document.addEventListener(
+    "error",
+    ({ target }) => {
+      if (!target.matches?.("#query .image-frame img")) return;
+      target.classList.add("lk-loading");
+      target.addEventListener("load", () => target.classList.remove("lk-loading"), { once: true });
+    },
+    true,
+  );
+
   const look = () => {
     nameSend();
     nameDrop();

@@ -317,11 +317,16 @@
     const said = showPlace();
     if (isStep && said) window.lookalikeSay(said);
   };
-  // A finger pushes it aside.
+  // A finger pushes it aside, unless it is at one that has been enlarged.
   let swipe = null; // where one began
-  document.addEventListener("touchstart", ({ target, touches: [{ clientX: x, clientY: y }, second] }) => {
-    swipe = target.closest?.(".lk-stage") && !second ? { x, y } : null;
-  }, { passive: true });
+  document.addEventListener(
+    "touchstart",
+    ({ target, touches: [{ clientX: x, clientY: y }, second] }) => {
+      const isOne = target.closest?.(".lk-stage") && !second && visualViewport.scale < 1.05;
+      swipe = isOne ? { x, y } : null;
+    },
+    { passive: true },
+  );
   document.addEventListener("touchend", ({ changedTouches: [{ clientX: x, clientY: y }] }) => {
     if (!swipe) return;
     const aside = x - swipe.x;
@@ -329,10 +334,14 @@
     swipe = null;
   });
   // What cannot be had any more, or be drawn by this browser, is shown in small.
-  document.addEventListener("error", ({ target }) => {
-    const { small } = target.matches?.(".lk-stage img") ? target.dataset : {};
-    if (small && target.getAttribute("src") !== small) target.src = small;
-  }, true);
+  document.addEventListener(
+    "error",
+    ({ target }) => {
+      const { small } = target.matches?.(".lk-stage img") ? target.dataset : {};
+      if (small && target.getAttribute("src") !== small) target.src = small;
+    },
+    true,
+  );
   // On a phone the back button closes what lies on top: the dialog has a step of its own.
   const leaveDialog = () => {
     if (!closeDialog() || !history.state?.why) return;
