@@ -957,15 +957,27 @@ def test_a_picture_whose_file_has_gone_is_seen_in_small(page: Page) -> None:
     expect(page.locator(".lk-stage img")).to_have_attribute("src", re.compile("^thumbnails/"))
 
 
-def test_the_button_of_a_dialog_that_is_on_its_way_says_so(page: Page) -> None:
+def hold_requests(page: Page) -> Callable[[], None]:
+    """Let nothing that is asked get through; return what lets it go."""
     held: list[Route] = []
-    page.route("**/queue/join*", lambda route: held.append(route))
+    is_free: list[bool] = []
+    page.route("**/queue/join*", lambda route: route.continue_() if is_free else held.append(route))
+
+    def let_go() -> None:
+        is_free.append(True)
+        for route in held:
+            route.continue_()
+
+    return let_go
+
+
+def test_the_button_of_a_dialog_that_is_on_its_way_says_so(page: Page) -> None:
+    let_go = hold_requests(page)
     button = page.locator("[data-do=look]").nth(2)
     button.press("Enter")
     expect(button).to_have_attribute("aria-busy", "true")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    for route in held:
-        route.continue_()
+    let_go()
     expect(page.get_by_role("dialog")).to_be_visible()
     expect(page.locator("#results [aria-busy=true]")).to_have_count(0)
 
@@ -1190,13 +1202,11 @@ def test_an_iphone_photo_is_dropped_anywhere_although_the_system_has_no_type_for
 
 
 def test_an_iphone_photo_is_not_seen_as_a_broken_picture_until_it_can_be_drawn(page: Page) -> None:
-    held: list[Route] = []
-    page.route("**/queue/join*", lambda route: held.append(route))
+    let_go = hold_requests(page)
     upload(page, pattern("checks", 99, (256, 192)), "IMG_2034.HEIC", "HEIF")
     picture = page.locator("#query .image-frame img")
     expect(picture).to_have_css("opacity", "0")
-    for route in held:
-        route.continue_()
+    let_go()
     expect(picture).to_have_css("opacity", "1")
 
 
