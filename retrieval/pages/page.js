@@ -1,13 +1,14 @@
 // What the page does beyond Gradio: paste and drop anywhere, buttons in our own markup, arrow keys
 // through the results, and the address that reproduces a search.
 (() => {
-  const { behavior, words, fill, pause, isShortcut } = window.lookalikeCommon;
+  const { behavior, pause, isShortcut } = window.lookalikeCommon;
   const crop = window.lookalikeCrop;
+  const dialog = window.lookalikeDialog;
   const ASKING = ["pick", "more", "less", "remove", "back", "crop"]; // for something new
   const SETTING = ["visit", "again"]; // whose answers set the controls
   const tell = (what, data) => {
     if (!window.lookalike) return; // the page is still being made
-    rest();
+    dialog.rest();
     if (SETTING.includes(what)) setting += 1;
     if (what !== "visit") keepScroll();
     if (ASKING.includes(what)) stepped = false;
@@ -258,97 +259,6 @@
   // --- Buttons in our markup ---------------------------------------------------------------------
   // Answers come within a double click, whose second half would fall on what they have brought.
   const ONCE = ["pick", "more", "less", "look", "why", "copies"];
-  const OPENING = ["look", "why", "copies"]; // a dialog
-  let opener = null; // to which the focus goes back when the dialog is closed
-  let busy = null; // the button whose dialog is on its way
-  let unwanted = false; // it was closed before another one that was on its way
-  const rest = () => {
-    busy?.removeAttribute("aria-busy");
-    busy = null;
-  };
-  const openDialog = (what, data, button) => {
-    tell(what, data);
-    unwanted = false;
-    busy = button;
-    button.setAttribute("aria-busy", "true");
-  };
-  const dialog = () => document.querySelector(".lk-why");
-  const closeDialog = () => {
-    if (!dialog()) return false;
-    unwanted = Boolean(busy);
-    dialog().remove();
-    rest();
-    opener?.focus();
-    return true;
-  };
-
-  // From one picture to the next, as they lie on the page; behind the last comes the first.
-  const ofTile = ({ dataset }) => ({ key: dataset.key, id: dataset.id });
-  const tiles = () => [...document.querySelectorAll("#results .lk-tile")];
-  const placeOf = ({ dataset }) =>
-    tiles().findIndex((tile) => {
-      const { key, id } = tile.querySelector(".lk-pick").dataset;
-      return key === dataset.key && id === dataset.id;
-    });
-  const step = (by) => {
-    const button = document.querySelector(`.lk-why [data-step="${by}"]`);
-    const all = tiles();
-    if (!button || busy || !all.length) return;
-    const at = placeOf(dialog());
-    const next = all.at(at < 0 ? Math.min(by, 0) : (at + by) % all.length);
-    opener = next.querySelector("[data-do=look], [data-do=why]");
-    openDialog("look", ofTile(next.querySelector(".lk-pick")), button);
-  };
-  const showPlace = () => {
-    const at = placeOf(dialog());
-    const place = dialog().querySelector(".lk-place");
-    if (at < 0 || !place) return;
-    place.textContent = fill(words().lookPlace ?? "", { n: at + 1, total: tiles().length });
-    return `${dialog().ariaLabel}, ${place.textContent}`;
-  };
-  let shownAt = ""; // of the dialog that was last looked at
-  const lookAtDialog = () => {
-    const at = dialog()?.dataset.at ?? shownAt;
-    if (at === shownAt) return;
-    shownAt = at;
-    const isStep = busy?.dataset.step;
-    rest();
-    if (unwanted) return dialog().remove();
-    const said = showPlace();
-    if (isStep && said) window.lookalikeSay(said);
-  };
-  // A finger pushes it aside, unless it is at one that has been enlarged.
-  let swipe = null; // where one began
-  document.addEventListener(
-    "touchstart",
-    ({ target, touches: [{ clientX: x, clientY: y }, second] }) => {
-      const isOne = target.closest?.(".lk-stage") && !second && visualViewport.scale < 1.05;
-      swipe = isOne ? { x, y } : null;
-    },
-    { passive: true },
-  );
-  document.addEventListener("touchend", ({ changedTouches: [{ clientX: x, clientY: y }] }) => {
-    if (!swipe) return;
-    const aside = x - swipe.x;
-    if (Math.abs(aside) > Math.max(50, 2 * Math.abs(y - swipe.y))) step(aside < 0 ? 1 : -1);
-    swipe = null;
-  });
-  // What cannot be had any more, or be drawn by this browser, is shown in small.
-  document.addEventListener(
-    "error",
-    ({ target }) => {
-      const { small } = target.matches?.(".lk-stage img") ? target.dataset : {};
-      if (small && target.getAttribute("src") !== small) target.src = small;
-    },
-    true,
-  );
-  // On a phone the back button closes what lies on top: the dialog has a step of its own.
-  const leaveDialog = () => {
-    if (!closeDialog() || !history.state?.why) return;
-    leaving = true;
-    history.back();
-  };
-  let leaving = false;
 
   // An answer that comes while a button is held down turns it into another one: what counts is what
   // stood there when the press began.
@@ -361,22 +271,17 @@
   document.addEventListener("click", (event) => {
     // Where the system has no type for HEIC, "image/*" alone would hide iPhone photos in the dialog.
     input()?.setAttribute("accept", "image/*,.heic,.heif,.hif,.avif,.tif,.tiff");
-    const around = event.target.closest?.(".lk-why");
-    const isOut = event.target === around || event.target.closest?.("[data-close], [data-do=pick]");
-    if (around && isOut) leaveDialog();
-    const by = event.target.closest?.("[data-step]")?.dataset.step;
-    if (by) return step(Number(by));
     const button = event.target.closest?.("[data-do]");
+    const before = pressed;
+    pressed = null; // also of a press that ends beside what it began on
     if (!button) return;
     // The keyboard has no press that an answer could come in between.
-    const { do: what, key, id } = (event.detail && pressed) || button.dataset;
-    pressed = null;
+    const { do: what, key, id } = (event.detail && before) || button.dataset;
     if (event.detail > 1 && ONCE.includes(what)) return;
     if (what === "unfilter") return visit(unfiltered());
-    if (!around) opener = button;
     // Safari gives a button that is clicked no focus, and arrows would go from nowhere.
     if (document.activeElement === document.body) button.focus({ preventScroll: true });
-    if (OPENING.includes(what)) return openDialog(what, { key, id }, button);
+    if (dialog.opens(what)) return dialog.open(what, { key, id }, button);
     tell(what, { key, id });
     if (what === "pick" && window.innerWidth > 760) toTop();
   });
@@ -389,26 +294,11 @@
     if (typing && event.target.closest?.("#results [data-do]")) event.preventDefault();
   });
 
-  // While the dialog is open, Tab goes round in it.
-  const keepInside = (event) => {
-    const inside = [...document.querySelectorAll(".lk-why :is(button, a[href])")];
-    if (!inside.length) return;
-    // Always by us: Safari passes over links and buttons.
-    event.preventDefault();
-    const at = inside.indexOf(document.activeElement);
-    const next = event.shiftKey ? Math.max(at, 0) - 1 : (at + 1) % inside.length;
-    inside.at(next).focus({ focusVisible: true });
-  };
-
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") leaveDialog();
     // A key that is held down is one wish.
     if (event.repeat && event.key === "Enter" && event.target.closest?.("[data-do]")) {
       event.preventDefault();
     }
-    if (event.code === "Tab") keepInside(event); // WebKit on Linux calls it by no key with Shift
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (by && dialog() && !isShortcut(event)) step(by);
     const tile = event.target.closest?.(".lk-grid .lk-tile");
     if (!tile || isShortcut(event) || !event.key.startsWith("Arrow")) return;
     const picks = [...tile.parentElement.querySelectorAll(".lk-pick")];
@@ -604,6 +494,7 @@
     const shares = new URLSearchParams(location.search).get("crop")?.split("-").map(Number) ?? [];
     return shares.length === 4 && shares.every(Number.isFinite) ? shares : null;
   };
+  dialog.begin(tell);
   crop.begin({
     tell: (box) => tell("crop", { box }),
     drawn: () => (visiting = false),
@@ -624,8 +515,7 @@
       scrollBack(Date.now() + 1500);
     });
   window.addEventListener("popstate", () => {
-    const closed = closeDialog() || leaving;
-    leaving = false;
+    const closed = dialog.isClosedByStep();
     if (closed && location.search === seen) return; // else several steps were gone at once
     if (history.state?.why) keep({ why: undefined }); // its dialog was closed, and stays so
     clearTimeout(noting);
@@ -666,7 +556,7 @@
   const look = () => {
     waiting = false;
     window.lookalikeFocus.addLine();
-    if (window.lookalikeGradio.look()) rest();
+    if (window.lookalikeGradio.look()) dialog.rest();
     keepTab();
     follow();
     keepPicture();
@@ -674,13 +564,7 @@
     crop.look();
     if (visiting && seen === location.search && crop.picture()) crop.show(boxOfAddress());
     window.lookalikeFocus.rescue();
-    lookAtDialog();
-    const card = document.querySelector(".lk-why [data-close]");
-    if (!card) return;
-    if (!card.closest(".lk-why").contains(document.activeElement)) card.focus();
-    if (!history.state?.why) {
-      history.pushState({ ...history.state, why: true }, "", location.href);
-    }
+    dialog.look();
   };
   new MutationObserver((changes) => {
     orders.forEach((keep) => keep()); // at once: in the next frame there may be another answer

@@ -60,7 +60,7 @@ from retrieval.workspace import Workspace
 
 # In the order in which one knows of the others.
 SCRIPTS = (
-    *("common.js", "running.js", "focus.js", "gradio.js", "crop.js", "page.js"),
+    *("common.js", "running.js", "focus.js", "gradio.js", "crop.js", "dialog.js", "page.js"),
     *("sending.js", "library.js", "map.js"),
 )
 HERE = Path(__file__).resolve().parent

@@ -1,0 +1,145 @@
+// The dialog that lies on the page: a picture in large, why it matches, or the copies folded into it.
+(() => {
+  const { words, fill, isShortcut } = window.lookalikeCommon;
+  let tell = null; // asks for one
+
+  const dialog = () => document.querySelector(".lk-why");
+  let opener = null; // to which the focus goes back when it is closed
+  let busy = null; // the button whose dialog is on its way
+  let unwanted = false; // it was closed before another one that was on its way
+  const rest = () => {
+    busy?.removeAttribute("aria-busy");
+    busy = null;
+  };
+  const open = (what, picture, button) => {
+    tell(what, picture);
+    if (!button.closest(".lk-why")) opener = button;
+    unwanted = false;
+    busy = button;
+    button.setAttribute("aria-busy", "true");
+  };
+  const close = () => {
+    if (!dialog()) return false;
+    unwanted = Boolean(busy);
+    dialog().remove();
+    rest();
+    opener?.focus();
+    return true;
+  };
+  // On a phone the back button closes what lies on top: the dialog has a step of its own.
+  let leaving = false;
+  const leave = () => {
+    if (!close() || !history.state?.why) return;
+    leaving = true;
+    history.back();
+  };
+  const isClosedByStep = () => {
+    const closed = close() || leaving;
+    leaving = false;
+    return closed;
+  };
+
+  // --- From one picture to the next, as they lie on the page; behind the last comes the first ----
+  const tiles = () => [...document.querySelectorAll("#results .lk-tile")];
+  const pictureOf = ({ dataset: { key, id } }) => ({ key, id });
+  const pick = (tile) => tile.querySelector(".lk-pick");
+  const place = () => {
+    const { key, id } = pictureOf(dialog());
+    return tiles().findIndex((tile) => pick(tile).dataset.key === key && pick(tile).dataset.id === id);
+  };
+  const step = (by) => {
+    const button = document.querySelector(`.lk-why [data-step="${by}"]`);
+    const all = tiles();
+    if (!button || busy || !all.length) return;
+    const at = place();
+    const next = all.at(at < 0 ? Math.min(by, 0) : (at + by) % all.length);
+    opener = next.querySelector("[data-do=look], [data-do=why]");
+    open("look", pictureOf(pick(next)), button);
+  };
+  // Where among them the one that is shown lies; returns what is read aloud of it.
+  const showPlace = () => {
+    const at = place();
+    const shown = dialog().querySelector(".lk-place");
+    if (at < 0 || !shown) return "";
+    shown.textContent = fill(words().lookPlace ?? "", { n: at + 1, total: tiles().length });
+    return `${dialog().ariaLabel}, ${shown.textContent}`;
+  };
+  // A finger pushes it aside, unless it is at one that has been enlarged.
+  let swipe = null; // where one began
+  document.addEventListener(
+    "touchstart",
+    ({ target, touches: [{ clientX: x, clientY: y }, second] }) => {
+      const isOne = target.closest?.(".lk-stage") && !second && visualViewport.scale < 1.05;
+      swipe = isOne ? { x, y } : null;
+    },
+    { passive: true },
+  );
+  document.addEventListener("touchend", ({ changedTouches: [{ clientX: x, clientY: y }] }) => {
+    if (!swipe) return;
+    const aside = x - swipe.x;
+    if (Math.abs(aside) > Math.max(50, 2 * Math.abs(y - swipe.y))) step(aside < 0 ? 1 : -1);
+    swipe = null;
+  });
+  // What cannot be had any more, or be drawn by this browser, is shown in small.
+  document.addEventListener(
+    "error",
+    ({ target }) => {
+      const { small } = target.matches?.(".lk-stage img") ? target.dataset : {};
+      if (small && target.getAttribute("src") !== small) target.src = small;
+    },
+    true,
+  );
+
+  // --- Keys and presses ----------------------------------------------------------------------------
+  document.addEventListener("click", ({ target }) => {
+    const around = target.closest?.(".lk-why");
+    if (!around) return;
+    if (target === around || target.closest("[data-close], [data-do=pick]")) leave();
+    const by = target.closest("[data-step]")?.dataset.step;
+    if (by) step(Number(by));
+  });
+
+  // While it is open, Tab goes round in it.
+  const keepInside = (event) => {
+    const inside = [...document.querySelectorAll(".lk-why :is(button, a[href])")];
+    if (!inside.length) return;
+    // Always by us: Safari passes over links and buttons.
+    event.preventDefault();
+    const at = inside.indexOf(document.activeElement);
+    const next = event.shiftKey ? Math.max(at, 0) - 1 : (at + 1) % inside.length;
+    inside.at(next).focus({ focusVisible: true });
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") leave();
+    if (event.code === "Tab") keepInside(event); // WebKit on Linux calls it by no key with Shift
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by && !isShortcut(event)) step(by);
+  });
+
+  let shownAt = ""; // of the one that was last looked at
+  const look = () => {
+    const at = dialog()?.dataset.at ?? shownAt;
+    if (at !== shownAt) {
+      shownAt = at;
+      const isStep = busy?.dataset.step;
+      rest();
+      if (unwanted) return dialog().remove();
+      const said = showPlace();
+      if (isStep && said) window.lookalikeSay(said);
+    }
+    if (!dialog()) return;
+    if (!dialog().contains(document.activeElement)) dialog().querySelector("[data-close]").focus();
+    if (!history.state?.why) {
+      history.pushState({ ...history.state, why: true }, "", location.href);
+    }
+  };
+
+  window.lookalikeDialog = {
+    begin: (ask) => (tell = ask),
+    opens: (what) => ["look", "why", "copies"].includes(what),
+    open,
+    rest,
+    isClosedByStep,
+    look,
+  };
+})();
