@@ -83,7 +83,7 @@ def look(match: Match, openable: bool, explainable: bool, reasons: str = "") -> 
     body = (
         f'<div class="lk-look"><div class="lk-stage" style="background-image:url({small})">'
         f'<img src="{escape(large)}" data-small="{small}" alt="{escape(name)}">{steps}</div>'
-        f'<div class="lk-about">{reasons}<dl>{rows}</dl><div class="lk-ways">{actions}</div></div>'
+        f'<div class="lk-known">{reasons}<dl>{rows}</dl><div class="lk-ways">{actions}</div></div>'
         "</div>"
     )
     return _dialog(name, body, (match.key, picture.id))
