@@ -40,7 +40,7 @@ WARM = np.array([[255, 190, 60], [235, 60, 40]], np.float32)
 def look(match: Match, openable: bool, explainable: bool, reasons: str = "") -> str:
     """Lay out a picture as large as there is room, with what is known of it.
 
-    `page.js` goes from it to those that lie before and behind it on the page.
+    `dialog.js` goes from it to those that lie before and behind it on the page.
 
     Args:
         openable: whether the picture's own file is here and may be opened.
