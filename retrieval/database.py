@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.open_files import is_one_left
+from retrieval.open_files import are_some_left
 from retrieval.schema import ORIGINALS, THUMBNAILS
 
 BUSY_SECONDS = 10
@@ -175,7 +175,7 @@ def _sentence(error: sqlite3.DatabaseError, name: str) -> str:
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return f"Another program is using the collection {name}. Try again in a moment."
-        case sqlite3.SQLITE_CANTOPEN if not is_one_left():
+        case sqlite3.SQLITE_CANTOPEN if not are_some_left():
             return (
                 f"The collection {name} cannot be opened: this system lets a program have no more "
                 "files open at once. Let it have more (by “ulimit -n” in a terminal), or delete "

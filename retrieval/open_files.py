@@ -3,10 +3,11 @@
 import errno
 import os
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 # As much as is asked for, and what macOS gives at most, where its own sentence says more.
 WANTED = (65_536, 10_240)
+OF_A_COLLECTION = 6  # two databases, each with its log and what is shared of it
 
 
 def allow_files() -> int:
@@ -30,10 +31,12 @@ def allow_files() -> int:
     return max(0, allowed - len(os.listdir("/dev/fd")))
 
 
-def is_one_left() -> bool:
-    """Whether one more can be opened."""
+def are_some_left() -> bool:
+    """Whether as many as a collection takes can be opened."""
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
+        with ExitStack() as opened:
+            for _ in range(OF_A_COLLECTION):
+                opened.enter_context(open(os.devnull))
     except OSError as error:
         return error.errno not in (errno.EMFILE, errno.ENFILE)
     return True

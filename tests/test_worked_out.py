@@ -138,3 +138,17 @@ def test_an_answer_about_the_collection_before_is_not_shown(workspace: Workspace
     go_on.set()
     ticking.join(60)
     assert said == [(gr.skip(), gr.skip())]
+
+
+def test_what_was_done_while_the_tab_was_opened_stays_shown(workspace: Workspace) -> None:
+    turned = Turned()
+
+    def compute(collection: Collection) -> str:
+        turned.kept = "done with what was there before"
+        return "anew"
+
+    tab_of = WorkedOut(workspace, "tab", SENTENCES, Once(compute), float, lambda *said: said[2])
+    *_, said, _ = tab_of.on_open(None, None, "", turned, gr.Request())
+    assert said == gr.skip()
+    *_, said, _ = tab_of.on_open(None, None, "", turned, gr.Request())
+    assert said == "anew"

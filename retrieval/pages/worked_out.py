@@ -128,7 +128,11 @@ class WorkedOut(Generic[T]):
             self._workspace, choice, visitor_of(request), searched, followed
         )
         turned.key, turned.kept = chosen, None
-        return (offered, followed, turned, *self.answer(chosen, request, opening=True))
+        shown: tuple[Any, ...] = self.answer(chosen, request, opening=True)
+        # What was there before may have been dealt with meanwhile, and the answer to that stays.
+        if turned.kept is not None and turned.key == chosen:
+            shown = gr.skip(), gr.skip()
+        return (offered, followed, turned, *shown)
 
     def on_tick(
         self, choice: str | None, turned: Turned, request: gr.Request, start: int = 0
