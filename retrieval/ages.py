@@ -17,7 +17,6 @@ from retrieval.files import clear_parts, replace_when_done
 # An app that looks every hour counts a day as a day, and one that is opened for a minute each day
 # counts four of them as one.
 LOOKS = 4
-ABANDONED_SECONDS = 3600.0  # without a word written, after which half written notes are a kill's
 
 # By the files for it, what could not be noted, on a full disk: when it was looked, and the ages.
 # There the bin has to be emptied most of all.
@@ -35,7 +34,7 @@ def count_ages(notes: Path, names: Iterable[str], kept: float) -> dict[str, floa
     looked, before = _unwritten.get(notes) or _read(notes) or (now, {})
     passed = max(0.0, min(now - looked, kept / LOOKS))
     ages = {name: before[name] + passed if name in before else 0.0 for name in names}
-    clear_parts(notes, ABANDONED_SECONDS)
+    clear_parts(notes)
     try:
         if ages:
             with replace_when_done(notes) as temporary:

@@ -85,17 +85,14 @@ def read_captions(
         name = name_of(Path(error.filename), root)
         on_unread(UnreadTable(name, name, HELD, "broken"))
 
-    whole = f"{root.absolute().as_posix()}/"  # as other programs name files
+    whole = _beginning(root)
     for path in find_tables(root, note):
         folder = PurePosixPath(path.parent.relative_to(root).as_posix())
         found: dict[str, Caption] = {}
         flaws: dict[str, Flaw] = {}
         try:
             for filename, columns, row in read_rows(path, flaws.__setitem__):
-                if filename.startswith(whole):
-                    key = composed(_below(PurePosixPath(), filename[len(whole) :]))
-                else:
-                    key = composed(_below(folder, filename))
+                key = _key_of(filename, folder, whole)
                 if wanted is None or key in wanted:
                     found[key] = _caption(columns, row)
             captions.update(found)
@@ -138,11 +135,10 @@ def count_rows(table: Path, root: Path, known: Container[str]) -> tuple[int, int
     Raises:
         OSError: when it cannot be read.
     """
-    folder, whole = PurePosixPath(name_of(table.parent, root)), f"{root.absolute().as_posix()}/"
+    folder, whole = PurePosixPath(name_of(table.parent, root)), _beginning(root)
     found, without = set(), 0
     for filename, _, _ in read_rows(table):
-        within = PurePosixPath() if filename.startswith(whole) else folder
-        key = composed(_below(within, filename.removeprefix(whole)))
+        key = _key_of(filename, folder, whole)
         if key in known:
             found.add(key)
         else:
@@ -217,6 +213,22 @@ def _rows(table: TextIO, on_flaw: OnFlaw, too_large: bool = False) -> Iterator[R
                 yield filename.removeprefix("./"), columns, row
     except csv.Error:  # it ends the table; what came before it counts
         on_flaw(BROKEN.format(n=number + 1), "broken")
+
+
+def _beginning(root: Path) -> str:
+    """Return how the names of files below a folder begin where other programs write them whole."""
+    return f"{root.absolute().as_posix()}/"
+
+
+def _key_of(filename: str, folder: PurePosixPath, whole: str) -> str:
+    """Return the path, `composed`, of what a row of a table in a folder names.
+
+    Args:
+        whole: see `_beginning`.
+    """
+    if filename.startswith(whole):
+        return composed(_below(PurePosixPath(), filename[len(whole) :]))
+    return composed(_below(folder, filename))
 
 
 def _below(folder: PurePosixPath, filename: str) -> str:

@@ -36,12 +36,11 @@ from retrieval.outbox import Outbox
 from retrieval.query import Filters
 from retrieval.records import Aspect, Content, Embeddings, Entry, Move, PictureRecord
 from retrieval.reduction import Matrix
-from retrieval.removed import REMOVED
+from retrieval.removed import KEPT
 from retrieval.schema import (
     DATABASE,
     EXCLUDED_FILES,
     FORMAT_VERSION,
-    ORIGINALS,
     THUMBNAILS,
     lay_out,
     lay_out_thumbnails,
@@ -134,7 +133,7 @@ class Collection:
         except OSError as error:
             raise explain_os_error(error, folder) from error
         # Looked at first: another program may make it just now, and then take photos in.
-        kept = any(os.path.isdir(folder / name) for name in (ORIGINALS, REMOVED))
+        kept = any(os.path.isdir(folder / name) for name in KEPT)
         begun = not is_file(folder / DATABASE) or is_bare(folder / DATABASE)
         if begun and kept:
             raise damaged(folder)

@@ -17,6 +17,7 @@ from pathlib import Path
 from retrieval.errors import LookalikeError, explain_os_error
 
 MARKED_BYTES = 4096  # at the beginning of a file, where a result of ours has its mark
+ABANDONED_SECONDS = 3600.0  # without a change, after which what is half made is a kill's
 TRIES = 10 if sys.platform == "win32" else 1
 
 
@@ -95,7 +96,7 @@ def need_place(path: Path | None, *kinds: str, mark: bytes = b"") -> None:
                 folder.rmdir()
 
 
-def clear_parts(path: Path, older_than: float) -> None:
+def clear_parts(path: Path, older_than: float = ABANDONED_SECONDS) -> None:
     """Delete what kills have left beside `path` of writing it, unless it is still being written.
 
     Args:

@@ -14,7 +14,7 @@ from retrieval.collection import Collection
 from retrieval.database import connection, explained, is_bare
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.files import composed, remove_tree, replace_file, same_folder
+from retrieval.files import ABANDONED_SECONDS, composed, remove_tree, replace_file, same_folder
 from retrieval.folders import is_picture
 from retrieval.objects import Bucket
 from retrieval.paths import require_text
@@ -24,7 +24,6 @@ from retrieval.store import LOCK, held_alone, put_in_place
 
 PLACES_TRIED = 20  # for a collection that comes, while others take the same ones
 MOST_BYTES = 200  # of a folder's name: a disk takes 255, and in the bin it gets longer
-CLAIMED_SECONDS = 3600.0  # after which a place that was claimed, and is empty, is a kill's
 INDEX = "python -m retrieval index FOLDER"
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 
@@ -87,25 +86,29 @@ def find_collection(library: Path, name: str | None) -> Path:
 
 def name_unlike(library: Path, collection: Collection) -> None:
     """Give a collection that has just come a number, where another one is called as it is."""
-    others = {
-        composed(_name_in(folder)) for folder in folders_in(library) if folder != collection.folder
-    }
-    numbered = (f"{collection.name} {number}" for number in count(2))
-    name = next(n for n in chain([collection.name], numbered) if composed(n) not in others)
+    others = {name_in(folder) for folder in folders_in(library) if folder != collection.folder}
+    name = unused_name(collection.name, others)
     if name != collection.name:
         collection.rename(name)
 
 
+def unused_name(title: str, others: Iterable[str]) -> str:
+    """Return a name that is none of the others: with a number, if need be."""
+    taken = set(map(composed, others))
+    numbered = (f"{title} {number}" for number in count(2))
+    return next(name for name in chain([title], numbered) if composed(name) not in taken)
+
+
 def _listed(folders: Sequence[Path]) -> str:
     """List collections by their names; one that is called as another by its folder."""
-    called = [_name_in(folder) for folder in folders]
+    called = [name_in(folder) for folder in folders]
     return ", ".join(
         f'"{name if called.count(name) == 1 else folder.name}"'
         for name, folder in zip(called, folders, strict=True)
     )
 
 
-def _name_in(folder: Path) -> str:
+def name_in(folder: Path) -> str:
     """Return what people call the collection in a folder; that of the folder where it is damaged.
 
     Not opened read-only, which would pass over what a running app has written.
@@ -145,7 +148,7 @@ def clear_bare(library: Path) -> list[Path]:
     """
     for place in _places_in(library):
         with suppress(OSError):  # something is in it, or it is no folder
-            if time.time() - place.stat().st_mtime > CLAIMED_SECONDS:
+            if time.time() - place.stat().st_mtime > ABANDONED_SECONDS:
                 place.rmdir()
     folders = folders_in(library)
     for folder in folders:

@@ -11,12 +11,11 @@ from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, replace_file
 from retrieval.library import MOST_BYTES, OPENING, settle
 from retrieval.milvus import MilvusGallery
-from retrieval.removed import REMOVED
+from retrieval.removed import KEPT
 from retrieval.schema import ORIGINALS
 
 TRASH = ".trash"
 AGES = "ages.json"  # in there
-KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos
 
 
 def discard(folder: Path) -> Path:

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError
 from retrieval.files import composed, same_folder
 from retrieval.folders import require_pictures
 from retrieval.indexing import Bounds, Step, index_folder
-from retrieval.library import claim_folder, clear_bare, folders_in
+from retrieval.library import claim_folder, clear_bare, folders_in, unused_name
 from retrieval.paths import require_text
 from retrieval.refusals import Refusals
 from retrieval.relocated import follow
@@ -334,9 +333,7 @@ class Workspace:
         Args:
             key: of the collection that is to be called so, if it is there already.
         """
-        others = self._other_names(visitor, key)
-        numbered = (f"{title} {number}" for number in count(2))
-        return next(name for name in chain([title], numbered) if composed(name) not in others)
+        return unused_name(title, self._other_names(visitor, key))
 
     def _other_names(self, visitor: str, key: str) -> set[str]:
         names = self.names(visitor)

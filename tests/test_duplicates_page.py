@@ -73,6 +73,15 @@ def groups(tmp_path: Path, embedder: Embedder) -> tuple[Group, ...]:
         return find_copies(collection)
 
 
+def served(workspace: Workspace, photos: Path) -> str:
+    """Make a collection of a folder in a workspace, and return its key."""
+    key = workspace.create("photos", photos)
+    collection = workspace.searcher(key).collection
+    for _ in index_folder(collection, photos, workspace.embedder, find_changes(collection, photos)):
+        pass
+    return key
+
+
 def names(group: Group) -> list[str]:
     return [copy.picture.path for copy in group]
 
@@ -155,10 +164,8 @@ def test_a_picture_opens_its_file_where_that_may_be_seen_and_else_the_small_one(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     photos = save_photos(tmp_path / "snaps")
-    key = workspace.create("photos", photos)
+    key = served(workspace, photos)
     collection = workspace.searcher(key).collection
-    for _ in index_folder(collection, photos, workspace.embedder, find_changes(collection, photos)):
-        pass
     group = next(one for one in find_copies(collection) if "large.png" in names(one))
     (photos / names(group)[1]).unlink()
     links = re.findall('<a href="([^"]*)"', show_groups(key, [group], 0, collection))
@@ -183,10 +190,8 @@ def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     photos = save_photos(tmp_path / "snaps")
-    key = workspace.create("photos", photos)
+    key = served(workspace, photos)
     collection = workspace.searcher(key).collection
-    for _ in index_folder(collection, photos, workspace.embedder, find_changes(collection, photos)):
-        pass
     library = make_library(workspace, None, False)
     page = DuplicatesPage(workspace, library.access, library.adding)
     groups, turned = find_copies(collection), Turned()

@@ -1,16 +1,13 @@
 """The command `check`: verifies that a collection is whole, and mends it."""
 
 import argparse
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from retrieval import settings
 from retrieval.checking import check_collection
-from retrieval.collection import Collection
 from retrieval.commands.reading import embedder_of
 from retrieval.errors import LookalikeError
-from retrieval.library import find_collection
+from retrieval.library import find_collection, name_in
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -30,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     findings = check_collection(folder, arguments.repair, lambda: embedder_of(arguments))
     for finding in findings:
         print(finding.sentence, "(mended)" if finding.repaired else "")
-    name = _name_of(folder)
+    name = name_in(folder)
     if not findings:
         print(f"{name} is whole.")
     elif all(finding.repaired for finding in findings):
@@ -45,10 +42,3 @@ def run(arguments: argparse.Namespace) -> None:
             else f"Mend it with: python -m retrieval check --repair --name {folder.name}"
         )
         raise LookalikeError(f"{name} is not whole. {cure}")
-
-
-def _name_of(folder: Path) -> str:
-    """Return what people call a collection; one that cannot be opened is called by its folder."""
-    with suppress(LookalikeError), Collection(folder) as collection:
-        return collection.name
-    return folder.name

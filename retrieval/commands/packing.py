@@ -13,8 +13,6 @@ from retrieval.files import clear_parts
 from retrieval.library import find_collection, name_unlike
 from retrieval.unbundling import is_packed, photos_of, unpack_bundle
 
-ABANDONED_SECONDS = 3600.0  # without a word written, after which a half packed one is a kill's
-
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     """Describe the commands."""
@@ -42,7 +40,7 @@ def run_pack(arguments: argparse.Namespace) -> None:
             f"{arguments.file} is there already, and is no packed collection, so it is not written "
             "over. Name another file, or delete that one first."
         )
-    clear_parts(arguments.file, ABANDONED_SECONDS)
+    clear_parts(arguments.file)
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         photos = pack(collection, arguments.file, arguments.photos)
         ready, _ = collection.count()

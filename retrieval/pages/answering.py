@@ -49,8 +49,8 @@ class Answers:
         held = self.held(options.choice, visitor)
         address = write_address(asked, options)
         if not asked.parts:
-            compared = count_passing(held, options.filters)
-            return self._browse(held, options, address), self._truth(held, compared)
+            html, passing = self._browse(held, options, address)
+            return html, self._truth(held, passing)
         found = self.find(held, asked, options, times)
         truth = self._truth(held, found.compared, found)
         if found.matches:
@@ -58,13 +58,13 @@ class Answers:
             return html, truth
         filtered = not options.filters.empty
         # Those of the query are left out of the results.
-        passes = bool(sample(held, 1, options.filters))
+        _, passing = sample(held, 1, options.filters)
         said = {
             (False, False): (words.EMPTY_TITLE, words.EMPTY_BODY),
             (False, True): (words.ALONE_TITLE, words.ALONE),
             (True, False): (words.NONE_PASS_TITLE, words.NONE_PASS),
             (True, True): (words.NO_OTHER_TITLE, words.NO_OTHER),
-        }[filtered, passes]
+        }[filtered, passing > 0]
         return results_markup.none_found(asked, *said, address, filtered), truth
 
     def find(
@@ -114,19 +114,21 @@ class Answers:
 
     def examples(self, held: list[Searcher]) -> str:
         """Lay out a few pictures to search with."""
-        return results_markup.examples(sample(held, EXAMPLES))
+        return results_markup.examples(sample(held, EXAMPLES)[0])
 
-    def _browse(self, held: list[Searcher], options: Options, address: str) -> str:
-        pictures = sample(held, bounded(options.count), options.filters)
+    def _browse(self, held: list[Searcher], options: Options, address: str) -> tuple[str, int]:
+        """Lay out a look around; return how many pictures pass the filters as well."""
+        pictures, passing = sample(held, bounded(options.count), options.filters)
         if pictures:
             shown = ordered(pictures, options.order, lambda placed: placed[1])
-            return results_markup.browse(shown, address, names_of(held))
-        if not options.filters.empty and sample(held, 1):
-            return results_markup.none_found(
-                Asked(), words.NONE_PASS_TITLE, words.NONE_PASS, address, filtered=True
-            )
-        body = words.EMPTY_BUILDING if self.building(held) else words.EMPTY_BODY
-        return results_markup.none_found(Asked(), words.EMPTY_TITLE, body, address)
+            return results_markup.browse(shown, address, names_of(held)), passing
+        filtered = not options.filters.empty and bool(sample(held, 1)[1])
+        if filtered:
+            said = words.NONE_PASS_TITLE, words.NONE_PASS
+        else:
+            building = self.building(held)
+            said = words.EMPTY_TITLE, words.EMPTY_BUILDING if building else words.EMPTY_BODY
+        return results_markup.none_found(Asked(), *said, address, filtered), passing
 
     def _truth(self, held: list[Searcher], compared: int, found: Found | None = None) -> str:
         embedder = self.workspace.embedder
@@ -144,16 +146,14 @@ def names_of(held: Sequence[Searcher]) -> dict[str, str]:
     return {searcher.key: searcher.collection.name for searcher in held}
 
 
-def count_passing(held: Sequence[Searcher], filters: Filters) -> int:
-    """Return how many pictures of the collections pass the filters."""
-    collections = [searcher.collection for searcher in held]
-    if filters.empty:
-        return sum(collection.count()[0] for collection in collections)
-    return sum(len(collection.matching(filters)) for collection in collections)
+def sample(
+    held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS
+) -> tuple[list[Shown], int]:
+    """Choose pictures from all over the collections, the same at each visit.
 
-
-def sample(held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS) -> list[Shown]:
-    """Choose pictures from all over the collections, the same at each visit."""
+    Returns:
+        The pictures, and how many pass the filters in all.
+    """
     passing = [
         None if filters.empty else sorted(searcher.collection.matching(filters))
         for searcher in held
@@ -170,7 +170,7 @@ def sample(held: Sequence[Searcher], n: int, filters: Filters = NO_FILTERS) -> l
         collection = searcher.collection
         found = collection.at(here) if ids is None else collection.pictures(ids[i] for i in here)
         chosen += [(searcher.key, picture) for picture in found]
-    return chosen
+    return chosen, sum(counts)
 
 
 def ordered(
