@@ -202,7 +202,8 @@ def _harmed_inside(whole: bytes, everything: list[bytes], random: np.random.Gene
             data = old.read(entry)
             if place == chosen:
                 data = _harmed(data, everything, random)
-            new.writestr(entry.filename, data)
+            # A name alone would be given the time of the clock, and two runs other bytes.
+            new.writestr(zipfile.ZipInfo(entry.filename), data)
     return buffer.getvalue()
 
 

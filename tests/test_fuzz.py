@@ -46,6 +46,14 @@ def test_what_is_harmed_is_read_or_refused_in_a_sentence(
     assert changed > COUNT * 3 // 4
 
 
+def test_what_is_harmed_is_the_same_at_any_time(
+    made: dict[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = fuzz.harmed(made, "bundle", 1, SEED)
+    monkeypatch.setattr("time.time", lambda: 1_000_000_000.0)
+    assert fuzz.harmed(made, "bundle", 1, SEED) == now
+
+
 def test_it_goes_through_a_running_app() -> None:
     tallies = fuzz.send_all(5, SEED, ("JPEG", "zip", "bundle"))
     assert [tally.faults for tally in tallies.values()] == [[], [], []]
