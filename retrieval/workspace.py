@@ -1,5 +1,6 @@
 """What one running app serves: a model, opened once, and the collections searched with it."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -16,7 +17,7 @@ from retrieval.collection import Collection
 from retrieval.copies import find_copies
 from retrieval.database import DamagedError, damaged, is_bare
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError
+from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError, explain_os_error
 from retrieval.files import composed, same_folder
 from retrieval.folders import require_pictures
 from retrieval.indexing import Bounds, Step, index_folder
@@ -39,6 +40,8 @@ from retrieval.trash import (
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
 LOOK_SECONDS = 3.0  # between two looks at what other programs have put into the library
+# An empty file in the library says that the collection that ships with the app is not shown.
+WITHOUT_SHIPPED = ".without-shipped"
 
 
 class Workspace:
@@ -77,6 +80,8 @@ class Workspace:
         self._refusals = Refusals()
         self._leaving: set[str] = set()  # keys of those that are just being deleted or mended
         self._looked = 0.0  # time.monotonic() when the library was last looked through
+        self._shipped = ""  # the key of the one that came with the app
+        self._without_shipped = False
 
     @property
     def refused(self) -> dict[str, str]:
@@ -139,6 +144,8 @@ class Workspace:
                 self._asked[key] = time.monotonic()
             self._places[key] = place
             self._searchers[key] = searcher
+            if collection.read_only:
+                self._shipped = key
             self._refusals.forget(key)
         return key
 
@@ -149,6 +156,7 @@ class Workspace:
         kill has left of one that was just being made.
         """
         self.library = library
+        self._without_shipped = os.path.exists(library / WITHOUT_SHIPPED)
         empty_trash(library, UNDO_SECONDS)
         for folder in clear_bare(library):
             self.open_folder(folder)
@@ -167,6 +175,7 @@ class Workspace:
         replaced: list[Collection] = []
         try:
             begun = self._looked = time.monotonic()
+            self._without_shipped = os.path.exists(self.library / WITHOUT_SHIPPED)
             replaced = self._withdraw_replaced()
             again = False
             self._refusals.forget_gone(self.library, self._leaving)
@@ -301,6 +310,35 @@ class Workspace:
             with suppress(LookalikeError):  # damaged, or closed just now
                 found[searcher.key] = searcher.collection.name
         return found
+
+    @property
+    def hideable(self) -> str:
+        """The key of the collection that ships with the app, if there are others to show, or ""."""
+        return self._shipped if len(self._lasting()) > 1 else ""
+
+    @property
+    def hidden(self) -> str:
+        """The name of the collection that ships with the app, where it is not shown; "" else."""
+        key = self.hideable if self._without_shipped else ""
+        return self._searchers[key].collection.name if key else ""
+
+    def hide_shipped(self, hide: bool) -> None:
+        """Show the collection that ships with the app to nobody, or to all again; for good.
+
+        Raises:
+            LookalikeError: when that cannot be noted.
+        """
+        assert self.library is not None
+        mark = self.library / WITHOUT_SHIPPED
+        with self._lock:  # a look around may just have read what was so before
+            try:
+                if hide:
+                    mark.touch()
+                else:
+                    mark.unlink(missing_ok=True)
+            except OSError as error:
+                raise explain_os_error(error, mark) from error
+            self._without_shipped = hide
 
     def idle_seconds(self, key: str) -> float:
         """Return for how long a private collection was neither asked for nor built."""
@@ -626,4 +664,6 @@ class Workspace:
         self._leaving.add(key)
 
     def _is_seen(self, key: str, visitor: str) -> bool:
+        if key == self._shipped and self._without_shipped and self.hideable:
+            return False
         return self._visitors.get(key, "") in ("", visitor)

@@ -28,6 +28,7 @@ from starlette.requests import Request
 from retrieval import indexing, settings, sheets
 from retrieval.building import Building
 from retrieval.changes import Changes
+from retrieval.collection import Collection
 from retrieval.errors import COLLECTION_GONE
 from retrieval.pages import results_markup, words
 from retrieval.pages.access import Access
@@ -1000,6 +1001,37 @@ def test_the_bin_is_emptied_once_it_has_been_asked_whether_to(visitor: Visitor) 
     shown = act("close", "")
     assert place not in shown
     assert said not in shown
+
+
+def test_the_collection_that_comes_with_the_app_is_hidden_and_shown_again_by_its_owner_alone(
+    owned: tuple[LibraryPage, str, gr.Request], wheel: Path, tmp_path: Path
+) -> None:
+    page, _, request = owned
+    Collection.create(tmp_path / "shipped", "Starter", None, page.workspace.embedder).close()
+    page.workspace.serve(Collection(tmp_path / "shipped", read_only=True), key="@shipped")
+    hide, show = (
+        gr.EventData(None, {"key": key, "act": act})
+        for key, act in (("@shipped", "hide"), ("", "show"))
+    )
+    stranger = gr.Request(Request({**request.request.scope, "client": ("203.0.113.7", 1)}))
+    with pytest.warns(UserWarning, match="Only the owner"):
+        page.on_act(Desk(), hide, stranger)
+    assert "@shipped" in page.workspace.names()
+    assert 'data-act="hide"' not in page.on_return(Desk(), stranger)[0]
+
+    assert page.on_return(Desk(), request)[0].count('data-act="hide"') == 1
+    desk = Desk()
+    listing = page.on_act(desk, hide, request)[0]
+    assert "Starter is hidden." in listing
+    assert listing.count('data-act="show"') == 1  # what is said, and not its line below as well
+    assert 'data-key="@shipped"' not in listing
+    listing = page.on_return(Desk(), request)[0]  # another page
+    assert listing.count('data-act="show"') == 1
+    assert 'data-act="show"' not in page.on_return(Desk(), stranger)[0]
+    with pytest.warns(UserWarning, match="Only the owner"):
+        page.on_act(Desk(), show, stranger)
+    assert "@shipped" not in page.workspace.names()
+    assert 'data-key="@shipped"' in page.on_act(desk, show, request)[0]
 
 
 def test_that_something_was_deleted_for_good_goes_with_the_next_upload(visitor: Visitor) -> None:

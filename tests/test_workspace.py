@@ -309,6 +309,35 @@ def test_collections_stand_in_one_order_whatever_is_started_anew(
     again.stop()
 
 
+def test_the_shipped_one_is_hidden_as_long_as_there_is_another_also_over_a_start(
+    workspace: Workspace, collections: Path, tiny_files: Path, wheel: Path
+) -> None:
+    Collection.create(wheel / "shipped", "Starter", None, workspace.embedder).close()
+
+    def serve_shipped(workspace: Workspace) -> None:
+        workspace.serve(Collection(wheel / "shipped", read_only=True), key="@shipped")
+
+    serve_shipped(workspace)
+    workspace.hide_shipped(True)
+    assert (workspace.keys(), workspace.hideable, workspace.hidden) == (["@shipped"], "", "")
+    album = workspace.create("album")
+    assert (workspace.keys(), workspace.hideable) == ([album], "@shipped")
+    assert workspace.hidden == "Starter"
+    with pytest.raises(LookalikeError):
+        workspace.searcher("@shipped")
+    again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
+    again.open_library(collections)
+    serve_shipped(again)
+    assert again.keys() == [album]
+    again.hide_shipped(False)
+    assert again.keys() == [album, "@shipped"]
+    again.stop()
+    place = workspace.delete(album)
+    assert workspace.keys() == ["@shipped"]
+    workspace.undo(place)
+    assert workspace.keys()[0] == album
+
+
 def test_no_collection_is_given_the_name_of_another(workspace: Workspace) -> None:
     lake, trip = workspace.create("lake"), workspace.create("trip")
     with pytest.raises(LookalikeError, match=r"Another collection is called lake\. Choose"):

@@ -40,6 +40,7 @@ class Card:
     collection: Collection
     state: Building | None
     editable: bool
+    hideable: bool = False
     hours_left: float | None = None  # of a private collection
     taking: bool = False  # whether an upload is just being taken into it
     view: str = ""  # what lies open in it
@@ -88,6 +89,7 @@ def library(
     bin_: Sequence[tuple[str, str]] = (),
     asked: str = "",
     with_photos: bool = True,
+    hidden: str = "",
 ) -> str:
     """Lay out the collections, with what there is to say above them, and what was deleted below.
 
@@ -95,6 +97,7 @@ def library(
         bin_: place and name of each collection that can be brought back.
         asked: the place of the one of which is to be asked whether it shall go for good.
         with_photos: whether photos go with that one.
+        hidden: the name of the collection that comes with the app, where it is not shown.
     """
     title = f'<h2 class="lk-title" tabindex="-1">{escape(words.YOUR_COLLECTIONS)}</h2>'
     text = f'<p class="lk-hint">{escape(hint)}</p>' if hint else ""
@@ -106,6 +109,7 @@ def library(
     else:
         body = f'<ul class="lk-cards" role="list">{"".join(cards)}</ul>'
     deleted = "".join(_discarded(place, name, place == asked, with_photos) for place, name in bin_)
+    deleted += _hidden(hidden) if hidden else ""
     bin_name = escape(words.BIN)
     below = f'<ul class="lk-bin" role="list" aria-label="{bin_name}">{deleted}</ul>'
     below = below if deleted else ""
@@ -139,6 +143,8 @@ def card(shown: Card, now: float, opened: str) -> str:
         ):
             buttons += _button(act, text, key, of=of, is_open=view == act)
         buttons += _button("delete", words.DO_DELETE, key, of=of)
+    if shown.hideable:
+        buttons += _button("hide", words.DO_HIDE, key, of=of)
     images = "".join(
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
         for picture in collection.sample(4)
@@ -207,6 +213,19 @@ def _discarded(place: str, name: str, asked: bool, with_photos: bool) -> str:
     row = f'<div class="lk-row">{" ".join(buttons)}</div>'
     said = f'<span id="{of}">{escape(text)}</span>'
     return f'<li class="lk-discarded" data-key="{escape(place)}">{said}{row}</li>'
+
+
+def _hidden(name: str) -> str:
+    """Lay out the way back to the collection that comes with the app."""
+    of = _name_id("hidden")
+    said = f'<span id="{of}">{escape(words.HIDDEN.format(name=name))}</span>'
+    row = f'<div class="lk-row">{_button("show", words.DO_SHOW_AGAIN, of=of)}</div>'
+    return f'<li class="lk-discarded" data-key="hidden">{said}{row}</li>'
+
+
+def show_button() -> str:
+    """Return the button that shows the collection that comes with the app again."""
+    return _button("show", words.DO_UNDO)
 
 
 def readmit_button(key: str) -> str:

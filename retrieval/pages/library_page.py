@@ -31,6 +31,7 @@ BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', 
 FAILED = "() => window.lookalikeFailed?.('{event}')"
 BACK_SECONDS = 2.0  # that pictures which come back are waited for
 AT_ONCE = 4  # of what may take minutes
+HIDDEN = ":hidden"  # in place of one in the bin, whose names have no colon: what was hidden last
 
 
 class LibraryPage:
@@ -211,6 +212,8 @@ class LibraryPage:
                 opened = self._undo(key, request)
             elif act == "mend":
                 opened = self._mend(key, request)
+            elif act in ("hide", "show"):
+                opened = self._hide(key, act, request)
             elif act in ("empty", "empty-for-good"):
                 opened = self._empty(key, act, request)
             elif act in acts:
@@ -439,6 +442,20 @@ class LibraryPage:
         self.workspace.empty(place)
         return Opened(passing=library_markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
 
+    def _hide(self, key: str, act: str, request: gr.Request) -> Opened:
+        """Show the collection that comes with the app no more, or again."""
+        if not self.access.is_owner(request):
+            raise LookalikeError(words.NOT_YOURS)
+        if act == "show":
+            self.workspace.hide_shipped(False)
+            return Opened()
+        if key != self.workspace.hideable:  # the last other one was just deleted
+            raise LookalikeError(words.HIDDEN_ALONE)
+        self.workspace.hide_shipped(True)
+        text = words.HIDDEN.format(name=self.workspace.hidden)
+        button = library_markup.show_button()
+        return Opened(notice=library_markup.notice(text, words.HIDDEN_HINT, button), deleted=HIDDEN)
+
     def _mend(self, key: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
             raise LookalikeError(words.NOT_YOURS)
@@ -465,6 +482,7 @@ class LibraryPage:
         visitor, owner = visitor_of(request), self.access.is_owner(request)
         now = time.monotonic()
         self.workspace.withdraw_damaged()  # damage that a search has met, say
+        hideable = self.workspace.hideable if owner else ""
         cards, going_on, own = [], False, False
         for key in self.workspace.keys(visitor):
             try:
@@ -480,7 +498,8 @@ class LibraryPage:
                 view = opened.view if opened.key == key and editable else ""
                 news = self.adding.added(key), self.adding.captioned(key)
                 card = library_markup.Card(
-                    key, searcher.collection, state, editable, hours, taking, view, *news
+                    *(key, searcher.collection, state, editable, key == hideable),
+                    *(hours, taking, view, *news),
                 )
                 inside = self._inside(opened, card) if view else ""
                 cards.append(library_markup.card(card, now, inside))
@@ -496,11 +515,13 @@ class LibraryPage:
         notices = [] if opened.view == "pictures" else [opened.passing, opened.notice]
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""
+        hidden = self.workspace.hidden if owner and opened.deleted != HIDDEN else ""
         with_photos = False
         if asked:
             with suppress(LookalikeError):  # emptied in another window
                 with_photos = self.workspace.has_photos_in_bin(asked)
-        return library_markup.library(notices, cards, hint, bin_, asked, with_photos), going_on
+        whole = library_markup.library(notices, cards, hint, bin_, asked, with_photos, hidden)
+        return whole, going_on
 
     def _inside(self, opened: Opened, card: library_markup.Card) -> str:
         collection, key = card.collection, card.key
