@@ -414,7 +414,21 @@ def test_what_passes_the_filters_and_is_searched_with_is_not_called_none(visitor
 def test_an_upload_of_an_earlier_page_is_told_from_a_wrong_link(visitor: Visitor) -> None:
     said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": "?upload=0123456789ab"})
     (sentence,) = [one["log"] for one in said if one["msg"] == "log"]
-    assert "about an uploaded picture, which is not kept" in sentence
+    assert "about an uploaded picture, which is kept for some hours only" in sentence
+
+
+def test_another_page_of_a_browser_goes_on_with_its_upload_and_no_other_browser_does(
+    visitor: Visitor, served: Served
+) -> None:
+    shown = answer(visitor, "on_upload", query=visitor.send(encode(by_hue(10), "PNG")))
+    (token,) = address_of(shown)["upload"]
+    visitor.session = "another"
+    again = answer(visitor, "on_visit", {"query": f"?upload={token}"})
+    assert address_of(again)["upload"] == [token]
+    other = Visitor(served.address)
+    shown = answer(other, "on_visit", {"query": f"?upload={token}"})
+    assert "upload" not in address_of(shown)
+    other.close()
 
 
 def copied(visitor: Visitor) -> tuple[str, str]:

@@ -491,7 +491,9 @@ def test_a_step_back_that_cannot_be_brought_back_leaves_the_way_forward(
     found, picked = page.locator(".lk-head h2").inner_text(), page.url
     before = page.evaluate("history.length")
     page.go_back()
-    expect(page.get_by_test_id("toast-body").last).to_contain_text("which is not kept")
+    expect(page.get_by_test_id("toast-body").last).to_contain_text(
+        "which is kept for some hours only"
+    )
     expect(page.locator(".lk-head h2")).to_contain_text("A look around")
     page.wait_for_url("**?in=*")
     page.wait_for_timeout(500)
@@ -833,6 +835,11 @@ def test_the_upload_is_on_the_page_whenever_it_is_asked_about(page: Page) -> Non
     page.go_back()
     expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
     expect(preview).to_have_count(1)
+    before = page.locator(".lk-tile").all_inner_texts()
+    page.reload()
+    expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture", timeout=30_000)
+    expect(preview).to_have_count(1)
+    assert page.locator(".lk-tile").all_inner_texts() == before
     page.go_forward()
     expect(preview).to_have_count(0)
 

@@ -100,7 +100,7 @@ class Asked:
 
     def only(self, part: Part) -> "Asked":
         """Ask for pictures like this one alone."""
-        return replace(self._keeping(part), parts=(part,), arrived=True)
+        return replace(self.keeping(part), parts=(part,), arrived=True)
 
     def adding(self, part: Part) -> "Asked":
         """Ask for pictures like, or unlike, this one too; it replaces an earlier wish about it.
@@ -116,17 +116,10 @@ class Asked:
         )
         if len(others) >= MOST_PARTS:
             raise LookalikeError(words.MOST_PICTURES.format(n=MOST_PARTS))
-        return replace(self._keeping(part), parts=(*others, part))
+        return replace(self.keeping(part), parts=(*others, part))
 
-    def emptied(self) -> "Asked":
-        """Ask for nothing, and keep the uploads for the back button."""
-        return replace(self, parts=(), arrived=True)
-
-    def without(self, what: Placed | str) -> "Asked":
-        """Take the picture away of which `Part.what` is this."""
-        return replace(self, parts=tuple(part for part in self.parts if part.what != what))
-
-    def _keeping(self, part: Part) -> "Asked":
+    def keeping(self, part: Part) -> "Asked":
+        """Keep a part for the back button, where it is an upload."""
         if not part.token:
             return self
         kept, room = [part], KEPT_BYTES - part.bytes
@@ -135,6 +128,14 @@ class Asked:
                 kept.append(upload)
                 room -= upload.bytes
         return replace(self, uploads=tuple(kept))
+
+    def emptied(self) -> "Asked":
+        """Ask for nothing, and keep the uploads for the back button."""
+        return replace(self, parts=(), arrived=True)
+
+    def without(self, what: Placed | str) -> "Asked":
+        """Take the picture away of which `Part.what` is this."""
+        return replace(self, parts=tuple(part for part in self.parts if part.what != what))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_changes import Change, Handler, QueryChanges, placed_at
 from retrieval.pages.query_image import QueryImage
+from retrieval.pages.recent import RecentUploads
 from retrieval.pages.result_tools import ResultTools
 from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import visitor_of
@@ -77,6 +78,7 @@ class SearchPage:
         self.access = access
         self.handover = handover
         self.parts = PartMaker(workspace)
+        self.recent = RecentUploads()
         self.changes = QueryChanges(self.parts)
         self.answers = Answers(workspace)
         self.of_results = ResultTools(workspace, access, handover, self.parts, self.answers)
@@ -139,7 +141,7 @@ class SearchPage:
         answer = [self.results, self.truth, self.conversation]
         view = [self.status, *answer, self.examples, self.timer]
         offer, narrowing = self.options.choice, self.options.narrowing
-        opening = [*view, *self.options.inputs, self.address]
+        opening = [*view, *self.options.inputs, self.upload, self.address]
         loaded = app.load(self.on_load, self.conversation, opening, **quiet)
         tab.select(self.on_return, inputs, [*view, offer, *narrowing], **latest)
         offer.input(self.on_choice, inputs, [*view, *narrowing], **latest)
@@ -219,7 +221,10 @@ class SearchPage:
         first = keys[0] if keys and not (address.of_all or address.parts) else ""
         may_fetch = settings.FETCH_FOR_VISITORS or self.access.is_owner(request)
         view = self._visit(conversation, address, request, first)
-        return (*view, gr.Textbox(visible=may_fetch))
+        upload = conversation.asked.upload
+        # One that was dropped stands there already.
+        brought = self.parts.preview(upload) if upload and not upload.previewed else gr.skip()
+        return (*view, brought, gr.Textbox(visible=may_fetch))
 
     def on_visit(self, values: Values, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Follow the browser's back and forward buttons, and show the upload of the query."""
@@ -414,6 +419,7 @@ class SearchPage:
         conversation, options = values[self.conversation], self.options.read(values)
         part, times = self.parts.of_upload(data, options.cleaning)
         part = replace(part, previewed=previewed)
+        self.recent.keep(visitor_of(request), part)
         step = _step(lambda asked: asked.only(part), options, request, anew=True)
         if values[self.options.choice] is None:
             step = replace(step, options=None)  # the controls wait for `on_load`
@@ -449,6 +455,7 @@ class SearchPage:
             if wish.placed:
                 return self.parts.of_picture(wish.placed, wish.wanted, visitor)
             kept = next((u for u in asked.uploads if u.token == wish.token), None)
+            kept = kept or self.recent.find(visitor, wish.token)
             if kept is None:
                 raise LookalikeError(words.NO_UPLOAD)
             kept = replace(kept, previewed=False)
@@ -466,6 +473,8 @@ class SearchPage:
             if missing:
                 left_out = words.pictures(len(missing))
                 warn(LookalikeError(words.SEARCHED_WITHOUT.format(pictures=left_out)))
+            for part in parts:
+                asked = asked.keeping(part)
             return replace(asked, parts=tuple(parts), arrived=True)
 
         # Not those of the controls, which are set to these here.

@@ -125,8 +125,8 @@ SAME_FILE = "the same picture"
 DIVIDER = "Less alike from here on"
 NOTHING_MATCHES = "Nothing here really matches. These come nearest all the same."
 NO_UPLOAD = (
-    "This search was about an uploaded picture, which is not kept. Drop it here again, or ask its "
-    "sender for it."
+    "This search was about an uploaded picture, which is kept for some hours only, and only for "
+    "the browser that sent it. Drop it here again, or ask its sender for it."
 )
 LINK_GONE = (
     "The collection of this address is not here: it was deleted or renamed, it is on another "
