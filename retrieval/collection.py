@@ -47,6 +47,7 @@ from retrieval.schema import (
     upgrade,
 )
 from retrieval.store import Store, held_alone, is_file, put_in_place
+from retrieval.vectors import list_by_path
 from retrieval.writing import prune, write
 
 # A list of all ids by path is held of collections up to so many pictures; 8 MB of it.
@@ -80,6 +81,8 @@ class Collection:
         self.store = Store(folder, read_only)  # public for what checks and mends it
         try:
             self._bring_up_to_date()
+            if not read_only:
+                self.store.count_rewritten()
         except BaseException:
             self.store.close()  # or Windows would let nobody mend or move it
             raise
@@ -606,8 +609,13 @@ class Collection:
 
     def ids(self) -> list[int]:
         """Return the ids of all pictures, also those whose vectors are lost, by their paths."""
-        query = "SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path"
-        return self._once("ids", lambda: [id_ for (id_,) in self.store.rows(query)])
+
+        def find() -> list[int]:
+            with self.store.view() as database:
+                ids: list[int] = list_by_path(database)[0].tolist()
+                return ids
+
+        return self._once("ids", find)
 
     def sample(self, n: int) -> list[PictureRecord]:
         """Return `n` pictures from all over the collection, the same as long as it does not change.

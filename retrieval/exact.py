@@ -158,8 +158,8 @@ class ExactGallery:
                 # Rows belong together only when nobody writes between the three reads.
                 with self._store.view():
                     subject = self._read_subject()
-                    colour = read_all(self._store, "colour")
-                    texture = read_all(self._store, "texture")
+                    colour = read_all(self._store, "colour", _part(held, 1))
+                    texture = read_all(self._store, "texture", _part(held, 2))
                 parts = [subject.vectors, colour.vectors, texture.vectors]
                 widths = tuple(part.shape[1] for part in parts)
                 held = self._joined = replace(subject, vectors=np.hstack(parts)), widths
@@ -169,5 +169,14 @@ class ExactGallery:
         """Do what `read` does for the subject, under the lock."""
         held = self._subject
         if held is None or held.revision != self.state():
-            held = self._subject = read_all(self._store, "subject")
+            held = self._subject = read_all(self._store, "subject", held)
         return held
+
+
+def _part(joined: tuple[Embeddings, tuple[int, ...]] | None, n: int) -> Embeddings | None:
+    """Return the n-th of some aspects that stand side by side; None for none."""
+    if joined is None:
+        return None
+    held, widths = joined
+    start = sum(widths[:n])
+    return replace(held, vectors=held.vectors[:, start : start + widths[n]])

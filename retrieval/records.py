@@ -1,7 +1,7 @@
 """What a collection holds, as it is written and as it is read."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -82,6 +82,10 @@ class Embeddings:
     ids: npt.NDArray[np.int64]  # (n,), the pictures' ids
     vectors: Matrix  # (n, k), unit
     revision: int
+    # (n,), the contents' ids, and how often a vector of a content had been changed by then; not of
+    # those from another gallery.
+    contents: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    rewritten: str = ""
 
     def rows_of(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the row of each of some pictures; some other's for one that is not here."""

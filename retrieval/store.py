@@ -15,6 +15,19 @@ from retrieval.files import replace_file
 from retrieval.schema import DATABASE, THUMBNAILS
 
 LOCK = "building.lock"  # held by whoever changes a collection
+# How often vectors of contents that were there already have been changed, by which whoever holds
+# them knows: new contents have ids of their own. A trigger of each connection counts, so that the
+# layout stays as it is and nothing that writes can forget it.
+REWRITTEN = "rewritten"
+COUNT_REWRITTEN = f"""
+CREATE TEMP TRIGGER count_rewritten
+AFTER UPDATE OF embedding, colour, texture, sketch ON main.contents
+BEGIN
+    INSERT INTO facts SELECT '{REWRITTEN}', '0'
+    WHERE NOT EXISTS (SELECT 1 FROM facts WHERE key = '{REWRITTEN}');
+    UPDATE facts SET value = value + 1 WHERE key = '{REWRITTEN}';
+END
+"""
 
 
 class Store:
@@ -40,6 +53,11 @@ class Store:
         except OSError as error:
             self.close()
             raise explain_os_error(error, folder) from error
+
+    def count_rewritten(self) -> None:
+        """Count from here on, in `REWRITTEN`, what is changed of the vectors of known contents."""
+        with self.held():
+            self.database.execute(COUNT_REWRITTEN)
 
     def close(self) -> None:
         """Let go of the files."""

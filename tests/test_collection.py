@@ -8,15 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from retrieval import vectors
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import BusyError, LookalikeError
-from retrieval.records import Content, Entry, Move
+from retrieval.gallery import Described
+from retrieval.query import Weights
+from retrieval.records import Aspect, Content, Entry, Move
+from retrieval.reduction import Matrix, to_unit
 from retrieval.schema import ADDED, DATABASE, FORMAT_VERSION, THUMBNAILS
 from tests.made import mean_colour
 
@@ -105,6 +110,68 @@ def test_vectors_of_some_are_those_of_now_whether_all_are_held_or_not(empty: Col
     assert empty.vectors_of([], "subject").shape[0] == 0
     empty.write([entry("d.png", "ee")], [content("ee", 0, 1, 0)])
     assert empty.vectors_of([ids["d"]], "subject").tolist() == [[0, 1, 0]]
+
+
+def test_of_contents_that_were_read_before_none_is_read_again(
+    empty: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def note(
+        database: sqlite3.Connection, aspect: Aspect, contents: vectors.Numbers, width: int
+    ) -> Matrix:
+        read.extend(contents.tolist())
+        return whole(database, aspect, contents, width)
+
+    whole = vectors._read
+    monkeypatch.setattr(vectors, "_read", note)
+    empty.write([entry("b.png", "bb"), entry("c.png", "cc")], [content("bb"), content("cc")])
+    empty.embeddings()
+    assert read == [1, 2]
+    read.clear()
+    empty.write([entry("a.png", "aa"), entry("d.png", "bb")], [content("aa", 0, 1, 0)], ["c.png"])
+    assert empty.embeddings().vectors.tolist() == [[0, 1, 0], [1, 0, 0], [1, 0, 0]]
+    assert read == [3]
+    empty.caption([("a.png", "sea", "")])
+    empty.embeddings()
+    assert read == [3]
+
+
+def test_what_is_held_is_what_a_new_reader_finds_whatever_was_changed_and_by_whom(
+    empty: Collection,
+) -> None:
+    random, sums = np.random.default_rng(1), [f"{n:02x}" for n in range(40)]
+    mixed = Weights(1, 0.5, 0)
+
+    def described(sha256: str) -> Content:
+        subject, colour = to_unit(random.standard_normal((2, 3)).astype(np.float32))
+        return replace(content(sha256, *subject), colour=colour)
+
+    for _ in range(60):
+        # Another connection, as of another program, for each second change.
+        with Collection(empty.folder) as other:
+            writer = other if random.integers(2) else empty
+            some = [str(one) for one in random.choice(sums, 3)]
+            paths = [f"{number}.png" for number in random.integers(0, 20, 3)]
+            change = random.integers(6)
+            if change < 3:
+                entries = [entry(*pair) for pair in dict(zip(paths, some, strict=True)).items()]
+                writer.write(entries, [described(one) for one in dict.fromkeys(some)])
+            elif change == 3:
+                writer.write([], vanished=paths)
+                writer.prune()
+            elif change == 4:  # as a gallery that moves elsewhere and back does
+                writer.exact.remove(known := writer.ids())
+                new = {id_: {"subject": described("").embedding} for id_ in known}
+                writer.exact.add([Described(i, "", "", 1, 1, None, new[i]) for i in known])
+            else:
+                writer.write([], moved=[Move(paths[0], entry(f"{paths[0]}.png", None))])
+        with Collection(empty.folder) as anew:
+            held, found = empty.embeddings(), anew.embeddings()
+            assert np.array_equal(held.vectors, found.vectors)
+            assert np.array_equal(held.ids, found.ids)
+            assert held.ids.tolist() == [picture.id for picture in anew.pictures()]
+            assert np.array_equal(empty.exact.sample(mixed), anew.exact.sample(mixed))
 
 
 def test_pictures_are_given_in_the_order_asked_for_and_without_those_that_are_gone(
