@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--password",
+        metavar="WORD",
         default=os.environ.get("LOOKALIKE_PASSWORD"),
         help="lets you change the collections from anywhere, 16 letters or more (or set "
         "LOOKALIKE_PASSWORD)",

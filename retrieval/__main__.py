@@ -8,6 +8,7 @@ from pathlib import Path
 
 from retrieval import settings
 from retrieval.errors import FULL, LookalikeError
+from retrieval.setup import run_in_environment
 from retrieval.terminal import ending_at_once, print_every_letter, stopping_once
 
 
@@ -90,4 +91,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    run_in_environment("requirements.txt")
     sys.exit(main())

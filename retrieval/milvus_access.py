@@ -157,8 +157,8 @@ def error_for(text: str) -> MilvusError:
         )
     if re.search(r"unavailable|connect|deadline|timeout|refused|unreachable|reset", low):
         return MilvusAwayError(
-            "The Milvus server that holds the vectors does not answer. Try again in a moment; if "
-            "it stays so, start the server or check its address."
+            "The Milvus server for the vectors does not answer. Try again in a moment; if it stays "
+            "so, start the server or check its address."
         )
     if re.search(r"quota|rate limit|memory|disk", low):
         return MilvusError("The Milvus server has no room or time left just now. Try again later.")

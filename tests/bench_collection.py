@@ -1,8 +1,8 @@
 """How a large collection opens, searches and takes memory: `python -m tests.bench_collection`.
 
 Makes a collection of 100,000 pictures (random vectors, small thumbnails) in a temporary folder, and
-measures in a process of its own, which has nothing else in its memory. Issue's bounds on two cores:
-opening under 2 seconds, a search under 100 ms, 600 MB.
+measures in a process of its own, which has nothing else in its memory. Wanted on two cores: opening
+under 2 seconds, a search under 100 ms, 600 MB.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python -m tests.bench_evaluation
 
-CIFAR-10's size, with made vectors of 256 numbers in ten clouds; issue 7 allows a minute and 2 GB.
+CIFAR-10's size, with made vectors of 256 numbers in ten clouds; wanted are a minute and 2 GB.
 """
 
 import argparse

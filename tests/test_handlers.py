@@ -414,7 +414,7 @@ def test_what_passes_the_filters_and_is_searched_with_is_not_called_none(visitor
 def test_an_upload_of_an_earlier_page_is_told_from_a_wrong_link(visitor: Visitor) -> None:
     said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": "?upload=0123456789ab"})
     (sentence,) = [one["log"] for one in said if one["msg"] == "log"]
-    assert "about an uploaded picture, which is kept for some hours only" in sentence
+    assert "about an uploaded picture. Of each browser the last six are kept" in sentence
 
 
 def test_another_page_of_a_browser_goes_on_with_its_upload_and_no_other_browser_does(
@@ -829,6 +829,17 @@ def test_a_folder_of_a_user_who_is_not_there_is_no_folder(visitor: Visitor) -> N
     assert sentence.startswith("There is no folder ~nobody-here/Pictures.")
 
 
+def test_a_search_of_a_collection_that_has_ended_does_not_go_on_in_the_others(
+    visitor: Visitor,
+) -> None:
+    key = add(visitor, "Chaff/a.png")
+    answer(visitor, "on_visit", {"query": f"?in={key}"})
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+    name = visitor.changing("Shape")
+    said = visitor.ask(name, visitor.filled(name, collection=key, Shape="wide"))
+    assert sentences(said) == [COLLECTION_GONE]
+
+
 def test_a_page_that_shows_a_collection_that_has_ended_is_told_so(
     visitor: Visitor, served: Served
 ) -> None:
@@ -956,6 +967,9 @@ def test_what_came_of_a_table_is_said_on_its_card(visitor: Visitor) -> None:
     assert said not in shown
     visitor.add_pictures({"d.png": encode(by_hue(200), "PNG")}, key)
     assert said not in visitor.finish(key)
+    visitor.add_pictures({"list.csv": b"filename,title\nFen/z.png,fox\n"}, key)
+    assert words.captions_for(0, 1, "list.csv") in visitor.finish(key)
+    assert "none of its rows names a picture" in words.captions_for(0, 1, "list.csv")
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 

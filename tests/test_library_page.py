@@ -520,6 +520,11 @@ def test_escape_closes_what_a_button_has_opened_and_looking_is_answered_aloud(pa
         look.press("Enter")
         expect(page.locator("#lk-aloud")).to_have_text("Nothing has changed.")
         expect(look).to_be_focused()
+    # What takes the place of that has the same button.
+    garden.get_by_role("button", name="Download").press("Enter")
+    expect(page.locator("#lk-aloud")).to_contain_text("One file for another computer")
+    look.press("Enter")
+    expect(page.locator("#lk-aloud")).to_have_text("Nothing has changed.")
     expect(look).not_to_have_attribute("aria-busy", "true")
     look.press("Escape")
 

@@ -12,7 +12,7 @@ from tests.test_page import kinds, upload
 need("milvus_lite", "pip install -r tests/requirements.txt")
 
 EACH = 4
-AWAY = "The Milvus server that holds the vectors does not answer."
+AWAY = "The Milvus server for the vectors does not answer."
 PATIENCE = 60_000  # milliseconds
 QUERY = pattern("dots", 99, (300, 200))
 

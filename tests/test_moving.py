@@ -115,7 +115,7 @@ def test_a_move_that_is_killed_goes_on_and_so_it_does_when_the_server_was(
         milvus.kill()
         said = process.communicate()[1].decode()
         assert process.returncode == 1
-        assert "The Milvus server that holds the vectors does not answer." in said
+        assert "The Milvus server for the vectors does not answer." in said
         assert "Traceback" not in said
         milvus.start()
         # The local collection goes on changing meanwhile.

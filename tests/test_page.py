@@ -491,9 +491,7 @@ def test_a_step_back_that_cannot_be_brought_back_leaves_the_way_forward(
     found, picked = page.locator(".lk-head h2").inner_text(), page.url
     before = page.evaluate("history.length")
     page.go_back()
-    expect(page.get_by_test_id("toast-body").last).to_contain_text(
-        "which is kept for some hours only"
-    )
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("the last six are kept")
     expect(page.locator(".lk-head h2")).to_contain_text("A look around")
     page.wait_for_url("**?in=*")
     page.wait_for_timeout(500)

@@ -29,9 +29,11 @@ def test_they_are_forgotten_after_a_while() -> None:
 def test_of_one_browser_a_few_are_kept_those_sent_last() -> None:
     recent = RecentUploads()
     recent.keep("ben", replace(UPLOAD, token="a"))
-    for token in "abcdefga":
+    for token in "abcdef":
         recent.keep("anna", replace(UPLOAD, token=token))
     assert KEPT_UPLOADS == 6
+    assert recent.find("anna", "a")  # it is in use, and so none of the oldest
+    recent.keep("anna", replace(UPLOAD, token="g"))
     assert (tokens(recent, "anna"), tokens(recent, "ben")) == ("acdefg", "a")
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,20 @@ def test_packages_that_cannot_be_had_end_in_a_sentence(project: Path) -> None:
     (project / "requirements.txt").write_text("./no-such-package\n")
     with pytest.raises(SystemExit, match="Check the internet connection"):
         setup.prepare_environment("requirements.txt")
+
+
+def test_the_commands_get_what_they_need_as_the_app_does(tmp_path: Path) -> None:
+    without = shutil.ignore_patterns("__pycache__", "pages")
+    shutil.copytree(REPOSITORY / "retrieval", tmp_path / "retrieval", ignore=without)
+    (tmp_path / "requirements.txt").write_text("./nothing\n")
+    venv.create(tmp_path / "bare")
+    python = tmp_path / "bare" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    ran = subprocess.run(
+        [python, "-m", "retrieval", "check"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "Setting up Lookalike" in ran.stdout
+    assert "The packages could not be installed" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_python_that_is_too_new_for_the_packages_is_told_which_one_to_get(

@@ -99,8 +99,10 @@ def test_a_link_is_announced_with_what_visitors_can_do_and_makes_everybody_one(
 
 def test_offline_the_app_goes_on_for_its_owner(tmp_path: Path) -> None:
     environment = {**OFFLINE, "HF_HOME": str(tmp_path / "hf")}
-    with running_app(tmp_path / "home", "--share", environment=environment) as address:
+    arguments = ("--share", "--password", "sesame")
+    with running_app(tmp_path / "home", *arguments, environment=environment) as address:
         printed = wait_for(tmp_path / "home" / "app.log", "Here it goes on")
+        assert "The password has fewer than 16 letters" in printed
         assert words.SHARE_OFFLINE in printed
         assert f"for you alone: {address}" in printed
         assert "Traceback" not in printed

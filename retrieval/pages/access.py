@@ -49,7 +49,7 @@ class Access:
         self.has_password = bool(password)
         self.is_public = public
         self._password = (password or "").encode()
-        self._is_guessable = len(password or "") < LONG
+        self.is_guessable = bool(password) and len(password or "") < LONG
         self._pace = Pace(tries)
         self._pace_in_all = Pace(tries_in_all)
         self._pace_spared = Pace(tries_spared)
@@ -76,7 +76,7 @@ class Access:
         who = own_address_of(request) or visitor_of(request)
         # One who tries without end takes none of the others' tries.
         seconds = self._pace.seconds_to_wait(who)
-        if not seconds and self._is_guessable:
+        if not seconds and self.is_guessable:
             seconds = self._pace_in_all.seconds_to_wait("")
             if seconds and who not in self._wrong and self._is_hardly_made_up(request):
                 seconds = self._pace_spared.seconds_to_wait("")

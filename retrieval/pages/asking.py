@@ -1,7 +1,8 @@
 """What a visitor asks for, and how it stands in the page's address.
 
 The address holds everything but the pixels of an upload, so that a link or the back button brings
-the same results. An upload is named in it by a hash, under which the visitor's own page keeps it.
+the same results. An upload is named in it by a hash, under which the visitor's own page keeps it,
+and for a while their browser has it (`retrieval.pages.recent`).
 """
 
 import re

@@ -87,7 +87,7 @@
       const now = {
         keys: new Set(rows.map(({ dataset }) => dataset.key)),
         said: notice?.textContent,
-        open: open && `${open.closest("[data-key]").dataset.key} ${open.querySelector("[data-act]").dataset.act}`,
+        open: open && `${open.closest("[data-key]").dataset.key} ${open.dataset.view}`,
       };
       const before = known;
       known = now;

@@ -236,11 +236,12 @@ def readmit_button(key: str) -> str:
 def rename_form(key: str, name: str) -> str:
     """Lay out the field for another name."""
     return _open_part(
+        "rename",
         f'<form class="lk-row" data-act="name" data-key="{escape(key)}">'
         f'<label class="lk-field"><span>{escape(words.NAME_LABEL)}</span>'
         f'<input name="value" maxlength="80" value="{escape(name)}" data-focus></label>'
         f'<button class="lk-button lk-main">{escape(words.DO_SAVE)}</button>'
-        f"{_button('close', words.DO_CLOSE)}</form>"
+        f"{_button('close', words.DO_CLOSE)}</form>",
     )
 
 
@@ -248,9 +249,10 @@ def delete_for_good(key: str) -> str:
     """Ask once more, where nothing is brought back."""
     of = f"question-{quote(key, safe='')}"
     return _open_part(
+        "delete",
         f'<p id="{of}">{escape(words.DELETE_FOR_GOOD)}</p><div class="lk-row">'
         f"{_button('delete-for-good', words.DO_DELETE_FOR_GOOD, key, 'lk-main', of=of)}"
-        f"{_button('close', words.DO_KEEP, of=of, focus=True)}</div>"
+        f"{_button('close', words.DO_KEEP, of=of, focus=True)}</div>",
     )
 
 
@@ -266,8 +268,9 @@ def download(key: str, has_photos: bool) -> str:
         for query, look, name, hint in ways
     )
     return _open_part(
+        "download",
         f"<p>{escape(words.DOWNLOAD_HINT)}</p>{rows}"
-        f'<div class="lk-row">{_button("close", words.DO_CLOSE)}</div>'
+        f'<div class="lk-row">{_button("close", words.DO_CLOSE)}</div>',
     )
 
 
@@ -276,7 +279,8 @@ def problems(key: str, rows: Sequence[tuple[str, str]]) -> str:
     where = f'class="lk-button" href="problems/{escape(key)}.csv" {INTO_FRAME}'
     link = f"<a {where}>{escape(words.DO_CSV)}</a>"
     return _open_part(
-        _table(rows) + f'<div class="lk-row">{link}{_button("close", words.DO_CLOSE)}</div>'
+        "problems",
+        _table(rows) + f'<div class="lk-row">{link}{_button("close", words.DO_CLOSE)}</div>',
     )
 
 
@@ -316,7 +320,7 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_OUT.format(n=f"{excluded:,}"))}</p>'
         buttons += _button("readmit", words.DO_READMIT, key)
     return _open_part(
-        f'{parts}<div class="lk-row">{buttons}{_button("close", words.DO_CLOSE)}</div>'
+        "changes", f'{parts}<div class="lk-row">{buttons}{_button("close", words.DO_CLOSE)}</div>'
     )
 
 
@@ -364,10 +368,11 @@ def pictures(
     if alone:
         notice += f'<p class="lk-hint">{escape(words.PICTURES_ALONE.format(n=f"{alone:,}"))}</p>'
     return _open_part(
+        "pictures",
         f'<div>{notice}</div><ul class="lk-marks" role="list"{counted}>{tiles}</ul>'
         f'<div class="lk-row">{buttons}{_button("close", words.DO_CLOSE)}'
         f'<span class="lk-hint">{escape(where)}</span>'
-        f'<span class="lk-hint lk-by-mouse">{escape(words.MARK_RANGE)}</span></div>'
+        f'<span class="lk-hint lk-by-mouse">{escape(words.MARK_RANGE)}</span></div>',
     )
 
 
@@ -469,8 +474,9 @@ def _name_id(key: str) -> str:
     return f"name-{quote(key, safe='')}"  # a space would end the id
 
 
-def _open_part(inner: str) -> str:
-    return f'<div class="lk-open">{inner}</div>'
+def _open_part(view: str, inner: str) -> str:
+    """Lay out what lies open in a card; by its name `library.js` knows it from another one."""
+    return f'<div class="lk-open" data-view="{view}">{inner}</div>'
 
 
 def _button(

@@ -20,7 +20,7 @@ class RecentUploads:
     def __init__(self, seconds: float = KEPT_SECONDS, most_bytes: int = MOST_BYTES) -> None:
         self._seconds = seconds
         self._most_bytes = most_bytes
-        # By browser and token, with time.monotonic() of the last search; the latest come last.
+        # By browser and token, with time.monotonic() of the last use; the latest come last.
         self._kept: dict[tuple[str, str], tuple[float, Part]] = {}
         self._lock = threading.Lock()
 
@@ -45,8 +45,11 @@ class RecentUploads:
         """Return an upload of a browser; None where it has sent none of late under this token."""
         with self._lock:
             self._forget_old()
-            found = self._kept.get((visitor, token))
-            return found[1] if found else None
+            found = self._kept.pop((visitor, token), None)
+            if found is None:
+                return None
+            self._kept[visitor, token] = time.monotonic(), found[1]
+            return found[1]
 
     def _forget_old(self) -> None:
         now = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from retrieval import settings
-from retrieval.errors import LookalikeError
+from retrieval.errors import COLLECTION_GONE, LookalikeError
 from retrieval.fetching import fetch_picture
 from retrieval.pages import results_markup, words
 from retrieval.pages.access import Access
@@ -366,6 +366,10 @@ class SearchPage:
             conversation: Conversation = values[self.conversation]
             options = self.options.read(values)
             try:
+                if options.choice and options.choice not in self.workspace.keys(
+                    visitor_of(request)
+                ):
+                    raise LookalikeError(COLLECTION_GONE)  # else all others would be searched
                 # The query of a page that was away for an hour is gone.
                 if not (anew or conversation.asked.arrived):
                     raise LookalikeError(words.FORGOTTEN)

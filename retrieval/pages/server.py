@@ -31,7 +31,7 @@ from retrieval.library import collection_for, need_library
 from retrieval.milvus_access import Place
 from retrieval.open_files import allow_files
 from retrieval.pages import words
-from retrieval.pages.access import Access
+from retrieval.pages.access import LONG, Access
 from retrieval.pages.blocks import App, Unremembered, forget, keep, unread
 from retrieval.pages.connections import first_free, watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
@@ -328,6 +328,8 @@ def serve(
         app = build_app(workspace, library, handover)
         server = launch(app, workspace, library, handover, port)
         tell(words.STARTED.format(address=server.address))
+        if library.access.is_public and library.access.is_guessable:
+            tell(words.PASSWORD_SHORT.format(n=LONG))
         if browser and sits_someone_here():
             # Some browsers return only when they are closed.
             threading.Thread(

@@ -125,13 +125,13 @@ SAME_FILE = "the same picture"
 DIVIDER = "Less alike from here on"
 NOTHING_MATCHES = "Nothing here really matches. These come nearest all the same."
 NO_UPLOAD = (
-    "This search was about an uploaded picture, which is kept for some hours only, and only for "
-    "the browser that sent it. Drop it here again, or ask its sender for it."
+    "This search was about an uploaded picture. Of each browser the last six are kept, for some "
+    "hours and while the app runs. Drop it here again, or ask its sender for it."
 )
 LINK_GONE = (
-    "The collection of this address is not here: it was deleted or renamed, it is on another "
-    "computer, or it belongs to a visitor, and only their browser can see it. Shown instead: "
-    "{name}."
+    "The collection of this address is not here: it was deleted, hidden or renamed, it is on "
+    "another computer, or it belongs to a visitor, and only their browser can see it. Shown "
+    "instead: {name}."
 )
 SEARCHED_WITHOUT = (
     "{pictures} of this search could not be found here and were left out. An uploaded one can be "
@@ -342,6 +342,10 @@ PASSWORD_NO_COOKIE = (
     "them for this page, or open it in a tab of its own, and try again."
 )
 DOWNLOAD_NOT_YOURS = "Only the owner may download this collection."
+PASSWORD_SHORT = (
+    "The password has fewer than {n} letters, so strangers may guess it, or keep you from giving "
+    "it by trying without end. Choose a longer one."
+)
 PASSWORD_WRONG = "That is not the password. Try again."
 PASSWORD_RIGHT = "You can change the collections now."
 NO_PASSWORD_HINT = (
@@ -368,6 +372,9 @@ LIBRARY_WAITS = "Waiting for its turn: another collection is being read ..."
 LIBRARY_READY = "{pictures} ready."
 LIBRARY_ADDED = "{pictures} added."
 CAPTIONED = "Captions for {pictures}, from {table}{rest}."
+CAPTIONED_NONE = (
+    "No captions from {table}: none of its rows names a picture here (folders are part of a name)."
+)
 LIBRARY_NONE = "There is no picture in it that can be read."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
 LIBRARY_STOPPED_AT = (
@@ -675,6 +682,8 @@ def _rows_without(n: int) -> str:
 
 def captions_for(found: int, without: int, table: str) -> str:
     """Say of how many pictures a table has told, in words that fit the numbers."""
+    if not found:
+        return CAPTIONED_NONE.format(table=table)
     rest = f"; {_rows_without(without)} no picture here" if without else ""
     return CAPTIONED.format(pictures=pictures(found), table=table, rest=rest)
 
