@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import h11
 import pytest
 import uvicorn
 
 from retrieval.pages.connections import (
+    ANY_CHUNKS,
+    CHUNK_BYTES,
     RESETS,
     SLOWEST,
+    CountedConnection,
     Crowd,
     Patience,
     first_free,
@@ -25,6 +29,7 @@ from retrieval.pages.sessions import own_address
 PIECES = 400  # of 64 KB
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
 END = b"0\r\n\r\n"  # of an answer
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
@@ -279,6 +284,47 @@ def test_a_request_that_is_refused_before_it_is_here_may_still_come() -> None:
         connection.sendall(GET)
         assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
         assert is_over(silent[0])
+
+
+@pytest.mark.parametrize("first", [b"", b"6\r\nrefuse\r\n"], ids=["taken", "refused"])
+def test_a_request_that_comes_in_crumbs_is_not_read(first: bytes) -> None:
+    with server() as running, connect(running) as connection:
+        connection.sendall(CHUNKED + first)
+        if first:
+            answer_on(connection)
+        with suppress(ConnectionError):
+            connection.sendall(b"1\r\na\r\n" * 2 * ANY_CHUNKS)
+        assert is_over(connection)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "times"),
+    [(b"a", ANY_CHUNKS), (bytes(CHUNK_BYTES), 3 * ANY_CHUNKS), (bytes(2**14), 40)],
+    ids=["few", "small", "large"],
+)
+def test_a_request_that_comes_in_chunks_is_read_whole_and_so_is_the_next(
+    chunk: bytes, times: int
+) -> None:
+    with server() as running, connect(running) as connection:
+        for _ in range(2):
+            connection.sendall(CHUNKED + (b"%x\r\n%b\r\n" % (len(chunk), chunk)) * times + END)
+            received = b""
+            while not received.endswith(END):
+                received += connection.recv(2**20)
+            assert received.count(chunk) >= times
+
+
+def test_a_long_chunk_that_the_network_brings_in_crumbs_is_one() -> None:
+    hung_up: list[bool] = []
+    connection = CountedConnection(lambda: hung_up.append(True))
+    size = 3 * ANY_CHUNKS
+    received = []
+    for byte in CHUNKED + b"%x\r\n%b\r\n" % (size, b"a" * size) + END:
+        connection.receive_data(bytes([byte]))
+        while (event := connection.next_event()) is not h11.NEED_DATA:
+            received.append(event)
+    assert isinstance(received[-1], h11.EndOfMessage)
+    assert not hung_up
 
 
 @pytest.mark.parametrize("refused", [True, False])

@@ -29,6 +29,10 @@ SLOWEST = 14_000  # bytes a second of a larger file on its way into a collection
 # Files beyond those: what the rest of the program will need, and 2,048 connections that may be
 # taken in before the first of them is looked at.
 SPARE = 2_048 + 256
+# The chunks in which a request of no told length may come: so many of any size, and beyond those
+# one for so many bytes. Each takes some 25 microseconds in which nobody else is answered, and what
+# the network hands over at once has room for 43,000 of a byte.
+ANY_CHUNKS, CHUNK_BYTES = 500, 512
 
 Connection = TypeVar("Connection")
 
@@ -133,6 +137,33 @@ class Crowd(Generic[Connection]):
         return next(iter(largest))
 
 
+class CountedConnection(h11.Connection):
+    """A connection of h11, which reads no request that comes in crumbs."""
+
+    def __init__(self, hang_up: Callable[[], None]) -> None:
+        """Read what a browser or program says.
+
+        Args:
+            hang_up: ends the connection on which there are too many chunks.
+        """
+        super().__init__(h11.SERVER)
+        self._hang_up = hang_up
+        self._chunks, self._bytes = 0, 0  # of the request that comes
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what comes next; nothing more, once there were too many chunks."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks, self._bytes = 0, 0
+        elif isinstance(event, h11.Data):
+            self._bytes += len(event.data)
+            self._chunks += event.chunk_end  # pieces that the network makes of one are none
+            if self._chunks > ANY_CHUNKS + self._bytes // CHUNK_BYTES:
+                self._hang_up()
+                return h11.NEED_DATA
+        return event
+
+
 # Always on h11, which comes with Uvicorn: its faster parser, where somebody has installed that,
 # goes through a request in another order.
 class PatientProtocol(H11Protocol):
@@ -156,6 +187,7 @@ class PatientProtocol(H11Protocol):
             crowd: the others.
         """
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = CountedConnection(lambda: self.transport.abort())
         self._patience = patience
         self._crowd = crowd
         self._timer: asyncio.TimerHandle | None = None
