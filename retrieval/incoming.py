@@ -31,6 +31,7 @@ class Tables:
             with suppress(FileNotFoundError):  # read and deleted meanwhile
                 self._sizes[path] = path.stat().st_size
         self._bytes = sum(self._sizes.values())
+        self._read = 0  # of those that have come, also those that were left out then
 
     def admit(self, place: Path, table: Path, renamed: Mapping[str, str]) -> str:
         """Make way for a table; return why it has no place there, "" where it has, and counts.
@@ -44,34 +45,43 @@ class Tables:
         Raises:
             OSError, LookalikeError: when a table cannot be read, moved or written.
         """
-        if table.stat().st_size <= captions.MAX_BYTES:
-            if why := _break_in(table):
-                return f"{why} Then add it again."
-            within = PurePosixPath(place.parent.relative_to(self._folder).as_posix())
-            rename_in_table(table, within, renamed)
         size = table.stat().st_size
         if size > captions.MAX_BYTES:
             return (
                 f"A table (CSV) is read when it has no more than {in_units(captions.MAX_BYTES)}. "
                 "Make several smaller ones."
             )
+        # Before it is read: a zip of a few KB holds many MB of rows, and others wait meanwhile.
+        if not self._fits(place, size, None) or self._read + size > self._bounds.bytes:
+            return self._full()
+        self._read += size
+        if why := _break_in(table):
+            return f"{why} Then add it again."
+        within = PurePosixPath(place.parent.relative_to(self._folder).as_posix())
+        rename_in_table(table, within, renamed)
+        size = table.stat().st_size
+        aside = free_name(place) if place.is_file() and _says_more(place, table) else None
+        if not self._fits(place, size, aside):
+            return self._full()
         before = self._sizes.get(place, 0)
-        aside = None
-        if place.is_file() and not _names_in(place) <= _names_in(table):
-            aside = free_name(place)
-        count = len(self._sizes) + (aside is not None or place not in self._sizes)
-        bytes_ = self._bytes + size - (0 if aside else before)
-        if count > self._bounds.count or bytes_ > self._bounds.bytes:
-            return (
-                f"Only {self._bounds.count:,} tables (CSV) with {in_units(self._bounds.bytes)} in "
-                "all fit in here. Put the rows of your pictures into one small table, and add it "
-                "again."
-            )
         if aside:
             replace_file(place, aside)
             self._sizes[aside] = before
-        self._sizes[place], self._bytes = size, bytes_
+        self._bytes += size - (0 if aside else before)
+        self._sizes[place] = size
         return ""
+
+    def _fits(self, place: Path, size: int, aside: Path | None) -> bool:
+        """Whether there is room for a table, in place of what is there or beside it, set aside."""
+        is_one_more = aside is not None or place not in self._sizes
+        bytes_ = self._bytes + size - (0 if aside else self._sizes.get(place, 0))
+        return len(self._sizes) + is_one_more <= self._bounds.count and bytes_ <= self._bounds.bytes
+
+    def _full(self) -> str:
+        return (
+            f"Only {self._bounds.count:,} tables (CSV) with {in_units(self._bounds.bytes)} in all "
+            "fit in here. Put the rows of your pictures into one small table, and add it again."
+        )
 
 
 def rename_in_table(table: Path, folder: PurePosixPath, names: Mapping[str, str]) -> None:
@@ -115,6 +125,7 @@ def _break_in(table: Path) -> str:
     return next((why for why, flaw in flaws.items() if flaw == "broken"), "")
 
 
-def _names_in(table: Path) -> set[str]:
-    """Return the files that a table speaks of, as it calls them."""
-    return {composed(filename) for filename, _, _ in read_rows(table)}
+def _says_more(before: Path, table: Path) -> bool:
+    """Whether a table speaks of files, as it calls them, of which another one does not."""
+    names = {composed(filename) for filename, _, _ in read_rows(table)}
+    return any(composed(filename) not in names for filename, _, _ in read_rows(before))

@@ -545,6 +545,20 @@ def test_tables_are_bounded_in_number_and_bytes(
     assert taken(tmp_path / "originals") == ["a.csv", "b.csv", "d.csv"]
 
 
+def test_of_tables_that_find_no_room_none_is_read(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    broken = b'filename\n"'.ljust(1_000, b"x")
+    name = send(uploads, {"a.csv": broken, "b.csv": broken, "c.csv": 2 * broken})
+    result = uploads.take(
+        name, "me", collection, tmp_path / "originals", False, None, TableBounds(3, 1_500)
+    )
+    said = {name: why.split(",")[0] for name, why in result.skipped}
+    full = "Only 3 tables (CSV) with 1.5 KB in all fit in here. Put the rows of your pictures into"
+    assert said["a.csv"] == "Row 2 cannot be read"
+    assert (said["b.csv"][: len(full)], said["c.csv"][: len(full)]) == (full, full)
+
+
 def test_a_table_that_is_too_large_to_be_read_is_left_out(
     uploads: Uploads,
     collection: Collection,
