@@ -130,6 +130,7 @@ TEMPORARY = (RECEIVED, DOWNLOADS)
 EMPTIED = (UPLOADS, VISITORS, PACKED, *TEMPORARY)
 TEMPORARY_BYTES = 2 * 2**30
 ARRIVING_BYTES = TEMPORARY_BYTES // 2  # of uploads that are not whole yet
+ARRIVING_CALL_BYTES = 32 * 2**20  # of calls of tools that are not, which lie in memory
 TEMPORARY_FILES = 20_000  # a walk over so many takes a fraction of a second; each upload is one
 TEMPORARY_SECONDS = 3600.0
 TEMPORARY_SPARED = 60.0  # seconds for which they are kept even when there is no room for more

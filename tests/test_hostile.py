@@ -490,6 +490,14 @@ def test_many_files_in_one_upload_are_refused_and_leave_nothing(
     assert sorted((served.home / "received").rglob("*.png")) == before
 
 
+def test_what_a_stranger_calls_the_server_is_what_nobody_else_is_told(visitor: Visitor) -> None:
+    path = "/gradio_api/info"
+    for query in ("", "?page=", "?page=x", "?all_endpoints=true", "?all_endpoints="):
+        stranger = visitor.http.get(path + query, headers={"host": "evil.example"})
+        assert "http://evil.example" in stranger.text
+        assert "evil" not in visitor.http.get(path).text
+
+
 def test_the_progress_of_no_upload_is_told_at_once(visitor: Visitor) -> None:
     took = []
     for _ in range(3):  # the machine may be busy, and hold up one of them

@@ -13,14 +13,12 @@ from retrieval.pages import words
 from retrieval.pages.receiving import FORM, MAX_PROGRESS, Arriving
 
 
-def test_all_uploads_together_are_bounded_while_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "ARRIVING_BYTES", 250)
-
+def test_all_uploads_together_are_bounded_while_they_come() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": bytes(100), "more_body": True}
 
     async def come() -> None:
-        arriving = Arriving()
+        arriving = Arriving(250)
         with arriving.counted(receive, 1_000, "one") as one:
             await one()
             with arriving.counted(receive, 1_000, "another") as another:
@@ -48,13 +46,9 @@ async def nothing() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("address", ["9.8.7.6", ""], ids=["an address", "a visitor"])
-def test_uploads_that_do_not_end_give_way_to_others(
-    monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setattr(settings, "ARRIVING_BYTES", 550)
-
+def test_uploads_that_do_not_end_give_way_to_others(address: str) -> None:
     async def run() -> None:
-        arriving, pieces = Arriving(), [hundred() for _ in range(5)]
+        arriving, pieces = Arriving(550), [hundred() for _ in range(5)]
 
         async def once_then_nothing() -> dict[str, Any]:
             return await (pieces.pop() if pieces else nothing())
@@ -94,7 +88,7 @@ def test_of_so_many_uploads_of_one_the_newest_are_taken(
     visitors: list[str], address: str, most: int
 ) -> None:
     async def run() -> None:
-        arriving, taken = Arriving(), []
+        arriving, taken = Arriving(settings.ARRIVING_BYTES), []
         with ExitStack() as held:
             coming = [
                 held.enter_context(arriving.counted(hundred, 1_000, visitor, address))
@@ -110,7 +104,7 @@ def test_of_so_many_uploads_of_one_the_newest_are_taken(
 
 
 def test_the_oldest_of_a_visitor_may_be_that_of_an_address_as_well() -> None:
-    arriving = Arriving()
+    arriving = Arriving(settings.ARRIVING_BYTES)
     mine, others = settings.UPLOADS_OPEN, settings.UPLOADS_OPEN_AT_ONE_ADDRESS
     visitors = ["me"] * mine + [f"visitor {n}" for n in range(others - mine)] + ["me"]
     with ExitStack() as held:
@@ -121,7 +115,7 @@ def test_the_oldest_of_a_visitor_may_be_that_of_an_address_as_well() -> None:
 
 
 def test_how_far_uploads_are_is_forgotten_after_so_many_others() -> None:
-    arriving = Arriving()
+    arriving = Arriving(settings.ARRIVING_BYTES)
     progress = routes.file_upload_statuses
     for number in range(MAX_PROGRESS + 5):
         name = f"upload-{number}"

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from gradio.route_utils import FnIndexInferError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from retrieval import settings
@@ -64,6 +65,8 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
 MAX_DEPTH = 50  # lists in lists of a request; a page sends a few
+# Of what ends a request while it comes.
+STATUSES = {words.LARGE_REQUEST: 413, words.NO_ROOM: 507, words.NO_REQUEST: 400}
 # Calls of tools at once. Each holds one of the few threads of the server until it is answered, and
 # needs another for the picture that it sends on.
 MAX_TOOLS = 8
@@ -88,6 +91,7 @@ class Gate:
         unread: Callable[[str], int] = lambda session: 0,
         forget: Callable[[str], None] = lambda session: None,
         keep: Callable[[str], None] = lambda session: None,
+        has_tools: bool = True,
     ) -> None:
         """Guard an app of Gradio.
 
@@ -95,6 +99,7 @@ class Gate:
             unread: says how many answers wait for a page.
             forget: forgets what a page has been doing.
             keep: keeps it as that of an open page.
+            has_tools: whether assistants may call it.
         """
         self.app = app
         self.handover = handover
@@ -106,7 +111,9 @@ class Gate:
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
         self.openings = Pace(settings.VISITOR_REQUESTS)
         self.first_openings = Pace(settings.FIRST_OPENINGS)
-        self.arriving = Arriving()
+        self.arriving = Arriving(settings.ARRIVING_BYTES)
+        self.calls_arriving = Arriving(settings.ARRIVING_CALL_BYTES)
+        self._has_tools = has_tools
         self._tools = 0  # calls of them that are under way
         guard_uploads()
 
@@ -154,7 +161,7 @@ class Gate:
                         if own or visitor:
                             self._keep_pace(scope, visitor, self.openings)
                         if not own and not known_since(scope):  # anybody's first, or made up
-                            self._keep_pace(scope, "", self.first_openings)
+                            self._keep_pace(scope, "", self.first_openings, words.BUSY)
                 await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:
@@ -174,11 +181,13 @@ class Gate:
                     drop_parts()
             else:
                 traceback.print_exc()
-            refuse = _refuse_upload if path.rstrip("/") == f"{API}upload" else _refuse
-            await refuse(sentence, status, send)
+            is_read = "text/html" in header_of(scope, b"accept") and not path.startswith(API)
+            is_upload = path.rstrip("/") == f"{API}upload"
+            await (_refuse_plainly if is_read or is_upload else _refuse)(sentence, status, send)
 
     async def _pass(self, name: str, scope: Message, receive: Receive, send: Send) -> None:
-        if not OPEN.fullmatch(name):
+        is_tool = name.startswith("mcp")
+        if not OPEN.fullmatch(name) or (is_tool and not self._has_tools):
             raise _RefusedError(words.NO_ADDRESS, 404)
         visitor = visitor_of_scope(scope)
         if name == "queue/data":
@@ -212,6 +221,10 @@ class Gate:
                 if not SESSION.fullmatch(upload):
                     raise _RefusedError(words.NO_REQUEST, 400)
                 self.arriving.note_progress(upload)
+        elif name == "info":
+            self._keep_pace(scope, visitor, self.pace)
+            # Else everybody is told the address by which the first one has asked.
+            scope = {**scope, "query_string": b"page="}
         if scope["method"] != "POST":
             if name in ("mcp", "mcp/http"):
                 # Gradio would lay out a page of its own for a browser, and hold a stream open for
@@ -229,9 +242,14 @@ class Gate:
             own = own_address_of(Request(scope))
             with self.arriving.counted(receive, most, visitor, own) as counted:
                 await self.app(scope, counted, self._naming(visitor, send))
-        elif name.startswith("mcp"):
+        elif is_tool:
             # All of it first: what is raised while it is read, its library answers in its own way.
-            body = await _body(receive, settings.MAX_TOOL_BYTES)
+            most, own = settings.MAX_TOOL_BYTES, own_address_of(Request(scope))
+            with self.calls_arriving.counted(receive, most, visitor, own) as counted:
+                try:
+                    body = await _body(counted, most)
+                except MultiPartException as error:
+                    raise _RefusedError(error.message, STATUSES[error.message]) from error
             if self._tools >= MAX_TOOLS:
                 raise _RefusedError(words.BUSY, 429)
             self._tools += 1
@@ -249,11 +267,14 @@ class Gate:
                 # Nothing of ours runs before it has waited in the queue: there is no such event.
                 raise _RefusedError(words.NO_REQUEST, 400) from error
 
-    def _keep_pace(self, scope: Message, visitor: str, pace: Pace) -> None:
+    def _keep_pace(
+        self, scope: Message, visitor: str, pace: Pace, sentence: str = words.TOO_OFTEN
+    ) -> None:
         """Refuse a visitor who asks too often; the owner may ask as often as they like.
 
         Args:
             visitor: "" where all of a network address count as one.
+            sentence: what they are told.
         """
         request = Request(scope)
         if self.access.is_owner(request):
@@ -264,7 +285,7 @@ class Gate:
         address = own_address_of(request) or (request.client.host if request.client else "")
         seconds = pace.seconds_to_wait(visitor or f"at {address}")
         if seconds:
-            raise _RefusedError(words.TOO_OFTEN.format(time=duration(math.ceil(seconds))), 429)
+            raise _RefusedError(sentence.format(time=duration(math.ceil(seconds))), 429)
 
     def _admit(self, session: str, visitor: str, scope: Message) -> None:
         if not SESSION.fullmatch(session):
@@ -317,13 +338,13 @@ class Gate:
                     sentence, status = words.LARGE_REQUEST, 413
                 elif said == words.NO_ROOM:
                     sentence, status = words.NO_ROOM, 507
-                await _refuse_upload(sentence, status, send)
+                await _refuse_plainly(sentence, status, send)
                 return
             paths = [Path(path) for path in json.loads(body)]
             if len(paths) > 1:  # a page sends one at a time, and many would push out all others
                 for path in paths:
                     path.unlink(missing_ok=True)
-                await _refuse_upload(words.NO_REQUEST, 400, send)
+                await _refuse_plainly(words.NO_REQUEST, 400, send)
                 return
             names = [self.handover.offer(path, visitor) for path in paths]
             answer = json.dumps(names).encode()
@@ -413,6 +434,9 @@ async def _refuse(sentence: str, status: int, send: Send) -> None:
     await send_whole(body, b"application/json", status, send)
 
 
-async def _refuse_upload(sentence: str, status: int, send: Send) -> None:
-    """Answer an upload with the sentence alone: of this answer Gradio's page shows all there is."""
+async def _refuse_plainly(sentence: str, status: int, send: Send) -> None:
+    """Answer with the sentence alone: to a browser that shows it in place of a page, or an upload.
+
+    Of an upload's answer Gradio's page shows all there is.
+    """
     await send_whole(sentence.encode(), PLAIN, status, send)

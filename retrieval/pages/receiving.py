@@ -52,9 +52,11 @@ def has_room() -> bool:
 
 
 class Arriving:
-    """The uploads that come at the moment."""
+    """The uploads that come at the moment, or other requests that are large."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """Bound how many bytes there are of all together."""
+        self._most = most
         self._coming: dict[_Coming, None] = {}  # the oldest first
         self._progress: OrderedDict[str, None] = OrderedDict()
 
@@ -105,7 +107,7 @@ class Arriving:
 
     def _keep_room(self) -> None:
         """Let go of the oldest of whoever sends most, until there is room again."""
-        while sum(one.bytes for one in self._coming) > settings.ARRIVING_BYTES:
+        while sum(one.bytes for one in self._coming) > self._most:
             sent: Counter[str] = Counter()
             for one in self._coming:
                 sent[one.sender] += one.bytes

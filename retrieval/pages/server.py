@@ -111,6 +111,7 @@ def launch(
         first = http_server.INITIAL_PORT_VALUE
         usual = range(first, first + http_server.TRY_NUM_PORTS)
         port = first_free(usual if port is None else [port])
+    has_tools = importlib.util.find_spec("mcp") is not None
     with past_proxies():
         app.launch(
             server_port=port,
@@ -128,7 +129,7 @@ def launch(
             # as on a machine that is busy with reading pictures.
             _frontend=False,
             # `/search` is also a tool for assistants, where gradio's extra for that is installed.
-            mcp_server=importlib.util.find_spec("mcp") is not None,
+            mcp_server=has_tools,
             max_file_size=settings.MAX_UPLOAD_BYTES,
             state_session_capacity=settings.MAX_PAGES,
             theme=theme(),
@@ -156,6 +157,7 @@ def launch(
                             "unread": partial(unread, app),
                             "forget": partial(forget, app),
                             "keep": partial(keep, app),
+                            "has_tools": has_tools,
                         },
                     ),
                 ],

@@ -1,0 +1,106 @@
+"""The gate before Gradio, without Gradio behind it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from retrieval import settings
+from retrieval.pages import words
+from retrieval.pages.access import Access
+from retrieval.pages.asgi import Message, Receive, Send
+from retrieval.pages.gate import Gate
+from retrieval.pages.handover import Handover
+
+BEHIND_A_PROXY = "10.0.0.1"
+
+
+class Asked:
+    """A request, and what it was answered."""
+
+    def __init__(self, method: str, path: str, client: str, body: bytes = b"", **headers: str):
+        raw = {"host": "space.example", **headers}
+        self.scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": b"",
+            "client": (client, 5),
+            "headers": [(name.encode(), value.encode()) for name, value in raw.items()],
+        }
+        self._body = [body] if body else []
+        self.is_read = False
+        self.status, self.kind, self.said = 0, b"", ""
+
+    async def receive(self) -> Message:
+        """Bring what there is of the body, and never the rest."""
+        self.is_read = True
+        if not self._body:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": self._body.pop(), "more_body": True}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.kind = dict(message["headers"])[b"content-type"]
+        else:
+            self.said += message["body"].decode()
+
+
+async def nobody(scope: Message, receive: Receive, send: Send) -> None:
+    """Take whatever gets past the gate."""
+
+
+def gate(**more: Any) -> Gate:
+    return Gate(nobody, Handover(), Access(None, public=True), **more)
+
+
+def test_where_there_are_no_tools_no_call_of_one_is_read() -> None:
+    for method in ("GET", "POST"):
+        asked = Asked(method, "/gradio_api/mcp/", BEHIND_A_PROXY, bytes(100))
+        asyncio.run(gate(has_tools=False)(asked.scope, asked.receive, asked.send))
+        assert (asked.status, asked.is_read) == (404, False)
+
+
+def test_calls_of_tools_that_do_not_end_give_way_to_others() -> None:
+    held = settings.ARRIVING_CALL_BYTES // settings.MAX_TOOL_BYTES
+    body = bytes(settings.MAX_TOOL_BYTES)
+
+    async def run() -> None:
+        guard = gate()
+        calls = [
+            Asked("POST", "/gradio_api/mcp", BEHIND_A_PROXY, body, cookie=f"lookalike-{n:048x}")
+            for n in range(held + 2)
+        ]
+        tasks = [asyncio.create_task(guard(call.scope, call.receive, call.send)) for call in calls]
+        await asyncio.wait(tasks[:2], timeout=20)
+        assert [call.status for call in calls] == [507, 507] + [0] * held
+        assert words.NO_ROOM in calls[0].said
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("client", "sentence"),
+    [("9.8.7.6", words.TOO_OFTEN.split("{")[0]), (BEHIND_A_PROXY, words.BUSY)],
+    ids=["one who asks too often", "one of many"],
+)
+def test_who_may_not_open_the_page_just_now_reads_why(
+    monkeypatch: pytest.MonkeyPatch, client: str, sentence: str
+) -> None:
+    monkeypatch.setattr(settings, "VISITOR_REQUESTS", 3)
+    monkeypatch.setattr(settings, "FIRST_OPENINGS", 3)
+
+    async def run() -> Asked:
+        guard = gate()
+        for _ in range(4):
+            last = Asked("GET", "/", client, accept="text/html,*/*;q=0.8")
+            await guard(last.scope, last.receive, last.send)
+        return last
+
+    asked = asyncio.run(run())
+    assert (asked.status, asked.kind) == (429, b"text/plain; charset=utf-8")
+    assert asked.said.startswith(sentence)
