@@ -198,13 +198,16 @@ def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
     turned.kept = Kept(groups)
     event = gr.EventData(None, {"act": "spare", "first": groups[0][0].picture.id, "start": 0})
 
-    def deal(client: str) -> None:
+    def deal(client: str, event: gr.EventData = event) -> None:
         scope = {"type": "http", "path": "/", "scheme": "http", "client": (client, 1)}
         request = Request({**scope, "headers": [(b"host", b"localhost")]})
         page.on_deal(key, turned, gr.Request(request), event)
 
     with pytest.warns(UserWarning, match="Only the owner"):  # the page's toast
         deal("192.0.2.1")
+    undo = gr.EventData(None, {"act": "unspare", "first": groups[0][0].picture.id, "start": 0})
+    with pytest.warns(UserWarning, match="have changed meanwhile"):
+        deal("127.0.0.1", undo)  # of what was done before the app was started anew
     assert collection.count()[0] == 9
     workspace.take_out(key, [groups[0][0].picture.id])  # in another window
     with pytest.warns(UserWarning, match="have changed meanwhile"):

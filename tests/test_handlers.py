@@ -943,6 +943,66 @@ def test_what_could_not_be_read_for_a_reason_that_passes_is_kept(
     assert words.LIBRARY_NONE in page.on_return(Desk(), request)[0]
 
 
+def take(page: LibraryPage, request: gr.Request, name: str, data: bytes, key: str = "") -> str:
+    """Make a collection of a file of the owner's, or add it to that of `key`; return the key."""
+    before = set(page.workspace.keys())
+    upload = page.uploads.begin("me", 1, len(data), page.bounds(request))
+    with page.uploads.receiving(upload, "me", name) as receiver:
+        receiver.write(data)
+    if key:
+        page.adding.add(upload, key, "me")
+    else:
+        page.adding.make(upload, "me", owner=True)
+        (key,) = set(page.workspace.keys()) - before
+    while not (state := page.workspace.building(key)) or not state.finished:
+        time.sleep(0.01)
+    return key
+
+
+def asked_by(client: str, **headers: str) -> gr.Request:
+    scope = {"type": "http", "path": "/", "scheme": "http", "client": (client, 1)}
+    told = {"host": "localhost", **headers}
+    raw = [(name.encode(), value.encode()) for name, value in told.items()]
+    return gr.Request(Request({**scope, "headers": raw}))
+
+
+def test_what_came_of_a_table_is_said_to_who_may_change_the_collection_and_then_forgotten(
+    owned: tuple[LibraryPage, str, gr.Request],
+) -> None:
+    page, _, request = owned
+    key = take(page, request, "Fen/a.png", encode(by_hue(9), "PNG"))
+    take(page, request, "dear.csv", b"filename,price\na.png,9\n", key)
+    assert "dear.csv" in page.on_return(Desk(), request)[0]
+    seen = page.on_return(Desk(), asked_by("192.0.2.1"))[0]
+    assert ("Fen" in seen, "dear.csv" in seen) == (True, False)
+    page.workspace.delete(key)
+    assert page.adding.captioned(key)
+    take(page, request, "Moor/a.png", encode(by_hue(99), "PNG"))
+    assert (page.adding.captioned(key), page.adding.added(key)) == ("", 0)
+
+
+def test_pictures_of_visitors_that_come_back_are_waited_for_a_tenth_of_the_time(
+    owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, _, _ = owned
+    monkeypatch.setattr("retrieval.pages.library_page.BACK_SECONDS", 0.5)
+    monkeypatch.setattr(page.workspace, "build", lambda *_: None)
+    monkeypatch.setattr(page.workspace, "building", lambda _: Building())  # it never ends
+    visitor = "a" * 32
+    request = asked_by("192.0.2.1", cookie=f"lookalike-{'0' * 16}={visitor}")
+    key = page.visitors.create(visitor, "Mine")
+    back = gr.EventData(None, {"key": key, "act": "unremove"})
+
+    def press() -> float:
+        desk, begun = Desk(), time.monotonic()
+        desk.answer(lambda _: Opened(key=key, removed=("a.png",)))
+        page.on_act(desk, back, request)
+        return time.monotonic() - begun
+
+    assert press() >= 0.5
+    assert press() < 0.4
+
+
 def test_which_pictures_were_there_already_is_said(visitor: Visitor) -> None:
     key = add(visitor, "Moor/a.png")
     known, new = encode(by_hue(120), "PNG"), encode(by_hue(200), "PNG")

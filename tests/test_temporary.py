@@ -86,6 +86,8 @@ def test_what_is_saved_takes_the_place_of_what_nobody_came_for(
         assert missing == 0
         return path
 
+    with pytest.raises(LookalikeError, match=words.NO_REQUEST):
+        save("Music", originals=False)
     # Thumbnails and tables are small, so there is room for them.
     assert save(words.SAVE_KINDS[0], originals=False).is_file()
     assert save(words.SAVE_KINDS[1], originals=True).is_file()

@@ -196,6 +196,16 @@ class Adding:
                 found, without = count_rows(table, collection.folder / ORIGINALS, known)
                 said.append(words.captions_for(found, without, table.name))
         self._captioned[key] = " ".join(said)
+        self._forget_deleted()
+
+    def _forget_deleted(self) -> None:
+        """Forget the news of collections that have been deleted since, however they were."""
+        for key in {*list(self._added), *list(self._captioned)}:  # copies: others add to them
+            try:
+                self.workspace.require(key)
+            except LookalikeError:
+                self._added.pop(key, None)
+                self._captioned.pop(key, None)
 
     def added(self, key: str) -> int:
         """Return how many pictures were added to a collection, where nothing was done since."""

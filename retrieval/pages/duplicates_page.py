@@ -162,6 +162,8 @@ class DuplicatesPage:
                 )
                 kept.dealt[first] = Dealt("unspare", said)
             return
+        if act != "spare":  # the app has been started anew since, and knows of nothing to put back
+            raise LookalikeError(words.COPIES_CHANGED)
         group = next((one for one in kept.groups if one[0].picture.id == first), ())
         pictures = [copy.picture for copy in group]
         # Else the one to keep may have been taken out in another window.

@@ -30,6 +30,7 @@ BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', 
 # Tells `library.js` that an event has failed.
 FAILED = "() => window.lookalikeFailed?.('{event}')"
 BACK_SECONDS = 2.0  # that pictures which come back are waited for
+BACK_PAUSE = 10  # times as long as was waited for a visitor's, nobody waits for another's
 AT_ONCE = 4  # of what may take minutes
 HIDDEN = ":hidden"  # in place of one in the bin, whose names have no colon: what was hidden last
 
@@ -45,6 +46,7 @@ class LibraryPage:
         self.visitors = visitors
         self.access = access
         self.adding = Adding(workspace, uploads, visitors)
+        self._next_wait = 0.0  # for pictures of a visitor that come back, on the clock
         # Whether pictures were on their way when the app ended last. Each page that its owner opens
         # says so until something is done here: the one that sent them has been loaded anew since.
         self.was_cut_short = False
@@ -392,12 +394,17 @@ class LibraryPage:
         self.workspace.let_in(key, opened.removed)
         self.adding.build(key, visitor_of(request))
         # Mostly they are back at once, since they are known; else the card says how far it is.
-        begun = time.monotonic()
+        begun, private = time.monotonic(), self.workspace.is_private(key)
+        waited, most = 0.0, BACK_SECONDS
+        if private and begun < self._next_wait:
+            most = 0.0
         while (state := self.workspace.building(key)) and not state.finished:
-            waited = time.monotonic() - begun
-            if waited > (BACK_SECONDS / 5 if state.waiting else BACK_SECONDS):
+            if waited >= (most / 5 if state.waiting else most):
                 break  # others wait for this one to be answered
             time.sleep(0.05)
+            waited = time.monotonic() - begun
+        if private and most:
+            self._next_wait = begun + waited * (1 + BACK_PAUSE)
         if state is None or not state.finished or state.cancelled or state.problem:
             return Opened()
         name = self.workspace.searcher(key, visitor_of(request)).collection.name
@@ -496,7 +503,8 @@ class LibraryPage:
                 taking = self.adding.is_taking(key)
                 going_on = going_on or taking
                 view = opened.view if opened.key == key and editable else ""
-                news = self.adding.added(key), self.adding.captioned(key)
+                # A table's name may be nobody else's business.
+                news = self._news(key) if editable else (0, "")
                 card = library_markup.Card(
                     *(key, searcher.collection, state, editable, key == hideable),
                     *(hours, taking, view, *news),
@@ -522,6 +530,9 @@ class LibraryPage:
                 with_photos = self.workspace.has_photos_in_bin(asked)
         whole = library_markup.library(notices, cards, hint, bin_, asked, with_photos, hidden)
         return whole, going_on
+
+    def _news(self, key: str) -> tuple[int, str]:
+        return self.adding.added(key), self.adding.captioned(key)
 
     def _inside(self, opened: Opened, card: library_markup.Card) -> str:
         collection, key = card.collection, card.key

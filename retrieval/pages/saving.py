@@ -40,8 +40,11 @@ def save_results(
         The file, in a folder of its own, and how many pictures are missing in it.
 
     Raises:
-        LookalikeError: when there is nothing to save, no room for it, or the disk is full.
+        LookalikeError: when there is nothing to save, no such kind, no room for it, or the disk is
+            full.
     """
+    if kind not in words.SAVE_KINDS:
+        raise LookalikeError(words.NO_REQUEST)
     if not matches:
         raise LookalikeError(words.NOTHING_TO_SAVE)
     name = NAMES[words.SAVE_KINDS.index(kind)]
