@@ -222,6 +222,18 @@ def test_a_program_calls_a_collection_by_its_name_and_is_told_the_names(visitor:
     assert "“Tea time 2024”" in refused
 
 
+def test_a_program_may_name_what_it_calls_with_as_the_page_shows_it(visitor: Visitor) -> None:
+    named: dict[str, Any] = {"picture": visitor.send(encode(by_hue(10), "PNG")), "count": 1}
+    begun = visitor.http.post("/gradio_api/call/v2/search", json=named)
+    event = begun.json()["event_id"]
+    said = visitor.http.get(f"/gradio_api/call/search/{event}").text
+    ((found,),) = json.loads(said.partition("data: ")[2].partition("\n")[0])
+    assert set(found) == {"picture", "label", "similarity", "thumbnail"}
+    for wrong in ({"photo": ""}, {"picture": None, "session_hash": "abc"}):
+        assert visitor.http.post("/gradio_api/call/v2/search", json=wrong).status_code == 400
+    assert visitor.http.post("/gradio_api/call/v2/on_load", json={}).status_code == 400
+
+
 def test_two_tabs_that_were_opened_at_once_both_go_on_with_what_is_theirs(visitor: Visitor) -> None:
     key = add(visitor, "Twig/a.png", "Twig/b.png")
     # The other tab had asked before the first one's cookie was there, and its own comes late.

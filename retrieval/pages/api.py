@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
@@ -19,6 +20,21 @@ from retrieval.search import Request, search
 from retrieval.workspace import Workspace
 
 MOST_NAMES = 20  # collections that the answer to a wrong name lists
+
+
+def in_order(app: gr.Blocks, name: str, named: dict[str, Any]) -> list[Any]:
+    """Return the named values of a call as the list that an endpoint of the app takes.
+
+    Raises:
+        TypeError: when there is no such endpoint, or it takes no such values.
+    """
+    for function in app.fns.values():
+        if function.api_name == name and function.api_visibility == "public":
+            inputs = [one for one in function.inputs if isinstance(one, Component)]
+            known = {str(one.label): one.value for one in inputs}
+            if named.keys() <= known.keys():
+                return list({**known, **named}.values())
+    raise TypeError(f"no call of {name} with {sorted(named)}")
 
 
 @dataclass(frozen=True)

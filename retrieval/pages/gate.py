@@ -59,6 +59,7 @@ DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.jso
 OWN = re.compile(
     rf"{API}(heartbeat/.+|queue/data|upload_progress|mcp(/.*)?)/?|/(originals|problems)/.+|{DEAR.pattern}"
 )
+NAMED = "call/v2/"  # begins a call whose values have names, as "Use via API" shows it
 PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
 EVENTS, PLAIN = "text/event-stream", b"text/plain; charset=utf-8"
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -91,6 +92,9 @@ class Gate:
         unread: Callable[[str], int] = lambda session: 0,
         forget: Callable[[str], None] = lambda session: None,
         keep: Callable[[str], None] = lambda session: None,
+        in_order: Callable[[str, dict[str, Any]], list[Any]] = lambda name, named: [
+            *named.values()
+        ],
         has_tools: bool = True,
     ) -> None:
         """Guard an app of Gradio.
@@ -99,6 +103,8 @@ class Gate:
             unread: says how many answers wait for a page.
             forget: forgets what a page has been doing.
             keep: keeps it as that of an open page.
+            in_order: returns the named values of a call as the list that its endpoint takes, or
+                raises a TypeError.
             has_tools: whether assistants may call it.
         """
         self.app = app
@@ -113,6 +119,7 @@ class Gate:
         self.first_openings = Pace(settings.FIRST_OPENINGS)
         self.arriving = Arriving(settings.ARRIVING_BYTES)
         self.calls_arriving = Arriving(settings.ARRIVING_CALL_BYTES)
+        self._in_order = in_order
         self._has_tools = has_tools
         self._tools = 0  # calls of them that are under way
         guard_uploads()
@@ -261,6 +268,8 @@ class Gate:
             body = await _body(receive, settings.MAX_REQUEST_BYTES)
             body = self._checked(name, body, visitor, scope)
             scope = {**scope, "headers": with_length(scope["headers"], len(body))}
+            if name.startswith(NAMED):
+                scope["path"] = scope["path"].replace(f"/{NAMED}", "/call/", 1)
             try:
                 await self.app(scope, replayed(body, receive), _politely(send))
             except (FnIndexInferError, LookupError, TypeError, ValueError) as error:
@@ -302,6 +311,12 @@ class Gate:
             raise _RefusedError(words.NO_REQUEST, 400) from error
         if not isinstance(request, dict):
             raise _RefusedError(words.NO_REQUEST, 400)
+        if name.startswith(NAMED):
+            # Gradio would take the session, too, for one of the values.
+            try:
+                request = {"data": self._in_order(name.removeprefix(NAMED), request)}
+            except TypeError as error:
+                raise _RefusedError(words.NO_REQUEST, 400) from error
         session = request.get("session_hash")
         if session is None and name.startswith("call/"):
             # Gradio would make up one for each, of which nobody here knows.

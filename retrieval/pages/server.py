@@ -32,6 +32,7 @@ from retrieval.milvus_access import Place
 from retrieval.open_files import allow_files
 from retrieval.pages import words
 from retrieval.pages.access import LONG, Access
+from retrieval.pages.api import in_order
 from retrieval.pages.blocks import App, Unremembered, forget, keep, unread
 from retrieval.pages.connections import first_free, watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
@@ -157,6 +158,7 @@ def launch(
                             "unread": partial(unread, app),
                             "forget": partial(forget, app),
                             "keep": partial(keep, app),
+                            "in_order": partial(in_order, app),
                             "has_tools": has_tools,
                         },
                     ),
