@@ -65,6 +65,7 @@ CONTRADICTORY = (
     "again under another name, or delete it and open its file again."
 )
 DANGLING = "content NOT IN (SELECT id FROM contents)"
+TABLES = ("facts", "contents", "pictures", "excluded", "excluded_files", "thumbnails")
 # What pictures are compared by beside the subject, in words.
 OTHERS: dict[Aspect, str] = {
     "colour": "colours",
@@ -148,7 +149,7 @@ def _broken_files(folder: Path) -> dict[str, str]:
             with explained(folder), closing(connect(folder / name)) as database:
                 answers = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
                 answers = [] if answers == ["ok"] else answers
-                answers = answers or look(database)
+                answers = answers or look(database) or list(_wrong_kinds(database))
                 if not answers:
                     _read_texts(database)
         except DamagedError:
@@ -158,9 +159,18 @@ def _broken_files(folder: Path) -> dict[str, str]:
     return broken
 
 
+def _wrong_kinds(database: sqlite3.Connection) -> Iterator[str]:
+    """Say which columns hold something of another kind, as by one bit: SQLite passes over it."""
+    for table in TABLES:
+        for _, name, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
+            wrong = f"SELECT 1 FROM {table} WHERE typeof({name}) NOT IN (?, 'null') LIMIT 1"
+            if database.execute(wrong, (kind.lower(),)).fetchone():
+                yield f"a {name} of its {table} is none"
+
+
 def _read_texts(database: sqlite3.Connection) -> None:
     """Read every text once, since one of bytes that are none is damage that SQLite passes over."""
-    for table in ("contents", "pictures", "excluded", "excluded_files", "thumbnails"):
+    for table in TABLES:
         columns = database.execute(f"PRAGMA table_info({table})")
         if texts := [name for _, name, kind, *_ in columns if kind == "TEXT"]:
             deque(database.execute(f"SELECT {', '.join(texts)} FROM {table}"), maxlen=0)

@@ -80,6 +80,10 @@ PICTURES: Kinds = {
     "problem": str | None,
     "details": str,
 }
+EXCLUDED: Kinds = {"path": str}
+FILES_OUT: Kinds = {"path": str, "size": int, "sha256": str}
+JPEG: Kinds = {"jpeg": bytes}
+NOTED: Kinds = {"key": str, "value": str}
 # Windows sets nothing aside that is open, be it here or in a program that would change it.
 OPEN_FILES_MOVE = os.name != "nt"
 ALIKE = 0.95  # cosine; what one model makes of a photo on two machines is as like as 0.99 or more
@@ -122,11 +126,11 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         facts = _facts(old)
         _refuse_newer(folder, facts)
         lay_out(new, {})
-        excluded, returning = _from_both_ends(old, "SELECT path FROM excluded ORDER BY path")
+        excluded, returning = _from_both_ends(old, "excluded", EXCLUDED)
         new.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", excluded)
         new.execute(EXCLUDED_FILES)
-        query = "SELECT path, size, sha256 FROM excluded_files ORDER BY path"
-        rows, _ = _from_both_ends(old, query)  # earlier versions had it not
+        # Earlier versions had it not.
+        rows, _ = _from_both_ends(old, "excluded_files", FILES_OUT)
         new.executemany("INSERT OR IGNORE INTO excluded_files VALUES (?, ?, ?)", rows)
         _copy(old, new, "contents", CONTENTS)
         _copy(old, new, "pictures", PICTURES)
@@ -370,27 +374,44 @@ def _open_old(path: Path) -> sqlite3.Connection:
 
 
 def _facts(old: sqlite3.Connection) -> dict[str, str]:
-    return {
-        key: value
-        for key, value in _from_both_ends(old, "SELECT key, value FROM facts ORDER BY key")[0]
-        if isinstance(key, str) and isinstance(value, str)
-    }
+    return dict(_from_both_ends(old, "facts", NOTED)[0])
 
 
-def _from_both_ends(old: sqlite3.Connection, query: str) -> tuple[list[Row], bool]:
-    """Return the rows of an ordered answer that can be read, and whether some are lost.
+def _from_both_ends(old: sqlite3.Connection, table: str, kinds: Kinds) -> tuple[list[Row], bool]:
+    """Return the rows of a table, which its first column orders, that can be read, and whether some
+    are lost.
 
     Those before the damage, and those behind it, read backwards; some may come twice.
     """
     rows: list[Row] = []
     for way in ("ASC", "DESC"):
         try:
-            for row in old.execute(f"{query} {way}"):
+            for row in old.execute(f"{_selected(table, kinds)} ORDER BY {next(iter(kinds))} {way}"):
                 rows.append(row)
-            return rows, False
         except FAILURES:
             continue
-    return rows, True
+        whole = [row for row in rows if _is_whole(row, kinds)]
+        return whole, len(whole) < len(rows)
+    return [row for row in rows if _is_whole(row, kinds)], True
+
+
+def _selected(table: str, kinds: Kinds) -> str:
+    """Return the query for columns of a table.
+
+    A text that passes for bytes, or bytes that pass for a text, as by one bit, is read as it was.
+    """
+
+    def column(name: str, kind: type | UnionType) -> str:
+        if kind in (int, int | None):
+            return name
+        wrong, right = ("text", "BLOB") if kind is bytes else ("blob", "TEXT")
+        return f"CASE typeof({name}) WHEN '{wrong}' THEN CAST({name} AS {right}) ELSE {name} END"
+
+    return f"SELECT {', '.join(column(*pair) for pair in kinds.items())} FROM {table}"
+
+
+def _is_whole(row: Row, kinds: Kinds) -> bool:
+    return all(map(isinstance, row, kinds.values()))
 
 
 def _until_damage(old: sqlite3.Connection, query: str, *values: object) -> Iterator[Row]:
@@ -415,10 +436,10 @@ def _readable(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row
 
     A page that is damaged takes the rows on it along, and those after it are found by their ids.
     """
-    query = f"SELECT {', '.join(kinds)} FROM {table} WHERE id"
+    query = f"{_selected(table, kinds)} WHERE id"
 
     def is_whole(row: Row) -> bool:
-        return all(map(isinstance, row, kinds.values()))
+        return _is_whole(row, kinds)
 
     start, misses, backwards = 1, 0, False
     while misses < MISSES:
@@ -447,8 +468,9 @@ def _readable(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row
 
 
 def _thumbnails(old: sqlite3.Connection, known: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    query = f"{_selected('thumbnails', JPEG)} WHERE sha256 = ?"
     for sha256 in known:
         with suppress(*FAILURES):
-            row = old.execute("SELECT jpeg FROM thumbnails WHERE sha256 = ?", (sha256,)).fetchone()
+            row = old.execute(query, (sha256,)).fetchone()
             if row and isinstance(row[0], bytes):
                 yield sha256, row[0]

@@ -566,6 +566,67 @@ def test_a_text_that_is_none_any_more_is_mended(
     assert check_collection(folder) == []
 
 
+@pytest.mark.parametrize(
+    ("file", "table", "column"),
+    [
+        (DATABASE, "contents", "embedding"),
+        (DATABASE, "contents", "sketch"),
+        (DATABASE, "contents", "sha256"),
+        (DATABASE, "pictures", "path"),
+        (DATABASE, "pictures", "details"),
+        (DATABASE, "facts", "value"),
+        (DATABASE, "excluded_files", "sha256"),
+        (THUMBNAILS, "thumbnails", "jpeg"),
+    ],
+)
+def test_a_bit_that_makes_a_text_of_bytes_or_bytes_of_a_text_costs_nothing(
+    without_photos: Path, embedder: Embedder, file: str, table: str, column: str
+) -> None:
+    def read() -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(without_photos / file)) as database:
+            return database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+
+    with Collection(without_photos) as collection:
+        collection.exclude(["warm/red.png"])
+        collection.prune()
+    there = [row for row in read() if row[0] != "revision"]
+    other = "TEXT" if column in ("embedding", "sketch", "jpeg") else "BLOB"
+    with harming(without_photos / file) as database:
+        database.execute(f"UPDATE {table} SET {column} = CAST({column} AS {other})")
+    assert "damaged" in check_collection(without_photos)[0].sentence
+    (mended,) = check_collection(without_photos, True, lambda: embedder)
+    assert mended.repaired
+    assert not mended.returning
+    assert check_collection(without_photos) == []
+    assert [row for row in read() if row[0] in [row[0] for row in there]] == there
+
+
+@pytest.mark.parametrize(
+    ("file", "table", "column"),
+    [
+        (DATABASE, "contents", "width"),
+        (DATABASE, "contents", "texture"),
+        (DATABASE, "pictures", "modified"),
+        (DATABASE, "excluded_files", "size"),
+        (THUMBNAILS, "thumbnails", "jpeg"),
+    ],
+)
+@pytest.mark.parametrize("torn", ["7.5", "x'ff'", "CAST(x'ff' AS TEXT)"])
+def test_a_value_of_another_kind_is_mended(
+    folder: Path, embedder: Embedder, file: str, table: str, column: str, torn: str
+) -> None:
+    with Collection(folder) as collection:
+        collection.exclude(["warm/red.png"])
+    with harming(folder / file) as database:
+        database.execute(f"UPDATE {table} SET {column} = {torn}")
+    assert check_collection(folder)
+    check_collection(folder, True, lambda: embedder)
+    with index(folder, embedder) as collection:
+        assert collection.count() == (5, 0)
+    check_collection(folder, True, lambda: embedder)
+    assert check_collection(folder) == []
+
+
 def test_what_was_taken_out_of_records_made_anew_stays_out_when_it_is_renamed(
     folder: Path, wheel: Path, embedder: Embedder
 ) -> None:
