@@ -44,6 +44,7 @@ class Upload:
     promised: int = 0  # bytes that the browser has said will come
     touched: float = field(default_factory=time.monotonic)
     came: float = field(default_factory=time.monotonic)  # when any of it last did
+    begun: bool = False  # whether any of it has come, be it given back since
     files: int = 0
     bytes: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name and sentence

@@ -1,6 +1,7 @@
 """From an upload into a collection's folder: zips unpacked, known files left out, all moved in."""
 
 import errno
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from retrieval.errors import (
     explain_os_error,
     is_too_long,
 )
-from retrieval.files import composed, replace_file, replace_when_done, sha256_of_file
+from retrieval.files import composed, part_in, replace_file, sha256_of_file
 from retrieval.folders import SUFFIXES, lies_passed_over
 from retrieval.incoming import Tables
 from retrieval.records import PASSING
@@ -295,11 +296,23 @@ def _move(source: Path, place: Path, folder: Path) -> None:
                 if error.errno != errno.EXDEV:
                     raise
                 # On another disk: somebody gave the collections one of their own, by a link.
-                with replace_when_done(place) as temporary:
-                    shutil.copy2(source, temporary)
+                _copy(source, place)
                 source.unlink()
             return
         except FileNotFoundError:
             if not folder.parent.is_dir():
                 break
     raise LookalikeError(COLLECTION_GONE)
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copy a file to its place, where it is all at once or not at all; errors are the disk's."""
+    part = part_in(place.parent)  # a name that is as long as may be leaves no room for more
+    try:
+        shutil.copy2(source, part)
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
+        replace_file(part, place)
+    finally:
+        with suppress(FileNotFoundError):
+            part.unlink()

@@ -385,6 +385,7 @@ class Receiver:
             require_room(self.upload.folder, self.upload.spare)
         self.received += len(chunk)
         self.upload.bytes += len(chunk)
+        self.upload.begun = True
         self.upload.touched = self.upload.came = time.monotonic()
         bounds = self.upload.bounds
         if self.upload.bytes > self.upload.most or self.upload.files > bounds.files:
@@ -405,7 +406,7 @@ class Receiver:
 
 def _is_idle(upload: Upload, now: float) -> bool:
     # Beginning costs nothing, nor does asking after it: neither keeps the others' places for long.
-    is_empty = not (upload.bytes or upload.left_out)
+    is_empty = not (upload.begun or upload.left_out)
     if is_empty and now - upload.came >= UPLOAD_EMPTY_SECONDS:
         return True
     return now - upload.touched >= UPLOAD_IDLE_SECONDS

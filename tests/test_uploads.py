@@ -8,7 +8,7 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,9 +111,12 @@ def test_what_is_sent_is_taken_where_collections_lie_on_another_disk(
     if not disk.is_dir() or disk.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("There is no second disk here.")
     with TemporaryDirectory(dir=disk) as other:
-        name = send(uploads, {"Trip/a.png": PICTURE})
-        result = uploads.take(name, "me", collection, Path(other) / "originals", strip=True)
-        assert (taken(Path(other)), result.files) == (["originals/a.png"], 1)
+        # Of more letters a temporary name cannot be.
+        names = ["a.png", "b" * 248 + ".png", "c.png"]
+        upload = send(uploads, {f"Trip/{name}": PICTURE for name in names})
+        result = uploads.take(upload, "me", collection, Path(other) / "originals", strip=True)
+        assert taken(Path(other)) == [f"originals/{name}" for name in names]
+        assert result.files == 3
         assert (Path(other) / "originals" / "a.png").read_bytes() == PICTURE
 
 
@@ -190,6 +193,22 @@ def test_what_was_begun_and_never_sent_keeps_no_place_by_being_asked_after(
     for n in range(UPLOADS_OPEN_IN_ALL - 1):
         uploads.begin(f"late {n}", 1, 1, BOUNDS)
     assert uploads.has(names[0], "visitor 0")
+
+
+def test_an_upload_whose_first_file_comes_once_more_keeps_its_place(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = uploads.begin("me", 1, 1, BOUNDS)
+    with suppress(RuntimeError), uploads.receiving(name, "me", "a.png", "mark") as receiver:
+        receiver.write(b"1")
+        raise RuntimeError  # the connection is lost
+    later = time.monotonic() + UPLOAD_EMPTY_SECONDS
+    monkeypatch.setattr("retrieval.uploads.time", SimpleNamespace(monotonic=lambda: later))
+    assert uploads.has(name, "me")
+    for n in range(UPLOADS_OPEN_IN_ALL - 1):
+        uploads.begin(f"late {n}", 1, 1, BOUNDS)
+    with pytest.raises(LookalikeError, match=r"on their way already"):
+        uploads.begin("one more", 1, 1, BOUNDS)
 
 
 def test_an_upload_whose_page_waits_for_its_turn_has_not_broken_off(
