@@ -1,9 +1,9 @@
 """Filters of a search, as conditions on the rows of a collection."""
 
-import json
 import unicodedata
 
 from retrieval.query import Filters
+from retrieval.records import captions_in
 
 # A tenth longer on one side still looks square.
 SHAPE_CONDITIONS = {
@@ -61,6 +61,5 @@ def mentions(details: str, words: str) -> bool:
     """
     if not words:
         return True
-    captions = json.loads(details).values() if details else ()
     sought = words.casefold()
-    return any(sought in str(caption).casefold() for caption in captions)
+    return any(sought in str(caption).casefold() for caption in captions_in(details).values())

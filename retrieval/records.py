@@ -1,6 +1,7 @@
 """What a collection holds, as it is written and as it is read."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -64,7 +65,16 @@ class PictureRecord:
     @property
     def captions(self) -> dict[str, str]:
         """What a CSV beside the pictures says of this one, by column."""
-        return json.loads(self.details) if self.details else {}
+        return captions_in(self.details)
+
+
+def captions_in(details: str) -> dict[str, str]:
+    """Return captions by column, from a JSON object; none where that is torn (`check` mends it)."""
+    with suppress(ValueError):
+        captions = json.loads(details or "{}")
+        if isinstance(captions, dict):
+            return captions
+    return {}
 
 
 @dataclass(frozen=True)

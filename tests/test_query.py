@@ -88,6 +88,16 @@ def test_pictures_are_filtered_by_what_is_known_of_them(indexed: Collection) -> 
     assert found(Filters(since="2000-01-01")) == set()  # none says when it was taken
 
 
+@pytest.mark.parametrize("torn", ['{"place": ', "[]", '"place"'])
+def test_captions_that_are_torn_say_nothing_and_end_no_search(
+    indexed: Collection, torn: str
+) -> None:
+    indexed.caption([("warm/red.png", "warm", torn), ("cold/azure.png", "", '{"place": "Rom"}')])
+    (rome,) = indexed.pictures(indexed.matching(Filters(words="Rom")))
+    assert rome.path == "cold/azure.png"
+    assert {path for path in indexed.pictures() if path.captions} == {rome}
+
+
 def test_of_many_pictures_some_tell_what_similarities_of_a_mixture_are_like(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
