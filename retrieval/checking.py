@@ -37,7 +37,7 @@ from retrieval.schema import (
     COLUMNS,
     DATABASE,
     EXCLUDED_FILES,
-    ORIGINALS,
+    KEPT,
     THUMBNAILS,
     columns_of,
     lay_out,
@@ -138,7 +138,7 @@ def check_collection(
 def _broken_files(folder: Path) -> dict[str, str]:
     """Return what is wrong with the files of a collection, by their names."""
     put_in_place(folder)
-    if not is_file(folder / DATABASE) and not os.path.isdir(folder / ORIGINALS):
+    if not is_file(folder / DATABASE) and not any(os.path.isdir(folder / kept) for kept in KEPT):
         raise LookalikeError(f"There is no collection in {folder.name}. Check the name.")
     broken = {}
     for name, look in ((DATABASE, _lacking_records), (THUMBNAILS, _lacking_thumbnails)):

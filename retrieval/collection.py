@@ -36,11 +36,11 @@ from retrieval.outbox import Outbox
 from retrieval.query import Filters
 from retrieval.records import Aspect, Content, Embeddings, Entry, Move, PictureRecord
 from retrieval.reduction import Matrix
-from retrieval.removed import KEPT
 from retrieval.schema import (
     DATABASE,
     EXCLUDED_FILES,
     FORMAT_VERSION,
+    KEPT,
     THUMBNAILS,
     lay_out,
     lay_out_thumbnails,
@@ -185,10 +185,15 @@ class Collection:
         """The folder that paths are relative to; None when the originals are elsewhere.
 
         A collection that is shipped with its pictures says where they are from its own folder.
+
+        Raises:
+            DamagedError: when what is noted is no path.
         """
         root = self.store.fact("root")
         if not root:
             return None
+        if "\0" in root:  # as by a torn letter: no path has it
+            raise self.store.damaged()
         # Asking the disk anew where it leads may fail: Windows does on a drive that is not there.
         return Path(root) if _is_absolute(root) else (self.folder / root).resolve()
 
@@ -284,7 +289,7 @@ class Collection:
     def files(self) -> dict[str, tuple[int, int]]:
         """Return size and time of each file that is known, readable or not, by its path."""
         rows = self.store.rows("SELECT path, size, modified FROM pictures")
-        return {path: (size, modified) for path, size, modified in rows}
+        return {self._path(path): (size, modified) for path, size, modified in rows}
 
     def hashes(self, paths: Iterable[str]) -> list[tuple[str, str]]:
         """Return path and SHA-256 of those of `paths` whose picture could be read."""
@@ -538,9 +543,11 @@ class Collection:
             "details FROM pictures JOIN contents ON content = contents.id "
         )
         if ids is None:
-            return [PictureRecord(*row) for row in self.store.rows(query + "ORDER BY path")]
-        query += "WHERE pictures.id = ?"
-        return [PictureRecord(*row) for id_ in ids for row in self.store.rows(query, id_)]
+            rows = self.store.rows(query + "ORDER BY path")
+        else:
+            query += "WHERE pictures.id = ?"
+            rows = [row for id_ in ids for row in self.store.rows(query, id_)]
+        return [PictureRecord(id_, self._path(path), *row) for id_, path, *row in rows]
 
     def matching(self, filters: Filters, among: Iterable[int] | None = None) -> list[int]:
         """Return the ids of the pictures, or of those `among` these, that pass the filters."""
@@ -565,7 +572,8 @@ class Collection:
     @property
     def has_captions(self) -> bool:
         """Whether a table says more of any picture than its label."""
-        return bool(self.store.rows("SELECT 1 FROM pictures WHERE details <> '' LIMIT 1"))
+        query = "SELECT 1 FROM pictures WHERE details <> '' LIMIT 1"
+        return self._once("captions", lambda: bool(self.store.rows(query)))
 
     def folders(self) -> list[str]:
         """Return the folders that pictures lie in, and those above them, in order; the top is not
@@ -578,7 +586,7 @@ class Collection:
             )
             found: set[str] = set()
             for (folder,) in rows:
-                parts = folder.split("/")[:-1]
+                parts = self._path(folder).split("/")[:-1]
                 found.update("/".join(parts[: n + 1]) for n in range(len(parts)))
             return sorted(found)
 
@@ -674,6 +682,12 @@ class Collection:
         with explained(folder), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
             copy.execute("UPDATE facts SET value = ? WHERE key = 'root'", (root,))
             copy.execute("DELETE FROM facts WHERE key LIKE 'left_%'")  # of `retrieval.moving`
+
+    def _path(self, path: object) -> str:
+        """Return a path of the records; by one bit it is none, which SQLite passes over."""
+        if not isinstance(path, str):
+            raise self.store.damaged()
+        return path
 
     def _once(self, name: str, compute: Callable[[], T]) -> T:
         """Return what is computed once for each revision, since it takes a look at every row."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.open_files import are_some_left
-from retrieval.schema import ORIGINALS, THUMBNAILS
+from retrieval.schema import KEPT, THUMBNAILS
 
 BUSY_SECONDS = 10
 # What SQLite says of a damaged file may quote a name in it that is no text any more, which Python
@@ -142,9 +142,10 @@ def explained(folder: Path) -> Iterator[None]:
 
 def damaged(folder: Path) -> DamagedError:
     """Return what to raise when the collection in a folder is damaged; its photos are safe."""
-    if os.path.isdir(folder / ORIGINALS):
+    if kept := [name for name in KEPT if os.path.isdir(folder / name)]:
         photos = (
-            f". Do not delete its folder, where the photos lie that it was given, in {ORIGINALS}"
+            ". Do not delete its folder, where the photos lie that it was given, in "
+            f"{' and '.join(kept)}"
         )
     else:
         photos = "; photos that are searched in their own folder are untouched"

@@ -43,6 +43,7 @@ from retrieval.schema import (
     DATABASE,
     EXCLUDED_FILES,
     FORMAT_VERSION,
+    KEPT,
     ORIGINALS,
     THUMBNAILS,
     columns_of,
@@ -139,7 +140,7 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
             "AND content NOT IN (SELECT id FROM contents)"
         )
         facts = {fact: facts[fact] for fact in facts.keys() - set(lacking_facts(facts))}
-        if os.path.isdir(folder / ORIGINALS):
+        if any(os.path.isdir(folder / kept) for kept in KEPT):
             facts.setdefault("root", ORIGINALS)
         elif "url" in facts:
             facts.setdefault("root", "")
@@ -178,7 +179,7 @@ def lacking_facts(facts: Mapping[str, object]) -> list[str]:
 
 
 def _says_something(fact: str, value: object) -> bool:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:
         return False
     if fact == "card":
         with suppress(ValueError):

@@ -9,7 +9,8 @@ from contextlib import suppress
 
 from retrieval.collection import Collection
 from retrieval.errors import BusyError, LookalikeError
-from retrieval.removed import REMOVED, bring_back, forget_old, still_here, take_away
+from retrieval.removed import bring_back, forget_old, still_here, take_away
+from retrieval.schema import REMOVED
 from retrieval.thumbnails import folder_of_photos
 
 

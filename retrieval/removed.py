@@ -16,11 +16,9 @@ from pathlib import Path
 from retrieval.ages import count_ages
 from retrieval.disk_names import free_name
 from retrieval.files import inside
-from retrieval.schema import ORIGINALS
+from retrieval.schema import REMOVED
 
-REMOVED = "removed"  # in a collection's folder, beside the originals
-KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos
-AGES = "removed.json"  # beside that
+AGES = "removed.json"  # beside the folder
 STAMP = re.compile(r"\d{16,}-[0-9a-f]{6}")  # nanoseconds since 1970, and what tells two apart
 
 

@@ -9,6 +9,8 @@ FORMAT_VERSION = 3
 DATABASE = "collection.sqlite"
 THUMBNAILS = "thumbnails.sqlite"
 ORIGINALS = "originals"  # beside them: the photos that were handed to a collection
+REMOVED = "removed"  # and those of them that were taken out (`retrieval.removed`)
+KEPT = (ORIGINALS, REMOVED)  # folders of a collection with copies of photos
 
 SCHEMA = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

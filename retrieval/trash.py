@@ -11,8 +11,7 @@ from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, replace_file
 from retrieval.library import MOST_BYTES, OPENING, settle
 from retrieval.milvus import MilvusGallery
-from retrieval.removed import KEPT
-from retrieval.schema import ORIGINALS
+from retrieval.schema import KEPT, ORIGINALS
 
 TRASH = ".trash"
 AGES = "ages.json"  # in there

@@ -16,12 +16,13 @@ from retrieval.__main__ import main
 from retrieval.changes import find_changes
 from retrieval.checking import DOUBTFUL, RETURNING, check_collection
 from retrieval.collection import Collection
+from retrieval.database import DamagedError
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.library import collection_for, folders_in
 from retrieval.records import Content, Entry
-from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
+from retrieval.schema import DATABASE, ORIGINALS, REMOVED, THUMBNAILS
 from tests.made import MeanColour, extracted, mean_colour
 
 
@@ -181,6 +182,19 @@ def test_records_of_which_nothing_is_left_are_made_anew_beside_their_photos(
         with index(kept, embedder) as collection:
             assert collection.count() == (6, 0)
         assert check_collection(kept) == []
+
+
+def test_records_that_are_gone_beside_photos_that_were_all_taken_out_are_made_anew(
+    kept: Path, embedder: Embedder
+) -> None:
+    (kept / ORIGINALS).rename(kept / REMOVED)
+    (kept / DATABASE).unlink()
+    with pytest.raises(DamagedError, match="in removed"):
+        Collection.create(kept, "kept", None, embedder)
+    assert check_collection(kept)[0].sentence == f"{DATABASE} is missing."
+    assert check_collection(kept, True, lambda: embedder)[0].repaired
+    with Collection.create(kept, "kept", None, embedder) as collection:
+        assert collection.root == kept / ORIGINALS
 
 
 def test_records_of_which_nothing_is_left_can_be_made_anew_of_a_folder_searched_in_place(
@@ -599,6 +613,41 @@ def test_a_bit_that_makes_a_text_of_bytes_or_bytes_of_a_text_costs_nothing(
     assert not mended.returning
     assert check_collection(without_photos) == []
     assert [row for row in read() if row[0] in [row[0] for row in there]] == there
+
+
+@pytest.mark.parametrize("path", ["CAST(path AS BLOB)", "NULL"])
+def test_a_path_that_is_none_any_more_is_damage_wherever_it_is_met(
+    indexed: Collection, path: str
+) -> None:
+    with harming(indexed.folder / DATABASE) as records:
+        records.execute("PRAGMA ignore_check_constraints = ON")
+        records.execute("PRAGMA writable_schema = ON")
+        records.execute("UPDATE sqlite_master SET sql = replace(sql, 'path TEXT NOT', 'path TEXT')")
+    with harming(indexed.folder / DATABASE) as records:
+        records.execute(f"UPDATE pictures SET path = {path} WHERE id = 1")
+    with Collection(indexed.folder) as collection:
+        for read in (collection.files, collection.pictures, lambda: collection.pictures([1])):
+            with pytest.raises(DamagedError):
+                read()
+        assert collection.store.is_damaged
+        if path == "NULL":
+            with pytest.raises(DamagedError):
+                collection.folders()
+
+
+def test_a_letter_of_where_its_photos_are_that_is_torn_is_mended(
+    kept: Path, wheel: Path, embedder: Embedder
+) -> None:
+    with harming(kept / DATABASE) as records:
+        records.execute("UPDATE facts SET value = 'orig' || char(0) || 'nals' WHERE key = 'root'")
+    with Collection(kept) as collection, pytest.raises(DamagedError):
+        assert collection.root
+    wheel.mkdir()
+    collection_for(kept.parent, wheel, "Another one", embedder).close()
+    assert "does not say its root" in check_collection(kept)[0].sentence
+    assert check_collection(kept, True, lambda: embedder)[0].repaired
+    with Collection(kept) as collection:
+        assert collection.root == kept / ORIGINALS
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import find_collection, folder_of
-from retrieval.removed import REMOVED, bring_back, still_here, take_away
-from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
+from retrieval.removed import bring_back, still_here, take_away
+from retrieval.schema import DATABASE, ORIGINALS, REMOVED, THUMBNAILS
 from retrieval.trash import TRASH, discarded, empty_trash
 from retrieval.workspace import UNDO_SECONDS, Workspace
 from tests.made import by_hue, mean_colour, save_hues
