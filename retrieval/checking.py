@@ -81,6 +81,7 @@ class Finding:
     sentence: str
     repaired: bool = False
     returning: bool = False  # whether pictures that were taken out may come back
+    harmless: bool = False  # whether it only takes room, and the collection is whole all the same
 
 
 def check_collection(
@@ -296,7 +297,9 @@ def _check_contents(collection: Collection, repair: bool, anew: bool = False) ->
     if unused and not anew:
         if repair:
             collection.prune()
-        yield Finding(f"{len(unused):,} entries belong to no picture and waste room.", repair)
+        freeing = "" if repair else " Freed by: check --repair, or the next run of index."
+        told = f"{_strays(len(unused))}, which only takes room.{freeing}"
+        yield Finding(told, repair, harmless=True)
     yield from _check_captions(collection, repair)
 
 
@@ -410,7 +413,14 @@ def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
     if len(strangers):
         if repair:
             gallery.remove(strangers.tolist())
-        yield Finding(f"{len(strangers):,} entries in Milvus belong to no picture.", repair)
+        yield Finding(f"{_strays(len(strangers), ' in Milvus')}.", repair)
+
+
+def _strays(n: int, where: str = "") -> str:
+    """Say that so many entries are of no picture."""
+    if n == 1:
+        return f"1 entry{where} belongs to no picture"
+    return f"{n:,} entries{where} belong to no picture"
 
 
 def _vectors(store: Store) -> Iterator[tuple[str, bytes]]:

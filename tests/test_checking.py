@@ -56,7 +56,7 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
         (DATABASE, "DELETE FROM contents WHERE id = 1", "what was computed of it is lost"),
         (THUMBNAILS, "UPDATE thumbnails SET jpeg = x'ffd8ff'", "thumbnail is damaged"),
         (THUMBNAILS, "DELETE FROM thumbnails", "thumbnail is missing"),
-        (DATABASE, "DELETE FROM pictures WHERE id = 2", "waste room"),
+        (DATABASE, "DELETE FROM pictures WHERE id = 2", "only takes room"),
         (DATABASE, "UPDATE pictures SET details = '[' WHERE id = 1", "captions cannot be read"),
     ],
     ids=[
@@ -423,7 +423,13 @@ def test_the_command_checks_mends_packs_and_opens(
     assert main(["check"]) == 1
     assert "check --repair" in capsys.readouterr().err
     assert main(["check", "--repair"]) == 0
+    with harming(settings.COLLECTIONS / "wheel" / DATABASE) as database:
+        database.execute("DELETE FROM pictures WHERE id = 2")  # as one that was taken out
+    capsys.readouterr()
     assert main(["check"]) == 0
+    told = capsys.readouterr().out
+    assert "1 entry belongs to no picture, which only takes room." in told
+    assert "wheel is whole." in told
     (settings.COLLECTIONS / "wheel" / ORIGINALS).mkdir()
     (settings.COLLECTIONS / "wheel" / DATABASE).write_bytes(b"noise")
     assert main(["check", "--repair", *model]) == 0

@@ -396,7 +396,7 @@ def test_a_check_finds_and_deletes_what_belongs_to_no_picture(
         assert gallery.ids().tolist() == sorted({*collection.ids(), 10**6} - {lost.id})
         sentences = [
             "Milvus has the vectors of 6 of 7 pictures.",
-            "1 entries in Milvus belong to no picture.",
+            "1 entry in Milvus belongs to no picture.",
         ]
         assert [f.sentence for f in check_collection(folder)] == sentences
         assert [f.sentence for f in check_collection(folder, repair=True)] == sentences

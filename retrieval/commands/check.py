@@ -28,9 +28,10 @@ def run(arguments: argparse.Namespace) -> None:
     for finding in findings:
         print(finding.sentence, "(mended)" if finding.repaired else "")
     name = name_in(folder)
-    if not findings:
+    harmful = [finding for finding in findings if not finding.harmless]
+    if not harmful:
         print(f"{name} is whole.")
-    elif all(finding.repaired for finding in findings):
+    elif all(finding.repaired for finding in harmful):
         print(
             f"{name} is whole again. Index its folder, or go on with it on the page, to "
             "read again what was lost."
