@@ -65,6 +65,10 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     if collection.in_place and known and not seen and not closed:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(none_left(called(root), len(known)))
+    gone, still_out = _taken_out(collection, known, found)
+    for name in still_out:
+        seen.remove(name)
+        del to_read[name]
     vanished = {
         name: about
         for name, about in known.items()
@@ -74,12 +78,11 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     wanted = {composed(name) for name in chain(seen, known)}
     captions = read_captions(root, unread.append, wanted)
     new = {name: path for name, path in to_read.items() if name not in known}
-    gone = _gone(collection, found)
     moved, out = _find_moves(collection, known, vanished, new, captions, gone)
     for name in out:
         seen.remove(name)
         del to_read[name]
-    collection.note_excluded(out)
+    collection.note_excluded(still_out | out)
     unchanged = len(seen) - len(to_read)
     for move in moved:
         del vanished[move.old]
@@ -296,15 +299,20 @@ def _end_of(path: str, parts: int) -> tuple[str, ...]:
     return tuple(f"/{path}".rsplit("/", parts)[1:])
 
 
-def _gone(collection: Collection, found: _Found) -> dict[str, tuple[int, str]]:
-    """Return size and SHA-256 of what was taken out and is not there any more, by where it was
-    seen last.
+def _taken_out(
+    collection: Collection, known: Mapping[str, tuple[int, int]], found: _Found
+) -> tuple[dict[str, tuple[int, str]], dict[str, tuple[int, str]]]:
+    """Return size and SHA-256 of what was taken out and is no more where it was then.
 
     In a folder that is searched in place; what is handed over is meant to be in. Of several copies
     as many are returned as were taken out.
+
+    Returns:
+        What is not there any more, by where it was seen last; and what lies where it was seen
+        since, whatever its bytes are now, by its path.
     """
     if not collection.in_place:
-        return {}
+        return {}, {}
     excluded, files = collection.excluded(), collection.excluded_files()
     absent = [
         name
@@ -313,14 +321,15 @@ def _gone(collection: Collection, found: _Found) -> dict[str, tuple[int, str]]:
         and name not in found.out
         and not any(is_below(name, folder) for folder in found.closed)
     ]
+    since = [name for name in files if name not in excluded and name not in known]
     left = Counter(files[name] for name in absent)
-    gone = {}
+    gone, still_out = {}, {}
     # What has moved before is looked for where it was then.
-    for name in chain((name for name in files if name not in excluded), absent):
+    for name in chain(since, absent):
         if left[files[name]]:
             left[files[name]] -= 1
-            gone[name] = files[name]
-    return gone
+            (still_out if name in found.seen else gone)[name] = files[name]
+    return gone, still_out
 
 
 def none_left(where: str, count: int) -> str:

@@ -256,6 +256,22 @@ def test_what_was_taken_out_stays_out_when_its_file_or_folder_is_renamed(
     assert indexed.count() == (7, 0)
 
 
+def test_what_was_taken_out_and_renamed_is_read_no_more_and_stays_out_when_it_is_edited(
+    indexed: Collection, wheel: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed.exclude(["warm/red.png"])
+    (wheel / "warm/red.png").rename(wheel / "warm/scarlet.png")
+    apply(indexed, wheel, embedder)
+    read: list[Path] = []
+    monkeypatch.setattr("retrieval.changes.sha256_of_file", read.append)
+    assert not find_changes(indexed, wheel).any
+    by_hue(300).save(wheel / "warm/scarlet.png")
+    assert not find_changes(indexed, wheel).any
+    assert read == []
+    indexed.readmit(["warm/red.png"])
+    assert [path.name for path in find_changes(indexed, wheel).to_read] == ["scarlet.png"]
+
+
 @pytest.mark.parametrize(
     ("there", "out", "renamed", "left"),
     [
