@@ -55,6 +55,7 @@ from retrieval.thumbnails import read_photo
 MODEL_FACTS = ("fingerprint", "embedder", "dimension", "card")
 NUMBERS = ("format_version", "revision", "dimension")
 FACTS = ("name", "root", *MODEL_FACTS, "format_version", "revision")
+LEFT = "left_places"  # where moves came from, if there were any
 UNNAMED = "a model whose name is lost"
 UNKNOWN = "a folder that is not known any more"
 # What the columns hold: a page that was torn gives rows of anything.
@@ -175,7 +176,18 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
 
 def lacking_facts(facts: Mapping[str, object]) -> list[str]:
     """Return the facts that should be there, and are not or say nothing."""
-    return [fact for fact in FACTS if not _says_something(fact, facts.get(fact))]
+    lacking = [fact for fact in FACTS if not _says_something(fact, facts.get(fact))]
+    return lacking if _are_places(facts.get(LEFT, "[]")) else [*lacking, LEFT]
+
+
+def _are_places(value: object) -> bool:
+    """Whether this is what `retrieval.moving` notes of places: address and name, or None, each."""
+    with suppress(ValueError, TypeError):
+        return all(
+            place is None or [type(part) for part in place] == [str, str]
+            for place in json.loads(str(value))
+        )
+    return False
 
 
 def _says_something(fact: str, value: object) -> bool:

@@ -134,20 +134,31 @@ def move_home(collection: Collection) -> Iterator[Moved]:
 def drop_left(collection: Collection) -> None:
     """Delete the vectors at the place that the last move of a collection came from.
 
-    So are those at every other Milvus that earlier moves have left, and nobody else knows of.
+    So are those at every other place that earlier moves have left, and nobody else knows of.
+
+    Raises:
+        LookalikeError: when one of them cannot be asked, after all others are deleted; it stays
+            noted.
     """
     left = _places_left(collection)
-    if not left or left[-1] in (None, collection.place):
+    if not left or None in left or left[-1] == collection.place:
         drop_copy(collection)
     places = [place for place in left if place is not None and place != collection.place]
+    failures = []
     with collection.building():
-        while places:
-            gallery = collection.gallery_at(places[-1])
-            gallery.drop()
-            gallery.close()
-            places.pop()
+        for place in reversed(places.copy()):
+            gallery = collection.gallery_at(place)
+            try:
+                gallery.drop()
+                places.remove(place)
+            except LookalikeError as error:  # it does not answer, say
+                failures.append(error)
+            finally:
+                gallery.close()
             with collection.store.transaction() as database:
                 _note_left(database, places)
+    if failures:
+        raise failures[0]
 
 
 def _places_left(collection: Collection) -> list[Place | None]:

@@ -879,6 +879,21 @@ def test_a_wrong_number_of_numbers_is_told_by_the_vectors_where_there_is_no_mode
         assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 5
 
 
+@pytest.mark.parametrize("torn", ["[", "7", "[7]", '[["a"]]'])
+def test_a_note_of_where_vectors_were_left_that_is_torn_is_mended(
+    folder: Path, embedder: Embedder, torn: str
+) -> None:
+    with Collection(folder) as collection:
+        collection.store.note({"left_places": '[null, ["http://a:1", "n"]]'})
+        assert check_collection(folder) == []
+        collection.store.note({"left_places": torn})
+    assert "does not say its left_places" in check_collection(folder)[0].sentence
+    assert check_collection(folder, True, lambda: embedder)[0].repaired
+    assert check_collection(folder) == []
+    with Collection(folder) as collection:
+        assert collection.count() == (6, 0)
+
+
 def test_a_card_that_is_torn_is_damage(indexed: Collection) -> None:
     indexed.store.note({"card": "{"})
     with pytest.raises(LookalikeError, match="damaged"):

@@ -360,6 +360,37 @@ def test_what_a_chain_of_moves_has_left_is_deleted_at_its_end(
         assert collection.exact.count() == 30
 
 
+def test_a_place_that_is_gone_keeps_nothing_else_from_being_deleted(
+    library: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with fill(library / "made", 30) as collection:
+        left = []
+        for name in ("a.db", "b.db", "c.db"):
+            list(move_out(collection, str(tmp_path / name)))
+            left.append(collection.place)
+        first, gone, here = left
+        assert first is not None
+        assert gone is not None
+        drop = MilvusGallery.drop
+
+        def fail(gallery: MilvusGallery) -> None:
+            if gallery.place == gone:
+                raise MilvusError("Milvus does not answer")
+            drop(gallery)
+
+        monkeypatch.setattr(MilvusGallery, "drop", fail)
+        assert main(["move", "made", "--to", str(tmp_path / "c.db"), "--drop"]) == 1
+        assert "Milvus does not answer" in capsys.readouterr().err
+        assert (collection.exact.count(), collection.place) == (0, here)
+        assert not collection.gallery_at(first).exists()
+        monkeypatch.setattr(MilvusGallery, "drop", drop)
+        moving.drop_left(collection)
+        assert not collection.gallery_at(gone).exists()
+
+
 def test_a_move_to_nowhere_is_a_sentence(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with fill(library / "made", 30) as collection:
         with pytest.raises(MilvusError, match="does not answer"):
