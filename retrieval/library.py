@@ -10,6 +10,8 @@ from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
 
+from filelock import FileLock
+
 from retrieval.collection import Collection
 from retrieval.database import connection, explained, is_bare
 from retrieval.embedding import Embedder
@@ -86,10 +88,12 @@ def find_collection(library: Path, name: str | None) -> Path:
 
 def name_unlike(library: Path, collection: Collection) -> None:
     """Give a collection that has just come a number, where another one is called as it is."""
-    others = {name_in(folder) for folder in folders_in(library) if folder != collection.folder}
-    name = unused_name(collection.name, others)
-    if name != collection.name:
-        collection.rename(name)
+    # One at a time, or two that come at once would take the same number.
+    with FileLock(library / ".naming.lock", thread_local=False):
+        others = {name_in(folder) for folder in folders_in(library) if folder != collection.folder}
+        name = unused_name(collection.name, others)
+        if name != collection.name:
+            collection.rename(name)
 
 
 def unused_name(title: str, others: Iterable[str]) -> str:

@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ from retrieval.library import (
     find_collection,
     folder_of,
     folders_in,
+    name_unlike,
     new_folder,
+    unused_name,
 )
 from retrieval.schema import DATABASE, THUMBNAILS, lay_out_thumbnails
 from retrieval.store import held_alone
@@ -38,6 +42,25 @@ def made_on_the_page(library: Path, name: str, root: Path, embedder: Embedder) -
     folder = new_folder(library, name)
     Collection.create(folder, name, root, embedder).close()
     return folder
+
+
+def test_two_that_come_at_once_get_names_of_their_own(
+    embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [made_on_the_page(tmp_path, "red", tmp_path / "red", embedder) for _ in range(2)]
+
+    def find(*given: Any) -> str:
+        time.sleep(0.1)  # the other one looks for one meanwhile
+        return unused_name(*given)
+
+    def come(folder: Path) -> str:
+        with Collection(folder) as collection:
+            name_unlike(tmp_path, collection)
+            return collection.name
+
+    monkeypatch.setattr("retrieval.library.unused_name", find)
+    with ThreadPoolExecutor() as threads:
+        assert sorted(threads.map(come, folders)) == ["red", "red 2"]
 
 
 @pytest.fixture
