@@ -4,12 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from retrieval import settings
 from retrieval.errors import FULL, LookalikeError
 from retrieval.setup import run_in_environment
-from retrieval.terminal import ending_at_once, print_every_letter, stopping_once
+from retrieval.terminal import ending_at_once, need_errors, print_every_letter, stopping_once
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,6 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         parser = _parser()
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], None] = arguments.command
+    need_errors()
     print_every_letter()
     try:
         with stopping_once():
@@ -25,10 +27,10 @@ def main(argv: list[str] | None = None) -> int:
         if sys.stdout:  # there may be none, as with `>&-`
             sys.stdout.flush()  # a closed pipe is to be noticed here and not at the exit
     except LookalikeError as error:
-        print(error, file=sys.stderr)
+        _say(str(error))
         return 1
     except KeyboardInterrupt:
-        print("Stopped. What was finished is kept; run it again to go on.", file=sys.stderr)
+        _say("Stopped. What was finished is kept; run it again to go on.")
         return 130
     except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
         _drop_output()
@@ -37,9 +39,14 @@ def main(argv: list[str] | None = None) -> int:
         if error.filename is not None or error.errno not in FULL:
             raise
         _drop_output()
-        print("The disk is full, so not all of the output is there. Make room.", file=sys.stderr)
+        _say("The disk is full, so not all of the output is there. Make room.")
         return 1
     return 0
+
+
+def _say(sentence: str) -> None:
+    with suppress(OSError):  # its disk is full as well
+        print(sentence, file=sys.stderr)
 
 
 def _drop_output() -> None:

@@ -323,7 +323,8 @@ def _taken_out(
     ]
     since = [name for name in files if name not in excluded and name not in known]
     left = Counter(files[name] for name in absent)
-    gone, still_out = {}, {}
+    gone: dict[str, tuple[int, str]] = {}
+    still_out: dict[str, tuple[int, str]] = {}
     # What has moved before is looked for where it was then.
     for name in chain(since, absent):
         if left[files[name]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,15 @@ def print_every_letter() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def need_errors() -> None:
+    """Have what goes to the standard error go nowhere where there is none, as with `2>&-`.
+
+    Bars of progress would fail on it; and what is printed to none goes to the output.
+    """
+    if not sys.stderr:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 @contextmanager

@@ -678,6 +678,33 @@ def test_an_output_to_a_full_disk_or_to_nowhere_ends_in_a_sentence_or_in_none(
         assert "Traceback" not in search.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Its shell closes nothing.")
+def test_a_folder_is_indexed_also_where_nobody_is_told_of_errors(
+    options: list[str], tmp_path: Path
+) -> None:
+    photos = save_hues(tmp_path / "some", {"a.png": 0.0, "b.png": 60.0})
+    index = subprocess.run(
+        [
+            "sh",
+            "-c",
+            '"$@" 2>&-',
+            "sh",
+            sys.executable,
+            "-m",
+            "retrieval",
+            "index",
+            photos,
+            *options,
+        ],
+        cwd=settings.PROJECT,
+        env={**os.environ, "LOOKALIKE_HOME": str(tmp_path / "home")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert index.returncode == 0
+    assert "2 pictures ready" in index.stdout
+
+
 @pytest.mark.parametrize("command", [[], ["index"], ["search"], ["evaluate"], ["fit-pca"]])
 def test_help_is_printed_at_once(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
