@@ -36,6 +36,10 @@ NO_FILENAME = (
     'None of its columns is called "filename", so it tells of no pictures. Name one so in its '
     "first row, or take the table away where labels and captions are to go."
 )
+NONE_HERE = (
+    "None of the pictures that it names is here. Write their names in it as they are now, or take "
+    "the table away where labels and captions are to go."
+)
 BROKEN = (
     "Row {n:,} cannot be read, nor what comes after it: a quotation mark there has no end, or a "
     "cell is too long. Mend that row."
@@ -90,12 +94,16 @@ def read_captions(
         folder = PurePosixPath(path.parent.relative_to(root).as_posix())
         found: dict[str, Caption] = {}
         flaws: dict[str, Flaw] = {}
+        names_any = False
         try:
             for filename, columns, row in read_rows(path, flaws.__setitem__):
+                names_any = True
                 key = _key_of(filename, folder, whole)
                 if wanted is None or key in wanted:
                     found[key] = _caption(columns, row)
             captions.update(found)
+            if names_any and not found and "broken" not in flaws.values():
+                flaws[NONE_HERE] = "mute"
         except OSError:
             flaws = {HELD: "broken"}
         for why, flaw in flaws.items():

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -75,10 +75,12 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         if name not in seen and not any(is_below(name, folder) for folder in closed)
     }
     unread: list[UnreadTable] = []
-    wanted = {composed(name) for name in chain(seen, known)}
+    # Of a visitor's photos, which go once they are read, none has vanished.
+    there = known.keys() - vanished.keys() if collection.root is not None else known
+    wanted = {composed(name) for name in chain(seen, there)}
     captions = read_captions(root, unread.append, wanted)
     new = {name: path for name, path in to_read.items() if name not in known}
-    moved, out = _find_moves(collection, known, vanished, new, captions, gone)
+    moved, out = _find_moves(collection, known, vanished, new, gone)
     for name in out:
         seen.remove(name)
         del to_read[name]
@@ -89,8 +91,10 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         if known[move.old][1] != PASSING:  # what lost its vectors is read where it is now
             del to_read[move.new.path]
     known_here = known.keys() | {move.new.path for move in moved}
-    then = _captions(collection, seen, captions)
+    then = _captions(collection, seen, captions) | _captions_of_moved(collection, moved)
     recaptioned, unread_tables = recaption(collection, then, captions, unread)
+    moved = tuple(_captioned(move, captions) for move in moved)
+    at_new = {move.new.path for move in moved}
     return Changes(
         tuple(to_read.values()),
         tuple(vanished),
@@ -99,7 +103,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         tuple(name for name in to_read if name in known_here),
         moved,
         captions,
-        recaptioned,
+        tuple(row for row in recaptioned if row[0] not in at_new),
         tuple(table for table in unread_tables if table.name not in closed),
         untold,
     )
@@ -173,6 +177,23 @@ def _captions(
     }
 
 
+def _captions_of_moved(collection: Collection, moved: Iterable[Move]) -> dict[str, tuple[str, str]]:
+    """Return by the new names what pictures had that have moved; that of the folder is its own."""
+    if not moved:
+        return {}
+    captions, found = collection.captions(), {}
+    for move in moved:
+        label, details = captions[move.old]
+        own = label == label_of(move.old)
+        found[move.new.path] = (label_of(move.new.path) if own else label), details
+    return found
+
+
+def _captioned(move: Move, captions: Mapping[str, Caption]) -> Move:
+    label, details = captioned(move.new.path, label_of(move.new.path), captions)
+    return replace(move, new=replace(move.new, label=label, details=details))
+
+
 def recaption(
     collection: Collection,
     known: Mapping[str, tuple[str, str]],
@@ -221,14 +242,13 @@ def _find_moves(
     known: Mapping[str, tuple[int, int]],
     vanished: Mapping[str, tuple[int, int]],
     new: Mapping[str, Path],
-    captions: Mapping[str, Caption],
     gone: Mapping[str, tuple[int, str]],
 ) -> tuple[tuple[Move, ...], dict[str, tuple[int, str]]]:
     """Pair vanished files, and those that were taken out and are `gone`, with new ones of the same
     bytes.
 
     Returns:
-        What has moved, and size and SHA-256 of the new files that were taken out.
+        What has moved, without captions, and size and SHA-256 of the new files that were taken out.
     """
     if not vanished and not gone:
         return (), {}
@@ -268,8 +288,7 @@ def _find_moves(
             if old not in vanished:
                 out[name] = status.st_size, sha256
                 continue
-            label, details = captioned(name, label_of(name), captions)
-            entry = Entry(name, status.st_size, modified_of(status), label, None, details=details)
+            entry = Entry(name, status.st_size, modified_of(status), "", None)
             moved.append(Move(old, entry))
     return tuple(moved), out
 

@@ -245,6 +245,38 @@ def test_a_table_of_something_else_keeps_no_label_that_its_own_table_gave_up(
     assert update() == {"cold", "warm"}
 
 
+def test_a_table_whose_pictures_are_all_renamed_is_named_and_what_it_told_stays(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    def update() -> list[str]:
+        changes = find_changes(indexed, wheel)
+        for _ in index_folder(indexed, wheel, embedder, changes):
+            pass
+        return [table.name for table in changes.unread_tables]
+
+    def told() -> set[tuple[str, str, str]]:
+        return {(p.path, p.label, p.details) for p in indexed.pictures() if p.details}
+
+    table = wheel / "captions.csv"
+    table.write_text("filename,label,place\nwarm/red.png,hot,Rome\ncold/blue.png,,Oslo\n")
+    (wheel / "other.csv").write_text("filename,place\nelsewhere.png,Bonn\n")
+    assert update() == []
+    (wheel / "warm/red.png").rename(wheel / "warm/scarlet.png")
+    (wheel / "cold/blue.png").rename(wheel / "warm/navy.png")
+    for _ in range(2):
+        assert update() == ["captions.csv"]
+        assert told() == {
+            ("warm/scarlet.png", "hot", '{"place": "Rome"}'),
+            ("warm/navy.png", "warm", '{"place": "Oslo"}'),
+        }
+    table.write_text("filename,label,place\nwarm/scarlet.png,hot,Rome\n")
+    assert update() == []
+    assert told() == {("warm/scarlet.png", "hot", '{"place": "Rome"}')}
+    table.unlink()
+    assert update() == []
+    assert told() == set()
+
+
 @pytest.mark.parametrize("held", ["captions.csv", "cold/captions.csv"])
 def test_a_table_that_is_held_takes_no_label_away(
     indexed: Collection,

@@ -683,19 +683,9 @@ def test_a_folder_is_indexed_also_where_nobody_is_told_of_errors(
     options: list[str], tmp_path: Path
 ) -> None:
     photos = save_hues(tmp_path / "some", {"a.png": 0.0, "b.png": 60.0})
+    command = [sys.executable, "-m", "retrieval", "index", str(photos), *options]
     index = subprocess.run(
-        [
-            "sh",
-            "-c",
-            '"$@" 2>&-',
-            "sh",
-            sys.executable,
-            "-m",
-            "retrieval",
-            "index",
-            photos,
-            *options,
-        ],
+        ["sh", "-c", '"$@" 2>&-', "sh", *command],
         cwd=settings.PROJECT,
         env={**os.environ, "LOOKALIKE_HOME": str(tmp_path / "home")},
         stdout=subprocess.PIPE,
