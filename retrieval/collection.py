@@ -547,7 +547,7 @@ class Collection:
         else:
             query += "WHERE pictures.id = ?"
             rows = [row for id_ in ids for row in self.store.rows(query, id_)]
-        return [PictureRecord(id_, self._path(path), *row) for id_, path, *row in rows]
+        return [self._record(row) for row in rows]
 
     def matching(self, filters: Filters, among: Iterable[int] | None = None) -> list[int]:
         """Return the ids of the pictures, or of those `among` these, that pass the filters."""
@@ -688,6 +688,14 @@ class Collection:
         if not isinstance(path, str):
             raise self.store.damaged()
         return path
+
+    def _record(self, row: tuple[Any, ...]) -> PictureRecord:
+        """Return a picture, unless something of it is of another kind, as by one bit."""
+        _, path, label, size, width, height, taken, sha256, details = row
+        texts = type(path) is type(label) is type(taken or "") is type(sha256) is type(details)
+        if not (texts and type(path) is str and type(size) is type(width) is type(height) is int):
+            raise self.store.damaged()
+        return PictureRecord(*row)
 
     def _once(self, name: str, compute: Callable[[], T]) -> T:
         """Return what is computed once for each revision, since it takes a look at every row."""

@@ -641,6 +641,27 @@ def test_a_path_that_is_none_any_more_is_damage_wherever_it_is_met(
                 collection.folders()
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "pictures SET label = CAST(label AS BLOB)",
+        "pictures SET details = CAST(details AS BLOB)",
+        "pictures SET size = x'ff'",
+        "contents SET sha256 = CAST(sha256 AS BLOB)",
+        "contents SET taken = x'ff'",
+        "contents SET width = 1.5",
+    ],
+)
+def test_what_is_known_of_a_picture_and_is_of_another_kind_is_damage_when_it_is_met(
+    indexed: Collection, harm: str
+) -> None:
+    with harming(indexed.folder / DATABASE) as records:
+        records.execute(f"UPDATE {harm} WHERE id = 1")
+    with pytest.raises(DamagedError):
+        indexed.pictures()
+    assert indexed.store.is_damaged
+
+
 def test_a_letter_of_where_its_photos_are_that_is_torn_is_mended(
     kept: Path, wheel: Path, embedder: Embedder
 ) -> None:
