@@ -166,7 +166,7 @@ def _wrong_kinds(database: sqlite3.Connection) -> Iterator[str]:
         for _, name, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
             wrong = f"SELECT 1 FROM {table} WHERE typeof({name}) NOT IN (?, 'null') LIMIT 1"
             if database.execute(wrong, (kind.lower(),)).fetchone():
-                yield f"a {name} of its {table} is none"
+                yield f"not every {name} of its {table} is one"
 
 
 def _read_texts(database: sqlite3.Connection) -> None:
