@@ -186,6 +186,47 @@ def test_comparing_ends_when_the_collection_is_changed(indexed: Collection) -> N
         find_copies(collection)
 
 
+def request_from(client: str = "127.0.0.1") -> gr.Request:
+    scope = {"type": "http", "path": "/", "scheme": "http", "client": (client, 1)}
+    return gr.Request(Request({**scope, "headers": [(b"host", b"localhost")]}))
+
+
+def test_a_group_is_dealt_with_again_after_undo_and_beside_another_window(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    key = served(workspace, save_photos(tmp_path / "snaps"))
+    collection, library = workspace.searcher(key).collection, make_library(workspace, None, False)
+    page = DuplicatesPage(workspace, library.access, library.adding)
+    groups, windows = find_copies(collection), (Turned(), Turned())
+    assert workspace.copies.ask(collection).done.wait(20)
+    for turned in windows:
+        page.copies.on_open(key, key, key, turned, request_from())
+
+    def deal(turned: Turned, act: str, group: Group) -> str:
+        first = group[0].picture.id
+        event = gr.EventData(None, {"act": act, "first": first, "start": 0})
+        said: str = page.on_deal(key, turned, request_from(), event)[0]
+        return said
+
+    assert "4 pictures in 2 groups" in deal(windows[0], "spare", groups[0])
+    # The other window deals with what has not changed, and is refused what has.
+    assert "5 pictures in 2 groups" in deal(windows[1], "spare", groups[1])
+    with pytest.warns(UserWarning, match="have changed meanwhile"):
+        assert "5 pictures in 2 groups" in deal(windows[1], "spare", groups[0])
+    with pytest.warns(UserWarning, match="have changed meanwhile"):
+        deal(windows[1], "unspare", groups[0])
+    assert collection.count()[0] == 6
+    # What is back is as if nothing had been done, but for what is said of it.
+    back = deal(windows[0], "unspare", groups[0])
+    assert "7 pictures in 3 groups" in back
+    assert ("2 pictures put back into" in back, back.count("<li")) == (True, 7)
+    shown = [int(id_) for id_ in re.findall(r'id="copy-(\d+)"', back)[:3]]
+    assert [picture.path for picture in collection.pictures(shown)] == names(groups[0])
+    assert "4 pictures in 2 groups" in deal(windows[0], "spare", groups[0])
+    assert collection.count()[0] == 6
+    library.visitors.stop()
+
+
 def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
     workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -199,9 +240,7 @@ def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
     event = gr.EventData(None, {"act": "spare", "first": groups[0][0].picture.id, "start": 0})
 
     def deal(client: str, event: gr.EventData = event) -> None:
-        scope = {"type": "http", "path": "/", "scheme": "http", "client": (client, 1)}
-        request = Request({**scope, "headers": [(b"host", b"localhost")]})
-        page.on_deal(key, turned, gr.Request(request), event)
+        page.on_deal(key, turned, request_from(client), event)
 
     with pytest.warns(UserWarning, match="Only the owner"):  # the page's toast
         deal("192.0.2.1")
@@ -325,6 +364,12 @@ def test_all_but_the_first_of_a_group_are_taken_out_and_put_back(page: Page) -> 
     group.get_by_role("button", name="Undo").press("Enter")
     expect(said).to_have_text("2 pictures put back into photos.")
     expect(said).to_be_focused()
+    expect(group.locator("li")).to_have_count(3)
+    expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")
+    group.get_by_role("button", name="Keep the first, take the other 2 out").press("Enter")
+    expect(said).to_have_text("2 pictures taken out of photos; large.png stays.")
+    group.get_by_role("button", name="Undo").press("Enter")
+    expect(group.locator("li")).to_have_count(3)
     for tab in ("Search", "Copies"):
         page.get_by_role("tab", name=tab).click()
     expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")

@@ -997,7 +997,7 @@ def test_pictures_of_visitors_that_come_back_are_waited_for_a_tenth_of_the_time(
     owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, _, _ = owned
-    monkeypatch.setattr("retrieval.pages.library_page.BACK_SECONDS", 0.5)
+    monkeypatch.setattr("retrieval.pages.adding.BACK_SECONDS", 0.5)
     monkeypatch.setattr(page.workspace, "build", lambda *_: None)
     monkeypatch.setattr(page.workspace, "building", lambda _: Building())  # it never ends
     visitor = "a" * 32

@@ -1,6 +1,7 @@
 """Taking pictures into collections: those that are sent, packed ones, and what a folder holds."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -26,6 +27,9 @@ from retrieval.uploads import Uploads
 from retrieval.visitors import Version, Visitors
 from retrieval.workspace import Workspace
 
+BACK_SECONDS = 2.0  # that pictures which come back are waited for
+BACK_PAUSE = 10  # times as long as was waited for a visitor's, nobody waits for another's
+
 
 class Adding:
     """Makes collections and fills them; says what there is to say as HTML, "" for nothing."""
@@ -38,6 +42,7 @@ class Adding:
         self._added: dict[str, int] = {}  # pictures that came last, by the keys of where they went
         self._captioned: dict[str, str] = {}  # what came of tables, by the same keys
         self._unread: set[str] = set()  # keys of what was made of an upload and is yet to be read
+        self._next_wait = 0.0  # for pictures of a visitor that come back, on the clock
 
     def make(self, name: str, visitor: str, owner: bool, address: str = "") -> str:
         """Make a collection of an upload; return what there is to say of it.
@@ -183,6 +188,29 @@ class Adding:
         else:
             count = partial(self._count_captions, key, collection, new)
             self.workspace.build(key, originals, bounds, only_added, count)
+
+    def bring_back(self, key: str, paths: Iterable[str], visitor: str) -> bool:
+        """Put back pictures that were taken out; return whether they are there again.
+
+        Mostly they are, since they are known; else the card says how far it is.
+
+        Raises:
+            LookalikeError: when some of the photos cannot be brought back.
+        """
+        self.workspace.let_in(key, paths)
+        self.build(key, visitor)
+        begun, private = time.monotonic(), self.workspace.is_private(key)
+        waited, most = 0.0, BACK_SECONDS
+        if private and begun < self._next_wait:
+            most = 0.0
+        while (state := self.workspace.building(key)) and not state.finished:
+            if waited >= (most / 5 if state.waiting else most):
+                break  # others wait for this one to be answered
+            time.sleep(0.05)
+            waited = time.monotonic() - begun
+        if private and most:
+            self._next_wait = begun + waited * (1 + BACK_PAUSE)
+        return bool(state and state.finished and not state.cancelled and not state.problem)
 
     def captioned(self, key: str) -> str:
         """Return what came of the tables that were added to a collection last, in a sentence."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from html import escape
 from types import MappingProxyType
@@ -78,7 +78,7 @@ SENTENCES = Sentences(
 
 @dataclass(frozen=True)
 class Dealt:
-    """What was done with a group."""
+    """What was done with a group last."""
 
     act: str  # "spare" took out all but the first, "unspare" put them back
     said: str
@@ -87,7 +87,10 @@ class Dealt:
 
 @dataclass
 class Kept:
-    """The list that a page shows. It is not worked out anew after each group that is dealt with."""
+    """The list that a page shows. It is not worked out anew after each group that is dealt with.
+
+    Nor is it after what another window did: a group of it is refused only where it has changed.
+    """
 
     groups: tuple[Group, ...]
     dealt: dict[int, Dealt] = field(default_factory=dict)  # by the id of the first of the group
@@ -102,7 +105,9 @@ class DuplicatesPage:
         self._access = access
         self._adding = adding
         self.copies = WorkedOut(
-            workspace, "copies", SENTENCES, copies, seconds_for, self._show, script=SCRIPT
+            *(workspace, "copies", SENTENCES, copies, seconds_for, self._show),
+            script=SCRIPT,
+            keep=Kept,
         )
 
     def build(self, tab: gr.Tab, searched: gr.Dropdown) -> None:
@@ -152,18 +157,16 @@ class DuplicatesPage:
         kept = turned.kept
         if not isinstance(kept, Kept):
             kept = Kept(self._workspace.copies.ask(collection).result or ())
+        turned.kept = kept
         dealt = kept.dealt.get(first)
-        if dealt is not None:
-            if act == "unspare" and dealt.back:
-                self._workspace.let_in(key, dealt.back)
-                self._adding.build(key, visitor)
-                said = words.COPIES_PUT_BACK.format(
-                    pictures=words.pictures(len(dealt.back)), name=collection.name
-                )
-                kept.dealt[first] = Dealt("unspare", said)
-            return
-        if act != "spare":  # the app has been started anew since, and knows of nothing to put back
+        if dealt is None and act != "spare":
             raise LookalikeError(words.COPIES_CHANGED)
+        if dealt is None or (dealt.act, act) == ("unspare", "spare"):
+            kept.dealt[first] = self._take_out(key, collection, kept, first)
+        elif dealt.back and act != "spare":
+            kept.dealt[first] = self._put_back(key, collection, kept, first, visitor)
+
+    def _take_out(self, key: str, collection: Collection, kept: Kept, first: int) -> Dealt:
         group = next((one for one in kept.groups if one[0].picture.id == first), ())
         pictures = [copy.picture for copy in group]
         # Else the one to keep may have been taken out in another window.
@@ -178,8 +181,24 @@ class DuplicatesPage:
         back = self._workspace.undoable(key, paths)
         if len(back) < len(paths):
             said += " " + words.REMOVED_FOR_GOOD.format(n=f"{len(paths) - len(back):,}")
-        kept.dealt[first] = Dealt("spare", said, tuple(back))
-        turned.kept = kept
+        return Dealt("spare", said, tuple(back))
+
+    def _put_back(
+        self, key: str, collection: Collection, kept: Kept, first: int, visitor: str
+    ) -> Dealt:
+        back = kept.dealt[first].back
+        self._adding.bring_back(key, back, visitor)
+        # They may have got other numbers.
+        paths = set(back)
+        now = {one.path: one for one in collection.pictures() if one.path in paths}
+        kept.groups = tuple(
+            _renumbered(group, now) if group[0].picture.id == first else group
+            for group in kept.groups
+        )
+        said = words.COPIES_PUT_BACK.format(
+            pictures=words.pictures(len(back)), name=collection.name
+        )
+        return Dealt("unspare", said)
 
     def _show(
         self,
@@ -263,11 +282,12 @@ def show_groups(
             the small one, as it does where its file has gone.
         undoable: returns those of some paths that can be put back once they were taken out; None
             where who asks may take out none.
-        dealt: what was done with groups, by the id of their first picture.
+        dealt: what was done with groups last, by the id of their first picture.
     """
     start = max(0, min(start, len(groups) - 1)) // GROUPS_SHOWN * GROUPS_SHOWN
     shown = groups[start : start + GROUPS_SHOWN]
-    left = tuple(group for group in groups if group[0].picture.id not in dealt)
+    out = {first for first, done in dealt.items() if done.act == "spare"}
+    left = tuple(group for group in groups if group[0].picture.id not in out)
     found = words.COPIES_FOUND_ONE if len(left) == 1 else words.COPIES_FOUND
     said = found.format(pictures=f"{sum(map(len, left)):,}", groups=f"{len(left):,}")
     spare = words.COPIES_SPARE.format(size=markup.file_size(spare_bytes(left)))
@@ -277,15 +297,33 @@ def show_groups(
     alone = set(others).difference(undoable(others)) if undoable else set()
     laid_out = []
     for group in shown:
-        done = dealt.get(group[0].picture.id)
-        head = _told(group, done, start) if done else _head(group, start, alone, bool(undoable))
-        laid_out.append(_group(key, group[:1] if done else group, head, openable))
+        done, is_out = dealt.get(group[0].picture.id), group[0].picture.id in out
+        head = _told(group, done, start) if done else ""
+        if not is_out:
+            head += _head(group, start, alone, bool(undoable))
+        laid_out.append(_group(key, group[:1] if is_out else group, head, openable))
     return (
         f'<div class="lk-head"><h2>{escape(said)} <span>{escape(spare)}</span></h2>'
         f'<a class="lk-back" href="copies/{escape(key)}.csv" {markup.INTO_FRAME}>'
         f"{escape(words.COPIES_EXPORT)}</a></div>"
         + "".join(laid_out)
         + _turning(start, len(groups))
+    )
+
+
+def _renumbered(group: Group, now: Mapping[str, PictureRecord]) -> Group:
+    """Return a group with the numbers that its pictures have now; `now` is by their paths.
+
+    One that is not there as it was stays, and the group is refused when it is dealt with again.
+    """
+
+    def find(picture: PictureRecord) -> PictureRecord:
+        found = now.get(picture.path, picture)
+        return found if replace(picture, id=found.id) == found else picture
+
+    return tuple(
+        replace(copy, picture=find(copy.picture), same_as=copy.same_as and find(copy.same_as))
+        for copy in group
     )
 
 

@@ -29,8 +29,6 @@ POLL_SECONDS = 1.0
 BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', data));"
 # Tells `library.js` that an event has failed.
 FAILED = "() => window.lookalikeFailed?.('{event}')"
-BACK_SECONDS = 2.0  # that pictures which come back are waited for
-BACK_PAUSE = 10  # times as long as was waited for a visitor's, nobody waits for another's
 AT_ONCE = 4  # of what may take minutes
 HIDDEN = ":hidden"  # in place of one in the bin, whose names have no colon: what was hidden last
 
@@ -46,7 +44,6 @@ class LibraryPage:
         self.visitors = visitors
         self.access = access
         self.adding = Adding(workspace, uploads, visitors)
-        self._next_wait = 0.0  # for pictures of a visitor that come back, on the clock
         # Whether pictures were on their way when the app ended last. Each page that its owner opens
         # says so until something is done here: the one that sent them has been loaded anew since.
         self.was_cut_short = False
@@ -391,21 +388,7 @@ class LibraryPage:
             return opened
         if not opened.removed:
             raise LookalikeError(words.REMOVED_FORGOTTEN)
-        self.workspace.let_in(key, opened.removed)
-        self.adding.build(key, visitor_of(request))
-        # Mostly they are back at once, since they are known; else the card says how far it is.
-        begun, private = time.monotonic(), self.workspace.is_private(key)
-        waited, most = 0.0, BACK_SECONDS
-        if private and begun < self._next_wait:
-            most = 0.0
-        while (state := self.workspace.building(key)) and not state.finished:
-            if waited >= (most / 5 if state.waiting else most):
-                break  # others wait for this one to be answered
-            time.sleep(0.05)
-            waited = time.monotonic() - begun
-        if private and most:
-            self._next_wait = begun + waited * (1 + BACK_PAUSE)
-        if state is None or not state.finished or state.cancelled or state.problem:
+        if not self.adding.bring_back(key, opened.removed, visitor_of(request)):
             return Opened()
         name = self.workspace.searcher(key, visitor_of(request)).collection.name
         notice = library_markup.notice(words.came_back(len(opened.removed), name))

@@ -41,7 +41,7 @@ class Turned:
 
     def __init__(self) -> None:
         self.key: str | None = None  # None as well where Gradio has forgotten the page
-        self.kept: object = None  # what the tab keeps of it until the page turns to it again
+        self.kept: object = None  # of its result, by the tab, until the page turns to it again
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Turned":
         """Return a new one: Gradio copies the first for each page."""
@@ -57,6 +57,7 @@ class WorkedOut(Generic[T]):
         show: returns a result as HTML, given the key of the collection, the collection, the result,
             where in it to begin, and who asks.
         script: of the place of the result.
+        keep: returns what is kept of a result for the page that shows it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class WorkedOut(Generic[T]):
         seconds_for: Callable[[int], float],
         show: Callable[[str, Collection, T, int, gr.Request], str],
         script: str = "",
+        keep: Callable[[T], object] = lambda _: None,
     ) -> None:
         self._workspace = workspace
         self._name = name
@@ -76,6 +78,7 @@ class WorkedOut(Generic[T]):
         self._seconds_for = seconds_for
         self._show = show
         self._script = script
+        self._keep = keep
 
     def lay_out(
         self, tab: gr.Tab, searched: gr.Dropdown, above: str, below: str = ""
@@ -128,10 +131,13 @@ class WorkedOut(Generic[T]):
             self._workspace, choice, visitor_of(request), searched, followed
         )
         turned.key, turned.kept = chosen, None
-        shown: tuple[Any, ...] = self.answer(chosen, request, opening=True)
-        # What was there before may have been dealt with meanwhile, and the answer to that stays.
-        if turned.kept is not None and turned.key == chosen:
-            shown = gr.skip(), gr.skip()
+        *shown, result = self.answer(chosen, request, opening=True)
+        if turned.key == chosen:
+            # What was there before may have been dealt with meanwhile: the answer to that stays.
+            if turned.kept is not None:
+                shown = [gr.skip(), gr.skip()]
+            elif result is not None:
+                turned.kept = self._keep(result)
         return (offered, followed, turned, *shown)
 
     def on_tick(
@@ -142,13 +148,17 @@ class WorkedOut(Generic[T]):
         Args:
             start: where to begin showing it.
         """
-        shown = self.answer(choice, request, start=start)
-        return shown if turned.key in (None, choice) else (gr.skip(), gr.skip())
+        *shown, result = self.answer(choice, request, start=start)
+        if turned.key not in (None, choice):
+            return gr.skip(), gr.skip()
+        if result is not None and turned.kept is None:
+            turned.kept = self._keep(result)
+        return tuple(shown)
 
     def answer(
         self, key: str | None, request: gr.Request, opening: bool = False, start: int = 0
-    ) -> tuple[str, gr.Timer]:
-        """Return the result as HTML, or a sentence, and a timer that looks again where it should.
+    ) -> tuple[str, gr.Timer, T | None]:
+        """Return the result as HTML, or a sentence; a timer that looks again; and the result.
 
         Args:
             opening: somebody turns to it: what is quick is waited for, and what came to nothing
@@ -158,22 +168,24 @@ class WorkedOut(Generic[T]):
         still, later = gr.Timer(active=False), gr.Timer(active=True)
         says = self._sentences
         if key is None:
-            return markup.empty(words.EMPTY_TITLE, says.none), still
+            return markup.empty(words.EMPTY_TITLE, says.none), still, None
         try:
             collection = self._workspace.searcher(key, visitor_of(request)).collection
             n, _ = collection.count()
             building = self._workspace.building(key)
             if building is not None and not building.finished:
                 # Every batch would have it worked out anew.
-                return markup.empty(words.STILL_READ_TITLE, says.later), later
+                return markup.empty(words.STILL_READ_TITLE, says.later), later, None
             if not n:
-                return markup.empty(words.EMPTY_TITLE, says.none), still
+                return markup.empty(words.EMPTY_TITLE, says.none), still, None
             task = self._results.ask(collection, PATIENCE if opening else 0, again=opening)
             if task.problem is not None:
                 raise LookalikeError(task.problem)
             if task.result is None:
                 time = markup.duration(self._seconds_for(n))
-                return markup.empty(says.title, says.text.format(n=f"{n:,}", time=time)), later
-            return self._show(key, collection, task.result, start, request), still
+                text = says.text.format(n=f"{n:,}", time=time)
+                return markup.empty(says.title, text), later, None
+            shown = self._show(key, collection, task.result, start, request)
+            return shown, still, task.result
         except LookalikeError as error:
-            return markup.empty(says.failed, str(error)), still
+            return markup.empty(says.failed, str(error)), still, None
