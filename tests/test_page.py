@@ -962,6 +962,58 @@ def test_a_picture_whose_file_has_gone_is_seen_in_small(page: Page) -> None:
     expect(page.locator(".lk-stage img")).to_have_attribute("src", re.compile("^thumbnails/"))
 
 
+def test_the_large_view_goes_past_a_picture_that_is_gone(page: Page) -> None:
+    tile_button(page, 0, "look")
+    place = page.locator(".lk-place")
+    expect(place).to_have_text("1 of 24")
+    page.locator(".lk-pick").nth(1).evaluate("(pick) => (pick.dataset.id = '999999')")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_test_id("toast-body")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(place).to_have_text("3 of 24")
+
+
+def test_a_dialog_that_comes_late_does_not_replace_one_that_was_asked_for_after_it(
+    page: Page,
+) -> None:
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
+    tile_button(page, 1, "look")
+    tile_button(page, 4, "look")
+    place = page.locator(".lk-place")
+    expect(place).to_have_text("5 of 24")
+    with page.expect_request("**/queue/join*"):  # it is asked for once more
+        held[0].continue_()
+    expect(place).to_have_text("5 of 24")
+    # Nor does one come back that was closed before it came.
+    held.clear()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    tile_button(page, 0, "look")
+    expect(place).to_have_text("1 of 24")
+    with page.expect_request("**/queue/join*"):
+        held[0].continue_()
+    expect(place).to_have_text("1 of 24")
+
+
+def test_what_is_searched_for_is_not_found_behind_the_large_view(page: Page) -> None:
+    tile_button(page, 0, "look")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    data = encode(pattern("dots", 99), "PNG")
+    send_file(page, "paste", data, "query.png", "image/png", "body")
+    kinds(page)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator(".lk-head h2")).to_have_text("Most similar to your picture")
+
+
+def test_the_focus_is_on_a_result_after_more_like_the_picture_in_large(page: Page) -> None:
+    tile_button(page, 2, "look")
+    page.get_by_role("dialog").get_by_role("button", name="More like this").press("Enter")
+    kinds(page)
+    expect(page.locator(".lk-pick").nth(2)).to_be_focused()
+
+
 def hold_requests(page: Page) -> Callable[[], None]:
     """Let nothing that is asked get through; return what lets it go."""
     held: list[Route] = []

@@ -28,7 +28,7 @@ from retrieval.pages.parts import Pixels
 from retrieval.preprocessing import is_mirrored
 from retrieval.reduction import Matrix
 from retrieval.report import data_uri
-from retrieval.search import Match, Placed, percent
+from retrieval.search import Match, percent
 
 SHOWN_SIDE = 480  # pixels
 OVERLAY_SIDE = 224
@@ -86,7 +86,7 @@ def look(match: Match, openable: bool, explainable: bool, reasons: str = "") -> 
         f'<div class="lk-known">{reasons}<dl>{rows}</dl><div class="lk-ways">{actions}</div></div>'
         "</div>"
     )
-    return _dialog(name, body, (match.key, picture.id))
+    return _dialog("why" if reasons else "look", match, name, body)
 
 
 def why(
@@ -140,7 +140,7 @@ def copies(match: Match, openable: AbstractSet[int]) -> str:
         rest = f"<p>{escape(text)}</p>"
     title = words.COPIES.format(n=f"{len(every):,}")
     body = f'<p>{escape(words.COPIES_NOTE)}</p><ol class="lk-twins" role="list">{tiles}</ol>{rest}'
-    return _dialog(title, body)
+    return _dialog("copies", match, title, body)
 
 
 def _copy(one: Match, first: Match, same: Match, openable: bool) -> str:
@@ -170,15 +170,15 @@ def _link(address: str, inside: str, look: str = "") -> str:
     return f'<a href="{escape(address)}" target="_blank" rel="noopener"{look}>{inside}</a>'
 
 
-def _dialog(title: str, body: str, placed: Placed | None = None) -> str:
-    """Lay out a dialog; `placed` is the picture that it shows, where it shows one."""
+def _dialog(what: str, match: Match, title: str, body: str) -> str:
+    """Lay out a dialog; `what` is the `data-do` of the buttons that ask for such a one."""
     # The page closes it by taking it away, and Gradio shows only what differs from the time before.
     now = time.monotonic_ns()
-    key, id_ = placed or ("", "")
-    place = '<span class="lk-place"></span>' if placed else ""
+    place = "" if what == "copies" else '<span class="lk-place"></span>'
     return (
-        f'<div class="lk-why" data-at="{now}" data-key="{escape(key)}" data-id="{id_}" '
-        f'role="dialog" aria-modal="true" aria-label="{escape(title)}">'
+        f'<div class="lk-why" data-at="{now}" data-what="{what}" data-key="{escape(match.key)}" '
+        f'data-id="{match.picture.id}" role="dialog" aria-modal="true" '
+        f'aria-label="{escape(title)}">'
         f'<div class="lk-card"><div class="lk-head"><h2>{escape(title)}</h2>{place}'
         f'<button type="button" class="lk-back" data-close="1">{escape(words.CLOSE)}</button></div>'
         f"{body}</div></div>"

@@ -6,23 +6,23 @@
   const dialog = () => document.querySelector(".lk-why");
   let opener = null; // to which the focus goes back when it is closed
   let busy = null; // the button whose dialog is on its way
-  let unwanted = false; // it was closed before another one that was on its way
+  let asked = null; // what was asked for last, and of which picture; null once it was closed
   const rest = () => {
     busy?.removeAttribute("aria-busy");
     busy = null;
   };
-  const open = (what, picture, button) => {
-    tell(what, picture);
+  const open = (what, { key, id }, button) => {
+    tell(what, { key, id });
     if (!button.closest(".lk-why")) opener = button;
-    unwanted = false;
+    asked = { what, key, id };
     busy = button;
     button.setAttribute("aria-busy", "true");
   };
   const close = () => {
-    if (!dialog()) return false;
-    unwanted = Boolean(busy);
-    dialog().remove();
+    asked = null;
     rest();
+    if (!dialog()) return false;
+    dialog().remove();
     opener?.focus();
     return true;
   };
@@ -34,18 +34,18 @@
     history.back();
   };
   const isClosedByStep = () => {
-    const closed = close() || leaving;
+    const closed = leaving || close();
     leaving = false;
     return closed;
   };
 
   // --- From one picture to the next, as they lie on the page; behind the last comes the first ----
   const tiles = () => [...document.querySelectorAll("#results .lk-tile")];
-  const pictureOf = ({ dataset: { key, id } }) => ({ key, id });
   const pick = (tile) => tile.querySelector(".lk-pick");
+  // Of what was asked for last: where that is refused, the next step goes past it.
   const place = () => {
-    const { key, id } = pictureOf(dialog());
-    return tiles().findIndex((tile) => pick(tile).dataset.key === key && pick(tile).dataset.id === id);
+    const isIts = ({ dataset }) => dataset.key === asked?.key && dataset.id === asked.id;
+    return tiles().findIndex((tile) => isIts(pick(tile)));
   };
   const step = (by) => {
     const button = document.querySelector(`.lk-why [data-step="${by}"]`);
@@ -54,7 +54,7 @@
     const at = place();
     const next = all.at(at < 0 ? Math.min(by, 0) : (at + by) % all.length);
     opener = next.querySelector("[data-do=look], [data-do=why]");
-    open("look", pictureOf(pick(next)), button);
+    open("look", pick(next).dataset, button);
   };
   // Where among them the one that is shown lies; returns what is read aloud of it.
   const showPlace = () => {
@@ -94,7 +94,10 @@
   document.addEventListener("click", ({ target }) => {
     const around = target.closest?.(".lk-why");
     if (!around) return;
-    if (target === around || target.closest("[data-close], [data-do=pick]")) leave();
+    // What else lies on its tile becomes another button with the answer.
+    const isPick = target.closest("[data-do=pick]");
+    if (isPick) opener = opener?.closest(".lk-tile")?.querySelector(".lk-pick") ?? opener;
+    if (target === around || isPick || target.closest("[data-close]")) leave();
     const by = target.closest("[data-step]")?.dataset.step;
     if (by) step(Number(by));
   });
@@ -116,14 +119,22 @@
     if (by && !isShortcut(event)) step(by);
   });
 
+  // An answer may come after it was closed, or after that to what was asked for later, of which it
+  // has taken the place.
+  const isAsked = ({ what, key, id }) => what === asked?.what && key === asked.key && id === asked.id;
+  const dropLate = () => {
+    dialog().remove();
+    if (asked && !busy) tell(asked.what, { key: asked.key, id: asked.id });
+  };
+
   let shownAt = ""; // of the one that was last looked at
   const look = () => {
     const at = dialog()?.dataset.at ?? shownAt;
     if (at !== shownAt) {
       shownAt = at;
+      if (!isAsked(dialog().dataset)) return dropLate();
       const isStep = busy?.dataset.step;
       rest();
-      if (unwanted) return dialog().remove();
       const said = showPlace();
       if (isStep && said) window.lookalikeSay(said);
     }
@@ -138,6 +149,7 @@
     begin: (ask) => (tell = ask),
     opens: (what) => ["look", "why", "copies"].includes(what),
     open,
+    leave,
     rest,
     isClosedByStep,
     look,

@@ -95,6 +95,7 @@
   let queued = false; // whether one waits
   let drawing = false; // a box is what comes next, so that the question stays in view
   const give = async (file, toDraw = false) => {
+    dialog.leave(); // what is found would lie behind it
     given += 1;
     const mine = given;
     if (!searching()) turnToSearch();
@@ -175,6 +176,7 @@
 
   // Firefox hands over a picture of another page by its address alone, and would go there.
   const givenLink = async (link) => {
+    dialog.leave();
     if (!searching()) turnToSearch();
     if (link.startsWith(`${location.origin}/`)) {
       const file = await fetched(link);
