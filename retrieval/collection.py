@@ -175,6 +175,11 @@ class Collection:
         return self.store.fact("name")
 
     @property
+    def first_name(self) -> str:
+        """What it was called at first, mostly as the folder that it was made of."""
+        return self.store.fact("first_name", "") or self.name
+
+    @property
     def created(self) -> float:
         """When it was made, as of time.time(); 0 where an earlier version made it."""
         written = self.store.fact("created", "")
@@ -267,7 +272,7 @@ class Collection:
 
     def rename(self, name: str) -> None:
         """Change what people call the collection."""
-        self.store.note({"name": name})
+        self.store.note({"name": name, "first_name": self.first_name})
 
     def mark_unfinished(self, unfinished: bool) -> None:
         """Remember, also over a kill, whether there is something left to build."""
@@ -682,6 +687,7 @@ class Collection:
         with explained(folder), closing(sqlite3.connect(folder / DATABASE)) as copy, copy:
             copy.execute("UPDATE facts SET value = ? WHERE key = 'root'", (root,))
             copy.execute("DELETE FROM facts WHERE key LIKE 'left_%'")  # of `retrieval.moving`
+            copy.execute("DELETE FROM facts WHERE key = 'first_name'")  # for its owner alone
 
     def _path(self, path: object) -> str:
         """Return a path of the records; by one bit it is none, which SQLite passes over."""

@@ -767,6 +767,16 @@ def owned(
     workspace.stop()
 
 
+def test_what_is_said_stands_in_the_card_that_lies_open_or_above_all_where_that_is_gone(
+    owned: tuple[LibraryPage, str, gr.Request],
+) -> None:
+    page, key, request = owned
+    for opened in (key, "deleted elsewhere"):
+        desk = Desk()
+        desk.answer(lambda _, of=opened: Opened(of, "pictures", notice="<p>Left out: 1</p>"))  # type: ignore[misc]
+        assert page.on_return(desk, request)[0].count("<p>Left out: 1</p>") == 1
+
+
 def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
     owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1079,6 +1089,10 @@ def test_a_folder_that_is_dropped_again_is_taken_into_what_was_made_of_it(
     (other,) = keys(visitor) - before
     visitor.finish(other)
     assert words.TAKEN_NOTHING_NEW.format(name="Dune 2") in str(visitor.add_pictures(others))
+    # So it is when it has been renamed.
+    for value in ("Sand", "Sahara"):
+        visitor.ask("on_act", [None], {"act": "name", "key": other, "value": value})
+    assert words.TAKEN_NOTHING_NEW.format(name="Sahara") in str(visitor.add_pictures(others))
     assert keys(visitor) - before == {other}
     for made in (key, other):
         visitor.ask("on_act", [None], {"act": "delete", "key": made})

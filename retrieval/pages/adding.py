@@ -290,7 +290,8 @@ class Adding:
     def _made_of(self, folder: str, name: str, visitor: str, owner: bool) -> str:
         """Return the key of the collection that was made of the folder of an upload; "" for none.
 
-        It is called so, perhaps with a number, and most of what came lies in it as it is.
+        It was called so at first, or is now, perhaps with a number, and most of what came lies in
+        it as it is.
         """
         sizes = self.uploads.sizes(name, visitor) if folder else {}
         called = re.compile(rf"{re.escape(composed(folder))}( \d+)?")
@@ -301,7 +302,8 @@ class Adding:
             if private == owner or not self.workspace.may_edit(key, visitor, owner):
                 continue
             with suppress(LookalikeError):  # damaged, or deleted just now
-                is_its = called.fullmatch(composed(collection.name))
+                names = map(composed, (collection.first_name, collection.name))
+                is_its = any(map(called.fullmatch, names))
                 if is_its and (private or collection.keeps_originals) and _holds(collection, sizes):
                     return key
         return ""

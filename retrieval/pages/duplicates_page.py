@@ -7,6 +7,7 @@ from functools import partial
 from html import escape
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from starlette.requests import Request
@@ -304,7 +305,7 @@ def show_groups(
         laid_out.append(_group(key, group[:1] if is_out else group, head, openable))
     return (
         f'<div class="lk-head"><h2>{escape(said)} <span>{escape(spare)}</span></h2>'
-        f'<a class="lk-back" href="copies/{escape(key)}.csv" {markup.INTO_FRAME}>'
+        f'<a class="lk-back" href="copies/{quote(key)}.csv" {markup.INTO_FRAME}>'
         f"{escape(words.COPIES_EXPORT)}</a></div>"
         + "".join(laid_out)
         + _turning(start, len(groups))

@@ -17,11 +17,12 @@
   const sayOpened = (part) => {
     if (!part.querySelector("[data-focus]")) sayTexts(part.querySelectorAll("p, summary"));
   };
-  const showBusy = (element, { act, key, number }) => {
+  const showBusy = (element, { act, key, number }, undo = () => {}) => {
     const ended = () => element.querySelector("[data-ended]")?.dataset.ended.split(" ") ?? [];
     const end = () => {
       until = 0;
       mark();
+      undo();
     };
     const ends = busy[LONG.has(act) ? "work" : "select"].add(end);
     const mark = () => {
@@ -51,7 +52,8 @@
     mark();
     setTimeout(mark, patience + 1);
   };
-  // What the server does not take, or nobody foresaw, has no answer that could name it.
+  // What the server does not take, or nobody foresaw, has no answer that could name it; what the page
+  // has changed for it is undone.
   window.lookalikeFailed = (event) => busy[event].forEach((end) => end());
 
   const OPENING = new Set(["look", "pictures", "problems", "rename", "download", "delete"]);
@@ -155,8 +157,9 @@
       if (button.classList.contains("lk-busy")) return; // a second click
       unfolded = new WeakMap();
       const ids = act === "remove" ? takeMarked() : [];
+      const markAgain = () => key === markedIn && mark(ids.map((id) => ({ value: String(id) })), true);
       presses += 1;
-      if (SLOW.has(act)) showBusy(element, { act, key, number: presses });
+      if (SLOW.has(act)) showBusy(element, { act, key, number: presses }, markAgain);
       // Another tab takes the place of this one, and is not to begin in the middle.
       if (act === "search") window.scrollTo({ top: 0 });
       const told = { act, key, start: Number(start ?? 0), ids, number: presses };

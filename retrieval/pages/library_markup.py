@@ -258,7 +258,7 @@ def delete_for_good(key: str) -> str:
 
 def download(key: str, has_photos: bool) -> str:
     """Offer the collection as one file."""
-    address = f"bundles/{escape(key)}.lookalike"
+    address = f"bundles/{quote(key)}.lookalike"
     ways = [("", "lk-main", words.DOWNLOAD_SMALL, words.DOWNLOAD_SMALL_HINT)]
     if has_photos:
         ways.append(("?photos=1", "", words.DOWNLOAD_ALL, words.DOWNLOAD_ALL_HINT))
@@ -276,7 +276,7 @@ def download(key: str, has_photos: bool) -> str:
 
 def problems(key: str, rows: Sequence[tuple[str, str]]) -> str:
     """List the files that could not be read, and why."""
-    where = f'class="lk-button" href="problems/{escape(key)}.csv" {INTO_FRAME}'
+    where = f'class="lk-button" href="problems/{quote(key)}.csv" {INTO_FRAME}'
     link = f"<a {where}>{escape(words.DO_CSV)}</a>"
     return _open_part(
         "problems",

@@ -473,7 +473,7 @@ class LibraryPage:
         now = time.monotonic()
         self.workspace.withdraw_damaged()  # damage that a search has met, say
         hideable = self.workspace.hideable if owner else ""
-        cards, going_on, own = [], False, False
+        cards, going_on, own, said_inside = [], False, False, False
         for key in self.workspace.keys(visitor):
             try:
                 searcher = self.workspace.searcher(key, visitor)
@@ -494,6 +494,7 @@ class LibraryPage:
                 )
                 inside = self._inside(opened, card) if view else ""
                 cards.append(library_markup.card(card, now, inside))
+                said_inside = said_inside or view == "pictures"
             except LookalikeError as error:  # damaged, or deleted at this very moment
                 self.workspace.withdraw_damaged()
                 if key in self.workspace.keys(visitor):
@@ -503,7 +504,7 @@ class LibraryPage:
                 mendable = key in self.workspace.damaged
                 cards.append(library_markup.refused_card(key, sentence, True, mendable))
         hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
-        notices = [] if opened.view == "pictures" else [opened.passing, opened.notice]
+        notices = [] if said_inside else [opened.passing, opened.notice]
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""
         hidden = self.workspace.hidden if owner and opened.deleted != HIDDEN else ""

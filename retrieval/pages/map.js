@@ -95,7 +95,7 @@
       });
     }
     const sheetAddress = (name) => `${box.dataset.sheets}/${name}.webp`;
-    const thumbnailAddress = (i) => `thumbnails/${box.dataset.key}/${data.hashes[i]}.jpg`;
+    const thumbnailAddress = (i) => `thumbnails/${encodeURIComponent(box.dataset.key)}/${data.hashes[i]}.jpg`;
     const pictureAt = (column, row) =>
       column < 0 || row < 0 || column >= columns || row >= rows ? -1 : at[row * columns + column];
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 import numpy as np
@@ -157,7 +158,7 @@ def describe(atlas: Atlas, pictures: Sequence[PictureRecord]) -> dict[str, Any]:
 
 def show_map(key: str, collection: Collection, atlas: Atlas) -> str:
     """Lay out the map with its buttons, and the same in words below it."""
-    address = escape(f"maps/{key}/{atlas.name}")
+    address = escape(f"maps/{quote(key)}/{atlas.name}")
     n = f"{len(atlas.ids):,}"
     spoken = escape(words.MAP_SPOKEN.format(name=collection.name, n=n))
     buttons = "".join(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 from pathlib import PurePosixPath
+from urllib.parse import quote
 
 from retrieval.pages import words
 from retrieval.records import PictureRecord
@@ -14,12 +15,15 @@ INTO_FRAME = 'target="lk-download"'
 
 def original_address(key: str, id_: int) -> str:
     """Return where the owner at this computer gets a picture's own file."""
-    return f"originals/{key}/{id_}"
+    return f"originals/{quote(key)}/{id_}"
 
 
 def thumbnail_address(key: str, picture: PictureRecord) -> str:
-    """Return the address of a thumbnail, relative to the page: it tells no path of the server."""
-    return f"thumbnails/{key}/{picture.sha256}.jpg"
+    """Return the address of a thumbnail, relative to the page: it tells no path of the server.
+
+    It has no bracket or quotation mark, so it may stand in a style sheet as it is.
+    """
+    return f"thumbnails/{quote(key)}/{picture.sha256}.jpg"
 
 
 def name_of(picture: PictureRecord) -> str:

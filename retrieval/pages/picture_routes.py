@@ -1,13 +1,16 @@
 """The addresses of a collection's pictures: small ones, and, for the owner, their own files."""
 
+import asyncio
 import re
 from pathlib import PurePosixPath
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from retrieval import settings
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.images import open_picture, thumbnail
 from retrieval.originals import open_original
@@ -16,10 +19,11 @@ from retrieval.pages.access import Access
 from retrieval.pages.handover import KINDS, UNSHOWABLE
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
+from retrieval.records import PictureRecord
 from retrieval.workspace import Workspace
 
 QUALITY = 92  # of a JPEG that stands for a file that browsers cannot show
-PART_SIDE = 4096  # pixels of one that stands for a file that is too large to search with
+PART_SIDE = 4096  # pixels of one that is only looked at, or that a part is searched of
 
 
 def thumbnail_route(workspace: Workspace) -> Route:
@@ -45,39 +49,74 @@ def thumbnail_route(workspace: Workspace) -> Route:
 def original_route(workspace: Workspace, access: Access) -> Route:
     """Serve `originals/KEY/ID`: a picture's own file, to the owner at this computer alone.
 
-    What browsers cannot show, such as HEIC, comes as a JPEG of the same size. With `?part=1`, what
-    is larger than a picture to search with may be comes as a smaller one.
+    What browsers cannot show, such as HEIC, comes as a JPEG of the same size. With `?part=1` it
+    comes as a smaller one, as does what is larger than a picture to search with may be.
     """
+    # Each is decoded in full. Who goes fast from one to the next asks for many, and gives them up.
+    making = asyncio.Semaphore(1)
 
-    def original(request: Request) -> Response:
-        nothing = Response(words.NO_PICTURE_THERE, 404)
+    def find(request: Request) -> tuple[Collection, PictureRecord] | None:
         if access.is_public or not access.is_owner(request):
-            return nothing
+            return None
         try:
             searcher = workspace.searcher(request.path_params["key"], visitor_of(request))
-            record = searcher.record(request.path_params["id"])
+            return searcher.collection, searcher.record(request.path_params["id"])
         except LookalikeError:
-            return nothing
-        file = open_original(searcher.collection, record)
-        if file is None:
-            return nothing
-        path = PurePosixPath(record.path)
-        with file:
-            data, kind, name = file.read(), KINDS.get(path.suffix.lower(), ""), path.name
+            return None
+
+    def nothing() -> Response:
+        return Response(words.NO_PICTURE_THERE, 404)
+
+    async def original(request: Request) -> Response:
+        found = await run_in_threadpool(find, request)
+        if found is None:
+            return nothing()
+        collection, record = found
+        in_part = "part" in request.query_params
         is_large = (
             record.width * record.height > settings.MAX_UPLOAD_PIXELS
-            or len(data) > settings.MAX_UPLOAD_BYTES
+            or record.size > settings.MAX_UPLOAD_BYTES
         )
-        reduce = is_large and "part" in request.query_params
-        if reduce or path.suffix.lower() in UNSHOWABLE:
-            try:
-                shown = open_picture(data, max_pixels=settings.MAX_PIXELS).image
-            except PictureError as error:
-                return Response(str(error), 415, media_type="text/plain")
-            side = PART_SIDE if reduce else max(shown.size)
-            data, kind = thumbnail(shown, side, QUALITY, optimize=False), "image/jpeg"
-            name = f"{path.stem}.jpg"
-        named = attachment(name)["content-disposition"].replace("attachment", "inline")
-        return Response(data, media_type=kind, headers={"content-disposition": named})
+        is_shown = PurePosixPath(record.path).suffix.lower() not in UNSHOWABLE
+        if is_shown and not (is_large and in_part):
+            return await run_in_threadpool(_original, collection, record) or nothing()
+        async with making:
+            if await request.is_disconnected():
+                return nothing()
+            side = PART_SIDE if in_part else None
+            return await run_in_threadpool(_original_as_jpeg, collection, record, side) or nothing()
 
     return Route("/originals/{key}/{id:int}", original)
+
+
+def _original(collection: Collection, record: PictureRecord) -> Response | None:
+    """Answer with a picture's own file; None where that is not there."""
+    file = open_original(collection, record)
+    if file is None:
+        return None
+    path = PurePosixPath(record.path)
+    with file:
+        return _shown(file.read(), path.name, KINDS.get(path.suffix.lower(), ""))
+
+
+def _original_as_jpeg(
+    collection: Collection, record: PictureRecord, side: int | None
+) -> Response | None:
+    """The same as a JPEG whose long side is at most `side` pixels; as it is for None."""
+    file = open_original(collection, record)
+    if file is None:
+        return None
+    with file:
+        data = file.read()
+    try:
+        image = open_picture(data, max_pixels=settings.MAX_PIXELS).image
+    except PictureError as error:
+        return Response(str(error), 415, media_type="text/plain")
+    jpeg = thumbnail(image, side or max(image.size), QUALITY, optimize=False)
+    return _shown(jpeg, f"{PurePosixPath(record.path).stem}.jpg", "image/jpeg")
+
+
+def _shown(data: bytes, name: str, kind: str) -> Response:
+    """Answer with a file that the browser shows."""
+    named = attachment(name)["content-disposition"].replace("attachment", "inline")
+    return Response(data, media_type=kind, headers={"content-disposition": named})

@@ -416,7 +416,7 @@ DELETED_IN_PLACE_HINT = "It can be brought back for a day, and its photos stay w
 REMOVED = "{pictures} taken out of {name}."
 CAME_BACK = "{pictures} are back in {name}."
 CAME_BACK_ONE = "1 picture is back in {name}."
-REMOVED_HINT = "In the folder they stay."
+REMOVED_HINT = "In the folder nothing changes."
 REMOVED_FOR_GOOD = "{n} of them cannot be brought back, since their photos are not here."
 NOTHING_MARKED = "Mark at least one picture first."
 REMOVED_BEFORE = "What you marked is not in the collection any more."
@@ -597,8 +597,9 @@ COPIES_ALL_OUT = "No copies left in it"
 COPIES_GROUP = "{n} copies"
 COPIES_TAKE_OUT_ONE = "Keep the first, take the other out"
 COPIES_TAKE_OUT = "Keep the first, take the other {n} out"
-COPIES_TAKEN_OUT = "{pictures} taken out of {name}; {kept} stays."
-COPIES_PUT_BACK = "{pictures} put back into {name}."
+# Hebrew or Arabic in a name would turn the sentence around.
+COPIES_TAKEN_OUT = "{pictures} taken out of \u2068{name}\u2069; \u2068{kept}\u2069 stays."
+COPIES_PUT_BACK = "{pictures} put back into \u2068{name}\u2069."
 COPIES_CHANGED = (
     "These pictures have changed meanwhile. Open this tab again to see how they are now."
 )
