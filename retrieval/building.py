@@ -27,6 +27,7 @@ class Building:
     stopping: bool = False  # after the batch at hand
     cancelled: bool = False
     problem: str | None = None  # a sentence, when it had to stop
+    returning: bool = False  # what comes was there before, and is no news
 
     @property
     def finished(self) -> bool:
@@ -132,12 +133,20 @@ class Builders:
         state = run.state
         return replace(state, stopping=run.cancel.is_set() and not state.finished)
 
-    def start(self, key: str, collection: Collection, work: Work, private: bool = False) -> None:
+    def start(
+        self,
+        key: str,
+        collection: Collection,
+        work: Work,
+        private: bool = False,
+        returning: bool = False,
+    ) -> None:
         """Build in the background; where the collection is being built already, once more after.
 
         Args:
             work: makes the steps; it is closed after the step at hand when building is cancelled.
             private: whether it is a visitor's; of those, too, one batch is read at a time.
+            returning: whether it brings back only what was taken out.
         """
         # Also when it is stopped or killed while it waits there is something left to do.
         with suppress(LookalikeError):
@@ -147,7 +156,7 @@ class Builders:
             if run is not None and not run.state.finished:
                 run.next = work
                 return
-            state = Building(waiting=True, started=time.monotonic())
+            state = Building(waiting=True, started=time.monotonic(), returning=returning)
             run = self._runs[key] = _Run(collection, self._turns[private], private, state)
             # A daemon, so that closing the app never waits; every batch is a transaction.
             run.thread = threading.Thread(

@@ -611,6 +611,7 @@ class Workspace:
         bounds: Bounds,
         changes: Callable[[], Changes] | None = None,
         afterwards: Callable[[], None] | None = None,
+        returning: bool = False,
     ) -> None:
         """Bring a collection up to date with a folder, in the background.
 
@@ -619,6 +620,7 @@ class Workspace:
         Args:
             changes: finds what is to be done; None compares the collection with the folder.
             afterwards: called when all of it is done.
+            returning: whether it brings back only what was taken out.
 
         Raises:
             LookalikeError: when the collection is not served any more.
@@ -631,7 +633,7 @@ class Workspace:
             if afterwards:
                 afterwards()
 
-        self._builders.start(key, collection, work, private=self.is_private(key))
+        self._builders.start(key, collection, work, self.is_private(key), returning)
         if key not in self._searchers:  # deleted just now
             self._builders.forget(key)
             raise LookalikeError(COLLECTION_GONE)

@@ -35,6 +35,7 @@ from retrieval.pages.duplicates_page import (
     copies_route,
     show_groups,
 )
+from retrieval.pages.results_markup import building
 from retrieval.pages.server import make_library
 from retrieval.pages.worked_out import Turned
 from retrieval.records import PictureRecord
@@ -216,8 +217,11 @@ def test_a_group_is_dealt_with_again_after_undo_and_beside_another_window(
     with pytest.warns(UserWarning, match="have changed meanwhile"):
         deal(windows[1], "unspare", groups[0])
     assert collection.count()[0] == 6
-    # What is back is as if nothing had been done, but for what is said of it.
+    # What is back is as if nothing had been done, but for what is said of it, and no news.
     back = deal(windows[0], "unspare", groups[0])
+    state = workspace.building(key)
+    assert state is not None
+    assert (state.step.done, building(state, "snaps", state.ended)) == (2, "")
     assert "7 pictures in 3 groups" in back
     assert ("2 pictures put back into" in back, back.count("<li")) == (True, 7)
     shown = [int(id_) for id_ in re.findall(r'id="copy-(\d+)"', back)[:3]]

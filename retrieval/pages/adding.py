@@ -144,11 +144,13 @@ class Adding:
         visitor: str,
         changes: Changes | None = None,
         new: Iterable[Path] = (),
+        returning: bool = False,
     ) -> None:
         """Bring a collection up to date with where its pictures lie, in the background.
 
         Args:
             new: tables that have just come, of which is told what came of them.
+            returning: whether it brings back only what was taken out.
         """
         collection = self.workspace.searcher(key, visitor).collection
         self._added.pop(key, None)
@@ -159,7 +161,8 @@ class Adding:
             self.workspace.build(key, folder_of_photos(collection), bounds, lambda: changes)
             return
         if collection.in_place:
-            self.workspace.build(key, folder_of_photos(collection), bounds)
+            folder = folder_of_photos(collection)
+            self.workspace.build(key, folder, bounds, returning=returning)
             return
 
         def only_added() -> Changes:
@@ -184,10 +187,10 @@ class Adding:
                 self._count_captions(key, collection, new)
                 self.visitors.drop_originals(key, tables)
 
-            self.workspace.build(key, originals, bounds, look, afterwards)
+            self.workspace.build(key, originals, bounds, look, afterwards, returning)
         else:
             count = partial(self._count_captions, key, collection, new)
-            self.workspace.build(key, originals, bounds, only_added, count)
+            self.workspace.build(key, originals, bounds, only_added, count, returning)
 
     def bring_back(self, key: str, paths: Iterable[str], visitor: str) -> bool:
         """Put back pictures that were taken out; return whether they are there again.
@@ -198,7 +201,7 @@ class Adding:
             LookalikeError: when some of the photos cannot be brought back.
         """
         self.workspace.let_in(key, paths)
-        self.build(key, visitor)
+        self.build(key, visitor, returning=True)
         begun, private = time.monotonic(), self.workspace.is_private(key)
         waited, most = 0.0, BACK_SECONDS
         if private and begun < self._next_wait:

@@ -198,7 +198,7 @@ def building(state: Building, name: str, now: float, standing: bool = False) -> 
     name = f"\u2068{name}\u2069"  # Hebrew or Arabic in it would turn the sentence around
     if state.problem:
         return notice(state.problem, None)
-    if state.finished and (state.cancelled or not step.total):
+    if state.finished and (state.cancelled or state.returning or not step.total):
         return ""  # nothing was new, so there is nothing to tell
     if state.finished:
         text = words.BUILT_UNREADABLE if step.unreadable else words.BUILT

@@ -597,8 +597,8 @@ COPIES_ALL_OUT = "No copies left in it"
 COPIES_GROUP = "{n} copies"
 COPIES_TAKE_OUT_ONE = "Keep the first, take the other out"
 COPIES_TAKE_OUT = "Keep the first, take the other {n} out"
-# Hebrew or Arabic in a name would turn the sentence around.
-COPIES_TAKEN_OUT = "{pictures} taken out of \u2068{name}\u2069; \u2068{kept}\u2069 stays."
+# Hebrew or Arabic in a name would turn the sentence around; a file's reads as below its picture.
+COPIES_TAKEN_OUT = "{pictures} taken out of \u2068{name}\u2069; \u2066{kept}\u2069 stays."
 COPIES_PUT_BACK = "{pictures} put back into \u2068{name}\u2069."
 COPIES_CHANGED = (
     "These pictures have changed meanwhile. Open this tab again to see how they are now."
