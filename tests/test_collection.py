@@ -81,6 +81,19 @@ def test_creating_it_again_keeps_what_is_there(empty: Collection, tmp_path: Path
         assert again.name == "new ones"
 
 
+def test_its_first_name_stays_and_does_not_travel_with_a_copy(
+    empty: Collection, tmp_path: Path
+) -> None:
+    first = empty.name
+    assert empty.first_name == first
+    for name in ("Second", "Third"):
+        empty.rename(name)
+    assert (empty.name, empty.first_name) == ("Third", first)
+    empty.copy_to(tmp_path / "copy", "")
+    with Collection(tmp_path / "copy", read_only=True) as copy:
+        assert (copy.name, copy.first_name) == ("Third", "Third")
+
+
 def test_ids_and_embeddings_go_together_and_in_the_order_of_the_paths(empty: Collection) -> None:
     empty.write(
         [entry("z.png", "zz"), entry("a.png", "aa")], [content("zz", 0, 0, 1), content("aa")]
