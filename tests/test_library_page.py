@@ -482,7 +482,7 @@ def test_enter_pressed_twice_deletes_nothing_for_good_and_what_came_of_it_is_rea
         press(card(page, name), "Delete")
         expect(aloud).to_contain_text(f"{name} was deleted.")
     press(page.locator(".lk-says"), "Close")
-    gone = page.get_by_role("list", name="Deleted collections").get_by_role("listitem")
+    gone = page.get_by_role("list", name=words.BIN).get_by_role("listitem")
     gone = gone.filter(has_text="Gone")
     expect(gone).to_have_count(2)
     gone.first.get_by_role("button", name="Delete for good").press("Enter")
