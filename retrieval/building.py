@@ -27,7 +27,7 @@ class Building:
     stopping: bool = False  # after the batch at hand
     cancelled: bool = False
     problem: str | None = None  # a sentence, when it had to stop
-    returning: bool = False  # what comes was there before, and is no news
+    returning: int = 0  # so many pictures of it were there before, and are no news
 
     @property
     def finished(self) -> bool:
@@ -102,7 +102,7 @@ class _Run:
     shares: bool  # whether each batch is a turn of its own
     state: Building
     cancel: threading.Event = field(default_factory=threading.Event)
-    next: Work | None = None  # to be done after what goes on
+    next: tuple[Work, int] | None = None  # to be done after what goes on, and `returning` of it
     thread: threading.Thread = field(default_factory=threading.Thread)
 
     def stop(self) -> None:
@@ -139,14 +139,14 @@ class Builders:
         collection: Collection,
         work: Work,
         private: bool = False,
-        returning: bool = False,
+        returning: int = 0,
     ) -> None:
         """Build in the background; where the collection is being built already, once more after.
 
         Args:
             work: makes the steps; it is closed after the step at hand when building is cancelled.
             private: whether it is a visitor's; of those, too, one batch is read at a time.
-            returning: whether it brings back only what was taken out.
+            returning: how many pictures it brings back that were taken out; 0 for news.
         """
         # Also when it is stopped or killed while it waits there is something left to do.
         with suppress(LookalikeError):
@@ -154,7 +154,8 @@ class Builders:
         with self._lock:
             run = self._runs.get(key)
             if run is not None and not run.state.finished:
-                run.next = work
+                is_news = run.next is not None and not run.next[1]
+                run.next = work, 0 if is_news else returning
                 return
             state = Building(waiting=True, started=time.monotonic(), returning=returning)
             run = self._runs[key] = _Run(collection, self._turns[private], private, state)
@@ -195,15 +196,15 @@ class Builders:
         for run in runs:
             run.thread.join(timeout=30)
 
-    def _run(self, run: _Run, work: Work | None) -> None:
-        while work is not None:
+    def _run(self, run: _Run, work: Work) -> None:
+        while True:
             problem, cancelled = self._build(run, work)
             with self._lock:  # so that nothing is added between the look and the end
-                work, run.next = run.next, None
-                if work is None:
+                if run.next is None:
                     run.tell(problem=problem, cancelled=cancelled, ended=time.monotonic())
                     return
-                run.state = Building(waiting=True, started=time.monotonic())
+                (work, returning), run.next = run.next, None
+                run.state = Building(waiting=True, started=time.monotonic(), returning=returning)
                 run.cancel = threading.Event()
 
     def _build(self, run: _Run, work: Work) -> tuple[str | None, bool]:

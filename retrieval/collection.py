@@ -624,9 +624,8 @@ class Collection:
         """Return the ids of all pictures, also those whose vectors are lost, by their paths."""
 
         def find() -> list[int]:
-            with self.store.view() as database:
-                ids: list[int] = list_by_path(database)[0].tolist()
-                return ids
+            ids: list[int] = list_by_path(self.store)[0].tolist()
+            return ids
 
         return self._once("ids", find)
 

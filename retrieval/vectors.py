@@ -42,7 +42,7 @@ def read_all(store: Store, aspect: Aspect, held: Embeddings | None = None) -> Em
     kind = COLUMNS[aspect][1]
     with _whole(store), store.view() as database:
         revision, rewritten = int(store.fact("revision")), store.fact(REWRITTEN, "")
-        ids, contents = list_by_path(database)
+        ids, contents = list_by_path(store)
         if len(ids) < database.execute("SELECT count(content) FROM pictures").fetchone()[0]:
             raise store.damaged()
         width = _width(store, aspect)
@@ -117,16 +117,20 @@ def _read(database: sqlite3.Connection, aspect: Aspect, contents: Numbers, width
     return vectors.reshape(len(blobs), width)
 
 
-def list_by_path(database: sqlite3.Connection) -> tuple[Numbers, Numbers]:
+def list_by_path(store: Store) -> tuple[Numbers, Numbers]:
     """Return the ids of all pictures in the order of their paths, and those of their contents.
 
     Each is read from an index of its own: from the table it would take four times as long.
+
+    Raises:
+        DamagedError: when one of them is no number.
     """
-    found = database.execute("SELECT content, id FROM pictures WHERE content IS NOT NULL")
-    pairs = np.array(found.fetchall(), np.int64).reshape(-1, 2)
+    with _whole(store), store.view() as database:
+        found = database.execute("SELECT content, id FROM pictures WHERE content IS NOT NULL")
+        pairs = np.array(found.fetchall(), np.int64).reshape(-1, 2)
+        listed = database.execute("SELECT id FROM pictures ORDER BY path").fetchall()
+        ids = np.array(listed, np.int64).reshape(-1)
     pairs = pairs[np.argsort(pairs[:, 1])]
-    listed = database.execute("SELECT id FROM pictures ORDER BY path").fetchall()
-    ids = np.array(listed, np.int64).reshape(-1)
     ids = ids[np.isin(ids, pairs[:, 1])]  # the others are files that could not be read
     contents: Numbers = pairs[np.searchsorted(pairs[:, 1], ids), 0]
     return ids, contents

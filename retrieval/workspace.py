@@ -611,7 +611,7 @@ class Workspace:
         bounds: Bounds,
         changes: Callable[[], Changes] | None = None,
         afterwards: Callable[[], None] | None = None,
-        returning: bool = False,
+        returning: int = 0,
     ) -> None:
         """Bring a collection up to date with a folder, in the background.
 
@@ -620,7 +620,7 @@ class Workspace:
         Args:
             changes: finds what is to be done; None compares the collection with the folder.
             afterwards: called when all of it is done.
-            returning: whether it brings back only what was taken out.
+            returning: how many pictures it brings back that were taken out; 0 for news.
 
         Raises:
             LookalikeError: when the collection is not served any more.

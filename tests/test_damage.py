@@ -151,6 +151,18 @@ def test_damage_that_is_met_while_it_is_served_can_be_mended_then(
     assert len(again.embeddings().ids) == 6
 
 
+@pytest.mark.parametrize("value", ["'abc'", "x'00'"])
+def test_a_number_that_is_none_is_damage_when_pictures_are_listed(
+    workspace: Workspace, kept: Path, value: str
+) -> None:
+    execute(kept / DATABASE, f"UPDATE pictures SET content = {value} WHERE id = 2")
+    workspace.open_library(kept.parent)
+    with pytest.raises(DamagedError):
+        workspace.searcher("kept").collection.sample(4)
+    workspace.withdraw_damaged()
+    assert workspace.damaged == {"kept"}
+
+
 @pytest.mark.parametrize(
     "harm", ["DELETE FROM contents WHERE id = 1", "DROP TABLE facts"], ids=["a row", "a table"]
 )

@@ -860,6 +860,24 @@ def test_a_search_of_a_collection_that_has_ended_does_not_go_on_in_the_others(
     name = visitor.changing("Shape")
     said = visitor.ask(name, visitor.filled(name, collection=key, Shape="wide"))
     assert sentences(said) == [COLLECTION_GONE]
+    dropped = visitor.send(encode(by_hue(10), "PNG"))
+    said = visitor.ask("on_upload", visitor.filled("on_upload", collection=key, query=dropped))
+    assert sentences(said) == [COLLECTION_GONE]
+
+
+def test_what_is_saved_of_a_collection_that_has_ended_is_nothing_of_the_others(
+    visitor: Visitor,
+) -> None:
+    key = add(visitor, "Stubble/a.png", "Stubble/b.png")
+    ((id_, *_), *_) = [
+        re.findall(
+            r'data-id="(\d+)"', answer(visitor, "on_visit", {"query": f"?in={key}"})["results"]
+        )
+    ]
+    answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:{id_}"})
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+    said = visitor.outcome("on_save", visitor.filled("on_save"))
+    assert said["output"]["error"] == COLLECTION_GONE
 
 
 def test_a_page_that_shows_a_collection_that_has_ended_is_told_so(

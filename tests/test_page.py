@@ -217,6 +217,20 @@ def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
     expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
 
 
+def test_the_box_stands_on_the_picture_also_after_a_reload(page: Page) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**crop=0.250-0.250-0.750-0.750*")
+    page.reload()
+    expect(page.locator(".lk-chip")).to_contain_text("a part of it", timeout=30_000)
+    whole = page.locator("#lk-crop").get_by_role("button")
+    expect(whole).to_be_visible()
+    whole.click()
+    expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
+
+
 def test_the_box_is_read_as_it_is_moved_and_its_keys_are_shown_to_who_uses_them(page: Page) -> None:
     upload(page, pattern("dots", 99))
     kinds(page)

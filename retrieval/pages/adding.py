@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -75,6 +75,15 @@ class Adding:
             self._unread.add(key)
             return self._settle(key, taken, tables, visitor, brought)
 
+    def is_reading(self, visitor: str, owner: bool) -> bool:
+        """Whether what was made of an upload of who asks is just being read for the first time."""
+        states = (
+            self.workspace.building(key)
+            for key in list(self._unread)
+            if self.workspace.may_edit(key, visitor, owner)
+        )
+        return any(state is not None and not state.finished for state in states)
+
     def give_up_unreadable(self, visitor: str, owner: bool) -> str:
         """Delete the collections that were made of nothing that can be read; say what was in them.
 
@@ -144,13 +153,13 @@ class Adding:
         visitor: str,
         changes: Changes | None = None,
         new: Iterable[Path] = (),
-        returning: bool = False,
+        returning: int = 0,
     ) -> None:
         """Bring a collection up to date with where its pictures lie, in the background.
 
         Args:
             new: tables that have just come, of which is told what came of them.
-            returning: whether it brings back only what was taken out.
+            returning: how many pictures it brings back that were taken out; 0 for news.
         """
         collection = self.workspace.searcher(key, visitor).collection
         self._added.pop(key, None)
@@ -192,7 +201,7 @@ class Adding:
             count = partial(self._count_captions, key, collection, new)
             self.workspace.build(key, originals, bounds, only_added, count, returning)
 
-    def bring_back(self, key: str, paths: Iterable[str], visitor: str) -> bool:
+    def bring_back(self, key: str, paths: Sequence[str], visitor: str) -> bool:
         """Put back pictures that were taken out; return whether they are there again.
 
         Mostly they are, since they are known; else the card says how far it is.
@@ -201,7 +210,7 @@ class Adding:
             LookalikeError: when some of the photos cannot be brought back.
         """
         self.workspace.let_in(key, paths)
-        self.build(key, visitor, returning=True)
+        self.build(key, visitor, returning=len(paths))
         begun, private = time.monotonic(), self.workspace.is_private(key)
         waited, most = 0.0, BACK_SECONDS
         if private and begun < self._next_wait:

@@ -9,7 +9,7 @@ import numpy as np
 
 from retrieval import settings
 from retrieval.building import Building
-from retrieval.errors import LookalikeError
+from retrieval.errors import COLLECTION_GONE, LookalikeError
 from retrieval.pages import markup, results_markup, words
 from retrieval.pages.asking import Asked, Options, write_address
 from retrieval.pages.results_markup import Shown
@@ -37,6 +37,15 @@ class Answers:
         self.workspace.withdraw_damaged()
         keys = self.workspace.keys(visitor)
         return self.workspace.searchers([choice] if choice in keys else keys, visitor)
+
+    def require(self, choice: str, visitor: str) -> None:
+        """Refuse a collection that has ended, for which `held` takes all others.
+
+        Raises:
+            LookalikeError: when it is not seen (any more).
+        """
+        if choice and choice not in self.workspace.keys(visitor):
+            raise LookalikeError(COLLECTION_GONE)
 
     def answer(
         self,

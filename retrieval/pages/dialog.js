@@ -44,8 +44,10 @@
   const pick = (tile) => tile.querySelector(".lk-pick");
   // Of what was asked for last: where that is refused, the next step goes past it.
   const place = () => {
-    const isIts = ({ dataset }) => dataset.key === asked?.key && dataset.id === asked.id;
-    return tiles().findIndex((tile) => isIts(pick(tile)));
+    const all = tiles().map((tile) => pick(tile).dataset);
+    const placeOf = (one) => all.findIndex(({ key, id }) => key === one?.key && id === one.id);
+    const at = placeOf(asked);
+    return at < 0 ? placeOf(dialog().dataset) : at;
   };
   const step = (by) => {
     const button = document.querySelector(`.lk-why [data-step="${by}"]`);

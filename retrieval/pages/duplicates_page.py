@@ -156,13 +156,17 @@ class DuplicatesPage:
             raise LookalikeError(words.NOT_YOURS)
         collection = self._workspace.searcher(key, visitor).collection
         kept = turned.kept
-        if not isinstance(kept, Kept):
-            kept = Kept(self._workspace.copies.ask(collection).result or ())
-        turned.kept = kept
+        if not isinstance(kept, Kept):  # of a page that has been forgotten
+            groups = self._workspace.copies.ask(collection).result
+            if groups is None:
+                raise LookalikeError(words.COPIES_CHANGED)
+            turned.kept = kept = Kept(groups)
         dealt = kept.dealt.get(first)
         if dealt is None and act != "spare":
             raise LookalikeError(words.COPIES_CHANGED)
         if dealt is None or (dealt.act, act) == ("unspare", "spare"):
+            if dealt is not None:  # they may have come back later than that was answered
+                _renumber(kept, collection, first)
             kept.dealt[first] = self._take_out(key, collection, kept, first)
         elif dealt.back and act != "spare":
             kept.dealt[first] = self._put_back(key, collection, kept, first, visitor)
@@ -188,17 +192,10 @@ class DuplicatesPage:
         self, key: str, collection: Collection, kept: Kept, first: int, visitor: str
     ) -> Dealt:
         back = kept.dealt[first].back
-        self._adding.bring_back(key, back, visitor)
-        # They may have got other numbers.
-        paths = set(back)
-        now = {one.path: one for one in collection.pictures() if one.path in paths}
-        kept.groups = tuple(
-            _renumbered(group, now) if group[0].picture.id == first else group
-            for group in kept.groups
-        )
-        said = words.COPIES_PUT_BACK.format(
-            pictures=words.pictures(len(back)), name=collection.name
-        )
+        is_back = self._adding.bring_back(key, back, visitor)
+        _renumber(kept, collection, first)
+        said = words.COPIES_PUT_BACK if is_back else words.COPIES_COMING_BACK
+        said = said.format(pictures=words.pictures(len(back)), name=collection.name)
         return Dealt("unspare", said)
 
     def _show(
@@ -310,6 +307,14 @@ def show_groups(
         + "".join(laid_out)
         + _turning(start, len(groups))
     )
+
+
+def _renumber(kept: Kept, collection: Collection, first: int) -> None:
+    """Give the pictures of a group the numbers that they have now; who comes back has another."""
+    group = next((one for one in kept.groups if one[0].picture.id == first), ())
+    paths = {copy.picture.path for copy in group}
+    now = {one.path: one for one in collection.pictures() if one.path in paths}
+    kept.groups = tuple(_renumbered(one, now) if one is group else one for one in kept.groups)
 
 
 def _renumbered(group: Group, now: Mapping[str, PictureRecord]) -> Group:

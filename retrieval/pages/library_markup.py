@@ -217,10 +217,10 @@ def _discarded(place: str, name: str, asked: bool, with_photos: bool) -> str:
 
 def _hidden(name: str) -> str:
     """Lay out the way back to the collection that comes with the app."""
-    of = _name_id("hidden")
+    of = _name_id(":hidden")  # a folder may be called so without the colon
     said = f'<span id="{of}">{escape(words.HIDDEN.format(name=name))}</span>'
     row = f'<div class="lk-row">{_button("show", words.DO_SHOW_AGAIN, of=of)}</div>'
-    return f'<li class="lk-discarded" data-key="hidden">{said}{row}</li>'
+    return f'<li class="lk-discarded" data-key=":hidden">{said}{row}</li>'
 
 
 def show_button() -> str:

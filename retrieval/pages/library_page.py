@@ -456,7 +456,10 @@ class LibraryPage:
     # What is shown.
 
     def _view(self, desk: Desk, request: gr.Request) -> tuple[str, Desk, gr.Timer]:
-        told = self.adding.give_up_unreadable(visitor_of(request), self.access.is_owner(request))
+        who = visitor_of(request), self.access.is_owner(request)
+        # Asked first: what ends while this is made has not been told of, and is looked at again.
+        reading = self.adding.is_reading(*who)
+        told = self.adding.give_up_unreadable(*who)
         if told:
             desk.announce(told)
         with desk.held() as opened:
@@ -465,7 +468,7 @@ class LibraryPage:
             ended = " ".join(map(str, desk.ended))
             turn = desk.next_turn()
             listing += f'<i hidden data-ended="{ended}" data-room="{room}" data-turn="{turn}"></i>'
-            return listing, desk, gr.Timer(active=going_on)
+            return listing, desk, gr.Timer(active=going_on or reading)
 
     def _listing(self, opened: Opened, request: gr.Request) -> tuple[str, bool]:
         """Return the cards and what there is to say about them, and whether any is at work."""

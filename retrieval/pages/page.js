@@ -442,7 +442,8 @@
 
   // --- The address -------------------------------------------------------------------------------
   let seen = null; // the address of the results that were last looked at
-  let visiting = false; // since the picture was brought back, until something new is asked
+  // Since the picture was brought back, as it is when the page opens, until something new is asked.
+  let visiting = true;
 
   // The pictures that an address asks with.
   const askedWith = (address) => {

@@ -40,10 +40,11 @@ class ResultTools:
             gr.Error: when there is nothing to save, or it cannot be written.
         """
         visitor = visitor_of(request)
-        held = self.answers.held(options.choice, visitor)
         try:
             if not asked.parts:
                 raise LookalikeError(words.NOTHING_TO_SAVE if asked.arrived else words.FORGOTTEN)
+            self.answers.require(options.choice, visitor)
+            held = self.answers.held(options.choice, visitor)
             found = self.answers.find(held, asked, options)
             wanted = [part for part in asked.parts if part.wanted]
             path, missing = save_results(
@@ -101,6 +102,7 @@ class ResultTools:
         try:
             if not asked.parts:
                 raise LookalikeError(words.FORGOTTEN)
+            self.answers.require(options.choice, visitor_of(request))
             held = self.answers.held(options.choice, visitor_of(request))
             matches = self.answers.find(held, asked, options).matches
             match = next((one for one in matches if (one.key, one.picture.id) == placed), None)

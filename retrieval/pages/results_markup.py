@@ -198,7 +198,8 @@ def building(state: Building, name: str, now: float, standing: bool = False) -> 
     name = f"\u2068{name}\u2069"  # Hebrew or Arabic in it would turn the sentence around
     if state.problem:
         return notice(state.problem, None)
-    if state.finished and (state.cancelled or state.returning or not step.total):
+    old = state.returning >= step.total and not step.unreadable
+    if state.finished and (state.cancelled or old):
         return ""  # nothing was new, so there is nothing to tell
     if state.finished:
         text = words.BUILT_UNREADABLE if step.unreadable else words.BUILT

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from retrieval import settings
-from retrieval.errors import COLLECTION_GONE, LookalikeError
+from retrieval.errors import LookalikeError
 from retrieval.fetching import fetch_picture
 from retrieval.pages import results_markup, words
 from retrieval.pages.access import Access
@@ -366,10 +366,7 @@ class SearchPage:
             conversation: Conversation = values[self.conversation]
             options = self.options.read(values)
             try:
-                if options.choice and options.choice not in self.workspace.keys(
-                    visitor_of(request)
-                ):
-                    raise LookalikeError(COLLECTION_GONE)  # else all others would be searched
+                self.answers.require(options.choice, visitor_of(request))
                 # The query of a page that was away for an hour is gone.
                 if not (anew or conversation.asked.arrived):
                     raise LookalikeError(words.FORGOTTEN)
@@ -421,6 +418,7 @@ class SearchPage:
             previewed: the page shows the picture before its answer has come.
         """
         conversation, options = values[self.conversation], self.options.read(values)
+        self.answers.require(options.choice, visitor_of(request))
         part, times = self.parts.of_upload(data, options.cleaning)
         part = replace(part, previewed=previewed)
         self.recent.keep(visitor_of(request), part)

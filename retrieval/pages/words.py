@@ -600,6 +600,7 @@ COPIES_TAKE_OUT = "Keep the first, take the other {n} out"
 # Hebrew or Arabic in a name would turn the sentence around; a file's reads as below its picture.
 COPIES_TAKEN_OUT = "{pictures} taken out of \u2068{name}\u2069; \u2066{kept}\u2069 stays."
 COPIES_PUT_BACK = "{pictures} put back into \u2068{name}\u2069."
+COPIES_COMING_BACK = "{pictures} come back into \u2068{name}\u2069 once they have been read."
 COPIES_CHANGED = (
     "These pictures have changed meanwhile. Open this tab again to see how they are now."
 )
