@@ -700,10 +700,11 @@ def test_what_the_server_does_not_take_can_be_pressed_again(browser: Browser, ow
     # What was marked is marked still.
     press(garden, "Show pictures")
     press(garden, "Mark all")
+    n = garden.locator(".lk-marks input").count()  # another test may have added one
     page.route("**/queue/join*", refuse, times=1)
-    press(garden, "Take 2 out")
+    press(garden, f"Take {n} out")
     expect(page.get_by_test_id("toast-body").last).to_contain_text(words.BUSY)
-    expect(garden.locator(".lk-marks input:checked")).to_have_count(2)
+    expect(garden.locator(".lk-marks input:checked")).to_have_count(n)
     page.get_by_test_id("toast-close").last.click()
     press(garden, "Look for changes")
     expect(garden.get_by_role("button", name="Close")).to_be_visible()
