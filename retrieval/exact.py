@@ -158,8 +158,8 @@ class ExactGallery:
                 # Rows belong together only when nobody writes between the three reads.
                 with self._store.view():
                     subject = self._read_subject()
-                    colour = read_all(self._store, "colour", _part(held, 1))
-                    texture = read_all(self._store, "texture", _part(held, 2))
+                    colour = read_all(self._store, "colour", _part(held, 1), subject)
+                    texture = read_all(self._store, "texture", _part(held, 2), subject)
                 parts = [subject.vectors, colour.vectors, texture.vectors]
                 widths = tuple(part.shape[1] for part in parts)
                 held = self._joined = replace(subject, vectors=np.hstack(parts)), widths

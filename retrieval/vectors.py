@@ -30,11 +30,17 @@ def unpack(blob: bytes, aspect: Aspect) -> Matrix:
     return vector
 
 
-def read_all(store: Store, aspect: Aspect, held: Embeddings | None = None) -> Embeddings:
+def read_all(
+    store: Store,
+    aspect: Aspect,
+    held: Embeddings | None = None,
+    beside: Embeddings | None = None,
+) -> Embeddings:
     """Read all vectors of one aspect, ordered by path; zeros where the aspect is not kept.
 
     Args:
         held: those that were read before; of contents that are in them none is read again.
+        beside: those of another aspect, read in the same view, in whose rows these are to be.
 
     Raises:
         DamagedError: when one is missing or torn, by which none could be ranked any more.
@@ -42,9 +48,12 @@ def read_all(store: Store, aspect: Aspect, held: Embeddings | None = None) -> Em
     kind = COLUMNS[aspect][1]
     with _whole(store), store.view() as database:
         revision, rewritten = int(store.fact("revision")), store.fact(REWRITTEN, "")
-        ids, contents = list_by_path(store)
-        if len(ids) < database.execute("SELECT count(content) FROM pictures").fetchone()[0]:
-            raise store.damaged()
+        if beside is not None:
+            ids, contents = beside.ids, beside.contents
+        else:
+            ids, contents = list_by_path(store)
+            if len(ids) < database.execute("SELECT count(content) FROM pictures").fetchone()[0]:
+                raise store.damaged()
         width = _width(store, aspect)
         if held is not None and (held.rewritten, held.vectors.shape[1]) == (rewritten, width):
             if np.array_equal(contents, held.contents):

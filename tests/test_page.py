@@ -204,12 +204,17 @@ def test_the_button_of_a_box_is_seen_whole_and_not_on_a_low_picture(
     expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
 
 
-def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
+def ask_for_the_middle(page: Page) -> None:
+    """Search for the middle of an upload, by keyboard."""
     upload(page, pattern("dots", 99))
     kinds(page)
     page.locator("#lk-crop").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**crop=0.250-0.250-0.750-0.750*")
+
+
+def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
+    ask_for_the_middle(page)
     for _ in range(4):
         page.keyboard.press("ArrowRight")
     page.wait_for_url("**crop=0.450-0.250-0.950-0.750*")
@@ -218,11 +223,7 @@ def test_a_box_is_set_and_moved_by_the_keyboard_too(page: Page) -> None:
 
 
 def test_the_box_stands_on_the_picture_also_after_a_reload(page: Page) -> None:
-    upload(page, pattern("dots", 99))
-    kinds(page)
-    page.locator("#lk-crop").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_url("**crop=0.250-0.250-0.750-0.750*")
+    ask_for_the_middle(page)
     page.reload()
     expect(page.locator(".lk-chip")).to_contain_text("a part of it", timeout=30_000)
     whole = page.locator("#lk-crop").get_by_role("button")
@@ -1137,11 +1138,7 @@ def test_arrow_keys_walk_through_the_results(page: Page) -> None:
 
 @pytest.mark.parametrize("key", ["altKey", "ctrlKey", "metaKey"])
 def test_arrow_keys_that_are_the_browsers_are_left_to_it(page: Page, key: str) -> None:
-    upload(page, pattern("dots", 99))
-    kinds(page)
-    page.locator("#lk-crop").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_url("**crop=0.250-0.250-0.750-0.750*")
+    ask_for_the_middle(page)
     for place in ("#count input", ".lk-pick", "#lk-crop"):
         page.locator(place).first.focus()
         taken = page.evaluate(

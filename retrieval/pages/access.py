@@ -49,7 +49,7 @@ class Access:
         self.has_password = bool(password)
         self.is_public = public
         self._password = (password or "").encode()
-        self.is_guessable = bool(password) and len(password or "") < LONG
+        self.is_guessable = len(password or "") < LONG
         self._pace = Pace(tries)
         self._pace_in_all = Pace(tries_in_all)
         self._pace_spared = Pace(tries_spared)

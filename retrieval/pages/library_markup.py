@@ -28,6 +28,8 @@ from retrieval.records import PictureRecord
 from retrieval.staging import UploadBounds
 
 LISTED = 200  # names in one list
+# In place of a key, or of a place in the bin, which have no colon: the collection that is hidden.
+HIDDEN = ":hidden"
 PER_PAGE = 60
 MOST_MARKED = 1_000  # taken out at once: a request holds no more than twice as many values
 
@@ -217,10 +219,10 @@ def _discarded(place: str, name: str, asked: bool, with_photos: bool) -> str:
 
 def _hidden(name: str) -> str:
     """Lay out the way back to the collection that comes with the app."""
-    of = _name_id(":hidden")  # a folder may be called so without the colon
+    of = _name_id(HIDDEN)
     said = f'<span id="{of}">{escape(words.HIDDEN.format(name=name))}</span>'
     row = f'<div class="lk-row">{_button("show", words.DO_SHOW_AGAIN, of=of)}</div>'
-    return f'<li class="lk-discarded" data-key=":hidden">{said}{row}</li>'
+    return f'<li class="lk-discarded" data-key="{HIDDEN}">{said}{row}</li>'
 
 
 def show_button() -> str:

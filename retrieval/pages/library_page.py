@@ -30,7 +30,6 @@ BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', 
 # Tells `library.js` that an event has failed.
 FAILED = "() => window.lookalikeFailed?.('{event}')"
 AT_ONCE = 4  # of what may take minutes
-HIDDEN = ":hidden"  # in place of one in the bin, whose names have no colon: what was hidden last
 
 
 class LibraryPage:
@@ -444,7 +443,10 @@ class LibraryPage:
         self.workspace.hide_shipped(True)
         text = words.HIDDEN.format(name=self.workspace.hidden)
         button = library_markup.show_button()
-        return Opened(notice=library_markup.notice(text, words.HIDDEN_HINT, button), deleted=HIDDEN)
+        return Opened(
+            notice=library_markup.notice(text, words.HIDDEN_HINT, button),
+            deleted=library_markup.HIDDEN,
+        )
 
     def _mend(self, key: str, request: gr.Request) -> Opened:
         if not self.access.is_owner(request):
@@ -490,10 +492,12 @@ class LibraryPage:
                 going_on = going_on or taking
                 view = opened.view if opened.key == key and editable else ""
                 # A table's name may be nobody else's business.
-                news = self._news(key) if editable else (0, "")
+                added, captioned = 0, ""
+                if editable:
+                    added, captioned = self.adding.added(key), self.adding.captioned(key)
                 card = library_markup.Card(
                     *(key, searcher.collection, state, editable, key == hideable),
-                    *(hours, taking, view, *news),
+                    *(hours, taking, view, added, captioned),
                 )
                 inside = self._inside(opened, card) if view else ""
                 cards.append(library_markup.card(card, now, inside))
@@ -510,16 +514,13 @@ class LibraryPage:
         notices = [] if said_inside else [opened.passing, opened.notice]
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
         asked = opened.key if opened.view == "empty" else ""
-        hidden = self.workspace.hidden if owner and opened.deleted != HIDDEN else ""
+        hidden = self.workspace.hidden if owner and opened.deleted != library_markup.HIDDEN else ""
         with_photos = False
         if asked:
             with suppress(LookalikeError):  # emptied in another window
                 with_photos = self.workspace.has_photos_in_bin(asked)
         whole = library_markup.library(notices, cards, hint, bin_, asked, with_photos, hidden)
         return whole, going_on
-
-    def _news(self, key: str) -> tuple[int, str]:
-        return self.adding.added(key), self.adding.captioned(key)
 
     def _inside(self, opened: Opened, card: library_markup.Card) -> str:
         collection, key = card.collection, card.key

@@ -332,7 +332,8 @@ def serve(
         app = build_app(workspace, library, handover)
         server = launch(app, workspace, library, handover, port)
         tell(words.STARTED.format(address=server.address))
-        if library.access.is_public and library.access.is_guessable:
+        access = library.access
+        if access.is_public and access.has_password and access.is_guessable:
             tell(words.PASSWORD_SHORT.format(n=LONG))
         if browser and sits_someone_here():
             # Some browsers return only when they are closed.
