@@ -262,8 +262,7 @@ def test_the_focus_stays_on_the_page_where_what_had_it_has_gone(page: Page) -> N
     for n in range(1, 4):  # the line where the good matches end comes and goes among them
         page.locator("[data-do=less]").nth(5 + n).press("Enter")
         expect(page.locator(".lk-unlike")).to_have_count(n)
-        # On the button in that place; once, on a busy machine, it was on something else.
-        expect(page.locator("#results :focus")).to_have_count(1)
+        expect(page.locator("[data-do=less]:focus")).to_have_count(1)
     page.locator("[data-do=remove]").last.press("Enter")
     expect(page.locator(".lk-unlike")).to_have_count(2)
     expect(page.locator("[data-do=remove]:focus")).to_have_count(1)
@@ -281,6 +280,27 @@ def test_the_focus_stays_on_the_page_where_what_had_it_has_gone(page: Page) -> N
     page.get_by_role("button", name="All pictures").press("Enter")
     expect(title).to_contain_text("A look around")
     expect(title).to_be_focused()
+
+
+def test_the_focus_waits_for_its_button_where_an_earlier_answer_comes_without_it(
+    page: Page,
+) -> None:
+    page.locator(".lk-pick").first.click()
+    kinds(page)
+    title, less = page.locator("#results h2"), page.locator("[data-do=less]").nth(4)
+    # As such an answer does: the buttons are there, and nowhere to be seen.
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('style'), {id: 'late'}))"
+    )
+    for goes_on in (False, True):
+        less.focus()
+        page.evaluate("late.textContent = '[data-do=less] { display: none }'")
+        expect(title).to_be_focused()
+        if goes_on:
+            page.keyboard.press("Shift")
+        page.evaluate("late.textContent = ''")
+        wait_for_rest(page, "#results")
+        expect(title if goes_on else less).to_be_focused()
 
 
 def test_that_there_is_no_camera_is_said(page: Page) -> None:

@@ -29,7 +29,11 @@
   const isThere = (one) => one.isConnected && !one.disabled && one.getClientRects().length > 0;
   const findAll = (selector) => [...document.querySelectorAll(selector)].filter(isThere);
   let held = null;
-  document.addEventListener("pointerdown", () => (held = null), true);
+  // Where the focus stands for want of its button, and what was lost: the answer to something earlier
+  // may have come, without such a button. That of the next answer gets it, unless somebody goes on.
+  let meanwhile = null;
+  document.addEventListener("pointerdown", () => (held = meanwhile = null), true);
+  document.addEventListener("keydown", () => (meanwhile = null), true);
   document.addEventListener("focusin", ({ target }) => {
     if (target.closest(".lk-why")) return; // gives it back itself
     const place = target.closest(PLACES)?.id;
@@ -49,15 +53,21 @@
   });
   const rescueFocus = () => {
     const now = document.activeElement;
-    if (!held || isThere(held.target) || (now !== document.body && now !== held.target)) return;
-    const { place, panel, alike, at, card, isSeen } = held;
+    if (!held || (now !== document.body && now !== held.target)) return;
+    const waits = held.target === meanwhile?.stand;
+    const stands = isThere(held.target);
+    if (stands && !waits) return;
+    const { place, panel, alike, at, card, isSeen } = waits ? meanwhile.lost : held;
+    const same = findAll(alike).slice(0, at + 1).at(-1);
+    if (stands && !same) return;
     if (place === "query" && document.querySelector("#query .uploading")) return; // another one comes
     if (!place && (!panel || isThere(panel))) return; // not ours
     const next =
-      findAll(alike).slice(0, at + 1).at(-1) ??
+      same ??
       [card, ...(INSTEAD[place] ?? []), "#results h2", "#library-list h2", "[role=tab].selected"]
         .map((selector) => selector && findAll(selector)[0])
         .find(Boolean);
+    meanwhile = same ? null : { stand: next, lost: waits ? meanwhile.lost : held };
     next?.focus({ preventScroll: !isSeen });
   };
 
