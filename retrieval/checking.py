@@ -20,14 +20,8 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.files import inside, modified_of, sha256_of_file
 from retrieval.lost import give_up, readable, zeroed
-from retrieval.mending import (
-    card_fingerprint,
-    lacking_facts,
-    mend_database,
-    mend_thumbnails,
-    note_all_anew,
-    width_of,
-)
+from retrieval.lost_facts import card_fingerprint, lacking_facts, width_of
+from retrieval.mending import mend_database, mend_thumbnails, note_all_anew
 from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
 from retrieval.outbox import FOLLOWING

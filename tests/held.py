@@ -18,7 +18,7 @@ def hold_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("This system does not tell which files are open: there is no /proc/self/fd.")
     for name in ("rename", "replace", "unlink"):
         monkeypatch.setattr(os, name, _guarded(getattr(os, name)))
-    monkeypatch.setattr("retrieval.mending.OPEN_FILES_MOVE", False)
+    monkeypatch.setattr("retrieval.salvage.OPEN_FILES_MOVE", False)
 
 
 def open_below(place: Path) -> set[str]:

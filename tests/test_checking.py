@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import database, mending, settings, sketch, thumbnails
+from retrieval import database, mending, salvage, settings, sketch, thumbnails
 from retrieval.__main__ import main
 from retrieval.changes import find_changes
 from retrieval.checking import DOUBTFUL, RETURNING, check_collection
@@ -239,7 +239,7 @@ def test_an_end_before_what_was_made_anew_has_its_place_loses_nothing(
     left, rename = step, os.rename
     with monkeypatch.context() as patch:
         if killed:  # then nothing is cleaned up
-            patch.setattr("retrieval.mending._delete", lambda path: None)
+            patch.setattr("retrieval.salvage._delete", lambda path: None)
         patch.setattr(os, "rename", die)
         patch.setattr(os, "replace", die)
         with pytest.raises(Killed):
@@ -507,7 +507,7 @@ def test_an_id_that_is_damaged_beside_a_damaged_page_hides_nothing(
         data[page + 2 * size // 3 : page + size] = bytes(size - 2 * size // 3)
     path.write_bytes(data)
     with closing(sqlite3.connect(path)) as broken:
-        rows = list(mending._readable(broken, "pictures", mending.PICTURES))
+        rows = list(salvage.readable_rows(broken, "pictures", mending.PICTURES))
     assert len(rows) < 3 * total
     lost = total + 6 - len({row[1] for row in rows})
     assert 0 < lost < total / 4
@@ -871,7 +871,7 @@ def test_a_disk_that_does_not_answer_gets_a_sentence(
 def test_while_records_are_made_anew_no_other_program_changes_what_is_set_aside(
     kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_aside = mending.set_aside
+    put_aside = salvage.set_aside
 
     def renamed_meanwhile(path: Path) -> str:
         with pytest.raises(LookalikeError, match=r"Another program is using"):
@@ -879,7 +879,7 @@ def test_while_records_are_made_anew_no_other_program_changes_what_is_set_aside(
         return put_aside(path)
 
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(mending, "set_aside", renamed_meanwhile)
+    monkeypatch.setattr(salvage, "set_aside", renamed_meanwhile)
     with Collection(kept) as other:
         with harming(kept / DATABASE) as records:
             records.execute("UPDATE facts SET value = '' WHERE key = 'card'")
