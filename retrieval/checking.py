@@ -2,12 +2,9 @@
 
 import io
 import json
-import os
-import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,29 +12,19 @@ import numpy as np
 from PIL import Image
 
 from retrieval.collection import Collection, model_facts
-from retrieval.database import DamagedError, connect, explained
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
 from retrieval.files import inside, modified_of, sha256_of_file
 from retrieval.lost import give_up, readable, zeroed
-from retrieval.lost_facts import card_fingerprint, lacking_facts, width_of
+from retrieval.lost_facts import card_fingerprint, width_of
 from retrieval.mending import mend_database, mend_thumbnails, note_all_anew
 from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
-from retrieval.outbox import FOLLOWING
 from retrieval.records import PASSING, Aspect, PictureRecord
-from retrieval.schema import (
-    ADDED,
-    COLUMNS,
-    DATABASE,
-    EXCLUDED_FILES,
-    KEPT,
-    THUMBNAILS,
-    columns_of,
-    lay_out,
-)
-from retrieval.store import Store, held_alone, is_file, put_in_place
+from retrieval.schema import COLUMNS, DATABASE, THUMBNAILS
+from retrieval.store import Store, held_alone
 from retrieval.thumbnails import draw_thumbnails, folder_of_photos
+from retrieval.whole_files import broken_files
 
 LOST = "its vector is lost"
 # Of records that were made anew.
@@ -59,7 +46,6 @@ CONTRADICTORY = (
     "again under another name, or delete it and open its file again."
 )
 DANGLING = "content NOT IN (SELECT id FROM contents)"
-TABLES = ("facts", "contents", "pictures", "excluded", "excluded_files", "thumbnails")
 # What pictures are compared by beside the subject, in words.
 OTHERS: dict[Aspect, str] = {
     "colour": "colours",
@@ -96,7 +82,7 @@ def check_collection(
         LookalikeError: when there is no collection, it cannot be read just now, or nothing can be
             read of it any more.
     """
-    broken = _broken_files(folder)
+    broken = broken_files(folder)
     if broken and not repair:
         return [Finding(f"{name} {why}.") for name, why in broken.items()]
     findings = []
@@ -128,86 +114,6 @@ def check_collection(
             findings += _check_facts(collection, True, embedder)
             findings += _check_contents(collection, True, anew=DATABASE in broken)
             return findings
-
-
-def _broken_files(folder: Path) -> dict[str, str]:
-    """Return what is wrong with the files of a collection, by their names."""
-    put_in_place(folder)
-    if not is_file(folder / DATABASE) and not any(os.path.isdir(folder / kept) for kept in KEPT):
-        raise LookalikeError(f"There is no collection in {folder.name}. Check the name.")
-    broken = {}
-    for name, look in ((DATABASE, _lacking_records), (THUMBNAILS, _lacking_thumbnails)):
-        if not is_file(folder / name):
-            broken[name] = "is missing"
-            continue
-        try:
-            with explained(folder), closing(connect(folder / name)) as database:
-                answers = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
-                answers = [] if answers == ["ok"] else answers
-                answers = answers or look(database) or list(_wrong_kinds(database))
-                if not answers:
-                    _read_texts(database)
-        except DamagedError:
-            answers = ["it is no longer a database"]
-        if answers:
-            broken[name] = f"is damaged ({'; '.join(answers)[:300]})"
-    return broken
-
-
-def _wrong_kinds(database: sqlite3.Connection) -> Iterator[str]:
-    """Say which columns hold something of another kind, as by one bit: SQLite passes over it."""
-    for table in TABLES:
-        for _, name, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
-            wrong = f"SELECT 1 FROM {table} WHERE typeof({name}) NOT IN (?, 'null') LIMIT 1"
-            if database.execute(wrong, (kind.lower(),)).fetchone():
-                yield f"not every {name} of its {table} is one"
-
-
-def _read_texts(database: sqlite3.Connection) -> None:
-    """Read every text once, since one of bytes that are none is damage that SQLite passes over."""
-    for table in TABLES:
-        columns = database.execute(f"PRAGMA table_info({table})")
-        if texts := [name for _, name, kind, *_ in columns if kind == "TEXT"]:
-            deque(database.execute(f"SELECT {', '.join(texts)} FROM {table}"), maxlen=0)
-
-
-def _lacking_records(database: sqlite3.Connection) -> list[str]:
-    """Return what is not in the database of the records, and should be."""
-    lacking = [
-        f"it has no {table}" for table in _without(database, "facts", "contents", "pictures")
-    ]
-    lacking += [f"its {table} have no {column}" for table, column in _without_columns(database)]
-    if lacking:
-        return lacking
-    facts = dict(database.execute("SELECT key, value FROM facts"))
-    lacking += [f"it does not say its {fact}" for fact in lacking_facts(facts)]
-    if facts.get("milvus"):
-        lacking += [f"it has no {table}" for table in _without(database, FOLLOWING)]
-    return lacking
-
-
-def _lacking_thumbnails(database: sqlite3.Connection) -> list[str]:
-    """Return what is not in the database of the thumbnails, and should be."""
-    return [f"it has no {table}" for table in _without(database, "thumbnails")]
-
-
-def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
-    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    there = {name for (name,) in database.execute(query)}
-    return [table for table in tables if table not in there]
-
-
-def _without_columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Yield table and column of those that its tables should have, and have not."""
-    later = {(table, column) for table, column, _ in ADDED}  # earlier versions had them not
-    with closing(sqlite3.connect(":memory:")) as whole:
-        lay_out(whole, {})
-        whole.execute(EXCLUDED_FILES)
-        for (table,) in whole.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            there = columns_of(database, table)
-            for column in sorted(columns_of(whole, table)):
-                if there and column not in there and (table, column) not in later:
-                    yield table, column
 
 
 def _check_facts(

@@ -1,0 +1,97 @@
+"""Whether the files of a collection are whole databases, with all that they should have."""
+
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from retrieval.database import DamagedError, connect, explained
+from retrieval.errors import LookalikeError
+from retrieval.lost_facts import lacking_facts
+from retrieval.outbox import FOLLOWING
+from retrieval.schema import ADDED, DATABASE, EXCLUDED_FILES, KEPT, THUMBNAILS, columns_of, lay_out
+from retrieval.store import is_file, put_in_place
+
+TABLES = ("facts", "contents", "pictures", "excluded", "excluded_files", "thumbnails")
+
+
+def broken_files(folder: Path) -> dict[str, str]:
+    """Return what is wrong with the files of a collection, by their names."""
+    put_in_place(folder)
+    if not is_file(folder / DATABASE) and not any(os.path.isdir(folder / kept) for kept in KEPT):
+        raise LookalikeError(f"There is no collection in {folder.name}. Check the name.")
+    broken = {}
+    for name, look in ((DATABASE, _lacking_records), (THUMBNAILS, _lacking_thumbnails)):
+        if not is_file(folder / name):
+            broken[name] = "is missing"
+            continue
+        try:
+            with explained(folder), closing(connect(folder / name)) as database:
+                answers = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
+                answers = [] if answers == ["ok"] else answers
+                answers = answers or look(database) or list(_wrong_kinds(database))
+                if not answers:
+                    _read_texts(database)
+        except DamagedError:
+            answers = ["it is no longer a database"]
+        if answers:
+            broken[name] = f"is damaged ({'; '.join(answers)[:300]})"
+    return broken
+
+
+def _wrong_kinds(database: sqlite3.Connection) -> Iterator[str]:
+    """Say which columns hold something of another kind, as by one bit: SQLite passes over it."""
+    for table in TABLES:
+        for _, name, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
+            wrong = f"SELECT 1 FROM {table} WHERE typeof({name}) NOT IN (?, 'null') LIMIT 1"
+            if database.execute(wrong, (kind.lower(),)).fetchone():
+                yield f"not every {name} of its {table} is one"
+
+
+def _read_texts(database: sqlite3.Connection) -> None:
+    """Read every text once, since one of bytes that are none is damage that SQLite passes over."""
+    for table in TABLES:
+        columns = database.execute(f"PRAGMA table_info({table})")
+        if texts := [name for _, name, kind, *_ in columns if kind == "TEXT"]:
+            deque(database.execute(f"SELECT {', '.join(texts)} FROM {table}"), maxlen=0)
+
+
+def _lacking_records(database: sqlite3.Connection) -> list[str]:
+    """Return what is not in the database of the records, and should be."""
+    lacking = [
+        f"it has no {table}" for table in _without(database, "facts", "contents", "pictures")
+    ]
+    lacking += [f"its {table} have no {column}" for table, column in _without_columns(database)]
+    if lacking:
+        return lacking
+    facts = dict(database.execute("SELECT key, value FROM facts"))
+    lacking += [f"it does not say its {fact}" for fact in lacking_facts(facts)]
+    if facts.get("milvus"):
+        lacking += [f"it has no {table}" for table in _without(database, FOLLOWING)]
+    return lacking
+
+
+def _lacking_thumbnails(database: sqlite3.Connection) -> list[str]:
+    """Return what is not in the database of the thumbnails, and should be."""
+    return [f"it has no {table}" for table in _without(database, "thumbnails")]
+
+
+def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    there = {name for (name,) in database.execute(query)}
+    return [table for table in tables if table not in there]
+
+
+def _without_columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Yield table and column of those that its tables should have, and have not."""
+    later = {(table, column) for table, column, _ in ADDED}  # earlier versions had them not
+    with closing(sqlite3.connect(":memory:")) as whole:
+        lay_out(whole, {})
+        whole.execute(EXCLUDED_FILES)
+        for (table,) in whole.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            there = columns_of(database, table)
+            for column in sorted(columns_of(whole, table)):
+                if there and column not in there and (table, column) not in later:
+                    yield table, column
