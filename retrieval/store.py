@@ -150,6 +150,13 @@ class Store:
             raise self.damaged()
         return str(rows[0][0])
 
+    def number(self, key: str) -> int:
+        """Return a number that is noted about the collection; anything else there is damage."""
+        try:
+            return int(self.fact(key))
+        except ValueError as error:
+            raise self.damaged() from error
+
     def note(self, facts: Mapping[str, str]) -> None:
         """Note something about the collection."""
         with self.transaction() as database:
