@@ -27,7 +27,7 @@ from retrieval.commands.reading import tell_of_unread_tables
 from retrieval.embedding import Embedder
 from retrieval.files import composed
 from retrieval.indexing import index_folder
-from retrieval.pages import library_markup
+from retrieval.pages import opened_markup
 from tests.made import by_hue
 
 
@@ -147,7 +147,7 @@ def test_a_table_that_is_broken_takes_no_label_away_and_is_named(
     [(name, why)] = [(unread.name, unread.why) for unread in changes.unread_tables]
     assert name == "all.csv"
     assert why.startswith(told)
-    assert escape(f"The table (CSV) all.csv: {why} Until then labels") in library_markup.changes(
+    assert escape(f"The table (CSV) all.csv: {why} Until then labels") in opened_markup.changes(
         "key", changes, 0, wheel
     )
     tell_of_unread_tables(changes.unread_tables)
@@ -303,7 +303,7 @@ def test_a_table_that_is_held_takes_no_label_away(
     expected = [] if held == "captions.csv" else [("warm/red.png", "fiery", "")]
     assert list(changes.recaptioned) == expected
     assert [table.name for table in changes.unread_tables] == [held]
-    said = library_markup.changes("key", changes, 0, wheel)
+    said = opened_markup.changes("key", changes, 0, wheel)
     assert f"The table (CSV) {held}: It cannot be read. Close it in other programs" in said
     monkeypatch.undo()
     assert find_changes(indexed, wheel).recaptioned == (("warm/red.png", "fiery", ""),)

@@ -15,7 +15,7 @@ from retrieval.embedding import Embedder
 from retrieval.indexing import Step, index_folder
 from retrieval.pages import words
 from retrieval.pages.asking import Asked, Part
-from retrieval.pages.library_markup import Card, card
+from retrieval.pages.cards_markup import Card, card
 from retrieval.pages.results_markup import browse, building, none_found, results, truth
 from retrieval.records import PictureRecord
 from retrieval.search import Found, Match, Timings

@@ -22,7 +22,7 @@ from retrieval.indexing import index_folder
 from retrieval.mending import mend_database, note_all_anew
 from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place
-from retrieval.pages import library_markup
+from retrieval.pages import opened_markup
 from retrieval.query import Filters, Weights
 from retrieval.search import Request, Searcher, search
 from tests.bench_scale import show
@@ -448,7 +448,7 @@ def test_a_look_tells_milvus_first_and_goes_on_without_it_where_it_does_not_answ
         found_ = find_changes(collection, root)
         assert [path.name for path in found_.to_read] == ["new.png"]
         assert "does not answer" in found_.untold
-        page = library_markup.changes("hues", found_, 0, root)
+        page = opened_markup.changes("hues", found_, 0, root)
         assert "does not answer" in page
         assert "lost there are not listed" in page
         server.start()

@@ -16,7 +16,7 @@ from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import composed
 from retrieval.indexing import Bounds
-from retrieval.pages import library_markup, words
+from retrieval.pages import library_markup, opened_markup, words
 from retrieval.pages.counting import counted
 from retrieval.records import PASSING
 from retrieval.schema import ORIGINALS
@@ -362,6 +362,6 @@ def _told(text: str, taken: Taken) -> str:
     if skipped:
         parts.append(words.TAKEN_SKIPPED.format(n=f"{skipped:,}"))
     if taken.unnamed:  # the list can only count what is in it
-        items = items[: library_markup.LISTED - 1]
+        items = items[: opened_markup.LISTED - 1]
         items.append((words.AND_MORE.format(n=f"{skipped - len(items):,}"), ""))
     return library_markup.notice(" ".join(parts), items=items)

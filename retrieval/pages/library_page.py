@@ -13,7 +13,7 @@ import gradio as gr
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.pages import library_markup, words
+from retrieval.pages import cards_markup, library_markup, opened_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.adding import Adding
 from retrieval.pages.desk import Desk, Opened
@@ -328,7 +328,7 @@ class LibraryPage:
     def _look(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
         changes = self.workspace.look(key)
         collection = self.workspace.searcher(key, visitor_of(request)).collection
-        inside = library_markup.changes(
+        inside = opened_markup.changes(
             key, changes, len(collection.excluded()), collection.root or Path()
         )
         return Opened(key, "changes", changes=changes, inside=inside)
@@ -364,7 +364,7 @@ class LibraryPage:
 
     def _remove(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
         with told_by_a_page():
-            ids = [number_of(id_) for id_ in list(event.ids)[: library_markup.MOST_MARKED]]
+            ids = [number_of(id_) for id_ in list(event.ids)[: opened_markup.MOST_MARKED]]
         if not ids:
             raise LookalikeError(words.NOTHING_MARKED)
         paths = self.workspace.take_out(key, ids)
@@ -495,21 +495,21 @@ class LibraryPage:
                 added, captioned = 0, ""
                 if editable:
                     added, captioned = self.adding.added(key), self.adding.captioned(key)
-                card = library_markup.Card(
+                card = cards_markup.Card(
                     *(key, searcher.collection, state, editable, key == hideable),
                     *(hours, taking, view, added, captioned),
                 )
                 inside = self._inside(opened, card) if view else ""
-                cards.append(library_markup.card(card, now, inside))
+                cards.append(cards_markup.card(card, now, inside))
                 said_inside = said_inside or view == "pictures"
             except LookalikeError as error:  # damaged, or deleted at this very moment
                 self.workspace.withdraw_damaged()
                 if key in self.workspace.keys(visitor):
-                    cards.append(library_markup.refused_card(key, str(error), owner))
+                    cards.append(cards_markup.refused_card(key, str(error), owner))
         if owner:
             for key, sentence in sorted(self.workspace.refused.items()):
                 mendable = key in self.workspace.damaged
-                cards.append(library_markup.refused_card(key, sentence, True, mendable))
+                cards.append(cards_markup.refused_card(key, sentence, True, mendable))
         hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
         notices = [] if said_inside else [opened.passing, opened.notice]
         bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
@@ -522,26 +522,26 @@ class LibraryPage:
         whole = library_markup.library(notices, cards, hint, bin_, asked, with_photos, hidden)
         return whole, going_on
 
-    def _inside(self, opened: Opened, card: library_markup.Card) -> str:
+    def _inside(self, opened: Opened, card: cards_markup.Card) -> str:
         collection, key = card.collection, card.key
         if opened.view == "rename":
-            return library_markup.rename_form(key, collection.name)
+            return opened_markup.rename_form(key, collection.name)
         if opened.view == "delete":
-            return library_markup.delete_for_good(key)
+            return opened_markup.delete_for_good(key)
         if opened.view == "problems":
-            return library_markup.problems(key, collection.problems())
+            return opened_markup.problems(key, collection.problems())
         if opened.view == "download":
-            return library_markup.download(key, collection.root is not None)
+            return opened_markup.download(key, collection.root is not None)
         if opened.view == "pictures":
             total = collection.count()[0]
             # The last page may have been emptied.
             start = min(
-                opened.start, max(0, total - 1) // library_markup.PER_PAGE * library_markup.PER_PAGE
+                opened.start, max(0, total - 1) // opened_markup.PER_PAGE * opened_markup.PER_PAGE
             )
-            page = collection.page(start, library_markup.PER_PAGE)
+            page = collection.page(start, opened_markup.PER_PAGE)
             alone = len(page) - len(self.workspace.undoable(key, (p.path for p in page)))
             said = opened.passing + opened.notice
-            return library_markup.pictures(key, page, start, total, alone, said)
+            return opened_markup.pictures(key, page, start, total, alone, said)
         return opened.inside if opened.view == "changes" else ""
 
 
