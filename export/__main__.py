@@ -13,7 +13,7 @@ from pathlib import Path
 from export.errors import StoppedError
 from retrieval.errors import LookalikeError
 from retrieval.files import need_place
-from retrieval.settings import ASSETS
+from retrieval.settings import ASSETS, PYTHON
 
 # What Ctrl+C leaves of each command; the others write only at their end.
 STOPPED = {
@@ -72,7 +72,7 @@ def _quantise(words: list[str]) -> None:
     except ImportError as error:
         raise LookalikeError(
             f"Quantising needs {error.name}, which is not installed. Install it with: "
-            "pip install -r export/requirements.txt"
+            f"{PYTHON} -m pip install -r export/requirements.txt"
         ) from error
     arguments = int8.parser().parse_args(words)
     print(int8.run(arguments, lambda text: print(text, file=sys.stderr, flush=True)))
@@ -81,7 +81,7 @@ def _quantise(words: list[str]) -> None:
 def _missing(error: ImportError) -> str:
     return (
         f"Exporting needs {error.name}, which is not installed. Install it with: "
-        "pip install -r export/requirements.txt"
+        f"{PYTHON} -m pip install -r export/requirements.txt"
     )
 
 
@@ -150,7 +150,7 @@ def _export(arguments: argparse.Namespace) -> None:
     except RuntimeError as error:  # torchvision does not find its operators in another torch
         raise LookalikeError(
             f"torch and torchvision do not belong together ({error}). Install both again with: "
-            "pip install --force-reinstall -r export/requirements.txt"
+            f"{PYTHON} -m pip install --force-reinstall -r export/requirements.txt"
         ) from error
     from retrieval.model import ModelCard
     from retrieval.preprocessing import Preprocessing

@@ -18,6 +18,7 @@ from export.network import MAP_CHANNELS, GeneralizedMean
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 from retrieval.model import OnnxExtractor
+from retrieval.settings import PYTHON
 
 NAMES = ("features.24", "features.26", "features.28")  # torchvision's, of its convolutions
 POOLINGS = 5  # one behind each block
@@ -77,7 +78,7 @@ def _taken_by_last_block(model: onnx.ModelProto, path: Path) -> tuple[str, float
     except (IndexError, KeyError, ValueError) as error:
         raise LookalikeError(
             f"{path.name} is not in 8 bits throughout. Make such a model with: "
-            "python -m export int8 --model FILE"
+            f"{PYTHON} -m export int8 --model FILE"
         ) from error
 
 

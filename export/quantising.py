@@ -27,6 +27,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from retrieval.errors import LookalikeError
 from retrieval.model import LARGEST_WEIGHT, ModelCard, available_cpus, cpu_options
+from retrieval.settings import PYTHON
 
 # Layers with weights, and what leaves the range of values as it is.
 LAYERS = ("Conv", "Gemm")
@@ -54,12 +55,12 @@ def read_float(path: Path) -> onnx.ModelProto:
         LookalikeError: when there is none, it is not a model, or it is in 8 bits already.
     """
     if not path.is_file():
-        raise LookalikeError(f"There is no model at {path}. Make one with: python -m export")
+        raise LookalikeError(f"There is no model at {path}. Make one with: {PYTHON} -m export")
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf raises its own errors
         raise LookalikeError(
-            f"{path.name} is damaged or not a model. Make it again with: python -m export"
+            f"{path.name} is damaged or not a model. Make it again with: {PYTHON} -m export"
         ) from error
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         raise LookalikeError(f"{path.name} is in 8 bits already. Name the float model it is from.")

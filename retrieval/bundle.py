@@ -31,6 +31,7 @@ from retrieval.files import modified_of, replace_when_done, sha256_of
 from retrieval.originals import open_original
 from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS
+from retrieval.settings import PYTHON
 from retrieval.vectors import read_all
 
 FORMAT_VERSION = 1
@@ -65,7 +66,7 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
             if not jpeg:
                 raise LookalikeError(
                     f"{picture.path} has lost its small picture, and without it nobody could open "
-                    "the file. Mend the collection with: python -m retrieval check --repair"
+                    f"the file. Mend the collection with: {PYTHON} -m retrieval check --repair"
                 )
             bundle.writestr(f"thumbnails/{picture.sha256}.jpg", jpeg)
         put, others = Photos(), dict[str, dict[str, Any]]()

@@ -22,8 +22,9 @@ from retrieval.extraction import Done, Run, Source, extract
 from retrieval.family import int8_path
 from retrieval.indexing import Bounds
 from retrieval.records import PASSING, Entry
+from retrieval.settings import PYTHON
 
-INSTALL = "pip install -r retrieval/requirements-scale.txt"
+INSTALL = f"{PYTHON} -m pip install -r retrieval/requirements-scale.txt"
 DEATHS = 3  # of workers over the same files, until the files are taken to be the reason
 DEADLY = "Workers died while they read it. Leave this file out, or save it again."
 LOOKING = 10.0  # seconds between looks at what the cluster has

@@ -10,6 +10,7 @@ from retrieval.errors import LookalikeError
 from retrieval.evaluation import METRICS, RANKING, RESAMPLES, Evaluation, bootstrap
 from retrieval.model import ModelCard
 from retrieval.reduction import Reduction, load_pca
+from retrieval.settings import PYTHON
 
 CURE = (
     "Write it like: pca=off, components=64, whitening=0.5, neighbours=off, model=FILE, or several "
@@ -112,8 +113,8 @@ class Setting:
         if reduction is None:
             if self.changes_pca:
                 raise LookalikeError(
-                    "There is no PCA to change. Fit one with: python -m retrieval fit-pca FOLDER "
-                    "--model FILE"
+                    f"There is no PCA to change. Fit one with: {PYTHON} -m retrieval fit-pca "
+                    "FOLDER --model FILE"
                 )
             return None
         return reduction.variant(self.components, self.whitening)

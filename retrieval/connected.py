@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.errors import LookalikeError
+from retrieval.settings import PYTHON
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -56,7 +57,8 @@ def read_connected(path: Path) -> Connected:
         import onnx  # a fifth of a second, and few ask why pictures match
     except ImportError as error:
         raise LookalikeError(
-            "This needs onnx, which is not installed. Install it with: pip install onnx"
+            "This needs onnx, which is not installed. Install it with: "
+            f"{PYTHON} -m pip install onnx"
         ) from error
     try:
         graph = onnx.load(path).graph
@@ -69,7 +71,7 @@ def read_connected(path: Path) -> Connected:
     except Exception as error:  # protobuf raises its own errors
         raise LookalikeError(
             f"{path.name} is damaged or not a model. Copy it again, or make it again with: "
-            "python -m export"
+            f"{PYTHON} -m export"
         ) from error
 
 

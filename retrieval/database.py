@@ -10,6 +10,7 @@ from urllib.parse import quote
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.open_files import are_some_left
 from retrieval.schema import KEPT, THUMBNAILS
+from retrieval.settings import PYTHON
 
 BUSY_SECONDS = 10
 # What SQLite says of a damaged file may quote a name in it that is no text any more, which Python
@@ -151,7 +152,7 @@ def damaged(folder: Path) -> DamagedError:
         photos = "; photos that are searched in their own folder are untouched"
     return DamagedError(
         f"The collection {folder.name} is damaged{photos}. Mend it under “My pictures”, or with: "
-        f"python -m retrieval check --repair --name {folder.name}"
+        f"{PYTHON} -m retrieval check --repair --name {folder.name}"
     )
 
 
@@ -192,7 +193,7 @@ def _sentence(error: sqlite3.DatabaseError, name: str) -> str:
             )
     return (
         f"The collection {name} cannot be used ({error}). Try again, and check it with: "
-        f"python -m retrieval check --name {name}"
+        f"{PYTHON} -m retrieval check --name {name}"
     )
 
 

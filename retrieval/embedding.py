@@ -11,6 +11,7 @@ from retrieval.errors import LookalikeError
 from retrieval.family import open_model
 from retrieval.model import Extractor, ModelCard
 from retrieval.reduction import Matrix, Reduction, load_pca, project
+from retrieval.settings import PYTHON
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Embedder:
         if self.reduction and len(self.reduction.mean) != self.card.dimension:
             raise LookalikeError(
                 f"The PCA takes {len(self.reduction.mean)} numbers, and the model gives "
-                f"{self.card.dimension}. Fit one with: python -m retrieval fit-pca FOLDER "
+                f"{self.card.dimension}. Fit one with: {PYTHON} -m retrieval fit-pca FOLDER "
                 "--model FILE"
             )
 

@@ -8,6 +8,7 @@ from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.gpu_session import has_cuda_driver
 from retrieval.model import ModelCard, OnnxExtractor
+from retrieval.settings import PYTHON
 
 # In the file of an ONNX model, a protocol buffer, each field with the first number is a pair of
 # metadata; the others are those of the pair's key and value.
@@ -73,7 +74,7 @@ def read_card(model: Path) -> ModelCard:
     except (OSError, EOFError, ValueError) as error:
         raise LookalikeError(
             f"{model.name} is damaged or not a model. Copy it again, or make it again with: "
-            "python -m export"
+            f"{PYTHON} -m export"
         ) from error
     return ModelCard.from_metadata(metadata)
 

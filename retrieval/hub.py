@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.settings import PYTHON
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -200,8 +201,8 @@ def _refused(error: HfHubHTTPError) -> LookalikeError:
             )
         case _:
             sentence = (
-                f"Hugging Face refused it (status {status}). Update with: pip install --upgrade "
-                "huggingface_hub, then try again."
+                f"Hugging Face refused it (status {status}). Update with: "
+                f"{PYTHON} -m pip install --upgrade huggingface_hub, then try again."
             )
     return LookalikeError(f"{sentence} (It says: {said})" if said else sentence)
 

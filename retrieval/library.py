@@ -22,11 +22,12 @@ from retrieval.objects import Bucket
 from retrieval.paths import require_text
 from retrieval.relocated import follow
 from retrieval.schema import DATABASE, THUMBNAILS
+from retrieval.settings import PYTHON
 from retrieval.store import LOCK, held_alone, put_in_place
 
 PLACES_TRIED = 20  # for a collection that comes, while others take the same ones
 MOST_BYTES = 200  # of a folder's name: a disk takes 255, and in the bin it gets longer
-INDEX = "python -m retrieval index FOLDER"
+INDEX = f"{PYTHON} -m retrieval index FOLDER"
 OPENING = ".opening-"  # begins the name of a collection that is being unpacked
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import LookalikeError
+from retrieval.settings import PYTHON
 
 log = logging.getLogger(__name__)
 
-INSTALL = "pip install -r retrieval/requirements-scale.txt"
+INSTALL = f"{PYTHON} -m pip install -r retrieval/requirements-scale.txt"
 SECONDS = 10.0  # that one request may take; searching takes milliseconds
 # Without the first two, channels to one address share what they know of it, and for minutes do not
 # notice that a server is back. By the others the client asks every five minutes whether the server
@@ -143,7 +144,8 @@ def error_for(text: str) -> MilvusError:
     if "milvus-lite is required" in low:
         return MilvusError(
             "Milvus Lite, for vectors in a file, is not here, and for Windows there is none. "
-            "Install it with: pip install milvus-lite; or name the address of a Milvus server."
+            f"Install it with: {PYTHON} -m pip install milvus-lite; or name the address of a "
+            "Milvus server."
         )
     if re.search(r"unauthenticated|auth\w* (check|fail)|api key|password|permission.?denied", low):
         return MilvusError(

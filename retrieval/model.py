@@ -20,6 +20,7 @@ from retrieval.errors import LookalikeError
 from retrieval.gpu_session import has_cuda_driver, open_gpu
 from retrieval.openvino_session import OpenVinoSession, is_wanted
 from retrieval.preprocessing import Preprocessing
+from retrieval.settings import PYTHON
 from retrieval.terminal import keeping_ctrl_c
 
 NOT_LOADED = (
@@ -100,7 +101,7 @@ class ModelCard:
             if precision == "int8" and largest > LARGEST_WEIGHT:
                 raise LookalikeError(
                     "The model was stored in 8 bits by an earlier version, in a way that many "
-                    "processors compute wrongly. Make it again with: python -m export int8"
+                    f"processors compute wrongly. Make it again with: {PYTHON} -m export int8"
                 )
             return cls(
                 name=metadata[PREFIX + "name"],
@@ -119,7 +120,7 @@ class ModelCard:
             )
         except (KeyError, ValueError) as error:
             raise LookalikeError(
-                "The model's file does not say how it was made. Export it with: python -m export"
+                f"The model's file does not say how it was made. Export it with: {PYTHON} -m export"
             ) from error
 
 
@@ -188,7 +189,7 @@ class OnnxExtractor:
         ort.disable_telemetry_events()  # on Windows; elsewhere it is off already
 
         if not path.is_file():
-            raise LookalikeError(f"There is no model at {path}. Make one with: python -m export")
+            raise LookalikeError(f"There is no model at {path}. Make one with: {PYTHON} -m export")
         self._path = path
         threads = threads or available_cpus()
         options = cpu_options(max(1, threads // calls))
@@ -209,7 +210,7 @@ class OnnxExtractor:
         except Exception as error:  # ONNX Runtime's own have no common class
             raise LookalikeError(
                 f"{path.name} is damaged or not a model. Copy it again, or make it again with: "
-                "python -m export"
+                f"{PYTHON} -m export"
             ) from error
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
         # Numbers in one texture; 0 for a model that was exported without it.

@@ -19,8 +19,9 @@ from retrieval.captions import (
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import composed
 from retrieval.folders import lies_passed_over
+from retrieval.settings import PYTHON
 
-INSTALL = "pip install -r retrieval/requirements-scale.txt"
+INSTALL = f"{PYTHON} -m pip install -r retrieval/requirements-scale.txt"
 OWN = ".lookalike/thumbnails"  # below a URL, where its thumbnails are
 THUMBNAILS_HELD = 20 * 2**20  # bytes of them, some 2,000
 MAX_THUMBNAIL = 2**20  # bytes

@@ -15,6 +15,7 @@ from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 from retrieval.model import ModelCard
 from retrieval.pickles import ARRAYS, ArrayUnpickler, StoredArray
+from retrieval.settings import PYTHON
 
 Matrix = npt.NDArray[np.float32]
 FORMAT_VERSION = 1
@@ -157,7 +158,7 @@ def load_pca(path: Path, card: ModelCard, dimension: int | None = None) -> Reduc
         LookalikeError: when the file is missing, damaged, holds anything but a PCA, was fitted for
             another model, or no longer projects its probe to the stored result.
     """
-    cure = "Fit one with: python -m retrieval fit-pca FOLDER --model FILE"
+    cure = f"Fit one with: {PYTHON} -m retrieval fit-pca FOLDER --model FILE"
     if not path.is_file():
         raise LookalikeError(f"There is no PCA for this model at {path}. {cure}")
     try:

@@ -6,6 +6,7 @@ files, and the mark of a model in 8 bits.
 """
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,16 @@ def _number(variable: str, otherwise: int) -> int:
 
 PROJECT = Path(__file__).resolve().parent.parent
 ASSETS = PROJECT / "assets"
+
+
+def _typed_python() -> str:
+    if Path(sys.prefix).resolve() == (PROJECT / ".venv").resolve():
+        return os.path.join(".venv", "Scripts" if os.name == "nt" else "bin", "python")
+    return "python" if os.name == "nt" else "python3"  # each knows the other seldom, or not at all
+
+
+# What is typed for this Python in the project's folder, for sentences that name a command.
+PYTHON = _typed_python()
 
 # Whether this is a Space of Hugging Face: everybody there is a visitor, and what is written to its
 # disk is lost at the next start.

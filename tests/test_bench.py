@@ -19,6 +19,7 @@ from retrieval.files import need_place
 from retrieval.folders import find_images
 from retrieval.images import open_picture
 from retrieval.ranking import rank
+from retrieval.settings import PYTHON
 
 SERVER = """
 import http.server, sys
@@ -94,9 +95,8 @@ def test_every_program_that_is_not_installed_is_left_out_by_name(
     assert [line.partition(":")[0] for line in extraction.left_out] == [
         *("torch", "int8", "openvino", "GPU"),
     ]
-    assert "faiss-cpu: not installed (pip install -r tests/requirements-bench.txt)" in (
-        ranking.left_out
-    )
+    cure = f"{PYTHON} -m pip install -r tests/requirements-bench.txt"
+    assert f"faiss-cpu: not installed ({cure})" in ranking.left_out
     assert {row.against for row in ranking.rows} == {"ours"}
 
 

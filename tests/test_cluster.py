@@ -183,5 +183,5 @@ def test_without_the_package_the_command_that_installs_it_is_given(
     photos: Path, tiny_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(LookalikeError, match=r"pip install -r retrieval/requirements-scale\.txt"):
+    with pytest.raises(LookalikeError, match=r"-m pip install -r retrieval/req"):
         on_ray("127.0.0.1:9", tiny_files, None, None, Source(str(photos), False), Bounds())

@@ -339,7 +339,7 @@ def test_entropy_and_percentiles_cut_a_few_large_values_off(tmp_path: Path) -> N
         (lambda p: ["--calibrate", 499], r"--calibrate must be at least 500"),
         (lambda p: ["--output", p / "model.onnx"], r"--output is the model itself"),
         (lambda p: ["--output", p / "empty"], r"empty is a folder\. Name a file"),
-        (lambda p: ["--model", p / "gone.onnx"], r"no model at .*python -m export"),
+        (lambda p: ["--model", p / "gone.onnx"], r"no model at .*-m export"),
         (lambda p: ["--model", p / "broken.zip"], r"broken\.zip is damaged or not a model"),
     ],
     ids=[
@@ -579,7 +579,7 @@ def test_weights_of_all_8_bits_as_an_earlier_version_stored_them_are_not_compute
     onnx.helper.set_model_props(model, card)
     onnx.save(model, small)
     assert open_model(family, gpu=False).provider == "CPU"
-    with pytest.raises(LookalikeError, match=r"earlier version.*python -m export int8"):
+    with pytest.raises(LookalikeError, match=r"earlier version.*-m export int8"):
         OnnxExtractor(small, gpu=False)
 
 
@@ -590,7 +590,7 @@ def test_a_damaged_sibling_is_passed_over(family: Path) -> None:
 
 def test_a_family_without_its_model_is_named_with_the_cure(family: Path) -> None:
     family.unlink()
-    with pytest.raises(LookalikeError, match=r"no model at .*small\.onnx.*python -m export"):
+    with pytest.raises(LookalikeError, match=r"no model at .*small\.onnx.*-m export"):
         open_model(family, gpu=False)
 
 

@@ -170,7 +170,7 @@ def test_the_papers_own_network_has_its_row_where_it_is_and_a_hint_where_not(
     corel = kinds(tmp_path / "corel", each=2)
     monkeypatch.setattr(paper_command, "IMAGENET", tmp_path / "gone.onnx")
     run_paper(tiny_files, "--corel", str(corel))
-    assert "not here. Make it with: python -m export" in capsys.readouterr().out
+    assert f"not here. Make it with: {settings.PYTHON} -m export" in capsys.readouterr().out
     there = tmp_path / "vgg16-fc2.onnx"
     there.write_bytes(tiny_files.read_bytes())
     monkeypatch.setattr(paper_command, "IMAGENET", there)

@@ -564,7 +564,7 @@ def test_without_the_package_the_command_that_installs_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pymilvus", None)
-    with pytest.raises(LookalikeError, match=r"pip install -r retrieval/requirements-scale\.txt"):
+    with pytest.raises(LookalikeError, match=r"-m pip install -r retrieval/req"):
         fill(tmp_path / "c", 3, "http://127.0.0.1:9")
 
 

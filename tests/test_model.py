@@ -70,7 +70,7 @@ def test_the_name_for_people_is_no_part_of_the_fingerprint() -> None:
 @pytest.mark.parametrize(
     ("alter", "sentence"),
     [
-        (lambda kept: kept.clear(), r"does not say how it was made.*python -m export"),
+        (lambda kept: kept.clear(), r"does not say how it was made.*-m export"),
         (lambda kept: kept.pop("lookalike.layer"), "does not say how it was made"),
         (lambda kept: kept.update({"lookalike.side": "wide"}), "does not say how it was made"),
         (lambda kept: kept.update({"lookalike.fit": "stretch"}), "does not say how it was made"),
@@ -180,7 +180,7 @@ def test_what_a_gpu_lacks_is_not_printed_among_results(
 
 
 def test_a_missing_model_is_named_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(LookalikeError, match=r"no model at .*gone\.onnx.*python -m export"):
+    with pytest.raises(LookalikeError, match=r"no model at .*gone\.onnx.*-m export"):
         OnnxExtractor(tmp_path / "gone.onnx")
 
 
@@ -240,7 +240,7 @@ def test_a_model_that_somebody_else_made_is_refused_with_the_cure(
     model = onnx.load(tiny_model)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "other.onnx")
-    with pytest.raises(LookalikeError, match=r"does not say how it was made.*python -m export"):
+    with pytest.raises(LookalikeError, match=r"does not say how it was made.*-m export"):
         OnnxExtractor(tmp_path / "other.onnx")
 
 

@@ -12,6 +12,7 @@ from retrieval.commands.racing import Bench, Row, calls, leaving_out, race, rows
 from retrieval.family import int8_path, open_model
 from retrieval.gpu_session import has_cuda_driver
 from retrieval.model import OnnxExtractor, available_cpus
+from retrieval.settings import PYTHON
 
 BATCH = 8
 GPU_BATCH = 64
@@ -51,7 +52,7 @@ def measure_gpu(models: list[Path]) -> Bench:
         return _no_gpu()
     for model in dict.fromkeys(models):
         if not model.is_file():
-            left_out.append(f"GPU: there is no {model.name} (python -m export)")
+            left_out.append(f"GPU: there is no {model.name} ({PYTHON} -m export)")
             continue
         ours = open_model(model)
         if ours.provider.startswith("CPU"):

@@ -8,6 +8,7 @@ from retrieval.checking import check_collection
 from retrieval.commands.reading import embedder_of
 from retrieval.errors import LookalikeError
 from retrieval.library import find_collection, name_in
+from retrieval.settings import PYTHON
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -40,6 +41,6 @@ def run(arguments: argparse.Namespace) -> None:
         cure = (
             "What could not be mended was kept. Connect the disk with its photos, and try again."
             if arguments.repair
-            else f"Mend it with: python -m retrieval check --repair --name {folder.name}"
+            else f"Mend it with: {PYTHON} -m retrieval check --repair --name {folder.name}"
         )
         raise LookalikeError(f"{name} is not whole. {cure}")

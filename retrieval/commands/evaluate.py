@@ -41,6 +41,7 @@ from retrieval.images import open_picture, thumbnail
 from retrieval.model import OnnxExtractor
 from retrieval.paths import as_text, label_of, name_of
 from retrieval.reduction import Matrix, Reduction, load_pca, project
+from retrieval.settings import PYTHON
 
 THUMBNAIL = 160  # pixels, in the report
 # By what each result is known for one of ours, which may be written over.
@@ -325,7 +326,7 @@ def _write(
         except ImportError as error:
             raise LookalikeError(
                 "Charts as PNG need matplotlib, which cannot be loaded here. Install it with: "
-                "python -m pip install matplotlib"
+                f"{PYTHON} -m pip install matplotlib"
             ) from error
 
         return draw_png(f"How good is it on {name}?", evaluation)

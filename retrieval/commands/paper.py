@@ -16,6 +16,7 @@ from retrieval.errors import LookalikeError
 from retrieval.files import need_place
 from retrieval.paper import DataSet, System, as_table, cifar10, corel, measure, need_readable
 from retrieval.reduction import load_pca
+from retrieval.settings import PYTHON
 
 # Where `python -m export` puts the paper's own network: ImageNet's VGG-16, cut after fc2.
 IMAGENET = settings.ASSETS / "models" / "vgg16-fc2.onnx"
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
         systems.append(_system(IMAGENET, arguments))
     elif not IMAGENET.is_file():
         missing.append(
-            "VGG-16, ImageNet, fc2 (the paper's network): not here. Make it with: python -m export"
+            "VGG-16, ImageNet, fc2 (the paper's network): not here. Make it with: "
+            f"{PYTHON} -m export"
         )
     systems += [System(baseline) for baseline in baselines()]
     tables = []
@@ -102,7 +104,7 @@ def _system(model: Path, arguments: argparse.Namespace) -> System:
     if not pca.is_file() and given is None:
         print(
             f"{model.name} has no PCA, so it is measured without. Fit one with: "
-            f"python -m retrieval fit-pca FOLDER --model {model}",
+            f"{PYTHON} -m retrieval fit-pca FOLDER --model {model}",
             file=sys.stderr,
         )
         return System(extractor)

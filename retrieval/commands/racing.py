@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from retrieval.commands.contenders import MissingError
 from retrieval.errors import LookalikeError
+from retrieval.settings import PYTHON
 
 ROUNDS = 5
 PAUSE = 0.3  # seconds; the threads of torch, ONNX Runtime and faiss give up waiting before
@@ -66,7 +67,7 @@ def leaving_out(left_out: list[str]) -> Iterator[None]:
     try:
         yield
     except MissingError as error:
-        cure = "pip install -r tests/requirements-bench.txt"
+        cure = f"{PYTHON} -m pip install -r tests/requirements-bench.txt"
         left_out.append(f"{error}: not installed ({cure})")
     except LookalikeError as error:
         left_out.append(str(error))

@@ -1,0 +1,33 @@
+"""What holds for the whole program."""
+
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from retrieval import settings
+
+
+def test_the_python_that_sentences_name_is_the_one_that_the_app_runs_with(tmp_path: Path) -> None:
+    (tmp_path / "retrieval").mkdir()
+    shutil.copy(settings.__file__, tmp_path / "retrieval")
+    venv.create(tmp_path / ".venv", symlinks=sys.platform != "win32")
+    folder = "Scripts" if sys.platform == "win32" else "bin"
+    python = tmp_path / ".venv" / folder / "python"
+
+    def print_by(python: Path | str, what: str) -> str:
+        told = subprocess.run(
+            f'"{python}" -c "import sys; from retrieval import settings; print({what})"',
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return told.stdout.strip()
+
+    named = print_by(python, "settings.PYTHON")
+    assert Path(named).parts[0] == ".venv"
+    assert Path(print_by(named, "sys.prefix")).resolve() == (tmp_path / ".venv").resolve()
+    assert print_by(sys.executable, "settings.PYTHON") in ("python", "python3")
