@@ -22,6 +22,7 @@ from retrieval.milvus import MilvusGallery
 from retrieval.moving import fill_gaps, lacking_in
 from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS, DATABASE, THUMBNAILS
+from retrieval.settings import PYTHON
 from retrieval.store import Store, held_alone
 from retrieval.thumbnails import draw_thumbnails, folder_of_photos
 from retrieval.whole_files import broken_files
@@ -34,7 +35,7 @@ RETURNING = (
 )
 HOMELESS = (
     " Where its photos are is not known any more. Where they lie in a folder of yours, tell it: "
-    "python -m retrieval index FOLDER --name {name}"
+    "{python} -m retrieval index FOLDER --name {name}"
 )
 DOUBTFUL = (
     " Nothing says any more what made its vectors, and no photo is here to try it, so they are "
@@ -94,7 +95,9 @@ def check_collection(
                     mended = mend_database(folder, embedder)
                     aside, returning = mended.aside, mended.returning
                     more = RETURNING if returning else ""
-                    more += HOMELESS.format(name=folder.name) if mended.homeless else ""
+                    more += (
+                        HOMELESS.format(python=PYTHON, name=folder.name) if mended.homeless else ""
+                    )
                     more += DOUBTFUL if mended.doubtful else ""
                 else:
                     aside = mend_thumbnails(folder)

@@ -45,6 +45,7 @@ from retrieval.schema import (
     lay_out_thumbnails,
     upgrade,
 )
+from retrieval.settings import PYTHON
 from retrieval.store import Store, held_alone, is_file, put_in_place
 from retrieval.writing import prune, write
 
@@ -69,7 +70,7 @@ class Collection(Listing):
         if not is_file(folder / DATABASE):
             raise LookalikeError(
                 f"There is no collection in {folder.name}. Make one with: "
-                "python -m retrieval index FOLDER"
+                f"{PYTHON} -m retrieval index FOLDER"
             )
         super().__init__(Store(folder, read_only))
         try:
@@ -514,7 +515,7 @@ class Collection(Listing):
         if self.place:
             raise LookalikeError(
                 f"The vectors of {self.name} are in Milvus. Bring them here first: "
-                f"python -m retrieval move {self.name} --to local"
+                f"{PYTHON} -m retrieval move {self.name} --to local"
             )
         folder.mkdir(parents=True, exist_ok=True)
         with self.store.held(), self.store.thumbnails() as thumbnails:

@@ -27,6 +27,7 @@ from retrieval.schema import (
     lay_out,
     lay_out_thumbnails,
 )
+from retrieval.settings import PYTHON
 
 UNKNOWN = "a folder that is not known any more"
 # What the columns hold.
@@ -127,8 +128,8 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         aside = set_aside(path)
         raise LookalikeError(
             f"Nothing can be read of the records of {folder.name}, so they were set aside as "
-            f"{aside}. Make them again with: python -m retrieval index FOLDER --name {folder.name} "
-            "(pictures that were taken out come back then)"
+            f"{aside}. Make them again with: {PYTHON} -m retrieval index FOLDER --name "
+            f"{folder.name} (pictures that were taken out come back then)"
         ) from error
     return Mended(aside, returning, homeless, doubtful)
 
