@@ -37,6 +37,9 @@ def main() -> int:
             flush=True,
         )
     os.chdir(PROJECT)
+    if "-n" not in sys.argv:
+        # Two threads each for torch would wait for one another: its tests take half as long so.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Those of a file share what they set up, so they stay together.
     side_by_side = ["-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder"]
     return subprocess.call([sys.executable, "-m", "pytest", *side_by_side, *sys.argv[1:]])
