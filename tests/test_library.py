@@ -191,6 +191,22 @@ def test_a_collection_goes_on_with_its_folder_when_that_was_renamed(
     assert folders_in(collections) == [kept]
 
 
+@pytest.mark.parametrize("grain", [100, 10**7, 2 * 10**9], ids=["NTFS", "exFAT", "FAT"])
+def test_a_collection_goes_on_with_its_folder_on_a_disk_that_keeps_times_less_exactly(
+    album: Path, collections: Path, tmp_path: Path, embedder: Embedder, grain: int
+) -> None:
+    (kept,) = folders_in(collections)
+    now = album.rename(tmp_path / "stick")
+    for path in now.iterdir():
+        os.utime(path, ns=(path.stat().st_mtime_ns // grain * grain,) * 2)
+    before = extracted(embedder)
+    with collection_for(collections, now, None, embedder) as collection:
+        assert collection.folder == kept
+        list(index_folder(collection, now, embedder, find_changes(collection, now)))
+        assert "0.png" not in collection.files()
+    assert extracted(embedder) == before
+
+
 def test_a_folder_that_is_named_in_another_way_is_the_same_one(
     album: Path, collections: Path, embedder: Embedder
 ) -> None:
