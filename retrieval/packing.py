@@ -53,7 +53,7 @@ class Packed:
     """What went into a ZIP, by count."""
 
     originals: int
-    thumbnails: int  # where the original is not there, or would not have fitted
+    thumbnails: int  # where the original cannot be read, or would not have fitted
     left_out: int  # where there was neither, or no room for either
 
 
@@ -66,9 +66,10 @@ def save_zip(
 ) -> Packed:
     """Write the pictures of results as a ZIP, in their order, whole or not at all.
 
-    Each is the original where it lies in its collection's folder, else the thumbnail. Names begin
-    with the place, so no two are the same, and are safe on any disk. The copies of a result lie in
-    a folder that begins with its place, and come last: they are not to take the room of a result.
+    Each is the original where it lies in its collection's folder and can be read, else the
+    thumbnail. Names begin with the place, so no two are the same, and are safe on any disk. The
+    copies of a result lie in a folder that begins with its place, and come last: they are not to
+    take the room of a result.
     Pictures are copied in pieces and not compressed again.
 
     Args:
@@ -88,7 +89,7 @@ def save_zip(
             if originals and (file := open_original(collection, picture)):
                 with file:
                     status = os.fstat(file.fileno())
-                    if status.st_size <= left:
+                    if status.st_size <= left and _can_be_read(file):
                         _add(archive, name, file, status.st_size, status.st_mtime)
                         counts["originals"] += 1
                         left -= status.st_size
@@ -114,6 +115,20 @@ def _named(matches: Sequence[Match]) -> Iterator[tuple[str, Match]]:
         for number, copy in enumerate(match.copies, start=1):
             name = _safe_name(copy.picture.path)
             yield f"{place:0{digits}} copies/{number:0{places}} {name}", copy
+
+
+def _can_be_read(file: BinaryIO) -> bool:
+    """Whether all of a file can be read, before it is half in a ZIP; then the system still has it.
+
+    A bad sector of a disk shows on the way only.
+    """
+    try:
+        while file.read(2**20):
+            pass
+        file.seek(0)
+    except OSError:
+        return False
+    return True
 
 
 def _add(archive: zipfile.ZipFile, name: str, file: BinaryIO, size: int, modified: float) -> None:

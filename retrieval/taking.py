@@ -171,7 +171,8 @@ class _Intake:
                 return place
             # A file of another size need not be read to be known as another.
             if not here and place.is_file() and place.stat().st_size == size:
-                here = [sha256_of_file(place)]
+                with suppress(OSError):  # what cannot be read is taken for another one
+                    here = [sha256_of_file(place)]
             elif here and name in self.known and self.known[name][0] != size:
                 here = []
             if here and sha256_of_file(source) in here:
@@ -255,12 +256,12 @@ def _is_known(
 
 
 def _is_same(kept: Path, source: Path) -> bool:
-    """Whether a photo that was taken out has the bytes of another one; not when it is gone."""
+    """Whether a photo that was taken out has the bytes of another one; not when none can tell."""
     try:
         if kept.stat().st_size != source.stat().st_size:
             return False
         return sha256_of_file(kept) == sha256_of_file(source)
-    except FileNotFoundError:  # brought back, or deleted after its day, just now
+    except OSError:  # brought back, or deleted after its day, just now; or it cannot be read
         return False
 
 

@@ -4,6 +4,7 @@ Choose colours by hue, not by brightness: blue and navy point the same way, so c
 """
 
 import colorsys
+import errno
 import importlib
 import io
 import json
@@ -48,6 +49,26 @@ def link(at: Path, to: Path) -> None:
         at.symlink_to(to, target_is_directory=to.is_dir())
     except OSError:
         pytest.skip("This account may not make symbolic links (Windows without developer mode).")
+
+
+class _Unreadable(io.FileIO):
+    """A file in a bad sector of its disk: it opens, and cannot be read."""
+
+    def readinto(self, buffer: Any) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def readall(self) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def spoil(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a file lie in a bad sector from now on."""
+    whole = Path.open
+
+    def opened(self: Path, *how: Any, **more: Any) -> Any:
+        return io.BufferedReader(_Unreadable(path)) if self == path else whole(self, *how, **more)
+
+    monkeypatch.setattr(Path, "open", opened)
 
 
 def by_hue(degrees: float, size: tuple[int, int] = (40, 30)) -> Image.Image:

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from retrieval import settings
+from retrieval.changes import find_changes
+from retrieval.collection import Collection
 from retrieval.images import open_picture
+from retrieval.indexing import index_folder
 from retrieval.pages.parts import PartMaker
+from retrieval.preprocessing import preprocess
 from retrieval.workspace import Workspace
-from tests.made import by_hue, encode, noise
+from tests.made import by_hue, encode, noise, spoil
 
 
 @pytest.fixture
@@ -69,3 +73,21 @@ def test_all_of_an_upload_again_is_what_it_was_at_first(parts: PartMaker) -> Non
     assert not np.array_equal(cleaned.aspects.subject, first.aspects.subject)
     # What stands in both is counted once.
     assert parts.cropped(part, None, "auto").bytes == first.bytes < part.bytes
+
+
+def test_of_a_picture_that_cannot_be_read_the_small_one_is_looked_at(
+    parts: PartMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = parts.workspace.embedder
+    (tmp_path / "a").mkdir()
+    noise((900, 600)).save(tmp_path / "a" / "photo.png")
+    collection = Collection.create(tmp_path / "c", "c", tmp_path / "a", embedder)
+    list(
+        index_folder(collection, tmp_path / "a", embedder, find_changes(collection, tmp_path / "a"))
+    )
+    (picture,) = collection.pictures()
+    placed = parts.workspace.serve(collection), picture.id
+    spoil(tmp_path / "a" / "photo.png", monkeypatch)
+    how = embedder.card.preprocessing
+    small = open_picture(parts.workspace.searcher(placed[0]).thumbnail(picture)).image
+    assert np.array_equal(parts.pixels_of(placed, ""), preprocess(small, how))

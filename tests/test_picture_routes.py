@@ -19,7 +19,7 @@ from retrieval.pages.asgi import Message
 from retrieval.pages.markup import thumbnail_address
 from retrieval.pages.picture_routes import original_route, thumbnail_route
 from retrieval.workspace import Workspace
-from tests.made import by_hue
+from tests.made import by_hue, spoil
 
 
 def serve_wide(workspace: Workspace, home: Path, name: str, called: str = "collection") -> str:
@@ -72,6 +72,16 @@ def test_what_browsers_cannot_show_comes_smaller_where_it_is_only_looked_at(
     address = serve_wide(workspace, tmp_path, "a.tif")
     monkeypatch.setattr(picture_routes, "PART_SIDE", 6)
     assert sent_side(app_of(workspace), address + asked) == side
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"], ids=["as it is", "as a JPEG"])
+def test_a_picture_that_cannot_be_read_is_not_there(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    address = serve_wide(workspace, tmp_path, name)
+    spoil(tmp_path / "wide" / name, monkeypatch)
+    owner = TestClient(app_of(workspace), "http://127.0.0.1", client=("127.0.0.1", 5000))
+    assert owner.get(address).status_code == 404
 
 
 def test_what_nobody_waits_for_any_more_is_not_decoded(

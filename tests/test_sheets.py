@@ -24,7 +24,7 @@ from retrieval.sheets import (
     ROW,
     save_contact_sheet,
 )
-from tests.made import by_hue, encode, link, noise
+from tests.made import by_hue, encode, link, noise, spoil
 
 NAMES = {
     "chinese": "海边的照片.jpg",
@@ -201,6 +201,15 @@ def test_a_zip_holds_the_thumbnail_where_the_original_is_gone(
     with zipfile.ZipFile(tmp_path / "results.zip") as archive:
         assert archive.namelist()[0] == "1 azure (small).jpg"
         assert Image.open(archive.open("1 azure (small).jpg")).size == (40, 30)
+
+
+def test_a_zip_holds_the_thumbnail_where_the_original_cannot_be_read(
+    indexed: Collection, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(wheel / "cold/azure.png", monkeypatch)
+    packed = save_zip(matches_of(indexed), {"": indexed}, tmp_path / "results.zip", 10**6)
+    assert packed == Packed(originals=5, thumbnails=1, left_out=0)
+    assert list(read_zip(tmp_path / "results.zip"))[:2] == ["1 azure (small).jpg", "2 blue.png"]
 
 
 def test_a_zip_without_originals_holds_thumbnails(indexed: Collection, tmp_path: Path) -> None:

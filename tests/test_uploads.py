@@ -44,7 +44,7 @@ from retrieval.uploads import (
     Uploads,
     was_cut_short,
 )
-from tests.made import by_hue, encode, mean_colour, noise
+from tests.made import by_hue, encode, mean_colour, noise, spoil
 
 BOUNDS = UploadBounds(files=5, bytes=100_000, file_bytes=20_000)
 PICTURE = encode(by_hue(0), "PNG")
@@ -293,6 +293,21 @@ def test_a_name_that_is_taken_gets_a_number_and_the_same_file_is_dropped(
         uploads.take(send(uploads, {"a.png": data}), "me", collection, folder, strip=True)
     assert taken(folder) == ["a (2).png", "a.png"]
     assert (folder / "a.png").read_bytes() == PICTURE
+
+
+def test_a_photo_that_cannot_be_read_here_is_taken_for_another_one_than_what_comes(
+    uploads: Uploads, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.store.note({"root": "originals"})  # as of one that keeps them
+    add(uploads, collection, {"out.png": DOG})
+    read(collection)
+    Removals().take_out(collection, [picture.id for picture in collection.pictures()])
+    add(uploads, collection, {"in.png": DOG})
+    for path in collection.folder.rglob("*.png"):
+        spoil(path, monkeypatch)
+    assert add(uploads, collection, {"in.png": DOG, "out.png": DOG, "z.png": DOG}).files == 3
+    names = ["in (2).png", "in.png", "out (2).png", "z.png"]
+    assert taken(collection.folder / "originals") == names
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["the same bytes", "other bytes"])

@@ -91,14 +91,14 @@ class PartMaker:
     def pixels_of(self, placed: Placed, visitor: str) -> Pixels:
         """Return what the network sees of a picture of a collection, `(side, side, 3)`.
 
-        From the picture's own file, where that is still there; else from the thumbnail, whose
-        compression changes the features a little.
+        From the picture's own file, where that is still there and can be read; else from the
+        thumbnail, whose compression changes the features a little.
         """
         key, id_ = placed
         searcher = self.workspace.searcher(key, visitor)
         record = searcher.record(id_)
         how = self.workspace.embedder.card.preprocessing
-        with suppress(PictureError):
+        with suppress(PictureError, OSError):
             if file := open_original(searcher.collection, record):
                 with file:
                     return preprocess(open_picture(file.read(), scale_for(how)).image, how)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from starlette.concurrency import run_in_threadpool
@@ -90,30 +91,34 @@ def original_route(workspace: Workspace, access: Access) -> Route:
 
 
 def _original(collection: Collection, record: PictureRecord) -> Response | None:
-    """Answer with a picture's own file; None where that is not there."""
-    file = open_original(collection, record)
-    if file is None:
-        return None
+    """Answer with a picture's own file; None where that is not there or cannot be read."""
+    data = _read_original(collection, record)
     path = PurePosixPath(record.path)
-    with file:
-        return _shown(file.read(), path.name, KINDS.get(path.suffix.lower(), ""))
+    return None if data is None else _shown(data, path.name, KINDS.get(path.suffix.lower(), ""))
 
 
 def _original_as_jpeg(
     collection: Collection, record: PictureRecord, side: int | None
 ) -> Response | None:
     """The same as a JPEG whose long side is at most `side` pixels; as it is for None."""
-    file = open_original(collection, record)
-    if file is None:
+    data = _read_original(collection, record)
+    if data is None:
         return None
-    with file:
-        data = file.read()
     try:
         image = open_picture(data, max_pixels=settings.MAX_PIXELS).image
     except PictureError as error:
         return Response(str(error), 415, media_type="text/plain")
     jpeg = thumbnail(image, side or max(image.size), QUALITY, optimize=False)
     return _shown(jpeg, f"{PurePosixPath(record.path).stem}.jpg", "image/jpeg")
+
+
+def _read_original(collection: Collection, record: PictureRecord) -> bytes | None:
+    file = open_original(collection, record)
+    if file is None:
+        return None
+    with file, suppress(OSError):
+        return file.read()
+    return None
 
 
 def _shown(data: bytes, name: str, kind: str) -> Response:
