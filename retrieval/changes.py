@@ -91,7 +91,10 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         if known[move.old][1] != PASSING:  # what lost its vectors is read where it is now
             del to_read[move.new.path]
     known_here = known.keys() | {move.new.path for move in moved}
-    then = _captions(collection, seen, captions) | _captions_of_moved(collection, moved)
+    of_moved = _captions_of_moved(collection, moved)
+    # What was taken out while the others were read stays out, as the next look will find.
+    moved = tuple(move for move in moved if move.new.path in of_moved)
+    then = _captions(collection, seen, captions) | of_moved
     recaptioned, unread_tables = recaption(collection, then, captions, unread)
     moved = tuple(_captioned(move, captions) for move in moved)
     at_new = {move.new.path for move in moved}
@@ -178,11 +181,16 @@ def _captions(
 
 
 def _captions_of_moved(collection: Collection, moved: Iterable[Move]) -> dict[str, tuple[str, str]]:
-    """Return by the new names what pictures had that have moved; that of the folder is its own."""
+    """Return by the new names what pictures had that have moved; that of the folder is its own.
+
+    One that was taken out meanwhile has nothing.
+    """
     if not moved:
         return {}
     captions, found = collection.captions(), {}
     for move in moved:
+        if move.old not in captions:
+            continue
         label, details = captions[move.old]
         own = label == label_of(move.old)
         found[move.new.path] = (label_of(move.new.path) if own else label), details

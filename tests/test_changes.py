@@ -137,6 +137,28 @@ def test_a_copy_beside_a_folder_that_was_renamed_is_new(
     assert {path.parent.name for path in changes.to_read} == {"copies"}
 
 
+def test_what_is_taken_out_while_files_are_read_for_having_moved_stays_out(
+    indexed: Collection, wheel: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("blue", "cyan"):
+        (wheel / "cold" / f"{name}.png").rename(wheel / "warm" / f"{name} too.png")
+
+    def read(path: Path) -> str:
+        indexed.exclude(["cold/blue.png"])  # the owner does, on the page
+        return sha256_of_file(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.changes.sha256_of_file", read)
+        changes = apply(indexed, wheel, embedder)
+    assert [(move.old, move.new.path) for move in changes.moved] == [
+        ("cold/cyan.png", "warm/cyan too.png")
+    ]
+    for _ in range(2):
+        assert "warm/blue too.png" not in indexed.files()
+        apply(indexed, wheel, embedder)
+    assert not find_changes(indexed, wheel).any
+
+
 def test_pictures_of_one_size_and_time_are_told_apart_by_their_bytes(
     indexed: Collection, wheel: Path, embedder: Embedder
 ) -> None:
