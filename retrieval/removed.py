@@ -7,7 +7,6 @@ the place of an earlier one of its name.
 import os
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Container, Iterable
 from contextlib import suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from retrieval.ages import count_ages
 from retrieval.disk_names import free_name
-from retrieval.files import inside
+from retrieval.files import inside, remove_tree, replace_file
 from retrieval.schema import REMOVED
 
 AGES = "removed.json"  # beside the folder
@@ -25,9 +24,9 @@ STAMP = re.compile(r"\d{16,}-[0-9a-f]{6}")  # nanoseconds since 1970, and what t
 def take_away(folder: Path, root: Path, paths: Iterable[str]) -> None:
     """Move photos from `root` to what was taken out of the collection in `folder`.
 
-    One that cannot be moved, since it is gone, or another program holds it, stays where it is: the
-    collection passes it over there as well. So does what lies out of `root`, which is nobody's to
-    move, whatever the records of a stranger's collection say.
+    One that cannot be moved, since it is gone, or another program holds it, or its path would be
+    too long, stays where it is: the collection passes it over there as well. So does what lies out
+    of `root`, which is nobody's to move, whatever the records of a stranger's collection say.
     """
     place = folder / REMOVED / _stamp()
     for path in paths:
@@ -35,7 +34,7 @@ def take_away(folder: Path, root: Path, paths: Iterable[str]) -> None:
         if _holds(root, path) and _is_below(place, path) and not os.path.lexists(target):
             with suppress(OSError):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(root / path, target)
+                replace_file(root / path, target)
 
 
 def bring_back(
@@ -65,7 +64,7 @@ def bring_back(
 
                 target = free_name(place, is_taken)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(source, target)
+                replace_file(source, target)
             elif not _holds(root, path):
                 gone.append(path)
         except OSError:
@@ -76,18 +75,28 @@ def bring_back(
 def forget_old(folder: Path, root: Path, excluded: Iterable[str], older_than: float) -> list[str]:
     """Delete for good what was taken out more than so many seconds ago.
 
-    It is as old as `retrieval.ages` counts, from the first time it is met here.
+    It is as old as `retrieval.ages` counts, from the first time it is met here. So is what
+    `take_away` could not move.
+
+    Args:
+        root: the collection's own copies of photos, and no folder that is searched in place.
+        excluded: the paths that the collection passes over, since they were taken out.
 
     Returns:
         Those of the paths `excluded` of which there is no photo any more, here or in `root`.
     """
     _keep_unstamped(folder)
-    places = _places(folder)
-    ages = count_ages(folder / AGES, [place.name for place in places], older_than)
+    places, excluded = _places(folder), list(excluded)
+    unmoved = [path for path in excluded if _holds(root, path)]
+    names = [*(place.name for place in places), *unmoved]
+    ages = count_ages(folder / AGES, names, older_than)
     for place in places:
         if ages[place.name] > older_than:
-            shutil.rmtree(place, ignore_errors=True)
-    excluded = list(excluded)
+            remove_tree(place)
+    for path in unmoved:
+        if ages[path] > older_than:
+            with suppress(OSError):  # still held: the next time, then
+                (root / path).unlink()
     left = set(still_here(folder, root, excluded))
     return [path for path in excluded if path not in left]
 

@@ -18,7 +18,7 @@ from retrieval.errors import (
     explain_os_error,
     is_too_long,
 )
-from retrieval.files import composed, part_in, replace_file, sha256_of_file
+from retrieval.files import composed, part_in, remove_tree, replace_file, sha256_of_file
 from retrieval.folders import SUFFIXES, lies_passed_over
 from retrieval.incoming import Tables
 from retrieval.records import PASSING
@@ -216,7 +216,7 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
                 )
             except LookalikeError as error:
                 taken.skip(path.name, str(error))
-                shutil.rmtree(inside, ignore_errors=True)
+                remove_tree(inside)
                 continue
             finally:
                 with suppress(OSError):  # it goes with its upload

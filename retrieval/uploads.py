@@ -20,7 +20,7 @@ from retrieval.errors import (
     explain_os_error,
     is_too_long,
 )
-from retrieval.files import in_units, replace_file
+from retrieval.files import in_units, remove_tree, replace_file
 from retrieval.folders import is_picture
 from retrieval.incoming import TableBounds, Tables
 from retrieval.settings import (
@@ -330,7 +330,7 @@ class Uploads:
         self._remove(upload.folder)
 
     def _remove(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         if folder.exists():
             self._leftovers.add(folder)
 
@@ -341,7 +341,7 @@ class Uploads:
             if now - upload.touched > older_than:
                 self.drop(name, upload.visitor)
         for folder in list(self._leftovers):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             if not folder.exists():
                 self._leftovers.discard(folder)
 

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 from retrieval.captions import find_tables
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.files import inside, modified_of
+from retrieval.files import inside, modified_of, remove_tree
 from retrieval.folders import find_images
 from retrieval.incoming import TableBounds
 from retrieval.paths import name_of
@@ -156,7 +155,7 @@ class Visitors:
         place = self._workspace.delete(key)
         self._ends.pop(key, None)
         self._addresses.pop(key, None)
-        shutil.rmtree(self._folder / TRASH / place, ignore_errors=True)
+        remove_tree(self._folder / TRASH / place)
 
     def hours_left(self, key: str) -> float:
         """Return after how many hours a collection is deleted."""

@@ -253,6 +253,12 @@ def test_windows_reaches_what_lies_deep(
     assert removed == [reached]
 
 
+def test_no_folder_is_removed_by_what_windows_does_not_reach_deep_with() -> None:
+    project = Path(retrieval.__file__).parent
+    found = [path.name for path in project.rglob("*.py") if "rmtree(" in path.read_text("utf-8")]
+    assert found == ["files.py"]
+
+
 def test_a_folder_that_is_removed_is_gone_with_all_in_it(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c.png").write_bytes(b"x")

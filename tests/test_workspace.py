@@ -516,6 +516,39 @@ def test_what_was_taken_out_a_day_ago_goes_and_is_offered_no_more(
     workspace.let_in(kept, ["warm/orange.png"])
 
 
+def test_a_photo_that_a_scanner_holds_for_a_moment_is_taken_out_all_the_same(
+    workspace: Workspace, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, replace = [PermissionError(13, "held")], os.replace
+
+    def move(*paths: Any) -> None:
+        if held:
+            raise held.pop()
+        replace(*paths)
+
+    monkeypatch.setattr("retrieval.files.TRIES", 2)
+    monkeypatch.setattr(os, "replace", move)
+    take_out(workspace, kept, "warm/red.png")
+    assert not (originals(workspace, kept) / "warm/red.png").exists()
+
+
+def test_a_photo_that_could_not_be_moved_when_it_was_taken_out_goes_after_a_day_as_well(
+    workspace: Workspace, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = workspace.searcher(kept).collection
+    photo = originals(workspace, kept) / "warm/red.png"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(FileNotFoundError(2, "")))
+        take_out(workspace, kept, "warm/red.png")
+    workspace.forget_taken_out()
+    assert photo.exists()  # it can still be let in
+    make_older(collection.folder / removed.AGES)
+    workspace.forget_taken_out()
+    assert not photo.exists()
+    assert collection.excluded() == set()
+    assert collection.count() == (5, 0)
+
+
 def test_what_an_earlier_version_took_out_stays_for_a_day_more(
     workspace: Workspace, kept: str
 ) -> None:

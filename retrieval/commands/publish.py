@@ -1,7 +1,6 @@
 """The command `publish`: a collection as a Space of Hugging Face, which anybody can open."""
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from retrieval.commands.reading import bring_up_to_date
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.family import int8_path
+from retrieval.files import remove_tree
 from retrieval.library import collection_for, find_collection
 from retrieval.space import Part, build_space, check_limits
 
@@ -81,9 +81,9 @@ def run(arguments: argparse.Namespace) -> None:
                 _ask()
             address = hub.upload(api, place, folder, arguments.private)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             raise
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
     print(f"{address} is there, and opens when it has been built, in some minutes.")
 
 

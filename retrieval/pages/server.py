@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -26,6 +25,7 @@ from gradio import http_server
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.files import remove_tree
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for, need_library
 from retrieval.milvus_access import Place
@@ -261,7 +261,7 @@ def clear_what_a_run_left(tell: Callable[[str], None]) -> bool:
     if cut_short:
         tell(words.CUT_SHORT)
     for folder in settings.EMPTIED:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
     return cut_short
 
 
