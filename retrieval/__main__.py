@@ -1,6 +1,7 @@
 """The command `python -m retrieval`: collections, searches and measurements from a terminal."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -32,16 +33,22 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("Stopped. What was finished is kept; run it again to go on.")
         return 130
-    except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
-        _drop_output()
     except OSError as error:
         # Files are told of by their names, so this was the output.
-        if error.filename is not None or error.errno not in FULL:
+        closed, full = _is_closed_pipe(error), error.errno in FULL
+        if error.filename is not None or not (closed or full):
             raise
         _drop_output()
-        _say("The disk is full, so not all of the output is there. Make room.")
-        return 1
+        if full:
+            _say("The disk is full, so not all of the output is there. Make room.")
+            return 1
     return 0
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    """Whether the reader of the output, `head` say, has seen enough; Windows calls it invalid."""
+    closed_on_windows = sys.platform == "win32" and error.errno == errno.EINVAL
+    return isinstance(error, BrokenPipeError) or closed_on_windows
 
 
 def _say(sentence: str) -> None:

@@ -657,6 +657,22 @@ def test_a_reader_that_has_seen_enough_is_no_error(options: list[str], tmp_path:
     assert "Error" not in said
 
 
+def test_a_reader_that_has_seen_enough_is_no_error_by_the_name_that_windows_has_for_it() -> None:
+    program = (
+        "import errno, sys\n"
+        "from retrieval import __main__\n"
+        "from retrieval.commands import search\n"
+        "def run(arguments):\n"
+        "    sys.platform = 'win32'\n"
+        "    raise OSError(errno.EINVAL, 'Invalid argument')\n"
+        "search.run = run\n"
+        "sys.exit(__main__.main(['search', 'photo.png']))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=settings.PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="There is no full disk here.")
 def test_an_output_to_a_full_disk_or_to_nowhere_ends_in_a_sentence_or_in_none(
     options: list[str], tmp_path: Path
