@@ -6,7 +6,7 @@ from datetime import datetime
 from retrieval.collection import Collection
 from retrieval.duplicates import find_groups
 from retrieval.errors import LookalikeError
-from retrieval.records import PictureRecord
+from retrieval.records import PASSING, PictureRecord
 from retrieval.sketch import COPY
 
 CHANGED = "The collection was changed while it was compared. Open this page again."
@@ -18,7 +18,9 @@ class Copy:
     """One picture of a group."""
 
     picture: PictureRecord
-    date: str  # "2024-07-31": when it was taken, or its file was written where that is not known
+    # "2024-07-31": when it was taken, or its file was written where that is not known; "" for what
+    # is waited for, as it has lost its vectors.
+    date: str
     same_as: PictureRecord | None  # the first of its group whose bytes are the very same
 
 
@@ -72,19 +74,24 @@ def spare_bytes(groups: tuple[Group, ...]) -> int:
 
 
 def _arrange(pictures: list[PictureRecord], written: dict[str, int]) -> Group:
-    """Put the best one first: most pixels, then the largest file, then the oldest.
+    """Put the best one first: most pixels, then the largest file, then the oldest known to be so.
 
     Of equals it is the one with the shortest name, which is rarely "Copy of ...".
     """
 
     def date(picture: PictureRecord) -> str:
+        modified = written.get(picture.path, PASSING)
+        if picture.taken or modified == PASSING:
+            return picture.taken or ""
         # Bounded, since a collection may come from somebody else and say anything.
-        seconds = min(max(written.get(picture.path, 0) // 10**9, 0), LATEST)
-        return picture.taken or datetime.fromtimestamp(seconds).isoformat(" ")
+        seconds = min(max(modified // 10**9, 0), LATEST)
+        return datetime.fromtimestamp(seconds).isoformat(" ")
 
-    best = sorted(
-        pictures, key=lambda p: (-p.width * p.height, -p.size, date(p), len(p.path), p.path)
-    )
+    def place(picture: PictureRecord) -> tuple[int, int, bool, str, int, str]:
+        pixels, when = picture.width * picture.height, date(picture)
+        return -pixels, -picture.size, not when, when, len(picture.path), picture.path
+
+    best = sorted(pictures, key=place)
     first: dict[str, PictureRecord] = {}
     copies = []
     for picture in best:

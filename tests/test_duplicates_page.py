@@ -38,7 +38,7 @@ from retrieval.pages.duplicates_page import (
 from retrieval.pages.results_markup import building
 from retrieval.pages.server import make_library
 from retrieval.pages.worked_out import Turned
-from retrieval.records import PictureRecord
+from retrieval.records import PASSING, PictureRecord
 from retrieval.workspace import Workspace
 from tests.browser import open_browser, running_app, watch
 from tests.made import noise, pattern
@@ -105,6 +105,26 @@ def test_of_the_same_file_the_oldest_comes_first(groups: tuple[Group, ...]) -> N
     assert twice[0].date.startswith("2001-09-")
     assert [copy.same_as for copy in twice] == [None, twice[0].picture]
     assert [copy.same_as for copy in groups[0]] == [None] * 3
+
+
+def test_a_picture_that_lost_its_vectors_is_of_no_date_and_comes_after_those_of_one(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("lost.png", "kept too.png"):
+        noise((200, 150), 2).save(photos / name)
+    with Collection.create(tmp_path / "collection", "photos", photos, embedder) as collection:
+        for _ in index_folder(collection, photos, embedder, find_changes(collection, photos)):
+            pass
+        with collection.store.change() as database:
+            lost = "UPDATE pictures SET modified = ? WHERE path = 'lost.png'"
+            database.execute(lost, [PASSING])
+        [group] = find_copies(collection)
+    assert names(group) == ["kept too.png", "lost.png"]
+    assert group[0].date
+    assert not group[1].date
+    assert "1970" not in show_groups("key", [group], 0)
 
 
 def test_the_very_same_files_are_told_whichever_is_to_be_kept(
