@@ -1,6 +1,8 @@
 """Hugging Face's Hub: who is logged in there, and the upload of a Space."""
 
 import functools
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,10 +25,16 @@ from retrieval.settings import PYTHON
 P = ParamSpec("P")
 T = TypeVar("T")
 
+
+def as_typed(*command: str) -> str:
+    """Return how a command is typed in a terminal, whatever spaces its path has."""
+    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
+
+
 # The command lies beside the Python of the app's own environment.
 LOG_IN = (
     "Make a token that may write at https://huggingface.co/settings/tokens, then run: "
-    f"{Path(sys.executable).with_name('hf')} auth login"
+    + as_typed(str(Path(sys.executable).with_name("hf")), "auth", "login")
 )
 # By files like these a Space is known to be one of ours, which may be replaced; an upload that
 # broke off has left some of them.

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from retrieval.errors import LookalikeError
-from retrieval.hub import check_name, find_place, upload
+from retrieval.hub import as_typed, check_name, find_place, upload
 from tests.fake_hub import LARGE, TOKEN, Hub, Space, running_hub
 
 OURS = {"app.py": b"", "retrieval/pages/server.py": b"", "assets/old.jpg": b"", "README.md": b""}
@@ -46,6 +46,15 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+@pytest.mark.parametrize(("system", "mark"), [("win32", '"'), ("linux", "'")])
+def test_a_command_at_a_path_with_spaces_can_be_typed_as_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, system: str, mark: str
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    assert as_typed("/My Programs/hf", "auth") == f"{mark}/My Programs/hf{mark} auth"
+    assert as_typed("/programs/hf", "auth") == "/programs/hf auth"
 
 
 @pytest.mark.parametrize("private", [True, False])
