@@ -110,7 +110,10 @@ def is_of_this_computer(request: Any) -> bool:
     if host not in LOOPBACK or any(name in request.headers for name in FORWARDED):
         return False
     origin = request.headers.get("origin")
-    names = [urlsplit("//" + request.headers.get("host", "")).hostname]
-    if origin:
-        names.append(urlsplit(origin).hostname)
+    try:
+        names = [urlsplit("//" + request.headers.get("host", "")).hostname]
+        if origin:
+            names.append(urlsplit(origin).hostname)
+    except ValueError:  # no address at all
+        return False
     return all(name in LOOPBACK for name in names)
