@@ -7,14 +7,16 @@ the version is checked: this runs before anything is installed, on whatever Pyth
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
 import venv
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Iterator  # noqa: UP035 - Python 3.8 knows no other
 
@@ -31,6 +33,8 @@ TELLTALES = {
         *("tqdm", "certifi", "matplotlib", "threadpoolctl", "skimage"),
     )
 }
+# Those of them that change most. Somebody's own Python may have an old one.
+VERSIONED = ("gradio",)
 
 
 def run_in_environment(requirements: str) -> None:
@@ -47,9 +51,8 @@ def run_in_environment(requirements: str) -> None:
             "Lookalike needs Python {}.{} or newer, and this is {}.{}. Get one from "
             "https://www.python.org/downloads/".format(*OLDEST, *sys.version_info[:2])
         )
-    names = TELLTALES.get(requirements, ())
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if names and not missing:
+    missing = _missing(requirements)
+    if requirements in TELLTALES and not missing:
         return
     if os.environ.get("SYSTEM") == "spaces":  # where the build installs them
         sys.exit(
@@ -58,6 +61,7 @@ def run_in_environment(requirements: str) -> None:
         )
     python = prepare_environment(requirements)
     if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
+        _need_all(requirements)
         return
     arguments = [str(python), *_program()]
     if os.name == "nt":  # Windows' exec gives the prompt back while the program still runs
@@ -65,17 +69,65 @@ def run_in_environment(requirements: str) -> None:
     os.execv(arguments[0], arguments)
 
 
+def _missing(requirements: str) -> list[str]:
+    """Return the telltales of a requirements file that are not here, or not as it wants them."""
+    importlib.invalidate_caches()  # pip may just have installed some
+    names = TELLTALES.get(requirements, ())
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    old = [name for name in VERSIONED if name in names and not _fits(name, PROJECT / requirements)]
+    return missing + [name for name in old if name not in missing]
+
+
+def _fits(package: str, file: Path) -> bool:
+    """Say whether a package is here in a version that a requirements file allows, `a>=1.2,<3`.
+
+    Where it is not known, as of none that pip has installed, it may be.
+    """
+    text = file.read_text(encoding="utf-8")
+    bounds = re.search(rf"^{package}>=([\d.]+),<([\d.]+)", text, re.MULTILINE)
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    return not bounds or _numbers(bounds[1]) <= _numbers(version) < _numbers(bounds[2])
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def _need_all(requirements: str) -> None:
+    """See that all packages are in `.venv`, of which some may have been deleted since it was made.
+
+    It ends with a sentence where they are not to be had.
+    """
+    if _missing(requirements):
+        with suppress(OSError):
+            _stamp(requirements).unlink()
+        prepare_environment(requirements)
+    if missing := _missing(requirements):
+        sys.exit(
+            "{} is damaged: it lacks {}. Delete that folder, then run the same command "
+            "again.".format(ENVIRONMENT, ", ".join(missing))
+        )
+
+
 def prepare_environment(requirements: str) -> Path:
     """Make `.venv` and bring it up to the requirements, unless it is; return its Python."""
     file = PROJECT / requirements
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = ENVIRONMENT / "{}.done".format(requirements.replace("/", "-"))
+    stamp = _stamp(requirements)
     wanted = _digest(file)
     if not _is_ready(python, stamp, wanted):
         with _alone():
             if not _is_ready(python, stamp, wanted):  # else another window has just done it
                 _prepare(python, stamp, wanted, file)
     return python
+
+
+def _stamp(requirements: str) -> Path:
+    """Return where it is noted that the environment has what a requirements file wants."""
+    return ENVIRONMENT / "{}.done".format(requirements.replace("/", "-"))
 
 
 def _is_ready(python: Path, stamp: Path, wanted: str) -> bool:

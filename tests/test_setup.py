@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import venv
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,33 @@ def test_an_environment_whose_python_has_died_is_made_anew(
     assert setup.prepare_environment("requirements.txt") == python
     assert "is gone or was replaced, so it is made again" in capfd.readouterr().out
     subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
+
+
+def test_an_environment_that_has_lost_packages_is_brought_up_again_or_told_to_be_deleted(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    setup.prepare_environment("requirements.txt")
+    monkeypatch.setattr(sys, "prefix", str(project / ".venv"))
+    monkeypatch.setitem(setup.TELLTALES, "requirements.txt", ("no_such_package",))
+    with pytest.raises(SystemExit, match=r"it lacks no_such_package\. Delete that folder"):
+        setup.run_in_environment("requirements.txt")
+    assert capfd.readouterr().out.count("Setting up") == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [("5.49.1", False), ("6.4.0", False), ("6.31.0", True), ("7.0", False)]
+)
+def test_a_python_with_another_gradio_than_is_wanted_gets_an_environment(
+    project: Path, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool
+) -> None:
+    about = project / f"gradio-{version}.dist-info" / "METADATA"
+    about.parent.mkdir()
+    about.write_text(f"Name: gradio\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(project)
+    (project / "requirements.txt").write_text("# the page\ngradio>=6.31,<7\n")
+    monkeypatch.setenv("SYSTEM", "spaces")  # where none is made
+    with nullcontext() if fits else pytest.raises(SystemExit, match="lacks gradio"):
+        setup.run_in_environment("requirements.txt")
 
 
 def test_packages_that_cannot_be_had_end_in_a_sentence(project: Path) -> None:
