@@ -76,6 +76,7 @@ def test_what_ships_with_the_app_is_put_together_and_its_folder_runs(
     printed = capsys.readouterr().out
     folder = built(printed)
     try:
+        assert folder.parent == settings.HOME  # a temporary one not every program may find
         assert "the pictures that ship with the app" in printed
         assert "Everybody" not in printed
         names = files_in(folder)

@@ -1,8 +1,8 @@
 """The command `publish`: a collection as a Space of Hugging Face, which anybody can open."""
 
 import argparse
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -133,10 +133,16 @@ def _models() -> list[Path]:
 
 
 def _new_folder(name: str) -> Path:
+    """Make an empty folder for a Space called `name`.
+
+    Not a temporary one, which a Python of Windows' Store makes where no other program finds it.
+    """
+    folder = settings.HOME / f"space-{name.partition('/')[2]}-{secrets.token_hex(4)}"
     try:
-        return Path(tempfile.mkdtemp(prefix=f"lookalike-{name.partition('/')[2]}-"))
+        folder.mkdir(parents=True)
     except OSError as error:
-        raise explain_os_error(error, tempfile.gettempdir()) from error
+        raise explain_os_error(error, folder) from error
+    return folder
 
 
 def _warning() -> str:
