@@ -15,8 +15,15 @@ from filelock import FileLock
 from retrieval.collection import Collection
 from retrieval.database import connection, explained, is_bare
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, explain_os_error
-from retrieval.files import ABANDONED_SECONDS, composed, remove_tree, replace_file, same_folder
+from retrieval.errors import FULL, LookalikeError, explain_os_error
+from retrieval.files import (
+    ABANDONED_SECONDS,
+    composed,
+    part_in,
+    remove_tree,
+    replace_file,
+    same_folder,
+)
 from retrieval.folders import is_picture
 from retrieval.objects import Bucket
 from retrieval.paths import require_text
@@ -39,14 +46,20 @@ def need_library(library: Path) -> None:
     """
     try:
         library.mkdir(parents=True, exist_ok=True)
-        reason = "" if os.access(library, os.W_OK) else "it may not be written"
+        # Tried, since Windows says of most folders that they may be written.
+        tried = part_in(library)
+        tried.touch(exist_ok=False)
     except OSError as error:
+        # Of a disk that has just become full, what is there can be searched, and deleted.
+        if error.errno in FULL and os.path.isdir(library):
+            return
         reason = error.strerror or type(error).__name__
-    if reason:
         raise LookalikeError(
             f"Collections cannot be kept in {library}: {reason}. Name a folder that may be written "
             "in LOOKALIKE_HOME, or check this one's disk and permissions."
-        )
+        ) from error
+    with suppress(OSError):  # Windows keeps it while another program looks at it
+        tried.unlink()
 
 
 def folder_of(library: Path, name: str) -> Path:

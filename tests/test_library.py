@@ -28,6 +28,7 @@ from retrieval.library import (
     folder_of,
     folders_in,
     name_unlike,
+    need_library,
     new_folder,
     unused_name,
 )
@@ -269,6 +270,24 @@ def test_a_folder_that_only_looks_like_that_of_a_collection_gets_one_of_its_own(
     with collection_for(collections, other, name, model) as collection:
         assert collection.count() == (0, 0)
     assert len(folders_in(collections)) == 2
+
+
+def test_whether_collections_can_be_kept_is_tried_and_a_full_disk_can_be_searched(
+    unprivileged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    library = unprivileged / "collections"
+    need_library(library)
+    assert list(library.iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "touch", full)
+        need_library(library)
+    monkeypatch.setattr(os, "access", lambda *_: True)  # as Windows answers
+    library.chmod(0o500)
+    with pytest.raises(LookalikeError, match=r"cannot be kept in .*Permission denied.*LOOKALIKE"):
+        need_library(library)
 
 
 def test_a_collection_whose_making_was_killed_is_made_all_the_same(
