@@ -307,22 +307,20 @@ def _summarise(per_query: npt.NDArray[np.float64]) -> dict[str, Score]:
     }
 
 
-def bootstrap(
-    values: npt.NDArray[np.float64], resamples: int = RESAMPLES, seed: int = 0
-) -> npt.NDArray[np.float64]:
+def bootstrap(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the 95 % percentile interval of the mean of each column, `(2, columns)`.
 
     Queries are drawn with replacement as often as there are (Efron 1979); the seed is fixed so that
     the same rankings give the same interval.
     """
     n, columns = values.shape
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     # As many resamples at a time as fit 8 MB: of a small class all, where a loop would take longer
     # than everything else.
     at_once = max(1, 1_000_000 // (n * columns))
-    means = np.empty((resamples, columns))
-    for start in range(0, resamples, at_once):
-        drawn = generator.integers(0, n, (min(at_once, resamples - start), n))
+    means = np.empty((RESAMPLES, columns))
+    for start in range(0, RESAMPLES, at_once):
+        drawn = generator.integers(0, n, (min(at_once, RESAMPLES - start), n))
         means[start : start + at_once] = values[drawn].mean(axis=1)
     return np.percentile(means, [2.5, 97.5], axis=0)
 

@@ -110,7 +110,8 @@ def open_once(path: Path, folder: Path, embedder: Embedder) -> Path:
     What was opened there from another file is deleted. Returns the collection's own folder.
     """
     library = folder / sha256_of_file(path)[:16]
-    for known in folders_in(library):
+    known = next(iter(folders_in(library)), None)
+    if known is not None:
         return known
     remove_tree(folder)
     return unpack_bundle(path, library, embedder)

@@ -207,7 +207,7 @@ def read_all(vectors: Matrix, threads: int) -> float:
 # --- start ---
 
 
-def measure_start(app: Path, rounds: int = 2) -> Bench:
+def measure_start(app: Path) -> Bench:
     """Time a start of the app until its first page is there, next to importing Gradio alone."""
     if find_spec("gradio") is None:
         return Bench([], ["start: gradio is not installed"])
@@ -217,7 +217,7 @@ def measure_start(app: Path, rounds: int = 2) -> Bench:
         ),
         "first page of the app": lambda: start_once(app),
     }
-    return Bench(rows_of("start", app.name, race(runs, rounds), 1), [])
+    return Bench(rows_of("start", app.name, race(runs, rounds=2), 1), [])
 
 
 def start_once(app: Path) -> None:

@@ -202,7 +202,7 @@ def sits_someone_here() -> bool:
     return not on_linux or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def keep_forgetting(workspace: Workspace, every: float = FORGET_SECONDS) -> None:
+def keep_forgetting(workspace: Workspace) -> None:
     """Delete for good what can be brought back no more, from time to time.
 
     What lay in the bin for long went when the library was opened.
@@ -210,7 +210,7 @@ def keep_forgetting(workspace: Workspace, every: float = FORGET_SECONDS) -> None
 
     def forget() -> None:
         while True:
-            time.sleep(every)
+            time.sleep(FORGET_SECONDS)
             with suppress(LookalikeError, OSError):  # the next time, then
                 workspace.forget_old()
 
