@@ -17,7 +17,8 @@ def storable(name: str) -> PurePosixPath | None:
     the disk are cut, in the middle of what people read and before the suffix.
     """
     name = name.replace("\\", "/")
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\0" in name:
+    # A folder may be called "A: Holiday"; on Windows a part has no colon in the end.
+    if name.startswith("/") or re.match(r"[A-Za-z]:(/|$)", name) or "\0" in name:
         return None
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts or len(parts) > MAX_DEPTH or ".." in parts:

@@ -184,6 +184,21 @@ def test_a_photo_comes_along_by_any_of_its_paths(
     assert read_manifest(tmp_path / "moved.lookalike")["missing"] == 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no name has a colon there")
+def test_a_photo_whose_name_could_be_a_drives_comes_along(
+    indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    (wheel / "A: Holiday").mkdir()
+    (wheel / "warm/red.png").rename(wheel / "A: Holiday" / "red.png")
+    (wheel / "cold/blue.png").rename(wheel / "b:blue.png")
+    build(indexed, embedder)
+    with moved_by_file(indexed, embedder, tmp_path) as opened:
+        assert opened.root is not None
+        assert photos_of(opened) == Photos(6, 0)
+        assert (opened.root / "A: Holiday" / "red.png").is_file()
+        assert (opened.root / "b:blue.png").is_file()
+
+
 def test_photos_that_are_not_there_are_counted(
     indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
 ) -> None:

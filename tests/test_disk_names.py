@@ -31,6 +31,16 @@ def test_many_files_of_the_same_name_do_not_ask_for_all_of_them_again(stem: str)
     assert asked <= 2_000
 
 
+@pytest.mark.parametrize("name", ["a:b.jpg", "A: Holiday/1.jpg", "x/C:/1.jpg"])
+def test_a_letter_and_a_colon_are_a_drive_only_where_they_are_the_whole_first_folder(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert str(storable(name)) == name
+    assert storable("C:") is storable("c:/1.jpg") is storable("C:\\1.jpg") is None
+    monkeypatch.setattr("os.name", "nt")
+    assert str(storable(name)) == name.replace(":", "_")
+
+
 def test_deep_folders_stay_within_what_disks_take() -> None:
     assert storable("/".join(["d"] * 30) + "/a.png") is not None
     assert storable("/".join(["d"] * 60) + "/a.png") is None
