@@ -76,11 +76,11 @@ class Upload:
         self.left_out.append((name[:200], why))
 
 
-def too_little(free: int, size: int, what: str) -> LookalikeError:
-    """Return what to say where the disk has not the room for so many bytes."""
+def too_little(free: int, size: int, what: str, spare: int = SPARE_BYTES) -> LookalikeError:
+    """Return what to say where the disk has not the room for so many bytes, beside the spare."""
     return LookalikeError(
-        f"The disk has {in_units(free)} left, too little for {in_units(size)} of {what}. Free some "
-        "space and try again."
+        f"The disk has {in_units(free)} left, too little for {in_units(size)} of {what}, since "
+        f"{in_units(spare)} are to stay free. Free some space and try again."
     )
 
 
@@ -96,4 +96,7 @@ def require_room(folder: Path, spare: int = SPARE_BYTES) -> None:
         LookalikeError: when hardly any is left.
     """
     if shutil.disk_usage(folder).free < spare:
-        raise LookalikeError("The disk is full. Free some space and try again.")
+        raise LookalikeError(
+            f"The disk is full: less than {in_units(spare)} are left. Free some space and try "
+            "again."
+        )

@@ -107,7 +107,7 @@ class Uploads:
                 self._drop_idle(visitor)  # what was broken off is in nobody's way
                 free = shutil.disk_usage(folder).free
             if size + upload.spare > free:
-                raise too_little(free, size, "pictures")
+                raise too_little(free, size, "pictures", upload.spare)
         except (OSError, LookalikeError) as error:
             self.drop(name, visitor)
             if isinstance(error, OSError):

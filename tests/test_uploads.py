@@ -658,7 +658,8 @@ def test_a_disk_that_fills_up_while_a_zip_is_unpacked_costs_that_zip(
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=False)
     assert taken(tmp_path / "originals") == ["a.png"]
-    assert result.skipped == [("large.zip", "The disk is full. Free some space and try again.")]
+    why = "The disk is full: less than 2.0 GB are left. Free some space and try again."
+    assert result.skipped == [("large.zip", why)]
 
 
 def test_a_disk_that_fills_up_meanwhile_stops_what_comes(
@@ -674,9 +675,15 @@ def test_a_disk_that_fills_up_meanwhile_stops_what_comes(
         pass
 
 
-def test_a_disk_without_room_is_said_to_be_so(uploads: Uploads) -> None:
-    with pytest.raises(LookalikeError, match=r"The disk has .* left"):
-        uploads.begin("me", 1, 2**60, UploadBounds(1, 2**61, 2**61), owner=True)
+@pytest.mark.parametrize(("owner", "spare"), [(True, "200 MB"), (False, r"2\.0 GB")])
+def test_of_a_disk_without_room_is_said_what_is_to_stay_free(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch, owner: bool, spare: str
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=60 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    says = rf"The disk has 60 MB left, too little for 98 KB of pictures, since {spare} are to stay"
+    with pytest.raises(LookalikeError, match=says):
+        uploads.begin("me", 1, BOUNDS.bytes, BOUNDS, owner=owner)
 
 
 def test_more_than_was_said_is_stopped_on_the_way(uploads: Uploads) -> None:
