@@ -20,6 +20,15 @@ SUFFIXES = frozenset(
         *("bmp", "dib", "heic", "heif", "hif", "avif"),
     )
 )
+# What pictures may be in all the same. `retrieval/pages/sending.js` has the same ones.
+ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lookalike"})
+RAW = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("3fr", "arw", "cr2", "cr3", "crw", "dng", "erf", "iiq", "kdc", "mrw", "nef", "nrw"),
+        *("orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
+    )
+)
 # Folders of systems, in small letters: their bins, whose photos somebody has deleted, the small
 # copies and the snapshots that network drives keep, and what a repair of a disk has found.
 # `retrieval/pages/sending.js` has the same ones.
@@ -147,10 +156,12 @@ def require_pictures(root: Path) -> None:
         LookalikeError: when there is none, or the folder may not be opened.
     """
     errors: list[OSError] = []
+    suffixes: set[str] = set()
     end = time.monotonic() + PICTURE_SECONDS
     for _, names in walk(root, errors.append):
         if any(map(is_picture, names)):
             return
+        suffixes.update(PurePosixPath(name).suffix.lower() for name in names)
         if time.monotonic() > end:
             return
     for error in errors:
@@ -158,8 +169,17 @@ def require_pictures(root: Path) -> None:
             raise explain_os_error(error, root)
         if not isinstance(error, PermissionError):
             return
-    sentences = [f"There is no picture in {called(root)}. Choose another folder."]
+    sentences = [f"There is no picture in {called(root)}."]
     if errors:
         sentences.append("Folders in it that may not be opened were passed over.")
-    sentences.append("If the pictures are on another disk, connect that first.")
+    if suffixes & ARCHIVES:
+        sentences.append(
+            "It holds zips or other archives: unpack them there, or drop the zips on the page."
+        )
+    if suffixes & RAW:
+        sentences.append("It holds cameras' raw files, which are not read: export them as JPEG.")
+    if not suffixes & (ARCHIVES | RAW):
+        sentences.append(
+            "Choose another folder. If the pictures are on another disk, connect that first."
+        )
     raise LookalikeError(" ".join(sentences))

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from retrieval.disk_names import free_name, storable
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
 from retrieval.files import part_in, replace_file
-from retrieval.folders import SUFFIXES, lies_passed_over
+from retrieval.folders import ARCHIVES, SUFFIXES, lies_passed_over
 from retrieval.settings import MAX_FILE_BYTES
 from retrieval.staging import LOOK_BYTES
 
@@ -36,7 +36,6 @@ END_BYTES, LOCATOR_BYTES, LARGE_BYTES = 22, 20, 56
 # Ways to pack an entry that are unpacked piece by piece. Of the others zipfile unpacks a megabyte
 # at once, whatever comes of it: of 1.2 kB packed by bzip2 3 GB, and of 1 MB by LZMA 7.
 PLAIN = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lookalike"})
 UNUSUAL = "It is packed in an unusual way. Make the zip again, with the usual method (Deflate)."
 
 

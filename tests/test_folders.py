@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from retrieval.errors import PictureError
-from retrieval.folders import JUNCTION, find_images, lies_passed_over, walk
+from retrieval.errors import LookalikeError, PictureError
+from retrieval.folders import JUNCTION, find_images, lies_passed_over, require_pictures, walk
 from retrieval.images import open_picture
 from tests.made import link
 
@@ -53,6 +53,25 @@ def test_of_a_library_of_photos_only_the_originals_are_found(tmp_path: Path) -> 
     assert [library + "/" + name for name in found(tmp_path / library)] == originals
     assert lies_passed_over(f"x/{library}/resources/a.jpg")
     assert not lies_passed_over(f"x/{originals[0]}")
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("takeout-001.ZIP", "It holds zips or other archives: unpack them there"),
+        ("2024/trip.rar", "It holds zips or other archives: unpack them there"),
+        ("DCIM/IMG_1.CR3", "It holds cameras' raw files, .* export them as JPEG"),
+        ("letter.txt", "Choose another folder"),
+    ],
+)
+def test_of_a_folder_without_a_picture_is_said_what_it_holds_instead(
+    tmp_path: Path, name: str, cure: str
+) -> None:
+    touch(tmp_path, name)
+    with pytest.raises(LookalikeError, match=rf"There is no picture in .*\. {cure}") as said:
+        require_pictures(tmp_path)
+    assert ("Choose" in str(said.value)) == (name == "letter.txt")
+    require_pictures(touch(tmp_path, "a.png"))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
 from retrieval.files import remove_tree
+from retrieval.folders import require_pictures
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for, collection_of
 from retrieval.objects import Bucket, is_url
@@ -67,6 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
                 plan = bring_up_to_date(collection, Path(where), embedder)
             ready, unreadable = collection.count()
             if not ready and not unreadable and not collection.excluded():
+                if not is_url(where):
+                    require_pictures(Path(where).resolve())  # which says more
                 raise LookalikeError(f"There is no picture in {where}. Choose another folder.")
             print(
                 f"{collection.name}: {ready:,} {'picture' if ready == 1 else 'pictures'} ready, "
