@@ -20,7 +20,7 @@ SUFFIXES = frozenset(
         *("bmp", "dib", "heic", "heif", "hif", "avif"),
     )
 )
-# What pictures may be in all the same. `retrieval/pages/sending.js` has the same ones.
+# What pictures may be in all the same, in small letters; as in `retrieval/pages/sending.js`.
 ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lookalike"})
 RAW = frozenset(
     f".{suffix}"

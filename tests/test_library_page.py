@@ -729,6 +729,43 @@ def test_pictures_dropped_on_a_folder_searched_in_place_are_not_sent(
     assert not [url for url in asked if "uploads" in url]
 
 
+@pytest.mark.parametrize(
+    ("name", "cures"),
+    [("a.RAR", ("archives",)), ("b.cr3", ("raw",)), ("c.txt", ())],
+    ids=["archive", "raw", "other"],
+)
+def test_what_is_no_picture_is_refused_with_its_cure_until_something_else_is_taken(
+    page: Page, tmp_path: Path, name: str, cures: tuple[str, ...]
+) -> None:
+    (tmp_path / name).touch()
+    page.set_input_files("#add-pictures input[data-pick=files]", str(tmp_path / name))
+    told = [words.UPLOAD_WORDS[kind] for kind in ("none", *cures)]
+    expect(page.locator(".lk-upload")).to_have_text(" ".join(told))
+    folder = save_hues(tmp_path / "Named", {"red.png": 0})
+    page.get_by_label(words.FOLDER_LABEL).fill(str(folder))
+    press(page, words.FOLDER_BUTTON)
+    made = card(page, "Named")
+    expect(made).to_be_visible(timeout=SLOW)
+    expect(page.locator(".lk-upload")).to_be_empty()
+    press(made, "Delete")
+    expect(made).to_have_count(0)
+
+
+def test_a_window_that_is_turned_to_shows_what_another_one_has_made(
+    page: Page, tmp_path: Path
+) -> None:
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.get_by_role("tab", name="My pictures").click()
+    expect(other.locator(".lk-collection").first).to_be_visible(timeout=SLOW)
+    add_folder(other, save_hues(tmp_path / "Beside", {"red.png": 0, "lime.png": 90}))
+    expect(card(other, "Beside").locator(".lk-good")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Beside")).to_have_count(0)
+    page.evaluate("window.dispatchEvent(new Event('focus'))")  # each has it, without a screen
+    expect(card(page, "Beside")).to_be_visible(timeout=SLOW)
+    press(card(page, "Beside"), "Delete")
+
+
 def test_a_zip_is_dropped_and_what_is_wrong_in_it_is_named(page: Page) -> None:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:

@@ -2,7 +2,8 @@
 // into view.
 (() => {
   const { behavior, fill } = window.lookalikeCommon;
-  const { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent } = window.lookalikeUploads;
+  const { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent, sayNoMoreRefused } =
+    window.lookalikeUploads;
 
   // These may take seconds. The button says that it was heard until an answer names its number, which
   // those of other buttons do not.
@@ -97,6 +98,7 @@
       const fresh = cards.find(({ dataset }) => !before.keys.has(dataset.key));
       const opened = now.open && now.open !== before.open ? open : null;
       const told = now.said === before.said ? null : notice;
+      if (fresh) sayNoMoreRefused();
       if (fresh || !opened || told) bringIntoView(fresh ?? told);
       else showOpened(opened);
       if (told) window.lookalikeSay(told.firstElementChild.textContent);
@@ -133,7 +135,12 @@
     } else {
       // What was sent shows among the cards now.
       new MutationObserver(sayNoMoreSent).observe(element, { childList: true, subtree: true });
-      window.lookalikeOrder(() => element, () => trigger("select", { act: "again" }));
+      const lookAgain = () => trigger("select", { act: "again" });
+      window.lookalikeOrder(() => element, lookAgain);
+      // What another window has made meanwhile shows as soon as this one is turned to.
+      for (const turned of ["focus", "visibilitychange"]) {
+        window.addEventListener(turned, () => !document.hidden && isShown() && lookAgain());
+      }
       showNews(element);
     }
     // An answer that comes while a button is held down may turn it into another one: what counts is

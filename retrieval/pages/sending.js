@@ -4,6 +4,12 @@
   const { behavior, fill } = window.lookalikeCommon;
   const SUFFIXES =
     /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|bmp|dib|hei[cf]|hif|avif|zip|csv|lookalike)$/i;
+  // What pictures may be in all the same, as in `retrieval.folders`; of archives those that are not
+  // opened here.
+  const CURED = {
+    archives: /\.(7z|rar|tar|t?gz|bz2|xz)$/i,
+    raw: /\.(3fr|arw|cr[23w]|dng|erf|iiq|kdc|mrw|n[er][fw]|orf|pef|raf|raw|rw[2l]|sr[2fw]|x3f)$/i,
+  };
   // The folders that `retrieval.folders` passes over: of the system, and hidden ones.
   const PASSED_OVER =
     /^(\..*|\$recycle\.bin|system volume information|lost\+found|@eadir|#recycle|#snapshot|@recycle)$/i;
@@ -77,10 +83,15 @@
   // What has been sent waits for its turn while something else is taken in, and is lost with the
   // page that it was sent from.
   const taken = new Set();
-  const sayNoMoreSent = () => {
+  const sayNoMore = (text) => {
     const line = zone()?.querySelector("[data-part=line]");
-    if (line && !sending && !taken.size && line.textContent === words().sent) say("");
+    if (line?.textContent === text && !window.lookalikeSending()) say("");
   };
+  const sayNoMoreSent = () => zone() && sayNoMore(words().sent);
+  // Why something was not taken is of no use any more once something else was.
+  let refusal = "";
+  const refuse = (text) => say((refusal = text));
+  const sayNoMoreRefused = () => sayNoMore(refusal);
   const waitUntilTaken = async (upload, headers) => {
     taken.add(upload);
     const about = { method: "POST", headers: { ...headers, "X-There": "1" } };
@@ -106,7 +117,12 @@
     }
   };
 
-  // Files that are no pictures are counted in `found.others`; what cannot be read has no file.
+  // Files that are no pictures are counted in `found.others`, and `found.cured` says what to do with
+  // them; what cannot be read has no file.
+  const countOther = (found, name) => {
+    found.others += 1;
+    for (const kind in CURED) if (CURED[kind].test(name)) found.cured.add(kind);
+  };
   const walk = async (entry, path, found, given = null) => {
     if (isPassedOver(path + entry.name)) return;
     try {
@@ -118,7 +134,7 @@
         // One that lies on no disk, as of another page, WebKit's entry does not give.
         const opened = given ?? (await new Promise((done, failed) => entry.file(done, failed)));
         found.push({ file: opened, path: path + entry.name });
-      } else found.others += 1;
+      } else countOther(found, entry.name);
     } catch {
       found.push({ file: null, path: path + entry.name });
     }
@@ -127,7 +143,7 @@
   const dropped = async (transfer) => {
     // The list is emptied as soon as this handler waits, so all of it is taken first.
     const items = [...transfer.items].map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
-    const found = Object.assign([], { others: 0 });
+    const found = Object.assign([], { others: 0, cured: new Set() });
     if (!items.some(([entry]) => entry)) {
       for (const file of transfer.files) found.push({ file, path: file.name });
       return found;
@@ -141,7 +157,9 @@
       .map((file) => ({ file, path: file.webkitRelativePath || file.name }))
       .filter(({ path }) => !isPassedOver(path));
     const found = seen.filter(({ path }) => SUFFIXES.test(path));
-    return Object.assign(found, { others: seen.length - found.length });
+    Object.assign(found, { others: 0, cured: new Set() });
+    for (const { path } of seen) if (!SUFFIXES.test(path)) countOther(found, path);
+    return found;
   };
 
   // --- Sending -----------------------------------------------------------------------------------
@@ -233,12 +251,15 @@
   const sayAgain = () => {
     const said = window.lookalikeMemory.get(SAID);
     window.lookalikeMemory.set(SAID, null);
-    if (said) say(said);
+    if (said) refuse(said);
   };
   const send = async (found, key) => {
     if (!zone()) return;
     if (!sending) failure = "";
-    if (!found.length) return say(words().none);
+    if (!found.length) {
+      const cures = [...found.cured].map((kind) => words()[kind]);
+      return refuse([words().none, ...cures].join(" "));
+    }
     if (sending) {
       queue.push([found, key]);
       return;
@@ -321,7 +342,7 @@
       wrong = !asked;
       const said = error.told ? error.message : asked ? words().stopped : words().failed;
       if (wrong) failure = said;
-      say(said);
+      refuse(said);
       showZone();
       sending.abort(); // the others under way
       giveUp();
@@ -367,8 +388,8 @@
       const card = cardOf(event);
       const { inPlace, drop } = card?.dataset ?? {};
       // It would be refused, and only after everything has been sent.
-      if (inPlace !== undefined) return say(words().in_place);
-      if (card && drop === undefined) return say(words().closed);
+      if (inPlace !== undefined) return refuse(words().in_place);
+      if (card && drop === undefined) return refuse(words().closed);
       const found = dropped(event.dataTransfer);
       if (!sending) say(words().looking); // into a folder of thousands, for a while
       send(await found, drop ?? "");
@@ -399,5 +420,6 @@
     });
     filled.observe(element, { childList: true, subtree: true });
   };
-  window.lookalikeUploads = { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent };
+  window.lookalikeUploads =
+    { begin, pick, zone, isShown, bringIntoView, sayNoMoreSent, sayNoMoreRefused };
 })();

@@ -507,6 +507,8 @@ UPLOAD_WORDS = {
     "looking": "Looking through it ...",
     "again": "The connection was lost. Trying again ...",
     "none": "There is no picture in that. Drop JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF.",
+    "archives": "Archives other than zip are not opened. Unpack them and drop the folder.",
+    "raw": "Cameras' raw files are not read. Export them as JPEG.",
     "failed": "The connection was lost, and nothing was added. Drop them again.",
     "stop": "Stop",
     "stopped": "Stopped. Nothing was added.",
