@@ -18,6 +18,7 @@ SUFFIXES = frozenset(
     for suffix in (
         *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "tif", "tiff"),
         *("bmp", "dib", "heic", "heif", "hif", "avif"),
+        "mpo",  # of a camera with two lenses: a JPEG, and behind it another
     )
 )
 # What pictures may be in all the same, in small letters; as in `retrieval/pages/sending.js`.

@@ -27,7 +27,9 @@ def found(folder: Path) -> list[str]:
 
 def test_pictures_are_found_in_sorted_order_and_with_suffixes_in_any_case(tmp_path: Path) -> None:
     touch(tmp_path, "b.JPG", "a.png", "z/2.HeiC", "z/1.webp", "m/n/o.TIFF", "c.avif")
-    assert found(tmp_path) == ["a.png", "b.JPG", "c.avif", "m/n/o.TIFF", "z/1.webp", "z/2.HeiC"]
+    touch(tmp_path, "d.MPO")
+    there = ["a.png", "b.JPG", "c.avif", "d.MPO", "m/n/o.TIFF", "z/1.webp", "z/2.HeiC"]
+    assert found(tmp_path) == there
 
 
 def test_hidden_files_and_folders_and_other_suffixes_are_passed_over(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from tests.made import by_hue, spoil
 def serve_wide(workspace: Workspace, home: Path, name: str, called: str = "collection") -> str:
     """Serve a collection of one picture, 12 by 8 pixels; return the address of its file."""
     (home / "wide").mkdir(parents=True)
-    by_hue(30, (12, 8)).save(home / "wide" / name)
+    more = {"save_all": True, "append_images": [by_hue(60, (12, 8))]} if "MPO" in name else {}
+    by_hue(30, (12, 8)).save(home / "wide" / name, **more)
     embedder = workspace.embedder
     collection = Collection.create(home / called, "wide", home / "wide", embedder)
     changes = find_changes(collection, home / "wide")
@@ -82,6 +83,16 @@ def test_a_picture_that_cannot_be_read_is_not_there(
     spoil(tmp_path / "wide" / name, monkeypatch)
     owner = TestClient(app_of(workspace), "http://127.0.0.1", client=("127.0.0.1", 5000))
     assert owner.get(address).status_code == 404
+
+
+def test_a_photo_of_two_lenses_is_read_and_shown_as_the_jpeg_that_it_is(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    address = serve_wide(workspace, tmp_path, "DSCF0001.MPO")
+    with Image.open(tmp_path / "wide" / "DSCF0001.MPO") as photo:
+        assert photo.format == "MPO"
+    owner = TestClient(app_of(workspace), base_url="http://127.0.0.1", client=("127.0.0.1", 5000))
+    assert owner.get(address).headers["content-type"] == "image/jpeg"
 
 
 def test_what_nobody_waits_for_any_more_is_not_decoded(

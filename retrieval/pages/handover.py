@@ -24,7 +24,7 @@ from retrieval.pages.sessions import visitor_of
 
 # As what a file is shown: the types that a browser draws, and never a page.
 KINDS = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "image/jpeg"),
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "image/jpeg"),
     **{f".{name}": f"image/{name}" for name in ("png", "webp", "gif", "bmp", "avif", "heic")},
     **dict.fromkeys((".tif", ".tiff"), "image/tiff"),
 }

@@ -36,7 +36,7 @@ def drop_zone(bounds: UploadBounds, hours: float | None) -> str:
         f"{act_button('files', words.ADD_FILES)}</div>"
         '<input type="file" hidden data-pick="folder" webkitdirectory multiple>'
         '<input type="file" hidden data-pick="files" multiple accept="image/*,.heic,'
-        '.heif,.hif,.avif,.tif,.tiff,.zip,.csv,.lookalike">'
+        '.heif,.hif,.avif,.tif,.tiff,.mpo,.zip,.csv,.lookalike">'
         '<div class="lk-upload"></div></div>'
         + room
         + f'<p class="lk-hint">{escape(words.ADD_LABELS)} '

@@ -76,7 +76,7 @@
   window.lookalikeOrder(() => document.getElementById("results"), () => tell("again", {}));
 
   // --- A picture from anywhere -------------------------------------------------------------------
-  const SUFFIXES = /\.(heic|heif|hif|avif|tiff?)$/i;
+  const SUFFIXES = /\.(heic|heif|hif|avif|tiff?|mpo)$/i;
   const input = () => document.querySelector("#query input[type=file]");
 
   // Many systems have no type for HEIC, and Gradio refuses what has none: give it one by its name.
@@ -272,7 +272,7 @@
 
   document.addEventListener("click", (event) => {
     // Where the system has no type for HEIC, "image/*" alone would hide iPhone photos in the dialog.
-    input()?.setAttribute("accept", "image/*,.heic,.heif,.hif,.avif,.tif,.tiff");
+    input()?.setAttribute("accept", "image/*,.heic,.heif,.hif,.avif,.tif,.tiff,.mpo");
     const button = event.target.closest?.("[data-do]");
     const before = pressed;
     pressed = null; // also of a press that ends beside what it began on

@@ -3,7 +3,7 @@
 (() => {
   const { behavior, fill } = window.lookalikeCommon;
   const SUFFIXES =
-    /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|bmp|dib|hei[cf]|hif|avif|zip|csv|lookalike)$/i;
+    /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|bmp|dib|hei[cf]|hif|avif|mpo|zip|csv|lookalike)$/i;
   // What pictures may be in all the same, as in `retrieval.folders`; of archives those that are not
   // opened here.
   const CURED = {
