@@ -1047,7 +1047,8 @@ def test_which_pictures_were_there_already_is_said(visitor: Visitor) -> None:
     key = add(visitor, "Moor/a.png")
     known, new = encode(by_hue(120), "PNG"), encode(by_hue(200), "PNG")
     said = str(visitor.add_pictures({"a.png": known, "b.png": new}, key))
-    assert words.TAKEN_KNOWN.format(pictures="1 picture") in said
+    known_one = words.TAKEN_KNOWN.format(pictures="1 picture")
+    assert f"{words.TAKEN_ABOUT.format(name='Moor')} {known_one}" in said
     assert "1 picture added. 2 pictures ready." in visitor.finish(key)
     said = str(visitor.add_pictures({"a.png": known, "c.txt": b"none"}, key))
     assert words.TAKEN_NOTHING_NEW.format(name="Moor") in said

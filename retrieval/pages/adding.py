@@ -289,15 +289,17 @@ class Adding:
         if not taken.files and not taken.tables:
             return _told(nothing_new if taken.known else _none_in(brought), taken)
         self.build(key, visitor, new=tables)
-        text = ""
+        known = ""
         if taken.known:
-            text = words.TAKEN_KNOWN.format(pictures=words.pictures(taken.known))
+            known = words.TAKEN_KNOWN.format(pictures=words.pictures(taken.known))
+        text = words.TAKEN_ABOUT.format(name=name)  # several of them may stand there
         if again and taken.files:
-            added = words.ADDED.format(pictures=words.pictures(taken.files), name=name)
-            text = f"{added} {text}".strip()
+            text = words.ADDED.format(pictures=words.pictures(taken.files), name=name)
         elif again:
-            text = nothing_new
-        return _told(text, taken) if taken.skipped or taken.others or text else ""
+            text, known = nothing_new, ""
+        if again or known or taken.skipped or taken.others:
+            return _told(f"{text} {known}".strip(), taken)
+        return ""
 
     def _made_of(self, folder: str, name: str, visitor: str, owner: bool) -> str:
         """Return the key of the collection that was made of the folder of an upload; "" for none.

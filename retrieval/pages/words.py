@@ -479,6 +479,7 @@ TAKEN_OTHERS = (
     "Left out: {files} of other kinds. "
     "These are read: JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC and AVIF."
 )
+TAKEN_ABOUT = "About {name}:"  # what came of an upload, before one of the others
 TAKEN_KNOWN = "Already there, and not added again: {pictures}."
 TAKEN_NOTHING_NEW = "All of these pictures are in {name} already."
 ADDED = "{pictures} added to {name}."
