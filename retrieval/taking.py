@@ -2,6 +2,7 @@
 
 import errno
 import os
+import posixpath
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ FOLDER_TAKEN = "A picture here has the name of its folder. Rename that folder, a
 # packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
 # are taken; and no more than twice what the owner may add.
 MIN_ENTRIES, MAX_ENTRIES = 10_000, 100_000
+LEFT_OUT = "left_out"  # the fact that says which folder below the first one is in no path
 
 
 @dataclass
@@ -76,21 +78,45 @@ def take_in(
     for name, why in upload.left_out:
         taken.skip(name, why)
     pictures = sorted(_unpacked(upload, staged, taken))
-    tops = {path.parts[0] if len(path.parts) > 1 else "" for path, _ in pictures}
-    top = next(iter(tops)) if len(tops) == 1 else ""
-    known = collection.files()
-    strip = strip or _is_known(pictures, top, known)
+    common = _common_folder(pictures)
+    top = PurePosixPath(*common.parts[:1])
+    known, below = collection.files(), below_first(collection)
+    if strip and not known and not below.parts and common != top:
+        below = common.relative_to(top)
+        collection.store.note({LEFT_OUT: str(below)})
+    outer = top / below if top.parts else top
+    strip = strip or _is_known(pictures, outer, known)
     unfinished = collection.unfinished
     intake = _Intake(upload, collection, folder, tables, most, known, _excluded(collection), taken)
     pictures.sort(key=lambda item: _is_table(item[0]))  # last: they follow the pictures' names
     try:
         for relative, source in pictures:
-            intake.take(relative.relative_to(top) if strip and top else relative, source)
+            intake.take(without(relative, outer) if strip else relative, source)
     except OSError as error:
         raise explain_os_error(error, "What you sent") from error
     if not (taken.files or taken.tables):
         collection.mark_unfinished(unfinished)
     return taken
+
+
+def below_first(collection: Collection) -> PurePosixPath:
+    """Return what its paths leave out below the folder that a collection was made of, if any."""
+    return PurePosixPath(collection.store.fact(LEFT_OUT, ""))
+
+
+def without(path: PurePosixPath, outer: PurePosixPath) -> PurePosixPath:
+    """Return a path without the folders that it shares with the way to another one."""
+    return path.relative_to(posixpath.commonpath((str(path.parent), str(outer))))
+
+
+def _common_folder(pictures: Sequence[tuple[PurePosixPath, Path]]) -> PurePosixPath:
+    """Return the folder in which all lie, as deep as it can be.
+
+    Where they all lie in the very same one, it is the first: the others may come to be kinds.
+    """
+    folders = {str(path.parent) for path, _ in pictures}
+    common = PurePosixPath(posixpath.commonpath(folders) if folders else "")
+    return common if len(folders) > 1 else PurePosixPath(*common.parts[:1])
 
 
 @dataclass
@@ -237,19 +263,21 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
 
 
 def _is_known(
-    pictures: Sequence[tuple[PurePosixPath, Path]], top: str, known: Mapping[str, tuple[int, int]]
+    pictures: Sequence[tuple[PurePosixPath, Path]],
+    outer: PurePosixPath,
+    known: Mapping[str, tuple[int, int]],
 ) -> bool:
     """Whether a folder is the one that a collection was made of, dropped again.
 
     Then its files lie where they did, rather than all once more below its name: most of those
-    whose path is known, without that name, are as large as they were.
+    whose path is known, without what is left out, are as large as they were.
     """
-    if not top:
+    if not outer.parts:
         return False
     sizes = [
         (known[name][0], source.stat().st_size)
         for relative, source in pictures
-        if (name := relative.relative_to(top).as_posix()) in known
+        if (name := without(relative, outer).as_posix()) in known
     ]
     same = sum(before == now for before, now in sizes)
     return bool(same) and 2 * same >= len(sizes)

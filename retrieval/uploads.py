@@ -264,7 +264,7 @@ class Uploads:
 
         Args:
             folder: where the collection's originals lie.
-            strip: leave out a folder that holds everything, rather than make a label of it.
+            strip: leave out folders that hold everything, rather than make a label of them.
             room: how many pictures there is room for by now, where that is bounded.
             tables: what the folder may hold of them, those that are there already too.
         """

@@ -1087,10 +1087,11 @@ def test_a_folder_that_was_taken_in_but_not_read_yet_is_known_when_it_is_dropped
     assert len(set(page.workspace.keys()) - {before}) == 1
 
 
+@pytest.mark.parametrize("within", ["", "sand/"], ids=["", "all within another one"])
 def test_a_folder_that_is_dropped_again_is_taken_into_what_was_made_of_it(
-    visitor: Visitor,
+    visitor: Visitor, within: str
 ) -> None:
-    files = {f"Dune/day {n}/{n}.png": encode(by_hue(20 + n), "PNG") for n in range(3)}
+    files = {f"Dune/{within}day {n}/{n}.png": encode(by_hue(20 + n), "PNG") for n in range(3)}
     visitor.add_pictures(files)
     (key,) = [key for key in keys(visitor) if key.startswith("Dune")]
     visitor.finish(key)

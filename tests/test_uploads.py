@@ -104,6 +104,38 @@ def test_a_dropped_folder_keeps_its_subfolders_and_gives_its_name(
         uploads.title(name, "me")
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept", "more", "beside"),
+    [
+        (
+            ("T/Photos/2019/a.png", "T/Photos/2020/b.png"),
+            ["2019/a.png", "2020/b.png"],
+            ("T/Photos/2021/c.png", "T/Books/d.png", "T/e.png"),
+            ["2021/c.png", "Books/d.png", "e.png"],
+        ),
+        (("Card/DCIM/a.png",), ["DCIM/a.png"], ("Card/Misc/b.png",), ["Misc/b.png"]),
+        (("T/Photos/a.png", "b.png"), ["T/Photos/a.png", "b.png"], ("c.png",), ["c.png"]),
+    ],
+    ids=["all within one folder", "all in one folder", "nothing in common"],
+)
+def test_folders_that_hold_all_others_are_no_kind_also_when_more_comes(
+    uploads: Uploads,
+    collection: Collection,
+    tmp_path: Path,
+    sent: tuple[str, ...],
+    kept: list[str],
+    more: tuple[str, ...],
+    beside: list[str],
+) -> None:
+    folder = tmp_path / "originals"
+    uploads.take(send(uploads, dict.fromkeys(sent, PICTURE)), "me", collection, folder, strip=True)
+    assert taken(folder) == kept
+    list(index_folder(collection, folder, mean_colour(), find_changes(collection, folder)))
+    name = send(uploads, dict.fromkeys((*sent, *more), PICTURE))
+    assert uploads.take(name, "me", collection, folder, strip=False).known == len(sent)
+    assert taken(folder) == sorted([*kept, *beside])
+
+
 def test_what_is_sent_is_taken_where_collections_lie_on_another_disk(
     uploads: Uploads, collection: Collection, tmp_path: Path
 ) -> None:

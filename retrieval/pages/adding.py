@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from retrieval import settings
 from retrieval.captions import count_rows, find_tables
@@ -20,7 +20,7 @@ from retrieval.pages import library_markup, opened_markup, words
 from retrieval.pages.counting import counted
 from retrieval.records import PASSING
 from retrieval.schema import ORIGINALS
-from retrieval.taking import Taken
+from retrieval.taking import Taken, below_first, without
 from retrieval.thumbnails import folder_of_photos
 from retrieval.unbundling import photos_of, unpack_bundle
 from retrieval.uploads import Uploads
@@ -341,6 +341,8 @@ def _tables_in(folder: Path) -> dict[tuple[int, int], Path]:
 
 def _holds(collection: Collection, sizes: Mapping[str, int]) -> bool:
     """Whether most of some pictures are those of a collection, by their paths and sizes."""
+    outer = below_first(collection)
+    sizes = {without(PurePosixPath(path), outer).as_posix(): sizes[path] for path in sizes}
     known = {path: size for path, (size, _) in collection.files().items()}
     held = {path: known[path] for path in sizes.keys() & known.keys()}
     for path in sizes.keys() - known.keys():  # sent before the program ended, and yet to be read
