@@ -33,7 +33,7 @@ FOLDER_TAKEN = "A picture here has the name of its folder. Rename that folder, a
 # packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
 # are taken; and no more than twice what the owner may add.
 MIN_ENTRIES, MAX_ENTRIES = 10_000, 100_000
-LEFT_OUT = "left_out"  # the fact that says which folder below the first one is in no path
+LEFT_OUT = "folder_left_out"  # the fact that says which folder below the first one is in no path
 
 
 @dataclass
