@@ -37,6 +37,9 @@ MAX_NUMBERS = 2**19
 FRACTION = 16  # numbers that a fraction counts for: 3 µs and 300 bytes
 SLACK = 2**16  # bytes that tags may share beyond the file's length, as fractions do that are alike
 MAX_PROFILE = 2**23  # bytes; those of presses have 3 MB
+# Pixels of a side: Pillow makes an object of each row, whatever its length, and a quarter turn
+# makes rows of columns. A picture of 1 x 100 million takes 20 s and 3 GB.
+MAX_SIDE = 2**18
 
 # TIFF 6.0, section 2, and libtiff's: how many bytes a value of each type takes.
 UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -105,6 +108,21 @@ def check_header(file: IO[bytes], max_pixels: int) -> None:
             "Save it as PNG, JPEG or a common TIFF."
         )
     file.seek(0)
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Look at how many pixels a picture has, and how many of them in a row.
+
+    Raises:
+        PictureError: when that is more than may be decoded.
+    """
+    if width * height > max_pixels:
+        raise too_large(width * height, max_pixels)
+    if max(width, height) > MAX_SIDE:
+        raise PictureError(
+            f"The picture is {max(width, height):,} pixels long; at most {MAX_SIDE:,} can be "
+            "opened. Save a smaller copy, or parts of it."
+        )
 
 
 def check_opened(image: Image.Image) -> None:
@@ -217,8 +235,7 @@ def _check_png(file: IO[bytes], max_pixels: int) -> None:
             return
         if kind == b"IHDR":
             width, height = struct.unpack(">II", file.read(8))
-            if width * height > max_pixels:
-                raise too_large(width * height, max_pixels)
+            check_size(width, height, max_pixels)
             file.seek(-8, os.SEEK_CUR)
         chunks += 1
         packed += kind in (b"zTXt", b"iTXt", b"iCCP")

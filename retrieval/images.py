@@ -20,6 +20,7 @@ from retrieval.headers import (
     CountedReads,
     check_header,
     check_opened,
+    check_size,
     guard_tags,
     safe_profile,
 )
@@ -101,7 +102,8 @@ def open_picture(
         at_least: how many pixels the short side needs; a picture that is much larger is decoded
             at a reduced scale that keeps at least this many, or three quarters of them where the
             picture is very long. None decodes in full.
-        max_pixels: the largest width x height that is decoded; `MAX_PIXELS` or less.
+        max_pixels: the largest width x height that is decoded; `MAX_PIXELS` or less. A side has
+            at most `headers.MAX_SIDE`.
 
     Raises:
         PictureError: with a sentence saying why the file cannot be used.
@@ -149,8 +151,7 @@ def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
     with Image.open(cast(IO[bytes], counted), formats=FORMATS) as image:
         counted.set_free()
         width, height = image.size
-        if width * height > max_pixels:
-            raise too_large(width * height, max_pixels)
+        check_size(width, height, max_pixels)
         check_opened(image)
         if at_least is not None:
             # JPEG decodes at 1/2, 1/4 or 1/8 scale for a fraction of the time; other formats

@@ -109,6 +109,12 @@ def striped(rows: int, rows_per_strip: int = 1) -> bytes:
     return tiff((1, rows), [(278, LONG, 1, rows_per_strip), *places]) + data
 
 
+def one_strip(width: int, rows: int) -> bytes:
+    """Return a TIFF that lies on its side, and a few of its pixels."""
+    strip: list[Entry] = [(273, LONG, 1, 8), (279, LONG, 1, 99), (274, SHORT, 1, 6)]
+    return tiff((width, rows), [(278, LONG, 1, rows), *strip])
+
+
 def overlapping(tags: int, size: int) -> bytes:
     """Return tags that are all the same bytes, and that ask for a quarter turn."""
     shared = bytes(size)
@@ -136,9 +142,9 @@ def png(*chunks: bytes, size: tuple[int, int] = (9, 9), after: bytes = b"") -> b
     )
 
 
-def animated_png(side: int) -> bytes:
-    frame = struct.pack(">IIIIIHHBB", 0, side, side, 0, 0, 1, 1, 1, 0)  # 1: then filled anew
-    return png(chunk(b"acTL", struct.pack(">II", 1, 0)), chunk(b"fcTL", frame), size=(side, side))
+def animated_png(*size: int) -> bytes:
+    frame = struct.pack(">IIIIIHHBB", 0, *size, 0, 0, 1, 1, 1, 0)  # 1: then filled anew
+    return png(chunk(b"acTL", struct.pack(">II", 1, 0)), chunk(b"fcTL", frame), size=size)
 
 
 MEGABYTE_OF_NOTHING = zlib.compress(bytes(2**20), 9)
@@ -189,6 +195,12 @@ def rle_bmp(width: int) -> bytes:
     header = struct.pack("<IiiHHIIiiII", 40, width, 1, 1, 8, 1, 8, 0, 0, 256, 0)
     palette = bytes(range(256)) * 4
     return struct.pack("<2sIII", b"BM", 0, 0, 14 + 40 + 1024) + header + palette + b"\0\2\0\xff\0\1"
+
+
+def plain_bmp(width: int, height: int) -> bytes:
+    """Return the header of a greyscale BMP, and a few of its pixels."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 0, 0, 0, 0, 256, 0)
+    return struct.pack("<2sIII", b"BM", 0, 0, 14 + 40 + 1024) + header + bytes(1024 + 99)
 
 
 def box(kind: bytes, *content: bytes) -> bytes:
@@ -300,14 +312,19 @@ SCANNED = encode(noise((64, 48)), "JPEG", progressive=True)
 EXIF = b"Exif\0\0"
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
-    "a BMP that fills its rows": (lambda: rle_bmp(10**8), "RLE"),
+    "a BMP that fills its rows": (lambda: rle_bmp(2**18), "RLE"),
     "a GIF whose frame is filled": (lambda: gif(frame=65_535), "4,295 megapixels"),
     "a GIF with a long comment": (
         lambda: gif(b"!\xfe" + (b"\xff" + b"x" * 255) * 40_000 + b"\0"),
         "pieces",
     ),
     "a GIF with much in between": (lambda: gif(b"x" * 2**20), "pieces"),
-    "a PNG whose frame is filled": (lambda: animated_png(60_000), "3,600 megapixels"),
+    "a PNG whose frame is filled": (lambda: animated_png(60_000, 60_000), "3,600 megapixels"),
+    "a PNG of many rows": (lambda: png(size=(1, 10**8)), "100,000,000 pixels long"),
+    "a PNG of many rows, animated": (lambda: animated_png(1, 10**8), "pixels long"),
+    "a TIFF of many rows": (lambda: one_strip(1, 10**8), "pixels long"),
+    "a TIFF of many columns, to be turned": (lambda: one_strip(10**8, 1), "pixels long"),
+    "a BMP of many rows": (lambda: plain_bmp(1, 10**8), "pixels long"),
     "a PNG with texts without a name": (
         lambda: png(chunk(b"zTXt", b"\0\0" + MEGABYTE_OF_NOTHING) * 2000),
         "pieces",

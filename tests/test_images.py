@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 
 from retrieval import conversion
 from retrieval.errors import PictureError
+from retrieval.headers import MAX_SIDE
 from retrieval.images import open_picture, thumbnail, thumbnail_to_keep, without_words
 from retrieval.preprocessing import Preprocessing, scale_for
 from retrieval.settings import PROJECT
@@ -492,6 +493,14 @@ def test_the_largest_number_of_pixels_is_allowed_and_one_row_more_is_not() -> No
     assert open_picture(data, max_pixels=5000).width == 100
     with pytest.raises(PictureError, match="megapixels"):
         open_picture(data, max_pixels=4999)
+
+
+@pytest.mark.parametrize("size", [(MAX_SIDE, 1), (1, MAX_SIDE)], ids=["wide", "tall"])
+def test_the_longest_side_is_allowed_and_one_pixel_more_is_not(size: tuple[int, int]) -> None:
+    assert open_picture(encode(by_hue(0, size), "PNG"), 8).width == size[0]
+    longer = (size[0] + (size[0] > 1), size[1] + (size[1] > 1))
+    with pytest.raises(PictureError, match="262,145 pixels long"):
+        open_picture(encode(by_hue(0, longer), "PNG"), 8)
 
 
 def static(mode: str, size: tuple[int, int] = (101, 67)) -> Image.Image:
