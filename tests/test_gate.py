@@ -83,6 +83,25 @@ def test_calls_of_tools_that_do_not_end_give_way_to_others() -> None:
     asyncio.run(run())
 
 
+def test_of_an_upload_one_page_is_told_how_far_it_is() -> None:
+    async def held(scope: Message, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        guard = Gate(held, Handover(), Access(None, public=True))
+        asking = [Asked("GET", "/gradio_api/upload_progress", BEHIND_A_PROXY) for _ in range(3)]
+        for asked in asking:
+            asked.scope["query_string"] = b"upload_id=one"
+        tasks = [asyncio.create_task(guard(one.scope, one.receive, one.send)) for one in asking]
+        done, pending = await asyncio.wait(tasks, timeout=0.1)
+        assert (done, [one.status for one in asking]) == ({*tasks[:2]}, [200, 200, 0])
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("client", "sentence"),
     [("9.8.7.6", words.TOO_OFTEN.split("{")[0]), (BEHIND_A_PROXY, words.BUSY)],

@@ -10,7 +10,8 @@ from starlette.formparsers import MultiPartException
 
 from retrieval import settings
 from retrieval.pages import words
-from retrieval.pages.receiving import FORM, MAX_PROGRESS, Arriving
+from retrieval.pages.asgi import Message, Receive, Send
+from retrieval.pages.receiving import DONE, FORM, MAX_PROGRESS, Arriving, Telling
 
 
 def test_all_uploads_together_are_bounded_while_they_come() -> None:
@@ -126,6 +127,66 @@ def test_how_far_uploads_are_is_forgotten_after_so_many_others() -> None:
     assert "upload-0" not in progress._signals
     for name in known:
         progress.stop_tracking(name)
+
+
+def told_of(*asking: str, begins: bool = True) -> dict[int, tuple[list[str], str]]:
+    """Ask one after another ("VISITOR UPLOAD") how far uploads are that get no further.
+
+    Args:
+        begins: whether the answers begin, as soon as there are such uploads.
+
+    Returns:
+        Of those that ended, by their number: the kinds of messages that came, and what they said.
+    """
+    telling, came = Telling(most=10), [([], []) for _ in asking]
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if begins:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(60)
+
+    async def run() -> dict[int, tuple[list[str], str]]:
+        tasks = []
+        for one, (kinds, said) in zip(asking, came, strict=True):
+            visitor, _, upload = one.rpartition(" ")
+
+            async def send(message: Message, kinds: Any = kinds, said: Any = said) -> None:
+                kinds.append(message["type"].rpartition(".")[2])
+                said.append(message.get("body", b"").decode())
+
+            told = telling.tell(app, {}, nothing, send, visitor, upload)
+            tasks.append(asyncio.create_task(told, name=str(len(tasks))))
+            await asyncio.sleep(0)
+        done, pending = await asyncio.wait(tasks, timeout=0.05)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        numbers = sorted(int(task.get_name()) for task in done if task.result() is None)
+        return {number: (came[number][0], "".join(came[number][1])) for number in numbers}
+
+    ended = asyncio.run(run())
+    assert not telling._told
+    return ended
+
+
+WHOLE = (["start", "body"], DONE.decode())
+
+
+@pytest.mark.parametrize("begins", [True, False], ids=["an upload", "none of that name"])
+@pytest.mark.parametrize(
+    ("asking", "ended"),
+    [
+        (["a x", "b x", " y", " y"], {0, 2}),
+        ([f"me {n}" for n in range(settings.UPLOADS_OPEN + 2)], {0, 1}),
+        ([f" {n}" for n in range(12)], {0, 1}),
+        ([f"{n} {n}" for n in range(11)], {0}),
+    ],
+    ids=["of one upload", "of a visitor", "of programs", "of all"],
+)
+def test_of_pages_that_are_told_how_far_uploads_are_the_newest_remain(
+    asking: list[str], ended: set[int], begins: bool
+) -> None:
+    assert told_of(*asking, begins=begins) == dict.fromkeys(ended, WHOLE)
 
 
 @pytest.mark.parametrize(

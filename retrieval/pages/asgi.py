@@ -1,6 +1,8 @@
 """Requests and answers as ASGI has them: what is read of them, and made of them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -35,6 +37,33 @@ async def send_whole(body: bytes, kind: bytes, status: int, send: Send) -> None:
     headers = with_length([(b"content-type", kind)], len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def answer_until(
+    ended: asyncio.Event, app: Asgi, scope: Message, receive: Receive, send: Send
+) -> bool:
+    """Have `app` answer a request until it is done, or until the event.
+
+    Returns:
+        Whether the answer has begun and still wants its end.
+    """
+    unfinished = False
+
+    async def note(message: Message) -> None:
+        nonlocal unfinished
+        unfinished = message["type"] != "http.response.body" or message.get("more_body", False)
+        await send(message)
+
+    answering = asyncio.ensure_future(app(scope, receive, note))
+    ending = asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait((answering, ending), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ending.cancel()
+        answering.cancel()
+    with suppress(asyncio.CancelledError):
+        await answering
+    return unfinished
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

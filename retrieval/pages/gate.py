@@ -44,7 +44,16 @@ from retrieval.pages.markup import duration
 from retrieval.pages.open_pages import OpenPages
 from retrieval.pages.origins import is_asked_by_a_name_of_ours, is_of_another_site
 from retrieval.pages.pace import Pace
-from retrieval.pages.receiving import FORM, Arriving, drop_parts, guard_uploads, has_room
+from retrieval.pages.receiving import (
+    DONE,
+    EVENTS,
+    FORM,
+    Arriving,
+    Telling,
+    drop_parts,
+    guard_uploads,
+    has_room,
+)
 from retrieval.pages.sessions import known_since, own_address_of, visitor_of_scope
 
 API = "/gradio_api/"
@@ -61,7 +70,7 @@ OWN = re.compile(
 )
 NAMED = "call/v2/"  # begins a call whose values have names, as "Use via API" shows it
 PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
-EVENTS, PLAIN = "text/event-stream", b"text/plain; charset=utf-8"
+PLAIN = b"text/plain; charset=utf-8"
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
@@ -118,6 +127,7 @@ class Gate:
         self.openings = Pace(settings.VISITOR_REQUESTS)
         self.first_openings = Pace(settings.FIRST_OPENINGS)
         self.arriving = Arriving(settings.ARRIVING_BYTES)
+        self.telling = Telling()
         self.calls_arriving = Arriving(settings.ARRIVING_CALL_BYTES)
         self._in_order = in_order
         self._has_tools = has_tools
@@ -169,6 +179,8 @@ class Gate:
                             self._keep_pace(scope, visitor, self.openings)
                         if not own and not known_since(scope):  # anybody's first, or made up
                             self._keep_pace(scope, "", self.first_openings, words.BUSY)
+                        # Gradio would look for a page, or what it has kept, of the name in there.
+                        scope = {**scope, "query_string": b""}
                 await self.app(scope, receive, send_noting)
         except Exception as error:
             if begun:
@@ -222,12 +234,17 @@ class Gate:
             if name == "upload_progress" and not uploads:
                 # The camera asks after an upload that it has not begun, and Gradio makes it wait
                 # for three seconds to be told that there is none.
-                await _send_done(send)
+                await send_whole(DONE, EVENTS, 200, send)
                 return
             for upload in uploads:
                 if not SESSION.fullmatch(upload):
                     raise _RefusedError(words.NO_REQUEST, 400)
                 self.arriving.note_progress(upload)
+            if name == "upload_progress" and scope["method"] == "GET":
+                if len(uploads) > 1:
+                    raise _RefusedError(words.NO_REQUEST, 400)
+                await self.telling.tell(self.app, scope, receive, send, visitor, uploads[0])
+                return
         elif name == "info":
             self._keep_pace(scope, visitor, self.pace)
             # Else everybody is told the address by which the first one has asked.
@@ -415,13 +432,6 @@ def _politely(send: Send) -> Send:
             await send(message)
 
     return send_politely
-
-
-async def _send_done(send: Send) -> None:
-    """Say of an upload, as Gradio does, that all of it is here."""
-    headers = [(b"content-type", f"{EVENTS}; charset=utf-8".encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b'data: {"msg": "done"}\n\n'})
 
 
 def _from_elsewhere(scope: Message) -> Message:

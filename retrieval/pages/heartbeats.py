@@ -11,10 +11,10 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from retrieval.pages.asgi import Asgi, Message, Receive, Send
+from retrieval.pages.asgi import Asgi, Message, Receive, Send, answer_until
 from retrieval.pages.counting import counted
 from retrieval.settings import MAX_CONNECTIONS
 
@@ -80,23 +80,10 @@ class Heartbeats:
             self._end_one(itertools.chain.from_iterable(self._held.values()))
         mine = _Beat(visitor, session, next(self._clock))
         self._held.setdefault(visitor, held).append(mine)
-        unfinished = False
-
-        async def note(message: Message) -> None:
-            nonlocal unfinished
-            unfinished = message["type"] != "http.response.body" or message.get("more_body", False)
-            await send(message)
-
-        beating = asyncio.ensure_future(app(scope, receive, note))
-        ending = asyncio.ensure_future(mine.ended.wait())
         try:
-            await asyncio.wait((beating, ending), return_when=asyncio.FIRST_COMPLETED)
+            unfinished = await answer_until(mine.ended, app, scope, receive, send)
         finally:
-            ending.cancel()
-            beating.cancel()
             self._let_go(mine)
-        with suppress(asyncio.CancelledError):
-            await beating
         if mine.ended.is_set():
             self._keep(session)
             if unfinished:

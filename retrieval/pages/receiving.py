@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException
 
 from retrieval import settings
 from retrieval.pages import words
-from retrieval.pages.asgi import Message, Receive
+from retrieval.pages.asgi import Asgi, Message, Receive, Send, answer_until, send_whole
 from retrieval.settings import UPLOADS_OPEN, UPLOADS_OPEN_AT_ONE_ADDRESS
 from retrieval.temporary import make_room
 
@@ -25,6 +25,11 @@ FORM = re.compile(
     r'multipart/form-data;\s*boundary=("[^"\\]{1,100}"|[^\s;,"]{1,100})', re.IGNORECASE
 )
 MAX_PROGRESS = 1_000  # uploads of which is known how far they are
+# Pages that are told so: Gradio looks 20 times a second whether there is news for each, and with a
+# thousand of them nobody else is answered for half a second.
+MAX_TOLD = 100
+EVENTS = b"text/event-stream; charset=utf-8"
+DONE = b'data: {"msg": "done"}\n\n'  # what Gradio says when all of an upload is here
 
 
 class OneFile(route_utils.GradioMultiPartParser):
@@ -133,6 +138,60 @@ class _Coming:
     def sender(self) -> str:
         """Whom it counts for: whoever has an address can make up as many visitors."""
         return self.address or self.visitor
+
+
+class Telling:
+    """The pages that are being told how far their uploads are, the oldest first."""
+
+    def __init__(self, most: int = MAX_TOLD) -> None:
+        """Bound how many there are of all visitors."""
+        self._most = most
+        self._told: dict[str, _Told] = {}
+
+    async def tell(
+        self, app: Asgi, scope: Message, receive: Receive, send: Send, visitor: str, upload: str
+    ) -> None:
+        """Have `app` tell it until all has come, or until others need the room: then it is "done".
+
+        One page is told of an upload, the last that asks.
+        """
+        own = [name for name, told in self._told.items() if told.visitor == visitor != ""]
+        if upload in self._told:
+            self._end(upload)
+        elif len(own) >= UPLOADS_OPEN:
+            self._end(own[0])
+        elif len(self._told) >= self._most:
+            self._end(next(iter(self._told)))
+        mine = self._told[upload] = _Told(visitor)
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            unfinished = await answer_until(mine.ended, app, scope, receive, note)
+        finally:
+            if self._told.get(upload) is mine:
+                del self._told[upload]
+        if not mine.ended.is_set():
+            return
+        if unfinished:
+            await send({"type": "http.response.body", "body": DONE})
+        elif not begun:
+            await send_whole(DONE, EVENTS, 200, send)
+
+    def _end(self, upload: str) -> None:
+        self._told.pop(upload).ended.set()
+
+
+@dataclass(eq=False)
+class _Told:
+    """A page that is told how far an upload is."""
+
+    visitor: str
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # set when it has to give way
 
 
 async def _unless(gone: asyncio.Event, receive: Receive) -> Message:
