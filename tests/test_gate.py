@@ -83,6 +83,22 @@ def test_calls_of_tools_that_do_not_end_give_way_to_others() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"count": ' + b"9" * 5_000 + b"}", b"[" * 100_000, b"{"],
+    ids=["a long number", "depth", "half"],
+)
+@pytest.mark.parametrize("path", ["/gradio_api/mcp", "/gradio_api/queue/join"])
+def test_what_is_no_json_that_can_be_read_goes_no_further(path: str, body: bytes) -> None:
+    asked = Asked("POST", path, BEHIND_A_PROXY)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    asyncio.run(gate()(asked.scope, receive, asked.send))
+    assert asked.status in (400, 413)
+
+
 def test_of_an_upload_one_page_is_told_how_far_it_is() -> None:
     async def held(scope: Message, receive: Receive, send: Send) -> None:
         await asyncio.sleep(60)

@@ -24,7 +24,7 @@ from PIL import Image
 from retrieval import settings
 from retrieval.errors import COLLECTION_GONE
 from retrieval.pages import words
-from retrieval.pages.gate import API, OPEN
+from retrieval.pages.gate import API, BESIDE, OPEN
 from tests.made import by_hue, encode, save_hues
 from tests.serving import Served, serving
 from tests.visitor import JSON, Visitor, strings_of
@@ -128,11 +128,23 @@ def test_only_the_routes_that_the_app_uses_are_open(served: Served) -> None:
     closed = [path for path, _ in theirs if not OPEN.fullmatch(path.removeprefix(API).rstrip("/"))]
     for name in ("proxy={url_path:path}", "process_recording", "vibe-code", "component_server"):
         assert API + name in closed
-    for path in closed:
+    beside = {path for path, _ in served.routes if not path.startswith(API)}
+    shut = {path for path in beside if not BESIDE.fullmatch(path)} - {"/uploads", "/uploads/{name}"}
+    assert {"/openapi.json", "/login", "/logout", "/monitoring/{key}"} <= shut
+    assert shut.isdisjoint({"/", "/config", "/assets/{path:path}", "/theme.css", "/robots.txt"})
+    for path in (*closed, *shut):
         for method in ("GET", "POST", "PUT", "DELETE"):
             status, _, body = raw(served, path, method)
             assert status in (404, 405), path
             assert words.NO_ADDRESS.encode() in body
+
+
+@pytest.mark.parametrize("query", ["page=x", "page=", "page=search", "deep_link=x"])
+def test_whatever_page_is_asked_for_ours_opens(visitor: Visitor, query: str) -> None:
+    for path in ("/", "/config"):
+        answer = visitor.http.get(f"{path}?{query}")
+        assert answer.status_code == 200
+        assert words.TITLE in answer.text
 
 
 @pytest.mark.parametrize("sign", ["%0a", "%0D%0A", "%00", "%7f"])

@@ -62,6 +62,11 @@ OPEN = re.compile(
     r"|upload|upload_progress|file=.+|queue/(join|data|status)|heartbeat/[^/]+|cancel|reset"
     r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/(http|schema))?"
 )
+# Beside Gradio's interface: the page, what it loads, and what is ours.
+BESIDE = re.compile(
+    r"/?|/config/?|/(theme\.css|favicon\.ico|manifest\.json|robots\.txt)"
+    r"|/(assets|static|files|thumbnails|originals|problems|bundles|copies|maps)/.+"
+)
 DEAR = re.compile(r"/(bundles/.+\.lookalike|copies/.+\.csv|maps/[^/]+/[^/]+\.json)")
 # Where looking does something: it takes a place among a visitor's open pages, or has much computed
 # or read. Small pictures and the page itself every site may show or lead to.
@@ -168,6 +173,8 @@ class Gate:
                         raise _RefusedError(words.NO_ADDRESS, 404)
                     if path.rstrip("/") == "/uploads":
                         self._keep_pace(scope, visitor_of_scope(scope), self.pace)
+                elif not BESIDE.fullmatch(path):
+                    raise _RefusedError(words.NO_ADDRESS, 404)
                 elif DEAR.fullmatch(path) or PAGE.fullmatch(path):
                     # Behind a proxy all have its address, so there their cookies have to tell.
                     own = own_address_of(Request(scope))
@@ -274,6 +281,9 @@ class Gate:
                     body = await _body(counted, most)
                 except MultiPartException as error:
                     raise _RefusedError(error.message, STATUSES[error.message]) from error
+            _read(
+                body
+            )  # of a number of very many digits the library would make an error of its own
             if self._tools >= MAX_TOOLS:
                 raise _RefusedError(words.BUSY, 429)
             self._tools += 1
@@ -322,10 +332,7 @@ class Gate:
 
     def _checked(self, name: str, body: bytes, visitor: str, scope: Message) -> bytes:
         """Return a request that Gradio may have: whole, of this visitor, naming no files to it."""
-        try:
-            request = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise _RefusedError(words.NO_REQUEST, 400) from error
+        request = _read(body)
         if not isinstance(request, dict):
             raise _RefusedError(words.NO_REQUEST, 400)
         if name.startswith(NAMED):
@@ -417,6 +424,14 @@ async def _body(receive: Receive, most: int) -> bytes:
     if sum(map(body.count, b"[{,")) > settings.MAX_REQUEST_VALUES:
         raise _RefusedError(words.NO_REQUEST, 400)
     return bytes(body)
+
+
+def _read(body: bytes) -> Any:
+    """Return what JSON says."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _RefusedError(words.NO_REQUEST, 400) from error
 
 
 def _politely(send: Send) -> Send:
