@@ -45,7 +45,7 @@ ON_ZERO_GPU = ON_A_SPACE and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("
 # the app was started from, so that starting it elsewhere never hides what one has built. On a Space
 # the project is a repository that others see, so it goes to the folder for temporary files.
 HOME = Path(
-    os.environ.get("LOOKALIKE_HOME")
+    os.path.expanduser(os.environ.get("LOOKALIKE_HOME", ""))  # no shell has, where it is quoted
     or (Path(tempfile.gettempdir()) / "lookalike" if ON_A_SPACE else PROJECT / ".lookalike")
 )
 COLLECTIONS = HOME / "collections"

@@ -1,5 +1,6 @@
 """What holds for the whole program."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,18 @@ import venv
 from pathlib import Path
 
 from retrieval import settings
+
+
+def test_the_sign_of_ones_own_folder_is_understood_where_no_shell_has_seen_it() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "from retrieval import settings; print(settings.COLLECTIONS)"],
+        cwd=settings.PROJECT,
+        env={**os.environ, "LOOKALIKE_HOME": os.path.join("~", "pictures")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == str(Path.home() / "pictures" / "collections")
 
 
 def test_the_python_that_sentences_name_is_the_one_that_the_app_runs_with(tmp_path: Path) -> None:
