@@ -561,10 +561,20 @@ def test_too_few_values_are_no_bug_of_ours(served: Served, visitor: Visitor) -> 
         b'{"files": 1e400, "bytes": 1}',
         b'{"files": 1, "bytes": 1, "others": -1e400}',
         b'{"files": NaN, "bytes": 1}',
+        b'{"files": -1, "bytes": 1}',
+        b'{"files": 1, "bytes": 1' + b"0" * 4_000 + b"}",
         b"[" * 9_000,
         b'{"files": "\\ud800", "bytes": 1}',
     ],
-    ids=["infinite", "infinitely many others", "no number", "deep", "half a sign"],
+    ids=[
+        "infinite",
+        "infinitely many others",
+        "no number",
+        "negative",
+        "endless",
+        "deep",
+        "half a sign",
+    ],
 )
 def test_an_upload_that_cannot_be_is_refused(visitor: Visitor, body: bytes) -> None:
     answer = visitor.http.post("/uploads", content=body, headers={"x-lookalike": "1"})

@@ -29,6 +29,7 @@ from retrieval.workspace import Workspace
 
 # A header of our own: other sites cannot send it without asking first, and are told no.
 HEADER = "x-lookalike"
+MOST_TOLD = 10**15  # files or bytes of an upload; in a sentence more would have no end
 
 
 def upload_routes(
@@ -54,6 +55,8 @@ def upload_routes(
             wanted = json.loads(await _body(request, 10_000))
             files, size = int(wanted["files"]), int(wanted["bytes"])
             others = int(wanted.get("others", 0))
+            if not all(0 <= told <= MOST_TOLD for told in (files, size, others)):
+                raise ValueError
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return _refusal(words.RELOAD, 400)
         try:
