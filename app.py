@@ -3,15 +3,17 @@
 # So that a Python too old for this gets as far as the sentence that says so.
 from __future__ import annotations
 
-import argparse
-import functools
-import gc
-import os
-import sys
-from pathlib import Path
+from retrieval.terminal import bear_lost_output, ending_at_once, print_every_letter
 
-from retrieval.setup import run_in_environment
-from retrieval.terminal import ending_at_once, print_every_letter
+with ending_at_once():
+    import argparse
+    import functools
+    import gc
+    import os
+    import sys
+    from pathlib import Path
+
+    from retrieval.setup import run_in_environment
 
 
 def port(text: str) -> int:
@@ -30,6 +32,7 @@ def port(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Start the app; return when it has ended, with 0, or with 1 after a sentence."""
     print_every_letter()
+    bear_lost_output()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--pictures", type=Path, metavar="FOLDER", help="search this folder, in place"
@@ -91,5 +94,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_in_environment("requirements.txt")
-    sys.exit(main())
+    try:
+        run_in_environment("requirements.txt")
+        sys.exit(main())
+    except KeyboardInterrupt:  # in the first moment
+        sys.exit(130)

@@ -8,9 +8,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO, cast
 
 
 def print_every_letter() -> None:
@@ -27,6 +27,35 @@ def need_errors() -> None:
     """
     if not sys.stderr:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
+class _Bearing:
+    """A stream of text, of which is lost what cannot be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def bear_lost_output() -> None:
+    """Have what cannot be printed be lost, instead of ending a program that serves others.
+
+    There may be no output, as with `>&-`, its disk may be full, and its reader may have gone.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        setattr(sys, name, cast(TextIO, _Bearing(stream)))
 
 
 @contextmanager

@@ -282,6 +282,29 @@ def test_a_place_where_nothing_can_be_kept_is_named_with_the_cure(
     assert "LOOKALIKE_HOME" in err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has neither such files nor such a shell")
+@pytest.mark.parametrize("where", [">&- 2>&-", ">/dev/full 2>/dev/full", "2>&- | true"])
+def test_what_an_app_cannot_print_is_lost_and_it_goes_on(where: str, tmp_path: Path) -> None:
+    program = (
+        "import sys, time\n"
+        "from retrieval.terminal import bear_lost_output\n"
+        "bear_lost_output()\n"
+        "time.sleep(0.2)\n"  # until the reader has gone
+        "for stream in (sys.stdout, sys.stderr):\n"
+        "    for line in range(3_000):\n"
+        "        print(line, file=stream, flush=line % 2)\n"
+        "    stream.isatty()\n"
+        f"open({str(tmp_path / 'done')!r}, 'w').write('to the end')\n"
+    )
+    shell = f'"{sys.executable}" -c "$PROGRAM" {where}'
+    environment = {**os.environ, "PROGRAM": program}
+    run = subprocess.run(
+        shell, shell=True, cwd=settings.PROJECT, env=environment, capture_output=True
+    )
+    assert (tmp_path / "done").read_text() == "to the end"
+    assert (run.returncode, run.stderr) == (0, b"")
+
+
 def test_ctrl_c_while_modules_are_imported_ends_it_without_a_word() -> None:
     program = (
         "import os, signal\n"

@@ -1,5 +1,6 @@
 """A running app that is killed, a full disk, visitors who hang up, a model that is harmed."""
 
+import errno
 import gc
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -25,6 +27,7 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.model import OnnxExtractor
 from retrieval.pages import words
+from retrieval.pages.server import explain_start
 from retrieval.schema import DATABASE
 from tests.browser import PROJECT, running_app
 from tests.made import by_hue, encode, noise, save_hues
@@ -186,7 +189,7 @@ def test_a_second_program_leaves_what_the_first_one_is_using(
         used = put("in use")
         second = start(tmp_path, free_port(), *arguments)
         second.terminate()
-        second.wait(timeout=60)
+        assert second.wait(timeout=60) in (0, 130)  # the latter where it was still starting
         assert [path for path in used if not path.exists()] == []
     finally:
         first.terminate()
@@ -440,6 +443,89 @@ def test_a_port_that_there_is_not_is_refused_in_a_sentence(
     with pytest.raises(SystemExit):
         app.main(["--port", port])
     assert f"there is no port {port}. Take one from 1024 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no file that is always full")
+def test_it_starts_where_nothing_can_be_printed(tmp_path: Path, tiny_files: Path) -> None:
+    photos, port = save_hues(tmp_path / "photos", {"a.png": 0}), free_port()
+    shell = 'exec "$0" "$@" >/dev/full 2>&-'
+    command = [sys.executable, str(PROJECT / "app.py"), "--port", str(port), "--no-browser"]
+    process = subprocess.Popen(
+        ["sh", "-c", shell, *command, "--pictures", str(photos), "--model", str(tiny_files)],
+        env={**os.environ, "LOOKALIKE_HOME": str(tmp_path / "home")},
+    )
+    try:
+        end, answer = time.monotonic() + SECONDS, 0
+        while not answer:
+            assert process.poll() is None
+            assert time.monotonic() < end
+            with suppress(httpx.HTTPError):
+                answer = httpx.get(f"http://127.0.0.1:{port}/", timeout=SECONDS).status_code
+            time.sleep(0.1)
+        assert answer == 200
+    finally:
+        process.terminate()
+    assert process.wait(timeout=60) in (0, 130)  # the latter where it was still starting
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there Ctrl+C comes in another way")
+@pytest.mark.parametrize("module", ["argparse", "retrieval.setup"])
+def test_ctrl_c_in_the_first_moment_ends_it_without_a_word(module: str) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "import app\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+NO_PORT = OSError("Cannot find empty port in range")
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "sentence"),
+    [
+        ("", None, "Port {port} is taken by another program. Choose another with --port."),
+        ("127.0.0.1", None, "Port {port} is taken by another program."),
+        ("0.0.0.0", None, "Port {port} is taken by another program."),
+        ("192.0.2.1", 0, "192.0.2.1 (GRADIO_SERVER_NAME) is no address of this computer. Set"),
+        ("[2001:db8::1]", 0, "[2001:db8::1] (GRADIO_SERVER_NAME) is no address of this computer."),
+    ],
+)
+def test_why_a_place_cannot_be_had_is_told(
+    name: str, port: int | None, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_NAME", name)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1] if port is None else free_port()
+        assert str(explain_start(NO_PORT, port)).startswith(sentence.format(port=port))
+
+
+def test_a_port_that_the_system_keeps_for_itself_is_not_called_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
+    monkeypatch.setattr(socket.socket, "bind", refuse)  # who runs tests may be an administrator
+    said = str(explain_start(NO_PORT, 81))
+    assert said.startswith("This computer does not let you have port 81, as mostly below 1024.")
+
+
+def test_what_the_disk_does_not_take_at_the_start_is_told_and_a_bug_is_none_of_it() -> None:
+    place = str(settings.HOME / "received" / "abc")
+    told = explain_start(OSError(errno.ENOSPC, "No space left on device", place), None)
+    assert str(told).startswith("The disk is full, so ")
+    assert explain_start(FileNotFoundError(errno.ENOENT, "gone", "style.css"), None) is None
+    assert explain_start(OSError("whatever"), None) is None
 
 
 def test_what_the_app_was_told_and_cannot_do_is_named_before_it_starts(

@@ -1,8 +1,10 @@
 """The server around the pages: its theme, its headers, and what is served beside them."""
 
+import errno
 import importlib.util
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -24,7 +26,7 @@ from gradio import http_server
 
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree
 from retrieval.indexing import Bounds
 from retrieval.library import collection_for, need_library
@@ -276,16 +278,39 @@ def end_as_ctrl_c_does() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def explain_port(error: OSError, port: int | None) -> LookalikeError | None:
-    """Return what to say of a port that cannot be had; None for an error of another kind."""
+def explain_start(error: OSError, port: int | None) -> LookalikeError | None:
+    """Return what to say where the server cannot start; None for what is a bug."""
     # What the system says has a number, Gradio's own word on ports has none.
-    if error.errno is not None or "port" not in str(error):
-        return None
-    name = os.environ.get("GRADIO_SERVER_NAME")
-    where = f" at {name} (GRADIO_SERVER_NAME), or that is not this computer" if name else ""
-    return LookalikeError(
-        f"Port {port or 7860} is taken by another program{where}. Choose another with --port."
-    )
+    if error.errno is None and "port" in str(error):
+        return LookalikeError(_why_not_at(os.environ.get("GRADIO_SERVER_NAME", ""), port or 7860))
+    if Path(str(error.filename)).absolute().is_relative_to(settings.HOME.absolute()):
+        return explain_os_error(error, settings.HOME)
+    return None
+
+
+def _why_not_at(name: str, port: int) -> str:
+    """Return what to say of a place that cannot be had; Gradio does not say what the system said.
+
+    Args:
+        name: the host's of the place, as the owner has given it; "" where they have not.
+    """
+    try:
+        found = socket.getaddrinfo(name.strip("[]") or "127.0.0.1", port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except PermissionError:
+        return (
+            f"This computer does not let you have port {port}, as mostly below 1024. Choose "
+            "another with --port."
+        )
+    except OSError as error:
+        if name and error.errno != errno.EADDRINUSE:
+            return (
+                f"{name} (GRADIO_SERVER_NAME) is no address of this computer. Set it to 0.0.0.0 "
+                "for all of its addresses, or leave it out for this computer alone."
+            )
+    return f"Port {port} is taken by another program. Choose another with --port."
 
 
 def serve(
@@ -311,7 +336,8 @@ def serve(
         tell: says to whoever has started it where it is.
 
     Raises:
-        LookalikeError: when the model or the pictures cannot be used, or the port is taken.
+        LookalikeError: when the model or the pictures cannot be used, the port cannot be had, or
+            the disk takes nothing.
     """
     workspace = open_workspace(pictures, model, milvus)
     stay = Stay(settings.HOME)
@@ -328,28 +354,28 @@ def serve(
     keep_swept(settings.TEMPORARY, settings.TEMPORARY_SECONDS)
     threading.Thread(target=workspace.warm_up, name="warm up", daemon=True).start()
     try:
+        end_as_ctrl_c_does()
         handover = Handover()
         app = build_app(workspace, library, handover)
         server = launch(app, workspace, library, handover, port)
-        tell(words.STARTED.format(address=server.address))
-        access = library.access
-        if access.is_public and access.has_password and access.is_guessable:
-            tell(words.PASSWORD_SHORT.format(n=LONG))
-        if browser and sits_someone_here():
-            # Some browsers return only when they are closed.
-            threading.Thread(
-                target=webbrowser.open, args=[server.address], name="browser", daemon=True
-            ).start()
-        if share and not settings.ON_A_SPACE:
-            make_link(server, workspace, library.access, tell)
-        end_as_ctrl_c_does()
         with suppress(KeyboardInterrupt):
+            tell(words.STARTED.format(address=server.address))
+            access = library.access
+            if access.is_public and access.has_password and access.is_guessable:
+                tell(words.PASSWORD_SHORT.format(n=LONG))
+            if browser and sits_someone_here():
+                # Some browsers return only when they are closed.
+                threading.Thread(
+                    target=webbrowser.open, args=[server.address], name="browser", daemon=True
+                ).start()
+            if share and not settings.ON_A_SPACE:
+                make_link(server, workspace, library.access, tell)
             while True:
                 time.sleep(1)
         close_tunnels()
         app.close(verbose=False)
     except OSError as error:
-        explained = explain_port(error, port)
+        explained = explain_start(error, port)
         if explained is None:
             raise
         raise explained from error
