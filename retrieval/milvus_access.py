@@ -102,7 +102,7 @@ def connect(uri: str) -> Any:
         raise MilvusError(f"Milvus needs more packages. Install them with: {INSTALL}") from error
     # They print every error with its traceback, before they raise it: the client, and Milvus Lite
     # in this process.
-    for name in ("pymilvus", "grpc._server"):
+    for name in ("pymilvus", "grpc._server", "milvus_lite.server_manager"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with explained():
         return MilvusClient(uri=uri, timeout=SECONDS, grpc_options=CHANNEL, **access())
@@ -146,6 +146,17 @@ def error_for(text: str) -> MilvusError:
             "Milvus Lite, for vectors in a file, is not here, and for Windows there is none. "
             f"Install it with: {PYTHON} -m pip install milvus-lite; or name the address of a "
             "Milvus server."
+        )
+    if re.search(r"open local milvus failed, dir: .* not exists", low):
+        return MilvusError(
+            "The folder in which that Milvus file would lie is not there. Make it, or name a file "
+            "in another one."
+        )
+    if "open local milvus failed" in low:
+        return MilvusError(
+            "That Milvus file cannot be opened. Where another program has it open, close that, or "
+            "start a server for both: milvus-lite server --data-dir FOLDER; else check its "
+            "permissions."
         )
     if re.search(r"unauthenticated|auth\w* (check|fail)|api key|password|permission.?denied", low):
         return MilvusError(

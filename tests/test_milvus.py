@@ -21,12 +21,12 @@ from retrieval.gallery import Described
 from retrieval.indexing import index_folder
 from retrieval.mending import mend_database, note_all_anew
 from retrieval.milvus import MilvusGallery
-from retrieval.milvus_access import MilvusError, Place
+from retrieval.milvus_access import MilvusError, Place, connect
 from retrieval.pages import opened_markup
 from retrieval.query import Filters, Weights
 from retrieval.search import Request, Searcher, search
 from tests.bench_scale import show
-from tests.made import need, save_hues, search_like
+from tests.made import link, need, save_hues, search_like
 from tests.made_vectors import MIX, WIDTHS, fill, found, of_width, queries
 from tests.servers import Server, milvus_lite
 
@@ -583,3 +583,18 @@ def test_a_file_is_a_milvus_too(tmp_path: Path) -> None:
         searcher = Searcher(collection, of_width(WIDTHS[0]))
         assert len(found(searcher, query, Request(5))[0]) == 5
         assert search([searcher], query, Request(5)).method == "exact"
+
+
+def test_a_file_that_another_program_holds_is_a_sentence_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with fill(tmp_path / "c", 3, str(tmp_path / "vectors.db")):
+        link(tmp_path / "same.db", tmp_path / "vectors.db")
+        with pytest.raises(MilvusError, match="Where another program has it open, close that"):
+            connect(str(tmp_path / "same.db"))
+    assert [record.name for record in caplog.records] == ["retrieval.milvus_access"]
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MilvusError, match=r"is not there\. Make it"):
+        connect(str(tmp_path / "missing" / "vectors.db"))
