@@ -2,6 +2,7 @@
 
 import io
 import re
+import stat
 import threading
 import warnings
 from contextlib import nullcontext
@@ -77,14 +78,19 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     """Read a picture's file, unless it is too large to be one.
 
     Raises:
-        PictureError: when it is larger than `max_bytes`, gone, or may not be opened.
+        PictureError: when it is larger than `max_bytes`, gone, no file, or may not be opened.
     """
     try:
-        if path.stat().st_size > max_bytes:
+        status = path.stat()
+        # A pipe keeps whoever opens it waiting, and a device may have no end.
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise PictureError(f"{path.name} is no file. Name that of a picture.")
+        if status.st_size > max_bytes:
             raise PictureError(
                 f"The file has more than {max_bytes / 2**20:,.0f} MB. Save a smaller copy."
             )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(status.st_size)  # it may grow meanwhile
     except OSError as error:
         raise PictureError(str(explain_os_error(error, path))) from error
 

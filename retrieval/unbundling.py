@@ -27,6 +27,7 @@ from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.files import remove_tree, sha256_of_file
 from retrieval.library import OPENING, folder_of, folders_in, need_library, settle
+from retrieval.paths import as_text, require_text
 from retrieval.records import Aspect, Content, Entry
 from retrieval.schema import COLUMNS, ORIGINALS
 from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, is_of_the_file
@@ -42,12 +43,15 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
     """Open a packed collection: make it a new one of the library, and return its folder.
 
     Raises:
-        LookalikeError: when it is damaged, or was made with another model, PCA or preprocessing.
+        LookalikeError: when it is damaged, or was made with another model, PCA or preprocessing, or
+            the name is no text.
     """
+    require_text(Path(), name or "")
     with _opened(path) as bundle:
         manifest = _manifest(bundle, path)
         _require(manifest, embedder)
-        title = " ".join(str(name or manifest.get("name") or path.stem).split())[:80]
+        names = (name, manifest.get("name"), as_text(path.stem), "pictures")
+        title = next(filter(None, (" ".join(str(one or "").split()) for one in names)))[:80]
         try:
             with _making(library, title) as making:
                 _read_into(bundle, manifest, making, title, embedder)

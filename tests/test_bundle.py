@@ -394,6 +394,33 @@ def test_packing_writes_over_nothing_but_a_packed_collection(
     assert photo.read_bytes() == before
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes.")
+def test_packing_takes_the_place_of_no_device(
+    wheel: Path, tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["index", str(wheel), "--model", str(tiny_files), "--cpu"])
+    pipe = tmp_path / "x.Lookalike"
+    os.mkfifo(pipe)
+    assert main(["pack", str(pipe)]) == 1
+    assert "is no file. Name another one." in capsys.readouterr().err
+    assert pipe.is_fifo()
+    pipe.unlink()
+    for _ in range(2):
+        assert main(["pack", str(pipe)]) == 0
+
+
+def test_a_name_that_is_blank_is_none_and_one_that_is_no_text_is_refused(
+    packed: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    with Collection(unpack_bundle(packed, tmp_path / "library", embedder, " \t")) as opened:
+        assert opened.name == "wheel"
+    blank = rewritten(packed, lambda name, data: data.replace(b'"name": "wheel"', b'"name": " "'))
+    with Collection(unpack_bundle(blank, tmp_path / "library", embedder)) as opened:
+        assert opened.name == blank.stem
+    with pytest.raises(LookalikeError, match=r"That name is not valid text. Choose another one."):
+        unpack_bundle(packed, tmp_path / "library", embedder, os.fsdecode(b"F\xfc\xdfe"))
+
+
 def test_a_picture_of_very_many_captions_keeps_as_many_as_a_table_has_room_for(
     tmp_path: Path,
 ) -> None:

@@ -143,6 +143,24 @@ def test_a_name_that_is_empty_is_not_that_of_where_one_is(
     assert "is named. Name the" in capsys.readouterr().err
 
 
+def test_a_collection_of_a_name_that_is_blank_is_called_as_its_folder(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert run("index", wheel, "--name", "  ", *options) == 0
+        assert capsys.readouterr().out.startswith("wheel: 6 pictures ready")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes.")
+def test_a_pipe_is_not_waited_for_in_place_of_a_picture(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("index", wheel, *options)
+    os.mkfifo(tmp_path / "pipe.png")
+    assert run("search", tmp_path / "pipe.png", *options) == 1
+    assert "pipe.png is no file. Name that of a picture." in capsys.readouterr().err
+
+
 def test_a_folder_with_an_emoji_for_a_name_is_indexed_and_found(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not where.strip():  # as of a variable that is not set; a Path takes it for where one is
         raise LookalikeError("No folder is named. Name the one that your photos are in.")
     embedder = embedder_of(arguments)
-    library, name, milvus = settings.COLLECTIONS, arguments.name, arguments.milvus
+    library, milvus = settings.COLLECTIONS, arguments.milvus
+    name = (arguments.name or "").strip() or None
     there = set(library.glob("*"))
     opened = (
         collection_of(library, where, name, embedder, milvus)
