@@ -9,7 +9,7 @@ from retrieval.bundle import Photos, pack
 from retrieval.collection import Collection
 from retrieval.commands.reading import embedder_of
 from retrieval.errors import LookalikeError
-from retrieval.files import clear_parts
+from retrieval.files import clear_parts, need_place
 from retrieval.library import find_collection, name_unlike
 from retrieval.unbundling import is_packed, photos_of, unpack_bundle
 
@@ -40,6 +40,7 @@ def run_pack(arguments: argparse.Namespace) -> None:
             f"{arguments.file} is there already, and is no packed collection, so it is not written "
             "over. Name another file, or delete that one first."
         )
+    need_place(arguments.file, arguments.file.suffix.lower())
     clear_parts(arguments.file)
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         photos = pack(collection, arguments.file, arguments.photos)
