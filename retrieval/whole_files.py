@@ -4,14 +4,23 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from retrieval.database import DamagedError, connect, explained
 from retrieval.errors import LookalikeError
 from retrieval.lost_facts import lacking_facts
 from retrieval.outbox import FOLLOWING
-from retrieval.schema import ADDED, DATABASE, EXCLUDED_FILES, KEPT, THUMBNAILS, columns_of, lay_out
+from retrieval.schema import (
+    ADDED,
+    DATABASE,
+    EXCLUDED_FILES,
+    FORMAT_VERSION,
+    KEPT,
+    THUMBNAILS,
+    columns_of,
+    lay_out,
+)
 from retrieval.store import is_file, put_in_place
 
 TABLES = ("facts", "contents", "pictures", "excluded", "excluded_files", "thumbnails")
@@ -60,10 +69,11 @@ def _read_texts(database: sqlite3.Connection) -> None:
 
 def _lacking_records(database: sqlite3.Connection) -> list[str]:
     """Return what is not in the database of the records, and should be."""
-    lacking = [
-        f"it has no {table}" for table in _without(database, "facts", "contents", "pictures")
-    ]
-    lacking += [f"its {table} have no {column}" for table, column in _without_columns(database)]
+    earlier = _is_of_earlier_version(database)
+    tables = ("facts", "contents", "pictures", *(() if earlier else ("excluded",)))
+    lacking = [f"it has no {table}" for table in _without(database, *tables)]
+    without = _without_columns(database, earlier)
+    lacking += [f"its {table} have no {column}" for table, column in without]
     if lacking:
         return lacking
     facts = dict(database.execute("SELECT key, value FROM facts"))
@@ -84,9 +94,13 @@ def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
     return [table for table in tables if table not in there]
 
 
-def _without_columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Yield table and column of those that its tables should have, and have not."""
-    later = {(table, column) for table, column, _ in ADDED}  # earlier versions had them not
+def _without_columns(database: sqlite3.Connection, earlier: bool) -> Iterator[tuple[str, str]]:
+    """Yield table and column of those that its tables should have, and have not.
+
+    Args:
+        earlier: whether it is of an earlier version, which has not all of them.
+    """
+    later = {(table, column) for table, column, _ in ADDED} if earlier else set()
     with closing(sqlite3.connect(":memory:")) as whole:
         lay_out(whole, {})
         whole.execute(EXCLUDED_FILES)
@@ -95,3 +109,11 @@ def _without_columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
             for column in sorted(columns_of(whole, table)):
                 if there and column not in there and (table, column) not in later:
                     yield table, column
+
+
+def _is_of_earlier_version(database: sqlite3.Connection) -> bool:
+    query = "SELECT value FROM facts WHERE key = 'format_version'"
+    with suppress(sqlite3.OperationalError):  # no such column, as is said of `facts` then
+        row = database.execute(query).fetchone()
+        return bool(row) and str(row[0]).isdecimal() and int(row[0]) < FORMAT_VERSION
+    return False

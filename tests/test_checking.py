@@ -22,7 +22,8 @@ from retrieval.errors import LookalikeError
 from retrieval.indexing import index_folder
 from retrieval.library import collection_for, folders_in
 from retrieval.records import Content, Entry
-from retrieval.schema import DATABASE, ORIGINALS, REMOVED, THUMBNAILS
+from retrieval.schema import ADDED, DATABASE, FORMAT_VERSION, ORIGINALS, REMOVED, THUMBNAILS
+from retrieval.whole_files import broken_files
 from tests.made import MeanColour, extracted, mean_colour
 
 
@@ -561,6 +562,29 @@ def test_a_letter_of_a_name_in_the_records_takes_nothing_else_along(
         assert (collection.root == wheel) == (lost != "facts")
         assert collection.count() == (0 if lost == "pictures" else 5, 0)
         assert collection.excluded() == (set() if lost == "excluded" else {"warm/red.png"})
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(f"ALTER TABLE {table} RENAME {column} TO other" for table, column, _ in ADDED),
+        "DROP TABLE excluded",
+    ],
+    ids=[*(column for _, column, _ in ADDED), "what was taken out"],
+)
+def test_what_only_earlier_versions_lack_is_damage_in_this_one(
+    folder: Path, embedder: Embedder, harm: str
+) -> None:
+    with harming(folder / DATABASE) as database:
+        database.execute("UPDATE facts SET value = '2' WHERE key = 'format_version'")
+        database.execute(harm)
+    assert broken_files(folder) == {}
+    with harming(folder / DATABASE) as database:
+        database.execute(f"UPDATE facts SET value = {FORMAT_VERSION} WHERE key = 'format_version'")
+    assert all(found.repaired for found in check_collection(folder, True, lambda: embedder))
+    with index(folder, embedder) as collection:
+        assert (collection.count(), collection.excluded()) == ((6, 0), set())
+    assert check_collection(folder) == []
 
 
 @pytest.mark.parametrize(
