@@ -15,8 +15,8 @@ The engine's modules, in the order in which data flows: one knows only what stan
   that are taken out lie apart for a time: `ages`, `removed`. All of it is a `collection`.
 - A folder comes in: `changes`, `thumbnails`, `indexing`, `extraction`, `cluster`, `building`.
 - What people hand over: `staging`, `zips`, `incoming`, `caption_tables`, `taking`, `uploads`.
-- A collection is looked after: `originals`, `removals`, `relocated`, `library`, `trash`, `salvage`,
-  `lost_facts`, `mending`, `moving`, `whole_files`, `checking`.
+- A collection is looked after: `originals`, `removals`, `relocated`, `library`, `trash`,
+  `first_page`, `salvage`, `lost_facts`, `mending`, `moving`, `whole_files`, `checking`.
 - It is searched: `cleaning`, `confidence`, `reranking`, `duplicates`, `search`, `explanation`;
   looked around in: `copies`, `layout`, `atlas`, `background`.
 - A search is measured: `rankings`, `evaluation`, `curves`, `compare`, `quality`, `baselines`,

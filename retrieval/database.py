@@ -162,7 +162,7 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return True
         case sqlite3.SQLITE_ERROR:
-            return reason.startswith(("no such table", "no such column"))
+            return reason.startswith(("no such table", "no such column", "unsupported file"))
     return "decode" in reason  # a text of bytes that are none, which Python notices
 
 

@@ -56,6 +56,13 @@ EXCLUDED: Kinds = {"path": str}
 FILES_OUT: Kinds = {"path": str, "size": int, "sha256": str}
 JPEG: Kinds = {"jpeg": bytes}
 NOTED: Kinds = {"key": str, "value": str}
+RECORDS = {
+    "facts": NOTED,
+    "contents": CONTENTS,
+    "pictures": PICTURES,
+    "excluded": EXCLUDED,
+    "excluded_files": FILES_OUT,
+}
 
 
 @dataclass(frozen=True)
@@ -87,10 +94,9 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         nonlocal returning, homeless, doubtful
         facts = _facts(old)
         _refuse_newer(folder, facts)
-        lay_out(new, {})
+        _lay_out_all(new)
         excluded, returning = from_both_ends(old, "excluded", EXCLUDED)
         new.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", excluded)
-        new.execute(EXCLUDED_FILES)
         # Earlier versions had it not.
         rows, _ = from_both_ends(old, "excluded_files", FILES_OUT)
         new.executemany("INSERT OR IGNORE INTO excluded_files VALUES (?, ?, ?)", rows)
@@ -123,7 +129,7 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         new.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
 
     try:
-        aside = renew(path, fill)
+        aside = renew(path, _lay_out_all, RECORDS, fill)
     except NothingReadError as error:
         aside = set_aside(path)
         raise LookalikeError(
@@ -132,6 +138,11 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
             f"{folder.name} (pictures that were taken out come back then)"
         ) from error
     return Mended(aside, returning, homeless, doubtful)
+
+
+def _lay_out_all(new: sqlite3.Connection) -> None:
+    lay_out(new, {})
+    new.execute(EXCLUDED_FILES)
 
 
 def _refuse_newer(folder: Path, facts: Mapping[str, str]) -> None:
@@ -162,7 +173,8 @@ def mend_thumbnails(folder: Path) -> str:
         lay_out_thumbnails(new)
         new.executemany("INSERT INTO thumbnails VALUES (?, ?)", _thumbnails(old, known))
 
-    return renew(folder / THUMBNAILS, fill)
+    tables = {"thumbnails": {"sha256": str}}
+    return renew(folder / THUMBNAILS, lay_out_thumbnails, tables, fill)
 
 
 def _facts(old: sqlite3.Connection) -> dict[str, str]:

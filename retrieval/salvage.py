@@ -5,6 +5,7 @@ when it is whole.
 """
 
 import os
+import shutil
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ from retrieval.database import (
 )
 from retrieval.errors import explain_os_error
 from retrieval.files import replace_file
+from retrieval.first_page import first_pages
 from retrieval.schema import columns_of
 
 # What columns hold, by their names: a page that was torn gives rows of anything.
@@ -35,10 +37,17 @@ OPEN_FILES_MOVE = os.name != "nt"
 MISSES = 100_000  # ids in a row that cannot be read, after which there is no more to come
 
 
-def renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], None]) -> str:
+def renew(
+    path: Path,
+    lay: Callable[[sqlite3.Connection], object],
+    tables: Mapping[str, Kinds],
+    fill: Callable[[sqlite3.Connection, sqlite3.Connection], None],
+) -> str:
     """Put a new database in the place of a broken one; return what that is called now.
 
     Args:
+        lay: makes the tables of such a database.
+        tables: what is read of which of them.
         fill: is given the old one, to be read as far as it goes, and the new one.
     """
     new, whole = made_anew(path), False
@@ -47,7 +56,7 @@ def renew(path: Path, fill: Callable[[sqlite3.Connection, sqlite3.Connection], N
         with _unchanged(path):
             with (
                 explained(path.parent),
-                closing(_open_old(path)) as old,
+                _opened_as_far_as_it_goes(path, lay, tables) as old,
                 connection(new) as database,
             ):
                 with database:
@@ -90,14 +99,60 @@ def _delete(path: Path) -> None:
             path.with_name(path.name + end).unlink()
 
 
-def _open_old(path: Path) -> sqlite3.Connection:
-    """Open a database that may be damaged, to be read only; an empty one where there is none."""
+@contextmanager
+def _opened_as_far_as_it_goes(
+    path: Path, lay: Callable[[sqlite3.Connection], object], tables: Mapping[str, Kinds]
+) -> Iterator[sqlite3.Connection]:
+    """Open what is left of a database, to be read only; an empty one where there is none.
+
+    It is a copy of it, with that first page by which most rows can be read.
+    """
     if not path.is_file():
-        return sqlite3.connect(":memory:")
+        with closing(sqlite3.connect(":memory:")) as nothing:
+            yield nothing
+        return
+    copy = path.with_name(f".{path.name}.copy")
+    _delete(copy)  # of a run that was killed
+
+    def readable(page: bytes) -> int:
+        with closing(_open_with(page, copy)) as old:
+            return sum(_count(old, *table) for table in tables.items())
+
+    try:
+        for end in ("-wal", ""):  # what goes from the log into the file meanwhile is in both
+            with suppress(FileNotFoundError):
+                shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
+        rows = {page: readable(page) for page in first_pages(path, lay)}
+        best = max(rows, key=rows.__getitem__)
+        if not rows[best]:
+            best = list(rows)[-1]  # as it is: with tables, each of their ids would be tried
+        with closing(_open_with(best, copy)) as old:
+            yield old
+    finally:
+        _delete(copy)
+
+
+def _open_with(page: bytes, path: Path) -> sqlite3.Connection:
+    """Open a database that may be damaged, to be read only, with another first page."""
+    with path.open("rb+") as file:
+        file.write(page)
     old = sqlite3.connect(f"{address(path.absolute())}?mode=ro", uri=True)
     # Where what says of one table is damaged, the others are read all the same.
     old.execute("PRAGMA writable_schema = ON")
     return old
+
+
+def _count(old: sqlite3.Connection, table: str, kinds: Kinds) -> int:
+    """Return how many rows of a table come before damage to it, or behind it."""
+    query, first = selected(table, kinds), next(iter(kinds))
+    return len(
+        {
+            row[0]
+            for way in ("ASC", "DESC")
+            for row in _until_damage(old, f"{query} ORDER BY {first} {way}")
+            if _is_whole(row, kinds)
+        }
+    )
 
 
 def from_both_ends(old: sqlite3.Connection, table: str, kinds: Kinds) -> tuple[list[Row], bool]:
