@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from retrieval.database import DamagedError, connect, explained
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.lost_facts import lacking_facts
 from retrieval.outbox import FOLLOWING
 from retrieval.schema import (
@@ -36,6 +36,9 @@ def broken_files(folder: Path) -> dict[str, str]:
         if not is_file(folder / name):
             broken[name] = "is missing"
             continue
+        if _forbids_changes(folder / name):
+            broken[name] = "is damaged (it says that it may not be changed)"
+            continue
         try:
             with explained(folder), closing(connect(folder / name)) as database:
                 answers = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
@@ -48,6 +51,19 @@ def broken_files(folder: Path) -> dict[str, str]:
         if answers:
             broken[name] = f"is damaged ({'; '.join(answers)[:300]})"
     return broken
+
+
+def _forbids_changes(path: Path) -> bool:
+    """Whether a database says of itself that only later versions of SQLite may write it.
+
+    SQLite takes it then for one that permissions forbid to be changed.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(19)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return head.startswith(b"SQLite format 3\0") and head[-1] > 2
 
 
 def _wrong_kinds(database: sqlite3.Connection) -> Iterator[str]:

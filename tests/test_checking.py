@@ -583,6 +583,7 @@ def test_a_bit_of_what_says_where_everything_lies_takes_no_picture_along(
 ) -> None:
     def read() -> list[object]:
         with Collection(without_photos) as collection:
+            collection.rename("Kept")  # which can be written
             stored = collection.embeddings()
             return [
                 *(collection.pictures(), collection.excluded(), collection.excluded_files()),
