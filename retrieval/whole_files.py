@@ -20,6 +20,7 @@ from retrieval.schema import (
     THUMBNAILS,
     columns_of,
     lay_out,
+    lay_out_thumbnails,
 )
 from retrieval.store import is_file, put_in_place
 
@@ -88,8 +89,7 @@ def _lacking_records(database: sqlite3.Connection) -> list[str]:
     earlier = _is_of_earlier_version(database)
     tables = ("facts", "contents", "pictures", *(() if earlier else ("excluded",)))
     lacking = [f"it has no {table}" for table in _without(database, *tables)]
-    without = _without_columns(database, earlier)
-    lacking += [f"its {table} have no {column}" for table, column in without]
+    lacking += _without_columns(database, earlier)
     if lacking:
         return lacking
     facts = dict(database.execute("SELECT key, value FROM facts"))
@@ -101,7 +101,8 @@ def _lacking_records(database: sqlite3.Connection) -> list[str]:
 
 def _lacking_thumbnails(database: sqlite3.Connection) -> list[str]:
     """Return what is not in the database of the thumbnails, and should be."""
-    return [f"it has no {table}" for table in _without(database, "thumbnails")]
+    lacking = [f"it has no {table}" for table in _without(database, "thumbnails")]
+    return [*lacking, *_without_columns(database, earlier=False)]
 
 
 def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
@@ -110,8 +111,8 @@ def _without(database: sqlite3.Connection, *tables: str) -> list[str]:
     return [table for table in tables if table not in there]
 
 
-def _without_columns(database: sqlite3.Connection, earlier: bool) -> Iterator[tuple[str, str]]:
-    """Yield table and column of those that its tables should have, and have not.
+def _without_columns(database: sqlite3.Connection, earlier: bool) -> Iterator[str]:
+    """Say which columns its tables should have, and have not.
 
     Args:
         earlier: whether it is of an earlier version, which has not all of them.
@@ -120,11 +121,13 @@ def _without_columns(database: sqlite3.Connection, earlier: bool) -> Iterator[tu
     with closing(sqlite3.connect(":memory:")) as whole:
         lay_out(whole, {})
         whole.execute(EXCLUDED_FILES)
+        whole.commit()
+        lay_out_thumbnails(whole)
         for (table,) in whole.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
             there = columns_of(database, table)
             for column in sorted(columns_of(whole, table)):
                 if there and column not in there and (table, column) not in later:
-                    yield table, column
+                    yield f"its {table} have no {column}"
 
 
 def _is_of_earlier_version(database: sqlite3.Connection) -> bool:

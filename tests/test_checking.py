@@ -609,6 +609,16 @@ def test_a_bit_of_what_says_where_everything_lies_takes_no_picture_along(
         assert read() == there, (at, bit)
 
 
+@pytest.mark.parametrize("column", ["sha256", "jpeg"])
+def test_a_letter_of_a_columns_name_costs_no_thumbnail(without_photos: Path, column: str) -> None:
+    with harming(without_photos / THUMBNAILS) as database:
+        database.execute(f"ALTER TABLE thumbnails RENAME {column} TO other")
+    assert all(finding.repaired for finding in check_collection(without_photos, repair=True))
+    with Collection(without_photos) as collection:
+        assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+    assert check_collection(without_photos) == []
+
+
 @pytest.mark.parametrize(
     "harm",
     [
