@@ -9,8 +9,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from retrieval.database import page_bytes
+
 LARGEST = 65536  # bytes that a page may have
-PAGE_BYTES = 16384  # of the records (`database.connect`), where a file does not say it any more
 # Of its head (https://www.sqlite.org/fileformat2.html#the_database_header): how large a page is,
 # that there may be a log beside it, and how many pages there are, which need not be said.
 SIZE, LOGGED, COUNT = slice(16, 18), slice(18, 20), slice(28, 32)
@@ -29,7 +30,7 @@ def first_pages(path: Path, lay: Callable[[sqlite3.Connection], object]) -> list
         old = file.read(LARGEST)
     size = int.from_bytes(old[SIZE], "big")
     if size not in (2**power for power in range(9, 16)):
-        size = PAGE_BYTES
+        size = page_bytes(path)
     old = old[:size]
     with closing(sqlite3.connect(":memory:")) as new:
         new.execute(f"PRAGMA page_size = {size}")

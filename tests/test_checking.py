@@ -613,10 +613,27 @@ def test_a_bit_of_what_says_where_everything_lies_takes_no_picture_along(
 def test_a_letter_of_a_columns_name_costs_no_thumbnail(without_photos: Path, column: str) -> None:
     with harming(without_photos / THUMBNAILS) as database:
         database.execute(f"ALTER TABLE thumbnails RENAME {column} TO other")
-    assert all(finding.repaired for finding in check_collection(without_photos, repair=True))
-    with Collection(without_photos) as collection:
+    mend_thumbnails_whole(without_photos)
+
+
+@pytest.mark.parametrize("at", [16, 20, 100, -30, -60])
+def test_a_bit_of_what_says_where_they_lie_costs_no_thumbnail(
+    without_photos: Path, at: int
+) -> None:
+    with (without_photos / THUMBNAILS).open("rb+") as file:
+        torn = bytearray(file.read(4096))
+        torn[at] ^= 1
+        file.seek(0)
+        file.write(torn)
+    mend_thumbnails_whole(without_photos)
+
+
+def mend_thumbnails_whole(folder: Path) -> None:
+    """Mend a collection, and see that it has all thumbnails."""
+    assert all(finding.repaired for finding in check_collection(folder, repair=True))
+    with Collection(folder) as collection:
         assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
-    assert check_collection(without_photos) == []
+    assert check_collection(folder) == []
 
 
 @pytest.mark.parametrize(
