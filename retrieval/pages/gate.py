@@ -281,9 +281,7 @@ class Gate:
                     body = await _body(counted, most)
                 except MultiPartException as error:
                     raise _RefusedError(error.message, STATUSES[error.message]) from error
-            _read(
-                body
-            )  # of a number of very many digits the library would make an error of its own
+            _read(body)  # of a number of very many digits the library makes an error of its own
             if self._tools >= MAX_TOOLS:
                 raise _RefusedError(words.BUSY, 429)
             self._tools += 1
