@@ -111,7 +111,7 @@ def _draw_sheets(
     collection: Collection, ids: npt.NDArray[np.int64], cells: Grid
 ) -> dict[str, npt.NDArray[np.uint8]]:
     """Draw the sheets of both levels, each as the bytes of a file, by name."""
-    hashes = {picture.id: picture.sha256 for picture in collection.pictures()}
+    hashes = {picture.id: picture.sha256 for picture in collection.listing.pictures()}
     far, near = CELLS
     sheets: dict[str, npt.NDArray[np.uint8]] = {}
     far_sheets: dict[tuple[int, int], Image.Image] = {}

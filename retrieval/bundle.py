@@ -95,7 +95,7 @@ def _put_vectors(
     here = collection.place is None
     # All of one moment, whatever is read anew meanwhile. What is in Milvus changes by itself.
     with collection.store.view() if here else nullcontext():
-        pictures = collection.pictures()
+        pictures = collection.listing.pictures()
         contents = list({picture.sha256: picture for picture in pictures}.values())
         rows = {picture.id: row for row, picture in enumerate(contents)}
         for aspect, (_, kind) in COLUMNS.items():
@@ -118,8 +118,8 @@ def _put_photos(
     """
     packed = missing = 0
     others: dict[str, dict[str, Any]] = {}
-    known, inside = collection.files(), set()
-    unread = [_unread(path) for path, _ in collection.problems()] if problems else []
+    known, inside = collection.listing.files(), set()
+    unread = [_unread(path) for path, _ in collection.listing.problems()] if problems else []
     for picture in (*pictures, *unread):
         source = open_original(collection, picture)
         if source is None:
@@ -177,14 +177,14 @@ def _picture_lines(
     # A broken clock may date a file 1601; no program that opens this takes what is so far off.
     files = {
         path: (size, max(-LATEST, min(LATEST, modified)))
-        for path, (size, modified) in collection.files().items()
+        for path, (size, modified) in collection.listing.files().items()
     }
     for picture in pictures:
         size, modified = files.get(picture.path, (picture.size, 0))
         line = {"path": picture.path, "size": size, "modified": modified, "label": picture.label}
         line |= {"captions": picture.captions, "sha256": picture.sha256}
         yield {**line, **others.get(picture.path, {})}
-    for path, problem in collection.problems() if problems else ():
+    for path, problem in collection.listing.problems() if problems else ():
         size, modified = files.get(path, (0, 0))
         line = {"path": path, "size": size, "modified": modified, "label": "", "problem": problem}
         yield {**line, **others.get(path, {})}

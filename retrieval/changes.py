@@ -59,7 +59,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     """
     _require_folder(collection, root)
     untold = collection.try_to_deliver()
-    known = collection.files()
+    known = collection.listing.files()
     found = _look(root, known, collection.excluded())
     seen, to_read, closed = found.seen, found.to_read, found.closed
     if collection.in_place and known and not seen and not closed:
@@ -175,7 +175,7 @@ def _captions(
     # visitor's table goes with the photos once they have been read.
     return {
         name: then
-        for name, then in collection.captions().items()
+        for name, then in collection.listing.captions().items()
         if (in_place or composed(name) in captions) and (name in seen or not kept)
     }
 
@@ -187,7 +187,7 @@ def _captions_of_moved(collection: Collection, moved: Iterable[Move]) -> dict[st
     """
     if not moved:
         return {}
-    captions, found = collection.captions(), {}
+    captions, found = collection.listing.captions(), {}
     for move in moved:
         if move.old not in captions:
             continue
@@ -268,7 +268,7 @@ def _find_moves(
             found[name] = path.stat()
     often = Counter(size for size, _ in chain(known.values(), gone.values()))
     often.update(status.st_size for status in found.values())
-    contents = dict(collection.hashes(vanished))
+    contents = dict(collection.listing.hashes(vanished))
     by_content: dict[str, list[str]] = {}
     for name, sha256 in chain(contents.items(), ((name, gone[name][1]) for name in gone)):
         by_content.setdefault(sha256, []).append(name)

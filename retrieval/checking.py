@@ -171,7 +171,7 @@ def _check_contents(collection: Collection, repair: bool, anew: bool = False) ->
     here = readable(store, waiting)
     if collection.unfinished:
         waiting -= here  # about to be read
-    known = collection.known_contents()
+    known = collection.listing.known_contents()
     bare, kept = _wrong_thumbnails(collection, known)
     pictures = _by_content(collection)
     yield from _check_records(collection, repair)
@@ -249,7 +249,7 @@ def _check_records(collection: Collection, repair: bool) -> Iterator[Finding]:
 
 def _check_captions(collection: Collection, repair: bool) -> Iterator[Finding]:
     """Find captions that are no captions; mended, the picture keeps its label and has none."""
-    for path, (label, details) in collection.captions().items():
+    for path, (label, details) in collection.listing.captions().items():
         try:
             if details and not isinstance(json.loads(details), dict):
                 raise ValueError
@@ -281,8 +281,8 @@ def _mend_contents(
 def _misnamed(collection: Collection, hashes: AbstractSet[str]) -> set[str]:
     """Return the contents that have a photo of the noted size and time, but not of those bytes."""
     root, found = folder_of_photos(collection), set()
-    known = collection.files()
-    for picture in collection.pictures():
+    known = collection.listing.files()
+    for picture in collection.listing.pictures():
         if picture.sha256 in hashes and (real := inside(root, picture.path)):
             with suppress(OSError):
                 status = real.stat()
@@ -304,15 +304,15 @@ def _check_elsewhere(collection: Collection, repair: bool) -> Iterator[Finding]:
     collection.deliver()
     lacking = fill_gaps(collection, gallery) if repair else lacking_in(collection, gallery)
     if lacking:
-        total, mended = len(collection.ids()), False
+        total, mended = len(collection.listing.ids()), False
         if repair:
-            still = collection.pictures(lacking_in(collection, gallery))
+            still = collection.listing.pictures(lacking_in(collection, gallery))
             hashes = {picture.sha256 for picture in still}
             mended = hashes == readable(collection.store, hashes)
         has = total - len(lacking)
         yield Finding(f"Milvus has the vectors of {has:,} of {total:,} pictures.", mended)
     there = gallery.ids()
-    strangers = np.setdiff1d(there, collection.ids())
+    strangers = np.setdiff1d(there, collection.listing.ids())
     if len(strangers):
         if repair:
             gallery.remove(strangers.tolist())
@@ -389,7 +389,7 @@ def _thumbnails(store: Store) -> Iterator[tuple[str, bytes]]:
 def _by_content(collection: Collection) -> dict[str, list[PictureRecord]]:
     """Return the pictures of each content, by its SHA-256, in the order of their paths."""
     found: dict[str, list[PictureRecord]] = {}
-    for picture in collection.pictures():
+    for picture in collection.listing.pictures():
         found.setdefault(picture.sha256, []).append(picture)
     return found
 

@@ -50,7 +50,7 @@ from retrieval.store import Store, held_alone, is_file, put_in_place
 from retrieval.writing import prune, write
 
 
-class Collection(Listing):
+class Collection:
     """An opened collection; safe to use from several threads, and from several processes."""
 
     def __init__(self, folder: Path, read_only: bool = False) -> None:
@@ -72,7 +72,7 @@ class Collection(Listing):
                 f"There is no collection in {folder.name}. Make one with: "
                 f"{PYTHON} -m retrieval index FOLDER"
             )
-        super().__init__(Store(folder, read_only))
+        self.store = Store(folder, read_only)  # public for what checks and mends it
         try:
             self._bring_up_to_date()
             if not read_only:
@@ -83,7 +83,8 @@ class Collection(Listing):
         self._opening = threading.Lock()
         self._thumbnails: Thumbnails | None = None  # those in object storage
         self._milvus: MilvusGallery | None = None
-        self._exact = ExactGallery(self.store, self.matching)
+        self.listing = Listing(self.store)  # of its pictures
+        self._exact = ExactGallery(self.store, self.listing.matching)
 
     @classmethod
     def create(
@@ -232,6 +233,11 @@ class Collection(Listing):
             "dimension": self.store.number("dimension"),
             "card": card,
         }
+
+    @property
+    def revision(self) -> int:
+        """A number that grows with every change."""
+        return self.store.number("revision")
 
     def is_of(self, embedder: Embedder) -> bool:
         """Whether the embeddings kept here can be compared with those of `embedder`."""
@@ -411,7 +417,7 @@ class Collection(Listing):
 
     def gallery_at(self, place: Place) -> MilvusGallery:
         """Return the gallery that is this collection's in a Milvus, there or not."""
-        return MilvusGallery(place, self.identity, self.store.fact("fingerprint"), self)
+        return MilvusGallery(place, self.identity, self.store.fact("fingerprint"), self.listing)
 
     @property
     def identity(self) -> str:

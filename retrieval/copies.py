@@ -37,7 +37,7 @@ def find_copies(collection: Collection) -> tuple[Group, ...]:
             no use, and other collections wait for their turn.
     """
     held = collection.embeddings("sketch")
-    pictures = {picture.id: picture for picture in collection.pictures()}
+    pictures = {picture.id: picture for picture in collection.listing.pictures()}
     # Files of the same bytes are copies whatever they show, and need no comparing.
     contents: dict[str, list[PictureRecord]] = {}
     rows: list[int] = []
@@ -58,7 +58,7 @@ def find_copies(collection: Collection) -> tuple[Group, ...]:
     merged = [[picture for row in group for picture in alike[row]] for group in grouped]
     seen = {int(row) for group in grouped for row in group}
     merged += [group for row, group in enumerate(alike) if row not in seen and len(group) > 1]
-    written = {path: modified for path, (_, modified) in collection.files().items()}
+    written = {path: modified for path, (_, modified) in collection.listing.files().items()}
     groups = [_arrange(group, written) for group in merged]
     return tuple(sorted(groups, key=len, reverse=True))
 

@@ -95,14 +95,14 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
     """
     collection.try_to_deliver()  # what turns out to be lost is read again
     files = bucket.list()
-    known, excluded = collection.files(), collection.excluded()
+    known, excluded = collection.listing.files(), collection.excluded()
     if known and not any(map(is_picture, files)):
         # As of a disk that is not mounted: no storage says that there is no such folder.
         raise LookalikeError(none_left(bucket.url, len(known)))
     unread: list[UnreadTable] = []
     captions = bucket.captions(files, unread.append)
     pictures = {name: files[name] for name in files if is_picture(name) and name not in excluded}
-    here = {name: then for name, then in collection.captions().items() if name in pictures}
+    here = {name: then for name, then in collection.listing.captions().items() if name in pictures}
     recaptioned, unread_tables = recaption(collection, here, captions, unread)
     entries = []
     for name, (size, modified) in pictures.items():

@@ -104,7 +104,7 @@ def index_folder(
             collection.write([], vanished=changes.vanished, moved=changes.moved)
         collection.caption(changes.recaptioned)
         again = collection.to_read_again()  # lost: not known until they are computed
-        claims = _Claims(collection.known_contents() - again)
+        claims = _Claims(collection.listing.known_contents() - again)
         failed: dict[str, Entry] = {}  # of which a content could not be read, for its copies
         waiting: list[Entry] = []  # copies of a content that another thread is reading
         done = ready = unreadable = 0
@@ -119,7 +119,9 @@ def index_folder(
                     failed[item.entry.sha256] = item.entry
                 (entries if item.entry.sha256 in computed else waiting).append(item.entry)
             again -= computed
-            known = computed | collection.known_among({e.sha256 for e in waiting if e.sha256})
+            known = computed | collection.listing.known_among(
+                {e.sha256 for e in waiting if e.sha256}
+            )
             known -= again
             still: list[Entry] = []
             for entry in waiting:

@@ -19,14 +19,9 @@ class Listing:
     """The pictures that a store has records of; safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
-        self.store = store  # public for what checks and mends it
+        self._store = store
         # What takes a look at every row, by its name, with the revision that it is of.
         self._kept: dict[str, tuple[int, Any]] = {}
-
-    @property
-    def revision(self) -> int:
-        """A number that grows with every change."""
-        return self.store.number("revision")
 
     def count(self) -> tuple[int, int]:
         """Return how many pictures there are, and how many files could not be read.
@@ -35,25 +30,25 @@ class Listing:
         """
 
         def count() -> tuple[int, int]:
-            row = self.store.rows("SELECT count(content), count(problem) FROM pictures")[0]
+            row = self._store.rows("SELECT count(content), count(problem) FROM pictures")[0]
             return int(row[0]), int(row[1])
 
         return self._once("count", count)
 
     def problems(self) -> list[tuple[str, str]]:
         """Return path and reason of each file that could not be read, by path."""
-        return self.store.rows(
+        return self._store.rows(
             "SELECT path, problem FROM pictures WHERE problem IS NOT NULL ORDER BY path"
         )
 
     def files(self) -> dict[str, tuple[int, int]]:
         """Return size and time of each file that is known, readable or not, by its path."""
-        rows = self.store.rows("SELECT path, size, modified FROM pictures")
+        rows = self._store.rows("SELECT path, size, modified FROM pictures")
         return {self._path(path): (size, modified) for path, size, modified in rows}
 
     def captions(self) -> dict[str, tuple[str, str]]:
         """Return label and details of each file by its path."""
-        rows = self.store.rows("SELECT path, label, details FROM pictures")
+        rows = self._store.rows("SELECT path, label, details FROM pictures")
         return {path: (label, details) for path, label, details in rows}
 
     def hashes(self, paths: Iterable[str]) -> list[tuple[str, str]]:
@@ -62,14 +57,14 @@ class Listing:
             "SELECT path, sha256 FROM pictures JOIN contents ON content = contents.id "
             "WHERE path = ?"
         )
-        return [row for path in paths for row in self.store.rows(query, path)]
+        return [row for path in paths for row in self._store.rows(query, path)]
 
     def known_contents(self) -> set[str]:
         """Return the SHA-256 of every content that is here, with its vectors or for a picture."""
         # What no picture uses any more may have had its vectors elsewhere, and lost them there.
         return {
             sha256
-            for (sha256,) in self.store.rows(
+            for (sha256,) in self._store.rows(
                 "SELECT sha256 FROM contents WHERE length(embedding) > 0 "
                 "OR EXISTS (SELECT 1 FROM pictures WHERE content = contents.id)"
             )
@@ -78,7 +73,7 @@ class Listing:
     def known_among(self, hashes: Iterable[str]) -> set[str]:
         """Return those of `hashes` of which a content is here."""
         query = "SELECT 1 FROM contents WHERE sha256 = ?"
-        return {sha256 for sha256 in hashes if self.store.rows(query, sha256)}
+        return {sha256 for sha256 in hashes if self._store.rows(query, sha256)}
 
     def pictures(self, ids: Iterable[int] | None = None) -> list[PictureRecord]:
         """Return the pictures with these ids, in their order; all of them, by path, for None."""
@@ -87,10 +82,10 @@ class Listing:
             "details FROM pictures JOIN contents ON content = contents.id "
         )
         if ids is None:
-            rows = self.store.rows(query + "ORDER BY path")
+            rows = self._store.rows(query + "ORDER BY path")
         else:
             query += "WHERE pictures.id = ?"
-            rows = [row for id_ in ids for row in self.store.rows(query, id_)]
+            rows = [row for id_ in ids for row in self._store.rows(query, id_)]
         return [self._record(row) for row in rows]
 
     def matching(self, filters: Filters, among: Iterable[int] | None = None) -> list[int]:
@@ -98,7 +93,7 @@ class Listing:
         condition, values = conditions_of(filters)
         if among is not None:
             condition += f" AND pictures.id IN ({', '.join(str(int(id_)) for id_ in among)})"
-        rows = self.store.rows(
+        rows = self._store.rows(
             "SELECT pictures.id, details FROM pictures "
             f"JOIN contents ON content = contents.id WHERE {condition}",
             *values,
@@ -111,20 +106,20 @@ class Listing:
             "SELECT DISTINCT label FROM pictures WHERE content IS NOT NULL AND label <> '' "
             "ORDER BY label"
         )
-        return self._once("labels", lambda: [label for (label,) in self.store.rows(query)])
+        return self._once("labels", lambda: [label for (label,) in self._store.rows(query)])
 
     @property
     def has_captions(self) -> bool:
         """Whether a table says more of any picture than its label."""
         query = "SELECT 1 FROM pictures WHERE details <> '' LIMIT 1"
-        return self._once("captions", lambda: bool(self.store.rows(query)))
+        return self._once("captions", lambda: bool(self._store.rows(query)))
 
     def folders(self) -> list[str]:
         """Return the folders that pictures lie in, and those above them, in order; the top is not
         among them."""
 
         def find() -> list[str]:
-            rows = self.store.rows(
+            rows = self._store.rows(
                 "SELECT DISTINCT rtrim(path, replace(path, '/', '')) FROM pictures "
                 "WHERE content IS NOT NULL"
             )
@@ -138,7 +133,7 @@ class Listing:
 
     def page(self, start: int, n: int) -> list[PictureRecord]:
         """Return up to `n` pictures in the order of their paths, from the one at `start`."""
-        rows = self.store.rows(
+        rows = self._store.rows(
             "SELECT id FROM pictures WHERE content IS NOT NULL ORDER BY path LIMIT ? OFFSET ?",
             n,
             start,
@@ -152,9 +147,9 @@ class Listing:
         """
         total, _ = self.count()
         if total > LISTED:
-            last = self.store.rows("SELECT max(id) FROM pictures")[0][0]
+            last = self._store.rows("SELECT max(id) FROM pictures")[0][0]
             near = "SELECT id FROM pictures WHERE id >= ? AND content IS NOT NULL LIMIT 1"
-            found = [row for at in rows for row in self.store.rows(near, int(at / total * last))]
+            found = [row for at in rows for row in self._store.rows(near, int(at / total * last))]
             return self.pictures(id_ for (id_,) in found)
         ids = self.ids()
         return self.pictures(ids[row] for row in rows if row < len(ids))
@@ -163,7 +158,7 @@ class Listing:
         """Return the ids of all pictures, also those whose vectors are lost, by their paths."""
 
         def find() -> list[int]:
-            ids: list[int] = list_by_path(self.store)[0].tolist()
+            ids: list[int] = list_by_path(self._store)[0].tolist()
             return ids
 
         return self._once("ids", find)
@@ -180,7 +175,7 @@ class Listing:
     def _path(self, path: object) -> str:
         """Return a path of the records; by one bit it is none, which SQLite passes over."""
         if not isinstance(path, str):
-            raise self.store.damaged()
+            raise self._store.damaged()
         return path
 
     def _record(self, row: tuple[Any, ...]) -> PictureRecord:
@@ -188,12 +183,12 @@ class Listing:
         _, path, label, size, width, height, taken, sha256, details = row
         texts = type(path) is type(label) is type(taken or "") is type(sha256) is type(details)
         if not (texts and type(path) is str and type(size) is type(width) is type(height) is int):
-            raise self.store.damaged()
+            raise self._store.damaged()
         return PictureRecord(*row)
 
     def _once(self, name: str, compute: Callable[[], T]) -> T:
         """Return what is computed once for each revision, since it takes a look at every row."""
-        revision = self.revision
+        revision = self._store.number("revision")
         kept = self._kept.get(name)
         if kept is None or kept[0] != revision:
             kept = self._kept[name] = revision, compute()

@@ -57,7 +57,7 @@ SAMPLE = 2_000  # pictures that similarities of unrelated ones are measured on
 
 
 class Records(Protocol):
-    """What a gallery asks of the pictures' records, of `retrieval.collection.Collection`."""
+    """What a gallery asks of the pictures' records, of `retrieval.listing.Listing`."""
 
     def count(self) -> tuple[int, int]:
         """Return how many pictures there are, and how many could not be read."""

@@ -61,14 +61,14 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
         if not target.exists() and (widths := source.widths()):
             target.create(widths)
         while True:
-            total = collection.count()[0]
+            total = collection.listing.count()[0]
             yield Moved(max(0, total - len(notes)), total)
             for _ in notes.deliver(source, target, blank=False):
                 yield Moved(max(0, total - len(notes)), total)
             lacking = lacking_in(collection, target)
             lost = notes.lost_among(lacking, source)
             # What was taken out since they were listed is not missed.
-            if missed := sorted({*lacking}.intersection(collection.ids()).difference(lost)):
+            if missed := sorted({*lacking}.intersection(collection.listing.ids()).difference(lost)):
                 with collection.store.transaction() as database:
                     notes.note(database, missed)
                 raise LookalikeError(
@@ -86,7 +86,7 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
                     database.execute("DELETE FROM facts WHERE key LIKE 'moving_%'")
                     break
         target.close()
-        yield _ended(collection, [picture.path for picture in collection.pictures(lost)])
+        yield _ended(collection, [picture.path for picture in collection.listing.pictures(lost)])
 
 
 def move_home(collection: Collection) -> Iterator[Moved]:
@@ -101,7 +101,7 @@ def move_home(collection: Collection) -> Iterator[Moved]:
         if collection.place is None:
             return
         source, target = collection.gallery, collection.exact
-        total, _ = collection.count()
+        total, _ = collection.listing.count()
         yield Moved(target.count(), total)
         while missing := _without_vectors(collection):
             ids = [picture.id for picture in missing]
@@ -203,7 +203,7 @@ def fill_gaps(collection: Collection, gallery: MilvusGallery) -> list[int]:
 def lacking_in(collection: Collection, gallery: MilvusGallery) -> list[int]:
     """Return the ids of the pictures that a gallery does not have."""
     there = gallery.ids()  # first: what is taken out meanwhile is not missed
-    return [int(id_) for id_ in np.setdiff1d(collection.ids(), there)]
+    return [int(id_) for id_ in np.setdiff1d(collection.listing.ids(), there)]
 
 
 def _target(collection: Collection, uri: str) -> Place:
@@ -236,18 +236,18 @@ def _without_vectors(collection: Collection) -> list[PictureRecord]:
         "WHERE length(embedding) = 0 "
         f"AND EXISTS (SELECT 1 FROM pictures WHERE content = contents.id) LIMIT {BATCH})"
     )
-    return collection.pictures(id_ for (id_,) in rows)
+    return collection.listing.pictures(id_ for (id_,) in rows)
 
 
 def _ended(collection: Collection, lost: Iterable[str]) -> Moved:
     """Return what there is to say in the end."""
-    total, _ = collection.count()
+    total, _ = collection.listing.count()
     return Moved(total, total, tuple(sorted(lost)))
 
 
 def _compare(collection: Collection, source: Gallery, target: Gallery) -> None:
     """Compare the vectors of a sample in two galleries."""
-    ids = [picture.id for picture in collection.sample(COMPARED)]
+    ids = [picture.id for picture in collection.listing.sample(COMPARED)]
     for aspect in RANKED:
         mine, theirs = source.fetch(ids, aspect), target.fetch(ids, aspect)
         sent = mine.any(axis=1)  # of what the source has lost, the vectors beside the records went

@@ -101,7 +101,7 @@ def read_labels(searcher: Searcher) -> Labels:
     held = searcher.embeddings()
     row_of = {int(id_): row for row, id_ in enumerate(held.ids)}
     # A picture may have come or gone since the embeddings were read.
-    known = [one for one in searcher.collection.pictures() if one.id in row_of]
+    known = [one for one in searcher.collection.listing.pictures() if one.id in row_of]
     if len(known) < 2:
         raise LookalikeError(
             f"A test needs several pictures, and {'only one is' if known else 'there are none'} "

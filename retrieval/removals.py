@@ -25,7 +25,7 @@ class Removals:
 
         In a folder that is searched in place the files stay, and are passed over from now on.
         """
-        paths = [picture.path for picture in collection.pictures(ids)]
+        paths = [picture.path for picture in collection.listing.pictures(ids)]
         with self._moving:
             collection.exclude(paths)
             if collection.root is None:

@@ -151,7 +151,7 @@ class Searcher:
         Raises:
             LookalikeError: when it is not in the collection any more.
         """
-        records = self.collection.pictures([id_])
+        records = self.collection.listing.pictures([id_])
         if not records:
             raise LookalikeError(GONE)
         return records[0]
@@ -197,7 +197,7 @@ class Searcher:
         ids, similarities = ranking.ids, ranking.similarities
         similarity = dict(zip(map(int, ids), map(float, similarities), strict=True))
         wanted = [id_ for group in groups for id_ in group]
-        records = {record.id: record for record in self.collection.pictures(wanted)}
+        records = {record.id: record for record in self.collection.listing.pictures(wanted)}
         calibration = self.calibration(request.weights)
         matches = []
         for group in groups:
@@ -230,7 +230,7 @@ class Searcher:
             ids, similarities = self._rerank(query, ids, similarities)
         compared = ranking.compared
         if own:  # they are counted where they pass the filters
-            compared -= len(self.collection.matching(request.filters, own))
+            compared -= len(self.collection.listing.matching(request.filters, own))
         return Ranking(ids[:k], similarities[:k], max(0, compared), ranking.method)
 
     def _rerank(

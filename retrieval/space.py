@@ -61,7 +61,7 @@ def build_space(
             parts.append(_copy("the pictures that ship with the app", project, folder, shown))
         else:
             pack(collection, folder / PUBLISHED, problems=False)
-            count, title = collection.count()[0], collection.name
+            count, title = collection.listing.count()[0], collection.name
             size = (folder / PUBLISHED).stat().st_size
             parts.append(Part(f"{count:,} pictures of {title}, in small", 1, size))
         attributes = (f"*.{kind} filter=lfs diff=lfs merge=lfs -text" for kind in LARGE_KINDS)
@@ -114,7 +114,7 @@ def _card(readme: str, name: str, collection: Collection | None) -> str:
     fields["thumbnail"] = f"{address}/resolve/main/assets/screenshot.jpg"
     about = "Drop in a picture and see the ones that look most like it."
     if collection is not None:
-        count, title = collection.count()[0], collection.name
+        count, title = collection.listing.count()[0], collection.name
         fields["title"] = json.dumps(title, ensure_ascii=False)
         fields["short_description"] = f"Drop in a picture, see the most similar of {count:,}"
         # Whose pictures they are, this program cannot know. A Space that was cloned has none of it.

@@ -80,7 +80,7 @@ def take_in(
     pictures = sorted(_unpacked(upload, staged, taken))
     common = _common_folder(pictures)
     top = PurePosixPath(*common.parts[:1])
-    known, below = collection.files(), below_first(collection)
+    known, below = collection.listing.files(), below_first(collection)
     if strip and not known and not below.parts and common != top:
         below = common.relative_to(top)
         collection.store.note({LEFT_OUT: str(below)})
@@ -190,7 +190,7 @@ class _Intake:
         """Return where a picture is to go, None when the collection has it there already."""
         place, name, size = self.folder / relative, relative.as_posix(), source.stat().st_size
         if self._is_there(place):
-            here = [sha256 for _, sha256 in self.collection.hashes([name])]
+            here = [sha256 for _, sha256 in self.collection.listing.hashes([name])]
             # What lost its vectors, or could not be read, may come again to where it was.
             awaited = not place.exists() and self.known.get(name, (0, 0))[1] == PASSING
             if awaited and not here:

@@ -32,7 +32,7 @@ def draw_thumbnails(collection: Collection, hashes: Group[str]) -> set[str]:
     if not hashes:
         return set()
     copies: dict[str, list[PictureRecord]] = {}
-    for picture in collection.pictures():
+    for picture in collection.listing.pictures():
         if picture.sha256 in hashes:
             copies.setdefault(picture.sha256, []).append(picture)
     root, wanted = folder_of_photos(collection), list(copies.values())

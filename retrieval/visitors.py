@@ -106,7 +106,9 @@ class Visitors:
             collection = self._workspace.searcher(key, visitor).collection
             originals = self.originals(key)
             waiting = {name_of(path, originals) for path in find_images(originals)}
-            held += sum(collection.count()) + len(waiting - collection.files().keys())
+            held += sum(collection.listing.count()) + len(
+                waiting - collection.listing.files().keys()
+            )
             passed += len(collection.excluded())
         most = self.bounds.pictures
         return max(0, min(most - held, REMEMBERED * most - held - passed))
@@ -134,7 +136,7 @@ class Visitors:
         """
         originals = self.originals(key)
         searcher = self._workspace.searcher(key, self._workspace.visitor(key))
-        for path, read in searcher.collection.files().items():
+        for path, read in searcher.collection.listing.files().items():
             if inside(originals, path):
                 with suppress(OSError):
                     status = (originals / path).stat()

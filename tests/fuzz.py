@@ -318,9 +318,9 @@ def _read_collection(folder: Path, data: bytes, number: int, whole: list[bytes])
 
 def _search(collection: Collection, embedder: Embedder) -> None:
     searcher = Searcher(collection, embedder, "key")
-    collection.count()
-    collection.problems()
-    collection.distinct_labels()
+    collection.listing.count()
+    collection.listing.problems()
+    collection.listing.distinct_labels()
     aspects = embedder.describe_pictures(np.zeros((1, 8, 8, 3), np.uint8))
     for match in search([searcher], aspects, Request(24)).matches:
         # Whether it is a picture was looked at when it was made; nothing else is asked of it.

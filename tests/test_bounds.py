@@ -73,7 +73,7 @@ def test_who_fetches_too_much_of_what_is_computed_is_told_so_and_others_go_on(
         assert fetch(path, calm).status_code != 429
     # A page with hundreds of small pictures is never told so.
     with Collection(served[0].home / "collections" / key) as collection:
-        sha256 = collection.pictures()[0].sha256
+        sha256 = collection.listing.pictures()[0].sha256
     small = {
         fetch(f"thumbnails/{key}/{sha256}.jpg", hasty).status_code for _ in range(5 * REQUESTS)
     }

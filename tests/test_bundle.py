@@ -64,11 +64,11 @@ def test_what_is_opened_is_what_was_packed(
 ) -> None:
     with Collection(unpack_bundle(packed, tmp_path / "library", embedder)) as opened:
         assert opened.name == "wheel"
-        assert opened.count() == indexed.count() == (7, 1)
-        assert opened.problems() == indexed.problems()
+        assert opened.listing.count() == indexed.listing.count() == (7, 1)
+        assert opened.listing.problems() == indexed.listing.problems()
         assert opened.root is None
-        ours = {picture.path: picture for picture in indexed.pictures()}
-        for picture in opened.pictures():
+        ours = {picture.path: picture for picture in indexed.listing.pictures()}
+        for picture in opened.listing.pictures():
             twin = ours[picture.path]
             assert (picture.sha256, picture.label, picture.captions) == (
                 twin.sha256,
@@ -79,7 +79,7 @@ def test_what_is_opened_is_what_was_packed(
         for aspect in ("subject", "colour", "texture"):
             theirs, mine = opened.embeddings(aspect).vectors, indexed.embeddings(aspect).vectors
             assert theirs == pytest.approx(mine, abs=1e-3)
-        red = next(p for p in opened.pictures() if p.path == "warm/red.png")
+        red = next(p for p in opened.listing.pictures() if p.path == "warm/red.png")
         assert (red.label, red.captions) == ("hot", {"mood": "angry, loud"})
 
 
@@ -93,7 +93,7 @@ def test_a_comment_that_an_older_program_left_in_a_thumbnail_stays_here(
         database.execute("UPDATE thumbnails SET jpeg = ?", (kept,))
     pack(indexed, tmp_path / "wheel.lookalike")
     assert address not in (tmp_path / "wheel.lookalike").read_bytes()
-    assert indexed.thumbnail(indexed.pictures()[0].sha256) == encode(by_hue(0), "JPEG")
+    assert indexed.thumbnail(indexed.listing.pictures()[0].sha256) == encode(by_hue(0), "JPEG")
 
 
 def test_the_photos_come_along_only_when_asked_for(
@@ -105,7 +105,7 @@ def test_the_photos_come_along_only_when_asked_for(
     library = tmp_path / "library"
     with Collection(unpack_bundle(tmp_path / "with.lookalike", library, embedder)) as opened:
         assert opened.root is not None
-        for picture in opened.pictures():
+        for picture in opened.listing.pictures():
             assert (opened.root / picture.path).read_bytes() == (wheel / picture.path).read_bytes()
         assert (opened.root / "broken.jpg").read_bytes() == b"no"
         assert photos_of(opened) == Photos(8, 0)
@@ -132,18 +132,18 @@ def test_a_photo_edited_since_comes_along_as_it_is_and_is_read_there(
     by_hue(300).save(wheel / "warm" / "copy of red.png")  # whose twin is as it was
     with moved_by_file(indexed, embedder, tmp_path) as opened:
         assert opened.root is not None
-        for picture in opened.pictures():
+        for picture in opened.listing.pictures():
             assert (opened.root / picture.path).read_bytes() == (wheel / picture.path).read_bytes()
         assert photos_of(opened) == Photos(8, 0)
         assert opened.unfinished  # so that the page offers to go on
         changes = find_changes(opened, opened.root)
         assert changes.changed == ("warm/copy of red.png", "warm/yellow.png")
-        known = {picture.path: picture.sha256 for picture in opened.pictures()}
+        known = {picture.path: picture.sha256 for picture in opened.listing.pictures()}
         assert known["warm/copy of red.png"] == known["warm/red.png"]
         build(opened, embedder)
-        known = {picture.path: picture.sha256 for picture in opened.pictures()}
+        known = {picture.path: picture.sha256 for picture in opened.listing.pictures()}
         assert known["warm/copy of red.png"] != known["warm/red.png"]
-        assert opened.count() == (7, 1)
+        assert opened.listing.count() == (7, 1)
         assert not find_changes(opened, opened.root).any
 
 
@@ -151,7 +151,7 @@ def test_what_an_older_program_packed_under_another_hash_is_kept_as_the_file_tha
     packed: Path, indexed: Collection, embedder: Embedder, tmp_path: Path
 ) -> None:
     pack(indexed, tmp_path / "photos.lookalike", photos=True)
-    shas = {picture.path: picture.sha256 for picture in indexed.pictures()}
+    shas = {picture.path: picture.sha256 for picture in indexed.listing.pictures()}
     edited = [f"photos/{shas[name]}.png" for name in ("cold/blue.png", "warm/red.png")]
 
     def edit(name: str, data: bytes) -> bytes:
@@ -179,7 +179,7 @@ def test_a_photo_comes_along_by_any_of_its_paths(
     with moved_by_file(indexed, embedder, tmp_path) as opened:
         assert opened.root is not None
         there = {path.relative_to(opened.root).as_posix() for path in opened.root.rglob("*.*")}
-        assert there == {picture.path for picture in opened.pictures()}  # no copy was lost
+        assert there == {picture.path for picture in opened.listing.pictures()}  # no copy was lost
         assert photos_of(opened) == Photos(9, 0)
     assert read_manifest(tmp_path / "moved.lookalike")["missing"] == 2
 
@@ -222,13 +222,13 @@ def test_a_file_that_could_not_be_read_is_tried_again_only_when_it_has_changed(
     with moved_by_file(indexed, embedder, tmp_path) as opened:
         assert opened.unfinished
         build(opened, embedder)
-        assert opened.count() == (8, 0)
+        assert opened.listing.count() == (8, 0)
 
 
 def test_a_lost_vector_is_computed_there_where_its_photo_came_along(
     indexed: Collection, embedder: Embedder, tmp_path: Path
 ) -> None:
-    red = next(picture for picture in indexed.pictures() if picture.path == "warm/red.png")
+    red = next(picture for picture in indexed.listing.pictures() if picture.path == "warm/red.png")
     vectors = indexed.embeddings().vectors
     give_up(indexed.store, [red.sha256], True)
     with moved_by_file(indexed, embedder, tmp_path) as opened:
@@ -325,11 +325,11 @@ def test_two_paths_that_are_one_elsewhere_both_come_along(
     by_hue(140).save(wheel / "a" / "b.png")
     by_hue(170).save(wheel / "a" / "b (2).png")
     build(indexed, embedder)
-    ours = {picture.sha256: picture.path for picture in indexed.pictures()}
+    ours = {picture.sha256: picture.path for picture in indexed.listing.pictures()}
     with moved_by_file(indexed, embedder, tmp_path) as opened:
         assert opened.root is not None
-        assert opened.count() == (9, 0)
-        for picture in opened.pictures():
+        assert opened.listing.count() == (9, 0)
+        for picture in opened.listing.pictures():
             path = ours[picture.sha256]
             assert (opened.root / picture.path).read_bytes() == (wheel / path).read_bytes()
             assert picture.path == path.replace("a\\b.png", "a/b (3).png")
@@ -356,7 +356,7 @@ def test_files_of_a_broken_clock_are_packed(
         database.execute(f"UPDATE pictures SET modified = {-(2**63)}")
     pack(indexed, tmp_path / "x.lookalike")
     with Collection(unpack_bundle(tmp_path / "x.lookalike", tmp_path, embedder)) as opened:
-        assert opened.count() == (6, 0)
+        assert opened.listing.count() == (6, 0)
 
 
 def test_the_command_line_tells_how_many_photos_came_along(
@@ -455,24 +455,24 @@ def test_labels_and_captions_outlive_that_the_photos_are_read_again(
             *((name, "l;a", "") for name in named),
         ]
     )
-    before = indexed.captions()
+    before = indexed.listing.captions()
     with moved_by_file(indexed, embedder, tmp_path) as opened:
         assert opened.root is not None
-        assert {path: label for path, (label, _) in opened.captions().items()} == {
+        assert {path: label for path, (label, _) in opened.listing.captions().items()} == {
             path: label for path, (label, _) in before.items()
         }
-        known = {picture.path: picture.captions for picture in opened.pictures()}
-        assert known == {picture.path: picture.captions for picture in indexed.pictures()}
+        known = {picture.path: picture.captions for picture in opened.listing.pictures()}
+        assert known == {picture.path: picture.captions for picture in indexed.listing.pictures()}
         table = (opened.root / NAME).read_text("utf-8-sig")
         assert "yellow" not in table  # of which there is nothing to say
         assert not find_changes(opened, opened.root).any
-        captions = opened.captions()
+        captions = opened.listing.captions()
         for path in opened.root.rglob("*.png"):
             os.utime(path, (1, 1))
         opened.write([], vanished=["warm/red.png"])  # as repairing does
         assert len(find_changes(opened, opened.root).to_read) == len(captions)
         build(opened, embedder)
-        assert opened.captions() == captions
+        assert opened.listing.captions() == captions
 
 
 def test_captions_of_more_columns_than_a_table_has_take_several(tmp_path: Path) -> None:
@@ -499,7 +499,7 @@ def test_photos_of_any_time_are_packed_and_none_from_elsewhere(
     pack(indexed, tmp_path / "photos.lookalike", photos=True)
     with zipfile.ZipFile(tmp_path / "photos.lookalike") as bundle:
         photos = [name for name in bundle.namelist() if name.startswith("photos/")]
-        shas = {p.path: p.sha256 for p in indexed.pictures()}
+        shas = {p.path: p.sha256 for p in indexed.listing.pictures()}
         assert f"photos/{shas['warm/red.png']}.png" in photos
         assert f"photos/{shas['../secret.png']}.png" not in photos
 
@@ -561,7 +561,7 @@ def test_two_who_open_the_same_file_at_once_get_a_whole_one_each(
     for folder in opened:
         assert check_collection(folder) == []
         with Collection(folder) as collection:
-            assert collection.count() == (7, 1)
+            assert collection.listing.count() == (7, 1)
 
 
 def test_photos_without_their_table_keep_their_captions_when_one_is_added(
@@ -573,7 +573,7 @@ def test_photos_without_their_table_keep_their_captions_when_one_is_added(
     ) as opened:
         assert opened.root is not None
         assert not find_changes(opened, opened.root).recaptioned
-        by_path = {picture.path: picture for picture in opened.pictures()}
+        by_path = {picture.path: picture for picture in opened.listing.pictures()}
         assert by_path["warm/red.png"].captions == {"mood": "angry, loud"}
 
 
@@ -680,7 +680,7 @@ def test_hostile_paths_and_thumbnails_are_harmless(
     assert len(list((folder / "originals").rglob("*.png"))) == 6
     with Collection(folder) as opened:
         assert photos_of(opened) == Photos(6, 0)
-        assert len({picture.path for picture in opened.pictures()}) == 6
+        assert len({picture.path for picture in opened.listing.pictures()}) == 6
 
     def script(name: str, data: bytes) -> bytes:
         return b"<script>" if name.startswith("thumbnails/") else data
@@ -702,7 +702,7 @@ def test_no_record_of_a_bundle_leads_out_of_its_collection(
         return data.replace(b"warm/", start.encode()) if name == "pictures.jsonl" else data
 
     with Collection(unpack_bundle(rewritten(bundle, climb), library, embedder)) as opened:
-        paths = [picture.path for picture in opened.pictures()]
+        paths = [picture.path for picture in opened.listing.pictures()]
         assert len(paths) == 6
         assert all(inside(tmp_path / "any", path) for path in paths)
 
@@ -749,7 +749,7 @@ def test_aspects_of_another_width_are_left_out_and_the_rest_is_opened(
 
     folder = unpack_bundle(rewritten(packed, narrow), tmp_path / "library", embedder)
     with Collection(folder) as opened:
-        assert opened.count() == (7, 1)
+        assert opened.listing.count() == (7, 1)
         assert "colour" not in opened.gallery.widths()
 
 

@@ -155,7 +155,7 @@ def test_a_table_that_is_broken_takes_no_label_away_and_is_named(
     by_hue(10, (33, 22)).save(wheel / "warm/red.png")  # also what is read again keeps its own
     for _ in index_folder(indexed, wheel, embedder, find_changes(indexed, wheel)):
         pass
-    [red] = [picture for picture in indexed.pictures() if picture.path == "warm/red.png"]
+    [red] = [picture for picture in indexed.listing.pictures() if picture.path == "warm/red.png"]
     assert (red.width, red.label) == (33, "hot")
 
 
@@ -211,7 +211,7 @@ def test_labels_of_a_table_take_the_place_of_the_folders_and_go_with_it(
     assert [path for path, _, _ in changes.recaptioned] == ["cold/blue.png", "warm/red.png"]
     assert changes.to_read == ()
     update()
-    pictures = {picture.path: picture for picture in indexed.pictures()}
+    pictures = {picture.path: picture for picture in indexed.listing.pictures()}
     assert (pictures["warm/red.png"].label, pictures["warm/red.png"].captions) == (
         "hot",
         {"year": "2024"},
@@ -223,7 +223,7 @@ def test_labels_of_a_table_take_the_place_of_the_folders_and_go_with_it(
     assert not find_changes(indexed, wheel).any
     table.unlink()
     update()
-    assert {picture.label for picture in indexed.pictures()} == {"cold", "warm"}
+    assert {picture.label for picture in indexed.listing.pictures()} == {"cold", "warm"}
 
 
 def test_a_table_of_something_else_keeps_no_label_that_its_own_table_gave_up(
@@ -234,7 +234,7 @@ def test_a_table_of_something_else_keeps_no_label_that_its_own_table_gave_up(
         for _ in index_folder(indexed, wheel, embedder, changes):
             pass
         assert changes.unread_tables == ()
-        return {picture.label for picture in indexed.pictures()}
+        return {picture.label for picture in indexed.listing.pictures()}
 
     (wheel / "captions.csv").write_text("filename,label\nwarm/red.png,hot\ncold/blue.png,icy\n")
     (wheel / "expenses.csv").write_text("date,amount\n1,2\n")
@@ -255,7 +255,7 @@ def test_a_table_whose_pictures_are_all_renamed_is_named_and_what_it_told_stays(
         return [table.name for table in changes.unread_tables]
 
     def told() -> set[tuple[str, str, str]]:
-        return {(p.path, p.label, p.details) for p in indexed.pictures() if p.details}
+        return {(p.path, p.label, p.details) for p in indexed.listing.pictures() if p.details}
 
     table = wheel / "captions.csv"
     table.write_text("filename,label,place\nwarm/red.png,hot,Rome\ncold/blue.png,,Oslo\n")

@@ -28,7 +28,7 @@ def apply(collection: Collection, root: Path, embedder: Embedder) -> Changes:
 def test_each_kind_of_change_is_told_apart(
     indexed: Collection, wheel: Path, embedder: Embedder
 ) -> None:
-    ids = {picture.path: picture.id for picture in indexed.pictures()}
+    ids = {picture.path: picture.id for picture in indexed.listing.pictures()}
     before = extracted(embedder)
     by_hue(300).save(wheel / "new.png")
     by_hue(90).save(wheel / "warm/red.png")
@@ -42,7 +42,7 @@ def test_each_kind_of_change_is_told_apart(
     ]
     assert changes.vanished == ("cold/cyan.png",)
     assert changes.unchanged == 3
-    pictures = {picture.path: picture for picture in indexed.pictures()}
+    pictures = {picture.path: picture for picture in indexed.listing.pictures()}
     assert pictures["warm/navy.png"].id == ids["cold/blue.png"]  # links to it go on working
     assert pictures["warm/navy.png"].label == "warm"
     assert extracted(embedder) == before + 2  # the new and the changed one
@@ -62,9 +62,9 @@ def test_a_file_that_was_held_is_tried_again_and_a_damaged_one_is_not(
     with monkeypatch.context() as patch:
         patch.setattr("retrieval.indexing.read_bounded", held)
         apply(indexed, wheel, embedder)
-    assert [path for path, _ in indexed.problems()] == ["broken.png", "locked.png"]
+    assert [path for path, _ in indexed.listing.problems()] == ["broken.png", "locked.png"]
     assert [path.name for path in apply(indexed, wheel, embedder).to_read] == ["locked.png"]
-    assert [path for path, _ in indexed.problems()] == ["broken.png"]
+    assert [path for path, _ in indexed.listing.problems()] == ["broken.png"]
     assert not find_changes(indexed, wheel).any
 
 
@@ -105,7 +105,7 @@ def test_copies_that_move_are_paired_once_each(
     changes = apply(indexed, wheel, embedder)
     assert len(changes.moved) == 4
     assert (changes.to_read, changes.vanished) == ((), ())
-    assert {picture.label for picture in indexed.pictures()} == {"moved", "warm"}
+    assert {picture.label for picture in indexed.listing.pictures()} == {"moved", "warm"}
 
 
 def test_a_folder_that_was_renamed_is_not_read_for_it(
@@ -154,7 +154,7 @@ def test_what_is_taken_out_while_files_are_read_for_having_moved_stays_out(
         ("cold/cyan.png", "warm/cyan too.png")
     ]
     for _ in range(2):
-        assert "warm/blue too.png" not in indexed.files()
+        assert "warm/blue too.png" not in indexed.listing.files()
         apply(indexed, wheel, embedder)
     assert not find_changes(indexed, wheel).any
 
@@ -200,14 +200,14 @@ def test_a_picture_of_the_name_size_and_time_of_one_that_vanished_is_read(
         save(beside, 120)
     changes = apply(indexed, wheel, embedder)
     assert (changes.vanished, changes.moved) == ((f"a/{name}",), ())
-    there = {picture.path: picture.sha256 for picture in indexed.pictures()}
+    there = {picture.path: picture.sha256 for picture in indexed.listing.pictures()}
     assert there[f"b/{name}"] == sha256_of_file(wheel / "b" / name)
 
 
 def test_what_lost_its_vectors_and_was_renamed_is_read_where_it_is_now(
     indexed: Collection, wheel: Path, embedder: Embedder
 ) -> None:
-    red = next(picture for picture in indexed.pictures() if picture.path == "warm/red.png")
+    red = next(picture for picture in indexed.listing.pictures() if picture.path == "warm/red.png")
     vector = indexed.embedding(red.id)
     give_up(indexed.store, [red.sha256], True)
     assert not np.any(indexed.embedding(red.id))
@@ -215,7 +215,7 @@ def test_what_lost_its_vectors_and_was_renamed_is_read_where_it_is_now(
     changes = apply(indexed, wheel, embedder)
     assert [move.new.path for move in changes.moved] == ["warm/scarlet.png"]
     assert (changes.new, changes.unchanged) == (0, 5)
-    assert [picture.path for picture in indexed.pictures([red.id])] == ["warm/scarlet.png"]
+    assert [picture.path for picture in indexed.listing.pictures([red.id])] == ["warm/scarlet.png"]
     assert indexed.embedding(red.id) == pytest.approx(vector)
     assert not indexed.to_read_again()
     assert not find_changes(indexed, wheel).any
@@ -238,7 +238,7 @@ def test_two_files_that_change_places_keep_their_own_vectors(
     red.write_bytes(blue_bytes + b"1")
     blue.write_bytes(red_bytes + b"22")
     apply(indexed, wheel, embedder)
-    pictures = {picture.path: picture for picture in indexed.pictures()}
+    pictures = {picture.path: picture for picture in indexed.listing.pictures()}
     vector = indexed.embedding(pictures["warm/red.png"].id)
     assert vector is not None
     assert vector.argmax() == 2  # blue
@@ -248,13 +248,13 @@ def test_pictures_that_were_taken_out_stay_out_until_they_are_let_in(
     indexed: Collection, wheel: Path, embedder: Embedder
 ) -> None:
     indexed.exclude(["warm/red.png"])
-    assert indexed.count() == (5, 0)
+    assert indexed.listing.count() == (5, 0)
     changes = apply(indexed, wheel, embedder)
     assert not changes.any
-    assert indexed.count() == (5, 0)
+    assert indexed.listing.count() == (5, 0)
     indexed.readmit(["warm/red.png"])
     apply(indexed, wheel, embedder)
-    assert indexed.count() == (6, 0)
+    assert indexed.listing.count() == (6, 0)
 
 
 def test_what_was_taken_out_stays_out_when_its_file_or_folder_is_renamed(
@@ -265,17 +265,17 @@ def test_what_was_taken_out_stays_out_when_its_file_or_folder_is_renamed(
     (wheel / "cold/blue.png").rename(wheel / "cold/sea.png")
     for _ in range(2):
         apply(indexed, wheel, embedder)
-        assert indexed.count() == (4, 0)
-        assert not {"hot/red.png", "cold/sea.png"} & indexed.files().keys()
+        assert indexed.listing.count() == (4, 0)
+        assert not {"hot/red.png", "cold/sea.png"} & indexed.listing.files().keys()
     shutil.copy(wheel / "cold/sea.png", wheel / "cold/calm.png")  # one was taken out, and one is
     for _ in range(2):
         apply(indexed, wheel, embedder)
-        assert indexed.count() == (5, 0)
-        assert "cold/sea.png" not in indexed.files()
+        assert indexed.listing.count() == (5, 0)
+        assert "cold/sea.png" not in indexed.listing.files()
     assert indexed.excluded() == {"warm/red.png", "cold/blue.png"}
     indexed.readmit(indexed.excluded())
     apply(indexed, wheel, embedder)
-    assert indexed.count() == (7, 0)
+    assert indexed.listing.count() == (7, 0)
 
 
 def test_what_was_taken_out_and_renamed_is_read_no_more_and_stays_out_when_it_is_edited(
@@ -317,14 +317,16 @@ def test_of_copies_that_are_renamed_together_the_one_that_was_taken_out_stays_ou
         (wheel / name).parent.mkdir(parents=True)
         by_hue(300).save(wheel / name)
     apply(indexed, wheel, embedder)
-    (id_,) = (picture.id for picture in indexed.pictures() if picture.path in {*there} - {out})
+    (id_,) = (
+        picture.id for picture in indexed.listing.pictures() if picture.path in {*there} - {out}
+    )
     indexed.exclude([out])
     for old, new in renamed.items():
         (wheel / old).rename(wheel / new)
     changes = apply(indexed, wheel, embedder)
     assert [move.new.path for move in changes.moved] == [left]
-    assert [picture.path for picture in indexed.pictures([id_])] == [left]
-    assert indexed.count() == (7, 0)
+    assert [picture.path for picture in indexed.listing.pictures([id_])] == [left]
+    assert indexed.listing.count() == (7, 0)
     indexed.readmit([out])
     apply(indexed, wheel, embedder)
-    assert indexed.count() == (8, 0)
+    assert indexed.listing.count() == (8, 0)

@@ -94,7 +94,7 @@ def test_harm_is_found_mended_and_read_again(
     with Collection(folder) as collection:
         for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
             pass
-        assert collection.count() == (6, 0)
+        assert collection.listing.count() == (6, 0)
         for aspect in ("subject", "colour"):
             vectors = collection.embeddings(aspect).vectors
             assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(6), abs=1e-3)
@@ -164,8 +164,8 @@ def test_thumbnails_that_are_lost_are_drawn_anew_and_nothing_else_is(
     assert (kept / f"{THUMBNAILS}.broken").exists()
     assert check_collection(kept) == []
     with index(kept, embedder) as collection:
-        assert collection.count() == (6, 0)
-        assert all(collection.thumbnail(p.sha256) for p in collection.pictures())
+        assert collection.listing.count() == (6, 0)
+        assert all(collection.thumbnail(p.sha256) for p in collection.listing.pictures())
     assert extracted(embedder) == seen
 
 
@@ -181,7 +181,7 @@ def test_records_of_which_nothing_is_left_are_made_anew_beside_their_photos(
             assert (collection.name, collection.unfinished) == ("kept", True)
             assert collection.root == (kept / ORIGINALS).resolve()
         with index(kept, embedder) as collection:
-            assert collection.count() == (6, 0)
+            assert collection.listing.count() == (6, 0)
         assert check_collection(kept) == []
 
 
@@ -209,7 +209,7 @@ def test_records_of_which_nothing_is_left_can_be_made_anew_of_a_folder_searched_
     assert (folder / f"{DATABASE}.broken").exists()
     Collection.create(folder, "collection", wheel, embedder).close()
     with index(folder, embedder) as collection:
-        assert collection.count() == (6, 0)
+        assert collection.listing.count() == (6, 0)
 
 
 @pytest.mark.parametrize("file", [DATABASE, THUMBNAILS])
@@ -229,7 +229,7 @@ def test_an_end_before_what_was_made_anew_has_its_place_loses_nothing(
         rename(source, target)
 
     with Collection(kept) as collection:
-        before = collection.pictures()
+        before = collection.listing.pictures()
         thumbnails = [collection.thumbnail(p.sha256) for p in before]
     shutil.rmtree(kept / ORIGINALS)
     with harming(kept / file) as broken:
@@ -248,7 +248,7 @@ def test_an_end_before_what_was_made_anew_has_its_place_loses_nothing(
     assert folders_in(kept.parent) == [kept]
     check_collection(kept, repair=True)
     with Collection(kept) as collection:
-        assert collection.pictures() == before
+        assert collection.listing.pictures() == before
         assert [collection.thumbnail(p.sha256) for p in before] == thumbnails
     assert check_collection(kept) == []
     assert list(kept.glob("*.broken"))
@@ -272,8 +272,8 @@ def test_what_lies_beside_a_torn_page_is_kept(kept: Path, embedder: Embedder) ->
     with Collection(kept) as collection:
         assert (collection.name, collection.excluded()) == ("My wheel", {"out.png"})
         assert 0 < torn < 20
-        assert collection.count() == (206 - torn, 0)
-        assert collection.captions()["199.png"] == ("", said)
+        assert collection.listing.count() == (206 - torn, 0)
+        assert collection.listing.captions()["199.png"] == ("", said)
 
 
 def test_what_cannot_be_read_again_is_kept_and_said_not_to_be_mended(
@@ -288,7 +288,7 @@ def test_what_cannot_be_read_again_is_kept_and_said_not_to_be_mended(
     assert not any(finding.repaired for finding in findings)
     assert "its photo is not here" in findings[0].sentence
     with Collection(without_photos) as collection:
-        assert collection.count() == (6, 0)
+        assert collection.listing.count() == (6, 0)
         assert len(collection.embeddings().ids) == 6  # the one keeps no other from being searched
         assert not collection.unfinished  # nobody could go on
 
@@ -313,14 +313,14 @@ def test_where_some_photos_are_not_here_a_lost_vector_keeps_no_other_from_being_
     kept: Path,
 ) -> None:
     with Collection(kept) as collection:
-        before = collection.pictures()
+        before = collection.listing.pictures()
     (kept / ORIGINALS / before[0].path).unlink()
     with harming(kept / DATABASE) as records:
         records.execute("UPDATE contents SET embedding = x'00' WHERE id < 3")
     findings = check_collection(kept, repair=True)
     assert sorted(finding.repaired for finding in findings) == [False, True]
     with Collection(kept) as collection:
-        assert collection.pictures() == before
+        assert collection.listing.pictures() == before
         assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 4
     assert [finding.sentence for finding in check_collection(kept)] == [
         f"{before[0].path}: its vector is lost."
@@ -337,7 +337,7 @@ def test_a_vector_whose_photo_is_away_just_now_waits_for_it(
     away.rename(wheel)
     assert [finding.repaired for finding in check_collection(folder, repair=True)] == [True]
     with index(folder, embedder) as collection:
-        assert collection.count() == (6, 0)
+        assert collection.listing.count() == (6, 0)
     assert check_collection(folder) == []
 
 
@@ -348,7 +348,7 @@ def test_a_photo_of_whose_sha256_a_letter_is_wrong_is_read_again(
         records.execute("UPDATE contents SET sha256 = 'x' || substr(sha256, 2) WHERE id = 1")
     assert all(finding.repaired for finding in check_collection(folder, repair=True))
     with index(folder, embedder) as collection:
-        assert (collection.count(), collection.to_read_again()) == ((6, 0), set())
+        assert (collection.listing.count(), collection.to_read_again()) == ((6, 0), set())
     check_collection(folder, repair=True)  # what nobody uses any more
     assert check_collection(folder) == []
 
@@ -356,13 +356,13 @@ def test_a_photo_of_whose_sha256_a_letter_is_wrong_is_read_again(
 def test_a_thumbnail_that_is_drawn_again_costs_no_caption(kept: Path) -> None:
     with Collection(kept) as collection:
         collection.caption([("warm/red.png", "mine", '{"said": "by hand"}')])
-        before = collection.pictures()
+        before = collection.listing.pictures()
     with harming(kept / THUMBNAILS) as thumbnails:
         thumbnails.execute("DELETE FROM thumbnails")
     findings = check_collection(kept, repair=True)
     assert [finding.repaired for finding in findings] == [True] * len(findings) != []
     with Collection(kept) as collection:
-        assert collection.pictures() == before
+        assert collection.listing.pictures() == before
 
 
 @pytest.mark.parametrize("part", ["read_bounded", "thumbnail_to_keep"])
@@ -471,7 +471,7 @@ def test_an_id_that_is_damaged_takes_no_other_row_along(without_photos: Path) ->
     path.write_bytes(data)
     assert check_collection(without_photos, repair=True)[0].sentence.startswith(DATABASE)
     with Collection(without_photos) as collection:
-        assert collection.count() == (6, 100)
+        assert collection.listing.count() == (6, 100)
 
 
 @pytest.mark.parametrize(
@@ -514,7 +514,7 @@ def test_an_id_that_is_damaged_beside_a_damaged_page_hides_nothing(
     assert 0 < lost < total / 4
     check_collection(without_photos, repair=True)
     with Collection(without_photos) as collection:
-        assert collection.count()[1] >= total - lost - 1
+        assert collection.listing.count()[1] >= total - lost - 1
 
 
 def test_where_the_names_of_what_was_taken_out_are_damaged_the_others_stay_out(
@@ -554,14 +554,14 @@ def test_a_letter_of_a_name_in_the_records_takes_nothing_along(
     (folder / DATABASE).write_bytes(data)
     assert not database.is_bare(folder / DATABASE)
     with pytest.raises(LookalikeError, match="damaged"), Collection(folder) as collection:
-        collection.files()
+        collection.listing.files()
     assert not check_collection(folder)[0].repaired
     found = check_collection(folder, repair=True, embedder=lambda: embedder)
     assert all(finding.repaired for finding in found)
     assert not found[0].returning
     with Collection(folder) as collection:
         assert collection.root == wheel
-        assert collection.count() == (5, 0)
+        assert collection.listing.count() == (5, 0)
         assert collection.excluded() == {"warm/red.png"}
         assert len(collection.excluded_files()) == 1
 
@@ -586,8 +586,12 @@ def test_a_bit_of_what_says_where_everything_lies_takes_no_picture_along(
             collection.rename("Kept")  # which can be written
             stored = collection.embeddings()
             return [
-                *(collection.pictures(), collection.excluded(), collection.excluded_files()),
-                *(collection.captions(), stored.ids.tolist(), stored.vectors.tolist()),
+                *(
+                    collection.listing.pictures(),
+                    collection.excluded(),
+                    collection.excluded_files(),
+                ),
+                *(collection.listing.captions(), stored.ids.tolist(), stored.vectors.tolist()),
             ]
 
     with Collection(without_photos) as collection:
@@ -632,7 +636,9 @@ def mend_thumbnails_whole(folder: Path) -> None:
     """Mend a collection, and see that it has all thumbnails."""
     assert all(finding.repaired for finding in check_collection(folder, repair=True))
     with Collection(folder) as collection:
-        assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+        assert all(
+            collection.thumbnail(picture.sha256) for picture in collection.listing.pictures()
+        )
     assert check_collection(folder) == []
 
 
@@ -655,7 +661,7 @@ def test_what_only_earlier_versions_lack_is_damage_in_this_one(
         database.execute(f"UPDATE facts SET value = {FORMAT_VERSION} WHERE key = 'format_version'")
     assert all(found.repaired for found in check_collection(folder, True, lambda: embedder))
     with index(folder, embedder) as collection:
-        assert (collection.count(), collection.excluded()) == ((6, 0), set())
+        assert (collection.listing.count(), collection.excluded()) == ((6, 0), set())
     assert check_collection(folder) == []
 
 
@@ -677,8 +683,10 @@ def test_a_text_that_is_none_any_more_is_mended(
     assert check_collection(folder)
     assert all(f.repaired for f in check_collection(folder, True, lambda: embedder))
     with index(folder, embedder) as collection:
-        assert collection.count() == (6, 0)
-        assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+        assert collection.listing.count() == (6, 0)
+        assert all(
+            collection.thumbnail(picture.sha256) for picture in collection.listing.pictures()
+        )
     assert check_collection(folder) == []
 
 
@@ -728,13 +736,17 @@ def test_a_path_that_is_none_any_more_is_damage_wherever_it_is_met(
     with harming(indexed.folder / DATABASE) as records:
         records.execute(f"UPDATE pictures SET path = {path} WHERE id = 1")
     with Collection(indexed.folder) as collection:
-        for read in (collection.files, collection.pictures, lambda: collection.pictures([1])):
+        for read in (
+            collection.listing.files,
+            collection.listing.pictures,
+            lambda: collection.listing.pictures([1]),
+        ):
             with pytest.raises(DamagedError):
                 read()
         assert collection.store.is_damaged
         if path == "NULL":
             with pytest.raises(DamagedError):
-                collection.folders()
+                collection.listing.folders()
 
 
 @pytest.mark.parametrize(
@@ -754,7 +766,7 @@ def test_what_is_known_of_a_picture_and_is_of_another_kind_is_damage_when_it_is_
     with harming(indexed.folder / DATABASE) as records:
         records.execute(f"UPDATE {harm} WHERE id = 1")
     with pytest.raises(DamagedError):
-        indexed.pictures()
+        indexed.listing.pictures()
     assert indexed.store.is_damaged
 
 
@@ -794,7 +806,7 @@ def test_a_value_of_another_kind_is_mended(
     assert check_collection(folder)
     check_collection(folder, True, lambda: embedder)
     with index(folder, embedder) as collection:
-        assert collection.count() == (5, 0)
+        assert collection.listing.count() == (5, 0)
     check_collection(folder, True, lambda: embedder)
     assert check_collection(folder) == []
 
@@ -810,7 +822,7 @@ def test_what_was_taken_out_of_records_made_anew_stays_out_when_it_is_renamed(
     assert mended.repaired
     (wheel / "warm/red.png").rename(wheel / "warm/scarlet.png")
     with index(folder, embedder) as collection:
-        assert collection.count() == (5, 0)
+        assert collection.listing.count() == (5, 0)
 
 
 @pytest.mark.parametrize(
@@ -834,8 +846,8 @@ def test_what_is_lost_of_its_model_is_told_by_the_model_in_use_and_nothing_else_
     def stand() -> tuple[object, ...]:
         with Collection(without_photos) as collection:
             vectors = collection.embeddings("subject").vectors.tolist()
-            small = [collection.thumbnail(p.sha256) for p in collection.pictures()]
-            return collection.provenance(), collection.pictures(), vectors, small
+            small = [collection.thumbnail(p.sha256) for p in collection.listing.pictures()]
+            return collection.provenance(), collection.listing.pictures(), vectors, small
 
     before = stand()
     with harming(without_photos / DATABASE) as records:
@@ -865,13 +877,13 @@ def test_vectors_of_nobody_knows_what_are_read_again_where_their_photos_are(
     kept: Path, embedder: Embedder
 ) -> None:
     with Collection(kept) as collection:
-        before = [picture.id for picture in collection.pictures()]
+        before = [picture.id for picture in collection.listing.pictures()]
     with harming(kept / DATABASE) as records:
         records.execute("DELETE FROM facts WHERE key = 'fingerprint'")
     other, seen = mean_colour(weights="1" * 64), extracted(embedder)
     assert all(f.repaired for f in check_collection(kept, repair=True, embedder=lambda: other))
     with index(kept, other) as collection:
-        assert [picture.id for picture in collection.pictures()] == before
+        assert [picture.id for picture in collection.listing.pictures()] == before
         assert np.linalg.norm(collection.embeddings().vectors, axis=1).round(3).sum() == 6
     assert (extracted(other), extracted(embedder)) == (6, seen)
     assert check_collection(kept, embedder=lambda: other) == []
@@ -897,7 +909,7 @@ def test_vectors_of_nobody_knows_what_are_tried_with_a_photo(
 
     def red() -> list[float]:
         with Collection(kept) as collection:
-            (id_,) = (p.id for p in collection.pictures() if p.path == "warm/red.png")
+            (id_,) = (p.id for p in collection.listing.pictures() if p.path == "warm/red.png")
             return collection.vectors_of([id_], "subject")[0].tolist()
 
     other = Embedder(Backwards("1" * 64))
@@ -943,7 +955,7 @@ def test_where_all_facts_are_torn_the_rest_is_kept_and_goes_on_with_its_folder(
     with collection_for(folder.parent, wheel, "collection", embedder) as collection:
         assert collection.folder == folder
         index(folder, embedder).close()
-        assert (collection.count(), collection.excluded()) == ((5, 0), {"warm/red.png"})
+        assert (collection.listing.count(), collection.excluded()) == ((5, 0), {"warm/red.png"})
     assert extracted(embedder) == seen
 
 
@@ -1008,7 +1020,7 @@ def test_a_note_of_where_vectors_were_left_that_is_torn_is_mended(
     assert check_collection(folder, True, lambda: embedder)[0].repaired
     assert check_collection(folder) == []
     with Collection(folder) as collection:
-        assert collection.count() == (6, 0)
+        assert collection.listing.count() == (6, 0)
 
 
 def test_a_card_that_is_torn_is_damage(indexed: Collection) -> None:

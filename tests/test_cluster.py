@@ -73,7 +73,9 @@ def wait_for_free(expected: dict[str, float]) -> None:
 def held(collection: Collection) -> dict[str, tuple[str, Any]]:
     """Return label and vector of each picture by its path."""
     vectors = collection.embeddings().vectors
-    return {p.path: (p.label, v) for p, v in zip(collection.pictures(), vectors, strict=True)}
+    return {
+        p.path: (p.label, v) for p, v in zip(collection.listing.pictures(), vectors, strict=True)
+    }
 
 
 @pytest.mark.parametrize(
@@ -110,19 +112,19 @@ def test_a_node_that_dies_loses_and_doubles_nothing(
         while next(steps).done < 20:
             pass
         steps.close()  # stopped, with others on their way
-        before = there.count()[0]
+        before = there.listing.count()[0]
         assert 20 <= before < 121
 
         plan, steps = start(there, photos, tiny_files, cluster)
-        assert len(plan.to_read) == 122 - sum(there.count())  # only what is missing
+        assert len(plan.to_read) == 122 - sum(there.listing.count())  # only what is missing
         assert next(steps).done == 0
         next(steps)
         dying = cluster.worker_nodes
         cluster.remove_node(next(iter(dying)), allow_graceful=False)
         last = list(steps)[-1]
         assert last.done == last.total
-        assert there.count() == here.count() == (121, 1)
-        assert there.problems()[0][0] == "none.jpg"
+        assert there.listing.count() == here.listing.count() == (121, 1)
+        assert there.listing.problems()[0][0] == "none.jpg"
         mine, theirs = held(here), held(there)
         assert mine.keys() == theirs.keys()
         for path, (label, vector) in mine.items():
@@ -130,7 +132,7 @@ def test_a_node_that_dies_loses_and_doubles_nothing(
             assert theirs[path][1] == pytest.approx(vector, abs=1e-4)
         contents = there.store.rows("SELECT count(*), count(DISTINCT sha256) FROM contents")
         assert contents == [(120, 120)]
-        assert np.all([there.thumbnail(p.sha256) for p in there.pictures()])
+        assert np.all([there.thumbnail(p.sha256) for p in there.listing.pictures()])
 
         # A node that comes is put to work, and what it calls a GPU is used, whatever it is.
         cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=MEMORY)
@@ -142,7 +144,7 @@ def test_a_node_that_dies_loses_and_doubles_nothing(
         assert next(steps).ready == 1
         wait_for_free({"CPU": 1, "GPU": 0})  # of three processors and one GPU
         assert list(steps) == []
-        assert there.count() == (121, 1)
+        assert there.listing.count() == (121, 1)
 
 
 def test_the_command_extracts_on_a_cluster(

@@ -65,9 +65,9 @@ def test_what_is_written_is_there_after_opening_it_again(empty: Collection, tmp_
     empty.close()
     with Collection(tmp_path / "new") as again:
         assert (again.name, again.root) == ("new ones", tmp_path.resolve())
-        assert again.count() == (2, 1)
-        assert [p.path for p in again.pictures()] == ["a.png", "b.png"]
-        assert again.problems() == [("c.png", "The file is empty.")]
+        assert again.listing.count() == (2, 1)
+        assert [p.path for p in again.listing.pictures()] == ["a.png", "b.png"]
+        assert again.listing.problems() == [("c.png", "The file is empty.")]
         assert again.embeddings().vectors.tolist() == [[1, 0, 0], [0, 1, 0]]
         assert again.thumbnail("bb") == b"jpeg of bb"
         assert again.thumbnail("cc") is None
@@ -77,7 +77,7 @@ def test_creating_it_again_keeps_what_is_there(empty: Collection, tmp_path: Path
     empty.write([entry("a.png", "aa")], [content("aa")])
     empty.close()
     with Collection.create(tmp_path / "new", "another name", None, mean_colour()) as again:
-        assert again.count() == (1, 0)
+        assert again.listing.count() == (1, 0)
         assert again.name == "new ones"
 
 
@@ -99,7 +99,7 @@ def test_ids_and_embeddings_go_together_and_in_the_order_of_the_paths(empty: Col
         [entry("z.png", "zz"), entry("a.png", "aa")], [content("zz", 0, 0, 1), content("aa")]
     )
     held = empty.embeddings()
-    paths = [picture.path for picture in empty.pictures(held.ids.tolist())]
+    paths = [picture.path for picture in empty.listing.pictures(held.ids.tolist())]
     assert paths == ["a.png", "z.png"]
     for id_, vector in zip(held.ids.tolist(), held.vectors, strict=True):
         assert np.array_equal(empty.embedding(id_), vector[None])
@@ -113,7 +113,7 @@ def test_vectors_of_some_are_those_of_now_whether_all_are_held_or_not(empty: Col
         [entry(f"{name}.png", name * 2) for name in names],
         [content(name * 2, *vector) for name, vector in zip(names, vectors, strict=True)],
     )
-    ids = {picture.path[0]: picture.id for picture in empty.pictures()}
+    ids = {picture.path[0]: picture.id for picture in empty.listing.pictures()}
     wanted = [ids["b"], 99_999, ids["d"], 0, ids["a"], ids["b"]]
     expected = np.float32([vectors[3], (0, 0, 0), vectors[0], (0, 0, 0), vectors[1], vectors[3]])
     from_the_file = empty.vectors_of(wanted, "subject")
@@ -174,7 +174,7 @@ def test_what_is_held_is_what_a_new_reader_finds_whatever_was_changed_and_by_who
                 writer.write([], vanished=paths)
                 writer.prune()
             elif change == 4:  # as a gallery that moves elsewhere and back does
-                writer.exact.remove(known := writer.ids())
+                writer.exact.remove(known := writer.listing.ids())
                 new = {id_: {"subject": described("").embedding} for id_ in known}
                 writer.exact.add([Described(i, "", "", 1, 1, None, new[i]) for i in known])
             else:
@@ -183,7 +183,7 @@ def test_what_is_held_is_what_a_new_reader_finds_whatever_was_changed_and_by_who
             held, found = empty.embeddings(), anew.embeddings()
             assert np.array_equal(held.vectors, found.vectors)
             assert np.array_equal(held.ids, found.ids)
-            assert held.ids.tolist() == [picture.id for picture in anew.pictures()]
+            assert held.ids.tolist() == [picture.id for picture in anew.listing.pictures()]
             assert np.array_equal(empty.exact.sample(mixed), anew.exact.sample(mixed))
 
 
@@ -191,29 +191,29 @@ def test_pictures_are_given_in_the_order_asked_for_and_without_those_that_are_go
     empty: Collection,
 ) -> None:
     empty.write([entry("a.png", "aa"), entry("b.png", "aa")], [content("aa")])
-    a, b = (picture.id for picture in empty.pictures())
-    assert [p.path for p in empty.pictures([b, 999, a])] == ["b.png", "a.png"]
+    a, b = (picture.id for picture in empty.listing.pictures())
+    assert [p.path for p in empty.listing.pictures([b, 999, a])] == ["b.png", "a.png"]
 
 
 def test_a_changed_file_keeps_its_id_and_a_file_that_turns_bad_leaves_the_ranking(
     empty: Collection,
 ) -> None:
     empty.write([entry("a.png", "aa")], [content("aa")])
-    (before,) = empty.pictures()
+    (before,) = empty.listing.pictures()
     empty.write([entry("a.png", "bb")], [content("bb", 0, 1, 0)])
-    (after,) = empty.pictures()
+    (after,) = empty.listing.pictures()
     assert (after.id, after.sha256) == (before.id, "bb")
     empty.write([entry("a.png", None, "damaged")])
-    assert empty.count() == (0, 1)
+    assert empty.listing.count() == (0, 1)
     assert len(empty.embeddings().ids) == 0
 
 
 def test_a_picture_that_is_gone_never_lends_its_id_to_another(empty: Collection) -> None:
     empty.write([entry("a.png", "aa")], [content("aa")])
-    (gone,) = empty.pictures()
+    (gone,) = empty.listing.pictures()
     empty.write([], vanished=["a.png"])
     empty.write([entry("b.png", "aa")])
-    assert [picture.id for picture in empty.pictures()] != [gone.id]
+    assert [picture.id for picture in empty.listing.pictures()] != [gone.id]
 
 
 def test_what_was_taken_out_is_not_written_again_until_it_is_let_in(empty: Collection) -> None:
@@ -222,10 +222,10 @@ def test_what_was_taken_out_is_not_written_again_until_it_is_let_in(empty: Colle
     empty.exclude(["a.png", "b.png", "d.png"])
     moved = Move("c.png", entry("d.png", None))
     empty.write([entry("a.png", "aa"), entry("b.png", None, "gone")], [photo], moved=[moved])
-    assert empty.files() == {}
+    assert empty.listing.files() == {}
     empty.readmit(["a.png"])
     empty.write([entry("a.png", "aa"), entry("e.png", None, "damaged")])
-    assert empty.count() == (1, 1)
+    assert empty.listing.count() == (1, 1)
 
 
 def test_pruning_drops_what_no_picture_uses_and_nothing_else(empty: Collection) -> None:
@@ -234,11 +234,11 @@ def test_pruning_drops_what_no_picture_uses_and_nothing_else(empty: Collection) 
         [content("aa"), content("bb")],
     )
     empty.write([], vanished=["a.png", "b.png"])
-    assert empty.known_contents() == {"aa", "bb"}
+    assert empty.listing.known_contents() == {"aa", "bb"}
     empty.prune()
-    assert empty.known_contents() == {"aa"}
+    assert empty.listing.known_contents() == {"aa"}
     assert (empty.thumbnail("aa"), empty.thumbnail("bb")) == (b"jpeg of aa", None)
-    assert [p.path for p in empty.pictures()] == ["copy.png"]
+    assert [p.path for p in empty.listing.pictures()] == ["copy.png"]
 
 
 def test_every_change_raises_the_revision_also_for_other_connections(
@@ -249,16 +249,16 @@ def test_every_change_raises_the_revision_also_for_other_connections(
         empty.write([entry("a.png", "aa")], [content("aa")])
         assert other.revision > before
         assert other.embeddings().revision == other.revision
-        assert other.count() == (1, 0)
+        assert other.listing.count() == (1, 0)
 
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=lambda name: ascii(name[:12]))
 def test_names_of_any_kind_are_kept_as_they_are(empty: Collection, name: str) -> None:
     empty.write([entry(name, "aa")], [content("aa")])
-    assert [picture.path for picture in empty.pictures()] == [name]
-    assert list(empty.files()) == [name]
+    assert [picture.path for picture in empty.listing.pictures()] == [name]
+    assert list(empty.listing.files()) == [name]
     empty.write([], vanished=[name])
-    assert empty.files() == {}
+    assert empty.listing.files() == {}
 
 
 def test_a_write_that_fails_changes_nothing(empty: Collection) -> None:
@@ -267,17 +267,17 @@ def test_a_write_that_fails_changes_nothing(empty: Collection) -> None:
     neither = Entry("b.png", 1, 1, "", None, None)  # neither a content nor a reason for none
     with pytest.raises(LookalikeError):
         empty.write([entry("c.png", "cc"), neither], [content("cc")], vanished=["a.png"])
-    assert list(empty.files()) == ["a.png"]
-    assert empty.known_contents() == {"aa"}
+    assert list(empty.listing.files()) == ["a.png"]
+    assert empty.listing.known_contents() == {"aa"}
     assert empty.revision == before
     empty.write([entry("c.png", "aa")])  # and it is not left in the middle of anything
-    assert len(empty.files()) == 2
+    assert len(empty.listing.files()) == 2
 
 
 def test_an_embedding_that_is_not_a_number_is_a_bug_and_not_written(empty: Collection) -> None:
     with pytest.raises(ValueError, match="not finite"):
         empty.write([entry("a.png", "aa")], [content("aa", np.nan, 0, 0)])
-    assert empty.files() == {}
+    assert empty.listing.files() == {}
 
 
 def test_another_model_is_refused_with_both_named_and_the_cure(empty: Collection) -> None:
@@ -386,7 +386,7 @@ def test_opening_it_to_read_only_writes_not_a_byte(empty: Collection, tmp_path: 
     folder = tmp_path / "new"
     before = listing(folder)
     with Collection(folder, read_only=True) as shipped:
-        assert shipped.count() == (1, 0)
+        assert shipped.listing.count() == (1, 0)
         assert shipped.embeddings().vectors.tolist() == [[1, 0, 0]]
         assert shipped.thumbnail("aa") == b"jpeg of aa"
         with pytest.raises(LookalikeError, match="may not be changed"):
@@ -420,7 +420,7 @@ def test_many_threads_read_while_one_writes(empty: Collection) -> None:
         try:
             while not finished.is_set():
                 held = empty.embeddings()
-                assert len(empty.pictures(held.ids.tolist())) == len(held.ids)
+                assert len(empty.listing.pictures(held.ids.tolist())) == len(held.ids)
                 assert empty.thumbnail("0") in (None, b"jpeg of 0")
         except BaseException as error:
             failures.append(error)
@@ -434,7 +434,7 @@ def test_many_threads_read_while_one_writes(empty: Collection) -> None:
     for reader in readers:
         reader.join()
     assert failures == []
-    assert empty.count() == (50, 0)
+    assert empty.listing.count() == (50, 0)
 
 
 def test_a_kill_between_two_files_of_a_new_collection_does_not_spoil_it(tmp_path: Path) -> None:
@@ -447,13 +447,13 @@ def test_a_kill_between_two_files_of_a_new_collection_does_not_spoil_it(tmp_path
     database.close()
     with Collection.create(folder, "new", None, mean_colour()) as collection:
         collection.write([entry("a.png", "aa")], [content("aa")])
-        assert collection.count() == (1, 0)
+        assert collection.listing.count() == (1, 0)
 
 
 def test_a_collection_of_the_first_version_opens_with_all_it_had(
     indexed: Collection, embedder: Embedder
 ) -> None:
-    folder, ids = indexed.folder, [picture.id for picture in indexed.pictures()]
+    folder, ids = indexed.folder, [picture.id for picture in indexed.listing.pictures()]
     vectors = indexed.embeddings().vectors
     indexed.close()
     # As version 1 laid it out: without captions, and with what the pictures show alone.
@@ -467,14 +467,14 @@ def test_a_collection_of_the_first_version_opens_with_all_it_had(
     for _ in range(2):  # upgraded, and opened once more
         with Collection(folder) as upgraded:
             assert upgraded.store.fact("format_version") == str(FORMAT_VERSION)
-            assert [picture.id for picture in upgraded.pictures()] == ids
+            assert [picture.id for picture in upgraded.listing.pictures()] == ids
             np.testing.assert_array_equal(upgraded.embeddings().vectors, vectors)
             assert not upgraded.embeddings("colour").vectors.any()
             upgraded.caption([("warm/red.png", "warm", '{"place": "here"}')])
-            assert upgraded.captions()["warm/red.png"] == ("warm", '{"place": "here"}')
+            assert upgraded.listing.captions()["warm/red.png"] == ("warm", '{"place": "here"}')
             upgraded.exclude(["cold/blue.png"])
             assert upgraded.excluded() == {"cold/blue.png"}
-            ids = [picture.id for picture in upgraded.pictures()]
+            ids = [picture.id for picture in upgraded.listing.pictures()]
             vectors = upgraded.embeddings().vectors
 
 
@@ -497,7 +497,10 @@ def test_thumbnails_are_shown_while_all_vectors_are_read(empty: Collection) -> N
 
 def test_folders_and_labels_are_those_of_now(empty: Collection) -> None:
     empty.write([entry("x/a.png", "aa")], [content("aa")])
-    assert (empty.folders(), empty.distinct_labels()) == (["x"], ["x"])
+    assert (empty.listing.folders(), empty.listing.distinct_labels()) == (["x"], ["x"])
     empty.write([entry("y/z/b.png", "bb")], [content("bb")])
-    assert (empty.folders(), empty.distinct_labels()) == (["x", "y", "y/z"], ["x", "y"])
-    assert empty.folders() == ["x", "y", "y/z"]
+    assert (empty.listing.folders(), empty.listing.distinct_labels()) == (
+        ["x", "y", "y/z"],
+        ["x", "y"],
+    )
+    assert empty.listing.folders() == ["x", "y", "y/z"]

@@ -108,7 +108,7 @@ def test_what_is_refused_is_deleted_and_brought_back_as_it_is_and_mended_where_i
     assert workspace.refused == {}
     collection = workspace.searcher("kept").collection
     index(collection, workspace.embedder)
-    assert collection.count() == (6, 0)
+    assert collection.listing.count() == (6, 0)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_a_number_that_is_none_is_damage_when_pictures_are_listed(
     execute(kept / DATABASE, f"UPDATE pictures SET content = {value} WHERE id = 2")
     workspace.open_library(kept.parent)
     with pytest.raises(DamagedError):
-        workspace.searcher("kept").collection.sample(4)
+        workspace.searcher("kept").collection.listing.sample(4)
     workspace.withdraw_damaged()
     assert workspace.damaged == {"kept"}
 
@@ -221,7 +221,7 @@ def test_what_a_visitor_keeps_is_left_to_its_end(
     key = workspace.serve(theirs, "me")
     execute(theirs.folder / DATABASE, "DROP TABLE pictures")
     with pytest.raises(DamagedError):
-        theirs.count()
+        theirs.listing.count()
     workspace.withdraw_damaged()
     assert key in workspace.keys("me")
 
@@ -360,11 +360,11 @@ def test_a_picture_that_is_taken_out_while_it_waits_to_be_read_again_stays_out(
     assert len(changes.to_read) == 3
     steps = index_folder(served, kept / ORIGINALS, workspace.embedder, changes, batch=1)
     next(steps)  # begun
-    (red,) = (picture.id for picture in served.pictures() if picture.path == "warm/red.png")
+    (red,) = (picture.id for picture in served.listing.pictures() if picture.path == "warm/red.png")
     workspace.take_out("kept", [red])
     for _ in steps:
         pass
-    assert (served.count(), served.problems()) == ((5, 0), [])
+    assert (served.listing.count(), served.listing.problems()) == ((5, 0), [])
     workspace.let_in("kept", ["warm/red.png"])
     index(served, workspace.embedder)
-    assert served.count() == (6, 0)
+    assert served.listing.count() == (6, 0)

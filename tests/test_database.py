@@ -93,4 +93,4 @@ def test_who_comes_after_the_end_of_a_collection_is_not_told_of_damage(tmp_path:
     collection = Collection.create(tmp_path / "c", "c", None, mean_colour())
     collection.close()
     with pytest.raises(LookalikeError, match=r"just been closed"):
-        collection.count()
+        collection.listing.count()

@@ -65,15 +65,15 @@ def test_a_full_disk_stops_with_a_sentence_and_room_lets_it_go_on(
             counted.extend(step.done for step in steps)
         done = counted[-1]
         assert 0 < done < PHOTOS
-        assert collection.count() == (done, 0)
+        assert collection.listing.count() == (done, 0)
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     # Thumbnails are written first, so those of the last batch may wait for their pictures.
     assert all(finding.harmless for finding in check_collection(small_disk / "c"))
     with Collection(small_disk / "c") as collection:
-        assert collection.count() == (done, 0)
+        assert collection.listing.count() == (done, 0)
         for _ in index_folder(collection, root, embedder, find_changes(collection, root)):
             pass
-        assert collection.count() == (PHOTOS, 0)
+        assert collection.listing.count() == (PHOTOS, 0)
 
 
 def test_a_disk_that_fills_up_while_uploading_says_so_and_keeps_no_half_of_a_file(
@@ -105,7 +105,7 @@ def test_a_collection_on_a_disk_that_may_not_be_written_says_so(
     with pytest.raises(LookalikeError, match=r"may not be"):
         Collection(small_disk / "c")
     with Collection(small_disk / "c", read_only=True) as collection:
-        assert collection.count() == (0, 0)
+        assert collection.listing.count() == (0, 0)
 
 
 def test_a_packed_collection_that_a_full_disk_does_not_take_is_called_by_its_name(
@@ -144,7 +144,7 @@ def test_records_that_are_mended_on_a_full_disk_stay_as_they_are(
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     assert check_collection(small_disk / "c", repair=True)
     with Collection(small_disk / "c") as collection:
-        assert collection.count() == (PHOTOS, 0)
+        assert collection.listing.count() == (PHOTOS, 0)
 
 
 def without_power(collection: Collection, folder: Path) -> Path:
@@ -168,13 +168,19 @@ def test_a_power_cut_takes_no_thumbnail_for_good(
             pass
         late = without_power(collection, tmp_path / "late")
     with Collection(late) as collection:
-        assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+        assert all(
+            collection.thumbnail(picture.sha256) for picture in collection.listing.pictures()
+        )
     with Collection(early) as collection:
-        assert not all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+        assert not all(
+            collection.thumbnail(picture.sha256) for picture in collection.listing.pictures()
+        )
         for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
             pass
-        assert collection.count() == (6, 0)
-        assert all(collection.thumbnail(picture.sha256) for picture in collection.pictures())
+        assert collection.listing.count() == (6, 0)
+        assert all(
+            collection.thumbnail(picture.sha256) for picture in collection.listing.pictures()
+        )
 
 
 @pytest.mark.skipif(
@@ -187,4 +193,4 @@ def test_a_photo_that_may_not_be_read_costs_only_itself(tmp_path: Path, embedder
     with Collection.create(tmp_path / "c", "c", tmp_path, embedder) as collection:
         for _ in index_folder(collection, tmp_path, embedder, find_changes(collection, tmp_path)):
             pass
-        assert collection.count() == (1, 1)
+        assert collection.listing.count() == (1, 1)

@@ -105,16 +105,16 @@ def test_killed_under_load_and_started_again_it_goes_on_where_it_was(
     while not (ready > 0 and all(answered)):
         assert time.monotonic() < end, (ready, answered)
         with Collection(folder) as collection:
-            ready = collection.count()[0]
+            ready = collection.listing.count()[0]
     process.kill()
     process.wait()
     for thread in threads:
         thread.join()
     assert is_whole(folder)
     with Collection(folder) as collection:
-        left = collection.count()[0]
+        left = collection.listing.count()[0]
         assert ready <= left < total, "the kill did not fall into the work"
-        ids = {picture.path: picture.id for picture in collection.pictures()}
+        ids = {picture.path: picture.id for picture in collection.listing.pictures()}
 
     process = start(home, port, *arguments)
     try:
@@ -123,8 +123,8 @@ def test_killed_under_load_and_started_again_it_goes_on_where_it_was(
             time.sleep(0.5)
         # What was finished has not been done again, which would have given it another id.
         with Collection(folder) as collection:
-            assert collection.count() == (total, 0)
-            again = {picture.path: picture.id for picture in collection.pictures()}
+            assert collection.listing.count() == (total, 0)
+            again = {picture.path: picture.id for picture in collection.listing.pictures()}
         assert ids.items() <= again.items()
         found = visitor.search(visitor.send(PICTURE), 200)
         assert len(found["output"]["data"][0]) == 200
@@ -399,7 +399,7 @@ def test_a_locked_database_says_so_and_nothing_is_lost(
     indexed: Collection, wheel: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
-    folder, before = indexed.folder, indexed.count()
+    folder, before = indexed.folder, indexed.listing.count()
     indexed.close()
     with Collection(folder) as collection:
         (wheel / "new.png").write_bytes(encode(by_hue(100), "PNG"))
@@ -411,12 +411,12 @@ def test_a_locked_database_says_so_and_nothing_is_lost(
                 pass
         with pytest.raises(LookalikeError, match=r"Another program is using the collection"):
             collection.rename("other")
-        assert collection.count() == before
+        assert collection.listing.count() == before
         other.rollback()
         other.close()
         for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
             pass
-        assert collection.count() == (before[0] + 1, 0)
+        assert collection.listing.count() == (before[0] + 1, 0)
 
 
 def test_a_database_held_for_itself_alone_says_so(
@@ -433,7 +433,7 @@ def test_a_database_held_for_itself_alone_says_so(
     other.rollback()
     other.close()
     with Collection(folder) as collection:
-        assert collection.count() == (6, 0)
+        assert collection.listing.count() == (6, 0)
 
 
 @pytest.mark.parametrize("port", ["70000", "0", "-1"])

@@ -979,7 +979,7 @@ def test_what_could_not_be_read_for_a_reason_that_passes_is_kept(
     while not (state := page.workspace.building(key)) or not state.finished:
         time.sleep(0.01)
     assert page.adding.give_up_unreadable("me", owner=True) == ""
-    assert page.workspace.searcher(key).collection.count() == (0, 1)
+    assert page.workspace.searcher(key).collection.listing.count() == (0, 1)
     assert words.LIBRARY_NONE in page.on_return(Desk(), request)[0]
 
 

@@ -76,11 +76,11 @@ def index_as_jobs(collection: Collection, embedder: Embedder) -> list[Step]:
 
 
 def paths(collection: Collection) -> list[str]:
-    return [picture.path for picture in collection.pictures()]
+    return [picture.path for picture in collection.listing.pictures()]
 
 
 def test_all_pictures_of_a_folder_are_indexed(wheel: Path, indexed: Collection) -> None:
-    pictures = indexed.pictures()
+    pictures = indexed.listing.pictures()
     assert [(p.path, p.label) for p in pictures][:2] == [
         ("cold/azure.png", "cold"),
         ("cold/blue.png", "cold"),
@@ -112,7 +112,7 @@ def test_what_a_step_counts_is_on_disk(
         for step in index_folder(
             collection, photos, embedder, find_changes(collection, photos), batch=4
         ):
-            assert other.count() == (step.ready, step.unreadable)
+            assert other.listing.count() == (step.ready, step.unreadable)
             assert step.done == step.ready + step.unreadable
 
 
@@ -128,7 +128,7 @@ def test_only_new_and_changed_pictures_are_computed(
     collection: Collection, embedder: Embedder, photos: Path
 ) -> None:
     index(collection, embedder)
-    ids = {picture.path: picture.id for picture in collection.pictures()}
+    ids = {picture.path: picture.id for picture in collection.listing.pictures()}
     by_hue(7).save(photos / "new.png")
     by_hue(200).save(photos / "000.png")
     changes = find_changes(collection, photos)
@@ -136,7 +136,7 @@ def test_only_new_and_changed_pictures_are_computed(
     assert (changes.unchanged, changes.vanished) == (29, ())
     index(collection, embedder)
     assert extracted(embedder) == 32
-    assert collection.count() == (31, 0)
+    assert collection.listing.count() == (31, 0)
     changed = collection.embedding(ids["000.png"])
     assert changed == pytest.approx(embed_image(embedder, by_hue(200)))
 
@@ -161,8 +161,8 @@ def test_moved_and_renamed_files_are_not_computed_again(
     (photos / "120.png").rename(photos / "green.png")
     index(collection, embedder)
     assert extracted(embedder) == 30
-    assert collection.count() == (30, 0)
-    moved = next(p for p in collection.pictures() if p.path == "album/red.png")
+    assert collection.listing.count() == (30, 0)
+    moved = next(p for p in collection.listing.pictures() if p.path == "album/red.png")
     assert moved.label == "album"
     assert collection.embedding(moved.id) == pytest.approx(np.array([[1, 0, 0]]))
     assert collection.thumbnail(moved.sha256) is not None
@@ -178,8 +178,10 @@ def test_identical_files_are_computed_once(
     steps = index(collection, embedder, batch)
     assert steps[-1] == Step(34, 34, 34, 0)
     assert extracted(embedder) == 30
-    assert len({p.sha256 for p in collection.pictures()}) == 30
-    copies = [p for p in collection.pictures() if p.path.startswith("000") or p.path == "zzz.png"]
+    assert len({p.sha256 for p in collection.listing.pictures()}) == 30
+    copies = [
+        p for p in collection.listing.pictures() if p.path.startswith("000") or p.path == "zzz.png"
+    ]
     for copy in copies:
         assert collection.embedding(copy.id) == pytest.approx(np.array([[1, 0, 0]]))
 
@@ -194,7 +196,7 @@ def test_a_copy_of_what_is_lost_waits_for_it_also_over_a_stop(
     for name in ("a.png", "c.png"):  # the first one is read after the last
         by_hue(200).save(photos / name)
     index(collection, embedder)
-    lost = {p.sha256 for p in collection.pictures() if p.path == "a.png"}
+    lost = {p.sha256 for p in collection.listing.pictures() if p.path == "a.png"}
     give_up(collection.store, lost, True)
     by_hue(310).save(photos / "b.png")
     claimed = threading.Semaphore(0)
@@ -220,7 +222,7 @@ def test_a_copy_of_what_is_lost_waits_for_it_also_over_a_stop(
     (photos / "c.png").unlink()
     monkeypatch.undo()
     index(collection, embedder)
-    first = next(p for p in collection.pictures() if p.path == "a.png")
+    first = next(p for p in collection.listing.pictures() if p.path == "a.png")
     assert np.any(collection.embedding(first.id))
 
 
@@ -243,7 +245,7 @@ def test_bad_files_are_listed_with_reasons_and_stop_nothing(
     (photos / "348.png").write_bytes(half[: len(half) // 2])
     steps = index(collection, embedder)
     assert steps[-1] == Step(30, 30, 26, 4)
-    problems = dict(collection.problems())
+    problems = dict(collection.listing.problems())
     assert list(problems) == ["000.png", "012.png", "024.png", "348.png"]
     assert "empty" in problems["000.png"]
     assert problems["012.png"] == problems["024.png"]
@@ -274,7 +276,7 @@ def test_a_file_that_memory_does_not_suffice_for_is_told_and_tried_again(
     monkeypatch.setattr(module, part, fail_once)
     run = index_as_jobs if spread else index
     assert run(collection, embedder)[-1] == Step(30, 30, 29, 1)
-    ((_, problem),) = collection.problems()
+    ((_, problem),) = collection.listing.problems()
     assert "not enough memory" in problem
     assert run(collection, embedder)[-1] == Step(1, 1, 1, 0)
 
@@ -291,10 +293,10 @@ def test_copies_of_what_memory_does_not_suffice_for_are_tried_again_too_and_kept
 
     monkeypatch.setattr(indexing, "preprocess", fail)
     assert index(collection, embedder)[-1] == Step(3, 3, 0, 3)
-    assert collection.count() == (30, 1)
+    assert collection.listing.count() == (30, 1)
     monkeypatch.undo()
     assert index(collection, embedder)[-1] == Step(3, 3, 3, 0)
-    assert collection.count() == (31, 0)
+    assert collection.listing.count() == (31, 0)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
@@ -317,7 +319,7 @@ def test_a_picture_of_which_the_network_makes_no_numbers_is_told_and_stops_nothi
     monkeypatch.setattr(embedder.extractor, "extract", extract_no_red)
     run = index_as_jobs if spread else index
     assert run(collection, embedder)[-1] == Step(31, 31, 29, 2)
-    assert [path for path, _ in collection.problems()] == ["000.png", "copy.png"]
+    assert [path for path, _ in collection.listing.problems()] == ["000.png", "copy.png"]
     assert run(collection, embedder)[-1] == Step(0, 0, 0, 0)
 
 
@@ -328,7 +330,7 @@ def test_a_bad_file_that_was_mended_is_indexed(
     index(collection, embedder)
     by_hue(0).save(photos / "000.png")
     index(collection, embedder)
-    assert collection.count() == (30, 0)
+    assert collection.listing.count() == (30, 0)
 
 
 def test_files_beyond_the_bounds_are_refused_with_the_bound(
@@ -339,7 +341,7 @@ def test_files_beyond_the_bounds_are_refused_with_the_bound(
     bounds = Bounds(bytes=2**20, pixels=10_000)
     changes = find_changes(collection, photos)
     list(index_folder(collection, photos, embedder, changes, bounds=bounds))
-    problems = dict(collection.problems())
+    problems = dict(collection.listing.problems())
     assert list(problems) == ["000.png", "wide.png"]
     assert "more than 1 MB" in problems["000.png"]
     assert "megapixels" in problems["wide.png"]
@@ -349,14 +351,14 @@ def test_vanished_pictures_are_forgotten_with_what_was_computed_of_them(
     collection: Collection, embedder: Embedder, photos: Path
 ) -> None:
     index(collection, embedder)
-    gone = collection.pictures()[0]
+    gone = collection.listing.pictures()[0]
     (photos / gone.path).unlink()
     changes = find_changes(collection, photos)
     assert changes.vanished == (gone.path,)
     index(collection, embedder)
     assert gone.path not in paths(collection)
-    assert collection.count() == (29, 0)
-    assert gone.sha256 not in collection.known_contents()
+    assert collection.listing.count() == (29, 0)
+    assert gone.sha256 not in collection.listing.known_contents()
     assert collection.thumbnail(gone.sha256) is None
 
 
@@ -367,7 +369,7 @@ def test_a_folder_that_is_gone_forgets_nothing(
     photos.rename(photos.with_name("elsewhere"))
     with pytest.raises(LookalikeError, match=r"no folder .*photos"):
         find_changes(collection, photos)
-    assert collection.count() == (30, 0)
+    assert collection.listing.count() == (30, 0)
 
 
 def test_a_picture_that_goes_before_its_turn_is_reported_and_then_forgotten(
@@ -378,26 +380,26 @@ def test_a_picture_that_goes_before_its_turn_is_reported_and_then_forgotten(
     *_, last = index_folder(collection, photos, embedder, changes)
     assert last == Step(30, 30, 29, 1)
     index(collection, embedder)
-    assert (collection.count(), collection.problems()) == ((29, 0), [])
+    assert (collection.listing.count(), collection.listing.problems()) == ((29, 0), [])
 
 
 def test_a_disk_that_drops_out_while_it_is_looked_through_takes_no_known_picture_along(
     collection: Collection, photos: Path, embedder: Embedder
 ) -> None:
     index(collection, embedder)
-    before = collection.pictures()
+    before = collection.listing.pictures()
     (photos / "new.png").write_bytes(encode(by_hue(7), "PNG"))
     changes = find_changes(collection, photos)
     changes = replace(changes, to_read=tuple(sorted(photos.iterdir())))  # none could be looked at
     away = photos.rename(photos.with_name("away"))
     steps = list(index_folder(collection, photos, embedder, changes))
     assert steps[-1].unreadable == 31
-    assert collection.count() == (30, 1)
+    assert collection.listing.count() == (30, 1)
     away.rename(photos)
-    assert collection.pictures() == before
+    assert collection.listing.pictures() == before
     assert all(collection.thumbnail(picture.sha256) for picture in before)
     index(collection, embedder)
-    assert collection.count() == (31, 0)
+    assert collection.listing.count() == (31, 0)
     assert extracted(embedder) == 31
 
 
@@ -411,7 +413,7 @@ def test_a_file_of_any_date_can_be_written_down(
     status = os.stat_result((0,) * 10, {"st_mtime_ns": changed})
     modified = modified_of(status)
     collection.write([Entry("a.png", 1, modified, "", None, "damaged")])
-    assert collection.files() == {"a.png": (1, modified)}
+    assert collection.listing.files() == {"a.png": (1, modified)}
     assert (modified == changed) == is_kept
 
 
@@ -423,10 +425,10 @@ def test_stopping_keeps_what_is_done_and_going_on_computes_only_the_rest(
         if step.done >= 12:
             break
     steps.close()
-    assert collection.count() == (12, 0)
+    assert collection.listing.count() == (12, 0)
     assert len(find_changes(collection, photos).to_read) == 18
     index(collection, embedder)
-    assert collection.count() == (30, 0)
+    assert collection.listing.count() == (30, 0)
     assert extracted(embedder) == 30
 
 
@@ -444,9 +446,9 @@ def test_a_network_that_fails_keeps_what_is_done_and_frees_the_collection(
     monkeypatch.setattr(embedder.extractor, "extract", fail_the_third_time)
     with pytest.raises(RuntimeError, match="out of memory"):
         index(collection, embedder, batch=4)
-    assert collection.count() == (8, 0)
+    assert collection.listing.count() == (8, 0)
     index(collection, embedder)
-    assert collection.count() == (30, 0)
+    assert collection.listing.count() == (30, 0)
 
 
 class Pair(MeanColour):
@@ -493,9 +495,9 @@ def test_a_thread_that_fails_keeps_what_is_done_and_going_on_computes_the_rest(
 ) -> None:
     with pytest.raises(RuntimeError):  # of the network, or of the barrier
         index(collection, Embedder(Pair(failing=True)), batch=10)
-    assert collection.count() == (10, 0)
+    assert collection.listing.count() == (10, 0)
     index(collection, embedder)
-    assert collection.count() == (30, 0)
+    assert collection.listing.count() == (30, 0)
     assert extracted(embedder) == 20
 
 
@@ -557,7 +559,7 @@ def test_files_with_odd_names_are_indexed(
     save_hues(photos, {name: 5.0 + i for i, name in enumerate(names)})
     index(collection, embedder)
     assert set(names) <= set(paths(collection))
-    assert collection.problems() == []
+    assert collection.listing.problems() == []
     assert find_changes(collection, photos).to_read == ()
 
 
@@ -570,8 +572,8 @@ def test_a_name_that_is_no_text_is_reported_and_stops_nothing(
         by_hue(3).save(file, "PNG")
     index(collection, embedder)
     problem = "The file's name is not valid text. Rename it."
-    assert collection.problems() == [("\\udcff\\udcfe.png", problem)]
-    assert collection.count() == (30, 1)
+    assert collection.listing.problems() == [("\\udcff\\udcfe.png", problem)]
+    assert collection.listing.count() == (30, 1)
     assert index(collection, embedder) == [Step(0, 0, 0, 0)]
 
 
@@ -609,7 +611,7 @@ def is_whole(folder: Path) -> bool:
         found += database.execute("PRAGMA foreign_key_check").fetchall()
         database.close()
     with Collection(folder) as collection:
-        pictures, held = collection.pictures(), collection.embeddings()
+        pictures, held = collection.listing.pictures(), collection.embeddings()
         lengths = np.linalg.norm(held.vectors, axis=1)
         return (
             found == [("ok",), ("ok",)]
@@ -637,7 +639,7 @@ def test_ten_kills_at_random_moments_lose_nothing_that_was_finished(
         assert process.returncode != 0
         assert is_whole(folder)
         with Collection(folder) as collection:
-            ready, unreadable = collection.count()
+            ready, unreadable = collection.listing.count()
         assert unreadable == 0
         assert ready >= finished + reported
         finished = ready
@@ -649,7 +651,9 @@ def test_ten_kills_at_random_moments_lose_nothing_that_was_finished(
     assert process.returncode == 0
     assert is_whole(folder)
     with Collection(folder) as collection:
-        assert [p.path for p in collection.pictures()] == [f"{i:03}.jpg" for i in range(240)]
+        assert [p.path for p in collection.listing.pictures()] == [
+            f"{i:03}.jpg" for i in range(240)
+        ]
         vectors = collection.embeddings().vectors
     embedder = open_embedder(tiny_files, settings.pca_path(tiny_files), gpu=False)
     expected = np.concatenate([embed_image(embedder, open_picture(d).image) for d in distinct])

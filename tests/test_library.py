@@ -204,7 +204,7 @@ def test_a_collection_goes_on_with_its_folder_on_a_disk_that_keeps_times_less_ex
     with collection_for(collections, now, None, embedder) as collection:
         assert collection.folder == kept
         list(index_folder(collection, now, embedder, find_changes(collection, now)))
-        assert "0.png" not in collection.files()
+        assert "0.png" not in collection.listing.files()
     assert extracted(embedder) == before
 
 
@@ -268,7 +268,7 @@ def test_a_folder_that_only_looks_like_that_of_a_collection_gets_one_of_its_own(
     name = "mine" if case == "another name" else None
     model = mean_colour("1" * 64) if case == "another model" else embedder
     with collection_for(collections, other, name, model) as collection:
-        assert collection.count() == (0, 0)
+        assert collection.listing.count() == (0, 0)
     assert len(folders_in(collections)) == 2
 
 

@@ -43,7 +43,7 @@ def atlas(indexed: Collection) -> Atlas:
 def test_each_picture_has_a_cell_of_its_own_on_a_map_that_fits(
     atlas: Atlas, indexed: Collection
 ) -> None:
-    assert sorted(atlas.ids) == sorted(picture.id for picture in indexed.pictures())
+    assert sorted(atlas.ids) == sorted(picture.id for picture in indexed.listing.pictures())
     assert len({tuple(cell) for cell in atlas.cells.tolist()}) == len(atlas.ids)
     assert atlas.cells.min(axis=0).tolist() == [0, 0]
     assert tuple(atlas.cells.max(axis=0) + 1) == atlas.size
@@ -58,7 +58,9 @@ def test_a_sheet_shows_each_picture_in_its_cell_and_nothing_beside(
     sheet = np.asarray(Image.open(io.BytesIO(webp)))
     assert sheet.shape == (SHEET, SHEET, 4)
     side = CELLS[level]
-    red = next(picture.id for picture in indexed.pictures() if picture.path == "warm/red.png")
+    red = next(
+        picture.id for picture in indexed.listing.pictures() if picture.path == "warm/red.png"
+    )
     column, row = atlas.cells[list(atlas.ids).index(red)]
     pixel = sheet[row * side + side // 2, column * side + side // 2].astype(int)
     assert abs(pixel - (255, 0, 0, 255))[:3].max() < 60
@@ -117,7 +119,7 @@ def test_the_map_of_a_shipped_collection_is_kept_elsewhere(
 def test_what_a_browser_gets_says_where_everything_lies_and_no_place_on_the_disk(
     atlas: Atlas, indexed: Collection
 ) -> None:
-    pictures = indexed.pictures()
+    pictures = indexed.listing.pictures()
     data = describe(atlas, pictures[1:])  # one was taken out since
     assert len(data["ids"]) == len(data["hashes"]) == len(data["label"]) == len(pictures) - 1
     assert len(data["cells"]) == 2 * len(data["ids"])

@@ -88,7 +88,7 @@ def test_flat_ranks_as_the_exact_ranking_does(
             assert set(theirs[0][:end]) == set(mine[0][:end])
     mine, theirs = (search([searcher], query, request) for searcher in both)
     assert theirs.method == "exact"
-    assert theirs.compared == mine.compared == len(here.collection.matching(filters))
+    assert theirs.compared == mine.compared == len(here.collection.listing.matching(filters))
 
 
 def test_the_vectors_are_in_milvus_and_the_records_and_sketches_here(
@@ -98,11 +98,11 @@ def test_the_vectors_are_in_milvus_and_the_records_and_sketches_here(
     kept = "SELECT sum(length(embedding) + length(colour) + length(texture)) FROM contents"
     assert here.store.rows(kept)[0][0] > 100_000
     assert there.store.rows(kept) == [(0,)]
-    assert there.gallery.count() == there.count()[0] == 2000
+    assert there.gallery.count() == there.listing.count()[0] == 2000
     for aspect in ("subject", "colour", "texture"):
         mine, theirs = here.embeddings(aspect), there.embeddings(aspect)
         assert theirs.vectors == pytest.approx(mine.vectors, abs=1e-3)
-        id_ = there.pictures()[7].id
+        id_ = there.listing.pictures()[7].id
         assert there.embedding(id_, aspect) == pytest.approx(mine.vectors[7:8], abs=1e-3)
     assert there.embedding(123_456) is None
 
@@ -134,7 +134,7 @@ def test_confidence_is_judged_alike(both: tuple[Searcher, Searcher]) -> None:
 
 def test_more_like_this_leaves_the_picture_itself_out(both: tuple[Searcher, Searcher]) -> None:
     here, there = both
-    mine, theirs = here.collection.pictures()[5], there.collection.pictures()[5]
+    mine, theirs = here.collection.listing.pictures()[5], there.collection.listing.pictures()[5]
     expected = [m.similarity for m in search_like(here, mine.id, 5).matches]
     found_ = search_like(there, theirs.id, 5)
     assert [m.similarity for m in found_.matches] == pytest.approx(expected, abs=1e-3)
@@ -203,7 +203,7 @@ def test_a_kill_between_two_steps_of_an_index_leaves_what_can_be_gone_on_with(
     with Collection(tmp_path / "c") as again:
         again.deliver()
         searcher = Searcher(again, of_width(WIDTHS[0]))
-        assert len(found(searcher, queries(1)[0], Request(20))[0]) == again.count()[0]
+        assert len(found(searcher, queries(1)[0], Request(20))[0]) == again.listing.count()[0]
         assert isinstance(again.gallery, MilvusGallery)
         again.gallery.settle(["HNSW"])
         assert search([searcher], queries(1)[0], Request()).method == "approximate, HNSW"
@@ -235,7 +235,7 @@ def listed(collection: Collection, label: str = "") -> dict[str, float]:
     ranking = collection.gallery.search(query, Weights(), Filters(label=label), 100)
     ids = [int(id_) for id_ in ranking.ids]
     reds = collection.vectors_of(ids, "subject")[:, 0]
-    paths = [picture.path for picture in collection.pictures(ids)]
+    paths = [picture.path for picture in collection.listing.pictures(ids)]
     return {path: round(float(red), 2) for path, red in zip(paths, reds, strict=True)}
 
 
@@ -261,7 +261,7 @@ def test_added_changed_moved_and_deleted_files_are_so_in_milvus(
         (folder / "captions.csv").write_text("filename,label\na/240.png,night\n")
         index(collection, embedder)
         assert listed(collection, "night") == {"a/240.png": 0}
-        ids = {p.path: p.id for p in collection.pictures()}
+        ids = {p.path: p.id for p in collection.listing.pictures()}
         collection.exclude(["a/240.png", "b/copy.png"])
         assert collection.gallery.count() == 6
         assert not collection.gallery.fetch([ids["a/240.png"]], "subject").any()
@@ -269,7 +269,7 @@ def test_added_changed_moved_and_deleted_files_are_so_in_milvus(
         collection.readmit(["a/240.png"])
         index(collection, embedder)
         assert listed(collection, "night") == {"a/240.png": 0}
-        assert collection.gallery.count() == collection.count()[0] == 7
+        assert collection.gallery.count() == collection.listing.count()[0] == 7
 
 
 def test_a_check_finds_what_milvus_has_lost_and_an_index_reads_it_again(
@@ -278,17 +278,20 @@ def test_a_check_finds_what_milvus_has_lost_and_an_index_reads_it_again(
     with photos(tmp_path, embedder, uri) as collection:
         folder = collection.folder
         assert check_collection(folder, repair=True) == []
-        lost = next(p for p in collection.pictures() if p.path == "a/240.png")
+        lost = next(p for p in collection.listing.pictures() if p.path == "a/240.png")
         collection.gallery.remove([lost.id])
         assert [f.sentence for f in check_collection(folder)] == [
             "Milvus has the vectors of 6 of 7 pictures."
         ]
         assert [f.repaired for f in check_collection(folder, repair=True)] == [True]
-        assert collection.count() == (7, 0)  # it is seen meanwhile, with all that is known of it
+        assert collection.listing.count() == (
+            7,
+            0,
+        )  # it is seen meanwhile, with all that is known of it
         assert collection.unfinished  # the page offers to go on
         assert find_changes(collection, tmp_path / "photos").changed == ("a/240.png",)
         index(collection, embedder)
-        assert collection.gallery.count() == collection.count()[0] == 7
+        assert collection.gallery.count() == collection.listing.count()[0] == 7
         assert check_collection(folder) == []
 
 
@@ -307,7 +310,9 @@ def test_what_turns_out_to_be_lost_while_building_is_offered_to_be_read(
 
     builders = Builders()
     with photos(tmp_path, embedder, uri) as collection:
-        collection.gallery.remove([p.id for p in collection.pictures() if p.path == "a/240.png"])
+        collection.gallery.remove(
+            [p.id for p in collection.listing.pictures() if p.path == "a/240.png"]
+        )
         folder = tmp_path / "photos"
         (folder / "b" / "copy.png").write_bytes((folder / "a" / "240.png").read_bytes())
         build()
@@ -322,7 +327,7 @@ def test_where_some_photos_are_here_these_are_read_again_and_the_others_kept(
 ) -> None:
     with photos(tmp_path, embedder, uri) as collection:
         collection.caption([("b/0.0.png", "mine", '{"said": "by hand"}')])
-        before = collection.pictures()
+        before = collection.listing.pictures()
         away = {"a/120.0.png", "a/240.png", "b/0.0.png", "b/120.0.png"}
         for path in away:
             (tmp_path / "photos" / path).unlink()
@@ -330,13 +335,13 @@ def test_where_some_photos_are_here_these_are_read_again_and_the_others_kept(
         collection.gallery.remove([p.id for p in before if p.path in lost])
         findings = check_collection(collection.folder, repair=True)
         assert [f.repaired for f in findings if "Milvus" in f.sentence] == [False]
-        assert collection.pictures() == before
+        assert collection.listing.pictures() == before
         assert all(collection.thumbnail(picture.sha256) for picture in before)
         changes = replace(find_changes(collection, tmp_path / "photos"), vanished=())
         assert changes.changed == ("a/0.0.png",)
         for _ in index_folder(collection, tmp_path / "photos", embedder, changes):
             pass
-        assert collection.pictures() == before
+        assert collection.listing.pictures() == before
         assert listed(collection, "mine") == {"b/0.0.png": 1}  # a copy of what was read
         assert listed(collection).keys() == {p.path for p in before} - {"a/240.png"}
 
@@ -369,13 +374,13 @@ def test_a_picture_whose_vectors_are_lost_is_kept_where_no_photo_could_bring_it_
         return [(f.sentence, f.repaired) for f in found_ if "Milvus" in f.sentence]
 
     with fill(tmp_path / "c", 20, uri) as collection:
-        gallery, lost = collection.gallery, collection.pictures()[3]
+        gallery, lost = collection.gallery, collection.listing.pictures()[3]
         vectors = {a: gallery.fetch([lost.id], a)[0] for a in gallery.widths()}
         gallery.remove([lost.id])
         lacking = "Milvus has the vectors of 19 of 20 pictures."
         assert of_milvus(repair=True) == [(lacking, False)]
         assert "they are kept, but not found by a search" in caplog.text
-        assert collection.pictures([lost.id]) == [lost]
+        assert collection.listing.pictures([lost.id]) == [lost]
         assert collection.thumbnail(lost.sha256)
         facts = (lost.width, lost.height, lost.taken)
         gallery.add([Described(lost.id, lost.path, lost.label, *facts, vectors)])
@@ -389,11 +394,11 @@ def test_a_check_finds_and_deletes_what_belongs_to_no_picture(
         gallery, folder = collection.gallery, collection.folder
         assert isinstance(gallery, MilvusGallery)
         # One there that is not here, one here that is not there: the numbers are the same.
-        lost = next(p for p in collection.pictures() if p.path == "a/240.png")
+        lost = next(p for p in collection.listing.pictures() if p.path == "a/240.png")
         vectors = {a: gallery.fetch([lost.id], a)[0] for a in gallery.widths()}
         gallery.add([Described(10**6, "gone.png", "", 1, 1, None, vectors)])
         gallery.remove([lost.id])
-        assert gallery.ids().tolist() == sorted({*collection.ids(), 10**6} - {lost.id})
+        assert gallery.ids().tolist() == sorted({*collection.listing.ids(), 10**6} - {lost.id})
         sentences = [
             "Milvus has the vectors of 6 of 7 pictures.",
             "1 entry in Milvus belongs to no picture.",
@@ -401,7 +406,7 @@ def test_a_check_finds_and_deletes_what_belongs_to_no_picture(
         assert [f.sentence for f in check_collection(folder)] == sentences
         assert [f.sentence for f in check_collection(folder, repair=True)] == sentences
         index(collection, embedder)
-        assert gallery.ids().tolist() == sorted(collection.ids())
+        assert gallery.ids().tolist() == sorted(collection.listing.ids())
         assert check_collection(folder) == []
 
 
@@ -422,11 +427,11 @@ def test_a_server_that_dies_during_an_index_loses_nothing(
         server.kill()
         with pytest.raises(MilvusError, match="does not answer"):
             list(steps)
-        written = collection.count()[0]
+        written = collection.listing.count()[0]
         assert 40 < written < 120
         server.start()
         index(collection, embedder)
-        assert collection.gallery.count() == collection.count()[0] == 120
+        assert collection.gallery.count() == collection.listing.count()[0] == 120
         vectors = collection.embeddings().vectors
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
 
@@ -439,7 +444,7 @@ def test_a_look_tells_milvus_first_and_goes_on_without_it_where_it_does_not_answ
         milvus_lite(tmp_path / "milvus") as (server, uri),
         photos(tmp_path, embedder, uri) as collection,
     ):
-        lost = next(p for p in collection.pictures() if p.path == "a/240.png")
+        lost = next(p for p in collection.listing.pictures() if p.path == "a/240.png")
         collection.gallery.remove([lost.id])
         server.kill()
         with pytest.raises(MilvusError):

@@ -119,7 +119,7 @@ def test_a_move_that_is_killed_goes_on_and_so_it_does_when_the_server_was(
         assert "Traceback" not in said
         milvus.start()
         # The local collection goes on changing meanwhile.
-        collection.exclude([collection.pictures()[0].path])
+        collection.exclude([collection.listing.pictures()[0].path])
         before = answers(collection)
 
         first = next(steps := move_out(collection, uri))
@@ -129,7 +129,7 @@ def test_a_move_that_is_killed_goes_on_and_so_it_does_when_the_server_was(
         assert "made: 5,999 pictures, their vectors are at http" in capsys.readouterr().out
         gallery = collection.gallery
         assert isinstance(gallery, MilvusGallery)
-        assert gallery.count() == collection.count()[0] == 5999
+        assert gallery.count() == collection.listing.count()[0] == 5999
         assert same(answers(collection), before)
         assert list(move_out(collection, uri)) == []  # it is there
         assert main(["move", "made", "--to", uri, "--index", "IVF_FLAT"]) == 0
@@ -184,7 +184,7 @@ def test_what_did_not_arrive_whole_is_noticed_and_nothing_is_switched_over(
             pass
         uri, name = (collection.store.fact(f"moving_{key}") for key in ("uri", "name"))
         target = collection.gallery_at(Place(uri, name))
-        target.remove([collection.pictures()[3].id])
+        target.remove([collection.listing.pictures()[3].id])
         with pytest.raises(LookalikeError, match="700 pictures, and 699 arrived"):
             list(steps)
         assert collection.place is None
@@ -202,7 +202,7 @@ def index(collection: Collection, root: Path, embedder: Embedder) -> None:
 
 def lose(collection: Collection, *positions: int) -> list[PictureRecord]:
     """Have the Milvus of a collection lose the vectors of some pictures, by their places."""
-    lost = [collection.pictures()[at] for at in positions]
+    lost = [collection.listing.pictures()[at] for at in positions]
     collection.gallery.remove([picture.id for picture in lost])
     return lost
 
@@ -217,7 +217,7 @@ def test_what_milvus_has_lost_is_told_and_kept_and_the_rest_is_moved(
 ) -> None:
     there = "local" if home else str(tmp_path / "other.db")
     with fill(library / "made", 60, server[1]) as collection:
-        before = collection.pictures()
+        before = collection.listing.pictures()
         lost = lose(collection, 1, 30)
         assert main(["check", "--repair", "--name", "made"]) == 1
         capsys.readouterr()
@@ -229,7 +229,7 @@ def test_what_milvus_has_lost_is_told_and_kept_and_the_rest_is_moved(
         assert "add them to it again" in said.err
         assert (collection.place is None) == home
         # All that is known of them is here, and no search finds them.
-        assert collection.pictures() == before
+        assert collection.listing.pictures() == before
         assert all(collection.thumbnail(picture.sha256) for picture in lost)
         searcher = Searcher(collection, of_width(WIDTHS[0]))
         paths, similarities = found(searcher, queries(1)[0], Request(60))
@@ -260,7 +260,7 @@ def test_a_photo_that_is_added_again_brings_the_lost_vectors_of_its_copies_back(
         index(collection, photos, embedder)
         collection.store.note({"root": ""})  # as it is where its photos are not
         lose(collection, 0, 1, 2)
-        before = collection.pictures()
+        before = collection.listing.pictures()
         steps = list(move_home(collection))
         assert steps[-1].lost == ("a/copy.png", "a/red.png", "b/blue.png")
         files = {path: (photos / path).read_bytes() for path in ("a/red.png", "b/green.png")}
@@ -269,7 +269,7 @@ def test_a_photo_that_is_added_again_brings_the_lost_vectors_of_its_copies_back(
         taken = uploads.take(name, "me", collection, folder / ORIGINALS, strip=False)
         assert taken.files == 1  # the other one is here
         index(collection, folder / ORIGINALS, embedder)
-        assert [p.path for p in collection.pictures()] == [p.path for p in before]
+        assert [p.path for p in collection.listing.pictures()] == [p.path for p in before]
         vectors = collection.embeddings().vectors
         assert vectors == pytest.approx(np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]]))
 
@@ -295,7 +295,7 @@ def test_what_is_taken_out_while_a_move_looks_whether_all_arrived_is_not_missed(
 
         def lacking_in(collection: Collection, gallery: MilvusGallery) -> list[int]:
             monkeypatch.undo()
-            picture = collection.pictures()[3]
+            picture = collection.listing.pictures()[3]
             gallery.remove([picture.id])
             lacking = moving.lacking_in(collection, gallery)
             collection.exclude([picture.path])  # on the page

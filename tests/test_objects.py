@@ -66,7 +66,7 @@ def test_a_bucket_is_indexed_searched_and_followed(
     assert main(["index", url, *options]) == 0
     assert "trip: 10 pictures ready, 1 could not be read" in capsys.readouterr().out
     with Collection(settings.COLLECTIONS / "trip") as collection:
-        pictures = {p.path: p for p in collection.pictures()}
+        pictures = {p.path: p for p in collection.listing.pictures()}
         assert pictures["a/0.png"].label == "special"
         assert pictures["b/1.png"].label == "b"
         # Thumbnails lie in the bucket, and none here.
@@ -90,19 +90,19 @@ def test_a_bucket_is_indexed_searched_and_followed(
         assert main(["index", url, *options]) == 0
         out = capsys.readouterr().out
         assert "10 pictures ready, 1 could not be read; 9 were known, 1 are gone" in out
-        assert collection.pictures([pictures["b/1.png"].id])[0].width == 33
+        assert collection.listing.pictures([pictures["b/1.png"].id])[0].width == 33
 
         table = next(key for key in keys(bucket) if key.endswith(".csv"))
         put(Bucket="photos", Key=table, Body=b"filename,label\n0.png,other\n")
         assert main(["index", url, *options]) == 0
-        assert collection.pictures([pictures["a/0.png"].id])[0].label == "other"
+        assert collection.listing.pictures([pictures["a/0.png"].id])[0].label == "other"
 
         # Another model's vectors are not mixed in.
         put(Bucket="photos", Key="trip/c/more.png", Body=encode(by_hue(40), "PNG"))
         collection.store.note({"fingerprint": "0" * 64})
         assert main(["index", url, *options]) == 1
         assert "made with" in capsys.readouterr().err
-        assert collection.count() == (10, 1)
+        assert collection.listing.count() == (10, 1)
 
 
 def test_what_cannot_be_listed_or_read_is_a_sentence(
@@ -130,7 +130,7 @@ def test_an_empty_file_is_empty_and_not_kept_back_by_the_storage(
     assert main(command) == 0
     assert "table (CSV)" not in capsys.readouterr().err
     with Collection(settings.COLLECTIONS / "trip") as collection:
-        [(path, problem)] = collection.problems()
+        [(path, problem)] = collection.listing.problems()
         assert (path, problem[:18]) == ("a/empty.png", "The file is empty.")
     assert main(command) == 0
     assert "11 were known" in capsys.readouterr().out  # not tried at every run
@@ -150,7 +150,7 @@ def test_a_table_is_read_as_in_a_folder_and_takes_nothing_away_while_it_is_not_g
     def labels() -> list[str]:
         assert main(["index", photos.as_uri(), "--model", str(tiny_files), "--cpu"]) == 0
         with Collection(settings.COLLECTIONS / "shoot") as collection:
-            return [picture.label for picture in collection.pictures()]
+            return [picture.label for picture in collection.listing.pictures()]
 
     assert labels() == ["größe", "cold"]
     give = local.cat_file
@@ -186,7 +186,7 @@ def test_the_last_thumbnails_are_held_as_far_as_their_bytes_allow(
 
     monkeypatch.setattr(local, "cat_file", count)
     with Collection(settings.COLLECTIONS / "shoot") as collection:
-        red, blue = (picture.sha256 for picture in collection.pictures())
+        red, blue = (picture.sha256 for picture in collection.listing.pictures())
         assert collection.thumbnail(red)
         monkeypatch.setattr("retrieval.objects.THUMBNAILS_HELD", given[0] * 3 // 2)
         assert all(map(collection.thumbnail, (red, blue, blue, red)))
@@ -231,7 +231,7 @@ def test_storage_that_lists_nothing_empties_no_collection_and_makes_none(
     assert "There is no picture in file://" in (said := capsys.readouterr().err)
     assert "there were 2. If they are on another disk, connect it." in said
     with Collection(settings.COLLECTIONS / "shoot") as collection:
-        assert collection.count() == (2, 0)
+        assert collection.listing.count() == (2, 0)
     (tmp_path / "not mounted").rename(disk)
     assert index() == 0
     assert "2 were known, 0 are gone" in capsys.readouterr().out

@@ -85,7 +85,7 @@ def test_of_a_picture_that_cannot_be_read_the_small_one_is_looked_at(
     list(
         index_folder(collection, tmp_path / "a", embedder, find_changes(collection, tmp_path / "a"))
     )
-    (picture,) = collection.pictures()
+    (picture,) = collection.listing.pictures()
     placed = parts.workspace.serve(collection), picture.id
     spoil(tmp_path / "a" / "photo.png", monkeypatch)
     how = embedder.card.preprocessing

@@ -32,7 +32,7 @@ def serve_wide(workspace: Workspace, home: Path, name: str, called: str = "colle
     changes = find_changes(collection, home / "wide")
     assert list(index_folder(collection, home / "wide", embedder, changes))
     key = workspace.serve(collection)
-    (picture,) = collection.pictures()
+    (picture,) = collection.listing.pictures()
     return f"/originals/{key}/{picture.id}"
 
 
@@ -117,6 +117,6 @@ def test_an_address_of_a_small_picture_can_stand_in_a_style_sheet(
 ) -> None:
     for name in ("holidays (copy)", "Ann's", "100 % #1"):
         serve_wide(workspace, tmp_path / name, "a.png", name)
-        address = thumbnail_address(name, workspace.searcher(name).collection.pictures()[0])
+        address = thumbnail_address(name, workspace.searcher(name).collection.listing.pictures()[0])
         assert not set(address) & set(" ()'#")
         assert TestClient(app_of(workspace)).get(f"/{address}").status_code == 200

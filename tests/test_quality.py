@@ -112,7 +112,7 @@ def test_without_neighbours_the_embeddings_that_are_kept_are_ranked(with_pca: Se
 
 def test_where_nothing_is_known_of_any_picture_the_cure_is_named(tmp_path: Path) -> None:
     searcher = served(tmp_path, HUES)
-    hashes = [one.sha256 for one in searcher.collection.pictures()]
+    hashes = [one.sha256 for one in searcher.collection.listing.pictures()]
     give_up(searcher.collection.store, hashes, zeros=True)
     with pytest.raises(LookalikeError, match=r"Look for changes in the collection"):
         plan_test(searcher, 100)
@@ -120,7 +120,7 @@ def test_where_nothing_is_known_of_any_picture_the_cure_is_named(tmp_path: Path)
 
 def test_pictures_whose_vectors_are_lost_take_no_part_and_are_named(tmp_path: Path) -> None:
     searcher = served(tmp_path, HUES)
-    lost = searcher.collection.pictures()[0]
+    lost = searcher.collection.listing.pictures()[0]
     give_up(searcher.collection.store, [lost.sha256], zeros=True)
     labels, test = plan_test(searcher, 100)
     assert labels.lost == 1
@@ -296,7 +296,7 @@ def test_only_what_can_be_had_is_offered(with_pca: Searcher) -> None:
 
 def test_what_lies_out_of_the_folder_is_not_read_whatever_the_records_say(tmp_path: Path) -> None:
     collection = served(tmp_path, HUES).collection
-    pictures = collection.pictures()
+    pictures = collection.listing.pictures()
     assert sources_of(collection, pictures)[1] == "the original pictures"
     shutil.copy(tmp_path / "pictures/red/0.png", tmp_path / "private.png")
     pictures[0] = replace(pictures[0], path="../private.png")

@@ -71,11 +71,11 @@ def test_empty_filters_know_it() -> None:
 
 
 def test_pictures_are_filtered_by_what_is_known_of_them(indexed: Collection) -> None:
-    ids = {picture.path: picture.id for picture in indexed.pictures()}
+    ids = {picture.path: picture.id for picture in indexed.listing.pictures()}
     indexed.caption([("warm/red.png", "warm", '{"place": "GRÜNWALD", "year": "2019"}')])
 
     def found(filters: Filters) -> set[str]:
-        matching = set(indexed.matching(filters))
+        matching = set(indexed.listing.matching(filters))
         return {path for path, id_ in ids.items() if id_ in matching}
 
     assert found(Filters(label="warm")) == {path for path in ids if path.startswith("warm/")}
@@ -93,9 +93,9 @@ def test_captions_that_are_torn_say_nothing_and_end_no_search(
     indexed: Collection, torn: str
 ) -> None:
     indexed.caption([("warm/red.png", "warm", torn), ("cold/azure.png", "", '{"place": "Rom"}')])
-    (rome,) = indexed.pictures(indexed.matching(Filters(words="Rom")))
+    (rome,) = indexed.listing.pictures(indexed.listing.matching(Filters(words="Rom")))
     assert rome.path == "cold/azure.png"
-    assert {path for path in indexed.pictures() if path.captions} == {rome}
+    assert {path for path in indexed.listing.pictures() if path.captions} == {rome}
 
 
 def test_of_many_pictures_some_tell_what_similarities_of_a_mixture_are_like(
@@ -115,10 +115,10 @@ def test_of_many_pictures_some_tell_what_similarities_of_a_mixture_are_like(
 @pytest.mark.parametrize("until", ["2014", "2014-03", "2014-03-06"])
 def test_taken_until_a_time_includes_all_of_it(tmp_path: Path, until: str) -> None:
     with fill(tmp_path / "made", 48) as collection:
-        taken = {picture.id: picture.taken or "" for picture in collection.pictures()}
+        taken = {picture.id: picture.taken or "" for picture in collection.listing.pictures()}
         expected = {id_ for id_, when in taken.items() if when[: len(until)] <= until}
         assert until in {taken[id_][: len(until)] for id_ in expected}
-        assert set(collection.matching(Filters(until=until))) == expected
+        assert set(collection.listing.matching(Filters(until=until))) == expected
 
 
 def test_a_folder_holds_what_lies_in_it_and_below(
@@ -128,14 +128,14 @@ def test_a_folder_holds_what_lies_in_it_and_below(
     with Collection.create(tmp_path / "deep", "deep", wheel, embedder) as collection:
         for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
             pass
-        assert collection.folders() == ["cold", "warm", "warm/dark", "warmer"]
-        of = {picture.id: picture.path for picture in collection.pictures()}
-        inside = {of[id_] for id_ in collection.matching(Filters(folder="warm"))}
+        assert collection.listing.folders() == ["cold", "warm", "warm/dark", "warmer"]
+        of = {picture.id: picture.path for picture in collection.listing.pictures()}
+        inside = {of[id_] for id_ in collection.listing.matching(Filters(folder="warm"))}
         assert inside == {path for path in of.values() if path.startswith("warm/")}
         assert "warm/dark/brown.png" in inside
-        below = collection.matching(Filters(folder="warm/dark"))
+        below = collection.listing.matching(Filters(folder="warm/dark"))
         assert [of[id_] for id_ in below] == ["warm/dark/brown.png"]
-        assert collection.matching(Filters(folder="warm%")) == []
+        assert collection.listing.matching(Filters(folder="warm%")) == []
 
 
 @pytest.mark.parametrize("typed", ["Brücke", "Bru\u0308cke"], ids=["in one", "apart"])
@@ -146,7 +146,7 @@ def test_a_kind_or_folder_with_an_accent_is_found_however_the_disk_writes_it(
     with Collection.create(tmp_path / "made", "disk", folder, embedder) as collection:
         list(index_folder(collection, folder, embedder, find_changes(collection, folder)))
         for filters in (Filters(label=typed), Filters(folder=typed)):
-            found = collection.pictures(collection.matching(filters))
+            found = collection.listing.pictures(collection.listing.matching(filters))
             assert {picture.path[-5:] for picture in found} == {"a.png", "b.png"}
 
 

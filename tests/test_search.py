@@ -75,7 +75,7 @@ def test_similarities_are_cosines_raised_by_neighbours_and_fall(searcher: Search
 
 
 def test_neighbours_have_a_say_however_much_the_subject_alone_counts(searcher: Searcher) -> None:
-    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+    red = next(p for p in searcher.collection.listing.pictures() if p.path == "warm/red.png")
     asked = searcher.aspects(red.id)
     whole = search([searcher], asked, Request(6)).matches
     half = search([searcher], asked, Request(6, Weights(0.5))).matches
@@ -115,7 +115,7 @@ def test_there_are_as_many_results_as_asked_for_and_as_there_are(
 
 
 def test_more_like_this_leaves_the_picture_itself_out(searcher: Searcher) -> None:
-    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+    red = next(p for p in searcher.collection.listing.pictures() if p.path == "warm/red.png")
     found = search_like(searcher, red.id, 2)
     assert paths(found) == ["warm/orange.png", "warm/yellow.png"]
     assert found.compared == 5
@@ -125,7 +125,7 @@ def test_more_like_this_leaves_the_picture_itself_out(searcher: Searcher) -> Non
 def test_a_picture_whose_vector_is_lost_is_told_as_such(
     searcher: Searcher, indexed: Collection
 ) -> None:
-    id_ = indexed.pictures()[0].id
+    id_ = indexed.listing.pictures()[0].id
     with indexed.store.transaction() as database:
         database.execute(
             "UPDATE contents SET embedding = zeroblob(length(embedding)) "
@@ -137,14 +137,14 @@ def test_a_picture_whose_vector_is_lost_is_told_as_such(
 
 
 def test_pictures_that_a_filter_keeps_out_are_not_counted_as_compared(searcher: Searcher) -> None:
-    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+    red = next(p for p in searcher.collection.listing.pictures() if p.path == "warm/red.png")
     query = searcher.aspects(red.id)
 
     def compared(filters: Filters, *left_out: int) -> int:
         own = frozenset(("", id_) for id_ in left_out)
         return search([searcher], query, Request(1, filters=filters, left_out=own)).compared
 
-    blue = next(p for p in searcher.collection.pictures() if p.path == "cold/blue.png")
+    blue = next(p for p in searcher.collection.listing.pictures() if p.path == "cold/blue.png")
     assert compared(Filters(folder="warm")) == 3
     assert compared(Filters(folder="warm"), red.id) == 2
     assert compared(Filters(folder="cold"), red.id) == 3
@@ -168,7 +168,7 @@ def test_however_many_mixtures_are_asked_for_few_are_remembered(searcher: Search
 
 
 def test_only_by_the_subject_alone_a_result_is_almost_the_same(searcher: Searcher) -> None:
-    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+    red = next(p for p in searcher.collection.listing.pictures() if p.path == "warm/red.png")
 
     def best(weights: Weights) -> Confidence:
         return search([searcher], searcher.aspects(red.id), Request(1, weights)).confidence
@@ -185,7 +185,7 @@ def test_more_like_this_shows_the_other_copies(
     list(
         index_folder(searcher.collection, wheel, embedder, find_changes(searcher.collection, wheel))
     )
-    red = next(p for p in searcher.collection.pictures() if p.path == "warm/red.png")
+    red = next(p for p in searcher.collection.listing.pictures() if p.path == "warm/red.png")
     best = search_like(searcher, red.id, 1).matches[0]
     assert (best.picture.path, best.similarity) == ("copy.png", pytest.approx(1))
 
@@ -198,7 +198,9 @@ def test_of_the_same_file_several_times_the_shortest_path_stands_for_all(
         pattern("dots", 1).save(wheel / name)
     collection = searcher.collection
     list(index_folder(collection, wheel, embedder, find_changes(collection, wheel)))
-    like = searcher.aspects(next(p.id for p in collection.pictures() if p.path == "IMG_1.png"))
+    like = searcher.aspects(
+        next(p.id for p in collection.listing.pictures() if p.path == "IMG_1.png")
+    )
     best = search([searcher], like, Request(3, folded=True)).matches[0]
     assert best.picture.path == "IMG_1.png"
     assert {copy.picture.path for copy in best.copies} == {"IMG_1 (1).png", "old/IMG_1.png"}
@@ -218,7 +220,7 @@ def test_when_all_pictures_are_taken_out_while_they_are_ranked_none_is_found(
 
     def rank_and_take_out(*arguments: Any) -> Any:
         ranking = rank(*arguments)
-        collection.exclude([picture.path for picture in collection.pictures()])
+        collection.exclude([picture.path for picture in collection.listing.pictures()])
         return ranking
 
     monkeypatch.setattr(ExactGallery, "search", rank_and_take_out)
@@ -312,7 +314,7 @@ def test_what_is_behind_a_burst_is_found(tmp_path: Path, frames: int) -> None:
         collection.write(entries, contents)
         searcher = Searcher(collection, mean_colour())
         query = np.array([[1, 0, 0]], np.float32)
-        first = collection.ids()[0]
+        first = collection.listing.ids()[0]
 
         def results(k: int, left_out: frozenset[Placed] = frozenset()) -> list[Match]:
             request = Request(k, folded=True, left_out=left_out)

@@ -40,7 +40,9 @@ NAMES = {
 
 def matches_of(collection: Collection, key: str = "") -> list[Match]:
     """All pictures of a collection, each a little less similar than the one before."""
-    return [Match(picture, 0.9 - i / 10, key) for i, picture in enumerate(collection.pictures())]
+    return [
+        Match(picture, 0.9 - i / 10, key) for i, picture in enumerate(collection.listing.pictures())
+    ]
 
 
 def match_named(path: str, similarity: float = 0.5) -> Match:

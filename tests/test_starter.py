@@ -29,10 +29,10 @@ def starter() -> Iterator[Searcher]:
 
 
 def test_it_fits_the_bundled_model_and_every_picture_is_labelled(starter: Searcher) -> None:
-    pictures = starter.collection.pictures()
+    pictures = starter.collection.listing.pictures()
     assert len(pictures) == len(starter.embeddings().ids)
     assert all(picture.label for picture in pictures)
-    assert starter.collection.problems() == []
+    assert starter.collection.listing.problems() == []
     kinds = Counter(picture.label for picture in pictures)
     assert len(kinds) == 24
     assert set(kinds.values()) == {15}
@@ -41,13 +41,13 @@ def test_it_fits_the_bundled_model_and_every_picture_is_labelled(starter: Search
 def test_its_pictures_and_thumbnails_are_there(starter: Searcher) -> None:
     root = starter.collection.root
     assert root is not None
-    for picture in starter.collection.pictures():
+    for picture in starter.collection.listing.pictures():
         assert (root / picture.path).is_file()
         thumbnail = starter.collection.thumbnail(picture.sha256)
         assert thumbnail is not None
         assert max(open_picture(thumbnail).image.size) == 320
     files = {path.relative_to(root).as_posix() for path in root.rglob("*.jpg")}
-    assert files == {picture.path for picture in starter.collection.pictures()}
+    assert files == {picture.path for picture in starter.collection.listing.pictures()}
 
 
 def test_no_two_pictures_are_copies_and_none_is_empty(starter: Searcher) -> None:
@@ -56,7 +56,7 @@ def test_no_two_pictures_are_copies_and_none_is_empty(starter: Searcher) -> None
     assert similarities.max() < 0.95
     root = starter.collection.root
     assert root is not None
-    for picture in starter.collection.pictures():
+    for picture in starter.collection.listing.pictures():
         pixels = np.asarray(open_picture(root / picture.path, 96).image)
         assert pixels.std() > 5, picture.path
         assert pixels.mean() > 5, picture.path
@@ -64,7 +64,7 @@ def test_no_two_pictures_are_copies_and_none_is_empty(starter: Searcher) -> None
 
 def test_pictures_of_a_kind_find_each_other(starter: Searcher) -> None:
     held = starter.embeddings()
-    labels = {picture.id: picture.label for picture in starter.collection.pictures()}
+    labels = {picture.id: picture.label for picture in starter.collection.listing.pictures()}
     kinds = np.array([labels[int(id_)] for id_ in held.ids])
     counts = Counter(kinds.tolist())
     similarities = held.vectors @ held.vectors.T

@@ -79,7 +79,7 @@ def test_what_is_saved_takes_the_place_of_what_nobody_came_for(
     monkeypatch.setattr(settings, "TEMPORARY", (downloads,))
     monkeypatch.setattr(settings, "TEMPORARY_BYTES", settings.MAX_SAVED_BYTES + 50)
     other = put(downloads / "other.zip", 100, age)
-    matches = [Match(picture, 0.5) for picture in indexed.pictures()]
+    matches = [Match(picture, 0.5) for picture in indexed.listing.pictures()]
 
     def save(kind: str, originals: bool) -> Path:
         path, missing = save_results(kind, [], matches, {"": indexed}, originals)

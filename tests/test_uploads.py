@@ -333,7 +333,7 @@ def test_a_photo_that_cannot_be_read_here_is_taken_for_another_one_than_what_com
     collection.store.note({"root": "originals"})  # as of one that keeps them
     add(uploads, collection, {"out.png": DOG})
     read(collection)
-    Removals().take_out(collection, [picture.id for picture in collection.pictures()])
+    Removals().take_out(collection, [picture.id for picture in collection.listing.pictures()])
     add(uploads, collection, {"in.png": DOG})
     for path in collection.folder.rglob("*.png"):
         spoil(path, monkeypatch)
@@ -349,7 +349,7 @@ def test_only_its_own_bytes_take_the_place_of_a_picture_that_lost_its_vectors(
     folder = tmp_path / "originals"
     uploads.take(send(uploads, {"a.png": PICTURE}), "me", collection, folder, strip=True)
     list(index_folder(collection, folder, mean_colour(), find_changes(collection, folder)))
-    lost = collection.pictures()[0]
+    lost = collection.listing.pictures()[0]
     give_up(collection.store, [lost.sha256], True)
     (folder / "a.png").unlink()
     data = PICTURE if same else encode(by_hue(120), "PNG")
@@ -357,7 +357,7 @@ def test_only_its_own_bytes_take_the_place_of_a_picture_that_lost_its_vectors(
     assert taken(folder) == ["a.png" if same else "a (2).png"]
     changes = replace(find_changes(collection, folder), vanished=())
     list(index_folder(collection, folder, mean_colour(), changes))
-    assert lost in collection.pictures()
+    assert lost in collection.listing.pictures()
     assert collection.thumbnail(lost.sha256)
     assert (collection.to_read_again() == set()) == same
 
@@ -1099,7 +1099,7 @@ def read(collection: Collection) -> dict[str, tuple[str, str]]:
     folder = collection.folder / "originals"
     changes = replace(find_changes(collection, folder), vanished=())
     list(index_folder(collection, folder, mean_colour(), changes))
-    return {p.path: (p.label, p.captions.get("who", "")) for p in collection.pictures()}
+    return {p.path: (p.label, p.captions.get("who", "")) for p in collection.listing.pictures()}
 
 
 @pytest.mark.parametrize("folder", ["", "card/"], ids=["alone", "in a folder"])
@@ -1168,7 +1168,7 @@ def test_a_table_of_excel_that_is_written_anew_says_what_it_said(
     files = {"größe.png": CAT, "labels.csv": (head + rows).encode("cp1252")}
     add(uploads, collection, files)
     assert read(collection)["größe (2).png"] == ("Köln; Dom", "Özil")
-    [told] = [p.captions for p in collection.pictures() if p.label]
+    [told] = [p.captions for p in collection.listing.pictures() if p.label]
     assert told == {"note, in words": "a\nb", "who": "Özil"}
 
 
@@ -1193,7 +1193,7 @@ def test_a_photo_that_was_taken_out_can_be_brought_back_after_others_of_its_name
     for data, name in ((DOG, "a.png"), (CAT, "a (2).png"), (other, "a (3).png")):
         add(uploads, collection, {"a.png": data})
         assert list(read(collection)) == [name]
-        removals.take_out(collection, [picture.id for picture in collection.pictures()])
+        removals.take_out(collection, [picture.id for picture in collection.listing.pictures()])
     add(uploads, collection, {"a.png": DOG})  # the very photo: it is let in
     assert list(read(collection)) == ["a.png"]
     assert collection.excluded() == {"a (2).png", "a (3).png"}

@@ -237,7 +237,7 @@ def test_what_tables_said_stays_when_they_go_with_the_photos(
         wait(workspace, key)
         left = [path.name for path in visitors.originals(key).rglob("*")]
         assert left == []
-        pictures = workspace.searcher(key, "me").collection.pictures()
+        pictures = workspace.searcher(key, "me").collection.listing.pictures()
         return {picture.path: picture.label for picture in pictures}
 
     red, blue = encode(by_hue(0), "PNG"), encode(by_hue(240), "PNG")

@@ -62,7 +62,7 @@ def test_a_folder_is_searched_in_place_and_found_again_by_the_next_run(
     again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
     again.open_library(collections)
     collection = again.searcher(key).collection
-    assert (collection.name, collection.count()) == ("The wheel", (6, 0))
+    assert (collection.name, collection.listing.count()) == ("The wheel", (6, 0))
     assert not collection.unfinished
     assert find_collection(collections, "The wheel") == collection.folder
     again.stop()
@@ -139,7 +139,7 @@ def test_a_collection_that_another_program_makes_is_served_without_a_new_start(
         list(index_folder(theirs, wheel, workspace.embedder, find_changes(theirs, wheel)))
     assert workspace.keys() == [mine, "theirs"]
     assert workspace.names() == {mine: "mine", "theirs": "Theirs"}
-    assert workspace.searcher("theirs").collection.count() == (6, 0)
+    assert workspace.searcher("theirs").collection.listing.count() == (6, 0)
     assert workspace.refused == {}
     workspace.delete("theirs")
     assert workspace.keys() == [mine]
@@ -361,7 +361,7 @@ def test_deleting_is_undone_with_everything(workspace: Workspace, wheel: Path) -
     with pytest.raises(LookalikeError, match=r"not here any more"):
         workspace.searcher(key)
     assert workspace.undo(place) == key
-    assert workspace.searcher(key).collection.count() == (6, 0)
+    assert workspace.searcher(key).collection.listing.count() == (6, 0)
     with pytest.raises(LookalikeError, match=r"not in the bin"):
         workspace.undo(place)
     assert len(list(wheel.rglob("*.png"))) == 6  # the pictures were never touched
@@ -452,14 +452,16 @@ def test_pictures_are_taken_out_and_let_in_again(
     assert collection.keeps_originals
     wheel.rename(collection.root)
     build(workspace, key, collection.root)
-    red = next(picture for picture in collection.pictures() if picture.path == "warm/red.png")
+    red = next(
+        picture for picture in collection.listing.pictures() if picture.path == "warm/red.png"
+    )
     assert workspace.take_out(key, [red.id]) == ["warm/red.png"]
     assert not (collection.root / "warm/red.png").exists()
     build(workspace, key, collection.root)
-    assert collection.count() == (5, 0)
+    assert collection.listing.count() == (5, 0)
     workspace.let_in(key, ["warm/red.png"])
     build(workspace, key, collection.root)
-    assert collection.count() == (6, 0)
+    assert collection.listing.count() == (6, 0)
 
 
 @pytest.fixture
@@ -476,7 +478,7 @@ def originals(workspace: Workspace, key: str) -> Path:
 
 
 def take_out(workspace: Workspace, key: str, path: str) -> None:
-    pictures = workspace.searcher(key).collection.pictures()
+    pictures = workspace.searcher(key).collection.listing.pictures()
     ids = [picture.id for picture in pictures if picture.path == path]
     assert workspace.take_out(key, ids) == [path]
 
@@ -499,7 +501,7 @@ def test_what_was_taken_out_stays_for_a_day_whatever_is_opened_meanwhile(
     workspace.undo(workspace.delete(kept))
     workspace.let_in(kept, ["warm/red.png"])
     build(workspace, kept, originals(workspace, kept))
-    assert workspace.searcher(kept).collection.count() == (6, 0)
+    assert workspace.searcher(kept).collection.listing.count() == (6, 0)
 
 
 def test_what_was_taken_out_a_day_ago_goes_and_is_offered_no_more(
@@ -546,7 +548,7 @@ def test_a_photo_that_could_not_be_moved_when_it_was_taken_out_goes_after_a_day_
     workspace.forget_taken_out()
     assert not photo.exists()
     assert collection.excluded() == set()
-    assert collection.count() == (5, 0)
+    assert collection.listing.count() == (5, 0)
 
 
 def test_what_an_earlier_version_took_out_stays_for_a_day_more(
@@ -595,7 +597,7 @@ def test_a_photo_is_not_brought_back_to_where_another_one_was_taken_out(
     build(workspace, kept, photos)
     workspace.let_in(kept, [path])
     build(workspace, kept, photos)
-    assert collection.count() == (7, 0)
+    assert collection.listing.count() == (7, 0)
     assert collection.excluded() == {"warm/red (2).png"}
 
 
@@ -658,7 +660,7 @@ def test_only_what_is_still_here_can_be_brought_back(workspace: Workspace, kept:
     assert workspace.undoable(kept, paths) == paths[:1]
     workspace.let_in(kept, paths[:1])
     build(workspace, kept, originals(workspace, kept))
-    assert workspace.searcher(kept).collection.count() == (5, 0)
+    assert workspace.searcher(kept).collection.listing.count() == (5, 0)
 
 
 def test_a_new_collection_holds_up_no_search_while_another_is_busy(
@@ -743,7 +745,7 @@ def test_a_photo_added_to_a_collection_without_photos_comes_back(
         kept, photos, Bounds(), lambda: replace(find_changes(collection, photos), vanished=())
     )
     assert finished(workspace, kept).problem is None
-    assert collection.count() == (6, 0)
+    assert collection.listing.count() == (6, 0)
 
 
 def test_a_picture_that_is_taken_out_while_its_copy_waits_stops_no_run(
@@ -761,9 +763,11 @@ def test_a_picture_that_is_taken_out_while_its_copy_waits_stops_no_run(
         pass
     take_out(workspace, key, "a.png")
     assert list(steps)[-1].ready == 41
-    assert collection.count() == (41, 0)
+    assert collection.listing.count() == (41, 0)
     take_out(workspace, key, "b10.png")
-    assert len(collection.known_contents()) == 40  # where nothing is read it is forgotten at once
+    assert (
+        len(collection.listing.known_contents()) == 40
+    )  # where nothing is read it is forgotten at once
 
 
 def ruined(workspace: Workspace, folder: Path) -> Workspace:
@@ -782,7 +786,7 @@ def test_a_damaged_collection_is_found_in_the_bin_with_its_photos_which_stay(
     folder = originals(workspace, kept).parent
     before, workspace = workspace, ruined(workspace, folder)
     with pytest.raises(LookalikeError):
-        before.searcher(kept).collection.count()
+        before.searcher(kept).collection.listing.count()
     assert "Do not delete" in workspace.refused[kept]
     place = workspace.delete(kept)
     assert workspace.bin() == [(place, "kept")]
@@ -799,7 +803,7 @@ def test_a_damaged_collection_is_mended_and_searched_again(workspace: Workspace,
     workspace.mend(kept)
     assert (workspace.damaged, workspace.refused) == (set(), {})
     build(workspace, kept, folder / ORIGINALS)
-    assert workspace.searcher(kept).collection.count() == (6, 0)
+    assert workspace.searcher(kept).collection.listing.count() == (6, 0)
     with pytest.raises(LookalikeError, match=r"not here any more"):
         workspace.mend(kept)
 
@@ -979,7 +983,7 @@ def test_what_cannot_be_moved_to_the_bin_is_still_there(
         patch.setattr(os, "replace", held)
         with pytest.raises(LookalikeError):
             workspace.delete(key)
-    assert workspace.searcher(key).collection.count() == (0, 0)
+    assert workspace.searcher(key).collection.listing.count() == (0, 0)
     workspace.delete(key)
     with pytest.raises(LookalikeError, match=r"not here any more"):
         workspace.searcher(key)

@@ -33,7 +33,7 @@ def main() -> None:
                 collection, pictures, embedder, find_changes(collection, pictures)
             ):
                 print(f"\r{step.done} of {step.total}", end="", file=sys.stderr)
-            problems = collection.problems()
+            problems = collection.listing.problems()
             if problems:
                 raise SystemExit(f"\n{problems}")
             copy = Path(temporary) / "copy"

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
                 plan: Plan | Changes = _extract(collection, where, embedder, arguments)
             else:
                 plan = bring_up_to_date(collection, Path(where), embedder)
-            ready, unreadable = collection.count()
+            ready, unreadable = collection.listing.count()
             if not ready and not unreadable and not collection.excluded():
                 if not is_url(where):
                     require_pictures(Path(where).resolve())  # which says more
@@ -95,7 +95,7 @@ def _leave_nothing(folder: Path, whole: bool) -> None:
     with suppress(LookalikeError, OSError):
         with held_alone(folder, lambda: folder.name):
             with Collection(folder) as collection:
-                if any(collection.count()):
+                if any(collection.listing.count()):
                     return
             if whole:
                 remove_tree(folder)
@@ -129,6 +129,6 @@ def _extract(
             bar.update(step.done - bar.n)
     collection.mark_finished()
     tell_of_unread_tables(plan.unread_tables)
-    for path, problem in collection.problems():
+    for path, problem in collection.listing.problems():
         print(f"{path}: {problem}", file=sys.stderr)
     return plan

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
                 bar.total = step.total
                 bar.update(step.done - bar.n)
                 lost = step.lost
-        ready, _ = collection.count()
+        ready, _ = collection.listing.count()
         whose = f"the vectors of {ready - len(lost):,} are" if lost else "their vectors are"
         print(f"{collection.name}: {ready:,} pictures, {whose} at {arguments.to}")
         if lost:

@@ -44,7 +44,7 @@ def run_pack(arguments: argparse.Namespace) -> None:
     clear_parts(arguments.file)
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         photos = pack(collection, arguments.file, arguments.photos)
-        ready, _ = collection.count()
+        ready, _ = collection.listing.count()
         size = arguments.file.stat().st_size / 2**20
         print(
             f"{arguments.file}: {ready:,} pictures of {collection.name}, {size:,.1f} MB"
@@ -59,7 +59,7 @@ def run_unpack(arguments: argparse.Namespace) -> None:
     )
     with Collection(folder) as collection:
         name_unlike(settings.COLLECTIONS, collection)
-        ready, _ = collection.count()
+        ready, _ = collection.listing.count()
         told = _told(photos_of(collection), "came along")
         print(f"{collection.name}: {ready:,} pictures ready{told}")
 

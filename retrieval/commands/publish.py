@@ -114,7 +114,7 @@ def _open(arguments: argparse.Namespace, stack: ExitStack) -> Collection | None:
             )
     else:
         return None
-    if not collection.count()[0]:
+    if not collection.listing.count()[0]:
         raise LookalikeError(
             f"{collection.name} has no pictures that can be read. Name a folder with pictures: "
             "--pictures FOLDER"

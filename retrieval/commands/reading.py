@@ -124,7 +124,7 @@ def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> 
         named = root if folder == "." else folder
         print(f"The folder {named} may not be opened; it was passed over.", file=sys.stderr)
     tell_of_unread_tables(changes.unread_tables)
-    for path, problem in collection.problems():
+    for path, problem in collection.listing.problems():
         print(f"{path}: {problem}", file=sys.stderr)
     return changes
 

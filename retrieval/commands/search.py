@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         picture = read_bounded(Path(arguments.picture), settings.MAX_FILE_BYTES)
         filters = Filters(label=arguments.label, folder=arguments.folder.strip("/"))
         found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS, filters)
-        if not found.compared and collection.count()[0]:
+        if not found.compared and collection.listing.count()[0]:
             print(
                 f"{collection.name} has no such picture. Check how --label and --folder are "
                 "written, capital letters too.",

@@ -102,10 +102,12 @@ class Adding:
                 if waits or self.uploads.is_sending(visitor):
                     continue
                 self._unread.remove(key)
-                passes = any(modified == PASSING for _, modified in collection.files().values())
-                if collection.count()[0] or collection.excluded() or passes:
+                passes = any(
+                    modified == PASSING for _, modified in collection.listing.files().values()
+                )
+                if collection.listing.count()[0] or collection.excluded() or passes:
                     continue
-                problems, name = collection.problems(), collection.name
+                problems, name = collection.listing.problems(), collection.name
                 self._discard(key)
                 told += _told(_none_in(name), Taken(skipped=problems))
             except (LookalikeError, KeyError):  # deleted, or given up for another page, just now
@@ -139,7 +141,7 @@ class Adding:
         self.workspace.open_arrived(folder)
         collection = self.workspace.searcher(folder.name).collection
         text = words.OPENED.format(
-            name=collection.name, pictures=words.pictures(collection.count()[0])
+            name=collection.name, pictures=words.pictures(collection.listing.count()[0])
         )
         if missing := photos_of(collection).missing:
             text += " " + words.OPENED_MISSING.format(n=f"{missing:,}")
@@ -229,7 +231,7 @@ class Adding:
         return self._captioned.get(key, "")
 
     def _count_captions(self, key: str, collection: Collection, tables: Iterable[Path]) -> None:
-        known = {composed(path) for path in collection.files()}
+        known = {composed(path) for path in collection.listing.files()}
         said = []
         for table in tables:
             with suppress(OSError):  # it is gone, or held by another program
@@ -343,7 +345,7 @@ def _holds(collection: Collection, sizes: Mapping[str, int]) -> bool:
     """Whether most of some pictures are those of a collection, by their paths and sizes."""
     outer = below_first(collection)
     sizes = {without(PurePosixPath(path), outer).as_posix(): sizes[path] for path in sizes}
-    known = {path: size for path, (size, _) in collection.files().items()}
+    known = {path: size for path, (size, _) in collection.listing.files().items()}
     held = {path: known[path] for path in sizes.keys() & known.keys()}
     for path in sizes.keys() - known.keys():  # sent before the program ended, and yet to be read
         with suppress(OSError):

@@ -164,11 +164,11 @@ def sample(
         The pictures, and how many pass the filters in all.
     """
     passing = [
-        None if filters.empty else sorted(searcher.collection.matching(filters))
+        None if filters.empty else sorted(searcher.collection.listing.matching(filters))
         for searcher in held
     ]
     counts = [
-        searcher.collection.count()[0] if ids is None else len(ids)
+        searcher.collection.listing.count()[0] if ids is None else len(ids)
         for searcher, ids in zip(held, passing, strict=True)
     ]
     # Equal steps in the order of the paths visit every folder in turn.
@@ -177,7 +177,11 @@ def sample(
     for searcher, ids, end, count in zip(held, passing, np.cumsum(counts), counts, strict=True):
         here = rows[(rows >= end - count) & (rows < end)] - (end - count)
         collection = searcher.collection
-        found = collection.at(here) if ids is None else collection.pictures(ids[i] for i in here)
+        found = (
+            collection.listing.at(here)
+            if ids is None
+            else collection.listing.pictures(ids[i] for i in here)
+        )
         chosen += [(searcher.key, picture) for picture in found]
     return chosen, sum(counts)
 

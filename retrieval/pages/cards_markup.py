@@ -56,7 +56,7 @@ def card(shown: Card, now: float, opened: str) -> str:
         buttons += act_button("hide", words.DO_HIDE, key, of=of)
     images = "".join(
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
-        for picture in collection.sample(4)
+        for picture in collection.listing.sample(4)
     )
     drop = ""
     if shown.editable:
@@ -84,7 +84,7 @@ def refused_card(key: str, sentence: str, editable: bool, mendable: bool = False
 
 def _meta(shown: Card) -> str:
     collection = shown.collection
-    ready, unread = collection.count()
+    ready, unread = collection.listing.count()
     parts = [words.pictures(ready)]
     done = shown.state is not None and shown.state.ended and not shown.state.cancelled
     if unread and not done and not _rests(shown):  # else the line below says so
@@ -113,7 +113,7 @@ def _rests(shown: Card) -> bool:
 def _status(shown: Card, now: float) -> str:
     """Say how building stands, with the button that fits."""
     state, collection, key = shown.state, shown.collection, shown.key
-    ready, unread = collection.count()
+    ready, unread = collection.listing.count()
     of, is_open = name_id(key), shown.view == "problems"
     show = act_button("problems", words.DO_SHOW_PROBLEMS, key, "lk-link", of=of, is_open=is_open)
     show = show if unread else ""

@@ -175,7 +175,7 @@ class DuplicatesPage:
         group = next((one for one in kept.groups if one[0].picture.id == first), ())
         pictures = [copy.picture for copy in group]
         # Else the one to keep may have been taken out in another window.
-        if not group or collection.pictures(picture.id for picture in pictures) != pictures:
+        if not group or collection.listing.pictures(picture.id for picture in pictures) != pictures:
             raise LookalikeError(words.COPIES_CHANGED)
         paths = self._workspace.take_out(key, [picture.id for picture in pictures[1:]])
         said = words.COPIES_TAKEN_OUT.format(
@@ -214,7 +214,7 @@ class DuplicatesPage:
             if self._workspace.may_edit(key, visitor_of(request), is_owner):
                 undoable = partial(self._workspace.undoable, key)
             return show_groups(key, groups, start, openable, undoable, dealt)
-        n, _ = collection.count()
+        n, _ = collection.listing.count()
         text = words.COPIES_NONE.format(pictures=words.pictures(n)) if n > 1 else words.COPIES_ALONE
         return markup.empty(words.COPIES_NONE_TITLE, text)
 
@@ -234,7 +234,7 @@ def copies_route(workspace: Workspace) -> Route:
             # one of the few threads that all requests share.
             task = workspace.copies.ask(collection, PATIENCE)
             if task.result is None:
-                time = markup.duration(seconds_for(collection.count()[0]))
+                time = markup.duration(seconds_for(collection.listing.count()[0]))
                 raise LookalikeError(task.problem or words.COPIES_NOT_YET.format(time=time))
             name = f"{collection.name} - copies.csv"
         except LookalikeError as error:
@@ -313,7 +313,7 @@ def _renumber(kept: Kept, collection: Collection, first: int) -> None:
     """Give the pictures of a group the numbers that they have now; who comes back has another."""
     group = next((one for one in kept.groups if one[0].picture.id == first), ())
     paths = {copy.picture.path for copy in group}
-    now = {one.path: one for one in collection.pictures() if one.path in paths}
+    now = {one.path: one for one in collection.listing.pictures() if one.path in paths}
     kept.groups = tuple(_renumbered(one, now) if one is group else one for one in kept.groups)
 
 

@@ -235,7 +235,7 @@ class EvaluatePage:
             searcher = self.workspace.searcher(key, visitor_of(request))
             query = searcher.record(id_)
             # One that is gone by now is left out.
-            return _found(key, query, searcher.collection.pictures(ids))
+            return _found(key, query, searcher.collection.listing.pictures(ids))
         except LookalikeError as error:
             warn(error)
             return ""

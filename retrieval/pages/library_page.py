@@ -529,16 +529,16 @@ class LibraryPage:
         if opened.view == "delete":
             return opened_markup.delete_for_good(key)
         if opened.view == "problems":
-            return opened_markup.problems(key, collection.problems())
+            return opened_markup.problems(key, collection.listing.problems())
         if opened.view == "download":
             return opened_markup.download(key, collection.root is not None)
         if opened.view == "pictures":
-            total = collection.count()[0]
+            total = collection.listing.count()[0]
             # The last page may have been emptied.
             start = min(
                 opened.start, max(0, total - 1) // opened_markup.PER_PAGE * opened_markup.PER_PAGE
             )
-            page = collection.page(start, opened_markup.PER_PAGE)
+            page = collection.listing.page(start, opened_markup.PER_PAGE)
             alone = len(page) - len(self.workspace.undoable(key, (p.path for p in page)))
             said = opened.passing + opened.notice
             return opened_markup.pictures(key, page, start, total, alone, said)

@@ -108,7 +108,7 @@ def map_routes(workspace: Workspace) -> list[Route]:
     def places(request: Request) -> Response:
         try:
             collection, atlas = opened(request)
-            data = json.dumps(describe(atlas, collection.pictures()), ensure_ascii=False)
+            data = json.dumps(describe(atlas, collection.listing.pictures()), ensure_ascii=False)
         except LookalikeError as error:
             return Response(str(error), 404)
         # Names may change while the map stays.
@@ -182,7 +182,7 @@ def show_map(key: str, collection: Collection, atlas: Atlas) -> str:
 
 def _in_words(key: str, collection: Collection, atlas: Atlas) -> str:
     """Say what lies in which part of the map, for those who do not see it."""
-    known = {picture.id: picture for picture in collection.pictures()}
+    known = {picture.id: picture for picture in collection.listing.pictures()}
     size = np.maximum(np.asarray(atlas.size), 1)
     parts = (2 * atlas.cells + 1) * PARTS // (2 * size)  # in which the middle of each cell lies
     items = []

@@ -174,7 +174,9 @@ class SearchOptions:
         filters = options.filters
         if filters.label and not any(filters.label in _labels(s) for s in held):
             filters = replace(filters, label="")
-        if filters.folder and not any(filters.folder in s.collection.folders() for s in held):
+        if filters.folder and not any(
+            filters.folder in s.collection.listing.folders() for s in held
+        ):
             filters = replace(filters, folder="")
         return replace(options, filters=filters)
 
@@ -190,9 +192,9 @@ class SearchOptions:
                 chooses or types meanwhile stays; None sets all.
         """
         labels = {label for s in held for label in _labels(s)}
-        folders = {folder for s in held for folder in s.collection.folders()}
+        folders = {folder for s in held for folder in s.collection.listing.folders()}
         tells_more = bool(filters.folder) or not folders <= labels
-        has_captions = bool(filters.words) or any(s.collection.has_captions for s in held)
+        has_captions = bool(filters.words) or any(s.collection.listing.has_captions for s in held)
 
         def value(name: str) -> dict[str, Any]:
             wanted = getattr(filters, name)
@@ -236,7 +238,7 @@ class SearchOptions:
 
 
 def _labels(searcher: Searcher) -> list[str]:
-    return searcher.collection.distinct_labels()
+    return searcher.collection.listing.distinct_labels()
 
 
 def _slider(label: str, value: float) -> gr.Slider:

@@ -171,7 +171,7 @@ class WorkedOut(Generic[T]):
             return markup.empty(words.EMPTY_TITLE, says.none), still, None
         try:
             collection = self._workspace.searcher(key, visitor_of(request)).collection
-            n, _ = collection.count()
+            n, _ = collection.listing.count()
             building = self._workspace.building(key)
             if building is not None and not building.finished:
                 # Every batch would have it worked out anew.
