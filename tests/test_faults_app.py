@@ -494,7 +494,7 @@ NO_PORT = OSError("Cannot find empty port in range")
         ("127.0.0.1", None, "Port {port} is taken by another program."),
         ("0.0.0.0", None, "Port {port} is taken by another program."),
         ("192.0.2.1", 0, "192.0.2.1 (GRADIO_SERVER_NAME) is no address of this computer. Set"),
-        ("[2001:db8::1]", 0, "[2001:db8::1] (GRADIO_SERVER_NAME) is no address of this computer."),
+        ("::1", 0, "::1 (GRADIO_SERVER_NAME) is an address of IPv6, at which this is not served."),
     ],
 )
 def test_why_a_place_cannot_be_had_is_told(

@@ -294,8 +294,13 @@ def _why_not_at(name: str, port: int) -> str:
     Args:
         name: the host's of the place, as the owner has given it; "" where they have not.
     """
+    if ":" in name:
+        return (
+            f"{name} (GRADIO_SERVER_NAME) is an address of IPv6, at which this is not served. Set "
+            "it to 0.0.0.0 for the other addresses of this computer, or leave it out."
+        )
     try:
-        found = socket.getaddrinfo(name.strip("[]") or "127.0.0.1", port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(name or "127.0.0.1", port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.bind(address)
