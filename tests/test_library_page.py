@@ -758,12 +758,12 @@ def test_a_window_that_is_turned_to_shows_what_another_one_has_made(
     other.goto(page.url)
     other.get_by_role("tab", name="My pictures").click()
     expect(other.locator(".lk-collection").first).to_be_visible(timeout=SLOW)
-    add_folder(other, save_hues(tmp_path / "Beside", {"red.png": 0, "lime.png": 90}))
-    expect(card(other, "Beside").locator(".lk-good")).to_be_visible(timeout=SLOW)
-    expect(card(page, "Beside")).to_have_count(0)
+    add_folder(other, save_hues(tmp_path / "Made there", {"red.png": 0, "lime.png": 90}))
+    expect(card(other, "Made there").locator(".lk-good")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Made there")).to_have_count(0)
     page.evaluate("window.dispatchEvent(new Event('focus'))")  # each has it, without a screen
-    expect(card(page, "Beside")).to_be_visible(timeout=SLOW)
-    press(card(page, "Beside"), "Delete")
+    expect(card(page, "Made there")).to_be_visible(timeout=SLOW)
+    press(card(page, "Made there"), "Delete")
 
 
 def test_a_zip_is_dropped_and_what_is_wrong_in_it_is_named(page: Page) -> None:
@@ -1160,7 +1160,9 @@ def test_on_a_phone_what_is_new_comes_into_view_and_the_focus_stays_where_it_doe
         page.evaluate("window.scrollTo({ top: 0 })")
         add_folder(page, folder)
         expect(card(page, name)).to_be_in_viewport(timeout=SLOW)
-    expect(page.locator(".lk-say")).to_contain_text("Left out: 1 file of other kinds.")
+    expect(page.locator(".lk-say")).to_contain_text(
+        [f"About {name}: Left out: 1 file of other kinds." for name in ("Phone two", "Phone one")]
+    )
 
     gone = card(page, "Phone one")
     gone.get_by_role("button", name="Delete", exact=True).focus()
