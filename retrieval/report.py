@@ -180,20 +180,21 @@ def recall_section(evaluation: Evaluation) -> str:
 
 
 def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
-    """List the classes, the one that is found worst first."""
+    """List the classes, the one that is found worst first; a bar stands beside what it shows."""
     ordered = hardest_first(classes)
+    metrics = ("mAP", *(metric for metric in METRICS if metric != "mAP"))
     rows = "".join(
         f'<tr><th scope="row">{kind_name(one.label)}</th><td>{one.queries:,}</td>'
         f'<td class="lk-wide">{charts.bar(one.scores["mAP"].mean)}</td>'
-        + "".join(f"<td>{one.scores[metric].mean:.1f}</td>" for metric in METRICS)
+        + "".join(f"<td>{one.scores[metric].mean:.1f}</td>" for metric in metrics)
         + "</tr>"
         for one in ordered[:MOST_ROWS]
     )
     percent = "<small>%</small>"
-    head = "".join(f'<th scope="col">{metric} {percent}</th>' for metric in METRICS)
+    head = "".join(f'<th scope="col">{metric} {percent}</th>' for metric in metrics)
     table = (
         '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Kind</th>'
-        f'<th scope="col">Queries</th><th scope="col" class="lk-wide">mAP {percent}</th>{head}'
+        f'<th scope="col">Queries</th><th scope="col" class="lk-wide"></th>{head}'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     return _section("Kind by kind", "The hardest first. " + _rest(len(ordered), csv), table)

@@ -234,6 +234,10 @@ def test_the_hardest_kind_comes_first_and_the_bars_say_how_hard(
     listed = Checked(report.classes_section(found.classes)).text
     assert listed.index("few") > max(listed.index("x"), listed.index("y"))
     assert drawn("mAP", found, monkeypatch)[-3:][0] == "few"  # from below
+    beside = re.search(r"few.*?</i></span></td><td>([\d.]+)", report.classes_section(found.classes))
+    few_ = next(one for one in found.classes if one.label == "few")
+    assert beside
+    assert beside[1] == f"{few_.scores['mAP'].mean:.1f}"
 
 
 def test_a_collection_of_two_pictures_can_be_drawn() -> None:
