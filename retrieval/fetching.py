@@ -52,12 +52,12 @@ HEADERS = {
     "Connection": "close",
 }
 
-SAVE_IT = "Save the picture on this device and drop it here instead."
+SAVE_IT = "Save the picture on this device and choose it here instead."
 # One sentence for a name that does not exist, a host that may not be reached and an address that
 # is no address: which of them it was would tell a stranger about the network that we stand in.
 UNREACHABLE = (
     "There is no public website at that address. Check its spelling, or the connection; or save "
-    "the picture on this device and drop it here."
+    "the picture on this device and choose it here."
 )
 TOO_SLOW = f"The website takes too long to send the picture. Try again later. {SAVE_IT}"
 BROKEN = f"The website's answer is broken or cut short. Try again. {SAVE_IT}"
@@ -373,7 +373,8 @@ def _require_picture(response: http.client.HTTPResponse, max_bytes: int) -> None
         if kind in ("text/html", "application/xhtml+xml"):
             raise LookalikeError(
                 "That address leads to a web page, not to a picture. Open it, click the picture "
-                "with the right button, choose “Copy image address”, and paste that."
+                "with the right button or hold a finger on it, choose “Copy image address”, and "
+                "paste that."
             )
         raise LookalikeError(
             f"That address leads to a file that the website does not call a picture. {SAVE_IT}"
@@ -381,7 +382,7 @@ def _require_picture(response: http.client.HTTPResponse, max_bytes: int) -> None
     if kind == "image/svg+xml":
         raise LookalikeError(
             "That address leads to a drawing (SVG), which cannot be searched with. Save it as PNG "
-            "and drop it here."
+            "and choose it here."
         )
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise LookalikeError(f"The website packs its pictures in a way we do not take. {SAVE_IT}")
@@ -405,5 +406,5 @@ def _read(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
 def _too_large(max_bytes: int) -> str:
     return (
         f"The picture has more than {max_bytes / 2**20:,.0f} MB, which is too much to fetch. Save "
-        "it on this device, make it smaller, and drop it here."
+        "it on this device, make it smaller, and choose it here."
     )

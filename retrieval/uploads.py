@@ -352,7 +352,7 @@ class Uploads:
     def _find(self, name: str, visitor: str) -> Upload:
         upload = self._of(name, visitor)
         if upload is None:
-            raise LookalikeError("That upload is not here any more. Drop the pictures again.")
+            raise LookalikeError("That upload is not here any more. Add the pictures again.")
         return upload
 
 

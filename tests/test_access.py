@@ -11,6 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from retrieval import fetching
+from retrieval.pages import words
 from tests.__main__ import find_browser
 from tests.browser import FLAGS, running_app, stop_fading, turn_to, watch
 from tests.made import encode, pattern, save_patterns
@@ -113,7 +115,8 @@ def test_the_open_tab_can_be_read_and_the_arrow_has_a_name(
 
 # Of what can be pressed, what a finger of 40 pixels would miss above, below or beside its middle.
 MISSED = """() => {
-  const pressed = "button:not([tabindex='-1']), a[href], summary, label:has([type=radio])";
+  const pressed = "button:not([tabindex='-1']), a[href], summary, " +
+    "label:has([type=radio]), input[type=number]";
   const missed = (element) => {
     element.scrollIntoView({ block: "center", behavior: "instant" });
     const { left, top, width, height } = element.getBoundingClientRect();
@@ -218,7 +221,29 @@ def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None
     room = come_to_rest(layer)
     swipe()
     expect(page.locator(".lk-chip").first).to_contain_text("a part of it")
+    # The question stays in view, so that another box can be drawn, and the results below.
+    page.get_by_role("button", name=words.CROP_BELOW).tap()
+    heading = page.locator("#results h2")
+    expect(heading).to_be_focused()
+    assert come_to_rest(heading)["y"] < 100
     context.close()
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        *(words.DROPPED_NO_PICTURE, words.NO_UPLOAD, words.SEARCHED_WITHOUT, words.FORGOTTEN),
+        *(words.NO_COLLECTIONS_BODY, words.UPLOAD_WORDS["none"], words.UPLOAD_WORDS["failed"]),
+        *(fetching.UNREACHABLE, fetching.SAVE_IT, words.NO_FETCHING),
+    ],
+)
+def test_a_finger_is_not_told_to_drop_anything(sentence: str) -> None:
+    assert not re.search(r"\bdrop", sentence, re.IGNORECASE)
+
+
+def test_what_a_mouse_or_a_keyboard_does_is_told_with_another_way() -> None:
+    assert "hold a finger on it" in words.PASTED_NOTHING
+    assert "or save the picture" in words.PASTE_REFUSED
 
 
 def test_little_motion_is_kept_to(browser: Browser, address: str) -> None:
@@ -266,7 +291,7 @@ def test_a_picture_from_the_camera_is_searched_with(browser: Browser, address: s
     page.goto(address)
     expect(page.locator(".lk-grid .lk-tile")).to_have_count(24, timeout=30_000)
     page.locator("#query").get_by_role("button", name="Capture from camera").click()
-    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_text(words.CAMERA_START).click()
     # The button is there before the camera's first picture is, and then takes none.
     page.wait_for_function(
         """() => {

@@ -1014,6 +1014,9 @@ def test_visitors_cannot_touch_the_owners_until_they_know_the_password(
     password.press("Enter")
     expect(garden.get_by_role("button", name="Delete")).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("heading", name="Collections")).to_be_focused()
+    # What was said of the wrong one is gone before its time.
+    expect(page.get_by_text(words.PASSWORD_WRONG)).to_be_hidden(timeout=6_000)
+    expect(page.get_by_text(words.PASSWORD_RIGHT)).to_be_visible()
     page.context.close()
 
 

@@ -117,7 +117,7 @@ def test_a_button_of_a_card_tells_its_collection_and_whether_what_it_opens_is_op
     indexed: Collection,
 ) -> None:
     one = card(Card("wheel", indexed, None, editable=True, view="rename"), now=0, opened="")
-    assert '<h3 id="name-wheel">' in one
+    assert '<h3 id="name-wheel" title="wheel">wheel</h3>' in one
     buttons = dict(re.findall('<button[^>]* data-act="([a-z]+)"([^>]*)>', one))
     assert all('aria-describedby="name-wheel"' in button for button in buttons.values())
     assert [act for act, button in buttons.items() if 'aria-expanded="true"' in button] == [

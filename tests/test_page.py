@@ -303,9 +303,17 @@ def test_the_focus_waits_for_its_button_where_an_earlier_answer_comes_without_it
         expect(title if goes_on else less).to_be_focused()
 
 
+def test_what_is_typed_into_a_choice_is_sought_among_all_that_it_offers(page: Page) -> None:
+    page.get_by_role("button", name="Filter and sort").click()
+    page.locator("#filters").get_by_label("Kind").click()
+    expect(page.get_by_role("option").nth(1)).to_be_visible()
+    page.keyboard.type("dot")
+    expect(page.get_by_role("option")).to_have_text(["dots"])
+
+
 def test_that_there_is_no_camera_is_said(page: Page) -> None:
     page.get_by_role("button", name="Capture from camera").click()
-    page.locator("#query").get_by_text("Click to Access Webcam").click()
+    page.locator("#query").get_by_text(words.CAMERA_START).click()
     expect(page.get_by_test_id("toast-text")).to_have_text(words.NO_CAMERA)
 
 

@@ -58,13 +58,13 @@ def card(shown: Card, now: float, opened: str) -> str:
         f'<img src="{escape(thumbnail_address(key, picture))}" alt="" loading="lazy">'
         for picture in collection.listing.sample(4)
     )
-    drop = ""
+    drop, name = "", escape(collection.name)
     if shown.editable:
         drop = " data-in-place" if collection.in_place else f' data-drop="{escape(key)}"'
     return (
         f'<li class="lk-collection" data-key="{escape(key)}"{drop}>'
         f'<div class="lk-mosaic" aria-hidden="true">{images}</div>'
-        f'<div class="lk-about"><h3 id="{of}">{escape(collection.name)}</h3>'
+        f'<div class="lk-about"><h3 id="{of}" title="{name}">{name}</h3>'
         f'<p class="lk-meta">{escape(_meta(shown))}</p>{_status(shown, now)}'
         f'</div><div class="lk-row">{buttons}</div>{opened}</li>'
     )
@@ -76,8 +76,9 @@ def refused_card(key: str, sentence: str, editable: bool, mendable: bool = False
     button = act_button("mend", words.DO_MEND, key, "lk-main", of=of) if mendable else ""
     button += act_button("delete", words.DO_DELETE, key, of=of) if editable else ""
     return (
-        f'<li class="lk-collection lk-refused"><div class="lk-about"><h3 id="{of}">{escape(key)}'
-        f'</h3><p class="lk-meta">{escape(sentence)}</p></div>'
+        '<li class="lk-collection lk-refused"><div class="lk-about">'
+        f'<h3 id="{of}" title="{escape(key)}">{escape(key)}</h3>'
+        f'<p class="lk-meta">{escape(sentence)}</p></div>'
         f'<div class="lk-row">{button}</div></li>'
     )
 

@@ -4,6 +4,7 @@
   let tell = null; // hands a box on to the page
   let drawn = null; // is called as soon as one is drawn
   let isShown = null; // whether the question is
+  let showAnswer = null; // scrolls to what was found
   let toBox = false; // whether a box is what comes next, until the picture is there to be drawn on
 
   const picture = () => document.querySelector("#query .image-frame img");
@@ -36,8 +37,8 @@
     });
     layer.classList.toggle("lk-low", room.height < 60);
     layer.classList.toggle("lk-small", room.height < 60 || room.width < 120);
-    const [mark, reset, begin, hint] = layer.children;
-    mark.hidden = reset.hidden = !box;
+    const [mark, ways, begin, hint] = layer.children;
+    mark.hidden = ways.hidden = !box;
     begin.hidden = hint.hidden = Boolean(box);
     if (box) layer.classList.remove("lk-asked");
     const { crop, cropDraw, cropKeys } = words();
@@ -102,27 +103,32 @@
     fresh.setAttribute("role", "application"); // or a screen reader would keep the arrow keys
     fresh.setAttribute("aria-label", words().cropSpoken ?? "");
     const mark = document.createElement("i");
-    const reset = document.createElement("button");
-    reset.type = "button";
-    reset.textContent = words().reset ?? "";
-    reset.addEventListener("click", (event) => {
-      event.stopPropagation();
-      setBox(null, true);
-    });
-    reset.addEventListener("pointerdown", (event) => event.stopPropagation());
+    const make = (text, press, name = "") => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = name;
+      button.textContent = text ?? "";
+      button.addEventListener("pointerdown", (event) => event.stopPropagation());
+      button.addEventListener("click", (event) => {
+        event.stopPropagation();
+        press();
+      });
+      return button;
+    };
+    const ways = document.createElement("div");
+    ways.append(
+      make(words().reset, () => setBox(null, true)),
+      make(words().below, () => showAnswer(), "lk-below"),
+    );
     // A finger scrolls the page, until it is told to draw; a mouse draws at once.
-    const begin = document.createElement("button");
-    begin.type = "button";
-    begin.className = "lk-begin";
-    begin.textContent = words().cropStart ?? "";
-    begin.addEventListener("pointerdown", (event) => event.stopPropagation());
-    begin.addEventListener("click", () => {
+    const startDrawing = () => {
       fresh.classList.add("lk-drawing", "lk-asked");
       draw();
-    });
+    };
+    const begin = make(words().cropStart, startDrawing, "lk-begin");
     const hint = document.createElement("span");
     hint.setAttribute("aria-hidden", "true");
-    fresh.append(mark, reset, begin, hint);
+    fresh.append(mark, ways, begin, hint);
     for (const change of ["focus", "blur"]) fresh.addEventListener(change, draw);
     image.closest(".image-container").append(fresh);
     askForBox(fresh);
@@ -182,7 +188,7 @@
 
   window.addEventListener("resize", draw);
   window.lookalikeCrop = {
-    begin: (page) => ({ tell, drawn, isShown } = page),
+    begin: (page) => ({ tell, drawn, isShown, showAnswer } = page),
     look: addLayer,
     picture,
     ask: (isAsked) => (toBox = isAsked),

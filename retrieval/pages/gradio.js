@@ -62,10 +62,10 @@
     document.addEventListener(own, note, { capture: true, passive: true });
   }
   window.addEventListener("popstate", note);
-  const supersede = () => {
+  const supersede = (least = LEAST_TIME) => {
     for (const text of document.querySelectorAll(TEXT)) {
       const at = came.get(text);
-      if (at < done && at + LEAST_TIME < Date.now() && !isRead(text)) drop(text);
+      if (at < done && at + least < Date.now() && !isRead(text)) drop(text);
     }
   };
 
@@ -92,6 +92,12 @@
     true,
   );
 
+  // What is typed into a choice is sought among the others; it would be put behind the name that is
+  // there, and nothing be found.
+  document.addEventListener("focusin", ({ target }) => {
+    if (target.matches("input[role=combobox]")) setTimeout(() => target.select());
+  });
+
   // --- Names -------------------------------------------------------------------------------------
   // Gradio's button shows an arrow, and has no name.
   const nameSend = () => {
@@ -116,6 +122,14 @@
     const text = touch.matches && document.querySelector("#query [data-testid=upload-text] p");
     const said = words().drop;
     if (text && said && text.textContent !== said) text.textContent = said;
+  };
+
+  // Nor does every camera stand on the web, or everybody click.
+  const nameCamera = () => {
+    const icon = document.querySelector("#query button > .wrap:not([data-testid]) > .icon-wrap");
+    const text = icon?.nextSibling;
+    const said = words().camera;
+    if (text && said && text.data !== said) text.data = said;
   };
 
   // --- The column on the left --------------------------------------------------------------------
@@ -164,6 +178,7 @@
   const look = () => {
     nameSend();
     nameDrop();
+    nameCamera();
     nameDrawers();
     fitColumns();
     sayPlainly();

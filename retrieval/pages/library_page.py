@@ -29,6 +29,8 @@ POLL_SECONDS = 1.0
 BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', data));"
 # Tells `library.js` that an event has failed.
 FAILED = "() => window.lookalikeFailed?.('{event}')"
+# Tells `gradio.js` that what was said of a password before is not so any more.
+ANSWERED = "() => window.lookalikeGradio?.supersede(0)"
 AT_ONCE = 4  # of what may take minutes
 
 
@@ -115,7 +117,10 @@ class LibraryPage:
         for event in (go.click, folder.submit):
             event(self.on_folder, [desk, folder], [*view, folder], **quiet)
         for event in (unlock.click, password.submit):
-            event(self.on_password, [desk, password], [*whole, password, address], **quiet)
+            entered = event(
+                self.on_password, [desk, password], [*whole, password, address], **quiet
+            )
+            entered.then(None, js=ANSWERED)
 
     # The handlers. They return the cards, the desk, and whether to look again in a second.
 

@@ -502,6 +502,10 @@
     tell: (box) => tell("crop", { box }),
     drawn: () => (visiting = false),
     isShown: searching,
+    showAnswer: () => {
+      showAnswer(behavior());
+      document.querySelector("#results h2")?.focus({ preventScroll: true });
+    },
   });
 
   // Of several steps in a row only the last is asked for: what the others bring would be taken for

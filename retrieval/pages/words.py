@@ -21,6 +21,7 @@ SEVERAL = "{n} collections"
 QUERY = "Your picture"
 DROP = "Drop, paste or choose a picture"
 DROP_TOUCH = "Choose or take a picture"
+CAMERA_START = "Turn the camera on"
 WEB_ADDRESS = "Or a picture's web address"
 WEB_ADDRESS_HINT = "example.org/cat.jpg"
 WEB_ADDRESS_SEND = "Search with the picture at this address"
@@ -76,6 +77,7 @@ CROP_SPOKEN = (
 CROP_KEYS = "Enter, then arrows; with Shift another size"
 CROP_BOX = "Left {left}\u00a0%, top {top}\u00a0%, width {width}\u00a0%, height {height}\u00a0%"
 CROP_RESET = "Whole picture"
+CROP_BELOW = "Show results"
 CROPPED = "a part of it"
 
 # The search page: the answer.
@@ -126,7 +128,7 @@ DIVIDER = "Less alike from here on"
 NOTHING_MATCHES = "Nothing here really matches. These come nearest all the same."
 NO_UPLOAD = (
     "This search was about an uploaded picture. Of each browser the last six are kept, for some "
-    "hours and while the app runs. Drop it here again, or ask its sender for it."
+    "hours and while the app runs. Choose it here again, or ask its sender for it."
 )
 LINK_GONE = (
     "The collection of this address is not here: it was deleted, hidden or renamed, it is on "
@@ -135,14 +137,14 @@ LINK_GONE = (
 )
 SEARCHED_WITHOUT = (
     "{pictures} of this search could not be found here and were left out. An uploaded one can be "
-    "dropped here again."
+    "chosen here again."
 )
 FORGOTTEN = (
     "This page was left open for a long time, so its search was forgotten. Reload the page to "
-    "bring it back; an uploaded picture has to be dropped here again."
+    "bring it back; an uploaded picture has to be chosen here again."
 )
 DROPPED_NO_PICTURE = (
-    "That is not a picture to search with. Drop a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
+    "That is not a picture to search with. Give a JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF; "
     "folders and zips go under “My pictures”."
 )
 DROPPED_NO_FILE = (
@@ -154,11 +156,12 @@ GIVEN_TOO_SOON = (
     "again."
 )
 PASTED_NOTHING = (
-    "There is no picture to be pasted. Copy one first: right-click on it, “Copy image”."
+    "There is no picture to be pasted. Copy one first: right-click on it, or hold a finger on it, "
+    "then “Copy image”."
 )
 PASTE_REFUSED = (
     "The browser did not let the page look at what was copied. Click on the page and press Ctrl+V, "
-    "on a Mac Cmd+V."
+    "on a Mac Cmd+V; or save the picture on this device and choose it here."
 )
 NO_CAMERA = (
     "There is no camera that could be used. Connect one, or close what else is using it, then try "
@@ -232,7 +235,7 @@ MINUTES = "{n} minutes"
 HOURS = "{n} hours"
 
 OPEN_ORIGINAL = "Open the original"
-NO_FETCHING = "Web addresses are switched off here. Save the picture and drop it in."
+NO_FETCHING = "Web addresses are switched off here. Save the picture and choose it here."
 NO_FILE = "No picture arrived. Send one and try again."
 NO_NUMBER = "The number of results has to be a number. Send one, such as 24."
 
@@ -356,7 +359,7 @@ OTHERS_HINT = (
 )
 YOUR_COLLECTIONS = "Collections"
 NO_COLLECTIONS = "No collections yet"
-NO_COLLECTIONS_BODY = "Drop a folder of pictures, and they can be searched in a moment."
+NO_COLLECTIONS_BODY = "Add a folder of pictures, and they can be searched in a moment."
 UNREAD = "{n} could not be read"
 IN_PLACE = "searched in place in the folder {folder}"
 KEPT_HERE = "copies are kept here"
@@ -507,10 +510,10 @@ UPLOAD_WORDS = {
     "more": " · {n} more to come",
     "looking": "Looking through it ...",
     "again": "The connection was lost. Trying again ...",
-    "none": "There is no picture in that. Drop JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF.",
-    "archives": "Archives other than zip are not opened. Unpack them and drop the folder.",
+    "none": "There is no picture in that. Add JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF.",
+    "archives": "Archives other than zip are not opened. Unpack them and add the folder.",
     "raw": "Cameras' raw files are not read. Export them as JPEG.",
-    "failed": "The connection was lost, and nothing was added. Drop them again.",
+    "failed": "The connection was lost, and nothing was added. Add them again.",
     "stop": "Stop",
     "stopped": "Stopped. Nothing was added.",
     "in_place": ADD_IN_PLACE.format(name="That collection"),
@@ -600,8 +603,8 @@ COPIES_ALL_OUT = "No copies left in it"
 COPIES_GROUP = "{n} copies"
 COPIES_TAKE_OUT_ONE = "Keep the first, take the other out"
 COPIES_TAKE_OUT = "Keep the first, take the other {n} out"
-# Hebrew or Arabic in a name would turn the sentence around; a file's reads as below its picture.
-COPIES_TAKEN_OUT = "{pictures} taken out of \u2068{name}\u2069; \u2066{kept}\u2069 stays."
+# Hebrew or Arabic in a name would turn the sentence around.
+COPIES_TAKEN_OUT = "{pictures} taken out of \u2068{name}\u2069; \u2068{kept}\u2069 stays."
 COPIES_PUT_BACK = "{pictures} put back into \u2068{name}\u2069."
 COPIES_COMING_BACK = "{pictures} come back into \u2068{name}\u2069 once they have been read."
 COPIES_CHANGED = (
