@@ -115,8 +115,7 @@ def test_the_open_tab_can_be_read_and_the_arrow_has_a_name(
 
 # Of what can be pressed, what a finger of 40 pixels would miss above, below or beside its middle.
 MISSED = """() => {
-  const pressed = "button:not([tabindex='-1']), a[href], summary, " +
-    "label:has([type=radio]), input[type=number]";
+  const pressed = "button:not([tabindex='-1']), a[href], summary, label:has([type=radio])";
   const missed = (element) => {
     element.scrollIntoView({ block: "center", behavior: "instant" });
     const { left, top, width, height } = element.getBoundingClientRect();
