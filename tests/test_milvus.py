@@ -319,7 +319,7 @@ def test_what_turns_out_to_be_lost_while_building_is_offered_to_be_read(
         assert collection.unfinished
         build()
         assert not collection.unfinished
-        assert collection.gallery.count() == collection.count()[0] == 8
+        assert collection.gallery.count() == collection.listing.count()[0] == 8
 
 
 def test_where_some_photos_are_here_these_are_read_again_and_the_others_kept(
