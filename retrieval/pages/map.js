@@ -456,7 +456,8 @@
       view = bounded(isWhole ? whole() : view);
       redraw();
     };
-    const size = new ResizeObserver(fit);
+    // In the next frame: WebKit calls it an error where what is observed changes at once.
+    const size = new ResizeObserver(() => requestAnimationFrame(fit));
     size.observe(canvas);
 
     const close = () => {
