@@ -2,8 +2,8 @@
 
 The engine's modules, in the order in which data flows: one knows only what stands before it here.
 
-- Underneath: `errors`, `settings`, `files`, `disk_names`, `tables`, `fonts`, `pickles`, `memory`,
-  `open_files`, `temporary`, `terminal`, `setup`.
+- Underneath: `errors`, `setup`, `settings`, `files`, `disk_names`, `tables`, `fonts`, `pickles`,
+  `memory`, `open_files`, `temporary`, `terminal`.
 - A picture is found and opened: `paths`, `folders`, `captions`, `boxes`, `headers`, `conversion`,
   `images`; in object storage `objects`, on the web `fetching`.
 - A network sees it: `preprocessing`, `connected`, `gpu_session`, `openvino_session`, `model`; and

@@ -19,12 +19,11 @@ from retrieval.outbox import Outbox
 from retrieval.salvage import Kinds, copy_rows, from_both_ends, renew, selected
 from retrieval.schema import (
     DATABASE,
-    EXCLUDED_FILES,
     FORMAT_VERSION,
     KEPT,
     ORIGINALS,
     THUMBNAILS,
-    lay_out,
+    lay_out_all,
     lay_out_thumbnails,
 )
 from retrieval.settings import PYTHON
@@ -94,7 +93,7 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         nonlocal returning, homeless, doubtful
         facts = _facts(old)
         _refuse_newer(folder, facts)
-        _lay_out_all(new)
+        lay_out_all(new)
         excluded, returning = from_both_ends(old, "excluded", EXCLUDED)
         new.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", excluded)
         # Earlier versions had it not.
@@ -129,7 +128,7 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         new.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
 
     try:
-        aside = renew(path, _lay_out_all, RECORDS, fill)
+        aside = renew(path, lay_out_all, RECORDS, fill)
     except NothingReadError as error:
         aside = set_aside(path)
         raise LookalikeError(
@@ -138,11 +137,6 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
             f"{folder.name} (pictures that were taken out come back then)"
         ) from error
     return Mended(aside, returning, homeless, doubtful)
-
-
-def _lay_out_all(new: sqlite3.Connection) -> None:
-    lay_out(new, {})
-    new.execute(EXCLUDED_FILES)
 
 
 def _refuse_newer(folder: Path, facts: Mapping[str, str]) -> None:

@@ -64,6 +64,12 @@ ADDED = (
 )
 
 
+def lay_out_all(database: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, without facts, also what is made when it is needed."""
+    lay_out(database, {})
+    database.execute(EXCLUDED_FILES)
+
+
 def lay_out(database: sqlite3.Connection, facts: Mapping[str, str]) -> bool:
     """Make the tables, and write the facts, unless there are tables already; say whether it did."""
     database.execute("BEGIN IMMEDIATE")

@@ -6,9 +6,10 @@ files, and the mark of a model in 8 bits.
 """
 
 import os
-import sys
 import tempfile
 from pathlib import Path
+
+from retrieval.setup import ENVIRONMENT, PYTHON_IN_IT, runs_in_it
 
 
 def _number(variable: str, otherwise: int) -> int:
@@ -24,8 +25,8 @@ ASSETS = PROJECT / "assets"
 
 
 def _typed_python() -> str:
-    if Path(sys.prefix).resolve() == (PROJECT / ".venv").resolve():
-        return os.path.join(".venv", "Scripts" if os.name == "nt" else "bin", "python")
+    if runs_in_it():
+        return str(ENVIRONMENT.name / PYTHON_IN_IT)
     return "python" if os.name == "nt" else "python3"  # each knows the other seldom, or not at all
 
 

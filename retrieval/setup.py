@@ -22,6 +22,7 @@ from typing import IO, Iterator  # noqa: UP035 - Python 3.8 knows no other
 
 PROJECT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = PROJECT / ".venv"
+PYTHON_IN_IT = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
 OLDEST = (3, 11)
 # The newest that all packages are made for; on Intel's Macs ONNX Runtime was given up earlier.
 INTEL_MAC = sys.platform == "darwin" and platform.machine() == "x86_64"
@@ -60,13 +61,18 @@ def run_in_environment(requirements: str) -> None:
             'log, then choose "Factory rebuild" in its settings.'.format(", ".join(missing))
         )
     python = prepare_environment(requirements)
-    if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
+    if runs_in_it():
         _need_all(requirements)
         return
     arguments = [str(python), *_program()]
     if os.name == "nt":  # Windows' exec gives the prompt back while the program still runs
         sys.exit(run_to_the_end(arguments))
     os.execv(arguments[0], arguments)
+
+
+def runs_in_it() -> bool:
+    """Whether this is the Python of the environment."""
+    return Path(sys.prefix).resolve() == ENVIRONMENT.resolve()
 
 
 def _missing(requirements: str) -> list[str]:
@@ -115,7 +121,7 @@ def _need_all(requirements: str) -> None:
 def prepare_environment(requirements: str) -> Path:
     """Make `.venv` and bring it up to the requirements, unless it is; return its Python."""
     file = PROJECT / requirements
-    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = ENVIRONMENT / PYTHON_IN_IT
     stamp = _stamp(requirements)
     wanted = _digest(file)
     if not _is_ready(python, stamp, wanted):

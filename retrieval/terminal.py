@@ -26,7 +26,11 @@ def need_errors() -> None:
     Bars of progress would fail on it; and what is printed to none goes to the output.
     """
     if not sys.stderr:
-        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        sys.stderr = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 class _Bearing:
@@ -54,7 +58,7 @@ def bear_lost_output() -> None:
     There may be no output, as with `>&-`, its disk may be full, and its reader may have gone.
     """
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        stream = getattr(sys, name) or _nowhere()
         setattr(sys, name, cast(TextIO, _Bearing(stream)))
 
 

@@ -14,12 +14,11 @@ from retrieval.outbox import FOLLOWING
 from retrieval.schema import (
     ADDED,
     DATABASE,
-    EXCLUDED_FILES,
     FORMAT_VERSION,
     KEPT,
     THUMBNAILS,
     columns_of,
-    lay_out,
+    lay_out_all,
     lay_out_thumbnails,
 )
 from retrieval.store import is_file, put_in_place
@@ -119,8 +118,7 @@ def _without_columns(database: sqlite3.Connection, earlier: bool) -> Iterator[st
     """
     later = {(table, column) for table, column, _ in ADDED} if earlier else set()
     with closing(sqlite3.connect(":memory:")) as whole:
-        lay_out(whole, {})
-        whole.execute(EXCLUDED_FILES)
+        lay_out_all(whole)
         whole.commit()
         lay_out_thumbnails(whole)
         for (table,) in whole.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):

@@ -7,7 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
-from retrieval import settings
+from retrieval import settings, setup
 
 
 def test_the_sign_of_ones_own_folder_is_understood_where_no_shell_has_seen_it() -> None:
@@ -24,10 +24,10 @@ def test_the_sign_of_ones_own_folder_is_understood_where_no_shell_has_seen_it() 
 
 def test_the_python_that_sentences_name_is_the_one_that_the_app_runs_with(tmp_path: Path) -> None:
     (tmp_path / "retrieval").mkdir()
-    shutil.copy(settings.__file__, tmp_path / "retrieval")
+    for module in (settings, setup):
+        shutil.copy(str(module.__file__), tmp_path / "retrieval")
     venv.create(tmp_path / ".venv", symlinks=sys.platform != "win32")
-    folder = "Scripts" if sys.platform == "win32" else "bin"
-    python = tmp_path / ".venv" / folder / "python"
+    python = tmp_path / ".venv" / setup.PYTHON_IN_IT
 
     def print_by(python: Path | str, what: str) -> str:
         told = subprocess.run(

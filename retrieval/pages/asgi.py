@@ -39,22 +39,25 @@ async def send_whole(body: bytes, kind: bytes, status: int, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+class Noting:
+    """Sends an answer, and knows how far it is."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+        self.unfinished = False  # begun, and without its end yet
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        self.unfinished = message["type"] != "http.response.body" or message.get("more_body", False)
+        await self._send(message)
+
+
 async def answer_until(
     ended: asyncio.Event, app: Asgi, scope: Message, receive: Receive, send: Send
-) -> bool:
-    """Have `app` answer a request until it is done, or until the event.
-
-    Returns:
-        Whether the answer has begun and still wants its end.
-    """
-    unfinished = False
-
-    async def note(message: Message) -> None:
-        nonlocal unfinished
-        unfinished = message["type"] != "http.response.body" or message.get("more_body", False)
-        await send(message)
-
-    answering = asyncio.ensure_future(app(scope, receive, note))
+) -> None:
+    """Have `app` answer a request until it is done, or until the event."""
+    answering = asyncio.ensure_future(app(scope, receive, send))
     ending = asyncio.ensure_future(ended.wait())
     try:
         await asyncio.wait((answering, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -63,7 +66,6 @@ async def answer_until(
         answering.cancel()
     with suppress(asyncio.CancelledError):
         await answering
-    return unfinished
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

@@ -29,6 +29,7 @@ from retrieval.pages.asgi import (
     LOOPBACK,
     Asgi,
     Message,
+    Noting,
     Receive,
     Send,
     asked_for,
@@ -148,13 +149,7 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        answer = Noting(send)
         try:
             if UNPRINTABLE.search(path):  # a line's end passes for the end of many a pattern
                 raise _RefusedError(words.NO_ADDRESS, 404)
@@ -165,7 +160,7 @@ class Gate:
             if acts and is_of_another_site(scope):
                 raise _RefusedError(words.OTHER_SITE, 403)
             if path.startswith(API):
-                await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, send_noting)
+                await self._pass(path.removeprefix(API).rstrip("/"), scope, receive, answer)
             else:
                 if scope["method"] not in ("GET", "HEAD"):
                     # Gradio's own login, for one, takes forms of any size.
@@ -188,9 +183,9 @@ class Gate:
                             self._keep_pace(scope, "", self.first_openings, words.BUSY)
                         # Gradio would look for a page, or what it has kept, of the name in there.
                         scope = {**scope, "query_string": b""}
-                await self.app(scope, receive, send_noting)
+                await self.app(scope, receive, answer)
         except Exception as error:
-            if begun:
+            if answer.begun:
                 if not isinstance(error.__cause__, HTTPException):
                     raise
                 # Gradio finds out that there is no such page while it answers, and has said so.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from retrieval.pages.asgi import Asgi, Message, Receive, Send, answer_until
+from retrieval.pages.asgi import Asgi, Message, Noting, Receive, Send, answer_until
 from retrieval.pages.counting import counted
 from retrieval.settings import MAX_CONNECTIONS
 
@@ -80,13 +80,14 @@ class Heartbeats:
             self._end_one(itertools.chain.from_iterable(self._held.values()))
         mine = _Beat(visitor, session, next(self._clock))
         self._held.setdefault(visitor, held).append(mine)
+        answer = Noting(send)
         try:
-            unfinished = await answer_until(mine.ended, app, scope, receive, send)
+            await answer_until(mine.ended, app, scope, receive, answer)
         finally:
             self._let_go(mine)
         if mine.ended.is_set():
             self._keep(session)
-            if unfinished:
+            if answer.unfinished:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         return mine.ended.is_set()
 

@@ -138,8 +138,12 @@
       const lookAgain = () => trigger("select", { act: "again" });
       window.lookalikeOrder(() => element, lookAgain);
       // What another window has made meanwhile shows as soon as this one is turned to.
+      let turning = 0; // a tab tells of it twice
       for (const turned of ["focus", "visibilitychange"]) {
-        window.addEventListener(turned, () => !document.hidden && isShown() && lookAgain());
+        window.addEventListener(turned, () => {
+          clearTimeout(turning);
+          turning = setTimeout(() => !document.hidden && isShown() && lookAgain(), 100);
+        });
       }
       showNews(element);
     }

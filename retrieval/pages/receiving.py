@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException
 
 from retrieval import settings
 from retrieval.pages import words
-from retrieval.pages.asgi import Asgi, Message, Receive, Send, answer_until, send_whole
+from retrieval.pages.asgi import Asgi, Message, Noting, Receive, Send, answer_until, send_whole
 from retrieval.settings import UPLOADS_OPEN, UPLOADS_OPEN_AT_ONE_ADDRESS
 from retrieval.temporary import make_room
 
@@ -162,24 +162,18 @@ class Telling:
             self._end(own[0])
         elif len(self._told) >= self._most:
             self._end(next(iter(self._told)))
-        mine = self._told[upload] = _Told(visitor)
-        begun = False
-
-        async def note(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        mine, answer = _Told(visitor), Noting(send)
+        self._told[upload] = mine
         try:
-            unfinished = await answer_until(mine.ended, app, scope, receive, note)
+            await answer_until(mine.ended, app, scope, receive, answer)
         finally:
             if self._told.get(upload) is mine:
                 del self._told[upload]
         if not mine.ended.is_set():
             return
-        if unfinished:
+        if answer.unfinished:
             await send({"type": "http.response.body", "body": DONE})
-        elif not begun:
+        elif not answer.begun:
             await send_whole(DONE, EVENTS, 200, send)
 
     def _end(self, upload: str) -> None:
