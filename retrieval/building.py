@@ -3,6 +3,7 @@
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,9 @@ from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.indexing import Step
 
 NOTHING = Step(0, 0, 0, 0)
+# Seconds that the pace is judged by: some batches of photos on two cores. Files that are known
+# already go by at hundreds a second, and a computer that sleeps reads none.
+LATELY = 20.0
 Work = Callable[[], Generator[Step, None, None]]
 
 
@@ -21,7 +25,7 @@ class Building:
     """How a collection that is being built stands."""
 
     step: Step = NOTHING
-    started: float = 0.0  # time.monotonic(), when the first picture was begun
+    since: tuple[float, int] = (0.0, 0)  # time.monotonic() `LATELY` ago, and pictures done by then
     ended: float = 0.0  # the same clock; 0 while it goes on
     waiting: bool = False  # for another collection to be finished
     stopping: bool = False  # after the batch at hand
@@ -35,16 +39,33 @@ class Building:
         return self.ended > 0
 
     def rate(self, now: float) -> float:
-        """Return pictures per second so far."""
-        seconds = (self.ended or now) - self.started
-        return self.step.done / seconds if seconds > 0 else 0.0
+        """Return pictures per second of late."""
+        then, done = self.since
+        return (self.step.done - done) / (now - then) if now > then else 0.0
 
     def seconds_left(self, now: float) -> float | None:
-        """Estimate from the pace so far; None while there is none yet."""
+        """Estimate from the pace of late; None while there is none yet."""
         rate = self.rate(now)
         if self.finished or not rate:
             return None
         return (self.step.total - self.step.done) / rate
+
+
+class Pace:
+    """Where a run stood a while ago."""
+
+    def __init__(self) -> None:
+        self._stood: deque[tuple[float, int]] = deque()
+
+    def since(self, now: float, done: int) -> tuple[float, int]:
+        """Take down how many are done; return when and what to count from."""
+        if not done:  # before, it was looked for what there is
+            self._stood.clear()
+        self._stood.append((now, done))
+        # At least two, or there is no pace: a batch may take longer than that.
+        while len(self._stood) > 2 and self._stood[1][0] <= now - LATELY:
+            self._stood.popleft()
+        return self._stood[0]
 
 
 class Turns:
@@ -157,7 +178,7 @@ class Builders:
                 is_news = run.next is not None and not run.next[1]
                 run.next = work, 0 if is_news else returning
                 return
-            state = Building(waiting=True, started=time.monotonic(), returning=returning)
+            state = Building(waiting=True, returning=returning)
             run = self._runs[key] = _Run(collection, self._turns[private], private, state)
             # A daemon, so that closing the app never waits; every batch is a transaction.
             run.thread = threading.Thread(
@@ -204,7 +225,7 @@ class Builders:
                     run.tell(problem=problem, cancelled=cancelled, ended=time.monotonic())
                     return
                 (work, returning), run.next = run.next, None
-                run.state = Building(waiting=True, started=time.monotonic(), returning=returning)
+                run.state = Building(waiting=True, returning=returning)
                 run.cancel = threading.Event()
 
     def _build(self, run: _Run, work: Work) -> tuple[str | None, bool]:
@@ -218,10 +239,9 @@ class Builders:
             run.tell(waiting=False)
             run.collection.mark_unfinished(True)
             with closing(work()) as steps:  # not closed some time later: it holds a lock
+                pace = Pace()
                 for step in steps:
-                    if not step.done:
-                        run.tell(started=time.monotonic())
-                    run.tell(step=step)
+                    run.tell(step=step, since=pace.since(time.monotonic(), step.done))
                     if run.shares and step.done < step.total:
                         run.turns.give_back(run)
                         has_turn = _take_turn(run)

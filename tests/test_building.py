@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.building import Builders, Building, Turns
+from retrieval.building import LATELY, Builders, Building, Pace, Turns
 from retrieval.collection import Collection
 from retrieval.indexing import Step
 from retrieval.pages.results_markup import building
@@ -66,3 +66,34 @@ def test_only_what_was_there_before_is_no_news(returning: int, unreadable: int, 
     step = Step(5, 5, 5 - unreadable, unreadable)
     state = Building(step, ended=100.0, returning=returning)
     assert bool(building(state, "Sea", 101.0)) == told
+
+
+def test_pace_and_time_left_come_from_what_was_done() -> None:
+    state = Building(Step(30, 60, 30, 0), since=(100.0, 10))
+    assert state.rate(110.0) == pytest.approx(2.0)
+    assert state.seconds_left(110.0) == pytest.approx(15.0)
+    assert Building(Step(0, 50, 0, 0), since=(100.0, 0)).seconds_left(110.0) is None
+
+
+def test_the_pace_is_that_of_late() -> None:
+    clock, pace = Clock(), Pace()
+    done = 0
+
+    def left(seconds: float, more: int, times: int = 1) -> float:
+        """Go on, and return how many seconds are said to be left of 10,000 pictures."""
+        nonlocal done
+        for _ in range(times):
+            clock.now += seconds
+            done += more
+            since = pace.since(clock.now, done)
+        said = Building(Step(done, 10_000, done, 0), since=since).seconds_left(clock.now)
+        assert said is not None
+        return said
+
+    pace.since(clock.now, 0)
+    left(0.1, 100, times=40)  # known already: nothing to compute
+    assert left(2, 8, times=12) == pytest.approx((10_000 - done) / 4)
+    left(3600, 8)  # the computer slept
+    assert left(2, 8, times=12) == pytest.approx((10_000 - done) / 4)
+    assert left(3 * LATELY, 30) == pytest.approx((10_000 - done) / (30 / 3 / LATELY))
+    assert left(3 * LATELY, 60) == pytest.approx((10_000 - done) / (60 / 3 / LATELY))

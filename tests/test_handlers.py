@@ -153,7 +153,7 @@ def test_two_collections_are_never_called_the_same(visitor: Visitor) -> None:
 
 
 def test_how_a_building_ended_is_told_for_a_minute() -> None:
-    state = Building(indexing.Step(3, 3, 3, 0), started=1.0, ended=100.0)
+    state = Building(indexing.Step(3, 3, 3, 0), ended=100.0)
     assert "New in \u2068Garden\u2069: 3 pictures." in results_markup.building(
         state, "Garden", 130.0
     )

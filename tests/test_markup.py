@@ -164,7 +164,7 @@ def test_the_reading_of_a_collection_is_told_in_words_that_fit_number_and_name(
     total: int, told: str
 ) -> None:
     step = Step(done=0, total=total, ready=0, unreadable=0)
-    said = building(Building(step, started=1.0), "תמר 2024", 1.0)
+    said = building(Building(step, since=(1.0, 0)), "תמר 2024", 1.0)
     assert f"Reading \u2068תמר 2024\u2069: {told}" in said
 
 
@@ -183,7 +183,7 @@ def test_after_a_start_anew_what_could_not_be_read_is_still_told_beside_its_butt
 
 
 def test_that_stop_was_pressed_is_said_at_once(indexed: Collection) -> None:
-    state = Building(Step(8, 213, 8, 0), started=1.0, stopping=True)
+    state = Building(Step(8, 213, 8, 0), stopping=True)
     one = card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")
     assert words.LIBRARY_STOPPING in one
     assert re.search(r'data-act="cancel"[^>]* disabled>Stop<', one)
@@ -196,12 +196,12 @@ def test_what_was_stopped_says_how_much_is_left(indexed: Collection) -> None:
         (Step(0, 0, 0, 0), words.LIBRARY_STOPPED),
     ):
         indexed.mark_unfinished(True)
-        state = Building(step, started=1.0, ended=5.0, cancelled=True)
+        state = Building(step, ended=5.0, cancelled=True)
         assert said in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")
 
 
 def test_what_came_after_a_run_and_was_not_read_can_be_gone_on_with(indexed: Collection) -> None:
-    state = Building(Step(6, 6, 6, 0), started=1.0, ended=5.0)
+    state = Building(Step(6, 6, 6, 0), ended=5.0)
     assert "resume" not in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")
     indexed.mark_unfinished(True)
     taking = Card("wheel", indexed, state, editable=True, taking=True)

@@ -1134,13 +1134,6 @@ def test_an_error_ends_what_is_built_and_what_came_meanwhile_is_built_after_it(
     assert not collection.unfinished
 
 
-def test_pace_and_time_left_come_from_what_was_done() -> None:
-    state = Building(Step(20, 50, 20, 0), started=100.0)
-    assert state.rate(110.0) == pytest.approx(2.0)
-    assert state.seconds_left(110.0) == pytest.approx(15.0)
-    assert Building(Step(0, 50, 0, 0), started=100.0).seconds_left(110.0) is None
-
-
 def test_a_new_picture_is_searchable_while_the_rest_is_read(
     workspace: Workspace, wheel: Path
 ) -> None:
