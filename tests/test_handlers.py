@@ -653,19 +653,19 @@ def test_saved_is_what_the_page_shows_also_where_the_controls_say_something_else
     assert len(table.splitlines()) == 1 + 2
 
 
-def test_a_sheet_says_what_its_results_are_unlike_and_what_they_are_sorted_by(
+def test_a_sheet_says_what_its_results_are_unlike_and_how_filtered_and_sorted(
     visitor: Visitor,
 ) -> None:
     key = add(visitor, *(f"Sheet/{name}.png" for name in "abcd"))
     answer(visitor, "on_load")
     told = []
-    for rest in ("", "&order=name", f"&unlike={key}:2&order=name"):
+    for rest in ("", "&order=name", f"&unlike={key}:2&order=name&mp=0.0001"):
         answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:1{rest}"})
         kind = {"save-kind": words.SAVE_KINDS[2]}
         said = visitor.outcome("on_save", visitor.filled("on_save", **kind))
         saved = visitor.http.get(f"/{said['output']['data'][0]}").content
         told.append(notes_on(Image.open(io.BytesIO(saved))))
-    assert told == [2, 3, 4]  # the collection and the date, and what is said besides
+    assert told == [2, 3, 5]  # the collection and the date, and what is said besides
 
 
 def notes_on(sheet: Image.Image) -> int:

@@ -17,6 +17,8 @@ from retrieval.pages import words
 from retrieval.pages.asking import Asked, Part
 from retrieval.pages.cards_markup import Card, card
 from retrieval.pages.results_markup import browse, building, none_found, results, truth
+from retrieval.pages.search_options import tell_filters
+from retrieval.query import Filters
 from retrieval.records import PictureRecord
 from retrieval.search import Found, Match, Timings
 
@@ -207,3 +209,24 @@ def test_what_came_after_a_run_and_was_not_read_can_be_gone_on_with(indexed: Col
     taking = Card("wheel", indexed, state, editable=True, taking=True)
     assert words.LIBRARY_TAKING in card(taking, now=9.0, opened="")
     assert "resume" in card(Card("wheel", indexed, state, editable=True), now=9.0, opened="")
+
+
+def test_filters_are_told_as_the_page_names_them() -> None:
+    assert tell_filters(Filters()) == ""
+    filters = Filters(label="old_buses", shape="portrait", megapixels=2, until="2021-06")
+    told = "Kind: old buses · Shape: Portrait · At least, in megapixels: 2 · Taken until: 2021-06"
+    assert tell_filters(filters) == told
+
+
+@pytest.mark.parametrize(
+    ("n", "of", "told"),
+    [
+        (1, 1, words.ONE_REMOVED_FOR_GOOD),
+        (3, 3, words.ALL_REMOVED_FOR_GOOD),
+        (1, 3, words.REMOVED_FOR_GOOD.format(n=1)),
+    ],
+)
+def test_how_many_cannot_be_brought_back_is_told_in_words_that_fit(
+    n: int, of: int, told: str
+) -> None:
+    assert words.removed_for_good(n, of) == told

@@ -123,9 +123,9 @@ def _status(shown: Card, now: float) -> str:
         return f'<p class="lk-state">{escape(words.LIBRARY_TAKING)}</p>'
     if _rests(shown):
         text = words.UNREAD.format(n=f"{unread:,}") + "." if unread else ""
-        text = f"{text} {shown.captioned}".strip()
         link = show if shown.editable else ""
-        return f'<p class="lk-state">{escape(text)} {link}</p>' if text else ""
+        told = f"{escape(text)} {link} {escape(shown.captioned)}".strip()
+        return f'<p class="lk-state">{told}</p>' if told else ""
     if state is None or (state.finished and not state.step.total and not state.problem):
         return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
     if not state.finished:
@@ -146,9 +146,8 @@ def _status(shown: Card, now: float) -> str:
     text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
     if shown.added:
         text = f"{words.LIBRARY_ADDED.format(pictures=words.pictures(shown.added))} {text}"
-    if shown.captioned:
-        text = f"{text} {shown.captioned}"
-    return f'<p class="lk-state lk-good" role="status">{escape(text)} {show}</p>'
+    told = f"{escape(text)} {show} {escape(shown.captioned)}"  # the button lists what is unread
+    return f'<p class="lk-state lk-good" role="status">{told}</p>'
 
 
 def _stopped(state: Building) -> str:

@@ -185,7 +185,7 @@ class DuplicatesPage:
         )
         back = self._workspace.undoable(key, paths)
         if len(back) < len(paths):
-            said += " " + words.REMOVED_FOR_GOOD.format(n=f"{len(paths) - len(back):,}")
+            said += " " + words.removed_for_good(len(paths) - len(back), len(paths))
         return Dealt("spare", said, tuple(back))
 
     def _put_back(

@@ -150,7 +150,9 @@ def pictures(
         ):
             buttons += act_button("page", text, key, start=max(0, to), possible=possible)
     if alone:
-        notice += f'<p class="lk-hint">{escape(words.PICTURES_ALONE.format(n=f"{alone:,}"))}</p>'
+        all_are = alone == len(page) > 1
+        said = words.ALL_PICTURES_ALONE if all_are else words.PICTURES_ALONE.format(n=f"{alone:,}")
+        notice += f'<p class="lk-hint">{escape(said)}</p>'
     return _open_part(
         "pictures",
         f'<div>{notice}</div><ul class="lk-marks" role="list"{counted}>{tiles}</ul>'

@@ -18,6 +18,7 @@ from retrieval.pages.elements import inform, warn
 from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.saving import save_results
+from retrieval.pages.search_options import tell_filters
 from retrieval.pages.sessions import visitor_of
 from retrieval.search import GONE, Match, Placed
 from retrieval.workspace import Workspace
@@ -126,9 +127,11 @@ class ResultTools:
 
 
 def _notes(asked: Asked, options: Options) -> list[str]:
-    """Say what a sheet does not show: what the results are unlike, and what they are sorted by."""
+    """Say what a sheet does not show: what the results are unlike, how filtered and sorted."""
     unlike = [words.CHIP_UNLIKE.format(name=part.name) for part in asked.parts if not part.wanted]
     notes = [", ".join(unlike)] if unlike else []
+    if told := tell_filters(options.filters):
+        notes.append(told)
     if options.order:
         notes.append(words.ORDERS[1 + ORDERS.index(options.order)])
     return notes

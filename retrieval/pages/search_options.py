@@ -264,6 +264,21 @@ def _count(value: Any) -> int:
     return int(value) or settings.RESULTS
 
 
+def tell_filters(filters: Filters) -> str:
+    """Say which filters are set, as they are named on the page; "" where none is."""
+    shape = words.SHAPES[SHAPES.index(filters.shape)] if filters.shape else ""
+    told = (
+        (words.FILTER_LABEL, pretty(filters.label)),
+        (words.FILTER_FOLDER, filters.folder),
+        (words.FILTER_SHAPE, shape),
+        (words.FILTER_MEGAPIXELS, f"{filters.megapixels:.12g}" if filters.megapixels else ""),
+        (words.FILTER_SINCE, filters.since),
+        (words.FILTER_UNTIL, filters.until),
+        (words.FILTER_WORDS, filters.words),
+    )
+    return " · ".join(f"{name}: {value}" for name, value in told if value)
+
+
 def _sliders_of(preset: Any) -> tuple[float, float, float]:
     if preset not in words.PRESETS:
         return gr.skip(), gr.skip(), gr.skip()

@@ -421,6 +421,8 @@ CAME_BACK = "{pictures} are back in {name}."
 CAME_BACK_ONE = "1 picture is back in {name}."
 REMOVED_HINT = "In the folder nothing changes."
 REMOVED_FOR_GOOD = "{n} of them cannot be brought back, since their photos are not here."
+ALL_REMOVED_FOR_GOOD = "They cannot be brought back, since their photos are not here."
+ONE_REMOVED_FOR_GOOD = "It cannot be brought back, since its photo is not here."
 NOTHING_MARKED = "Mark at least one picture first."
 REMOVED_BEFORE = "What you marked is not in the collection any more."
 DELETE_FOR_GOOD = (
@@ -492,6 +494,9 @@ OPEN_NOT_YOURS = "Only the owner can open a packed collection here."
 NOT_YOURS = "Only the owner can change that collection."
 PICTURES_PAGE = "{first} to {last} of {total}"
 PICTURES_ALONE = "{n} of these have no photo here: once taken out, they cannot be brought back."
+ALL_PICTURES_ALONE = (
+    "None of these has its photo here: once taken out, they cannot be brought back."
+)
 MARK = "Mark {name}"
 MARK_RANGE = "Shift and a click mark all in between."
 ADD_IN_PLACE = (
@@ -694,6 +699,13 @@ def captions_for(found: int, without: int, table: str) -> str:
         return CAPTIONED_NONE.format(table=table)
     rest = f"; {_rows_without(without)} no picture here" if without else ""
     return CAPTIONED.format(pictures=pictures(found), table=table, rest=rest)
+
+
+def removed_for_good(n: int, of: int) -> str:
+    """Say how many of the pictures that were taken out cannot be brought back."""
+    if n < of:
+        return REMOVED_FOR_GOOD.format(n=f"{n:,}")
+    return ONE_REMOVED_FOR_GOOD if n == 1 else ALL_REMOVED_FOR_GOOD
 
 
 def came_back(n: int, name: str) -> str:
