@@ -1,7 +1,6 @@
 """The tab "My pictures": collections made, watched, changed, packed and deleted from the page."""
 
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -13,11 +12,12 @@ import gradio as gr
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.pages import cards_markup, library_markup, opened_markup, words
+from retrieval.pages import library_markup, opened_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.adding import Adding
 from retrieval.pages.desk import Desk, Opened
 from retrieval.pages.elements import inform, make_place, number_of, told_by_a_page, warn
+from retrieval.pages.library_view import LibraryView
 from retrieval.pages.sessions import own_address_of, visitor_of
 from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads
@@ -45,6 +45,7 @@ class LibraryPage:
         self.visitors = visitors
         self.access = access
         self.adding = Adding(workspace, uploads, visitors)
+        self.view = LibraryView(workspace, visitors, self.adding)
         # Whether pictures were on their way when the app ended last. Each page that its owner opens
         # says so until something is done here: the one that sent them has been loaded anew since.
         self.was_cut_short = False
@@ -470,84 +471,12 @@ class LibraryPage:
         if told:
             desk.announce(told)
         with desk.held() as opened:
-            listing, going_on = self._listing(opened, request)
+            listing, going_on = self.view.lay_out(opened, *who)
             room = escape(self.bounds(request).as_sentence())
             ended = " ".join(map(str, desk.ended))
             turn = desk.next_turn()
             listing += f'<i hidden data-ended="{ended}" data-room="{room}" data-turn="{turn}"></i>'
             return listing, desk, gr.Timer(active=going_on or reading)
-
-    def _listing(self, opened: Opened, request: gr.Request) -> tuple[str, bool]:
-        """Return the cards and what there is to say about them, and whether any is at work."""
-        visitor, owner = visitor_of(request), self.access.is_owner(request)
-        now = time.monotonic()
-        self.workspace.withdraw_damaged()  # damage that a search has met, say
-        hideable = self.workspace.hideable if owner else ""
-        cards, going_on, own, said_inside = [], False, False, False
-        for key in self.workspace.keys(visitor):
-            try:
-                searcher = self.workspace.searcher(key, visitor)
-                state = self.workspace.building(key)
-                going_on = going_on or self._is_at_work(key)
-                private = self.workspace.is_private(key)
-                own = own or private
-                hours = self.visitors.hours_left(key) if private else None
-                editable = self.workspace.may_edit(key, visitor, owner)
-                taking = self.adding.is_taking(key)
-                going_on = going_on or taking
-                view = opened.view if opened.key == key and editable else ""
-                # A table's name may be nobody else's business.
-                added, captioned = 0, ""
-                if editable:
-                    added, captioned = self.adding.added(key), self.adding.captioned(key)
-                card = cards_markup.Card(
-                    *(key, searcher.collection, state, editable, key == hideable),
-                    *(hours, taking, view, added, captioned),
-                )
-                inside = self._inside(opened, card) if view else ""
-                cards.append(cards_markup.card(card, now, inside))
-                said_inside = said_inside or view == "pictures"
-            except LookalikeError as error:  # damaged, or deleted at this very moment
-                self.workspace.withdraw_damaged()
-                if key in self.workspace.keys(visitor):
-                    cards.append(cards_markup.refused_card(key, str(error), owner))
-        if owner:
-            for key, sentence in sorted(self.workspace.refused.items()):
-                mendable = key in self.workspace.damaged
-                cards.append(cards_markup.refused_card(key, sentence, True, mendable))
-        hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
-        notices = [] if said_inside else [opened.passing, opened.notice]
-        bin_ = [item for item in self.workspace.bin() if item[0] != opened.deleted] if owner else []
-        asked = opened.key if opened.view == "empty" else ""
-        hidden = self.workspace.hidden if owner and opened.deleted != library_markup.HIDDEN else ""
-        with_photos = False
-        if asked:
-            with suppress(LookalikeError):  # emptied in another window
-                with_photos = self.workspace.has_photos_in_bin(asked)
-        whole = library_markup.library(notices, cards, hint, bin_, asked, with_photos, hidden)
-        return whole, going_on
-
-    def _inside(self, opened: Opened, card: cards_markup.Card) -> str:
-        collection, key = card.collection, card.key
-        if opened.view == "rename":
-            return opened_markup.rename_form(key, collection.name)
-        if opened.view == "delete":
-            return opened_markup.delete_for_good(key)
-        if opened.view == "problems":
-            return opened_markup.problems(key, collection.listing.problems())
-        if opened.view == "download":
-            return opened_markup.download(key, collection.root is not None)
-        if opened.view == "pictures":
-            total = collection.listing.count()[0]
-            # The last page may have been emptied.
-            start = min(
-                opened.start, max(0, total - 1) // opened_markup.PER_PAGE * opened_markup.PER_PAGE
-            )
-            page = collection.listing.page(start, opened_markup.PER_PAGE)
-            alone = len(page) - len(self.workspace.undoable(key, (p.path for p in page)))
-            said = opened.passing + opened.notice
-            return opened_markup.pictures(key, page, start, total, alone, said)
-        return opened.inside if opened.view == "changes" else ""
 
 
 def _without_changes(opened: Opened, key: str) -> Opened:

@@ -1,0 +1,96 @@
+"""What the tab "My pictures" shows: a card for each collection, and what lies open in one."""
+
+import time
+from contextlib import suppress
+
+from retrieval.errors import LookalikeError
+from retrieval.pages import cards_markup, library_markup, opened_markup, words
+from retrieval.pages.adding import Adding
+from retrieval.pages.desk import Opened
+from retrieval.visitors import Visitors
+from retrieval.workspace import Workspace
+
+
+class LibraryView:
+    """Lays out the collections of a workspace as a visitor sees them, or the owner."""
+
+    def __init__(self, workspace: Workspace, visitors: Visitors, adding: Adding) -> None:
+        self._workspace = workspace
+        self._visitors = visitors
+        self._adding = adding
+
+    def lay_out(self, opened: Opened, visitor: str, owner: bool) -> tuple[str, bool]:
+        """Return the cards and what there is to say about them, and whether any is at work.
+
+        Args:
+            opened: what lies open on the page of the visitor, who may be the owner.
+        """
+        now = time.monotonic()
+        self._workspace.withdraw_damaged()  # damage that a search has met, say
+        hideable = self._workspace.hideable if owner else ""
+        cards, going_on, own, said_inside = [], False, False, False
+        for key in self._workspace.keys(visitor):
+            try:
+                searcher = self._workspace.searcher(key, visitor)
+                state = self._workspace.building(key)
+                going_on = going_on or (state is not None and not state.finished)
+                private = self._workspace.is_private(key)
+                own = own or private
+                hours = self._visitors.hours_left(key) if private else None
+                editable = self._workspace.may_edit(key, visitor, owner)
+                taking = self._adding.is_taking(key)
+                going_on = going_on or taking
+                view = opened.view if opened.key == key and editable else ""
+                # A table's name may be nobody else's business.
+                added, captioned = 0, ""
+                if editable:
+                    added, captioned = self._adding.added(key), self._adding.captioned(key)
+                card = cards_markup.Card(
+                    *(key, searcher.collection, state, editable, key == hideable),
+                    *(hours, taking, view, added, captioned),
+                )
+                inside = self._inside(opened, card) if view else ""
+                cards.append(cards_markup.card(card, now, inside))
+                said_inside = said_inside or view == "pictures"
+            except LookalikeError as error:  # damaged, or deleted at this very moment
+                self._workspace.withdraw_damaged()
+                if key in self._workspace.keys(visitor):
+                    cards.append(cards_markup.refused_card(key, str(error), owner))
+        bin_, hidden = [], ""  # but for what the notice is about
+        if owner:
+            for key, sentence in sorted(self._workspace.refused.items()):
+                mendable = key in self._workspace.damaged
+                cards.append(cards_markup.refused_card(key, sentence, True, mendable))
+            bin_ = [item for item in self._workspace.bin() if item[0] != opened.deleted]
+            hidden = self._workspace.hidden if opened.deleted != library_markup.HIDDEN else ""
+        hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
+        notices = [] if said_inside else [opened.passing, opened.notice]
+        asked = opened.key if opened.view == "empty" else ""
+        with_photos = False
+        if asked:
+            with suppress(LookalikeError):  # emptied in another window
+                with_photos = self._workspace.has_photos_in_bin(asked)
+        whole = library_markup.library(notices, cards, hint, bin_, asked, with_photos, hidden)
+        return whole, going_on
+
+    def _inside(self, opened: Opened, card: cards_markup.Card) -> str:
+        collection, key = card.collection, card.key
+        if opened.view == "rename":
+            return opened_markup.rename_form(key, collection.name)
+        if opened.view == "delete":
+            return opened_markup.delete_for_good(key)
+        if opened.view == "problems":
+            return opened_markup.problems(key, collection.listing.problems())
+        if opened.view == "download":
+            return opened_markup.download(key, collection.root is not None)
+        if opened.view == "pictures":
+            total = collection.listing.count()[0]
+            # The last page may have been emptied.
+            start = min(
+                opened.start, max(0, total - 1) // opened_markup.PER_PAGE * opened_markup.PER_PAGE
+            )
+            page = collection.listing.page(start, opened_markup.PER_PAGE)
+            alone = len(page) - len(self._workspace.undoable(key, (p.path for p in page)))
+            said = opened.passing + opened.notice
+            return opened_markup.pictures(key, page, start, total, alone, said)
+        return opened.inside if opened.view == "changes" else ""
