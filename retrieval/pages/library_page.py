@@ -1,9 +1,7 @@
 """The tab "My pictures": collections made, watched, changed, packed and deleted from the page."""
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,12 @@ import gradio as gr
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
-from retrieval.pages import library_markup, opened_markup, words
+from retrieval.pages import library_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.adding import Adding
 from retrieval.pages.desk import Desk, Opened
-from retrieval.pages.elements import inform, make_place, number_of, told_by_a_page, warn
+from retrieval.pages.elements import inform, make_place, number_of, warn
+from retrieval.pages.library_acts import LibraryActs
 from retrieval.pages.library_view import LibraryView
 from retrieval.pages.sessions import own_address_of, visitor_of
 from retrieval.staging import UploadBounds
@@ -45,6 +44,7 @@ class LibraryPage:
         self.visitors = visitors
         self.access = access
         self.adding = Adding(workspace, uploads, visitors)
+        self.acts = LibraryActs(workspace, visitors, self.adding)
         self.view = LibraryView(workspace, visitors, self.adding)
         # Whether pictures were on their way when the app ended last. Each page that its owner opens
         # says so until something is done here: the one that sent them has been loaded anew since.
@@ -163,14 +163,15 @@ class LibraryPage:
                 warn(error)
         elif event.act != "again":
             self._go_on(request)
-            desk.answer(lambda opened: self._after(opened, event, request), _number(event))
+            who = self._who(request)
+            desk.answer(lambda opened: self.acts.do(opened, event, *who), _number(event))
         return *self._view(desk, request), gr.skip(), gr.skip()
 
     def on_work(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Do what may take minutes; show what came of it, unless something else is in use."""
         self._go_on(request)
         before = desk.opened
-        after = self._after(before, event, request)
+        after = self.acts.do(before, event, *self._who(request))
 
         def show(opened: Opened) -> Opened:
             if opened == before:
@@ -186,53 +187,10 @@ class LibraryPage:
             desk.announce(after.notice)  # in any case
         return self._view(desk, request)
 
-    def _after(self, opened: Opened, event: gr.EventData, request: gr.Request) -> Opened:
-        """Do what a button of a card says, and return what lies open after it."""
-        key, act = str(event.key or ""), str(event.act)
-        opened = replace(opened, passing="")
-        acts: dict[str, Callable[..., Opened]] = {
-            "cancel": self._cancel,
-            "resume": self._resume,
-            "look": self._look,
-            "apply": self._apply,
-            "readmit": self._readmit,
-            "pictures": self._open,
-            "page": self._open_page,
-            "problems": self._open,
-            "rename": self._open,
-            "download": self._open,
-            "name": self._name,
-            "remove": self._remove,
-            "unremove": self._unremove,
-            "delete": self._delete,
-            "delete-for-good": self._delete_for_good,
-        }
-        try:
-            if act == "close":
-                opened = opened.turned_to(Opened())
-            elif act == "read":
-                opened = replace(opened, notice="", passing="", removed=(), deleted="")
-            elif act == "undo":
-                opened = self._undo(key, request)
-            elif act == "mend":
-                opened = self._mend(key, request)
-            elif act in ("hide", "show"):
-                opened = self._hide(key, act, request)
-            elif act in ("empty", "empty-for-good"):
-                opened = self._empty(key, act, request)
-            elif act in acts:
-                self._require_editable(key, request)
-                opened = acts[act](opened, key, event, request)
-        except LookalikeError as error:
-            warn(error)
-            if act == "look" and opened.view == "changes":  # what the last look found is not so
-                opened = opened.turned_to(Opened())
-        return opened
-
     def on_upload(self, desk: Desk, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Take what has been sent into a new collection, or into the one it was dropped on."""
         name, key = str(event.upload), str(event.key or "")
-        visitor, owner = visitor_of(request), self.access.is_owner(request)
+        visitor, owner = self._who(request)
         self._go_on(request)
         try:
             told, bundles = "", self.uploads.bundles(name, visitor)
@@ -244,7 +202,7 @@ class LibraryPage:
                     with suppress(OSError):  # Windows may still hold it
                         bundle.unlink()
             if key and self.uploads.holds(name, visitor):
-                self._require_editable(key, request)
+                self.acts.require_editable(key, visitor, owner)
                 told += self.adding.add(name, key, visitor)
                 desk.answer(lambda opened: _without_changes(opened, key))
             elif self.uploads.holds(name, visitor) or not bundles:
@@ -306,13 +264,9 @@ class LibraryPage:
         if self.access.is_owner(request):
             self.was_cut_short = False
 
-    def _require_editable(self, key: str, request: gr.Request) -> None:
-        """Refuse who may not change a collection, and everybody where it has ended."""
-        self.workspace.require(key)
-        if not self.workspace.may_edit(key, visitor_of(request), self.access.is_owner(request)):
-            raise LookalikeError(words.NOT_YOURS)
-
-    # What the buttons do. Each returns what lies open afterwards.
+    def _who(self, request: gr.Request) -> tuple[str, bool]:
+        """Return which visitor asks, and whether that is the owner."""
+        return visitor_of(request), self.access.is_owner(request)
 
     def _search(self, key: str, desk: Desk, request: gr.Request) -> tuple[Any, ...]:
         self.workspace.searcher(key, visitor_of(request))
@@ -323,148 +277,8 @@ class LibraryPage:
         choice = gr.Dropdown(offered, value=key, visible=len(names) > 1)
         return *self._view(desk, request), gr.Tabs(selected="search"), choice
 
-    def _cancel(self, opened: Opened, key: str, *_: Any) -> Opened:
-        self.workspace.cancel(key)
-        return opened
-
-    def _resume(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
-        self.adding.build(key, visitor_of(request))
-        return Opened()
-
-    def _look(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
-        changes = self.workspace.look(key)
-        collection = self.workspace.searcher(key, visitor_of(request)).collection
-        inside = opened_markup.changes(
-            key, changes, len(collection.excluded()), collection.root or Path()
-        )
-        return Opened(key, "changes", changes=changes, inside=inside)
-
-    def _apply(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
-        if self._is_at_work(key):  # pressed twice
-            return Opened()
-        if opened.key != key or opened.changes is None:
-            raise LookalikeError(words.CHANGES_FORGOTTEN)
-        self.adding.build(key, visitor_of(request), opened.changes)
-        return Opened()
-
-    def _is_at_work(self, key: str) -> bool:
-        state = self.workspace.building(key)
-        return state is not None and not state.finished
-
-    def _readmit(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
-        collection = self.workspace.searcher(key, visitor_of(request)).collection
-        self.workspace.let_in(key, collection.excluded())
-        return self._look(opened, key, event, request)
-
-    def _open(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
-        # The same button closes what it has opened.
-        view = str(event.act)
-        return Opened() if (opened.key, opened.view) == (key, view) else Opened(key, view)
-
-    def _open_page(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
-        return replace(opened, key=key, view="pictures", start=max(0, number_of(event.start)))
-
-    def _name(self, opened: Opened, key: str, event: Any, _: gr.Request) -> Opened:
-        self.workspace.rename(key, str(event.value))
-        return Opened()
-
-    def _remove(self, opened: Opened, key: str, event: Any, request: gr.Request) -> Opened:
-        with told_by_a_page():
-            ids = [number_of(id_) for id_ in list(event.ids)[: opened_markup.MOST_MARKED]]
-        if not ids:
-            raise LookalikeError(words.NOTHING_MARKED)
-        paths = self.workspace.take_out(key, ids)
-        if not paths:  # taken out in another window
-            raise LookalikeError(words.REMOVED_BEFORE)
-        collection = self.workspace.searcher(key, visitor_of(request)).collection
-        back = self.workspace.undoable(key, paths)
-        hint = words.REMOVED_HINT if collection.in_place else ""
-        if len(back) < len(paths):
-            hint = words.REMOVED_FOR_GOOD.format(n=f"{len(paths) - len(back):,}")
-        notice = library_markup.notice(
-            words.REMOVED.format(pictures=words.pictures(len(paths)), name=collection.name),
-            hint,
-            library_markup.readmit_button(key) if back else "",
-        )
-        return replace(opened, notice=notice, removed=tuple(back))
-
-    def _unremove(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
-        if not opened.removed and self._is_at_work(key):  # pressed twice
-            return opened
-        if not opened.removed:
-            raise LookalikeError(words.REMOVED_FORGOTTEN)
-        if not self.adding.bring_back(key, opened.removed, visitor_of(request)):
-            return Opened()
-        name = self.workspace.searcher(key, visitor_of(request)).collection.name
-        notice = library_markup.notice(words.came_back(len(opened.removed), name))
-        return replace(opened, notice="", passing=notice, removed=())
-
-    def _delete(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
-        if self.workspace.is_private(key):
-            return Opened(key, "delete")  # there is no bin for these, so it is asked once more
-        name, hint = key, words.DELETED_HINT
-        if key not in self.workspace.refused:
-            collection = self.workspace.searcher(key).collection
-            name = collection.name
-            hint = words.DELETED_IN_PLACE_HINT if collection.in_place else hint
-        place = self.workspace.delete(key)
-        button = library_markup.undo_button(place)
-        return Opened(
-            notice=library_markup.notice(words.DELETED.format(name=name), hint, button),
-            deleted=place,
-        )
-
-    def _delete_for_good(self, opened: Opened, key: str, _: Any, request: gr.Request) -> Opened:
-        if not self.workspace.is_private(key):
-            return opened
-        name = self.workspace.searcher(key, visitor_of(request)).collection.name
-        self.visitors.delete(key)
-        return Opened(passing=library_markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
-
-    def _undo(self, place: str, request: gr.Request) -> Opened:
-        if not self.access.is_owner(request):
-            raise LookalikeError(words.NOT_YOURS)
-        self.workspace.undo(place)
-        return Opened()
-
-    def _empty(self, place: str, act: str, request: gr.Request) -> Opened:
-        """Delete for good what is in the bin, once it has been asked whether to."""
-        if not self.access.is_owner(request):
-            raise LookalikeError(words.NOT_YOURS)
-        if act == "empty":
-            return Opened(place, "empty")
-        name = dict(self.workspace.bin()).get(place, "")
-        self.workspace.empty(place)
-        return Opened(passing=library_markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
-
-    def _hide(self, key: str, act: str, request: gr.Request) -> Opened:
-        """Show the collection that comes with the app no more, or again."""
-        if not self.access.is_owner(request):
-            raise LookalikeError(words.NOT_YOURS)
-        if act == "show":
-            self.workspace.hide_shipped(False)
-            return Opened()
-        if key != self.workspace.hideable:  # the last other one was just deleted
-            raise LookalikeError(words.HIDDEN_ALONE)
-        self.workspace.hide_shipped(True)
-        text = words.HIDDEN.format(name=self.workspace.hidden)
-        button = library_markup.show_button()
-        return Opened(
-            notice=library_markup.notice(text, words.HIDDEN_HINT, button),
-            deleted=library_markup.HIDDEN,
-        )
-
-    def _mend(self, key: str, request: gr.Request) -> Opened:
-        if not self.access.is_owner(request):
-            raise LookalikeError(words.NOT_YOURS)
-        hint = words.MENDED_RETURNING if self.workspace.mend(key) else ""
-        self.adding.build(key, visitor_of(request))  # what was lost
-        return Opened(notice=library_markup.notice(words.MENDED.format(name=key), hint))
-
-    # What is shown.
-
     def _view(self, desk: Desk, request: gr.Request) -> tuple[str, Desk, gr.Timer]:
-        who = visitor_of(request), self.access.is_owner(request)
+        who = self._who(request)
         # Asked first: what ends while this is made has not been told of, and is looked at again.
         reading = self.adding.is_reading(*who)
         told = self.adding.give_up_unreadable(*who)
