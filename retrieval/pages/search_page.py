@@ -1,6 +1,5 @@
 """The search page: a picture in, a gallery out, and everything that can be asked about it."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -16,8 +15,16 @@ from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
 from retrieval.pages.asking import Address, Asked, Options, Part, Wish, read_address
+from retrieval.pages.bridge import (
+    BRIDGE,
+    DOWNLOAD,
+    SETTLED,
+    action_of,
+    comment_drop,
+    tell_refusal,
+)
 from retrieval.pages.conversation import Conversation, Step, unchanged
-from retrieval.pages.elements import inform, make_place, warn
+from retrieval.pages.elements import make_place, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_changes import Change, Handler, QueryChanges, placed_at
@@ -31,41 +38,6 @@ from retrieval.workspace import Workspace
 POLL_SECONDS = 2.0
 AT_ONCE = 4  # requests of one kind; those of one page wait for each other, and each takes a thread
 MOST_ADDRESS = 20_000  # characters; a step keeps what an address asks for
-
-# `page.js` listens for buttons everywhere on the page; this is its way to the handlers.
-BRIDGE = """
-window.lookalike = (what, data) => {
-  if (what === 'pick') trigger('pick', data);
-  if (what === 'more') trigger('more', data);
-  if (what === 'less') trigger('less', data);
-  if (what === 'look') trigger('look', data);
-  if (what === 'why') trigger('why', data);
-  if (what === 'copies') trigger('copies', data);
-  if (what === 'remove') trigger('remove', data);
-  if (what === 'back') trigger('back', data);
-  if (what === 'crop') trigger('crop', data);
-  if (what === 'visit') trigger('visit', data);
-  if (what === 'again') trigger('again', data);
-  if (what === 'odd') trigger('odd', data);
-  if (what === 'refused') trigger('refused', data);
-};
-"""
-
-# Follows an address that answers with a file to be kept.
-DOWNLOAD = """
-(address) => {
-  const link = Object.assign(document.createElement('a'), {href: address, download: ''});
-  document.body.append(link);
-  link.click();
-  link.remove();
-}
-"""
-
-# Tells `page.js` that the controls stand as an answer has set them.
-SETTLED = "() => window.lookalikeSettled?.()"
-# What `page.js` tells of a request: its number among those of the page, and whether the controls
-# are still to be set.
-ACTION = re.compile(r"(\d{1,15})(; setting)?", re.ASCII)
 
 Values = dict[Any, Any]  # what Gradio hands over: a value for each component
 
@@ -187,8 +159,8 @@ class SearchPage:
         ):
             handle = self._asking(handler, leaving=True, anew=True)
             event(handle, inputs, leaving, **each)
-        bridge.odd(_comment_drop, None, None, **quiet)
-        bridge.refused(_tell_refusal, None, None, **quiet)
+        bridge.odd(comment_drop, None, None, **quiet)
+        bridge.refused(tell_refusal, None, None, **quiet)
         everything = [*view, *self.options.inputs, self.upload]
         visited = bridge.visit(self.on_visit, inputs, everything, **each)
         repeated = bridge.again(self.on_again, self.conversation, everything, **each)
@@ -528,27 +500,5 @@ class SearchPage:
 
 def _step(change: Change, options: Options, request: gr.Request, anew: bool = False) -> Step:
     """Return what a visitor has done, with its number where the page has told it."""
-    told = getattr(request, "headers", {}).get("x-lookalike-action", "")
-    number, setting = found.groups() if (found := ACTION.fullmatch(told)) else (None, None)
-    return Step(change, None if setting else options, int(number) if number else None, anew)
-
-
-def _comment_drop(event: gr.EventData) -> None:
-    """Say what came of giving no picture, more than one, or one too soon."""
-    if event.what == "several":
-        inform(words.DROPPED_SEVERAL)
-        return
-    others = {
-        "no file": words.DROPPED_NO_FILE,
-        "no field": words.GIVEN_TOO_SOON,
-        "nothing to paste": words.PASTED_NOTHING,
-        "no pasting": words.PASTE_REFUSED,
-        "no camera": words.NO_CAMERA,
-        "camera refused": words.CAMERA_REFUSED,
-    }
-    warn(LookalikeError(others.get(str(event.what), words.DROPPED_NO_PICTURE)))
-
-
-def _tell_refusal(event: gr.EventData) -> None:
-    """Say why there is no file: what the server has said, or that nothing came of a download."""
-    warn(LookalikeError(str(event.told or words.DOWNLOAD_LOST)[:500]))
+    number, setting = action_of(request)
+    return Step(change, None if setting else options, number, anew)
