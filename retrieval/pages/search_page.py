@@ -14,7 +14,7 @@ from retrieval.pages import results_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.answering import Answers
 from retrieval.pages.api import SearchApi
-from retrieval.pages.asking import Address, Asked, Options, Part, Wish, read_address
+from retrieval.pages.asking import Address, Asked, Options, Part, read_address
 from retrieval.pages.bridge import (
     BRIDGE,
     DOWNLOAD,
@@ -33,6 +33,7 @@ from retrieval.pages.recent import RecentUploads
 from retrieval.pages.result_tools import ResultTools
 from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import visitor_of
+from retrieval.pages.visiting import Visits
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 2.0
@@ -51,6 +52,7 @@ class SearchPage:
         self.handover = handover
         self.parts = PartMaker(workspace)
         self.recent = RecentUploads()
+        self.visits = Visits(workspace, self.parts, self.recent)
         self.changes = QueryChanges(self.parts)
         self.answers = Answers(workspace)
         self.of_results = ResultTools(workspace, access, handover, self.parts, self.answers)
@@ -409,48 +411,7 @@ class SearchPage:
         Args:
             first: the collection that is shown where it names none that is here; "" for all.
         """
-        options, visitor = address.options, visitor_of(request)
-        keys = self.workspace.keys(visitor)
-        is_gone = bool(options.choice) and options.choice not in keys
-        if options.choice not in keys:
-            options = replace(options, choice=first)
-        wishes = [wish for wish in address.parts if not wish.placed or wish.placed[0] in keys]
-        if not any(wish.wanted for wish in wishes) and len(wishes) < len(address.parts):
-            is_gone, wishes = True, []  # nothing is left to search with
-        elif not is_gone:
-            wishes = list(address.parts)  # those that are missing are counted
-        if is_gone and keys:
-            names = self.workspace.names(visitor)
-            only = next(iter(names.values())) if len(names) == 1 else words.ALL_COLLECTIONS
-            name = names.get(options.choice, only)
-            warn(LookalikeError(words.LINK_GONE.format(name=name)))
-
-        def part_of(wish: Wish, asked: Asked) -> Part:
-            if wish.placed:
-                return self.parts.of_picture(wish.placed, wish.wanted, visitor)
-            kept = next((u for u in asked.uploads if u.token == wish.token), None)
-            kept = kept or self.recent.find(visitor, wish.token)
-            if kept is None:
-                raise LookalikeError(words.NO_UPLOAD)
-            kept = replace(kept, previewed=False)
-            return self.parts.cropped(kept, wish.crop, options.cleaning)
-
-        def visit(asked: Asked) -> Asked:
-            parts, missing = [], []
-            for wish in wishes:
-                try:
-                    parts.append(part_of(wish, asked))
-                except LookalikeError as error:
-                    missing.append(error)
-            if missing and not any(part.wanted for part in parts):
-                raise missing[0]
-            if missing:
-                left_out = words.pictures(len(missing))
-                warn(LookalikeError(words.SEARCHED_WITHOUT.format(pictures=left_out)))
-            for part in parts:
-                asked = asked.keeping(part)
-            return replace(asked, parts=tuple(parts), arrived=True)
-
+        visit, options = self.visits.follow(address, visitor_of(request), first)
         # Not those of the controls, which are set to these here.
         step = replace(_step(visit, options, request, anew=True), options=options)
         view = self._view(conversation, step, request, replace(step, change=Asked.emptied))
