@@ -11,8 +11,9 @@ The engine's modules, in the order in which data flows: one knows only what stan
   `embedding`.
 - They are kept with what is known of it: `records`, `schema`, `database`, `store`, `vectors`; asked
   for: `feedback`, `query`, `filtering`, `listing`; and ranked where they lie: `gallery`, `exact`,
-  `lost`, `writing`, `milvus_access`, `milvus_kinds`, `milvus_layout`, `milvus`, `outbox`. Photos
-  that are taken out lie apart for a time: `ages`, `removed`. All of it is a `collection`.
+  `lost`, `writing`, `milvus_access`, `milvus_kinds`, `milvus_layout`, `milvus`, `outbox`. What is
+  taken out is noted: `excluded`; its photos lie apart for a time: `ages`, `removed`. All of it is a
+  `collection`.
 - A folder comes in: `changes`, `thumbnails`, `indexing`, `extraction`, `cluster`, `building`.
 - What people hand over: `staging`, `zips`, `incoming`, `caption_tables`, `taking`, `uploads`.
 - A collection is looked after: `originals`, `removals`, `relocated`, `library`, `trash`,

@@ -60,7 +60,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     _require_folder(collection, root)
     untold = collection.try_to_deliver()
     known = collection.listing.files()
-    found = _look(root, known, collection.excluded())
+    found = _look(root, known, collection.excluded.paths())
     seen, to_read, closed = found.seen, found.to_read, found.closed
     if collection.in_place and known and not seen and not closed:
         # An empty folder is where a disk or a network drive appears once it is connected.
@@ -84,7 +84,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     for name in out:
         seen.remove(name)
         del to_read[name]
-    collection.note_excluded(still_out | out)
+    collection.excluded.note(still_out | out)
     unchanged = len(seen) - len(to_read)
     for move in moved:
         del vanished[move.old]
@@ -340,7 +340,7 @@ def _taken_out(
     """
     if not collection.in_place:
         return {}, {}
-    excluded, files = collection.excluded(), collection.excluded_files()
+    excluded, files = collection.excluded.paths(), collection.excluded.files()
     absent = [
         name
         for name in files

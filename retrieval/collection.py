@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -25,6 +25,7 @@ from retrieval.database import DamagedError, connection, damaged, explained, is_
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, UnfitError, explain_os_error
 from retrieval.exact import ExactGallery
+from retrieval.excluded import Excluded
 from retrieval.gallery import Gallery
 from retrieval.images import without_words
 from retrieval.listing import Listing
@@ -37,7 +38,6 @@ from retrieval.records import Aspect, Content, Embeddings, Entry, Move
 from retrieval.reduction import Matrix
 from retrieval.schema import (
     DATABASE,
-    EXCLUDED_FILES,
     FORMAT_VERSION,
     KEPT,
     THUMBNAILS,
@@ -84,6 +84,7 @@ class Collection:
         self._thumbnails: Thumbnails | None = None  # those in object storage
         self._milvus: MilvusGallery | None = None
         self.listing = Listing(self.store)  # of its pictures
+        self.excluded = Excluded(self.store)  # what was taken out of them
         self._exact = ExactGallery(self.store, self.listing.matching)
 
     @classmethod
@@ -334,64 +335,9 @@ class Collection:
 
     def exclude(self, paths: Iterable[str]) -> None:
         """Take pictures out, and keep those paths out when the folder is read again."""
-        rows = [(path,) for path in paths]
-        with self.store.change() as database:
-            database.execute(EXCLUDED_FILES)
-            database.execute(
-                "DELETE FROM excluded_files WHERE sha256 NOT IN "
-                "(SELECT sha256 FROM excluded_files JOIN excluded USING (path))"
-            )
-            database.executemany(
-                "INSERT OR REPLACE INTO excluded_files SELECT path, size, sha256 FROM pictures "
-                "JOIN contents ON content = contents.id WHERE path = ?",
-                rows,
-            )
-            database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
-            database.executemany("DELETE FROM pictures WHERE path = ?", rows)
+        self.excluded.add(paths)
         # They are taken out whether Milvus answers or not: no search shows what has no record.
         self.try_to_deliver()
-
-    def readmit(self, paths: Iterable[str]) -> None:
-        """Let paths in again that were taken out; reading the folder brings them back."""
-        rows = [(path,) for path in paths]
-        with self.store.transaction() as database:
-            database.execute(EXCLUDED_FILES)
-            database.executemany("DELETE FROM excluded WHERE path = ?", rows)
-            database.executemany("DELETE FROM excluded_files WHERE path = ?", rows)
-
-    def excluded(self) -> set[str]:
-        """Return the paths that were taken out."""
-        return {path for (path,) in self.store.rows("SELECT path FROM excluded")}
-
-    def excluded_files(self) -> dict[str, tuple[int, str]]:
-        """Return size and SHA-256 of what was taken out, by its path; of some they are not known.
-
-        Also by the paths, which are none of `excluded`, where it was seen since. Earlier versions
-        did not note them, and a collection that was mended may have lost some.
-        """
-        if not self.store.rows("SELECT 1 FROM sqlite_master WHERE name = 'excluded_files'"):
-            return {}
-        rows = self.store.rows("SELECT path, size, sha256 FROM excluded_files ORDER BY path")
-        return {path: (size, sha256) for path, size, sha256 in rows}
-
-    def note_excluded(self, files: Mapping[str, tuple[int, str]]) -> None:
-        """Note where files that were taken out are now, in place of where they were seen before.
-
-        Args:
-            files: size and SHA-256 by the path.
-        """
-        if files.items() <= self.excluded_files().items():
-            return
-        with self.store.transaction() as database:
-            database.executemany(
-                "DELETE FROM excluded_files WHERE sha256 = ? "
-                "AND path NOT IN (SELECT path FROM excluded)",
-                [(sha256,) for _, sha256 in files.values()],
-            )
-            database.executemany(
-                "INSERT OR REPLACE INTO excluded_files VALUES (?, ?, ?)",
-                [(path, *file) for path, file in files.items()],
-            )
 
     @property
     def place(self) -> Place | None:

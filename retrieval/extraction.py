@@ -95,7 +95,7 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
     """
     collection.try_to_deliver()  # what turns out to be lost is read again
     files = bucket.list()
-    known, excluded = collection.listing.files(), collection.excluded()
+    known, excluded = collection.listing.files(), collection.excluded.paths()
     if known and not any(map(is_picture, files)):
         # As of a disk that is not mounted: no storage says that there is no such folder.
         raise LookalikeError(none_left(bucket.url, len(known)))

@@ -48,9 +48,9 @@ class Removals:
         held: list[str] = []
         with self._moving:
             if collection.keeps_originals and collection.root is not None:
-                excluded = collection.excluded()
+                excluded = collection.excluded.paths()
                 gone, held = bring_back(collection.folder, collection.root, paths, excluded)
-            collection.readmit(set(paths) - set(held))
+            collection.excluded.readmit(set(paths) - set(held))
         if not gone and not held:
             return
         if len(gone) + len(held) < len(paths):
@@ -79,7 +79,9 @@ class Removals:
         with suppress(LookalikeError, OSError), self._moving:
             root = collection.root
             if collection.keeps_originals and root is not None:
-                collection.readmit(forget_old(folder, root, collection.excluded(), older_than))
+                collection.excluded.readmit(
+                    forget_old(folder, root, collection.excluded.paths(), older_than)
+                )
 
 
 def undoable(collection: Collection, paths: Iterable[str]) -> list[str]:

@@ -150,7 +150,7 @@ class _Intake:
                 self.collection.mark_unfinished(True)
             name = place.relative_to(self.folder).as_posix()
             if name in self.excluded:  # it was taken out before; now, whatever ends this
-                self.collection.readmit([name])
+                self.collection.excluded.readmit([name])
             _move(source, place, self.folder)
         except FileExistsError:  # a folder cannot be made
             self.taken.skip(str(relative), FOLDER_TAKEN)
@@ -298,7 +298,7 @@ def _excluded(collection: Collection) -> dict[str, Path | None]:
 
     None stands for one that is kept no more, or still lies where it was.
     """
-    excluded = collection.excluded()
+    excluded = collection.excluded.paths()
     kept = taken_out(collection.folder) if excluded else {}
     return {path: kept.get(path) for path in excluded}
 

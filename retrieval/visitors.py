@@ -109,7 +109,7 @@ class Visitors:
             held += sum(collection.listing.count()) + len(
                 waiting - collection.listing.files().keys()
             )
-            passed += len(collection.excluded())
+            passed += len(collection.excluded.paths())
         most = self.bounds.pictures
         return max(0, min(most - held, REMEMBERED * most - held - passed))
 

@@ -252,7 +252,7 @@ def test_pictures_that_were_taken_out_stay_out_until_they_are_let_in(
     changes = apply(indexed, wheel, embedder)
     assert not changes.any
     assert indexed.listing.count() == (5, 0)
-    indexed.readmit(["warm/red.png"])
+    indexed.excluded.readmit(["warm/red.png"])
     apply(indexed, wheel, embedder)
     assert indexed.listing.count() == (6, 0)
 
@@ -272,8 +272,8 @@ def test_what_was_taken_out_stays_out_when_its_file_or_folder_is_renamed(
         apply(indexed, wheel, embedder)
         assert indexed.listing.count() == (5, 0)
         assert "cold/sea.png" not in indexed.listing.files()
-    assert indexed.excluded() == {"warm/red.png", "cold/blue.png"}
-    indexed.readmit(indexed.excluded())
+    assert indexed.excluded.paths() == {"warm/red.png", "cold/blue.png"}
+    indexed.excluded.readmit(indexed.excluded.paths())
     apply(indexed, wheel, embedder)
     assert indexed.listing.count() == (7, 0)
 
@@ -290,7 +290,7 @@ def test_what_was_taken_out_and_renamed_is_read_no_more_and_stays_out_when_it_is
     by_hue(300).save(wheel / "warm/scarlet.png")
     assert not find_changes(indexed, wheel).any
     assert read == []
-    indexed.readmit(["warm/red.png"])
+    indexed.excluded.readmit(["warm/red.png"])
     assert [path.name for path in find_changes(indexed, wheel).to_read] == ["scarlet.png"]
 
 
@@ -327,6 +327,6 @@ def test_of_copies_that_are_renamed_together_the_one_that_was_taken_out_stays_ou
     assert [move.new.path for move in changes.moved] == [left]
     assert [picture.path for picture in indexed.listing.pictures([id_])] == [left]
     assert indexed.listing.count() == (7, 0)
-    indexed.readmit([out])
+    indexed.excluded.readmit([out])
     apply(indexed, wheel, embedder)
     assert indexed.listing.count() == (8, 0)

@@ -270,7 +270,7 @@ def test_what_lies_beside_a_torn_page_is_kept(kept: Path, embedder: Embedder) ->
     findings = check_collection(kept, repair=True)
     assert findings[0].sentence.startswith("collection.sqlite is damaged")
     with Collection(kept) as collection:
-        assert (collection.name, collection.excluded()) == ("My wheel", {"out.png"})
+        assert (collection.name, collection.excluded.paths()) == ("My wheel", {"out.png"})
         assert 0 < torn < 20
         assert collection.listing.count() == (206 - torn, 0)
         assert collection.listing.captions()["199.png"] == ("", said)
@@ -529,7 +529,7 @@ def test_where_the_names_of_what_was_taken_out_are_damaged_the_others_stay_out(
     path.write_bytes(data)
     assert RETURNING in check_collection(without_photos, repair=True)[0].sentence
     with Collection(without_photos) as collection:
-        assert total / 2 < len(collection.excluded()) < total
+        assert total / 2 < len(collection.excluded.paths()) < total
 
 
 @pytest.mark.parametrize(
@@ -562,8 +562,8 @@ def test_a_letter_of_a_name_in_the_records_takes_nothing_along(
     with Collection(folder) as collection:
         assert collection.root == wheel
         assert collection.listing.count() == (5, 0)
-        assert collection.excluded() == {"warm/red.png"}
-        assert len(collection.excluded_files()) == 1
+        assert collection.excluded.paths() == {"warm/red.png"}
+        assert len(collection.excluded.files()) == 1
 
 
 def bits_of_the_first_page(data: bytes) -> Iterator[tuple[int, int]]:
@@ -588,8 +588,8 @@ def test_a_bit_of_what_says_where_everything_lies_takes_no_picture_along(
             return [
                 *(
                     collection.listing.pictures(),
-                    collection.excluded(),
-                    collection.excluded_files(),
+                    collection.excluded.paths(),
+                    collection.excluded.files(),
                 ),
                 *(collection.listing.captions(), stored.ids.tolist(), stored.vectors.tolist()),
             ]
@@ -661,7 +661,7 @@ def test_what_only_earlier_versions_lack_is_damage_in_this_one(
         database.execute(f"UPDATE facts SET value = {FORMAT_VERSION} WHERE key = 'format_version'")
     assert all(found.repaired for found in check_collection(folder, True, lambda: embedder))
     with index(folder, embedder) as collection:
-        assert (collection.listing.count(), collection.excluded()) == ((6, 0), set())
+        assert (collection.listing.count(), collection.excluded.paths()) == ((6, 0), set())
     assert check_collection(folder) == []
 
 
@@ -955,7 +955,10 @@ def test_where_all_facts_are_torn_the_rest_is_kept_and_goes_on_with_its_folder(
     with collection_for(folder.parent, wheel, "collection", embedder) as collection:
         assert collection.folder == folder
         index(folder, embedder).close()
-        assert (collection.listing.count(), collection.excluded()) == ((5, 0), {"warm/red.png"})
+        assert (collection.listing.count(), collection.excluded.paths()) == (
+            (5, 0),
+            {"warm/red.png"},
+        )
     assert extracted(embedder) == seen
 
 

@@ -223,7 +223,7 @@ def test_what_was_taken_out_is_not_written_again_until_it_is_let_in(empty: Colle
     moved = Move("c.png", entry("d.png", None))
     empty.write([entry("a.png", "aa"), entry("b.png", None, "gone")], [photo], moved=[moved])
     assert empty.listing.files() == {}
-    empty.readmit(["a.png"])
+    empty.excluded.readmit(["a.png"])
     empty.write([entry("a.png", "aa"), entry("e.png", None, "damaged")])
     assert empty.listing.count() == (1, 1)
 
@@ -473,7 +473,7 @@ def test_a_collection_of_the_first_version_opens_with_all_it_had(
             upgraded.caption([("warm/red.png", "warm", '{"place": "here"}')])
             assert upgraded.listing.captions()["warm/red.png"] == ("warm", '{"place": "here"}')
             upgraded.exclude(["cold/blue.png"])
-            assert upgraded.excluded() == {"cold/blue.png"}
+            assert upgraded.excluded.paths() == {"cold/blue.png"}
             ids = [picture.id for picture in upgraded.listing.pictures()]
             vectors = upgraded.embeddings().vectors
 

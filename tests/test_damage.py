@@ -268,7 +268,7 @@ def test_nothing_is_written_to_what_was_set_aside_meanwhile(
     with pytest.raises(LookalikeError, match=r"Reload the page, or try again"):
         served.exclude(["warm/red.png"])
     with Collection(kept) as collection:
-        assert (collection.name, collection.excluded()) == ("Kept", set())
+        assert (collection.name, collection.excluded.paths()) == ("Kept", set())
         collection.rename("Kept on")
         assert collection.name == "Kept on"
 

@@ -266,7 +266,7 @@ def test_added_changed_moved_and_deleted_files_are_so_in_milvus(
         assert collection.gallery.count() == 6
         assert not collection.gallery.fetch([ids["a/240.png"]], "subject").any()
         # Its content is known and its vectors are gone everywhere: it is read anew.
-        collection.readmit(["a/240.png"])
+        collection.excluded.readmit(["a/240.png"])
         index(collection, embedder)
         assert listed(collection, "night") == {"a/240.png": 0}
         assert collection.gallery.count() == collection.listing.count()[0] == 7

@@ -1150,7 +1150,7 @@ def test_a_table_of_other_pictures_takes_no_label_away_and_a_newer_one_of_the_sa
     add(uploads, collection, {"b.png": CAT, "labels.csv": table("b.png,cat,Tom")})
     assert read(collection) == {"a.png": ("dog", "Rex"), "b.png": ("cat", "Tom")}
     collection.exclude(["a.png"])
-    collection.readmit(["a.png"])
+    collection.excluded.readmit(["a.png"])
     assert read(collection)["a.png"] == ("dog", "Rex")
     add(uploads, collection, {"labels.csv": table("a.png,hound,", "./b.png,kitten,")})
     assert read(collection) == {"a.png": ("hound", ""), "b.png": ("kitten", "")}
@@ -1181,7 +1181,7 @@ def test_a_photo_that_was_taken_out_and_still_lies_there_is_let_in_when_it_is_ad
     collection.exclude(["a.png"])
     assert add(uploads, collection, {"a.png": DOG if same else CAT}).files == 1
     assert list(read(collection)) == (["a.png"] if same else ["a (2).png"])
-    assert collection.excluded() == (set() if same else {"a.png"})
+    assert collection.excluded.paths() == (set() if same else {"a.png"})
 
 
 def test_a_photo_that_was_taken_out_can_be_brought_back_after_others_of_its_name_came(
@@ -1196,8 +1196,8 @@ def test_a_photo_that_was_taken_out_can_be_brought_back_after_others_of_its_name
         removals.take_out(collection, [picture.id for picture in collection.listing.pictures()])
     add(uploads, collection, {"a.png": DOG})  # the very photo: it is let in
     assert list(read(collection)) == ["a.png"]
-    assert collection.excluded() == {"a (2).png", "a (3).png"}
-    removals.let_in(collection, collection.excluded())
+    assert collection.excluded.paths() == {"a (2).png", "a (3).png"}
+    removals.let_in(collection, collection.excluded.paths())
     assert list(read(collection)) == ["a (2).png", "a (3).png", "a.png"]
     assert {path.name: path.read_bytes() for path in photos.iterdir()} == {
         "a.png": DOG,

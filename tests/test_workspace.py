@@ -513,7 +513,7 @@ def test_what_was_taken_out_a_day_ago_goes_and_is_offered_no_more(
     make_older(collection.folder / removed.AGES)
     take_out(workspace, kept, "warm/orange.png")
     workspace.forget_taken_out()
-    assert collection.excluded() == {"warm/orange.png"}
+    assert collection.excluded.paths() == {"warm/orange.png"}
     assert [path.name for path in (collection.folder / REMOVED).rglob("*.png")] == ["orange.png"]
     workspace.let_in(kept, ["warm/orange.png"])
 
@@ -547,7 +547,7 @@ def test_a_photo_that_could_not_be_moved_when_it_was_taken_out_goes_after_a_day_
     make_older(collection.folder / removed.AGES)
     workspace.forget_taken_out()
     assert not photo.exists()
-    assert collection.excluded() == set()
+    assert collection.excluded.paths() == set()
     assert collection.listing.count() == (5, 0)
 
 
@@ -573,7 +573,7 @@ def test_photos_of_one_name_that_are_taken_out_do_not_replace_each_other(
     take_out(workspace, kept, path)
     by_hue(300).save(photos / path)
     second = (photos / path).read_bytes()
-    collection.readmit([path])  # as adding it does
+    collection.excluded.readmit([path])  # as adding it does
     build(workspace, kept, photos)
     take_out(workspace, kept, path)
     workspace.let_in(kept, [path])
@@ -593,12 +593,12 @@ def test_a_photo_is_not_brought_back_to_where_another_one_was_taken_out(
     take_out(workspace, kept, path)
     by_hue(300).save(photos / path)
     collection = workspace.searcher(kept).collection
-    collection.readmit([path])  # as adding it does
+    collection.excluded.readmit([path])  # as adding it does
     build(workspace, kept, photos)
     workspace.let_in(kept, [path])
     build(workspace, kept, photos)
     assert collection.listing.count() == (7, 0)
-    assert collection.excluded() == {"warm/red (2).png"}
+    assert collection.excluded.paths() == {"warm/red (2).png"}
 
 
 def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
@@ -611,14 +611,14 @@ def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
     with pytest.raises(LookalikeError, match=r"^1 of the photos are not here any more"):
         workspace.let_in(kept, ["warm/red.png", "warm/orange.png"])
     assert (originals(workspace, kept) / "warm/orange.png").exists()
-    assert collection.excluded() == set()
+    assert collection.excluded.paths() == set()
     assert collection.unfinished
     take_out(workspace, kept, "cold/blue.png")
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "")))
         with pytest.raises(LookalikeError, match=r"^1 of the photos cannot be moved back"):
             workspace.let_in(kept, ["cold/blue.png"])
-    assert collection.excluded() == {"cold/blue.png"}
+    assert collection.excluded.paths() == {"cold/blue.png"}
     workspace.let_in(kept, ["cold/blue.png"])
 
 

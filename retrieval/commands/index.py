@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
             else:
                 plan = bring_up_to_date(collection, Path(where), embedder)
             ready, unreadable = collection.listing.count()
-            if not ready and not unreadable and not collection.excluded():
+            if not ready and not unreadable and not collection.excluded.paths():
                 if not is_url(where):
                     require_pictures(Path(where).resolve())  # which says more
                 raise LookalikeError(f"There is no picture in {where}. Choose another folder.")

@@ -105,7 +105,7 @@ class Adding:
                 passes = any(
                     modified == PASSING for _, modified in collection.listing.files().values()
                 )
-                if collection.listing.count()[0] or collection.excluded() or passes:
+                if collection.listing.count()[0] or collection.excluded.paths() or passes:
                     continue
                 problems, name = collection.listing.problems(), collection.name
                 self._discard(key)

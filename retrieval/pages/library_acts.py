@@ -101,7 +101,7 @@ class LibraryActs:
         changes = self._workspace.look(key)
         collection = self._workspace.searcher(key, visitor).collection
         inside = opened_markup.changes(
-            key, changes, len(collection.excluded()), collection.root or Path()
+            key, changes, len(collection.excluded.paths()), collection.root or Path()
         )
         return Opened(key, "changes", changes=changes, inside=inside)
 
@@ -115,7 +115,7 @@ class LibraryActs:
 
     def _readmit(self, opened: Opened, key: str, event: Any, visitor: str) -> Opened:
         collection = self._workspace.searcher(key, visitor).collection
-        self._workspace.let_in(key, collection.excluded())
+        self._workspace.let_in(key, collection.excluded.paths())
         return self._look(opened, key, event, visitor)
 
     def _open(self, opened: Opened, key: str, event: Any, _: str) -> Opened:
