@@ -1021,6 +1021,21 @@ def test_what_came_of_a_table_is_said_to_who_may_change_the_collection_and_then_
     assert (page.adding.captioned(key), page.adding.added(key)) == ("", 0)
 
 
+def test_what_came_last_is_said_no_more_once_pictures_are_taken_out(
+    owned: tuple[LibraryPage, str, gr.Request],
+) -> None:
+    page, _, request = owned
+    key = take(page, request, "Heath/a.png", encode(by_hue(9), "PNG"))
+    take(page, request, "b.png", encode(by_hue(200), "PNG"), key)
+    take(page, request, "told.csv", b"filename,price\na.png,9\nb.png,8\n", key)
+    assert "Captions for 2 pictures" in page.on_return(Desk(), request)[0]
+    (one, _) = page.workspace.searcher(key).collection.listing.pictures()
+    event = gr.EventData(None, {"key": key, "act": "remove", "ids": [one.id]})
+    shown = page.on_act(Desk(), event, request)[0]
+    assert "1 picture taken out of Heath" in shown
+    assert "told.csv" not in shown
+
+
 def test_pictures_of_visitors_that_come_back_are_waited_for_a_tenth_of_the_time(
     owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:

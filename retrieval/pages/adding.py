@@ -164,8 +164,7 @@ class Adding:
             returning: how many pictures it brings back that were taken out; 0 for news.
         """
         collection = self.workspace.searcher(key, visitor).collection
-        self._added.pop(key, None)
-        self._captioned.pop(key, None)
+        self.outdate(key)
         bounds = Bounds()
         originals = collection.folder / ORIGINALS
         if changes is not None:
@@ -226,6 +225,11 @@ class Adding:
             self._next_wait = begun + waited * (1 + BACK_PAUSE)
         return bool(state and state.finished and not state.cancelled and not state.problem)
 
+    def outdate(self, key: str) -> None:
+        """Say no more what came to a collection last: its numbers are others now."""
+        self._added.pop(key, None)
+        self._captioned.pop(key, None)
+
     def captioned(self, key: str) -> str:
         """Return what came of the tables that were added to a collection last, in a sentence."""
         return self._captioned.get(key, "")
@@ -246,8 +250,7 @@ class Adding:
             try:
                 self.workspace.require(key)
             except LookalikeError:
-                self._added.pop(key, None)
-                self._captioned.pop(key, None)
+                self.outdate(key)
 
     def added(self, key: str) -> int:
         """Return how many pictures were added to a collection, where nothing was done since."""

@@ -178,6 +178,7 @@ class DuplicatesPage:
         if not group or collection.listing.pictures(picture.id for picture in pictures) != pictures:
             raise LookalikeError(words.COPIES_CHANGED)
         paths = self._workspace.take_out(key, [picture.id for picture in pictures[1:]])
+        self._adding.outdate(key)
         said = words.COPIES_TAKEN_OUT.format(
             pictures=words.pictures(len(paths)),
             name=collection.name,

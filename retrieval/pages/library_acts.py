@@ -138,11 +138,12 @@ class LibraryActs:
         paths = self._workspace.take_out(key, ids)
         if not paths:  # taken out in another window
             raise LookalikeError(words.REMOVED_BEFORE)
+        self._adding.outdate(key)
         collection = self._workspace.searcher(key, visitor).collection
         back = self._workspace.undoable(key, paths)
         hint = words.REMOVED_HINT if collection.in_place else ""
         if len(back) < len(paths):
-            hint = words.REMOVED_FOR_GOOD.format(n=f"{len(paths) - len(back):,}")
+            hint = words.removed_for_good(len(paths) - len(back), len(paths))
         notice = library_markup.notice(
             words.REMOVED.format(pictures=words.pictures(len(paths)), name=collection.name),
             hint,
