@@ -17,6 +17,7 @@ NOTHING = Step(0, 0, 0, 0)
 # Seconds that the pace is judged by: some batches of photos on two cores. Files that are known
 # already go by at hundreds a second, and a computer that sleeps reads none.
 LATELY = 20.0
+SOON = 3.0  # seconds before which a pace is a matter of chance
 Work = Callable[[], Generator[Step, None, None]]
 
 
@@ -44,9 +45,9 @@ class Building:
         return (self.step.done - done) / (now - then) if now > then else 0.0
 
     def seconds_left(self, now: float) -> float | None:
-        """Estimate from the pace of late; None while there is none yet."""
+        """Estimate from the pace of late; None while that says little."""
         rate = self.rate(now)
-        if self.finished or not rate:
+        if self.finished or not rate or now - self.since[0] < SOON:
             return None
         return (self.step.total - self.step.done) / rate
 

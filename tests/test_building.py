@@ -73,6 +73,7 @@ def test_pace_and_time_left_come_from_what_was_done() -> None:
     assert state.rate(110.0) == pytest.approx(2.0)
     assert state.seconds_left(110.0) == pytest.approx(15.0)
     assert Building(Step(0, 50, 0, 0), since=(100.0, 0)).seconds_left(110.0) is None
+    assert Building(Step(4, 50, 4, 0), since=(100.0, 0)).seconds_left(101.0) is None  # too early
 
 
 def test_the_pace_is_that_of_late() -> None:
