@@ -51,8 +51,9 @@ def find_changes(collection: Collection, root: Path) -> Changes:
 
     A new file of the name and time of one that vanished has moved, where no others have its size.
     Others of that size are read, and where the bytes are the same they have moved as well. Pictures
-    that were taken out of the collection are passed over, also where they have moved to. A Milvus
-    is told first what it has yet to be told, so that what turns out to be lost there is read again.
+    that were taken out of the collection are passed over, also where they have moved to; another
+    photo that has come to where one of them was is new then. A Milvus is told first what it has yet
+    to be told, so that what turns out to be lost there is read again.
 
     Raises:
         LookalikeError: when the folder, or all that was in it, is not there.
@@ -65,8 +66,8 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     if collection.in_place and known and not seen and not closed:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(none_left(called(root), len(known)))
-    gone, still_out = _taken_out(collection, known, found)
-    for name in still_out:
+    out = _taken_out(collection, known, found)
+    for name in out.still_out:
         seen.remove(name)
         del to_read[name]
     vanished = {
@@ -74,17 +75,26 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         for name, about in known.items()
         if name not in seen and not any(is_below(name, folder) for folder in closed)
     }
+    new = {name: path for name, path in to_read.items() if name not in known}
+    moved, moved_out = _find_moves(collection, known, vanished, new, out.gone)
+    freed = _freed(out, out.still_out | moved_out)
+    if freed:
+        come = {name: out.another[name] for name in freed}
+        seen.update(come)
+        to_read.update(come)
+        moved, moved_out = _find_moves(collection, known, vanished, new | come, out.gone)
+    for name in moved_out:
+        seen.remove(name)
+        del to_read[name]
+    collection.excluded.note(out.still_out | moved_out)
+    if freed:
+        collection.exclude(freed.values())  # first: wherever this ends, they stay out
+        collection.excluded.readmit(freed)
     unread: list[UnreadTable] = []
     # Of a visitor's photos, which go once they are read, none has vanished.
     there = known.keys() - vanished.keys() if collection.root is not None else known
     wanted = {composed(name) for name in chain(seen, there)}
     captions = read_captions(root, unread.append, wanted)
-    new = {name: path for name, path in to_read.items() if name not in known}
-    moved, out = _find_moves(collection, known, vanished, new, gone)
-    for name in out:
-        seen.remove(name)
-        del to_read[name]
-    collection.excluded.note(still_out | out)
     unchanged = len(seen) - len(to_read)
     for move in moved:
         del vanished[move.old]
@@ -135,7 +145,8 @@ class _Found:
     seen: set[str]  # all of them
     to_read: dict[str, Path]  # of another size or time than is known, or not known
     closed: list[str]  # folders that cannot be read
-    out: set[str]  # those that were taken out, which are in none of the others
+    out: dict[str, Path]  # where some were taken out, which are in none of the others
+    sizes: set[int]  # of those that are not known
 
 
 def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSet[str]) -> _Found:
@@ -145,7 +156,7 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
         known: size and time by name.
         excluded: the names of those that were taken out.
     """
-    found = _Found(set(), {}, [], set())
+    found = _Found(set(), {}, [], {}, set())
 
     def note(error: OSError) -> None:
         found.closed.append(name_of(Path(str(error.filename)), root))
@@ -153,13 +164,15 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
     for path in find_images(root, note):
         name = name_of(path, root)
         if name in excluded:
-            found.out.add(name)
+            found.out[name] = path
             continue
         found.seen.add(name)
         try:
             status = path.stat()
             if known.get(name) == (status.st_size, modified_of(status)):
                 continue
+            if name not in known:
+                found.sizes.add(status.st_size)
         except OSError:
             pass  # reading it will say why
         found.to_read[name] = path
@@ -326,38 +339,70 @@ def _end_of(path: str, parts: int) -> tuple[str, ...]:
     return tuple(f"/{path}".rsplit("/", parts)[1:])
 
 
-def _taken_out(
-    collection: Collection, known: Mapping[str, tuple[int, int]], found: _Found
-) -> tuple[dict[str, tuple[int, str]], dict[str, tuple[int, str]]]:
-    """Return size and SHA-256 of what was taken out and is no more where it was then.
+@dataclass(frozen=True)
+class _Out:
+    """What was taken out and is not where it was then: size and SHA-256, by its path."""
+
+    absent: dict[str, tuple[int, str]]  # all of it, by where it was then
+    another: dict[str, Path]  # what lies there now, where that is another file
+    gone: dict[str, tuple[int, str]]  # what is to be looked for, by where it was seen last
+    still_out: dict[str, tuple[int, str]]  # what lies where it was seen since, whatever that is now
+
+
+def _taken_out(collection: Collection, known: Mapping[str, tuple[int, int]], found: _Found) -> _Out:
+    """Return what was taken out and is no more where it was then.
 
     In a folder that is searched in place; what is handed over is meant to be in. Of several copies
-    as many are returned as were taken out.
-
-    Returns:
-        What is not there any more, by where it was seen last; and what lies where it was seen
-        since, whatever its bytes are now, by its path.
+    as many are looked for as were taken out. What lies where one was is looked at only where there
+    is something of its size that is not known: one that was edited stays out.
     """
+    out = _Out({}, {}, {}, {})
     if not collection.in_place:
-        return {}, {}
+        return out
     excluded, files = collection.excluded.paths(), collection.excluded.files()
-    absent = [
-        name
-        for name in files
-        if name in excluded
-        and name not in found.out
-        and not any(is_below(name, folder) for folder in found.closed)
-    ]
     since = [name for name in files if name not in excluded and name not in known]
-    left = Counter(files[name] for name in absent)
-    gone: dict[str, tuple[int, str]] = {}
-    still_out: dict[str, tuple[int, str]] = {}
+    sizes = found.sizes | {files[name][0] for name in since if name in found.seen}
+    for name, file in files.items():
+        if name not in excluded:
+            continue
+        if path := found.out.get(name):
+            if file[0] in sizes and _is_another(path, *file):
+                out.absent[name], out.another[name] = file, path
+        elif not any(is_below(name, folder) for folder in found.closed):
+            out.absent[name] = file
+    left = Counter(out.absent.values())
     # What has moved before is looked for where it was then.
-    for name in chain(since, absent):
+    for name in chain(since, out.absent):
         if left[files[name]]:
             left[files[name]] -= 1
-            (still_out if name in found.seen else gone)[name] = files[name]
-    return gone, still_out
+            (out.still_out if name in found.seen else out.gone)[name] = files[name]
+    return out
+
+
+def _is_another(path: Path, size: int, sha256: str) -> bool:
+    """Whether a file has other bytes than these; no where it cannot be read."""
+    with suppress(OSError):
+        return path.stat().st_size != size or sha256_of_file(path) != sha256
+    return False
+
+
+def _freed(out: _Out, now: Mapping[str, tuple[int, str]]) -> dict[str, str]:
+    """Return at which paths another photo has come in the place of one that was taken out, and
+    where that is now.
+
+    Args:
+        now: size and SHA-256 of what was taken out, by where it has been found.
+    """
+    places: dict[tuple[int, str], deque[str]] = {}
+    for name, file in now.items():
+        places.setdefault(file, deque()).append(name)
+    # Of copies, those whose path is empty are the first to have moved: what lies where another one
+    # was may be that, edited.
+    names = sorted(out.absent, key=lambda name: name in out.another)
+    where = {
+        name: places[out.absent[name]].popleft() for name in names if places.get(out.absent[name])
+    }
+    return {name: where[name] for name in where.keys() & out.another.keys()}
 
 
 def none_left(where: str, count: int) -> str:

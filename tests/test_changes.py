@@ -294,6 +294,53 @@ def test_what_was_taken_out_and_renamed_is_read_no_more_and_stays_out_when_it_is
     assert [path.name for path in find_changes(indexed, wheel).to_read] == ["scarlet.png"]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".bmp"], ids=["of another size", "of its size"])
+@pytest.mark.parametrize("looked", [True, False], ids=["looked between", "at once"])
+def test_another_photo_under_the_old_name_of_one_that_was_taken_out_is_new(
+    indexed: Collection,
+    wheel: Path,
+    embedder: Embedder,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+    looked: bool,
+) -> None:
+    photo, moved = wheel / f"IMG_0001{suffix}", wheel / f"2024/IMG_0001{suffix}"
+    noise((60, 60), 1).save(photo)
+    apply(indexed, wheel, embedder)
+    indexed.exclude([photo.name])
+    moved.parent.mkdir()
+    photo.rename(moved)
+    if looked:
+        assert not apply(indexed, wheel, embedder).any
+    noise((60, 60), 2).save(photo)  # as cameras number anew
+    assert [path.name for path in apply(indexed, wheel, embedder).to_read] == [photo.name]
+    assert photo.name in indexed.listing.files()
+    assert indexed.excluded() == {f"2024/{photo.name}"}
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.changes.sha256_of_file", pytest.fail)
+        assert not find_changes(indexed, wheel).any
+    moved.rename(wheel / f"back{suffix}")
+    assert not apply(indexed, wheel, embedder).any
+    indexed.readmit(indexed.excluded())
+    assert [path.stem for path in apply(indexed, wheel, embedder).to_read] == ["back"]
+
+
+def test_what_was_taken_out_stays_out_where_it_is_edited_beside_others_of_its_size(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    for name in ("a", "b"):
+        noise((60, 60), 1).save(wheel / f"{name}.bmp")
+    apply(indexed, wheel, embedder)
+    indexed.exclude(["a.bmp", "b.bmp"])
+    noise((60, 60), 2).save(wheel / "a.bmp")
+    noise((60, 60), 3).save(wheel / "new.bmp")
+    assert [path.name for path in apply(indexed, wheel, embedder).to_read] == ["new.bmp"]
+    (wheel / "b.bmp").rename(wheel / "c.bmp")
+    for _ in range(2):
+        assert not apply(indexed, wheel, embedder).any
+    assert indexed.listing.count() == (7, 0)
+
+
 @pytest.mark.parametrize(
     ("there", "out", "renamed", "left"),
     [
