@@ -8,14 +8,16 @@ import codecs
 import csv
 import io
 import json
+import locale
 import os
 import re
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Literal, TextIO
+from typing import BinaryIO, Literal, TextIO
 
 from retrieval.files import composed, in_units
 from retrieval.folders import walk
@@ -28,6 +30,9 @@ MAX_SHOWN = 40  # characters of a column's name in a sentence
 MAX_ROW = 2**20  # characters; where a row has more it ends the table, as a broken one does
 CHUNK = 2**20
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what Excel's "Unicode text" begins with
+HEAD_BYTES = 4096  # among which the column's name is looked for, where a table begins with neither
+# What can be told apart from all others.
+CERTAIN = frozenset(("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"))
 # A first line that Excel understands, as some programs write it between quotation marks.
 SEPARATOR = re.compile(r'("?)sep=([,;\t|])\1\s*', re.IGNORECASE)
 HELD = "It cannot be read. Close it in other programs, or check its permissions."
@@ -44,10 +49,14 @@ BROKEN = (
     "Row {n:,} cannot be read, nor what comes after it: a quotation mark there has no end, or a "
     "cell is too long. Mend that row."
 )
+LETTERS = (
+    "It is not saved in UTF-8, so letters beyond A to Z may be wrong, also in the names of files. "
+    'Open it in the program that it is from, and save it as "CSV UTF-8".'
+)
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
 Row = tuple[str, list[str], list[str]]  # the file's name, the names of the columns, the cells
 # What is wrong with a table: it is not read, or not to its end; it tells of no pictures, as tables
-# of other things do; or some of its columns are left out.
+# of other things do; or some of its columns are left out, or of its letters wrong.
 Flaw = Literal["broken", "mute", "narrowed"]
 OnFlaw = Callable[[str, Flaw], None]  # told in a sentence, with the cure
 
@@ -107,17 +116,18 @@ def read_captions(
         except OSError:
             flaws = {HELD: "broken"}
         for why, flaw in flaws.items():
-            if found or flaw != "narrowed":
+            # By letters that are wrong none of the names may be found.
+            if found or flaw != "narrowed" or (names_any and why == LETTERS):
                 name, within = name_of(path, root), name_of(path.parent, root)
                 on_unread(UnreadTable(name, within, why, flaw))
     return captions
 
 
 def parse_captions(
-    text: str, on_flaw: OnFlaw = lambda why, flaw: None
+    table: bytes, on_flaw: OnFlaw = lambda why, flaw: None
 ) -> Iterator[tuple[str, Caption]]:
-    """Yield file name and caption of each row that has a name."""
-    for filename, columns, row in _rows(io.StringIO(text, newline=""), on_flaw):
+    """Yield file name and caption of each row of a CSV that has a name."""
+    for filename, columns, row in _rows(_text_of(io.BytesIO(table)), on_flaw):
         yield filename, _caption(columns, row)
 
 
@@ -130,8 +140,8 @@ def read_rows(path: Path, on_flaw: OnFlaw = lambda why, flaw: None) -> Iterator[
         OSError: when it cannot be read.
     """
     too_large = path.stat().st_size > MAX_BYTES
-    with path.open(encoding=_encoding_of(path), errors="replace", newline="") as file:
-        yield from _rows(file, on_flaw, too_large)
+    with path.open("rb") as file, _text_of(file) as table:
+        yield from _rows(table, on_flaw, too_large)
 
 
 def count_rows(table: Path, root: Path, known: Container[str]) -> tuple[int, int]:
@@ -195,6 +205,8 @@ def _rows(table: TextIO, on_flaw: OnFlaw, too_large: bool = False) -> Iterator[R
     if too_large:
         on_flaw(TOO_LARGE, "broken")
         return
+    if table.encoding not in CERTAIN:
+        on_flaw(LETTERS, "narrowed")
     own = [names.index(name) for name in ("filename", "label") if name in names]
     others = [at for at in range(len(names)) if at not in own]
     most = MAX_COLUMNS - len(own)
@@ -265,32 +277,45 @@ def captioned(path: str, folder_label: str, captions: Mapping[str, Caption]) -> 
     return (folder_label if caption.label is None else caption.label), caption.details
 
 
-def decode(table: bytes) -> str:
-    """Return the text of a CSV, whichever program has written it."""
-    if table.startswith(UTF_16):
-        return table.decode("utf-16", "replace")
-    try:
-        return table.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return table.decode("cp1252", "replace")  # what Excel writes on Windows
+def _text_of(table: BinaryIO) -> TextIO:
+    """Return a CSV to be read as text, whichever program has written it."""
+    encoding = _encoding_of(table)
+    table.seek(0)
+    return io.TextIOWrapper(table, encoding, errors="replace", newline="")
 
 
-def _encoding_of(path: Path) -> str:
-    """Return how a CSV file is written, as `decode` finds it, without ever holding all of it."""
+def _encoding_of(table: BinaryIO) -> str:
+    """Return how a CSV is written, without ever holding all of it."""
+    head = table.read(HEAD_BYTES)
+    if head.startswith(UTF_16):
+        return "utf-16"
+    for encoding in ("utf-16-le", "utf-16-be"):
+        # Of each such letter one byte is zero; a byte further on they would pass for the other way.
+        if head.lower().find("filename".encode(encoding)) % 2 == 0:
+            return encoding
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
-        if file.read(2) in UTF_16:
-            return "utf-16"
-        file.seek(0)
-        try:
-            while chunk := file.read(CHUNK):
-                decoder.decode(chunk)
-                if file.tell() > MAX_BYTES:  # only its first row is read
-                    return "utf-8-sig"
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "cp1252"
+    try:
+        decoder.decode(head)
+        while chunk := table.read(CHUNK):
+            decoder.decode(chunk)
+            if table.tell() > MAX_BYTES:  # only its first row is read
+                return "utf-8-sig"
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return _code_page()
     return "utf-8-sig"
+
+
+def _code_page() -> str:
+    """Return what programs write on this computer that write no Unicode, as Excel does on Windows.
+
+    Elsewhere what they write in Western Europe and America.
+    """
+    with suppress(LookupError):
+        own = codecs.lookup(locale.getencoding()).name
+        if own not in ("utf-8", "ascii"):
+            return own
+    return "cp1252"
 
 
 def find_tables(root: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:

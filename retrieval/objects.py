@@ -13,7 +13,6 @@ from retrieval.captions import (
     Caption,
     Flaw,
     UnreadTable,
-    decode,
     parse_captions,
 )
 from retrieval.errors import LookalikeError, PictureError
@@ -101,11 +100,11 @@ class Bucket:
                 tell(TOO_LARGE, "mute")
                 continue
             try:
-                text = decode(self.read(name, MAX_BYTES))
+                table = self.read(name, MAX_BYTES)
             except PictureError:
                 tell(HELD, "broken")
                 continue
-            for filename, caption in parse_captions(text, tell):
+            for filename, caption in parse_captions(table, tell):
                 captions[composed(str(folder / filename))] = caption
         return captions
 

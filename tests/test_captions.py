@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from retrieval.captions import (
+    LETTERS,
     MAX_COLUMNS,
     MAX_ROW,
     Caption,
     UnreadTable,
     captioned,
-    decode,
     find_tables,
     parse_captions,
     read_captions,
@@ -32,7 +32,7 @@ from tests.made import by_hue
 
 
 def parsed(text: str) -> dict[str, Caption]:
-    return dict(parse_captions(text))
+    return dict(parse_captions(text.encode()))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,52 @@ def test_excels_bytes_are_understood(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_bytes("filename\tlabel\nc.png\tgrün\n".encode("utf-16"))
     captions = read_captions(tmp_path)
     assert [captions[name].label for name in ("ä.png", "b.png", "c.png")] == ["grün"] * 3
-    assert decode((tmp_path / "c.csv").read_bytes()) == "filename\tlabel\nc.png\tgrün\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "label"),
+    [("cp1251", "привет"), ("cp932", "夏休み"), ("gb18030", "暑假"), ("mac_roman", "Grün")],
+)
+def test_a_table_in_no_unicode_is_read_as_this_computer_writes_it_and_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, label: str
+) -> None:
+    def read() -> tuple[str | None, list[tuple[str, str]]]:
+        unread: list[UnreadTable] = []
+        caption = read_captions(tmp_path, unread.append)["a.png"]
+        return caption.label, [(table.why, table.flaw) for table in unread]
+
+    (tmp_path / "t.csv").write_bytes(f"filename;label\na.png;{label}\n".encode(encoding))
+    monkeypatch.setattr("locale.getencoding", lambda: encoding)
+    assert read() == (label, [(LETTERS, "narrowed")])
+    for other in ("utf-8", "ascii", "unheard of"):
+        monkeypatch.setattr("locale.getencoding", lambda other=other: other)
+        found, flaws = read()
+        assert found != label
+        assert flaws == [(LETTERS, "narrowed")]
+    (tmp_path / "t.csv").write_text(f"filename;label\na.png;{label}\n", encoding="utf-8-sig")
+    assert read() == (label, [])
+
+
+def test_a_table_whose_names_of_files_are_misread_is_named_and_one_of_other_things_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "m.csv").write_bytes("filename;label\nmünchen.png;Grün\n".encode("mac_roman"))
+    (tmp_path / "prices.csv").write_bytes("Größe;Preis\ngroß;12\n".encode("cp1252"))
+    unread: list[UnreadTable] = []
+    assert read_captions(tmp_path, unread.append, wanted={"münchen.png"}) == {}
+    assert [table.name for table in unread if table.why == LETTERS] == ["m.csv"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", ["", "名前;"], ids=["first", "second"])
+def test_utf_16_is_known_without_the_mark_it_should_begin_with(
+    tmp_path: Path, encoding: str, before: str
+) -> None:
+    table = f"{before}FileName;label\n{before}a.png;夏休み\n"
+    (tmp_path / "t.csv").write_bytes(table.encode(encoding))
+    unread: list[UnreadTable] = []
+    assert read_captions(tmp_path, unread.append)["a.png"].label == "夏休み"
+    assert unread == []
 
 
 def test_whole_paths_that_lead_into_the_folder_are_understood_and_no_others(tmp_path: Path) -> None:
