@@ -13,6 +13,7 @@ from retrieval.schema import KEPT, THUMBNAILS
 from retrieval.settings import PYTHON
 
 BUSY_SECONDS = 10
+ENDS = ("", "-wal", "-shm", "-journal")  # of the names of what a database may consist of
 # What SQLite says of a damaged file may quote a name in it that is no text any more, which Python
 # fails to decode.
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
@@ -84,10 +85,19 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 def is_bare(path: Path) -> bool:
     """Whether a database has no table: one that a kill has left while it was made."""
-    uri = f"{address(path.absolute())}?mode=ro"  # or it would get into the way of who makes it
+    # Read only, or it would get into the way of who makes it. But what a kill has left half written
+    # is no database until it is taken back, which SQLite does where it may write and nobody else
+    # is at it.
+    mode = "rw" if beside(path, "-journal").exists() else "ro"
+    uri = f"{address(path.absolute())}?mode={mode}"
     with suppress(*FAILURES), closing(sqlite3.connect(uri, uri=True)) as database:
         return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     return False
+
+
+def beside(path: Path, end: str) -> Path:
+    """Return where SQLite keeps what belongs to a database, by one of `ENDS`."""
+    return path.with_name(path.name + end)
 
 
 def set_aside(path: Path) -> str:
@@ -100,9 +110,9 @@ def set_aside(path: Path) -> str:
     while os.path.lexists(path.with_name(name)):
         name, number = f"{path.name}.broken-{number}", number + 1
     try:
-        for end in ("", "-wal", "-shm"):  # or the next database would be given the changes of this
+        for end in ENDS:  # or the next database would be given the changes of this
             with suppress(FileNotFoundError):
-                os.rename(path.with_name(path.name + end), path.with_name(name + end))
+                os.rename(beside(path, end), path.with_name(name + end))
     except PermissionError as error:
         raise LookalikeError(
             f"{path.name} of {path.parent.name} is used by another program. End the app, and try "

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from retrieval.collection import Collection
-from retrieval.database import connection, explained, is_bare
+from retrieval.database import ENDS, connection, explained, is_bare
 from retrieval.embedding import Embedder
 from retrieval.errors import FULL, LookalikeError, explain_os_error
 from retrieval.files import (
@@ -187,7 +187,7 @@ def _clear(folder: Path) -> None:
 
 def _holds_nothing(folder: Path) -> bool:
     """Whether nobody could lose anything with a collection: no record, photo or small picture."""
-    ours = {f"{name}{end}" for name in (DATABASE, THUMBNAILS) for end in ("", "-wal", "-shm")}
+    ours = {f"{name}{end}" for name in (DATABASE, THUMBNAILS) for end in ENDS}
     if not is_bare(folder / DATABASE) or {*os.listdir(folder)} - ours - {LOCK}:
         return False
     with explained(folder), connection(folder / THUMBNAILS) as database:

@@ -15,9 +15,11 @@ from types import UnionType
 from typing import Any
 
 from retrieval.database import (
+    ENDS,
     FAILURES,
     DamagedError,
     address,
+    beside,
     connect,
     connection,
     explained,
@@ -94,9 +96,9 @@ def _unchanged(path: Path) -> Iterator[None]:
 
 
 def _delete(path: Path) -> None:
-    for end in ("", "-wal", "-shm"):
+    for end in ENDS:
         with suppress(OSError):
-            path.with_name(path.name + end).unlink()
+            beside(path, end).unlink()
 
 
 @contextmanager
@@ -121,7 +123,7 @@ def _opened_as_far_as_it_goes(
     try:
         for end in ("-wal", ""):  # what goes from the log into the file meanwhile is in both
             with suppress(FileNotFoundError):
-                shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
+                shutil.copyfile(beside(path, end), beside(copy, end))
         rows = {page: readable(page) for page in first_pages(path, lay)}
         best = max(rows, key=rows.__getitem__)
         if not rows[best]:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 import pytest
 
 from retrieval.collection import Collection
-from retrieval.database import DamagedError, address, connection, explained
+from retrieval.database import ENDS, DamagedError, address, connection, explained, set_aside
 from retrieval.errors import LookalikeError
 from retrieval.schema import DATABASE, ORIGINALS, THUMBNAILS
 from tests.made import mean_colour
@@ -94,3 +94,10 @@ def test_who_comes_after_the_end_of_a_collection_is_not_told_of_damage(tmp_path:
     collection.close()
     with pytest.raises(LookalikeError, match=r"just been closed"):
         collection.listing.count()
+
+
+def test_what_is_set_aside_takes_what_belongs_to_it_along(tmp_path: Path) -> None:
+    for end in ENDS:
+        (tmp_path / f"{DATABASE}{end}").touch()
+    assert set_aside(tmp_path / DATABASE) == f"{DATABASE}.broken"
+    assert {path.name for path in tmp_path.iterdir()} == {f"{DATABASE}.broken{end}" for end in ENDS}

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+import struct
 import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -341,6 +342,34 @@ def test_what_a_kill_left_of_a_collection_that_was_being_made_goes_unless_it_hol
     with held_alone(folder, lambda: "left") if kept == "being made" else nullcontext():
         assert clear_bare(collections) == [folder] * bool(kept)
     assert folder.exists() == bool(kept)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["no page", "a page"])
+@pytest.mark.parametrize("begun", [False, True], ids=["to be begun", "begun"])
+def test_what_a_kill_left_before_anything_was_written_goes_with_its_journal(
+    collections: Path, years: list[Path], embedder: Embedder, begun: bool, whole: bool
+) -> None:
+    folder = folder_of(collections, "2023")
+
+    def leave() -> None:
+        folder.mkdir()
+        with connection(folder / THUMBNAILS) as database, database:
+            lay_out_thumbnails(database)
+        with connection(folder / DATABASE):
+            pass
+        if not whole:
+            os.truncate(folder / DATABASE, 0)
+        magic = bytes.fromhex("d9d505f920a163d7") if begun else bytes(8)
+        # No page in it yet, a nonce, no page before, and the sizes of sectors and pages.
+        head = magic + struct.pack(">5I", 0, 1, 0, 512, 16384)
+        (folder / f"{DATABASE}-journal").write_bytes(head.ljust(512, b"\0"))
+
+    leave()
+    assert clear_bare(collections) == []
+    assert not folder.exists()
+    leave()
+    with collection_for(collections, years[0], None, embedder) as collection:
+        assert collection.folder == folder
 
 
 def test_a_place_that_was_claimed_and_that_a_kill_left_empty_is_given_up(collections: Path) -> None:
