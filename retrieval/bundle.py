@@ -15,7 +15,6 @@ An ordinary zip, stored unpacked since pictures pack no further:
 
 import json
 import os
-import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -31,7 +30,8 @@ from retrieval.files import modified_of, replace_when_done, sha256_of
 from retrieval.originals import open_original
 from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS
-from retrieval.settings import PYTHON
+from retrieval.settings import MAX_FILE_BYTES, PYTHON
+from retrieval.staging import look_is_due, require_room
 from retrieval.vectors import read_all
 
 FORMAT_VERSION = 1
@@ -56,7 +56,8 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
         problems: tell of the files that could not be read, too.
 
     Raises:
-        LookalikeError: when the file cannot be written, or the small one of a picture is lost.
+        LookalikeError: when the file cannot be written, the disk has no room for the
+            photos, or the small one of a picture is lost.
     """
     with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as bundle:
         pictures, contents = _put_vectors(bundle, collection)
@@ -71,7 +72,7 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
             bundle.writestr(f"thumbnails/{picture.sha256}.jpg", jpeg)
         put, others = Photos(), dict[str, dict[str, Any]]()
         if photos:
-            put, others = _put_photos(bundle, collection, pictures, problems)
+            put, others = _put_photos(bundle, path.parent, collection, pictures, problems)
         lines = _picture_lines(collection, pictures, problems, others)
         bundle.writestr("pictures.jsonl", _lines(lines))
         manifest = {
@@ -110,13 +111,21 @@ def _put_vectors(
 
 
 def _put_photos(
-    bundle: zipfile.ZipFile, collection: Collection, pictures: list[PictureRecord], problems: bool
+    bundle: zipfile.ZipFile,
+    folder: Path,
+    collection: Collection,
+    pictures: list[PictureRecord],
+    problems: bool,
 ) -> tuple[Photos, dict[str, dict[str, Any]]]:
-    """Put in the files as they are now, each content once.
+    """Put in the files as they are now, each content once, but for those too large to be read.
 
-    Returns how many, and what their lines in `pictures.jsonl` say more, by path.
+    Args:
+        folder: where the bundle is written, whose disk is left some room.
+
+    Returns:
+        How many, and what their lines in `pictures.jsonl` say more, by path.
     """
-    packed = missing = 0
+    packed = missing = written = 0
     others: dict[str, dict[str, Any]] = {}
     known, inside = collection.listing.files(), set()
     unread = [_unread(path) for path, _ in collection.listing.problems()] if problems else []
@@ -127,6 +136,9 @@ def _put_photos(
             continue
         with source:
             status = os.fstat(source.fileno())
+            if status.st_size > MAX_FILE_BYTES:
+                missing += 1
+                continue
             unchanged = known.get(picture.path) == (status.st_size, modified_of(status))
             if unchanged and picture.sha256 in inside:
                 packed += 1
@@ -144,7 +156,11 @@ def _put_photos(
                 member.file_size = status.st_size
                 source.seek(0)
                 with bundle.open(member, "w") as target:
-                    shutil.copyfileobj(source, target, 2**20)
+                    while chunk := source.read(2**20):
+                        if look_is_due(written, len(chunk)):
+                            require_room(folder)
+                        target.write(chunk)
+                        written += len(chunk)
                 inside.add(sha256)
         packed += 1
         if not picture.sha256 and not unchanged:

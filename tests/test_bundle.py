@@ -168,6 +168,24 @@ def test_what_an_older_program_packed_under_another_hash_is_kept_as_the_file_tha
         assert find_changes(opened, opened.root).changed == ("cold/blue.png", "warm/red.png")
 
 
+def test_a_photo_too_large_to_be_read_is_left_out_and_so_is_none_where_the_disk_is_full(
+    indexed: Collection, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "with.lookalike"
+    os.truncate(wheel / "warm/red.png", 5_001)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle, "MAX_FILE_BYTES", 5_000)
+        assert pack(indexed, path, photos=True) == Photos(5, 1)
+    with zipfile.ZipFile(path) as packed:
+        assert len([name for name in packed.namelist() if name.startswith("photos/")]) == 5
+    path.unlink()
+    with_free(monkeypatch, SPARE_BYTES - 1)
+    monkeypatch.setattr(staging, "LOOK_BYTES", 1_000)
+    with pytest.raises(LookalikeError, match=r"disk is full.*Free some space"):
+        pack(indexed, path, photos=True)
+    assert not list(tmp_path.glob("*with.lookalike*"))
+
+
 def test_a_photo_comes_along_by_any_of_its_paths(
     indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
 ) -> None:
