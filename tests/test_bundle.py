@@ -387,12 +387,22 @@ def test_the_command_line_tells_how_many_photos_came_along(
     capsys.readouterr()
     assert main(["pack", bundle, "--photos"]) == 0
     assert "6 pictures of wheel, " in (said := capsys.readouterr().out)
-    assert said.endswith("MB; 5 photos are in it, 1 are missing\n")
+    assert said.endswith("MB; 5 photos are in it, 1 is missing\n")
     assert main(["unpack", bundle, *options]) == 0
     said = capsys.readouterr().out
-    assert said == "wheel 2: 6 pictures ready; 5 photos came along, 1 are missing\n"
+    assert said == "wheel 2: 6 pictures ready; 5 photos came along, 1 is missing\n"
     assert main(["pack", bundle, "--name", "wheel"]) == 0
     assert capsys.readouterr().out.endswith(" MB\n")
+    shutil.rmtree(wheel / "warm")
+    shutil.rmtree(wheel / "cold")
+    by_hue(0).save(wheel / "red.png")
+    main(["index", str(wheel), *options])
+    capsys.readouterr()
+    assert main(["pack", bundle, "--name", "wheel", "--photos"]) == 0
+    assert ": 1 picture of wheel, " in (said := capsys.readouterr().out)
+    assert said.endswith("; 1 photo is in it\n")
+    assert main(["unpack", bundle, *options]) == 0
+    assert capsys.readouterr().out == "wheel 3: 1 picture ready; 1 photo came along\n"
 
 
 def test_packing_writes_over_nothing_but_a_packed_collection(

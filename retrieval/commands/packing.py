@@ -47,8 +47,8 @@ def run_pack(arguments: argparse.Namespace) -> None:
         ready, _ = collection.listing.count()
         size = arguments.file.stat().st_size / 2**20
         print(
-            f"{arguments.file}: {ready:,} pictures of {collection.name}, {size:,.1f} MB"
-            f"{_told(photos, 'are in it')}"
+            f"{arguments.file}: {_counted(ready, 'picture')} of {collection.name}, {size:,.1f} MB"
+            f"{_told(photos, 'is in it', 'are in it')}"
         )
 
 
@@ -60,11 +60,19 @@ def run_unpack(arguments: argparse.Namespace) -> None:
     with Collection(folder) as collection:
         name_unlike(settings.COLLECTIONS, collection)
         ready, _ = collection.listing.count()
-        told = _told(photos_of(collection), "came along")
-        print(f"{collection.name}: {ready:,} pictures ready{told}")
+        told = _told(photos_of(collection), "came along", "came along")
+        print(f"{collection.name}: {_counted(ready, 'picture')} ready{told}")
 
 
-def _told(photos: Photos, are: str) -> str:
+def _told(photos: Photos, one: str, several: str) -> str:
     """Say how many photos are in a packed collection, or came along; "" where none were to."""
-    missing = f", {photos.missing:,} are missing" if photos.missing else ""
-    return f"; {photos.packed:,} photos {are}{missing}" if photos != Photos() else ""
+    if photos == Photos():
+        return ""
+    packed = f"{_counted(photos.packed, 'photo')} {one if photos.packed == 1 else several}"
+    are = "is" if photos.missing == 1 else "are"
+    missing = f", {photos.missing:,} {are} missing" if photos.missing else ""
+    return f"; {packed}{missing}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing if number == 1 else f'{thing}s'}"
