@@ -37,6 +37,7 @@ Row = tuple[Any, ...]
 # Windows sets nothing aside that is open, be it here or in a program that would change it.
 OPEN_FILES_MOVE = os.name != "nt"
 MISSES = 100_000  # ids in a row that cannot be read, after which there is no more to come
+SMALLEST_ROW = 50  # bytes, of those tables whose rows are found by their ids
 
 
 def renew(
@@ -213,15 +214,20 @@ def copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str, kind
 def readable_rows(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator[Row]:
     """Yield the rows of a table that can be read; some may come twice.
 
-    A page that is damaged takes the rows on it along, and those after it are found by their ids.
+    A page that is damaged takes the rows on it along, and those after it are found by their ids: no
+    more of them are tried than the file may hold rows, but for those up to the last that is known.
     """
     query = f"{selected(table, kinds)} WHERE id"
+    most, last_known = 1_000 + _size_of(old) // SMALLEST_ROW, 0
+    for (given,) in _until_damage(old, "SELECT seq FROM sqlite_sequence WHERE name = ?", table):
+        if isinstance(given, int):
+            last_known = given
 
     def is_whole(row: Row) -> bool:
         return _is_whole(row, kinds)
 
     start, misses, backwards = 1, 0, False
-    while misses < MISSES:
+    while misses < MISSES and (misses < most or start <= last_known):
         recent: deque[int] = deque(maxlen=3)
         came = 0
         try:
@@ -240,7 +246,20 @@ def readable_rows(old: sqlite3.Connection, table: str, kinds: Kinds) -> Iterator
                 start, misses = last + 1, 0
             if not backwards:  # what such an id has hidden
                 backwards = True
-                yield from filter(is_whole, _until_damage(old, f"{query} > 0 ORDER BY id DESC"))
+                for row in _until_damage(old, f"{query} > 0 ORDER BY id DESC"):
+                    last_known = max(last_known, row[0])
+                    if is_whole(row):
+                        yield row
             # Python looks a row ahead, so the one before the damage may not have come.
             yield from filter(is_whole, _until_damage(old, f"{query} = ?", start))
             start, misses = start + 1, misses + 1
+
+
+def _size_of(old: sqlite3.Connection) -> int:
+    """Return how many bytes a database has, with its log."""
+    [(_, _, file)] = old.execute("PRAGMA database_list")
+    size = 0
+    for end in ("", "-wal"):
+        with suppress(OSError):
+            size += beside(Path(file), end).stat().st_size
+    return size

@@ -517,6 +517,50 @@ def test_an_id_that_is_damaged_beside_a_damaged_page_hides_nothing(
         assert collection.listing.count()[1] >= total - lost - 1
 
 
+def test_a_small_file_that_was_cut_short_is_not_searched_for_more_rows_than_it_can_hold(
+    without_photos: Path,
+) -> None:
+    path, total = without_photos / DATABASE, 3_000
+    with Collection(without_photos) as collection:
+        collection.write(
+            [Entry(f"unread/{number:04}.png", 1, 1, "", None, "?") for number in range(total)], []
+        )
+    size = path.stat().st_size
+    pages = size // 2 // 16384
+    os.truncate(path, pages * 16384)
+    with path.open("rb+") as file:
+        file.seek(28)
+        file.write(pages.to_bytes(4, "big"))  # or nothing at all could be read
+    asked: list[str] = []
+    with closing(sqlite3.connect(path)) as broken:
+        broken.set_trace_callback(asked.append)
+        rows = list(salvage.readable_rows(broken, "pictures", mending.PICTURES))
+    assert total / 8 < len({row[1] for row in rows}) < total
+    assert len(asked) < 2 * (1_000 + size // 50)
+
+
+def test_beyond_so_many_ids_that_are_lost_those_that_were_met_from_behind_are_looked_for(
+    without_photos: Path,
+) -> None:
+    path, total = without_photos / DATABASE, 3_000
+    with Collection(without_photos) as collection:
+        collection.write(
+            [Entry(f"unread/{number:04}.png", 1, 1, "", None, "?") for number in range(total)], []
+        )
+    with harming(path) as records:  # of most of what there was nothing is left
+        records.execute("UPDATE pictures SET id = id + 40000 WHERE id > 6")
+        records.execute("UPDATE sqlite_sequence SET seq = seq + 40000 WHERE name = 'pictures'")
+    data = bytearray(path.read_bytes())
+    for number in (0, 2_990):  # on the first page of them, and on the last one
+        name = f"unread/{number:04}.png".encode()
+        pages = range(0, len(data), 16384)
+        data[next(at for at in pages if data[at] == 13 and name in data[at : at + 16384])] = 0xFF
+    path.write_bytes(data)
+    with closing(sqlite3.connect(path)) as broken:
+        rows = list(salvage.readable_rows(broken, "pictures", mending.PICTURES))
+    assert total / 2 < len({row[1] for row in rows}) < total
+
+
 def test_where_the_names_of_what_was_taken_out_are_damaged_the_others_stay_out(
     without_photos: Path,
 ) -> None:
