@@ -14,6 +14,7 @@ from retrieval.collection import Collection
 from retrieval.database import FAILURES, connect, explained, set_aside
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError
+from retrieval.folders import is_picture
 from retrieval.lost_facts import NothingReadError, lacking_facts, tell_model
 from retrieval.outbox import Outbox
 from retrieval.salvage import Kinds, copy_rows, from_both_ends, renew, selected
@@ -94,7 +95,10 @@ def mend_database(folder: Path, embedder: Callable[[], Embedder] | None = None) 
         facts = _facts(old)
         _refuse_newer(folder, facts)
         lay_out_all(new)
-        excluded, returning = from_both_ends(old, "excluded", EXCLUDED)
+        names, returning = from_both_ends(old, "excluded", EXCLUDED)
+        # Where the page of an index has come in the place of theirs, texts are read that are none.
+        excluded = [(name,) for (name,) in names if is_picture(name)]
+        returning = returning or len(excluded) < len(names)
         new.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", excluded)
         # Earlier versions had it not.
         rows, _ = from_both_ends(old, "excluded_files", FILES_OUT)

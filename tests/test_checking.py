@@ -576,6 +576,31 @@ def test_where_the_names_of_what_was_taken_out_are_damaged_the_others_stay_out(
         assert total / 2 < len(collection.excluded.paths()) < total
 
 
+def test_names_of_what_was_taken_out_that_changed_places_with_an_index_are_said_to_be_lost(
+    without_photos: Path,
+) -> None:
+    path = without_photos / DATABASE
+    with Collection(without_photos) as collection:
+        collection.exclude(["warm/red.png", "cold/blue.png"])
+    with harming(path) as records:
+        [(size,)] = records.execute("PRAGMA page_size")
+        one, other = (
+            slice((root - 1) * size, root * size)
+            for (root,) in records.execute(
+                "SELECT rootpage FROM sqlite_master "
+                "WHERE name IN ('excluded', 'sqlite_autoindex_contents_1')"
+            )
+        )
+    data = bytearray(path.read_bytes())
+    data[one], data[other] = data[other], data[one]
+    path.write_bytes(data)
+    finding = check_collection(without_photos, repair=True)[0]
+    assert RETURNING in finding.sentence
+    with Collection(without_photos) as collection:
+        assert collection.excluded() == set()
+        assert collection.listing.count() == (4, 0)
+
+
 @pytest.mark.parametrize(
     "name",
     [
