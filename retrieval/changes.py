@@ -28,7 +28,8 @@ class Changes:
     vanished: tuple[str, ...]  # known, but no longer there
     unchanged: int
     unreadable_folders: tuple[str, ...]  # their pictures are kept as they are known
-    changed: tuple[str, ...] = ()  # those of `to_read` that are known, with other bytes or lost
+    changed: tuple[str, ...] = ()  # those of `to_read` that are known, of another size or lost
+    touched: tuple[str, ...] = ()  # and those of another date alone, as far as one sees unread
     moved: tuple[Move, ...] = ()  # the same bytes at another path
     captions: Mapping[str, Caption] = field(default_factory=dict)  # what the CSVs say of all
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
@@ -38,7 +39,7 @@ class Changes:
     @property
     def new(self) -> int:
         """How many files are there that were not."""
-        return len(self.to_read) - len(self.changed)
+        return len(self.to_read) - len(self.changed) - len(self.touched)
 
     @property
     def any(self) -> bool:
@@ -113,7 +114,8 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         tuple(vanished),
         unchanged,
         tuple(closed),
-        tuple(name for name in to_read if name in known_here),
+        tuple(name for name in to_read if name in known_here and name not in found.touched),
+        tuple(name for name in to_read if name in found.touched),
         moved,
         captions,
         tuple(row for row in recaptioned if row[0] not in at_new),
@@ -147,6 +149,7 @@ class _Found:
     closed: list[str]  # folders that cannot be read
     out: dict[str, Path]  # where some were taken out, which are in none of the others
     sizes: set[int]  # of those that are not known
+    touched: set[str]  # those that are to be read for another time alone
 
 
 def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSet[str]) -> _Found:
@@ -156,7 +159,7 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
         known: size and time by name.
         excluded: the names of those that were taken out.
     """
-    found = _Found(set(), {}, [], {}, set())
+    found = _Found(set(), {}, [], {}, set(), set())
 
     def note(error: OSError) -> None:
         found.closed.append(name_of(Path(str(error.filename)), root))
@@ -173,10 +176,21 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
                 continue
             if name not in known:
                 found.sizes.add(status.st_size)
+            elif is_touched(known[name], status.st_size):
+                found.touched.add(name)
         except OSError:
             pass  # reading it will say why
         found.to_read[name] = path
     return found
+
+
+def is_touched(known: tuple[int, int], size: int) -> bool:
+    """Whether a file that is not as it is known may differ by its date alone.
+
+    Args:
+        known: its size and time then.
+    """
+    return known[0] == size and known[1] != PASSING
 
 
 def _captions(

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from retrieval.captions import UnreadTable, captioned
-from retrieval.changes import Changes, none_left, recaption
+from retrieval.changes import Changes, is_touched, none_left, recaption
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, is_for_memory, why_unread
@@ -58,6 +58,7 @@ class Plan:
     moved: tuple[Move, ...] = ()  # the same bytes at another path
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
     unread_tables: tuple[UnreadTable, ...] = ()
+    touched: tuple[str, ...] = ()  # those of `to_read` that are known, of another date
 
 
 Done = list[tuple[Entry, Content | None]]
@@ -84,6 +85,7 @@ def plan_folder(changes: Changes, root: Path) -> Plan:
         changes.moved,
         changes.recaptioned,
         changes.unread_tables,
+        changes.touched,
     )
 
 
@@ -117,6 +119,11 @@ def plan_bucket(collection: Collection, bucket: Bucket) -> Plan:
         unchanged,
         recaptioned=recaptioned,
         unread_tables=unread_tables,
+        touched=tuple(
+            entry.path
+            for entry in entries
+            if entry.path in known and is_touched(known[entry.path], entry.size)
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from retrieval.files import sha256_of_file
 from retrieval.images import read_bounded
 from retrieval.indexing import index_folder
 from retrieval.lost import give_up
+from retrieval.pages import opened_markup, words
 from tests.made import by_hue, extracted, noise
 
 
@@ -221,13 +222,26 @@ def test_what_lost_its_vectors_and_was_renamed_is_read_where_it_is_now(
     assert not find_changes(indexed, wheel).any
 
 
-def test_a_touched_file_is_read_and_not_extracted(
+def test_a_touched_file_is_not_called_changed_and_is_read_and_not_extracted(
     indexed: Collection, wheel: Path, embedder: Embedder
 ) -> None:
     before = extracted(embedder)
-    os.utime(wheel / "warm/red.png", (1, 1))
-    assert apply(indexed, wheel, embedder).changed == ("warm/red.png",)
-    assert extracted(embedder) == before
+    for name in ("red", "orange"):
+        os.utime(wheel / f"warm/{name}.png", (1, 1))
+    noise((60, 60), 1).save(wheel / "cold/blue.png")
+    noise((60, 60), 2).save(wheel / "new.png")
+    changes = find_changes(indexed, wheel)
+    assert changes.touched == ("warm/orange.png", "warm/red.png")
+    assert (changes.changed, changes.new, len(changes.to_read)) == (("cold/blue.png",), 1, 4)
+    said = opened_markup.changes("key", changes, 0, wheel)
+    for text in ("1 new<", "1 changed<", "2 with another date<", words.CHANGES_TOUCHED):
+        assert text in said
+    apply(indexed, wheel, embedder)
+    assert extracted(embedder) == before + 2
+    assert not find_changes(indexed, wheel).any
+    os.utime(wheel / "warm/red.png", (2, 2))
+    give_up(indexed.store, [sha256_of_file(wheel / "warm/red.png")], True)
+    assert find_changes(indexed, wheel).changed == ("warm/red.png",)  # lost, whatever its date
 
 
 def test_two_files_that_change_places_keep_their_own_vectors(

@@ -82,6 +82,21 @@ def test_indexing_again_reads_nothing_and_says_so(
 
 
 @pytest.mark.parametrize("url", [False, True], ids=["a folder", "a URL"])
+def test_indexing_again_says_what_was_read_for_another_date_alone(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str], url: bool
+) -> None:
+    if url:
+        pytest.importorskip("fsspec")
+    where = wheel.as_uri() if url else wheel
+    run("index", where, *options)
+    for path in (wheel / "warm").iterdir():
+        os.utime(path, (1, 1))
+    capsys.readouterr()
+    assert run("index", where, *options) == 0
+    assert "3 were known, 3 with another date, 0 are gone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("url", [False, True], ids=["a folder", "a URL"])
 def test_what_a_page_left_unfinished_is_finished_by_an_index(
     wheel: Path, options: list[str], url: bool
 ) -> None:

@@ -72,10 +72,11 @@ def run(arguments: argparse.Namespace) -> None:
                 if not is_url(where):
                     require_pictures(Path(where).resolve())  # which says more
                 raise LookalikeError(f"There is no picture in {where}. Choose another folder.")
+            touched = f"{len(plan.touched):,} with another date, " if plan.touched else ""
             print(
                 f"{collection.name}: {ready:,} {'picture' if ready == 1 else 'pictures'} ready, "
                 f"{unreadable:,} could not be read; {plan.unchanged:,} were known, "
-                f"{len(plan.vanished):,} are gone ({embedder.extractor.provider})"
+                f"{touched}{len(plan.vanished):,} are gone ({embedder.extractor.provider})"
             )
     except BusyError:
         made = False  # by now it is another program's

@@ -69,7 +69,7 @@ def problems(key: str, rows: Sequence[tuple[str, str]]) -> str:
 
 def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     """Show what differs in the folder, before any of it is applied."""
-    known = set(found.changed)
+    known = {*found.changed, *found.touched}
     relative = [
         path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         for path in found.to_read
@@ -77,6 +77,7 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     groups: dict[str, list[str]] = {
         "new": [name for name in relative if name not in known],
         "changed": list(found.changed),
+        "touched": list(found.touched),
         "moved": [f"{move.old} → {move.new.path}" for move in found.moved],
         "vanished": list(found.vanished),
         "captions": [path for path, _, _ in found.recaptioned],
@@ -89,6 +90,8 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     )
     if not parts:
         parts = f"<p>{escape(words.CHANGES_NONE)}</p>"
+    if found.touched:
+        parts += f'<p class="lk-hint">{escape(words.CHANGES_TOUCHED)}</p>'
     for folder in found.unreadable_folders:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_CLOSED.format(name=folder))}</p>'
     for table in found.unread_tables:

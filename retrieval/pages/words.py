@@ -459,10 +459,14 @@ CHANGES_BESIDE = (
 CHANGES = {
     "new": "{n} new",
     "changed": "{n} changed",
+    "touched": "{n} with another date",
     "moved": "{n} moved",
     "vanished": "{n} gone",
     "captions": "{n} with other captions",
 }
+CHANGES_TOUCHED = (
+    "Those with another date are compared when you apply, and read anew only if they have changed."
+)
 CHANGES_OUT = "Left out, since you took them out: {n}."
 CHANGES_CLOSED = "The folder {name} may not be opened; its pictures stay as they were."
 CHANGES_UNTOLD = "{why} Pictures whose vectors were lost there are not listed."
