@@ -329,13 +329,13 @@ def test_another_photo_under_the_old_name_of_one_that_was_taken_out_is_new(
     noise((60, 60), 2).save(photo)  # as cameras number anew
     assert [path.name for path in apply(indexed, wheel, embedder).to_read] == [photo.name]
     assert photo.name in indexed.listing.files()
-    assert indexed.excluded() == {f"2024/{photo.name}"}
+    assert indexed.excluded.paths() == {f"2024/{photo.name}"}
     with monkeypatch.context() as patch:
         patch.setattr("retrieval.changes.sha256_of_file", pytest.fail)
         assert not find_changes(indexed, wheel).any
     moved.rename(wheel / f"back{suffix}")
     assert not apply(indexed, wheel, embedder).any
-    indexed.readmit(indexed.excluded())
+    indexed.excluded.readmit(indexed.excluded.paths())
     assert [path.stem for path in apply(indexed, wheel, embedder).to_read] == ["back"]
 
 

@@ -597,7 +597,7 @@ def test_names_of_what_was_taken_out_that_changed_places_with_an_index_are_said_
     finding = check_collection(without_photos, repair=True)[0]
     assert RETURNING in finding.sentence
     with Collection(without_photos) as collection:
-        assert collection.excluded() == set()
+        assert collection.excluded.paths() == set()
         assert collection.listing.count() == (4, 0)
 
 
