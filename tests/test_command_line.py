@@ -204,7 +204,7 @@ def test_the_name_of_another_folders_collection_is_refused(
         (["evaluate", "{tmp}/gone"], "There is no folder"),
         (["evaluate", "{tmp}/empty"], "There are no pictures"),
         (["evaluate", "{tmp}/photos"], "in no subfolders, so they have no kinds"),
-        (["fit-pca", "{tmp}/empty"], "There are no pictures"),
+        (["fit-pca", "{tmp}/empty", "--pca", "{tmp}/new.pkl"], "There are no pictures"),
         (["fit-pca", "{tmp}/photos", "--model", str(settings.BUNDLED_MODEL)], "Name another"),
         (["fit-pca", "{tmp}/photos", "--components", "0"], "--components must be at least 1"),
         (["fit-pca", "{tmp}/photos", "--whitening", "2"], "--whitening from 0 to 1"),
@@ -418,6 +418,45 @@ def test_a_pca_is_fitted_beside_its_model_and_used(
     assert "2 components, fitted on 6 pictures" in capsys.readouterr().out
     assert settings.pca_path(model).is_file()
     assert run("index", wheel, "--model", model, "--cpu") == 0
+
+
+@pytest.mark.parametrize("there", ["mine.pkl", "mine.texture.pkl"])
+@pytest.mark.parametrize("own", [True, False], ids=["a PCA of ours", "somebody's own"])
+def test_a_pca_is_written_over_nothing(
+    wheel: Path,
+    options: list[str],
+    tmp_path: Path,
+    there: str,
+    own: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fitting = ["fit-pca", wheel, "--components", 1, *options]
+    data = settings.pca_path(Path(options[1])).read_bytes() if own else b"somebody's own"
+    (tmp_path / there).write_bytes(data)
+    assert run(*fitting, "--pca", tmp_path / "mine.pkl") == 1
+    said = capsys.readouterr().err
+    assert f"{there} is there already. Collections that were made with a PCA" in said
+    assert "with --pca FILE, or delete that file first." in said
+    assert (tmp_path / there).read_bytes() == data
+    assert [path.name for path in tmp_path.glob("mine.*")] == [there]
+
+
+def test_a_model_keeps_the_pca_that_it_has(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("index", wheel, *options) == 0
+    assert run("fit-pca", wheel, "--components", 1, *options) == 1
+    assert "it is not written over. Name another place with --pca" in capsys.readouterr().err
+    assert run("search", wheel / "warm" / "red.png", *options) == 0
+
+
+def test_the_name_of_a_pca_ends_in_pkl(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "own.pca"
+    assert run("fit-pca", wheel, "--components", 1, *options, "--pca", place) == 1
+    assert f"ends in .pkl: --pca {place}.pkl" in capsys.readouterr().err
+    assert not list(tmp_path.glob("own.*"))
 
 
 def test_an_evaluation_is_printed_and_written_as_csv_and_json(

@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
             "be indexed again. Name another model to fit one for: --model FILE (or another "
             "place for it: --pca FILE)."
         )
-    need_place(path, ".pkl")
+    _need_new(path)
+    _need_new(settings.texture_path(path))
     extractor = OnnxExtractor(arguments.model, gpu=not arguments.cpu)
     textures: list[Matrix] = []
 
@@ -51,11 +52,25 @@ def run(arguments: argparse.Namespace) -> None:
 
     features, _ = features_of(arguments.folder, extractor, extract)
     card = extractor.card
-    save_pca(fit_pca(features, card, arguments.components, arguments.whitening), path)
+    fitted = fit_pca(features, card, arguments.components, arguments.whitening)
     if textures:
         texture = fit_pca(
             np.concatenate(textures), card, settings.TEXTURE_COMPONENTS, settings.TEXTURE_WHITENING
         )
         save_pca(texture, settings.texture_path(path))
+    save_pca(fitted, path)
     reduction = load_pca(path, card)
     print(f"{path}: {reduction.dimension} components, fitted on {reduction.fitted_on:,} pictures")
+
+
+def _need_new(path: Path) -> None:
+    """Raise a LookalikeError where a PCA cannot be written, or something is there already."""
+    need_place(path, ".pkl")
+    if path.suffix.lower() != ".pkl":
+        raise LookalikeError(f"The name of a PCA ends in .pkl: --pca {path}.pkl")
+    if path.exists():
+        raise LookalikeError(
+            f"{path} is there already. Collections that were made with a PCA can only be searched "
+            "with that very one, so it is not written over. Name another place with --pca FILE, or "
+            "delete that file first."
+        )
