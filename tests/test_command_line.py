@@ -678,6 +678,7 @@ def test_a_comparison_changes_what_it_says_and_nothing_else(
     written = json.loads((tmp_path / "all.json").read_text("utf-8"))
     assert written["protocol"]["model"].endswith(f", {first}")
     assert written["comparisons"][0]["protocol"]["model"].endswith(f", {second}")
+    assert written["comparisons"][0]["setting"] == arguments[-1]
 
 
 @pytest.mark.parametrize(

@@ -354,6 +354,7 @@ def _as_json(evaluation: Evaluation, comparisons: list[Comparison]) -> str:
     if comparisons:
         everything["comparisons"] = [
             {
+                "setting": one.called,
                 "protocol": one.second.protocol,
                 "results": as_rows(one.second),
                 "differences": {
