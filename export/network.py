@@ -136,8 +136,23 @@ def _build_trunk(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     # On the meta device nothing is allocated or initialised; the weights are assigned in one go.
     with torch.device("meta"):
         trunk: nn.Sequential = (vgg16_bn() if with_bn else vgg16()).features
+    _require_width(features, trunk)
     _load(trunk, features, "convolutions")
     return fold_batch_norm(trunk.eval()) if with_bn else trunk
+
+
+def _require_width(features: Mapping[str, torch.Tensor], trunk: nn.Sequential) -> None:
+    """Refuse the convolutions of a network that has VGG-16's layers, of another width."""
+    ours = dict(trunk.named_parameters())
+    if not ours.keys() <= features.keys():
+        return
+    shape, wanted = features["0.weight"].shape, ours["0.weight"].shape
+    if shape[1:] == wanted[1:] and shape != wanted:
+        raise LookalikeError(
+            f"The first convolution has {shape[0]} channels, and that of VGG-16 has "
+            f"{wanted[0]}: these weights are of another width. Pass others; export train makes "
+            "such when --width is left out."
+        )
 
 
 def _require_layers_for(state: Mapping[str, torch.Tensor], pooling: str) -> None:

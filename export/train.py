@@ -144,7 +144,13 @@ def parser() -> argparse.ArgumentParser:
     add("--fp32", action="store_true", help="no bfloat16: for processors that do not know it")
     add("--device", help="cuda or cpu (default: cuda where it is)")
     add("--photos", type=int, metavar="N", help="read only so many photos")
-    add("--width", type=int, default=64, help="channels of the first convolution; 64 is VGG-16")
+    add(
+        "--width",
+        type=int,
+        default=64,
+        help="channels of the first convolution (default 64, VGG-16's; others are for trying "
+        "out, and cannot be exported)",
+    )
     add("--measure-every", type=float, default=5.0, metavar="MINUTES", help="default 5")
     add("--save-every", type=float, default=2.0, metavar="MINUTES", help="checkpoints; default 2")
     return parser

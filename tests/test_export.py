@@ -486,7 +486,7 @@ def without(prefix: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     [
         without("features.28"),
         without("features"),
-        lambda state: {**state, "features.0.weight": state["features.0.weight"][:32]},
+        lambda state: {**state, "features.2.weight": state["features.2.weight"][:32]},
         lambda state: {k.replace("features", "backbone"): v for k, v in state.items()},
         lambda state: {**state, "features.31.weight": state["features.28.weight"]},
     ],
@@ -497,6 +497,15 @@ def test_convolutions_that_are_not_vgg_16s_are_refused_with_the_cure(
 ) -> None:
     with pytest.raises(LookalikeError, match=r"not those of torchvision's vgg16.*names"):
         network.build_network(alter(state_of(plain)), "pool5")
+
+
+@pytest.mark.parametrize("width", [8, 96])
+def test_a_trunk_of_another_width_is_refused_and_told_its_width(width: int) -> None:
+    plan = torchvision.models.vgg.cfgs["D"]
+    plan = [one if isinstance(one, str) else one * width // 64 for one in plan]
+    trunk = torchvision.models.vgg.make_layers(plan, batch_norm=True)
+    with pytest.raises(LookalikeError, match=rf"has {width} channels, .*of another width\. Pass"):
+        network.build_network(state_of(trunk), "pool5")
 
 
 def test_a_classifier_of_another_shape_is_refused_with_the_cure(plain: Any) -> None:
