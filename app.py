@@ -1,6 +1,6 @@
 """Lookalike: drop in a picture and see the most similar pictures of a collection."""
 
-# So that a Python too old for this gets as far as the sentence that says so.
+# So that a Python too old for this gets as far as the sentence that says so, from 3.7 on.
 from __future__ import annotations
 
 from retrieval.terminal import bear_lost_output, ending_at_once, print_every_letter
