@@ -77,8 +77,10 @@ def find_collection(library: Path, name: str | None) -> Path:
     """Return the folder of a collection by its name, or of the only one there is.
 
     Raises:
-        LookalikeError: when there is none, or several and no name.
+        LookalikeError: when there is none, or several and no name, or the name is empty.
     """
+    if name is not None and not name.strip():  # as of a variable that is not set
+        raise LookalikeError("The name of the collection is empty. Write it, or leave it out.")
     folders = clear_bare(library)
     if name is not None:
         for folder in folders:
