@@ -102,6 +102,8 @@ def read_weights(*paths: Path) -> Weights:
 
 
 def _read_file(path: Path) -> Weights:
+    if path.is_dir():
+        raise LookalikeError(f"{path} is a folder. Name a file in it.")
     if not path.is_file():
         raise LookalikeError(f"There are no weights at {path}. Check the name and try again.")
     try:

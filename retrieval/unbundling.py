@@ -281,6 +281,8 @@ def _manifest(bundle: zipfile.ZipFile, path: Path) -> dict[str, Any]:
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
+        if path.is_dir():
+            raise LookalikeError(f"{path.name or path} is a folder. Name a file in it.")
         if not path.is_file():
             raise LookalikeError(f"There is no file {path.name}. Check the name and try again.")
         check_table(path, 400 * 2**20)

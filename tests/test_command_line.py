@@ -200,6 +200,7 @@ def test_the_name_of_another_folders_collection_is_refused(
         (["search", "{tmp}/photos/0.png"], "There is no collection yet"),
         (["search", "{tmp}/photos/0.png", "--name", "gone"], "There is no collection"),
         (["search", "{tmp}/photos/0.png", "--name", " "], "The name of the collection is empty"),
+        (["unpack", "{tmp}/photos"], "photos is a folder. Name a file in it."),
         (["search", "{tmp}/photos/0.png", "-k", "0"], "-k must be"),
         (["search", "{tmp}/photos/0.png", "-k", "1000000"], "-k must be"),
         (["evaluate", "{tmp}/gone"], "There is no folder"),

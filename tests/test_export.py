@@ -454,13 +454,15 @@ def test_the_places_of_a_picture_add_up_behind_fully_connected_layers_too(
         (("--layer", "fc2"), "no fully connected layers. Export them with --layer pool5"),
         (("--layer", "pool5", "--mirror-small", -5), "--mirror-small takes from 0 (none) to 224"),
         (("--weights", "gone.pth"), "There are no weights at gone.pth"),
+        (("--weights", "{saved}"), "is a folder. Name a file in it."),
         (("--weights", "gone.pth", "--output", "{saved}"), "is a folder. Name a file"),
         (("--weights", "gone.pth", "--output", "{saved}/plain.pth/x.onnx"), "a part of its path"),
     ],
     ids=[
         *("odd side", "huge side", "no side", "odd corners", "no fc2", "pool of fc1"),
         "side of fc2",
-        *("no classifier", "corners below none", "no weights", "a folder", "a place in a file"),
+        *("no classifier", "corners below none", "no weights", "weights in a folder"),
+        *("a folder", "a place in a file"),
     ],
 )
 def test_what_cannot_be_exported_is_a_sentence_and_writes_nothing(
