@@ -191,6 +191,12 @@ def names_of(comparison: Comparison) -> tuple[str, str]:
     return name(protocols[0]), name(protocols[1])
 
 
+def signed(points: float) -> str:
+    """Write a difference with its sign, one that is close to zero in more digits."""
+    points = round(points, 4) + 0.0  # zero has no minus
+    return f"{points:+.4f}" if 0 < abs(points) < 0.005 else f"{points:+.2f}"
+
+
 def as_table(comparison: Comparison) -> str:
     """Lay a comparison out for a terminal."""
     first, second = comparison.first, comparison.second
@@ -205,7 +211,7 @@ def as_table(comparison: Comparison) -> str:
         gap = comparison.differences[metric]
         lines.append(
             f"{metric:8}{first.overall[metric].mean:7.1f}{second.overall[metric].mean:7.1f}"
-            f"{gap.mean:+8.2f}   {gap.low:+.2f} to {gap.high:+.2f}, {gap.verdict}"
+            f"{signed(gap.mean):>8}   {signed(gap.low)} to {signed(gap.high)}, {gap.verdict}"
         )
     lines += ["", f"difference: {PAIRED}, {RESAMPLES:,} resamples"]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from retrieval import charts
 from retrieval.captions import pretty
-from retrieval.compare import COMPUTED_BY, PAIRED, Comparison, names_of
+from retrieval.compare import COMPUTED_BY, PAIRED, Comparison, names_of, signed
 from retrieval.curves import (
     Confusion,
     WorstQuery,
@@ -345,8 +345,8 @@ def _tile(one: WorstQuery, show: Show, ids: Sequence[int]) -> str:
 
 
 def _signed(points: float) -> str:
-    """Write a difference with its sign, and zero without one."""
-    return f"{points + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
+    """Write a difference with its sign, and a minus as long as the plus."""
+    return signed(points).replace("-", "\N{MINUS SIGN}")
 
 
 def _rest(n: int, csv: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.compare import Comparison, Difference, Setting, as_table, compare
+from retrieval.compare import Comparison, Difference, Setting, as_table, compare, signed
 from retrieval.errors import LookalikeError
 from retrieval.evaluation import Labelled, SelfTest, evaluate
 from retrieval.reduction import Reduction, project, to_unit
@@ -166,6 +166,14 @@ def test_the_table_names_both_settings_and_says_whether_it_is_chance() -> None:
     assert "B: second" in table
     assert "more than chance" in table
     assert "ranked" not in table
+
+
+def test_a_bound_that_is_not_zero_is_not_shown_as_zero() -> None:
+    found = compared(clouds(0.3, 0), clouds(0.9, 1))
+    found.differences["P@20"] = Difference(-1.67, -3.67, -0.0021, 300)
+    assert "-3.67 to -0.0021, more than chance" in as_table(found)
+    assert "3.67 to \N{MINUS SIGN}0.0021" in compare_section(found)
+    assert [signed(one) for one in (-0.0, -1e-15, -0.006)] == ["+0.00", "+0.00", "-0.01"]
 
 
 def test_what_is_ranked_in_another_way_is_named_by_it() -> None:
