@@ -5,15 +5,18 @@ layers behind it, and `python -m export choose` measures how best to use a trunk
 int8` stores an exported network in 8 bits. Each has its own `--help`.
 """
 
-import argparse
-import sys
-import types
-from pathlib import Path
+from retrieval.terminal import ending_at_once
 
-from export.errors import StoppedError
-from retrieval.errors import LookalikeError
-from retrieval.files import need_place
-from retrieval.settings import ASSETS, PYTHON
+with ending_at_once():
+    import argparse
+    import sys
+    import types
+    from pathlib import Path
+
+    from export.errors import StoppedError
+    from retrieval.errors import LookalikeError
+    from retrieval.files import need_place
+    from retrieval.settings import ASSETS, PYTHON
 
 # What Ctrl+C leaves of each command; the others write only at their end.
 STOPPED = {

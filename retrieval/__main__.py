@@ -1,24 +1,25 @@
 """The command `python -m retrieval`: collections, searches and measurements from a terminal."""
 
-import argparse
-import errno
-import os
-import sys
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-
-from retrieval import settings
-from retrieval.errors import FULL, LookalikeError
-from retrieval.setup import run_in_environment
 from retrieval.terminal import ending_at_once, need_errors, print_every_letter, stopping_once
+
+with ending_at_once():
+    import argparse
+    import errno
+    import os
+    import sys
+    from collections.abc import Callable
+    from contextlib import suppress
+    from pathlib import Path
+
+    from retrieval import settings
+    from retrieval.errors import FULL, LookalikeError
+    from retrieval.setup import run_in_environment
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
     with ending_at_once():
-        parser = _parser()
-    arguments = parser.parse_args(argv)
+        arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], None] = arguments.command
     need_errors()
     print_every_letter()
@@ -105,5 +106,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    run_in_environment("requirements.txt")
-    sys.exit(main())
+    try:
+        run_in_environment("requirements.txt")
+        sys.exit(main())
+    except KeyboardInterrupt:  # in the first moment
+        sys.exit(130)

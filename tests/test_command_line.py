@@ -706,6 +706,23 @@ def test_neighbours_have_a_say_unless_it_is_asked_without_them(
     assert ["neighbours" in one["ranking"] for one in protocols] == [first, second]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there this signal cannot be sent")
+@pytest.mark.parametrize("module", ["retrieval", "export"])
+def test_ctrl_c_while_a_program_begins_ends_it_without_a_traceback(module: str) -> None:
+    program = (
+        "import os, runpy, signal, sys\n"
+        "def stop(event, arguments):\n"
+        "    if event == 'import' and arguments[0] == 'retrieval.settings':\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.addaudithook(stop)\n"
+        f"runpy.run_module('{module}', run_name='__main__')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=settings.PROJECT, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, "", "")
+
+
 def python_m(*arguments: object, **changes: str) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, **changes}
     environment.pop("PYTHONUNBUFFERED", None)  # a user's Python writes when it has enough
