@@ -226,7 +226,8 @@ class OnnxExtractor:
                 self.provider = f"{name}, {precision}" if precision else name
         elif self.card.precision == "int8" and is_wanted():
             try:
-                other = OpenVinoSession(path, threads, calls)
+                with keeping_ctrl_c():  # it may say then that it cannot be loaded as well
+                    other = OpenVinoSession(path, threads, calls)
                 other.run(["features"], {"images": probe})
                 self._session, self.provider = other, "CPU, OpenVINO"
             except Exception:  # whatever keeps it from working, ONNX Runtime is there

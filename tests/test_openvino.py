@@ -1,6 +1,7 @@
 """OpenVINO in place of ONNX Runtime, where it is installed: the same pictures, sooner."""
 
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,21 @@ def test_what_openvino_cannot_run_is_run_by_onnx_runtime(
 
     monkeypatch.setattr(OpenVinoSession, "__init__", fail)
     assert OnnxExtractor(SMALL, gpu=False).provider == "CPU, int8"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there this signal ends a program at once")
+def test_ctrl_c_while_openvino_is_loaded_is_not_taken_for_a_failure_of_it(
+    switched_on: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: OpenVinoSession, *_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:  # as some of its modules do
+            raise ImportError("a part of it cannot be loaded") from None
+
+    monkeypatch.setattr(OpenVinoSession, "__init__", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        OnnxExtractor(SMALL, gpu=False)
 
 
 def test_two_threads_do_not_mix_their_pictures_up(switched_on: None) -> None:
