@@ -14,7 +14,7 @@ with ending_at_once():
     from pathlib import Path
 
     from export.errors import StoppedError
-    from retrieval.errors import LookalikeError
+    from retrieval.errors import LookalikeError, explain_os_error
     from retrieval.files import need_place
     from retrieval.settings import ASSETS, PYTHON
 
@@ -41,6 +41,11 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         # Another command that waits for this one (`&&`) is not to take it for done.
         return 130 if isinstance(error, StoppedError) else 1
+    except PermissionError as error:  # a closed folder, in which it cannot be seen what there is
+        if error.filename is None:
+            raise
+        print(explain_os_error(error, error.filename), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(STOPPED.get(words[0] if words else "", NOTHING), file=sys.stderr)
         return 130

@@ -12,7 +12,7 @@ with ending_at_once():
     from pathlib import Path
 
     from retrieval import settings
-    from retrieval.errors import FULL, LookalikeError
+    from retrieval.errors import FULL, LookalikeError, explain_os_error
     from retrieval.setup import run_in_environment
 
 
@@ -34,6 +34,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("Stopped. What was finished is kept; run it again to go on.")
         return 130
+    except PermissionError as error:  # a closed folder, in which it cannot be seen what there is
+        if error.filename is None:
+            raise
+        _say(str(explain_os_error(error, error.filename)))
+        return 1
     except OSError as error:
         # Files are told of by their names, so this was the output.
         closed, full = _is_closed_pipe(error), error.errno in FULL

@@ -706,6 +706,30 @@ def test_neighbours_have_a_say_unless_it_is_asked_without_them(
     assert ["neighbours" in one["ranking"] for one in protocols] == [first, second]
 
 
+@pytest.mark.parametrize("command", [["-m", "retrieval", "index", "."], ["-m", "export"]])
+def test_what_lies_in_a_closed_folder_is_refused_with_a_sentence(
+    tmp_path: Path, command: list[str]
+) -> None:
+    named = {"retrieval": "--model", "export": "--weights"}[command[1]]
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root may read all
+    if sys.platform != "linux" or not (shutil.which("setpriv") and os.geteuid() == 0):
+        rights = []
+    closed.chmod(0)
+    output = ["--output", tmp_path / "x.onnx"] if named == "--weights" else []
+    run = subprocess.run(
+        [*rights, sys.executable, *command, named, closed / "gone", *output],
+        cwd=settings.PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    closed.chmod(0o700)
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert run.stderr.endswith(("check its permissions, or choose another folder.\n", "again.\n"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there this signal cannot be sent")
 @pytest.mark.parametrize("module", ["retrieval", "export"])
 def test_ctrl_c_while_a_program_begins_ends_it_without_a_traceback(module: str) -> None:
