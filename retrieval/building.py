@@ -33,6 +33,7 @@ class Building:
     cancelled: bool = False
     problem: str | None = None  # a sentence, when it had to stop
     returning: int = 0  # so many pictures of it were there before, and are no news
+    outdated: bool = False  # pictures were taken out since, so its figures are told no more
 
     @property
     def finished(self) -> bool:
@@ -208,6 +209,12 @@ class Builders:
             if run is not None:
                 run.stop()
             return run
+
+    def outdate(self, key: str) -> None:
+        """Note that pictures were taken out of a collection since it was built."""
+        with self._lock:
+            if (run := self._runs.get(key)) and run.state.finished:
+                run.tell(outdated=True)
 
     def stop(self) -> None:
         """Stop everything after the batch at hand."""

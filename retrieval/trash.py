@@ -54,7 +54,10 @@ def find_discarded(library: Path, place: str) -> Path:
     for found in discarded(library):
         if found.name == place:
             return found
-    raise LookalikeError("That collection is not in the bin any more.")
+    raise LookalikeError(
+        "That collection is not in the bin any more: it has been brought back already, or deleted "
+        "for good."
+    )
 
 
 def list_discarded(library: Path) -> list[tuple[str, str]]:

@@ -557,7 +557,9 @@ class Workspace:
         Raises:
             LookalikeError: when the collection is not served any more.
         """
-        return self._removals.take_out(self._collection(key), ids)
+        paths = self._removals.take_out(self._collection(key), ids)
+        self._builders.outdate(key)
+        return paths
 
     def undoable(self, key: str, paths: Iterable[str]) -> list[str]:
         """Return those of some pictures that `let_in` brings back when they have been taken out.

@@ -900,7 +900,7 @@ def test_undo_is_offered_of_what_it_can_bring_back_and_the_rest_told_beforehand(
     key = add(visitor, "Pond/a.png", "Pond/b.png", "Pond/c.png")
     (served.home / "collections" / key / "originals" / "b.png").unlink()
     shown = visitor.outcome("on_act", [None], {"act": "pictures", "key": key})["output"]["data"][0]
-    assert words.PICTURES_ALONE.format(n=1) in shown
+    assert words.PICTURE_ALONE in shown
     marks = dict(re.findall(r'value="(\d+)" aria-label="Mark (.\.png)"', shown))
     ids = {name: int(id_) for id_, name in marks.items()}
 
@@ -1034,6 +1034,23 @@ def test_what_came_last_is_said_no_more_once_pictures_are_taken_out(
     shown = page.on_act(Desk(), event, request)[0]
     assert "1 picture taken out of Heath" in shown
     assert "told.csv" not in shown
+
+
+def test_what_is_new_is_told_no_more_once_pictures_are_taken_out(
+    owned: tuple[LibraryPage, str, gr.Request],
+) -> None:
+    page, _, request = owned
+    key = take(page, request, "Dune/a.png", encode(by_hue(9), "PNG"))
+
+    def told() -> str:
+        state = page.workspace.building(key)
+        assert state is not None
+        return results_markup.building(state, "Dune", state.ended)
+
+    assert "New in" in told()
+    (one,) = page.workspace.searcher(key).collection.listing.pictures()
+    page.workspace.take_out(key, [one.id])
+    assert told() == ""
 
 
 def test_pictures_of_visitors_that_come_back_are_waited_for_a_tenth_of_the_time(

@@ -230,3 +230,13 @@ def test_how_many_cannot_be_brought_back_is_told_in_words_that_fit(
     n: int, of: int, told: str
 ) -> None:
     assert words.removed_for_good(n, of) == told
+
+
+def test_how_many_could_not_be_brought_back_is_told_in_words_that_fit() -> None:
+    assert words.pictures_alone(1, 1) == words.pictures_alone(1, 9) == words.PICTURE_ALONE
+    assert words.pictures_alone(2, 9) == words.PICTURES_ALONE.format(n=2)
+    assert words.pictures_alone(9, 9) == words.ALL_PICTURES_ALONE
+    assert words.others_alone(1, 1) == words.ONLY_OTHER_ALONE
+    assert words.others_alone(2, 2) == words.ALL_OTHERS_ALONE
+    assert words.others_alone(1, 2) == words.OTHER_ALONE
+    assert words.others_alone(2, 3) == words.OTHERS_ALONE.format(n=2)

@@ -349,8 +349,7 @@ def _head(group: Group, start: int, alone: Container[str], may_deal: bool) -> st
     lost = sum(copy.picture.path in alone for copy in others)
     warning = ""
     if lost:
-        warning = words.PICTURES_ALONE.format(n=f"{lost:,}")
-        warning = f'<p class="lk-hint">{escape(warning)}</p>'
+        warning = f'<p class="lk-hint">{escape(words.others_alone(lost, len(others)))}</p>'
     return said + button + warning
 
 

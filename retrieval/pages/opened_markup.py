@@ -153,9 +153,7 @@ def pictures(
         ):
             buttons += act_button("page", text, key, start=max(0, to), possible=possible)
     if alone:
-        all_are = alone == len(page) > 1
-        said = words.ALL_PICTURES_ALONE if all_are else words.PICTURES_ALONE.format(n=f"{alone:,}")
-        notice += f'<p class="lk-hint">{escape(said)}</p>'
+        notice += f'<p class="lk-hint">{escape(words.pictures_alone(alone, len(page)))}</p>'
     return _open_part(
         "pictures",
         f'<div>{notice}</div><ul class="lk-marks" role="list"{counted}>{tiles}</ul>'

@@ -193,7 +193,7 @@ def building(state: Building, name: str, now: float, standing: bool = False) -> 
         standing: whether what was found before that stands beside it.
     """
     step = state.step
-    if state.finished and now - state.ended > TOLD_SECONDS:
+    if state.outdated or (state.finished and now - state.ended > TOLD_SECONDS):
         return ""  # the card under "My pictures" still says it
     name = f"\u2068{name}\u2069"  # Hebrew or Arabic in it would turn the sentence around
     if state.problem:

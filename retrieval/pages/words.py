@@ -498,9 +498,14 @@ OPEN_NOT_YOURS = "Only the owner can open a packed collection here."
 NOT_YOURS = "Only the owner can change that collection."
 PICTURES_PAGE = "{first} to {last} of {total}"
 PICTURES_ALONE = "{n} of these have no photo here: once taken out, they cannot be brought back."
+PICTURE_ALONE = "1 of these has no photo here: once taken out, it cannot be brought back."
 ALL_PICTURES_ALONE = (
     "None of these has its photo here: once taken out, they cannot be brought back."
 )
+OTHERS_ALONE = "{n} of the others have no photo here: once taken out, they cannot be brought back."
+OTHER_ALONE = "1 of the others has no photo here: once taken out, it cannot be brought back."
+ALL_OTHERS_ALONE = "The others have no photos here: once taken out, they cannot be brought back."
+ONLY_OTHER_ALONE = "The other one has no photo here: once taken out, it cannot be brought back."
 MARK = "Mark {name}"
 MARK_RANGE = "Shift and a click mark all in between."
 ADD_IN_PLACE = (
@@ -703,6 +708,20 @@ def captions_for(found: int, without: int, table: str) -> str:
         return CAPTIONED_NONE.format(table=table)
     rest = f"; {_rows_without(without)} no picture here" if without else ""
     return CAPTIONED.format(pictures=pictures(found), table=table, rest=rest)
+
+
+def pictures_alone(n: int, of: int) -> str:
+    """Say how many of the pictures that are shown could not be brought back."""
+    if n == of > 1:
+        return ALL_PICTURES_ALONE
+    return PICTURE_ALONE if n == 1 else PICTURES_ALONE.format(n=f"{n:,}")
+
+
+def others_alone(n: int, of: int) -> str:
+    """Say how many copies beside the one to keep could not be brought back."""
+    if n == of:
+        return ONLY_OTHER_ALONE if n == 1 else ALL_OTHERS_ALONE
+    return OTHER_ALONE if n == 1 else OTHERS_ALONE.format(n=f"{n:,}")
 
 
 def removed_for_good(n: int, of: int) -> str:
