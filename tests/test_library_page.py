@@ -747,6 +747,9 @@ def test_what_is_no_picture_is_refused_with_its_cure_until_something_else_is_tak
     made = card(page, "Named")
     expect(made).to_be_visible(timeout=SLOW)
     expect(page.locator(".lk-upload")).to_be_empty()
+    # Or its picture might be asked for just when it has gone.
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    made.locator("img").first.evaluate("image => image.decode()")
     press(made, "Delete")
     expect(made).to_have_count(0)
 
