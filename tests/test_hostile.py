@@ -809,6 +809,12 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def test_a_path_in_what_is_told_of_an_event_is_not_looked_for(visitor: Visitor) -> None:
+    for more in ({"path": "/etc"}, {"box": [{"path": "/etc"}]}):
+        said = visitor.outcome("tell_refusal", [], {"told": "x", **more})
+        assert said["success"], said
+
+
 def error_of(outcome: dict[str, Any]) -> str:
     assert not outcome["success"], outcome
     return str(outcome["output"]["error"])

@@ -344,9 +344,13 @@ class Gate:
                 raise _RefusedError(words.BUSY, 429)
         if name == "queue/join" and not isinstance(request.get("event_data"), dict):
             request["event_data"] = {}  # in which handlers look for what they need
-        # Where a file is named Gradio would look for it, or fetch it; the handlers see to that.
+        # Where a file is named Gradio would look for it, or fetch it; the handlers see to that. Of
+        # what is told of an event it takes anything with a path for a file.
+        request = _without_meta(request)
+        if "event_data" in request:
+            request["event_data"] = _without_paths(request["event_data"])
         # Half a sign of two, which JSON can say and no file or database takes, becomes a "?".
-        return json.dumps(_without_meta(request), ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
 
     def _naming(self, visitor: str, send: Send) -> Send:
         """Answer an upload with names in place of paths, or a refusal with a sentence of ours."""
@@ -399,6 +403,15 @@ def _without_meta(value: Any, depth: int = 0) -> Any:
             for key, item in value.items()
             if not (marked and key == "meta")
         }
+    return value
+
+
+def _without_paths(value: Any) -> Any:
+    """Return a value in which nothing is called `path`; it is known not to be too deep."""
+    if isinstance(value, list):
+        return [_without_paths(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_paths(item) for key, item in value.items() if key != "path"}
     return value
 
 
