@@ -474,6 +474,13 @@ def test_an_id_that_is_damaged_takes_no_other_row_along(without_photos: Path) ->
         assert collection.listing.count() == (6, 100)
 
 
+def add_unread(folder: Path, total: int) -> None:
+    """Give a collection that many more records, of files that could not be read."""
+    entries = [Entry(f"unread/{number:04}.png", 1, 1, "", None, "?") for number in range(total)]
+    with Collection(folder) as collection:
+        collection.write(entries, [])
+
+
 @pytest.mark.parametrize(
     "becomes", [b"\x80\x03", b"\xff\x7f", b""], ids=["small", "large", "all of them"]
 )
@@ -481,10 +488,7 @@ def test_an_id_that_is_damaged_beside_a_damaged_page_hides_nothing(
     without_photos: Path, becomes: bytes
 ) -> None:
     path, total = without_photos / DATABASE, 3_000
-    with Collection(without_photos) as collection:
-        collection.write(
-            [Entry(f"unread/{number:04}.png", 1, 1, "", None, "?") for number in range(total)], []
-        )
+    add_unread(without_photos, total)
     with harming(path) as records:
         [(size,)] = records.execute("PRAGMA page_size")
     data = bytearray(path.read_bytes())
@@ -521,10 +525,7 @@ def test_a_small_file_that_was_cut_short_is_not_searched_for_more_rows_than_it_c
     without_photos: Path,
 ) -> None:
     path, total = without_photos / DATABASE, 3_000
-    with Collection(without_photos) as collection:
-        collection.write(
-            [Entry(f"unread/{number:04}.png", 1, 1, "", None, "?") for number in range(total)], []
-        )
+    add_unread(without_photos, total)
     size = path.stat().st_size
     pages = size // 2 // 16384
     os.truncate(path, pages * 16384)
@@ -543,10 +544,7 @@ def test_beyond_so_many_ids_that_are_lost_those_that_were_met_from_behind_are_lo
     without_photos: Path,
 ) -> None:
     path, total = without_photos / DATABASE, 3_000
-    with Collection(without_photos) as collection:
-        collection.write(
-            [Entry(f"unread/{number:04}.png", 1, 1, "", None, "?") for number in range(total)], []
-        )
+    add_unread(without_photos, total)
     with harming(path) as records:  # of most of what there was nothing is left
         records.execute("UPDATE pictures SET id = id + 40000 WHERE id > 6")
         records.execute("UPDATE sqlite_sequence SET seq = seq + 40000 WHERE name = 'pictures'")

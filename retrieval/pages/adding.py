@@ -164,7 +164,7 @@ class Adding:
             returning: how many pictures it brings back that were taken out; 0 for news.
         """
         collection = self.workspace.searcher(key, visitor).collection
-        self.outdate(key)
+        self._outdate(key)
         bounds = Bounds()
         originals = collection.folder / ORIGINALS
         if changes is not None:
@@ -225,7 +225,14 @@ class Adding:
             self._next_wait = begun + waited * (1 + BACK_PAUSE)
         return bool(state and state.finished and not state.cancelled and not state.problem)
 
-    def outdate(self, key: str) -> None:
+    def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
+        """Take pictures out, as `Workspace.take_out` does; what came last is said no more."""
+        paths = self.workspace.take_out(key, ids)
+        if paths:
+            self._outdate(key)
+        return paths
+
+    def _outdate(self, key: str) -> None:
         """Say no more what came to a collection last: its numbers are others now."""
         self._added.pop(key, None)
         self._captioned.pop(key, None)
@@ -250,7 +257,7 @@ class Adding:
             try:
                 self.workspace.require(key)
             except LookalikeError:
-                self.outdate(key)
+                self._outdate(key)
 
     def added(self, key: str) -> int:
         """Return how many pictures were added to a collection, where nothing was done since."""

@@ -177,8 +177,7 @@ class DuplicatesPage:
         # Else the one to keep may have been taken out in another window.
         if not group or collection.listing.pictures(picture.id for picture in pictures) != pictures:
             raise LookalikeError(words.COPIES_CHANGED)
-        paths = self._workspace.take_out(key, [picture.id for picture in pictures[1:]])
-        self._adding.outdate(key)
+        paths = self._adding.take_out(key, [picture.id for picture in pictures[1:]])
         said = words.COPIES_TAKEN_OUT.format(
             pictures=words.pictures(len(paths)),
             name=collection.name,

@@ -344,11 +344,11 @@ class Gate:
                 raise _RefusedError(words.BUSY, 429)
         if name == "queue/join" and not isinstance(request.get("event_data"), dict):
             request["event_data"] = {}  # in which handlers look for what they need
-        # Where a file is named Gradio would look for it, or fetch it; the handlers see to that. Of
-        # what is told of an event it takes anything with a path for a file.
-        request = _without_meta(request)
+        # Where a file is named Gradio would look for it, or fetch it; the handlers see to that. It
+        # knows files by a mark, and in what is told of an event by the path alone.
+        request = _without("meta", request)
         if "event_data" in request:
-            request["event_data"] = _without_paths(request["event_data"])
+            request["event_data"] = _without("path", request["event_data"])
         # Half a sign of two, which JSON can say and no file or database takes, becomes a "?".
         return json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
 
@@ -390,28 +390,18 @@ class Gate:
         return send_names
 
 
-def _without_meta(value: Any, depth: int = 0) -> Any:
-    """Take from whatever is named as a file the mark by which Gradio knows it."""
+def _without(mark: str, value: Any, depth: int = 0) -> Any:
+    """Take from whatever has a path the mark by which Gradio knows it for a file."""
     if depth > MAX_DEPTH:
         raise _RefusedError(words.NO_REQUEST, 400)
     if isinstance(value, list):
-        return [_without_meta(item, depth + 1) for item in value]
+        return [_without(mark, item, depth + 1) for item in value]
     if isinstance(value, dict):
-        marked = "path" in value and "meta" in value
         return {
-            key: _without_meta(item, depth + 1)
+            key: _without(mark, item, depth + 1)
             for key, item in value.items()
-            if not (marked and key == "meta")
+            if not (key == mark and "path" in value)
         }
-    return value
-
-
-def _without_paths(value: Any) -> Any:
-    """Return a value in which nothing is called `path`; it is known not to be too deep."""
-    if isinstance(value, list):
-        return [_without_paths(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _without_paths(item) for key, item in value.items() if key != "path"}
     return value
 
 

@@ -135,10 +135,9 @@ class LibraryActs:
             ids = [number_of(id_) for id_ in list(event.ids)[: opened_markup.MOST_MARKED]]
         if not ids:
             raise LookalikeError(words.NOTHING_MARKED)
-        paths = self._workspace.take_out(key, ids)
+        paths = self._adding.take_out(key, ids)
         if not paths:  # taken out in another window
             raise LookalikeError(words.REMOVED_BEFORE)
-        self._adding.outdate(key)
         collection = self._workspace.searcher(key, visitor).collection
         back = self._workspace.undoable(key, paths)
         hint = words.REMOVED_HINT if collection.in_place else ""
