@@ -1,5 +1,6 @@
 """A query and its options stand in the address, and come back from it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -170,11 +171,32 @@ def test_the_latest_uploads_are_kept_for_the_back_button() -> None:
     ]
 
 
-def test_of_a_made_up_kind_a_page_keeps_little() -> None:
-    options = object.__new__(SearchOptions)  # its controls are only keys here
-    controls = ("choice", "label", "folder", "subject", "colour", "texture", "shape", "count")
-    controls += ("megapixels", "since", "until", "words", "order", "cleaning")
-    vars(options).update({"choice": "choice", **{f"_{name}": name for name in controls}})
-    values = dict.fromkeys(controls) | dict.fromkeys(controls[:3], "x" * 10**6)
-    read = options.read(values)
+CONTROLS = (
+    *("choice", "label", "folder", "subject", "colour", "texture", "shape", "count"),
+    *("megapixels", "since", "until", "words", "order", "cleaning"),
+)
+
+
+@pytest.fixture
+def options() -> SearchOptions:
+    """Those of a page, whose controls are only keys here."""
+    made = object.__new__(SearchOptions)
+    vars(made).update({"choice": "choice", **{f"_{name}": name for name in CONTROLS}})
+    return made
+
+
+@pytest.mark.parametrize(
+    "junk", ["x", [], {}, True, -1, 0.5, 10**400, 1e400, -1e400, float("nan"), {"path": "/x"}]
+)
+def test_what_only_a_program_sends_for_the_options_is_read_as_something(
+    options: SearchOptions, junk: object
+) -> None:
+    read = options.read(dict.fromkeys(CONTROLS, junk))
+    assert 0 <= read.weights.total <= 3
+    assert 0 <= read.filters.megapixels < math.inf
+    assert read == options.read(dict.fromkeys(CONTROLS, junk))  # and nothing of it is a NaN
+
+
+def test_of_a_made_up_kind_a_page_keeps_little(options: SearchOptions) -> None:
+    read = options.read(dict.fromkeys(CONTROLS) | dict.fromkeys(CONTROLS[:3], "x" * 10**6))
     assert {len(read.choice), len(read.filters.label), len(read.filters.folder)} == {5_000}

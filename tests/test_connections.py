@@ -16,7 +16,6 @@ import uvicorn
 from retrieval.pages.connections import (
     ANY_CHUNKS,
     CHUNK_BYTES,
-    RESETS,
     SLOWEST,
     CountedConnection,
     Crowd,
@@ -24,6 +23,7 @@ from retrieval.pages.connections import (
     first_free,
     watch_connections,
 )
+from retrieval.pages.logs import RESETS
 from retrieval.pages.sessions import own_address
 
 PIECES = 400  # of 64 KB

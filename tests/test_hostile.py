@@ -782,6 +782,8 @@ def test_a_collections_name_cannot_write_headers(visitor: Visitor, key: str, nam
         answer = visitor.worked_out(place)
         assert answer.status_code == 200
         assert "set-cookie" not in answer.headers
+        # Or a proxy that keeps what does not say so hands it to all, also to whom it is not for.
+        assert answer.headers["cache-control"] == "private, no-store"
         how = answer.headers["content-disposition"]
         assert re.fullmatch(r"attachment; filename\*=utf-8''[\w.%~-]+", how), how
 

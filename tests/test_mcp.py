@@ -136,6 +136,22 @@ def test_a_picture_that_is_too_large_is_refused_and_fills_no_log(served: Served)
     assert "Traceback" not in served.log
 
 
+def test_requests_that_are_none_are_answered_and_fill_no_log(served: Served) -> None:
+    before = len(served.log)
+    for method in ("completion/complete", "initialize", "tools/call", "no such method"):
+        assert "Invalid request parameters" in post(served, method, {}).text
+    address = f"{served.address.rstrip('/')}/gradio_api/mcp/"
+    for told in (
+        {"method": "notifications/nothing", "params": {}},
+        *({"id": 1, "result": {}}, {"id": 1, "error": {"code": 1, "message": "x"}}, {"id": "x"}),
+    ):
+        accept = {"accept": "application/json, text/event-stream"}
+        answer = httpx.post(address, json={"jsonrpc": "2.0", **told}, headers=accept, timeout=60)
+        assert answer.status_code in (202, 400)
+    assert ask(served, "tools/list")["tools"]  # after which all of it has been looked at
+    assert served.log[before:] == ""
+
+
 def test_no_answer_tells_a_path_of_the_server_or_takes_one(served: Served) -> None:
     said = [
         call(served, picture=picture)[0]

@@ -96,12 +96,25 @@ def test_the_password_lets_in_one_browser() -> None:
         request(cookie=f"lookalike-{FIRST}={NAME}"),
         request(cookie=f"lookalike-{FIRST}={'b' * 32}"),
     )
-    for wrong in ("", "Secret", "secret ", "ü"):
+    for wrong in ("", "Secret", "se cret", "ü"):
         assert not access.enter(mine, wrong)
     assert not access.is_owner(mine)
     assert access.enter(mine, "secret")
     assert access.is_owner(mine)
     assert not access.is_owner(theirs)
+
+
+@pytest.mark.parametrize("kept", ["two words\n", "two words\r\n", " two words", "two words"])
+@pytest.mark.parametrize("typed", ["two words", "two words ", "two words\n"])
+def test_spaces_and_line_ends_around_a_password_do_not_count(kept: str, typed: str) -> None:
+    mine = request(cookie=f"lookalike-{FIRST}={NAME}")
+    assert Access(kept, public=True).enter(mine, typed)
+
+
+def test_a_password_of_spaces_is_none() -> None:
+    access = Access(" \n", public=True)
+    assert not access.has_password
+    assert not access.enter(request(cookie=f"lookalike-{FIRST}={NAME}"), "")
 
 
 def test_passwords_are_tried_so_often_and_nobody_waits_in_the_queue_meanwhile() -> None:

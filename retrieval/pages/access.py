@@ -37,7 +37,8 @@ class Access:
         """Know the owner by their computer, and by a password where there is one.
 
         Args:
-            password: the owner's, None for none.
+            password: the owner's, None for none. Spaces and line ends around it do not count: a
+                secret that was pasted or lies in a file often ends in one, which no field can take.
             public: whether strangers' requests may look like those of this computer; it may become
                 False when there is no way for strangers after all.
             tries: passwords of one address, or visitor, that are looked at in a minute.
@@ -46,10 +47,11 @@ class Access:
             tries_spared: those that stay for who has tried no wrong one, and is hardly made up: has
                 an address of their own, or has opened the page some time before.
         """
+        password = (password or "").strip()
         self.has_password = bool(password)
         self.is_public = public
-        self._password = (password or "").encode()
-        self.is_guessable = len(password or "") < LONG
+        self._password = password.encode()
+        self.is_guessable = len(password) < LONG
         self._pace = Pace(tries)
         self._pace_in_all = Pace(tries_in_all)
         self._pace_spared = Pace(tries_spared)
@@ -84,7 +86,7 @@ class Access:
             wait = duration(math.ceil(seconds))
             raise LookalikeError(words.PASSWORDS_TRIED.format(time=wait))
         visitor = visitor_of(request)
-        typed = (password or "").encode("utf-8", "replace")  # half a sign is none
+        typed = (password or "").strip().encode("utf-8", "replace")  # half a sign is none
         right = hmac.compare_digest(typed, self._password) and self.has_password
         if right and not visitor:
             raise LookalikeError(words.PASSWORD_NO_COOKIE)

@@ -7,7 +7,6 @@ and it says so in its log thousands of times a second.
 
 import asyncio
 import contextlib
-import logging
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -35,19 +34,6 @@ SPARE = 2_048 + 256
 ANY_CHUNKS, CHUNK_BYTES = 500, 512
 
 Connection = TypeVar("Connection")
-
-
-class _Resets(logging.Filter):
-    """Passes over what asyncio says on Windows of each browser that ends a connection abruptly."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is of anything else."""
-        error = record.exc_info[1] if record.exc_info else None
-        is_reset = isinstance(error, ConnectionResetError | ConnectionAbortedError)
-        return not (is_reset and "_call_connection_lost" in record.getMessage())
-
-
-RESETS = _Resets()
 
 
 def first_free(ports: Iterable[int]) -> int:
@@ -308,7 +294,6 @@ def watch_connections(
         address_of: what of a peer's address in the network is its own; "" where others share it,
             who cannot be told apart: they count as one address. Tests come from their own machine.
     """
-    logging.getLogger("asyncio").addFilter(RESETS)
     files = allow_files()
     crowd = Crowd[PatientProtocol](min(most, max(files - SPARE, files // 2)), address_of)
     config.http_protocol_class = partial(PatientProtocol, patience=patience, crowd=crowd)

@@ -239,7 +239,7 @@ def copies_route(workspace: Workspace) -> Route:
             name = f"{collection.name} - copies.csv"
         except LookalikeError as error:
             return Response(str(error), 404, media_type="text/plain")
-        headers = {**attachment(name), "Cache-Control": "no-store"}
+        headers = attachment(name)
         return Response(as_csv(task.result), media_type="text/csv", headers=headers)
 
     return Route("/copies/{key}.csv", table)

@@ -130,7 +130,7 @@ class SearchOptions:
         """
         written = values[field]
         if field is self._megapixels:
-            if (written or 0) < 0:
+            if _number(written) < 0:
                 raise LookalikeError(words.NO_MEGAPIXELS)
         elif str(written or "").strip() and not read_date(written):
             raise LookalikeError(words.NO_DATE)
@@ -142,12 +142,12 @@ class SearchOptions:
         return Options(
             choice=_text(values[self.choice]),
             count=_count(values[self._count]),
-            weights=Weights.bounded(*(float(share or 0) for share in shares)),
+            weights=Weights.bounded(*(_number(share) for share in shares)),
             filters=Filters(
                 label=_text(values[self._label]),
                 folder=_text(values[self._folder]),
                 shape=shape if shape in SHAPES else "",
-                megapixels=max(0.0, float(values[self._megapixels] or 0)),
+                megapixels=max(0.0, _number(values[self._megapixels])),
                 since=read_date(values[self._since]),
                 until=read_date(values[self._until]),
                 words=str(values[self._words] or "")[:100],
@@ -257,11 +257,18 @@ def _text(value: object) -> str:
     return str(value or "")[:MOST_TEXT]
 
 
-def _count(value: Any) -> int:
+def _number(value: object) -> float:
+    """Return a number that was set; 0 for what is none, which only a program sends."""
+    try:
+        number = float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:  # a whole number of hundreds of digits
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _count(value: object) -> int:
     """Return a number of results; one that is too large is bounded where it is searched with."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return settings.RESULTS
-    return int(value) or settings.RESULTS
+    return int(_number(value)) or settings.RESULTS
 
 
 def tell_filters(filters: Filters) -> str:

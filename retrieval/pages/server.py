@@ -42,6 +42,7 @@ from retrieval.pages.evaluate_page import EvaluatePage
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover, handover_routes
 from retrieval.pages.library_page import LibraryPage
+from retrieval.pages.logs import spare_the_terminal
 from retrieval.pages.map_page import MapPage, map_routes
 from retrieval.pages.origins import guard_origins
 from retrieval.pages.picture_routes import original_route, thumbnail_route
@@ -115,6 +116,7 @@ def launch(
         usual = range(first, first + http_server.TRY_NUM_PORTS)
         port = first_free(usual if port is None else [port])
     has_tools = importlib.util.find_spec("mcp") is not None
+    spare_the_terminal()
     with past_proxies():
         app.launch(
             server_port=port,

@@ -215,5 +215,9 @@ def _refusal(sentence: str, status: int) -> Response:
 
 
 def attachment(name: str) -> dict[str, Any]:
-    """Return the header that has a browser save an answer under a name."""
-    return {"content-disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
+    """Return the headers that have a browser save an answer under a name, and nothing else keep it.
+
+    Not everybody may have it, and a proxy that keeps what does not say so would hand it to all.
+    """
+    named = f"attachment; filename*=utf-8''{quote(name, safe='')}"
+    return {"content-disposition": named, "Cache-Control": "private, no-store"}
