@@ -241,8 +241,8 @@ def compare_section(comparison: Comparison) -> str:
     first, second = comparison.first, comparison.second
     rows = "".join(
         f'<tr><th scope="row">{metric}</th><td>{first.overall[metric].mean:.1f}</td>'
-        f"<td>{second.overall[metric].mean:.1f}</td><td><b>{_signed(gap.mean)}</b></td>"
-        f"<td>{_signed(gap.low)} to {_signed(gap.high)}</td>"
+        f'<td>{second.overall[metric].mean:.1f}</td><td class="lk-gap"><b>{_signed(gap.mean)}</b>'
+        f" <span>{_signed(gap.low)} to {_signed(gap.high)}</span></td>"
         f'<td class="lk-word">{gap.verdict}</td></tr>'
         for metric, gap in ((metric, comparison.differences[metric]) for metric in METRICS)
     )
@@ -250,8 +250,8 @@ def compare_section(comparison: Comparison) -> str:
         '<div class="lk-scroll"><table class="lk-scores lk-compare"><thead><tr>'
         f'<td></td><th scope="col">{AS_IT_IS} <small>%</small></th>'
         f'<th scope="col" class="lk-setting">{escape(comparison.called)} <small>%</small></th>'
-        '<th scope="col">Difference</th>'
-        '<th scope="col">95 % interval</th><th scope="col" class="lk-word">Is it chance?</th></tr>'
+        '<th scope="col" class="lk-gap">Difference <span>95 % interval</span></th>'
+        '<th scope="col" class="lk-word">Is it chance?</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
     own = {"model", COMPUTED_BY}  # of each of the two

@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from retrieval.embedding import Aspects
 from retrieval.errors import LookalikeError
+from retrieval.pages import visiting
 from retrieval.pages.asking import (
     KEPT_UPLOADS,
     MOST_PARTS,
@@ -200,3 +203,25 @@ def test_what_only_a_program_sends_for_the_options_is_read_as_something(
 def test_of_a_made_up_kind_a_page_keeps_little(options: SearchOptions) -> None:
     read = options.read(dict.fromkeys(CONTROLS) | dict.fromkeys(CONTROLS[:3], "x" * 10**6))
     assert {len(read.choice), len(read.filters.label), len(read.filters.folder)} == {5_000}
+
+
+@pytest.mark.parametrize(
+    ("query", "here", "leads_to"),
+    [
+        ("?in=gone", ["corel"], "corel"),
+        ("?in=gone&like=gone:3", ["corel"], "corel"),
+        ("?in=gone", ["corel", "mine"], ""),
+        ("?in=gone", [], ""),
+        ("?in=", ["corel"], ""),  # one that comes later is to be among them
+        ("?in=corel", ["corel", "mine"], "corel"),
+    ],
+)
+def test_an_address_of_a_collection_that_has_gone_leads_to_the_only_other_one(
+    query: str, here: list[str], leads_to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visiting, "warn", lambda error: None)  # there is no page to be told
+    workspace: Any = SimpleNamespace(
+        keys=lambda visitor: here, names=lambda visitor: {key: key.title() for key in here}
+    )
+    visits = visiting.Visits(workspace, *[cast(Any, None)] * 2)
+    assert visits.follow(read_address(query), "anybody")[1].choice == leads_to

@@ -204,6 +204,27 @@ def test_the_button_of_a_box_is_seen_whole_and_not_on_a_low_picture(
     expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
 
 
+@pytest.mark.parametrize(("key", "above"), [("ArrowDown", True), ("ArrowUp", False)])
+def test_the_buttons_of_a_box_lie_where_it_leaves_more_room(
+    page: Page, key: str, above: bool
+) -> None:
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    for _ in range(10):
+        page.keyboard.press(key)
+    button = page.get_by_role("button", name="Whole picture")
+    expect(button).to_be_in_viewport(ratio=1)
+    box, place = page.locator("#lk-crop i").bounding_box(), button.bounding_box()
+    assert box is not None
+    assert place is not None
+    if above:
+        assert place["y"] + place["height"] < box["y"]
+    else:
+        assert place["y"] > box["y"] + box["height"]
+
+
 def ask_for_the_middle(page: Page) -> None:
     """Search for the middle of an upload, by keyboard."""
     upload(page, pattern("dots", 99))

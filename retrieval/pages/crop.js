@@ -37,8 +37,9 @@
     });
     layer.classList.toggle("lk-low", room.height < 60);
     layer.classList.toggle("lk-small", room.height < 60 || room.width < 120);
-    const [mark, ways, begin, hint] = layer.children;
-    mark.hidden = ways.hidden = !box;
+    const [shade, ways, begin, hint] = layer.children;
+    const mark = shade.firstChild;
+    shade.hidden = ways.hidden = !box;
     begin.hidden = hint.hidden = Boolean(box);
     if (box) layer.classList.remove("lk-asked");
     const { crop, cropDraw, cropKeys } = words();
@@ -47,6 +48,8 @@
     if (hint.textContent !== said) hint.textContent = said; // or it would be followed forever
     if (!box) return;
     const [left, top, right, bottom] = box;
+    // Where there is more room, so that they lie on as little of the box as may be.
+    ways.classList.toggle("lk-above", top > 1 - bottom);
     Object.assign(mark.style, {
       left: `${100 * left}%`,
       top: `${100 * top}%`,
@@ -102,7 +105,9 @@
     fresh.tabIndex = 0;
     fresh.setAttribute("role", "application"); // or a screen reader would keep the arrow keys
     fresh.setAttribute("aria-label", words().cropSpoken ?? "");
-    const mark = document.createElement("i");
+    const shade = document.createElement("div"); // around the box
+    shade.className = "lk-shade";
+    shade.append(document.createElement("i"));
     const make = (text, press, name = "") => {
       const button = document.createElement("button");
       button.type = "button";
@@ -116,6 +121,7 @@
       return button;
     };
     const ways = document.createElement("div");
+    ways.className = "lk-box-ways";
     ways.append(
       make(words().reset, () => setBox(null, true)),
       make(words().below, () => showAnswer(), "lk-below"),
@@ -128,7 +134,7 @@
     const begin = make(words().cropStart, startDrawing, "lk-begin");
     const hint = document.createElement("span");
     hint.setAttribute("aria-hidden", "true");
-    fresh.append(mark, ways, begin, hint);
+    fresh.append(shade, ways, begin, hint);
     for (const change of ["focus", "blur"]) fresh.addEventListener(change, draw);
     image.closest(".image-container").append(fresh);
     askForBox(fresh);

@@ -32,6 +32,8 @@ class Visits:
         options = address.options
         keys = self._workspace.keys(visitor)
         is_gone = bool(options.choice) and options.choice not in keys
+        if is_gone and len(keys) == 1:  # the address is to name what is shown instead
+            first = keys[0]
         if options.choice not in keys:
             options = replace(options, choice=first)
         wishes = [wish for wish in address.parts if not wish.placed or wish.placed[0] in keys]
