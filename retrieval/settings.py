@@ -111,6 +111,8 @@ VISITOR_IDLE_SECONDS = 20 * 60  # after which a collection gives way, when there
 UPLOADS_OPEN = 8
 UPLOADS_OPEN_AT_ONE_ADDRESS = 48
 UPLOADS_OPEN_IN_ALL = 64
+# Pictures to search with that are on their way, of all: beyond that the slowest gives way.
+UPLOADS_AT_ONCE = 500
 UPLOAD_IDLE_SECONDS = 60.0
 UPLOAD_EMPTY_SECONDS = 10.0  # after which one of which nothing has come yet is idle
 UPLOAD_WAITS_SECONDS = 7200.0  # for its turn, once all of a visitor's has come
@@ -129,6 +131,9 @@ SHARE_SECONDS = 120.0  # for downloading the tunnel's program and connecting, on
 # What a visitor may ask for in a minute. A click is one request, an upload two, and while a
 # collection is built the page asks once a second how far it is.
 VISITOR_REQUESTS = _number("LOOKALIKE_REQUESTS", 180)
+# Of all visitors of one network address, as a class has, or of all who are not known yet behind one
+# proxy.
+ADDRESS_REQUESTS = 10 * VISITOR_REQUESTS
 # How often all who are not known yet may open the page in a minute from behind one proxy: each time
 # it is laid out anew, which takes a core some 17 ms.
 FIRST_OPENINGS = 1_200

@@ -51,6 +51,11 @@ async def nobody(scope: Message, receive: Receive, send: Send) -> None:
     """Take whatever gets past the gate."""
 
 
+async def no_body() -> Message:
+    """Bring a request that says nothing."""
+    return {"type": "http.request", "body": b"{}"}
+
+
 def gate(**more: Any) -> Gate:
     return Gate(nobody, Handover(), Access(None, public=True), **more)
 
@@ -81,6 +86,17 @@ def test_calls_of_tools_that_do_not_end_give_way_to_others() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("client", ["9.8.7.6", BEHIND_A_PROXY], ids=["address", "proxy"])
+def test_who_makes_up_visitors_is_held_to_what_an_address_may_ask(client: str) -> None:
+    guard, said = gate(), []
+    for n in range(settings.ADDRESS_REQUESTS + 50):
+        asked = Asked("POST", "/gradio_api/cancel", client, cookie=f"lookalike-{n:016x}={n:032x}")
+        asyncio.run(guard(asked.scope, no_body, asked.send))
+        said.append(asked.status)
+    assert 429 not in said[: settings.ADDRESS_REQUESTS]
+    assert 429 in said[settings.ADDRESS_REQUESTS :]
 
 
 @pytest.mark.parametrize(

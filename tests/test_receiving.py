@@ -1,6 +1,7 @@
 """Uploads to Gradio's route: what form they have, and how much of them is kept."""
 
 import asyncio
+import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -9,9 +10,9 @@ from gradio import routes
 from starlette.formparsers import MultiPartException
 
 from retrieval import settings
-from retrieval.pages import words
+from retrieval.pages import receiving, words
 from retrieval.pages.asgi import Message, Receive, Send
-from retrieval.pages.receiving import DONE, FORM, MAX_PROGRESS, Arriving, Telling
+from retrieval.pages.receiving import DONE, FORM, MAX_PROGRESS, Arriving, Room, Telling
 
 
 def test_all_uploads_together_are_bounded_while_they_come() -> None:
@@ -113,6 +114,53 @@ def test_the_oldest_of_a_visitor_may_be_that_of_an_address_as_well() -> None:
             held.enter_context(arriving.counted(hundred, 1_000, visitor, "9.8.7.6"))
         assert len(arriving._coming) == others
     assert not arriving._coming
+
+
+def test_of_too_many_uploads_the_slowest_gives_way_and_none_that_has_just_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(receiving.time, "monotonic", lambda: now)
+
+    async def run() -> None:
+        nonlocal now
+        arriving, sent = Arriving(settings.ARRIVING_BYTES, most_at_once=3), {1: 5, 2: 1, 3: 4}
+        with ExitStack() as held:
+            old = {n: held.enter_context(arriving.counted(hundred, 1_000)) for n in sent}
+            for number, pieces in sent.items():
+                for _ in range(pieces):
+                    await old[number]()
+            now += receiving.SLOW_AFTER + 1
+            young = held.enter_context(arriving.counted(hundred, 1_000))
+            with pytest.raises(MultiPartException, match="Too many pictures"):
+                await old[2]()
+            held.enter_context(arriving.counted(hundred, 1_000))
+            with pytest.raises(MultiPartException, match="Too many pictures"):
+                await old[3]()
+            for receive in (old[1], young):
+                await receive()
+        assert (arriving._coming, arriving._bytes) == ({}, 0)
+
+    asyncio.run(run())
+
+
+def test_many_who_come_at_once_have_one_look_for_room_made() -> None:
+    looks = []
+
+    def look() -> bool:
+        time.sleep(0.05)
+        looks.append(len(looks) == 0)
+        return looks[-1]
+
+    async def run() -> None:
+        room = Room(look)
+        assert await asyncio.gather(*(room.has_room() for _ in range(200))) == [True] * 200
+        assert looks == [True]
+        await asyncio.sleep(receiving.LOOKS_PAUSE * 0.05 + 0.5)  # for a slow machine's look
+        while await room.has_room():
+            await asyncio.sleep(0.1)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_how_far_uploads_are_is_forgotten_after_so_many_others() -> None:

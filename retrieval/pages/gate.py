@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gradio.route_utils import FnIndexInferError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
@@ -50,10 +49,10 @@ from retrieval.pages.receiving import (
     EVENTS,
     FORM,
     Arriving,
+    Room,
     Telling,
     drop_parts,
     guard_uploads,
-    has_room,
 )
 from retrieval.pages.sessions import known_since, own_address_of, visitor_of_scope
 
@@ -129,9 +128,11 @@ class Gate:
         self.pages = OpenPages(forget)
         self.heartbeats = Heartbeats(keep)
         self.pace = Pace(settings.VISITOR_REQUESTS)
+        self.pace_of_address = Pace(settings.ADDRESS_REQUESTS)
         self.downloads = Pace(settings.VISITOR_DOWNLOADS)
         self.openings = Pace(settings.VISITOR_REQUESTS)
         self.first_openings = Pace(settings.FIRST_OPENINGS)
+        self.room = Room()
         self.arriving = Arriving(settings.ARRIVING_BYTES)
         self.telling = Telling()
         self.calls_arriving = Arriving(settings.ARRIVING_CALL_BYTES)
@@ -259,8 +260,11 @@ class Gate:
             await self.app(scope, receive, send)
             return
         self._keep_pace(scope, visitor, self.pace)
+        # Of one address, or from behind one proxy, visitors may be made up without end.
+        if own_address_of(Request(scope)) or not known_since(scope):
+            self._keep_pace(scope, "", self.pace_of_address, words.BUSY)
         if name == "upload":
-            if not await run_in_threadpool(has_room):
+            if not await self.room.has_room():
                 raise _RefusedError(words.NO_ROOM, 507)
             if not FORM.fullmatch(header_of(scope, b"content-type")):
                 raise _RefusedError(words.NO_REQUEST, 400)

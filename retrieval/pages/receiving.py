@@ -6,18 +6,20 @@ some a megabyte takes hours, in which no page is answered.
 
 import asyncio
 import re
+import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gradio import route_utils, routes
+from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException
 
 from retrieval import settings
 from retrieval.pages import words
 from retrieval.pages.asgi import Asgi, Message, Noting, Receive, Send, answer_until, send_whole
-from retrieval.settings import UPLOADS_OPEN, UPLOADS_OPEN_AT_ONE_ADDRESS
+from retrieval.settings import UPLOADS_AT_ONCE, UPLOADS_OPEN, UPLOADS_OPEN_AT_ONE_ADDRESS
 from retrieval.temporary import make_room
 
 # What browsers and programs send. A character set is left out: it is nobody's but a stranger's.
@@ -28,6 +30,8 @@ MAX_PROGRESS = 1_000  # uploads of which is known how far they are
 # Pages that are told so: Gradio looks 20 times a second whether there is news for each, and with a
 # thousand of them nobody else is answered for half a second.
 MAX_TOLD = 100
+LOOKS_PAUSE = 10  # times what a look for room has taken goes by before the next
+SLOW_AFTER = 10.0  # seconds after which it counts how fast an upload comes
 EVENTS = b"text/event-stream; charset=utf-8"
 DONE = b'data: {"msg": "done"}\n\n'  # what Gradio says when all of an upload is here
 
@@ -56,12 +60,39 @@ def has_room() -> bool:
     return make_room(settings.TEMPORARY, most, settings.TEMPORARY_SPARED)
 
 
+class Room:
+    """Looks whether there is room for uploads, once for all that come at nearly the same time.
+
+    A look at 20,000 files takes a third of a second, and many may ask for it in that time.
+    """
+
+    def __init__(self, look: Callable[[], bool] = has_room) -> None:
+        """Look by `look`, which may take a while, in a thread of its own."""
+        self._look = look
+        self._looking = asyncio.Lock()
+        self._has_room = False
+        self._holds_until = 0.0  # `time.monotonic()`
+
+    async def has_room(self) -> bool:
+        """Whether there was room at the last look, which is not long ago: a tenth of the time goes
+        into looking, at most."""
+        async with self._looking:
+            started = time.monotonic()
+            if started >= self._holds_until:
+                self._has_room = await run_in_threadpool(self._look)
+                ended = time.monotonic()
+                self._holds_until = ended + LOOKS_PAUSE * (ended - started)
+            return self._has_room
+
+
 class Arriving:
     """The uploads that come at the moment, or other requests that are large."""
 
-    def __init__(self, most: int) -> None:
-        """Bound how many bytes there are of all together."""
+    def __init__(self, most: int, most_at_once: int = UPLOADS_AT_ONCE) -> None:
+        """Bound how many bytes there are of all together, and how many uploads."""
         self._most = most
+        self._most_at_once = most_at_once
+        self._bytes = 0  # of all that are coming
         self._coming: dict[_Coming, None] = {}  # the oldest first
         self._progress: OrderedDict[str, None] = OrderedDict()
 
@@ -85,17 +116,22 @@ class Arriving:
         Args:
             address: the visitor's own in the network; "" where it is not known.
         """
-        mine = _Coming(visitor, address)
+        mine = _Coming(visitor, address, time.monotonic())
         self._coming[mine] = None
         own = [one for one in self._coming if one.visitor == visitor != ""]
         self._let_go(own[:-UPLOADS_OPEN])
         # Not those that have just gone.
         near = [one for one in self._coming if one.address == address != ""]
         self._let_go(near[:-UPLOADS_OPEN_AT_ONE_ADDRESS])
+        if len(self._coming) > self._most_at_once:
+            self._let_go([self._slowest()])
 
         async def receive_upload() -> Message:
             message = await _unless(mine.gone, receive)
-            mine.bytes += len(message.get("body", b""))
+            came = len(message.get("body", b""))
+            mine.bytes += came
+            if mine in self._coming:
+                self._bytes += came
             if mine.bytes > most:
                 raise MultiPartException(words.LARGE_REQUEST)
             self._keep_room()
@@ -108,11 +144,20 @@ class Arriving:
         try:
             yield receive_upload
         finally:
-            self._coming.pop(mine, None)
+            if mine in self._coming:
+                self._let_go([mine])
+
+    def _slowest(self) -> "_Coming":
+        """Return who gives way to a new one: whoever holds their place without sending much."""
+        now = time.monotonic()
+        old = [one for one in self._coming if now - one.since > SLOW_AFTER]
+        if old:
+            return min(old, key=lambda one: one.bytes / (now - one.since))
+        return next(iter(self._coming))
 
     def _keep_room(self) -> None:
         """Let go of the oldest of whoever sends most, until there is room again."""
-        while sum(one.bytes for one in self._coming) > self._most:
+        while self._bytes > self._most:
             sent: Counter[str] = Counter()
             for one in self._coming:
                 sent[one.sender] += one.bytes
@@ -122,6 +167,7 @@ class Arriving:
     def _let_go(self, those: "Iterable[_Coming]") -> None:
         for one in those:
             del self._coming[one]
+            self._bytes -= one.bytes
             one.gone.set()
 
 
@@ -131,6 +177,7 @@ class _Coming:
 
     visitor: str
     address: str
+    since: float  # `time.monotonic()`
     bytes: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)  # set when it has to give way
 
