@@ -33,6 +33,11 @@ class Tables:
         self._bytes = sum(self._sizes.values())
         self._read = 0  # of those that have come, also those that were left out then
 
+    @property
+    def most(self) -> int:
+        """How many there may be."""
+        return self._bounds.count
+
     def admit(self, place: Path, table: Path, renamed: Mapping[str, str]) -> str:
         """Make way for a table; return why it has no place there, "" where it has, and counts.
 
@@ -53,7 +58,7 @@ class Tables:
             )
         # Before it is read: a zip of a few KB holds many MB of rows, and others wait meanwhile.
         if not self._fits(place, size, None) or self._read + size > self._bounds.bytes:
-            return self._full()
+            return self.full()
         self._read += size
         if why := _break_in(table):
             return f"{why} Then add it again."
@@ -62,7 +67,7 @@ class Tables:
         size = table.stat().st_size
         aside = free_name(place) if place.is_file() and _says_more(place, table) else None
         if not self._fits(place, size, aside):
-            return self._full()
+            return self.full()
         before = self._sizes.get(place, 0)
         if aside:
             replace_file(place, aside)
@@ -77,7 +82,8 @@ class Tables:
         bytes_ = self._bytes + size - (0 if aside else self._sizes.get(place, 0))
         return len(self._sizes) + is_one_more <= self._bounds.count and bytes_ <= self._bounds.bytes
 
-    def _full(self) -> str:
+    def full(self) -> str:
+        """Say that no more of them fit in."""
         return (
             f"Only {self._bounds.count:,} tables (CSV) with {in_units(self._bounds.bytes)} in all "
             "fit in here. Put the rows of your pictures into one small table, and add it again."

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
+from typing import NamedTuple
 
 from retrieval.collection import Collection
 from retrieval.disk_names import free_name
@@ -20,7 +21,7 @@ from retrieval.errors import (
     is_too_long,
 )
 from retrieval.files import composed, part_in, remove_tree, replace_file, sha256_of_file
-from retrieval.folders import SUFFIXES, lies_passed_over
+from retrieval.folders import SUFFIXES, find_images, lies_passed_over
 from retrieval.incoming import Tables
 from retrieval.records import PASSING
 from retrieval.removed import taken_out
@@ -33,6 +34,13 @@ FOLDER_TAKEN = "A picture here has the name of its folder. Rename that folder, a
 # packs a hidden file with each; no fewer than a zip of some thousand photos has, of which the first
 # are taken; and no more than twice what the owner may add.
 MIN_ENTRIES, MAX_ENTRIES = 10_000, 100_000
+# Pictures in zips that are unpacked beyond what there is room for, since some turn out damaged, or
+# are there already.
+SPARE_PICTURES = 100
+NOT_UNPACKED = (
+    "Too many beside it are damaged, or were there already. Make a zip of what was left out, and "
+    "add that."
+)
 LEFT_OUT = "folder_left_out"  # the fact that says which folder below the first one is in no path
 
 
@@ -53,6 +61,19 @@ class Taken:
             self.skipped.append((name, why))
         else:
             self.unnamed += 1
+
+
+class _File(NamedTuple):
+    """A picture or table of an upload."""
+
+    path: PurePosixPath  # in its zip, or as it was sent
+    place: Path  # where it lies now
+    size: int | None  # in bytes; None when it was one too many of its zip, and was not unpacked
+    batch: str  # its zip, or what came in none
+
+    @property
+    def is_table(self) -> bool:
+        return _is_table(self.path)
 
 
 def take_in(
@@ -77,21 +98,23 @@ def take_in(
     taken = Taken(others=upload.others)
     for name, why in upload.left_out:
         taken.skip(name, why)
-    pictures = sorted(_unpacked(upload, staged, taken))
-    common = _common_folder(pictures)
-    top = PurePosixPath(*common.parts[:1])
     known, below = collection.listing.files(), below_first(collection)
+    files = list(_unpacked(upload, staged, most + _held(upload, folder, known), tables, taken))
+    common = _common_folder(files)
+    top = PurePosixPath(*common.parts[:1])
     if strip and not known and not below.parts and common != top:
         below = common.relative_to(top)
         collection.store.note({LEFT_OUT: str(below)})
     outer = top / below if top.parts else top
-    strip = strip or _is_known(pictures, outer, known)
+    strip = strip or _is_known(files, outer, known)
     unfinished = collection.unfinished
     intake = _Intake(upload, collection, folder, tables, most, known, _excluded(collection), taken)
-    pictures.sort(key=lambda item: _is_table(item[0]))  # last: they follow the pictures' names
+    # What was not unpacked comes when it is known how many were taken; tables come last, since they
+    # follow the pictures' names.
+    files.sort(key=lambda file: (file.is_table, file.size is None, file.path, file.batch))
     try:
-        for relative, source in pictures:
-            intake.take(without(relative, outer) if strip else relative, source)
+        for file in files:
+            intake.take(without(file.path, outer) if strip else file.path, file)
     except OSError as error:
         raise explain_os_error(error, "What you sent") from error
     if not (taken.files or taken.tables):
@@ -106,15 +129,28 @@ def below_first(collection: Collection) -> PurePosixPath:
 
 def without(path: PurePosixPath, outer: PurePosixPath) -> PurePosixPath:
     """Return a path without the folders that it shares with the way to another one."""
-    return path.relative_to(posixpath.commonpath((str(path.parent), str(outer))))
+    shared = 0
+    for part, other in zip(path.parts[:-1], outer.parts, strict=False):
+        if part != other:
+            break
+        shared += 1
+    return PurePosixPath(*path.parts[shared:]) if shared else path
 
 
-def _common_folder(pictures: Sequence[tuple[PurePosixPath, Path]]) -> PurePosixPath:
+def _held(upload: Upload, folder: Path, known: Mapping[str, tuple[int, int]]) -> int:
+    """Return how many pictures of a collection may come again, which takes no room."""
+    if upload.owner:  # these are many, and there is always room
+        return len(known)
+    unread = (path.relative_to(folder).as_posix() for path in find_images(folder))
+    return len(known) + sum(name not in known for name in unread)
+
+
+def _common_folder(files: Sequence[_File]) -> PurePosixPath:
     """Return the folder in which all lie, as deep as it can be.
 
     Where they all lie in the very same one, it is the first: the others may come to be kinds.
     """
-    folders = {str(path.parent) for path, _ in pictures}
+    folders = {str(file.path.parent) for file in files}
     common = PurePosixPath(posixpath.commonpath(folders) if folders else "")
     return common if len(folders) > 1 else PurePosixPath(*common.parts[:1])
 
@@ -132,26 +168,30 @@ class _Intake:
     excluded: Mapping[str, Path | None]  # see `_excluded`
     taken: Taken
     numbers: dict[Path, int] = field(default_factory=dict)  # see `free_name`
+    made: set[Path] = field(default_factory=set)  # folders that are there
     # The pictures that are called otherwise here, of each zip, and of what came in none.
     renamed: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def take(self, relative: PurePosixPath, source: Path) -> None:
+    def take(self, relative: PurePosixPath, file: _File) -> None:
         """Move a picture or a table in, or say why it is left out.
+
+        Args:
+            relative: where it is to lie in the folder, unless another one does.
 
         Raises:
             OSError: when the disk is full, say.
             LookalikeError: when the collection has been deleted meanwhile.
         """
         try:
-            place = self._place(relative, source)
+            place = self._place(relative, file)
             if place is None:
                 return
             if not (self.taken.files or self.taken.tables):  # also after a kill one can go on
                 self.collection.mark_unfinished(True)
-            name = place.relative_to(self.folder).as_posix()
+            name = relative.with_name(place.name).as_posix()
             if name in self.excluded:  # it was taken out before; now, whatever ends this
                 self.collection.excluded.readmit([name])
-            _move(source, place, self.folder)
+            self._move(file.place, place)
         except FileExistsError:  # a folder cannot be made
             self.taken.skip(str(relative), FOLDER_TAKEN)
             return
@@ -160,36 +200,39 @@ class _Intake:
                 raise
             self.taken.skip(str(relative), TOO_LONG)
             return
-        if _is_table(relative):
+        if file.is_table:
             self.taken.tables += 1
         else:
             self.taken.files += 1
 
-    def _place(self, relative: PurePosixPath, source: Path) -> Path | None:
+    def _place(self, relative: PurePosixPath, file: _File) -> Path | None:
         """Return where a file is to go, None when it is left out, which is noted."""
         place = self.folder / relative
-        together = self.renamed.setdefault(source.relative_to(self.upload.folder).parts[0], {})
-        if _is_table(relative):
-            if why := self.tables.admit(place, source, together):
+        together = self.renamed.setdefault(file.batch, {})
+        if file.is_table:
+            unpacked = file.size is not None
+            why = self.tables.admit(place, file.place, together) if unpacked else self.tables.full()
+            if why:
                 self.taken.skip(str(relative), why)
                 return None
             return place
-        if self.taken.files >= self.most:
-            self.taken.skip(str(relative), f"Only {self.most:,} pictures fit in here.")
+        is_full = self.taken.files >= self.most
+        if is_full or file.size is None:
+            why = f"Only {self.most:,} pictures fit in here." if is_full else NOT_UNPACKED
+            self.taken.skip(str(relative), why)
             if self._is_there(place):
                 together[composed(relative.as_posix())] = ""
             return None
-        found = self._free_place(relative, source)
+        found = self._free_place(place, relative.as_posix(), file.place, file.size)
         if found is None:
             self.taken.known += 1
         elif found != place:
             together[composed(relative.as_posix())] = found.name
         return found
 
-    def _free_place(self, relative: PurePosixPath, source: Path) -> Path | None:
+    def _free_place(self, place: Path, name: str, source: Path, size: int) -> Path | None:
         """Return where a picture is to go, None when the collection has it there already."""
-        place, name, size = self.folder / relative, relative.as_posix(), source.stat().st_size
-        if self._is_there(place):
+        if name in self.known or place.exists():
             here = [sha256 for _, sha256 in self.collection.listing.hashes([name])]
             # What lost its vectors, or could not be read, may come again to where it was.
             awaited = not place.exists() and self.known.get(name, (0, 0))[1] == PASSING
@@ -217,17 +260,60 @@ class _Intake:
 
     def _is_there(self, place: Path) -> bool:
         """Whether something lies at a place, or the collection knows of a picture there."""
-        return place.exists() or place.relative_to(self.folder).as_posix() in self.known
+        return place.relative_to(self.folder).as_posix() in self.known or place.exists()
+
+    def _move(self, source: Path, place: Path) -> None:
+        """Move a file to where it is to be, below the folder of originals.
+
+        Raises:
+            LookalikeError: when the collection has just been deleted. Its own folder is not made
+                anew: nobody would ever see what lies in there.
+        """
+        for _ in range(2):  # a folder in it that is empty may just be deleted as such
+            try:
+                self._make_folder(place.parent)
+                try:
+                    replace_file(source, place)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    # On another disk: somebody gave the collections one of their own, by a link.
+                    _copy(source, place)
+                    source.unlink()
+                return
+            except FileNotFoundError:
+                self.made.clear()
+                if not self.folder.parent.is_dir():
+                    break
+        raise LookalikeError(COLLECTION_GONE)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder, the one of originals or one below it, and those above it up to that."""
+        if folder in self.made:
+            return
+        if folder != self.folder:
+            self._make_folder(folder.parent)
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+        self.made.add(folder)
 
 
-def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[PurePosixPath, Path]]:
-    """Yield the relative paths of the pictures, and where they lie, those inside of zips too."""
+def _unpacked(
+    upload: Upload, staged: Path, most: int, tables: Tables, taken: Taken
+) -> Iterator[_File]:
+    """Yield the pictures and tables of an upload, those inside of zips too.
+
+    Args:
+        most: how many pictures of zips are unpacked, and some more.
+        tables: those of the folder, which say how many there may be.
+    """
     # A picture packs badly, so what comes out is about as much as went in; allow for other kinds,
     # up to what the page promises its owner. A stranger's few bytes are not to become a disk's.
     left = min(4 * upload.bounds.bytes, OWNER_BYTES)
     if not upload.owner:
         left = min(left, 20 * upload.bytes + 2 * upload.bounds.file_bytes)
     entries = min(max(20 * upload.bounds.files, MIN_ENTRIES), MAX_ENTRIES)
+    left_pictures, left_tables = most + SPARE_PICTURES, tables.most
     for number, path in enumerate(sorted(path for path in staged.rglob("*") if path.is_file())):
         relative = PurePosixPath(path.relative_to(staged).as_posix())
         suffix = path.suffix.lower()
@@ -235,7 +321,7 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
             continue  # a page sends none, and what is not seen there would never be deleted
         if suffix == ".zip":
             inside = upload.folder / f"zip-{number:06}-{secrets.token_hex(6)}"  # sorted as they are
-            bounds = ZipBounds(entries, upload.bounds.file_bytes, left)
+            bounds = ZipBounds(entries, upload.bounds.file_bytes, left, left_pictures, left_tables)
             try:
                 result = unpack(
                     path, inside, bounds, lambda: require_room(upload.folder, upload.spare)
@@ -252,18 +338,19 @@ def _unpacked(upload: Upload, staged: Path, taken: Taken) -> Iterator[tuple[Pure
                 taken.skip(f"{path.name}: {name}", why)
             taken.unnamed += result.unnamed
             taken.others += result.others
-            for file in inside.rglob("*"):
-                if file.is_file():
-                    left -= file.stat().st_size
-                    yield PurePosixPath(file.relative_to(inside).as_posix()), file
+            left_pictures -= result.pictures
+            left_tables -= result.tables
+            left -= sum(file.size or 0 for file in result.files)
+            for file in result.files:
+                yield _File(*file, inside.name)
         elif suffix in SUFFIXES or _is_table(path):
-            yield relative, path
+            yield _File(relative, path, path.stat().st_size, staged.name)
         else:
             taken.others += 1
 
 
 def _is_known(
-    pictures: Sequence[tuple[PurePosixPath, Path]],
+    files: Sequence[_File],
     outer: PurePosixPath,
     known: Mapping[str, tuple[int, int]],
 ) -> bool:
@@ -275,9 +362,9 @@ def _is_known(
     if not outer.parts:
         return False
     sizes = [
-        (known[name][0], source.stat().st_size)
-        for relative, source in pictures
-        if (name := without(relative, outer).as_posix()) in known
+        (known[name][0], file.size)
+        for file in files
+        if file.size is not None and (name := without(file.path, outer).as_posix()) in known
     ]
     same = sum(before == now for before, now in sizes)
     return bool(same) and 2 * same >= len(sizes)
@@ -305,33 +392,6 @@ def _excluded(collection: Collection) -> dict[str, Path | None]:
 
 def _is_table(path: PurePath) -> bool:
     return path.suffix.lower() == ".csv"
-
-
-def _move(source: Path, place: Path, folder: Path) -> None:
-    """Move a file to where it is to be, below a folder of originals.
-
-    Raises:
-        LookalikeError: when the collection has just been deleted. Its own folder is not made anew:
-            nobody would ever see what lies in there.
-    """
-    for _ in range(2):  # a folder in it that is empty may just be deleted as such
-        try:
-            for parent in reversed((place.parent, *place.parent.parents)):
-                if parent.is_relative_to(folder) and not parent.is_dir():
-                    parent.mkdir(exist_ok=True)
-            try:
-                replace_file(source, place)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                # On another disk: somebody gave the collections one of their own, by a link.
-                _copy(source, place)
-                source.unlink()
-            return
-        except FileNotFoundError:
-            if not folder.parent.is_dir():
-                break
-    raise LookalikeError(COLLECTION_GONE)
 
 
 def _copy(source: Path, place: Path) -> None:

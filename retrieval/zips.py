@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from retrieval.disk_names import free_name, storable
 from retrieval.errors import TOO_LONG, LookalikeError, explain_os_error, is_too_long
-from retrieval.files import part_in, replace_file
 from retrieval.folders import ARCHIVES, SUFFIXES, lies_passed_over
 from retrieval.settings import MAX_FILE_BYTES
 from retrieval.staging import LOOK_BYTES
@@ -30,6 +30,7 @@ BROKEN = (
 # The table at the end of the file, before it is read into memory: names of 250 characters and
 # what zipfile keeps of each.
 MAX_TABLE_BYTES = 24 * 2**20
+TABLE_BYTES = 600  # of each entry that may come, at most; several zips are read at once
 # What stands at the end of a zip: its last record without the comment, and before it what there is
 # for large files, a locator and the record that it names.
 END_BYTES, LOCATOR_BYTES, LARGE_BYTES = 22, 20, 56
@@ -46,12 +47,25 @@ class ZipBounds:
     entries: int = 50_000  # of all kinds, folders too
     file_bytes: int = MAX_FILE_BYTES
     total_bytes: int = 20 * 2**30
+    pictures: int = 50_000  # that are unpacked, the first by their names; the others are listed
+    tables: int = 50_000  # the same of CSV files
+
+
+class ZippedFile(NamedTuple):
+    """A picture or table of a zip file."""
+
+    path: PurePosixPath  # in the zip; with a number, where another one had that name
+    place: Path  # where it lies now
+    size: int | None  # in bytes; None when it was one too many, and was not unpacked
 
 
 @dataclass
 class Unpacked:
-    """What a zip file held, beside the files that were unpacked."""
+    """What a zip file held."""
 
+    files: list[ZippedFile] = field(default_factory=list)
+    pictures: int = 0  # that it was tried to unpack
+    tables: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)  # entry and sentence
     unnamed: int = 0  # entries that were left out after so many that no more are named
     others: int = 0  # files that are no pictures
@@ -71,13 +85,16 @@ def unpack(
         look: called before the first file, and each time `LOOK_BYTES` have been written; what it
             raises, since the disk is nearly full, ends the unpacking.
 
+    Of more than `bounds` allows, the names are returned all the same: they are neither written to
+    the disk nor read.
+
     Raises:
         LookalikeError: when it is no zip, has too many entries, or the disk is full. Whatever is
             wrong with a single entry only costs that entry.
     """
     result = Unpacked()
     try:
-        check_table(archive)
+        check_table(archive, min(MAX_TABLE_BYTES, TABLE_BYTES * max(bounds.entries, 1_000)))
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
             result.entries = len(entries)
@@ -87,6 +104,8 @@ def unpack(
                     "taken at once, of all zips. Make several smaller ones, and add one after the "
                     "other."
                 )
+            if len(entries) > bounds.pictures:  # or the disk would go to and fro
+                entries = sorted(entries, key=_name_of)
             left = bounds.total_bytes
             writing = _Writing(look)
             for entry in entries:
@@ -98,7 +117,17 @@ def unpack(
                     if relative is None:
                         result.others += 1
                         continue
-                    left -= _extract(opened, entry, folder / relative, writing)
+                    is_table = relative.suffix.lower() == ".csv"
+                    if is_table and result.tables < bounds.tables:
+                        result.tables += 1
+                    elif not is_table and result.pictures < bounds.pictures:
+                        result.pictures += 1
+                    else:
+                        result.files.append(ZippedFile(relative, folder / relative, None))
+                        continue
+                    place, size = _extract(opened, entry, folder / relative, writing)
+                    left -= size
+                    result.files.append(ZippedFile(relative.with_name(place.name), place, size))
                 except _SkipError as reason:
                     if len(result.skipped) < MAX_NAMED:
                         result.skipped.append((name[:MAX_NAMED_CHARACTERS], str(reason)))
@@ -223,6 +252,7 @@ class _Writing:
     look: Callable[[], None]
     since: int = LOOK_BYTES  # bytes since the last look; the first one is at once
     numbers: dict[Path, int] = field(default_factory=dict)  # of names that come again
+    folders: set[Path] = field(default_factory=set)  # that are there
 
     def count(self, size: int) -> None:
         """Count bytes that are about to be written, and look whether there is room for them."""
@@ -232,21 +262,29 @@ class _Writing:
             self.since = 0
 
 
-def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, writing: _Writing) -> int:
-    """Write one entry, and return its bytes."""
-    temporary: Path | None = None
+def _extract(
+    opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, writing: _Writing
+) -> tuple[Path, int]:
+    """Write one entry; return where it lies, and its bytes.
+
+    Right there: nobody else looks into that folder, and what is not whole is deleted.
+    """
+    place: Path | None = None
     written = 0
     try:
         writing.count(BLOCK * len(path.parts))  # empty files and their folders fill a disk as well
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = part_in(path.parent)
-        with part.open("xb") as output:
-            temporary = part
+        if path.parent not in writing.folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writing.folders.add(path.parent)
+        free = free_name(path, numbers=writing.numbers)
+        with free.open("xb") as output:
+            place = free
             for chunk in _chunks(opened, entry):
                 writing.count(len(chunk))
                 output.write(chunk)
                 written += len(chunk)
-        replace_file(temporary, free_name(path, numbers=writing.numbers))
+        whole, place = place, None
+        return whole, written
     except (FileExistsError, NotADirectoryError) as error:
         raise _SkipError("A file and a folder in the zip have the same name.") from error
     except OSError as error:
@@ -254,10 +292,9 @@ def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, writin
             raise
         raise _SkipError(TOO_LONG) from error
     finally:
-        if temporary:
+        if place:
             with suppress(FileNotFoundError):
-                temporary.unlink()
-    return written
+                place.unlink()
 
 
 def _chunks(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:

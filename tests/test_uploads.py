@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -38,7 +39,7 @@ from retrieval.settings import (
     VISITORS_SPARE_BYTES,
 )
 from retrieval.staging import LOOK_BYTES, SPARE_BYTES, UploadBounds
-from retrieval.taking import Taken
+from retrieval.taking import NOT_UNPACKED, Taken
 from retrieval.uploads import (
     UNREAD,
     Uploads,
@@ -982,6 +983,49 @@ def test_only_the_first_pictures_are_taken_when_a_zip_holds_more(
     result = uploads.take(name, "me", collection, tmp_path / "originals", strip=True)
     assert result.files == 5
     assert [why for _, why in result.skipped] == ["Only 5 pictures fit in here."] * 3
+
+
+def test_of_a_zip_no_more_is_unpacked_than_there_is_room_for_and_all_are_counted(
+    uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.taking.SPARE_PICTURES", 1)
+    tried: list[str] = []
+    open_ = zipfile.ZipFile.open
+
+    def note(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, mode: Any = "r") -> Any:
+        tried.append(entry.filename)
+        return open_(archive, entry, mode)
+
+    files = {f"{n:02}.png": encode(by_hue(10 * n), "PNG") for n in range(20)}
+    rows = [f"{name},{name[:2]},".encode() for name in files]
+    files["labels.csv"] = b"filename,label,details\n" + b"\n".join(rows)
+    data = zipped(files, tmp_path / "x.zip")
+    monkeypatch.setattr(zipfile.ZipFile, "open", note)
+    result = add(uploads, collection, {"a.zip": data})
+    assert (result.files, result.known, result.tables, len(tried)) == (5, 0, 1, 7)
+    assert result.skipped == [
+        (name, "Only 5 pictures fit in here.") for name in sorted(files)[5:20]
+    ]
+    assert read(collection) == {f"{n:02}.png": (f"{n:02}", "") for n in range(5)}
+    # Those that are here take no room: after them there is some for as many others.
+    tried.clear()
+    result = add(uploads, collection, {"a.zip": data}, room=3)
+    assert (result.files, result.known, len(tried)) == (3, 5, 10)
+    assert {why for _, why in result.skipped} == {"Only 3 pictures fit in here."}
+    assert len(result.skipped) == 12
+
+
+def test_what_was_not_unpacked_though_there_is_room_gets_another_sentence(
+    uploads: Uploads, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.taking.SPARE_PICTURES", 0)
+    data = zipped({"a.png": PICTURE, "b.png": PICTURE}, tmp_path / "x.zip")
+    other = zipped({"c.png": PICTURE, "d.png": OTHER}, tmp_path / "x.zip")
+    # Of the second all are there already.
+    result = add(uploads, collection, {"a.zip": data, "b.zip": data, "c.zip": other})
+    assert (result.files, result.known) == (3, 2)
+    assert result.skipped == [("d.png", NOT_UNPACKED)]
+    assert add(uploads, collection, {"d.zip": other}).files == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its own bound is met long before")

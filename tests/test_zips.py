@@ -148,6 +148,31 @@ def test_too_many_entries_are_refused(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out", ZipBounds(entries=20))
 
 
+def test_what_is_one_too_many_is_listed_and_not_written(tmp_path: Path) -> None:
+    entries = {f"{n}.png": PICTURE for n in (3, 1, 2, 0)} | {f"{n}.csv": b"filename" for n in "ab"}
+    archive = make(tmp_path / "x.zip", {**entries, "c.txt": b""})
+    result = unpack(archive, tmp_path / "out", ZipBounds(pictures=2, tables=1))
+    assert sorted(taken(tmp_path / "out")) == ["0.png", "1.png", "a.csv"]
+    assert {str(file.path): file.size for file in result.files} == {
+        **{"0.png": len(PICTURE), "1.png": len(PICTURE), "2.png": None, "3.png": None},
+        **{"a.csv": 8, "b.csv": None},
+    }
+    assert (result.pictures, result.tables, result.others, result.skipped) == (2, 1, 1, [])
+
+
+def test_what_cannot_be_unpacked_counts_among_what_is_tried(tmp_path: Path) -> None:
+    archive = make(tmp_path / "x.zip", {f"{n}.png": PICTURE for n in range(3)})
+    raw = bytearray(archive.read_bytes())
+    raw[40:44] = bytes(b ^ 0xFF for b in raw[40:44])
+    archive.write_bytes(raw)
+    result = unpack(archive, tmp_path / "out", ZipBounds(pictures=2))
+    assert [(name, why[:13]) for name, why in result.skipped] == [("0.png", "It is damaged")]
+    assert [(str(file.path), file.size) for file in result.files] == [
+        ("1.png", len(PICTURE)),
+        ("2.png", None),
+    ]
+
+
 def test_of_very_many_that_are_left_out_the_first_are_named(tmp_path: Path) -> None:
     entries = {f"../{n}{'x' * 300}.png": b"" for n in range(MAX_NAMED + 5)}
     result = unpack(make(tmp_path / "x.zip", entries), tmp_path / "out", ZipBounds())
@@ -159,7 +184,7 @@ def test_somebody_looks_at_the_disk_while_it_is_written(tmp_path: Path) -> None:
     looks: list[int] = []
 
     def look() -> None:
-        looks.append(sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.part")))
+        looks.append(sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.bmp")))
         if len(looks) == 3:
             raise LookalikeError("The disk is full.")
 
