@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,23 +15,30 @@ import pytest
 
 from retrieval import settings
 from retrieval.pages import waiting
-from retrieval.pages.waiting import guard_queue
+from retrieval.pages.waiting import IN_TURN, guard_queue
+
+OWNER = 32 * "o"  # the owner's name, as the cookie has it
 
 
 class Served:
     """A page with something that takes long, and something that does not."""
 
     def __init__(self) -> None:
-        guard_queue()
+        guard_queue(lambda request: OWNER in request.headers.get("cookie", ""))
         with gr.Blocks() as app:
             said = gr.Textbox()
             gr.Button().click(self._take_long, api_name="slow", concurrency_limit=1)
             gr.Button().click(lambda: "at once", None, said, api_name="quick")
             gr.Button().click(self._count, api_name="count")
+            gr.Button().click(
+                self._take_turns, api_name="turn", concurrency_id=IN_TURN, concurrency_limit=2
+            )
         app.queue(max_size=100)
         app.run_startup_events()
         self.queue = app._queue
         self.counted = 0
+        self.begun: list[str] = []  # the pages whose turn has come
+        self.may_end: dict[str, threading.Event] = defaultdict(threading.Event)
         self.seconds = 0.5  # that the slow one takes, or less
         self.go_on = threading.Event()
         self.kept = app._queue.pending_messages_per_session
@@ -42,12 +50,22 @@ class Served:
     def _take_long(self) -> None:
         self.go_on.wait(self.seconds)
 
+    def _take_turns(self, request: gr.Request) -> None:
+        page = str(request.session_hash)
+        self.begun.append(page)
+        assert self.may_end[page].wait(20)
+
     def _count(self) -> None:
         self.counted += 1
 
     async def join(self, name: str, page: str) -> int:
         """Ask for something as a page, and return the status."""
         return (await self._join(name, page, {})).status_code
+
+    async def ask_as(self, visitor: str, *pages: str) -> list[int]:
+        """Ask for a turn as a visitor, from some pages, and return the statuses."""
+        cookie = {"cookie": f"lookalike-{1:016x}={visitor * 32}"}
+        return [(await self._join("turn", page, cookie)).status_code for page in pages]
 
     async def number(self, name: str, page: str, number: int) -> str:
         """Ask for something that the page has given a number, and return by what name it goes."""
@@ -187,5 +205,46 @@ def test_nothing_is_counted_for_a_page_that_nobody_sees() -> None:
             assert (await served.told("page"))[-2]["output"]["data"] == ["at once"]
         assert len(served.queue.event_analytics) == 1
         assert served.queue.compute_analytics_summary([{"function": "quick"}]) == {"functions": {}}
+
+    asyncio.run(run())
+
+
+def test_a_visitor_waits_for_what_they_asked_for_themselves_and_nobody_else_does() -> None:
+    async def run() -> None:
+        served = Served()
+        assert await served.ask_as("a", *(f"a{n}" for n in range(8))) == [200] * 8
+        await until(lambda: served.begun == ["a0"])
+        await served.ask_as("b", "b0")
+        await until(lambda: served.begun == ["a0", "b0"])
+        await served.ask_as("c", "c0")  # only two are at work
+        await served.ask_as("o", "o0")  # beside the owner
+        await until(lambda: served.begun == ["a0", "b0", "o0"])
+        for page in ("b0", "a0", *(f"a{n}" for n in range(1, 8)), "o0", "c0"):
+            served.may_end[page].set()
+        await until(lambda: len(served.begun) == 11)
+        assert served.begun[3] == "c0"
+        assert [page for page in served.begun if page < "b"] == [f"a{n}" for n in range(8)]
+
+    asyncio.run(run())
+
+
+def test_one_visitor_fills_no_queue_and_visitors_not_the_owners(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "MAX_QUEUE", 10)
+
+    async def run() -> None:
+        served = Served()
+        statuses = await served.ask_as("a", *(f"a{n}" for n in range(12)))
+        assert statuses.count(200) in (8, 9)  # the first may have begun
+        assert (await served.ask_as("b", "b0"), await served.ask_as("c", "c0")) == ([200], [200])
+        await until(lambda: served.begun == ["a0", "b0"])
+        statuses = await served.ask_as("d", *(f"d{n}" for n in range(8)))
+        assert 503 in statuses
+        assert await served.ask_as("o", "o0") == [200]
+        await until(lambda: "o0" in served.begun)
+        for page in [f"{visitor}{n}" for visitor in "abcdo" for n in range(12)]:
+            served.may_end[page].set()
+        await until(lambda: not served.queue.event_queue_per_concurrency_id[IN_TURN].queue)
 
     asyncio.run(run())

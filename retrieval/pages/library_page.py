@@ -18,6 +18,7 @@ from retrieval.pages.elements import inform, make_place, number_of, warn
 from retrieval.pages.library_acts import LibraryActs
 from retrieval.pages.library_view import LibraryView
 from retrieval.pages.sessions import own_address_of, visitor_of
+from retrieval.pages.waiting import IN_TURN
 from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads
 from retrieval.visitors import Visitors
@@ -31,6 +32,7 @@ FAILED = "() => window.lookalikeFailed?.('{event}')"
 # Tells `gradio.js` that what was said of a password before is not so any more.
 ANSWERED = "() => window.lookalikeGradio?.supersede(0)"
 AT_ONCE = 4  # of what may take minutes
+TAKING_AT_ONCE = 3  # visitors whose uploads are unpacked; the owner's are beside them
 
 
 class LibraryPage:
@@ -111,9 +113,15 @@ class LibraryPage:
         )
         acted.failure(None, js=FAILED.format(event="select"))
         worked.failure(None, js=FAILED.format(event="work"))
-        # What is sent while another upload is unpacked waits for its turn.
+        # What one sends while another upload of theirs is unpacked waits for it.
         add.select(
-            self.on_upload, desk, view, trigger_mode="multiple", concurrency_limit=1, **quiet
+            self.on_upload,
+            desk,
+            view,
+            trigger_mode="multiple",
+            concurrency_id=IN_TURN,
+            concurrency_limit=TAKING_AT_ONCE,
+            **quiet,
         )
         for event in (go.click, folder.submit):
             event(self.on_folder, [desk, folder], [*view, folder], **quiet)

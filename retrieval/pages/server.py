@@ -93,7 +93,7 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
                 copies.build(copies_tab, search.options.choice)
             with gr.Tab(words.TAB_TEST, id="test") as test_tab:
                 EvaluatePage(workspace).build(test_tab, search.options.choice)
-    guard_queue()
+    guard_queue(library.access.is_owner)
     guard_origins()
     guard_start()
     app.upload_file_set = Unremembered()

@@ -6,17 +6,22 @@ keep everybody from what is quick; and it keeps answers for pages that never ask
 
 import asyncio
 import os
+import random
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from gradio import queueing
 
 from retrieval import settings
+from retrieval.pages.sessions import own_address_of, visitor_of
+from retrieval.pages.turns import Asker, Turns, is_too_much
 
 # Queues that may be full before all together are: more than there are kinds of work that take long
 # (features, web addresses, tests, uploads that are unpacked, results that are saved).
 FULL_KINDS = 8
+IN_TURN = "in turn"  # the kind of work that several visitors do at once, each one after the other
 MOST_JOINED = 8  # requests of a page that are known again
 UNFETCHED_SECONDS = 60.0  # for which answers are kept while a page fetches none of them
 
@@ -42,7 +47,66 @@ class Answers(asyncio.Queue[Any]):
 
 
 class Requests(queueing.Queue):
-    """Gradio's queue, in which each kind of work has room of its own."""
+    """Gradio's queue, in which each kind of work has room of its own, and visitors take turns."""
+
+    is_owner: Callable[[Any], bool] = staticmethod(lambda request: False)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Take what Gradio's own takes."""
+        super().__init__(*args, **options)
+        self._turns = Turns()
+        # What waited at the last look, and what was at work.
+        self._seen: tuple[list[Any], list[Any]] = [], []
+
+    def get_events(self) -> tuple[list[Any], bool, str] | None:
+        """Return what is to be begun now, with its kind; None for nothing.
+
+        Gradio begins with what has waited longest of a kind that is taken at random.
+        """
+        kinds = list(self.event_queue_per_concurrency_id.items())
+        random.shuffle(kinds)
+        for kind, waiting in kinds:
+            event = None
+            if kind == IN_TURN:
+                event = self._next_in_turn(waiting)
+            elif waiting.queue and (
+                waiting.concurrency_limit is None
+                or waiting.current_concurrency < waiting.concurrency_limit
+            ):
+                event = waiting.queue[0]
+            if event is not None:
+                waiting.queue.remove(event)
+                return [event], False, kind  # nothing of ours is done in batches
+        return None
+
+    def _next_in_turn(self, waiting: Any) -> Any | None:
+        jobs = (event for job in self.active_jobs for event in job or ())
+        at_work = [event for event in jobs if event.concurrency_id == IN_TURN]
+        seen = [*waiting.queue], at_work
+        if seen == self._seen:  # Gradio asks a thousand times a second
+            return None
+        chosen = self._turns.next(
+            [(event, self._asker(event), event.enqueue_time) for event in waiting.queue],
+            [(event, self._asker(event)) for event in at_work],
+            waiting.concurrency_limit,
+        )
+        self._seen = seen
+        return chosen
+
+    def _asker(self, event: Any) -> Asker:
+        """Return who asked for something, as it was then."""
+        if not hasattr(event, "asker"):
+            event.asker = self._asker_of(event.request)
+        asker: Asker = event.asker
+        return asker
+
+    def _asker_of(self, request: Any) -> Asker:
+        return Asker(visitor_of(request), own_address_of(request), self.is_owner(request))
+
+    def _is_full(self, kind: Any, request: Any) -> bool:
+        if kind.concurrency_id != IN_TURN:
+            return len(kind.queue) >= settings.MAX_QUEUE
+        return is_too_much(self._asker_of(request), [self._asker(one) for one in kind.queue])
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take a request, unless too many of its kind wait already."""
@@ -58,7 +122,7 @@ class Requests(queueing.Queue):
             return True, known, "success"
         event = self.blocks.fns.get(body.fn_index)
         kind = self.event_queue_per_concurrency_id.get(event.concurrency_id) if event else None
-        if kind is not None and len(kind.queue) >= settings.MAX_QUEUE:
+        if kind is not None and self._is_full(kind, request):
             return False, "", "queue_full"
         success, event_id, state = await super().push(body, request, username)
         if number[0] and isinstance(event_id, str) and success:
@@ -99,8 +163,13 @@ class Requests(queueing.Queue):
                 self.pending_event_ids_session.pop(session, None)
 
 
-def guard_queue() -> None:
-    """Have Gradio keep what waits in these, from now on, and hardly any record of what has been."""
+def guard_queue(is_owner: Callable[[Any], bool] = lambda request: False) -> None:
+    """Have Gradio keep what waits in these, from now on, and hardly any record of what has been.
+
+    Args:
+        is_owner: tells from a request of Starlette whether it is the owner's.
+    """
+    Requests.is_owner = staticmethod(is_owner)
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
     queueing.Queue = Requests  # type: ignore[misc]
     queueing.AsyncQueue = Answers  # type: ignore[attr-defined]
