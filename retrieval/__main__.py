@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         _say(str(error))
         return 1
     except KeyboardInterrupt:
-        _say("Stopped. What was finished is kept; run it again to go on.")
+        # Of the commands that keep what they have finished; others begin anew.
+        _say(getattr(arguments, "stopped", "Stopped."))
         return 130
     except PermissionError as error:  # a closed folder, in which it cannot be seen what there is
         if error.filename is None:

@@ -12,6 +12,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO, cast
 
+# What Ctrl+C in a command that keeps what it has finished is answered by.
+GOES_ON = "Stopped. What was finished is kept; run it again to go on."
+
 
 def print_every_letter() -> None:
     """Print by its number what a terminal or a file has no letter for, instead of failing."""

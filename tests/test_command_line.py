@@ -5,6 +5,7 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.collection import Collection
-from retrieval.commands import index
+from retrieval.commands import evaluate, index, move
 from retrieval.library import collection_for
 from retrieval.model import OnnxExtractor
 from retrieval.schema import DATABASE
@@ -706,6 +707,65 @@ def test_neighbours_have_a_say_unless_it_is_asked_without_them(
     assert ["neighbours" in one["ranking"] for one in protocols] == [first, second]
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["evaluate", "here"], "Stopped."),
+        (["index", "here"], "Stopped. What was finished is kept; run it again to go on."),
+        (["move", "here", "--to", "local"], "Stopped. What was finished is kept; run it again to"),
+    ],
+    ids=["evaluate", "index", "move"],
+)
+def test_what_is_kept_after_ctrl_c_is_said_of_what_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    said: str,
+) -> None:
+    def interrupted(arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    for module in (evaluate, index, move):
+        monkeypatch.setattr(module, "run", interrupted)
+    assert main(command) == 130
+    assert capsys.readouterr().err.startswith(said)
+    assert ("kept" in said) is (command[0] != "evaluate")
+
+
+def without_rights(*command: str | Path) -> list[str | Path]:
+    """Return a command that may read no more than its user, also of an administrator."""
+    rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if sys.platform != "linux" or not (shutil.which("setpriv") and os.geteuid() == 0):
+        rights = []
+    return [*rights, sys.executable, *command]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder has no rights there by a number")
+def test_pictures_in_a_closed_folder_take_no_part_in_an_evaluation_and_it_is_said(
+    tmp_path: Path, options: list[str]
+) -> None:
+    kinds = ("a", "b", "closed")
+    pictures = save_hues(
+        tmp_path / "pictures", {f"{kinds[n // 3]}/{n}.png": 40 * n for n in range(9)}
+    )
+    closed = pictures / "closed"
+    ran = {}
+    for folder in (pictures, closed):
+        closed.chmod(0)
+        ran[folder] = subprocess.run(
+            without_rights("-m", "retrieval", "evaluate", folder, *map(str, options)),
+            cwd=settings.PROJECT,
+            capture_output=True,
+            text=True,
+        )
+        closed.chmod(0o700)
+    assert ran[pictures].returncode == 0
+    assert f"The folder {closed} may not be opened; it was passed over." in ran[pictures].stderr
+    assert re.search(r"all queries +6 ", ran[pictures].stdout)
+    assert ran[closed].returncode == 1
+    assert ran[closed].stderr.startswith("closed may not be opened")
+
+
 @pytest.mark.parametrize("command", [["-m", "retrieval", "index", "."], ["-m", "export"]])
 def test_what_lies_in_a_closed_folder_is_refused_with_a_sentence(
     tmp_path: Path, command: list[str]
@@ -713,13 +773,10 @@ def test_what_lies_in_a_closed_folder_is_refused_with_a_sentence(
     named = {"retrieval": "--model", "export": "--weights"}[command[1]]
     closed = tmp_path / "closed"
     closed.mkdir()
-    rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root may read all
-    if sys.platform != "linux" or not (shutil.which("setpriv") and os.geteuid() == 0):
-        rights = []
     closed.chmod(0)
     output = ["--output", tmp_path / "x.onnx"] if named == "--weights" else []
     run = subprocess.run(
-        [*rights, sys.executable, *command, named, closed / "gone", *output],
+        without_rights(*command, named, closed / "gone", *output),
         cwd=settings.PROJECT,
         capture_output=True,
         text=True,

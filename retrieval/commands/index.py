@@ -22,6 +22,7 @@ from retrieval.library import collection_for, collection_of
 from retrieval.objects import Bucket, is_url
 from retrieval.schema import DATABASE
 from retrieval.store import held_alone
+from retrieval.terminal import GOES_ON
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         help="keep the vectors of a new collection there: FILE.db or http://HOST:19530 "
         "(or set LOOKALIKE_MILVUS_URI)",
     )
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, stopped=GOES_ON)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from retrieval.errors import LookalikeError
 from retrieval.library import find_collection
 from retrieval.milvus_kinds import KINDS, LITE
 from retrieval.moving import drop_left, move_home, move_out
+from retrieval.terminal import GOES_ON
 
 HERE = "local"
 LISTED = 20  # pictures that are named
@@ -33,7 +34,7 @@ def add(commands: Any) -> None:
         action="store_true",
         help="delete the vectors at the place they come from, and where earlier moves left them",
     )
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, stopped=GOES_ON)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from retrieval.family import int8_path
 from retrieval.files import remove_tree
 from retrieval.library import collection_for, find_collection
 from retrieval.space import Part, build_space, check_limits
+from retrieval.terminal import GOES_ON
 
 SEEN = (
     "see and download these pictures in small (320 pixels, panoramas up to 960), with the names of "
@@ -41,7 +42,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="leave the folder instead of uploading it"
     )
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, stopped=GOES_ON)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from retrieval.captions import UnreadTable
 from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.family import open_model
 from retrieval.features import extract_files
 from retrieval.files import replace_when_done
@@ -64,11 +64,18 @@ def need_folder(folder: Path) -> None:
 def pictures_in(folder: Path) -> list[Path]:
     """Return the pictures below a folder.
 
+    Folders in it that may not be opened are passed over, which is said.
+
     Raises:
-        LookalikeError: when there are none, or no folder.
+        LookalikeError: when there are none, or no folder, or it may not be opened.
     """
     need_folder(folder)
-    paths = list(find_images(folder))
+    errors: list[OSError] = []
+    paths = list(find_images(folder, errors.append))
+    for error in errors:
+        if str(error.filename) == str(folder):
+            raise explain_os_error(error, folder)
+        _say_closed(error.filename)
     if not paths:
         raise LookalikeError(f"There are no pictures in {folder}. Name another folder.")
     return paths
@@ -122,7 +129,7 @@ def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> 
     collection.mark_finished()
     for folder in changes.unreadable_folders:
         named = root if folder == "." else folder
-        print(f"The folder {named} may not be opened; it was passed over.", file=sys.stderr)
+        _say_closed(named)
     tell_of_unread_tables(changes.unread_tables)
     for path, problem in collection.listing.problems():
         print(f"{path}: {problem}", file=sys.stderr)
@@ -142,3 +149,7 @@ def write(path: Path, data: str | bytes) -> None:
     """Write a result, whole or not at all; a text in UTF-8."""
     with replace_when_done(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def _say_closed(folder: Path | str) -> None:
+    print(f"The folder {folder} may not be opened; it was passed over.", file=sys.stderr)
