@@ -692,8 +692,9 @@ def test_a_choice_that_is_late_leaves_the_kinds_to_the_later_one(visitor: Visito
     assert kinds(late) == ["", "four", "three"]
 
 
+@pytest.mark.parametrize("pressed", [("crop", "clean", "remove"), ("turn",)])
 def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pressed: tuple[str, ...], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "COLLECTIONS", tmp_path)
     workspace = Workspace(tiny_model, None, gpu=False)
@@ -705,7 +706,7 @@ def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
     with conversation.doing(Step(lambda asked: asked.only(part), Options(), 1)):
         pass
     held = []
-    for change in (page.changes.crop, page.changes.clean, page.changes.remove):
+    for change in (getattr(page.changes, name) for name in pressed):
         request = gr.Request(
             Request({"type": "http", "headers": [], "path": "/", "scheme": "http"})
         )
@@ -713,8 +714,8 @@ def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
         page._asking(change)({"stands": conversation}, request, event)
         held += [weakref.ref(request), weakref.ref(event)]
     del request, event
-    assert len(conversation._standings) == 5
-    assert [one() for one in held] == [None] * 6
+    assert len(conversation._standings) == 2 + len(pressed)
+    assert [one() for one in held] == [None] * 2 * len(pressed)
     workspace.stop()
 
 

@@ -204,6 +204,31 @@ def test_the_button_of_a_box_is_seen_whole_and_not_on_a_low_picture(
     expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
 
 
+def test_a_picture_on_its_side_is_turned_as_often_as_wanted_and_back_undoes_it(page: Page) -> None:
+    upload(page, pattern("stripes", 99).resize((120, 60)))
+    kinds(page)
+    whole = page.url
+    button = page.get_by_role("button", name=words.TURN)
+    button.focus()
+    image = "document.querySelector('#query img')"
+    shape = f"() => `${{{image}.naturalWidth}} ${{{image}.naturalHeight}}`"
+    for size in ("60 120", "120 60"):
+        before = page.url
+        page.keyboard.press("Enter")
+        page.wait_for_function(f"({shape})() === '{size}'")
+        page.wait_for_function("(before) => location.href !== before", arg=before)
+        expect(button).to_be_focused()
+    expect(page.locator(".lk-chip")).to_have_count(1)
+    page.go_back()
+    page.wait_for_function(f"({shape})() === '60 120'")
+    page.go_back()
+    page.wait_for_function(f"({shape})() === '120 60'")
+    assert page.url == whole
+    # Where there is nothing to be turned there is no button.
+    page.get_by_role("button", name="Start over").click()
+    expect(button).to_have_count(0)
+
+
 @pytest.mark.parametrize(("key", "above"), [("ArrowDown", True), ("ArrowUp", False)])
 def test_the_buttons_of_a_box_lie_where_it_leaves_more_room(
     page: Page, key: str, above: bool

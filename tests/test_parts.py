@@ -1,10 +1,12 @@
 """Parts of a query: what is kept of an upload bears cropping, whatever its shape."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from retrieval import settings
 from retrieval.changes import find_changes
@@ -49,6 +51,23 @@ def test_a_part_of_a_panorama_is_as_sharp_as_its_short_side(parts: PartMaker) ->
     part = parts.cropped(whole, (0, 0, 0.1, 1), "never")
     assert open_picture(parts.jpeg(part, "")).image.size == (400, 500)
     assert parts.cropped(part, None, "never").crop is None
+
+
+def test_a_quarter_of_a_turn_is_clockwise_and_of_all_of_the_picture(parts: PartMaker) -> None:
+    two = Image.new("RGB", (200, 100), "red")
+    two.paste("blue", (100, 0, 200, 100))
+    whole, _ = parts.of_upload(encode(two, "PNG"), "never")
+    part = replace(parts.cropped(whole, (0, 0, 0.5, 1), "never"), wanted=False)
+    turned = parts.turned(part, "never")
+    shown = open_picture(turned.jpeg).image
+    assert shown.size == (100, 200)
+    assert shown.getpixel((50, 20))[0] > 200  # what was left is on top
+    assert shown.getpixel((50, 180))[2] > 200
+    assert (turned.crop, turned.wanted, turned.sha256) == (None, False, whole.sha256)
+    assert turned.token not in ("", whole.token)
+    upright, _ = parts.of_upload(encode(shown, "PNG"), "never")
+    assert np.allclose(turned.aspects.subject, upright.aspects.subject, atol=0.02)
+    assert parts.cropped(turned, None, "never").aspects is turned.aspects
 
 
 def test_what_is_kept_of_an_upload_is_bounded_whatever_it_shows(

@@ -3,6 +3,7 @@
   const { touch, words, fill, isShortcut } = window.lookalikeCommon;
   let tell = null; // hands a box on to the page
   let drawn = null; // is called as soon as one is drawn
+  let turn = null; // has the picture turned by a quarter
   let isShown = null; // whether the question is
   let showAnswer = null; // scrolls to what was found
   let toBox = false; // whether a box is what comes next, until the picture is there to be drawn on
@@ -82,6 +83,19 @@
     layer.classList.toggle("lk-drawing", touch.matches);
   };
 
+  // For a picture that lies on its side, as from a scanner.
+  const makeTurn = () => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.id = "lk-turn";
+    button.title = words().turn ?? "";
+    button.setAttribute("aria-label", button.title);
+    button.innerHTML =
+      '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M20 4v6h-6M19.5 10A8 8 0 1 0 20 14"/></svg>';
+    button.addEventListener("click", () => turn());
+    return button;
+  };
+
   const addLayer = () => {
     const image = picture();
     const layer = document.getElementById("lk-crop");
@@ -90,7 +104,10 @@
       source = "";
       box = null;
     }
-    if (!image || !isShown()) return layer?.remove();
+    if (!image || !isShown()) {
+      document.getElementById("lk-turn")?.remove();
+      return layer?.remove();
+    }
     if (image.src !== source) {
       source = image.src;
       box = null;
@@ -136,7 +153,7 @@
     hint.setAttribute("aria-hidden", "true");
     fresh.append(shade, ways, begin, hint);
     for (const change of ["focus", "blur"]) fresh.addEventListener(change, draw);
-    image.closest(".image-container").append(fresh);
+    image.closest(".image-container").append(fresh, makeTurn());
     askForBox(fresh);
 
     let start = null;
@@ -194,7 +211,7 @@
 
   window.addEventListener("resize", draw);
   window.lookalikeCrop = {
-    begin: (page) => ({ tell, drawn, isShown, showAnswer } = page),
+    begin: (page) => ({ tell, drawn, turn, isShown, showAnswer } = page),
     look: addLayer,
     picture,
     ask: (isAsked) => (toBox = isAsked),

@@ -4,7 +4,7 @@
   const { behavior, pause, isShortcut } = window.lookalikeCommon;
   const crop = window.lookalikeCrop;
   const dialog = window.lookalikeDialog;
-  const ASKING = ["pick", "more", "less", "remove", "back", "crop"]; // for something new
+  const ASKING = ["pick", "more", "less", "remove", "back", "crop", "turn"]; // for something new
   const SETTING = ["visit", "again"]; // whose answers set the controls
   const tell = (what, data) => {
     if (!window.lookalike) return; // the page is still being made
@@ -500,6 +500,11 @@
   dialog.begin(tell);
   crop.begin({
     tell: (box) => tell("crop", { box }),
+    turn: () => {
+      visiting = false; // the box of an address would be of the picture before
+      drawing = true; // it may have to be turned once more
+      tell("turn", {});
+    },
     drawn: () => (visiting = false),
     isShown: searching,
     showAnswer: () => {

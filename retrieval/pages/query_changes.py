@@ -8,6 +8,7 @@ import gradio as gr
 from retrieval.pages.asking import Asked, Options, bounded_box
 from retrieval.pages.elements import number_of, told_by_a_page
 from retrieval.pages.parts import PartMaker
+from retrieval.pages.recent import RecentUploads
 
 Change = Callable[[Asked], Asked]
 # What is asked and its options as they stand, what a button tells, who asks. The change that comes
@@ -18,8 +19,9 @@ Handler = Callable[[Asked, Options, Any, str], Change]
 class QueryChanges:
     """The changes that the buttons of the page ask for."""
 
-    def __init__(self, parts: PartMaker) -> None:
+    def __init__(self, parts: PartMaker, recent: RecentUploads) -> None:
         self._parts = parts
+        self._recent = recent
 
     def pick(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
         """Search with a result alone."""
@@ -55,6 +57,19 @@ class QueryChanges:
             return asked.adding(self._parts.cropped(upload, box, cleaning))
 
         return crop
+
+    def turn(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
+        """Turn the upload by a quarter: one that lies on its side finds what lies so, too."""
+        cleaning = options.cleaning
+
+        def turn(asked: Asked) -> Asked:
+            if asked.upload is None:
+                return asked
+            part = self._parts.turned(asked.upload, cleaning)
+            self._recent.keep(visitor, part)
+            return asked.adding(part)
+
+        return turn
 
     def clean(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
         """Have the upload be cleaned as it is chosen now."""

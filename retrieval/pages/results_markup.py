@@ -234,6 +234,7 @@ def script_words() -> str:
         f'data-crop-box="{escape(words.CROP_BOX)}" '
         f'data-crop-spoken="{escape(words.CROP_SPOKEN)}" '
         f'data-reset="{escape(words.CROP_RESET)}" '
+        f'data-turn="{escape(words.TURN)}" '
         f'data-below="{escape(words.CROP_BELOW)}" '
         f'data-camera="{escape(words.CAMERA_START)}" '
         f'data-lost="{escape(words.LOST)}" '

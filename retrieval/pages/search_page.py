@@ -53,7 +53,7 @@ class SearchPage:
         self.parts = PartMaker(workspace)
         self.recent = RecentUploads()
         self.visits = Visits(workspace, self.parts, self.recent)
-        self.changes = QueryChanges(self.parts)
+        self.changes = QueryChanges(self.parts, self.recent)
         self.answers = Answers(workspace)
         self.of_results = ResultTools(workspace, access, handover, self.parts, self.answers)
 
@@ -161,6 +161,7 @@ class SearchPage:
         ):
             handle = self._asking(handler, leaving=True, anew=True)
             event(handle, inputs, leaving, **each)
+        bridge.turn(self.on_turn, inputs, leaving, concurrency_id="model", **each)
         bridge.odd(comment_drop, None, None, **quiet)
         bridge.refused(tell_refusal, None, None, **quiet)
         everything = [*view, *self.options.inputs, self.upload]
@@ -291,6 +292,13 @@ class SearchPage:
             return gr.skip(), gr.skip(), gr.skip(), self.parts.preview(kept) if kept else None
         unshowable = PurePosixPath(sent).suffix.lower() in UNSHOWABLE
         return (*answer, self.parts.preview(part) if part and unshowable else gr.skip())
+
+    def on_turn(self, values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+        """Turn the upload by a quarter, and return what it is to show then."""
+        answer = self._asking(self.changes.turn)(values, request, event)
+        conversation: Conversation = values[self.conversation]
+        upload = conversation.asked.upload
+        return (*answer, self.parts.preview(upload) if upload else None)
 
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for the picture at a web address."""

@@ -79,6 +79,7 @@ CROP_BOX = "Left {left}\u00a0%, top {top}\u00a0%, width {width}\u00a0%, height {
 CROP_RESET = "Whole picture"
 CROP_BELOW = "Show results"
 CROPPED = "a part of it"
+TURN = "Turn the picture by a quarter"
 
 # The search page: the answer.
 BROWSE = "A look around"
