@@ -1,13 +1,14 @@
 """Fixtures that all tests share; nothing here touches the collections of this machine."""
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -52,6 +53,17 @@ SLOW = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     alone = "PYTEST_XDIST_WORKER" not in os.environ
     items.sort(key=lambda item: (item.path.name in SLOW) == alone)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Collect the tests, which imports all there is: none of it becomes garbage, see `app.py`."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
