@@ -147,6 +147,33 @@ def test_whatever_page_is_asked_for_ours_opens(visitor: Visitor, query: str) -> 
         assert words.TITLE in answer.text
 
 
+def test_the_page_comes_compressed_and_pictures_and_streams_do_not(visitor: Visitor) -> None:
+    visitor.http.headers["accept-encoding"] = "gzip"
+    for path in ("/", "/config"):
+        answer = visitor.http.get(path)
+        assert answer.headers["content-encoding"] == "gzip"
+        assert int(answer.headers["content-length"]) < len(answer.content) / 3
+        plain = visitor.http.get(path, headers={"accept-encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        assert len(plain.content) == int(plain.headers["content-length"])
+    found = visitor.search(visitor.send(PICTURE))["output"]["data"][0]
+    picture = visitor.http.get(found[0]["thumbnail"])
+    assert picture.status_code == 200
+    assert "content-encoding" not in picture.headers
+
+
+def test_an_app_that_nobody_uses_hardly_keeps_the_processor_busy(served: Served) -> None:
+    """Gradio's own queue takes 4 % of a core for as long as it is open."""
+    least = 1.0
+    for _ in range(10):  # of several, since what others have asked for may still be going on
+        before = served.busy
+        time.sleep(2)
+        least = min(least, (served.busy - before) / 2)
+        if least < 0.03:
+            return
+    raise AssertionError(f"{100 * least:.0f} % of a core")
+
+
 @pytest.mark.parametrize("sign", ["%0a", "%0D%0A", "%00", "%7f"])
 @pytest.mark.parametrize(
     "path", ["copies/colours.csv", f"maps/colours/{'0' * 32}.json", "bundles/colours.lookalike"]

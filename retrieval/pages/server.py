@@ -36,6 +36,7 @@ from retrieval.pages import words
 from retrieval.pages.access import LONG, Access
 from retrieval.pages.api import in_order
 from retrieval.pages.blocks import App, Unremembered, forget, keep, unread
+from retrieval.pages.compression import Compressed
 from retrieval.pages.connections import first_free, watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
@@ -154,6 +155,7 @@ def launch(
                 ],
                 "middleware": [
                     (SecurityHeaders, (), {}),
+                    (Compressed, (), {}),
                     (VisitorCookie, (), {}),
                     (
                         Gate,

@@ -22,6 +22,10 @@ from retrieval.pages.turns import Asker, Turns, is_too_much
 # (features, web addresses, tests, uploads that are unpacked, results that are saved).
 FULL_KINDS = 8
 IN_TURN = "in turn"  # the kind of work that several visitors do at once, each one after the other
+# Between two looks at what waits, also where nothing does. Gradio looks every millisecond, which
+# keeps 4 % of a core busy for as long as the app is open (and on Windows every 50, which is felt).
+LOOK_SECONDS = 0.01
+PROGRESS_SECONDS = 0.1  # as often for progress of Gradio's kind, which nothing here has
 MOST_JOINED = 8  # requests of a page that are known again
 UNFETCHED_SECONDS = 60.0  # for which answers are kept while a page fetches none of them
 
@@ -54,6 +58,8 @@ class Requests(queueing.Queue):
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take what Gradio's own takes."""
         super().__init__(*args, **options)
+        self.sleep_when_free = LOOK_SECONDS
+        self.progress_update_sleep_when_free = PROGRESS_SECONDS
         self._turns = Turns()
         # What waited at the last look, and what was at work.
         self._seen: tuple[list[Any], list[Any]] = [], []
@@ -83,7 +89,7 @@ class Requests(queueing.Queue):
         jobs = (event for job in self.active_jobs for event in job or ())
         at_work = [event for event in jobs if event.concurrency_id == IN_TURN]
         seen = [*waiting.queue], at_work
-        if seen == self._seen:  # Gradio asks a thousand times a second
+        if seen == self._seen:  # Gradio asks a hundred times a second
             return None
         chosen = self._turns.next(
             [(event, self._asker(event), event.enqueue_time) for event in waiting.queue],
