@@ -256,7 +256,7 @@ def _thumbnail(bundle: zipfile.ZipFile, sha256: str) -> bytes:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             if max(image.size) > 2_048:
                 raise ValueError
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise ValueError from error
     return data
 

@@ -8,6 +8,7 @@ import errno
 import importlib
 import io
 import json
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def vast_jpeg() -> bytes:
+    """Return a small JPEG that says it has 65,500 x 65,500 pixels."""
+    data = encode(by_hue(0), "JPEG")
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", 65_500, 65_500) + data[at + 4 :]
 
 
 def save_hues(folder: Path, hues: dict[str, float]) -> Path:

@@ -33,7 +33,7 @@ from retrieval.records import Entry
 from retrieval.staging import SPARE_BYTES
 from retrieval.trash import empty_trash
 from retrieval.unbundling import open_once, photos_of, unpack_bundle
-from tests.made import by_hue, encode, mean_colour, read_manifest
+from tests.made import by_hue, encode, mean_colour, read_manifest, vast_jpeg
 
 
 @pytest.fixture
@@ -710,11 +710,13 @@ def test_hostile_paths_and_thumbnails_are_harmless(
         assert photos_of(opened) == Photos(6, 0)
         assert len({picture.path for picture in opened.listing.pictures()}) == 6
 
-    def script(name: str, data: bytes) -> bytes:
-        return b"<script>" if name.startswith("thumbnails/") else data
+    for thumbnail in (b"<script>", vast_jpeg()):
 
-    with pytest.raises(LookalikeError, match=r"is damaged"):
-        unpack_bundle(rewritten(bundle, script), tmp_path / "library", embedder)
+        def swap(name: str, data: bytes, thumbnail: bytes = thumbnail) -> bytes:
+            return thumbnail if name.startswith("thumbnails/") else data
+
+        with pytest.raises(LookalikeError, match=r"is damaged"):
+            unpack_bundle(rewritten(bundle, swap), tmp_path / "library", embedder)
 
 
 @pytest.mark.parametrize("start", ["../../../", "{tmp}/", "warm/../../../../"])

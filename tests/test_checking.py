@@ -24,7 +24,7 @@ from retrieval.library import collection_for, folders_in
 from retrieval.records import Content, Entry
 from retrieval.schema import ADDED, DATABASE, FORMAT_VERSION, ORIGINALS, REMOVED, THUMBNAILS
 from retrieval.whole_files import broken_files
-from tests.made import MeanColour, extracted, mean_colour
+from tests.made import MeanColour, extracted, mean_colour, vast_jpeg
 
 
 @contextmanager
@@ -56,6 +56,7 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
         (DATABASE, "UPDATE contents SET sketch = {half} WHERE id = 1", "by which copies"),
         (DATABASE, "DELETE FROM contents WHERE id = 1", "what was computed of it is lost"),
         (THUMBNAILS, "UPDATE thumbnails SET jpeg = x'ffd8ff'", "thumbnail is damaged"),
+        (THUMBNAILS, "UPDATE thumbnails SET jpeg = {vast}", "thumbnail is damaged"),
         (THUMBNAILS, "DELETE FROM thumbnails", "thumbnail is missing"),
         (DATABASE, "DELETE FROM pictures WHERE id = 2", "only takes room"),
         (DATABASE, "UPDATE pictures SET details = '[' WHERE id = 1", "captions cannot be read"),
@@ -69,6 +70,7 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
         "sketch",
         "no content",
         "jpeg",
+        "vast jpeg",
         "gone",
         "unused",
         "captions",
@@ -82,7 +84,8 @@ def test_harm_is_found_mended_and_read_again(
         "nan": np.full(3, np.nan, "<f4"),
         "half": np.full(sketch.DIMENSION, np.nan, "<f2"),
     }
-    blobs = {name: f"x'{vector.tobytes().hex()}'" for name, vector in vectors.items()}
+    made = {name: vector.tobytes() for name, vector in vectors.items()} | {"vast": vast_jpeg()}
+    blobs = {name: f"x'{data.hex()}'" for name, data in made.items()}
     with harming(folder / file) as database:
         database.execute(harm.format(**blobs))
     findings = check_collection(folder)
