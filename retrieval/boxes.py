@@ -36,33 +36,39 @@ class _Pieces:
             raise _overdone()
 
 
-def check_boxes(file: IO[bytes], max_pixels: int) -> None:
+def check_boxes(file: IO[bytes], max_pixels: int) -> bool:
     """Look at the boxes of a HEIC or AVIF; to be called before it is opened.
+
+    Returns:
+        Whether one of its colours has more than 8 bits.
 
     Raises:
         PictureError: when the decoders would need far more for it than for its pixels.
     """
     length = file.seek(0, os.SEEK_END)
     pieces = _Pieces()
+    deep = False
     at = 0
     while at + 8 <= length:
         file.seek(at)
         kind, start, size = _box_head(file.read(16), length - at)
         if size < start:
-            return
+            break
         if kind == b"meta":
             if size > MAX_META:
                 raise _overdone()
             file.seek(at + start)
-            _check_items(file.read(size - start)[4:], pieces, length, max_pixels)
+            deep |= _check_items(file.read(size - start)[4:], pieces, length, max_pixels)
         at += size
+    return deep
 
 
-def _check_items(meta: bytes, pieces: _Pieces, length: int, max_pixels: int) -> None:
+def _check_items(meta: bytes, pieces: _Pieces, length: int, max_pixels: int) -> bool:
     """Look at the items of a file, the pictures and what is said of them.
 
     Of a megabyte that 400 items share libheif makes 800, and a picture may be put together of
-    65,000 tiles that are all the same, or lie outside of it: 16 ms each, of 512 x 512 pixels.
+    65,000 tiles that are all the same, or lie outside of it: 16 ms each, of 512 x 512 pixels. What
+    a tile is stored in is decoded each time that it stands there, too: 0.1 s a megabyte.
     """
     stored: dict[int, int] = {}
     properties: list[tuple[bytes, bytes]] = []
@@ -108,11 +114,30 @@ def _check_items(meta: bytes, pieces: _Pieces, length: int, max_pixels: int) -> 
         """Return how many pixels are decoded for one of the pictures; a circle ends in an error."""
         return areas.get(item, 0) + sum(map(decoded, parts.get(item, ())))
 
-    # An iPhone's portrait has four times its pixels: its tiles, its depth, and masks.
+    @cache
+    def unpacked(item: int) -> int:
+        """Return how many bytes are unpacked for one of the pictures."""
+        return stored.get(item, 0) + sum(map(unpacked, parts.get(item, ())))
+
+    # An iPhone's portrait has four times its pixels: its tiles, its depth, and masks. All of them
+    # are stored, each once.
     if copied > 2 * length + 2**25 or any(
-        decoded(item) > 8 * areas.get(item, 0) + 2**24 for item in shown
+        decoded(item) > min(8 * areas.get(item, 0), 4 * max_pixels) + 2**24
+        or unpacked(item) > 1.5 * length + 2**22
+        for item in shown
     ):
         raise _overdone()
+    return any(_is_deep(kind, box) for kind, box in properties)
+
+
+def _is_deep(kind: bytes, box: bytes) -> bool:
+    """Whether a picture's configuration says that it has more than 8 bits a colour.
+
+    ISO 14496-15, 8.3.3 (HEVC), and AV1 in ISO-BMFF, 2.3.3.
+    """
+    if kind == b"hvcC":
+        return any(bits & 7 for bits in box[17:19])
+    return kind == b"av1C" and any(bits & 0x40 for bits in box[2:3])
 
 
 class _Numbers:

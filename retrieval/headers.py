@@ -11,7 +11,7 @@ import re
 import struct
 from typing import IO, Any, Literal, cast
 
-from PIL import Image
+from PIL import Image, ImageFile, PngImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from retrieval.boxes import check_boxes
@@ -23,9 +23,11 @@ ANEW = "Open it in a picture editor and save it again."
 # piece: a GIF's comment of 50 MB in blocks of 255 bytes takes them minutes, since each block copies
 # what came before, and JPEG segments of 4 bytes take 35 times the file in memory.
 MAX_READS = 10_000
-# Chunks of a PNG: 300 MB are 77,000 in the smallest that are usual (4 kB). Of those that are
-# unpacked, each may hold a megabyte of nothing in a thousand bytes: 2 ms each.
-MAX_CHUNKS, MAX_PACKED = 2**17, 256
+# Chunks of a PNG: 300 MB are 77,000 in the smallest that are usual (4 kB).
+MAX_CHUNKS = 2**17
+# Bytes that may come out of those that are unpacked, each at most a profile's: 2 ms a megabyte. A
+# byte holds up to 1,032 of nothing.
+MAX_UNPACKED, PACKED = 2**28, 1032
 # Scans of a JPEG: encoders write about ten, and libtiff refuses more than 100. Each goes through
 # the whole picture, 0.7 ms a megapixel.
 MAX_SCANS = 64
@@ -37,6 +39,9 @@ MAX_NUMBERS = 2**19
 FRACTION = 16  # numbers that a fraction counts for: 3 µs and 300 bytes
 SLACK = 2**16  # bytes that tags may share beyond the file's length, as fractions do that are alike
 MAX_PROFILE = 2**23  # bytes; those of presses have 3 MB
+# Bytes that a pixel may take while it is decoded, at the peak: 1.1 GB for 100 megapixels. What each
+# kind takes is in `check_memory`.
+PIXEL_BYTES = 11
 # Pixels of a side: Pillow makes an object of each row, whatever its length, and a quarter turn
 # makes rows of columns. A picture of 1 x 100 million takes 20 s and 3 GB.
 MAX_SIDE = 2**18
@@ -46,10 +51,12 @@ UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 UNITS |= {16: 8, 17: 8, 18: 8}
 TEXTS, FRACTIONS = (1, 2, 7), (5, 10)  # bytes, which stay what they are; and what becomes objects
 WIDTH, LENGTH, TILE_WIDTH, TILE_LENGTH = 256, 257, 322, 323
+BITS, SAMPLES, STRIP_ROWS = 258, 277, 278
 COMPRESSION, PHOTOMETRIC = 259, 262
 UNCOMPRESSED, YCBCR = 1, 6
 LISTS = (273, 320, 324)  # strips, colours and tiles: lists to Pillow, even where they are a text
 
+JPEGS = ("JPEG", "MPO")  # the second is what Pillow calls one with further pictures behind it
 # A JPEG's markers: all but what is only a byte 0xFF of the data, filling, or a restart of it.
 MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 BARE = frozenset((0x01, 0xC8, 0xD8, *range(0xF0, 0xFE)))  # markers with nothing after them
@@ -85,22 +92,27 @@ class CountedReads:
         return getattr(self._file, name)
 
 
-def check_header(file: IO[bytes], max_pixels: int) -> None:
+def check_header(file: IO[bytes], max_pixels: int) -> bool:
     """Look at what a file says before its pixels; to be called before Pillow opens it.
 
     Tags are looked at by `guard_tags`, where Pillow reads them.
+
+    Returns:
+        Whether its decoder keeps more than others of the kind: of a JPEG all that is built up in
+        steps, of a HEIC or AVIF colours of more than 8 bits.
 
     Raises:
         PictureError: when the decoders would need far more for it than for its pixels.
     """
     start = file.read(12)
     counted = cast(IO[bytes], CountedReads(file))
+    heavy = False
     if start.startswith(b"\xff\xd8\xff"):
-        _check_jpeg(counted)
+        heavy = _check_jpeg(counted)
     elif start.startswith(b"\x89PNG\r\n\x1a\n"):
         _check_png(file, max_pixels)
     elif start[4:8] == b"ftyp":
-        check_boxes(counted, max_pixels)
+        heavy = check_boxes(counted, max_pixels)
     elif start.startswith(b"MM\0+"):
         # Pillow takes it for a TIFF of the common kind and so reads other tags than libtiff does.
         raise PictureError(
@@ -108,6 +120,7 @@ def check_header(file: IO[bytes], max_pixels: int) -> None:
             "Save it as PNG, JPEG or a common TIFF."
         )
     file.seek(0)
+    return heavy
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -142,6 +155,56 @@ def check_opened(image: Image.Image) -> None:
         )
 
 
+def check_memory(image: Image.Image, pixels: int, heavy: bool, max_pixels: int) -> int:
+    """Look at how much memory a picture takes while it is decoded.
+
+    The figures are bytes a pixel at the peak, a little more than was measured.
+
+    Args:
+        pixels: of the whole picture, of which a JPEG may be decoded at a reduced scale.
+        heavy: what `check_header` has said of it.
+
+    Returns:
+        The bytes that it takes, or a little more.
+
+    Raises:
+        PictureError: when they are more than those of other pictures of `max_pixels`.
+    """
+    size = 8 * image.width * image.height  # as it was decoded, and turned or as RGB
+    if image.format in JPEGS and heavy:
+        size += 2 * len(image.getbands()) * pixels
+    elif image.format == "WEBP":  # two frames, a copy in bytes, and the picture, all RGBA
+        size = 16 * pixels
+    elif image.format in ("HEIF", "AVIF"):
+        size = ((15 if image.has_transparency_data else 11) + 6 * heavy) * pixels
+    elif image.format == "TIFF":
+        size = max(size, 4 * pixels + _strip_bytes(image))
+    if size > PIXEL_BYTES * max_pixels:
+        most = PIXEL_BYTES * max_pixels * pixels // size
+        kind = {"WEBP": "WebP", "HEIF": "HEIC"}.get(image.format or "", image.format)
+        raise PictureError(
+            f"The picture has {pixels / 1e6:,.0f} megapixels, and a {kind} such as this takes more "
+            f"memory than other pictures: at most {most // 10**6:,} can be opened. Save it as a "
+            "common JPEG, or save a smaller copy."
+        )
+    return size
+
+
+def _strip_bytes(image: Image.Image) -> int:
+    """Return the bytes of a strip of a TIFF, which libtiff unpacks as a whole."""
+    tags = getattr(image, "tag_v2", {})
+    if TILE_WIDTH in tags or tags.get(COMPRESSION, UNCOMPRESSED) == UNCOMPRESSED:
+        return 0
+
+    def number(tag: int, otherwise: int) -> int:
+        value = tags.get(tag, otherwise)
+        value = value[0] if isinstance(value, tuple) and value else value
+        return value if isinstance(value, int) else otherwise
+
+    rows = min(number(STRIP_ROWS, image.height), image.height)
+    return rows * image.width * number(SAMPLES, 1) * number(BITS, 8) // 8
+
+
 def safe_profile(icc: object) -> bytes | None:
     """Return a picture's colour profile, or None for one that is none or would take too long.
 
@@ -157,8 +220,11 @@ def safe_profile(icc: object) -> bytes | None:
 # JPEG
 
 
-def _check_jpeg(file: IO[bytes]) -> None:
-    """Count the pieces of EXIF, and the scans where all of them are decoded."""
+def _check_jpeg(file: IO[bytes]) -> bool:
+    """Count the pieces of EXIF, and the scans where all of them are decoded.
+
+    Returns whether the picture comes in several scans, which libjpeg keeps all of.
+    """
     file.seek(2)
     exifs = components = 0
     progressive = False
@@ -177,7 +243,9 @@ def _check_jpeg(file: IO[bytes]) -> None:
             # cameras write, and 10 MB need not be searched for markers (4 ms).
             if progressive or (start and start[0] < components):
                 _count_scans(file)
-            return
+                return True
+            return False
+    return False
 
 
 def _count_scans(file: IO[bytes]) -> None:
@@ -228,7 +296,7 @@ def _check_png(file: IO[bytes], max_pixels: int) -> None:
     60,000 x 60,000 pixels in 200 bytes).
     """
     file.seek(8)
-    chunks = packed = 0
+    chunks = unpacked = 0
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"IEND":
@@ -238,11 +306,32 @@ def _check_png(file: IO[bytes], max_pixels: int) -> None:
             check_size(width, height, max_pixels)
             file.seek(-8, os.SEEK_CUR)
         chunks += 1
-        packed += kind in (b"zTXt", b"iTXt", b"iCCP")
+        if kind in (b"zTXt", b"iTXt", b"iCCP"):
+            unpacked += min(PACKED * length, MAX_PROFILE)
         # Eight numbers; of more Pillow makes objects, too, 17 times as large as they are.
-        if chunks > MAX_CHUNKS or packed > MAX_PACKED or (kind == b"cHRM" and length > 32):
+        if chunks > MAX_CHUNKS or unpacked > MAX_UNPACKED or (kind == b"cHRM" and length > 32):
             raise PictureError(f"The PNG is made of far more pieces than a picture has. {ANEW}")
         file.seek(length + 4, os.SEEK_CUR)  # and its checksum
+
+
+def guard_profiles() -> None:
+    """Have Pillow read a PNG with a large colour profile, from now on.
+
+    Left alone, it refuses the picture from a megabyte on. What is too large is passed over, as in
+    other kinds of files.
+    """
+    PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE
+    load_profile = PngImagePlugin.PngStream.chunk_iCCP
+
+    def load_safe_profile(png: PngImagePlugin.PngStream, pos: int, length: int) -> bytes:
+        try:
+            return load_profile(png, pos, length)
+        except ValueError:
+            assert png.fp is not None
+            png.fp.seek(pos)
+            return ImageFile._safe_read(png.fp, length)
+
+    PngImagePlugin.PngStream.chunk_iCCP = load_safe_profile  # type: ignore[assignment, method-assign]
 
 
 # TIFF and EXIF

@@ -5,7 +5,8 @@ import re
 import stat
 import threading
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,19 +18,25 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from retrieval.conversion import to_rgb
 from retrieval.errors import PictureError, explain_os_error, is_held, too_large
 from retrieval.headers import (
+    BITS,
+    JPEGS,
     PHOTOMETRIC,
+    PIXEL_BYTES,
     CountedReads,
     check_header,
+    check_memory,
     check_opened,
     check_size,
+    guard_profiles,
     guard_tags,
     safe_profile,
 )
 from retrieval.memory import give_back_large
-from retrieval.settings import MAX_PIXELS
+from retrieval.settings import MAX_PIXELS, MAX_UPLOAD_PIXELS
 
 pillow_heif.register_heif_opener()
 guard_tags()
+guard_profiles()
 give_back_large()
 
 # We bound the pixels ourselves, before decoding and with a sentence. Pillow's bound, an error from
@@ -42,12 +49,11 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "HEIF", "AVIF")
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF"
 
-# Pictures of more pixels, as they are decoded, take hundreds of MB: one at a time, however many
-# threads there are.
-LARGE_PIXELS = 2**24
-_LARGE = threading.Lock()
-# Tags of TIFF.
-BITS, WHITE_IS_ZERO = 258, 0
+# Bytes from which on a picture that is decoded counts: 16 megapixels of most kinds, 12 of a phone's
+# HEIC. All that count have room for the largest of a visitor, however many threads there are.
+LARGE_BYTES = 2**27
+ROOM_BYTES = PIXEL_BYTES * MAX_UPLOAD_PIXELS
+WHITE_IS_ZERO = 0  # a TIFF's
 
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
 
@@ -62,6 +68,34 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
+
+
+class Room:
+    """Memory for the large pictures that are being decoded: they wait for each other, in turn."""
+
+    def __init__(self, size: int) -> None:
+        self._free = self._size = size
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        """Wait until so many bytes are free, or all of them where there are no more."""
+        size = min(size, self._size) if size > LARGE_BYTES else 0
+        if size:
+            with self._turn, self._changed:
+                self._changed.wait_for(lambda: self._free >= size)
+                self._free -= size
+        try:
+            yield
+        finally:
+            if size:
+                with self._changed:
+                    self._free += size
+                    self._changed.notify_all()
+
+
+_ROOM = Room(ROOM_BYTES)
 
 
 @dataclass(frozen=True)
@@ -152,19 +186,21 @@ def open_picture(
 
 
 def _open(file: IO[bytes], at_least: int | None, max_pixels: int) -> Picture:
-    check_header(file, max_pixels)
+    heavy = check_header(file, max_pixels)
     counted = CountedReads(file)
     with Image.open(cast(IO[bytes], counted), formats=FORMATS) as image:
         counted.set_free()
         width, height = image.size
         check_size(width, height, max_pixels)
         check_opened(image)
-        if at_least is not None:
-            # JPEG decodes at 1/2, 1/4 or 1/8 scale for a fraction of the time; other formats
-            # ignore this.
+        is_jpeg = image.format in JPEGS
+        if at_least is not None and is_jpeg:
+            # It decodes at 1/2, 1/4 or 1/8 scale for a fraction of the time.
             image.draft(None, (at_least, at_least))
         exif = _exif_of(image)
-        with _LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+        with _ROOM.take(check_memory(image, width * height, heavy, max_pixels)):
+            if at_least is not None and not is_jpeg:
+                image.draft(None, (at_least, at_least))  # a HEIC decodes a smaller copy in it
             return _finish(image, exif, (width, height), at_least)
 
 

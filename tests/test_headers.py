@@ -203,6 +203,14 @@ def plain_bmp(width: int, height: int) -> bytes:
     return struct.pack("<2sIII", b"BM", 0, 0, 14 + 40 + 1024) + header + bytes(1024 + 99)
 
 
+def webp(width: int, height: int) -> bytes:
+    """Return the header of a lossless WebP, and a few of its pixels."""
+    data = encode(Image.new("RGBA", (9, 9), (1, 2, 3, 77)), "WEBP", lossless=True)
+    start = data.index(b"VP8L") + 9
+    sides = (width - 1) | (height - 1) << 14 | 1 << 28  # and that there is transparency
+    return data[:start] + struct.pack("<I", sides) + data[start + 4 :]
+
+
 def box(kind: bytes, *content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + sum(map(len, content)), kind) + b"".join(content)
 
@@ -214,7 +222,13 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         data = data[size:]
 
 
-def heic(described: int = 0, size: int = 0, grid: int = 0, outside: bool = False) -> bytes:
+def heic(
+    described: int = 0,
+    size: int = 0,
+    grid: int = 0,
+    outside: bool = False,
+    tile: Image.Image | None = None,
+) -> bytes:
     """Return a HEIC of one picture, 64 x 64.
 
     Args:
@@ -222,8 +236,9 @@ def heic(described: int = 0, size: int = 0, grid: int = 0, outside: bool = False
         size: how long each of them is.
         grid: how many times the picture stands in each row and column of the one that is shown.
         outside: whether that one stays as small as a tile.
+        tile: the picture, if it is not to be of one colour.
     """
-    top = dict(boxes(encode(by_hue(0, (64, 64)), "HEIF")))
+    top = dict(boxes(encode(tile or by_hue(0, (64, 64)), "HEIF", quality=-1)))
     inner = dict(boxes(top[b"meta"][4:]))
     properties = dict(boxes(inner[b"iprp"]))
     data = top[b"mdat"] + bytes(size)
@@ -380,6 +395,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         "BigTIFF",
     ),
     "a HEIC whose texts are all the same bytes": (lambda: heic(900, 2**22), "HEIC"),
+    "a HEIC of one tile with much detail": (
+        lambda: heic(grid=40, tile=noise((64, 64), coarse=64)),
+        "HEIC",
+    ),
     "a HEIC of tiles outside of it": (lambda: heic(grid=200, outside=True), "HEIC"),
     "a HEIC of pieces without bytes": (lambda: pieces_without_bytes(40), "HEIC"),
     "a HEIC of very many pieces without bytes": (lambda: pieces_without_bytes(65_535), "HEIC"),
@@ -640,6 +659,19 @@ def test_tiles_that_are_alike_may_be_one() -> None:
     assert open_picture(heic(described=3, size=10_000)).image.size == (64, 64)
 
 
+def test_of_a_kind_that_takes_more_memory_fewer_pixels_are_read() -> None:
+    assert open_picture(webp(40, 30), max_pixels=2_000).image.size == (40, 30)
+    with pytest.raises(PictureError, match=r"81 megapixels, and a WebP .* at most 68 can .* JPEG"):
+        open_picture(webp(9_000, 9_000), max_pixels=10**8)
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+def test_a_picture_whose_tiles_all_have_much_detail_is_read(kind: str) -> None:
+    original = noise((512, 384), coarse=384)
+    data = encode(original, kind, quality=100, tile_size=64)
+    assert open_picture(data).image.size == (512, 384)
+
+
 def test_a_circle_of_tiles_is_refused() -> None:
     data = heic(grid=1)
     reference = box(b"dimg", struct.pack(">HHH", 2, 1, 1))
@@ -680,6 +712,13 @@ def test_a_profile_of_many_links_costs_a_little_colour_and_no_time() -> None:
     few = profile(10)
     assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(few))) == "slow\n"
     assert colour_of(encode(by_hue(0), "PNG", icc_profile=few)) == RED
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("size", [3 * 2**20, 9 * 2**20], ids=["a press's", "too large"])
+def test_a_picture_with_a_large_profile_is_read(kind: str, size: int) -> None:
+    data = encode(by_hue(0), kind, icc_profile=np.random.default_rng(0).bytes(size))
+    assert colour_of(data) == pytest.approx(RED, abs=6)
 
 
 def test_profiles_are_bytes_of_some_size() -> None:

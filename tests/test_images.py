@@ -1,6 +1,7 @@
 """Pictures: how files of all kinds open, and the small copies that are kept and shown."""
 
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from PIL import Image, ImageCms
 from retrieval import conversion
 from retrieval.errors import PictureError
 from retrieval.headers import MAX_SIDE
-from retrieval.images import open_picture, thumbnail, thumbnail_to_keep, without_words
+from retrieval.images import Room, open_picture, thumbnail, thumbnail_to_keep, without_words
 from retrieval.preprocessing import Preprocessing, scale_for
 from retrieval.settings import PROJECT
 from tests.made import by_hue, encode, noise
@@ -286,6 +287,13 @@ def swapped_profile() -> bytes:
 def test_an_embedded_colour_profile_is_honoured(mode: str) -> None:
     data = encode(by_hue(0).convert(mode), "PNG", icc_profile=swapped_profile())
     assert middle(data) == about(0, 255, 0)
+
+
+def test_a_large_colour_profile_is_honoured() -> None:
+    """Those of presses have 3 MB; what follows what a profile says is nothing to LittleCMS."""
+    profile = swapped_profile() + np.random.default_rng(0).bytes(3 * 2**20)
+    profile = len(profile).to_bytes(4, "big") + profile[4:]
+    assert middle(encode(by_hue(0), "PNG", icc_profile=profile)) == about(0, 255, 0)
 
 
 def linear_profile(kind: str) -> bytes:
@@ -632,6 +640,51 @@ def test_a_large_picture_takes_little_more_memory_than_its_pixels(
     assert megabytes < copies * decoded + 70  # for the tiles
 
 
+SAID = """
+import json, sys
+from pathlib import Path
+from retrieval import images
+from tests.memory import peak_megabytes
+check, said = images.check_memory, []
+def listen(*given):
+    said.append(check(*given) / 2**20)
+    return said[-1]
+images.check_memory = listen
+folder = Path(sys.argv[1])
+images.open_picture(folder / "small")
+before = peak_megabytes()
+images.open_picture(folder / "large")
+print(json.dumps([said[-1], peak_megabytes() - before]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others round the memory of a process")
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("PNG", "RGBA", {"compress_level": 1, "exif": b"turned"}),
+        ("JPEG", "CMYK", {"progressive": True}),
+        ("WEBP", "RGBA", {"lossless": True, "method": 0, "quality": 0}),
+        ("HEIF", "RGB", {"chroma": 444}),
+        ("HEIF", "RGBA", {"chroma": 444}),
+        ("HEIF", "I;16", {}),
+        ("AVIF", "RGB", {"subsampling": "4:4:4", "speed": 10}),
+        ("AVIF", "RGBA", {"subsampling": "4:4:4", "speed": 10}),
+        ("TIFF", "F", {"compression": "tiff_lzw", "strip_size": 2**30}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_decoding_takes_no_more_memory_than_is_said_before(
+    kind: str, mode: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    options = {**options, "exif": turned()} if "exif" in options else options
+    for name, size in {"large": (3000, 2000), "small": (1600, 1400)}.items():
+        (tmp_path / name).write_bytes(encode(Image.new(mode, size), kind, **options))
+    command = [sys.executable, "-c", SAID, str(tmp_path)]
+    said, taken = json.loads(subprocess.check_output(command, cwd=PROJECT, text=True))
+    assert taken < said + 8
+
+
 # --- small copies ---
 
 
@@ -763,8 +816,9 @@ def test_a_colour_that_is_transparent_leaves_no_rim_where_a_picture_is_reduced(m
     assert shown.min() >= 250  # white on white; the key colour averaged in would be grey
 
 
-def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.images.LARGE_PIXELS", 400)
+def test_large_pictures_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.images.LARGE_BYTES", 8 * 400)
+    monkeypatch.setattr("retrieval.images._ROOM", Room(2 * 8 * 441))
     small, large = (encode(noise((side, side)), "PNG") for side in (20, 21))
     running: list[int] = []
     most: list[int] = []
@@ -781,7 +835,7 @@ def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatc
         return to_rgb(image, *given)
 
     monkeypatch.setattr("retrieval.images.to_rgb", slow)
-    for data, expected in ((large, 1), (small, 4)):
+    for data, expected in ((large, 2), (small, 4)):
         most.clear()
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(open_picture, [data] * 4))
