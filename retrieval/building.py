@@ -210,6 +210,12 @@ class Builders:
                 run.stop()
             return run
 
+    def forget_failure(self, key: str) -> None:
+        """Say no more why a run has ended before it read anything, such as a disk that was away."""
+        with self._lock:
+            if (run := self._runs.get(key)) and run.state.finished and run.state.step is NOTHING:
+                run.tell(problem=None)
+
     def outdate(self, key: str) -> None:
         """Note that pictures were taken out of a collection since it was built."""
         with self._lock:

@@ -35,6 +35,7 @@ class Changes:
     recaptioned: tuple[tuple[str, str, str], ...] = ()  # path, label, details of known pictures
     unread_tables: tuple[UnreadTable, ...] = ()
     untold: str = ""  # why what a Milvus may have lost is not among them, if so
+    let_in: tuple[str, ...] = ()  # what was taken out, and comes in again where they are applied
 
     @property
     def new(self) -> int:
@@ -44,10 +45,12 @@ class Changes:
     @property
     def any(self) -> bool:
         """Whether there is anything to apply."""
-        return bool(self.to_read or self.vanished or self.moved or self.recaptioned)
+        return bool(self.to_read or self.vanished or self.moved or self.recaptioned or self.let_in)
 
 
-def find_changes(collection: Collection, root: Path) -> Changes:
+def find_changes(
+    collection: Collection, root: Path, let_in: AbstractSet[str] = frozenset()
+) -> Changes:
     """Compare the pictures below `root` with what the collection knows, by size and time.
 
     A new file of the name and time of one that vanished has moved, where no others have its size.
@@ -56,18 +59,21 @@ def find_changes(collection: Collection, root: Path) -> Changes:
     photo that has come to where one of them was is new then. A Milvus is told first what it has yet
     to be told, so that what turns out to be lost there is read again.
 
+    Args:
+        let_in: paths that were taken out, and are looked at as if they had not been.
+
     Raises:
         LookalikeError: when the folder, or all that was in it, is not there.
     """
     _require_folder(collection, root)
     untold = collection.try_to_deliver()
     known = collection.listing.files()
-    found = _look(root, known, collection.excluded.paths())
+    found = _look(root, known, collection.excluded.paths() - let_in)
     seen, to_read, closed = found.seen, found.to_read, found.closed
     if collection.in_place and known and not seen and not closed:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(none_left(called(root), len(known)))
-    out = _taken_out(collection, known, found)
+    out = _taken_out(collection, known, found, let_in)
     for name in out.still_out:
         seen.remove(name)
         del to_read[name]
@@ -121,6 +127,7 @@ def find_changes(collection: Collection, root: Path) -> Changes:
         tuple(row for row in recaptioned if row[0] not in at_new),
         tuple(table for table in unread_tables if table.name not in closed),
         untold,
+        tuple(sorted(let_in)),
     )
 
 
@@ -363,7 +370,12 @@ class _Out:
     still_out: dict[str, tuple[int, str]]  # what lies where it was seen since, whatever that is now
 
 
-def _taken_out(collection: Collection, known: Mapping[str, tuple[int, int]], found: _Found) -> _Out:
+def _taken_out(
+    collection: Collection,
+    known: Mapping[str, tuple[int, int]],
+    found: _Found,
+    let_in: AbstractSet[str],
+) -> _Out:
     """Return what was taken out and is no more where it was then.
 
     In a folder that is searched in place; what is handed over is meant to be in. Of several copies
@@ -373,7 +385,9 @@ def _taken_out(collection: Collection, known: Mapping[str, tuple[int, int]], fou
     out = _Out({}, {}, {}, {})
     if not collection.in_place:
         return out
-    excluded, files = collection.excluded.paths(), collection.excluded.files()
+    excluded = collection.excluded.paths() - let_in
+    noted = collection.excluded.files()
+    files = {name: file for name, file in noted.items() if name not in let_in}
     since = [name for name in files if name not in excluded and name not in known]
     sizes = found.sizes | {files[name][0] for name in since if name in found.seen}
     for name, file in files.items():

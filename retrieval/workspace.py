@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
@@ -592,8 +593,11 @@ class Workspace:
         """Return how the building of a collection stands; None when it was never started."""
         return self._builders.state(key)
 
-    def look(self, key: str) -> Changes:
+    def look(self, key: str, let_in: AbstractSet[str] = frozenset()) -> Changes:
         """Compare a collection with its folder.
+
+        Args:
+            let_in: paths that were taken out, and are looked at as if they had not been.
 
         Raises:
             LookalikeError: when it is not served any more, or its photos are not here.
@@ -604,7 +608,9 @@ class Workspace:
                 f"The photos of {collection.name} are not here, so there is nothing to compare it "
                 "with. Add pictures instead."
             )
-        return find_changes(collection, collection.root)
+        changes = find_changes(collection, collection.root, let_in)
+        self._builders.forget_failure(key)
+        return changes
 
     def build(
         self,

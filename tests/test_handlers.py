@@ -789,7 +789,7 @@ def test_what_took_long_takes_no_place_that_was_filled_meanwhile(
     # Something else is opened while the folder is looked through.
     desk, slow = Desk(), page.workspace.look
 
-    def look_slowly(key: str) -> Changes:
+    def look_slowly(key: str, *_: object) -> Changes:
         desk.answer(lambda _: Opened(key, "rename"))
         return slow(key)
 
@@ -810,7 +810,7 @@ def test_what_took_long_is_shown_although_something_was_said_meanwhile_and_both_
     desk, slow = Desk(), page.workspace.look
     desk.announce("<p>read</p>")
 
-    def look_slowly(key: str) -> Changes:
+    def look_slowly(key: str, *_: object) -> Changes:
         desk.announce("<p>Left out: 1</p>")
         return slow(key)
 
@@ -845,6 +845,99 @@ def test_what_an_earlier_look_has_found_goes_when_the_folder_has_gone(
     with pytest.warns(UserWarning, match="There is no folder wheel any more"):  # the page's toast
         page.on_work(desk, look, request)
     assert (desk.opened.key, desk.opened.view) == ("", "")
+
+
+def act(page: LibraryPage, desk: Desk, request: gr.Request, act: str, key: str) -> str:
+    """Press a button of a card; return what the page shows then."""
+    event = gr.EventData(None, {"key": key, "act": act})
+    on = page.on_work if act in ("look", "readmit") else page.on_act
+    return unescape(str(on(desk, event, request)[0]))
+
+
+def ended(page: LibraryPage, key: str) -> Building:
+    """Wait until a collection is not being built any more; return how that stands."""
+    for _ in range(2000):
+        if (state := page.workspace.building(key)) and state.finished:
+            return state
+        time.sleep(0.01)
+    raise AssertionError("it takes too long")
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "copies"])
+def test_what_was_taken_out_is_let_in_again_by_apply_and_by_nothing_before(
+    owned: tuple[LibraryPage, str, gr.Request], in_place: bool
+) -> None:
+    page, key, request = owned
+    if in_place:
+        page.adding.build(key, "")
+        ended(page, key)
+    else:
+        key = take(page, request, "Reed/a.png", encode(by_hue(9), "PNG"))
+        take(page, request, "b.png", encode(by_hue(200), "PNG"), key)
+    collection = page.workspace.searcher(key).collection
+    first, *others = collection.listing.pictures()
+    page.workspace.take_out(key, [first.id])
+    desk = Desk()
+    assert "Left out, since you took them out: 1." in act(page, desk, request, "look", key)
+    shown = act(page, desk, request, "readmit", key)
+    assert f"1 that you took out, let in again</summary><ul><li>{first.path}</li>" in shown
+    assert 'data-act="apply"' in shown
+    for text in ("Left out, since", 'data-act="readmit"', "1 new<", words.CHANGES_NONE):
+        assert text not in shown
+    act(page, desk, request, "close", key)  # it is not wanted after all
+    assert collection.excluded.paths() == {first.path}
+    assert "Left out, since you took them out: 1." in act(page, desk, request, "look", key)
+    act(page, desk, request, "readmit", key)
+    act(page, desk, request, "apply", key)
+    assert ended(page, key).problem is None
+    assert collection.excluded.paths() == set()
+    assert [one.path for one in collection.listing.pictures()] == [
+        first.path,
+        *(one.path for one in others),
+    ]
+    assert words.CHANGES_NONE in act(page, desk, request, "look", key)
+
+
+def test_what_is_let_in_again_is_read_by_the_next_app_where_this_one_is_killed(
+    owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, key, request = owned
+    page.adding.build(key, "")
+    ended(page, key)
+    collection = page.workspace.searcher(key).collection
+    (first, *_) = collection.listing.pictures()
+    page.workspace.take_out(key, [first.id])
+    act(page, desk := Desk(), request, "readmit", key)
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for last in (True, False):  # before they are let in, and after it
+        with monkeypatch.context() as patch:
+            patch.setattr(page.workspace, "let_in" if last else "build", kill)
+            with pytest.raises(KeyboardInterrupt):
+                act(page, desk, request, "apply", key)
+        assert collection.unfinished
+        assert first.path not in collection.listing.files()
+        assert (first.path in collection.excluded.paths()) == last
+    act(page, Desk(), request, "resume", key)
+    ended(page, key)
+    assert first.path in collection.listing.files()
+
+
+def test_a_folder_that_was_away_is_not_said_to_be_missing_once_it_has_been_looked_through(
+    owned: tuple[LibraryPage, str, gr.Request], wheel: Path
+) -> None:
+    page, key, request = owned
+    away = wheel.rename(wheel.with_name("elsewhere"))
+    page.adding.build(key, "")
+    assert ended(page, key).problem
+    assert "There is no folder wheel any more" in page.on_return(Desk(), request)[0]
+    away.rename(wheel)
+    shown = act(page, Desk(), request, "look", key)
+    assert "There is no folder wheel any more" not in shown
+    assert "6 new" in shown
+    assert 'data-act="resume"' in shown  # what was begun is yet to be done
 
 
 def test_a_folder_of_a_user_who_is_not_there_is_no_folder(visitor: Visitor) -> None:

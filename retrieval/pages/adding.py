@@ -168,7 +168,7 @@ class Adding:
         bounds = Bounds()
         originals = collection.folder / ORIGINALS
         if changes is not None:
-            self.workspace.build(key, folder_of_photos(collection), bounds, lambda: changes)
+            self._apply(key, collection, changes)
             return
         if collection.in_place:
             folder = folder_of_photos(collection)
@@ -201,6 +201,18 @@ class Adding:
         else:
             count = partial(self._count_captions, key, collection, new)
             self.workspace.build(key, originals, bounds, only_added, count, returning)
+
+    def _apply(self, key: str, collection: Collection, changes: Changes) -> None:
+        folder, found = folder_of_photos(collection), changes
+        if out := collection.excluded.paths().intersection(changes.let_in):
+            collection.mark_unfinished(True)  # first: wherever this ends, "Go on" reads them
+            self.workspace.let_in(key, out)
+
+        def look() -> Changes:
+            # Copies that were taken out lay elsewhere, so where they are now is yet to be seen.
+            return find_changes(collection, folder) if out and not collection.in_place else found
+
+        self.workspace.build(key, folder, Bounds(), look)
 
     def bring_back(self, key: str, paths: Sequence[str], visitor: str) -> bool:
         """Put back pictures that were taken out; return whether they are there again.

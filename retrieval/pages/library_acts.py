@@ -28,7 +28,7 @@ class LibraryActs:
             "resume": self._resume,
             "look": self._look,
             "apply": self._apply,
-            "readmit": self._readmit,
+            "readmit": self._look,
             "pictures": self._open,
             "page": self._open_page,
             "problems": self._open,
@@ -73,7 +73,8 @@ class LibraryActs:
                 opened = self._of_editors[act](opened, key, event, visitor)
         except LookalikeError as error:
             warn(error)
-            if act == "look" and opened.view == "changes":  # what the last look found is not so
+            # What the last look found is not so.
+            if act in ("look", "readmit") and opened.view == "changes":
                 opened = opened.turned_to(Opened())
         return opened
 
@@ -97,12 +98,13 @@ class LibraryActs:
         self._adding.build(key, visitor)
         return Opened()
 
-    def _look(self, opened: Opened, key: str, _: Any, visitor: str) -> Opened:
-        changes = self._workspace.look(key)
+    def _look(self, opened: Opened, key: str, event: Any, visitor: str) -> Opened:
+        """Compare a collection with its folder; "readmit" also shows what was taken out as new."""
         collection = self._workspace.searcher(key, visitor).collection
-        inside = opened_markup.changes(
-            key, changes, len(collection.excluded.paths()), collection.root or Path()
-        )
+        let_in = collection.excluded.paths() if event.act == "readmit" else set[str]()
+        changes = self._workspace.look(key, let_in)
+        left_out = len(collection.excluded.paths() - let_in)
+        inside = opened_markup.changes(key, changes, left_out, collection.root or Path())
         return Opened(key, "changes", changes=changes, inside=inside)
 
     def _apply(self, opened: Opened, key: str, _: Any, visitor: str) -> Opened:
@@ -112,11 +114,6 @@ class LibraryActs:
             raise LookalikeError(words.CHANGES_FORGOTTEN)
         self._adding.build(key, visitor, opened.changes)
         return Opened()
-
-    def _readmit(self, opened: Opened, key: str, event: Any, visitor: str) -> Opened:
-        collection = self._workspace.searcher(key, visitor).collection
-        self._workspace.let_in(key, collection.excluded.paths())
-        return self._look(opened, key, event, visitor)
 
     def _open(self, opened: Opened, key: str, event: Any, _: str) -> Opened:
         # The same button closes what it has opened.

@@ -69,7 +69,7 @@ def problems(key: str, rows: Sequence[tuple[str, str]]) -> str:
 
 def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     """Show what differs in the folder, before any of it is applied."""
-    known = {*found.changed, *found.touched}
+    known = {*found.changed, *found.touched, *found.let_in}
     relative = [
         path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         for path in found.to_read
@@ -81,6 +81,7 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
         "moved": [f"{move.old} → {move.new.path}" for move in found.moved],
         "vanished": list(found.vanished),
         "captions": [path for path, _, _ in found.recaptioned],
+        "let_in": list(found.let_in),
     }
     parts = "".join(
         f"<details><summary>{escape(words.CHANGES[kind].format(n=f'{len(items):,}'))}</summary>"

@@ -451,7 +451,7 @@ CHANGES_NONE = "Nothing has changed."
 CHANGES_FORGOTTEN = "What was found has been forgotten. Press “Look for changes” once more."
 REMOVED_FORGOTTEN = (
     "This page was left open for a long time, so there is nothing left to undo. Press “Look for "
-    "changes”, then “Let them in again”."
+    "changes”, then “Let them in again” and “Apply”."
 )
 CHANGES_BESIDE = (
     "The folder has been looked through, but something else is open here. Close it, and look for "
@@ -464,6 +464,7 @@ CHANGES = {
     "moved": "{n} moved",
     "vanished": "{n} gone",
     "captions": "{n} with other captions",
+    "let_in": "{n} that you took out, let in again",
 }
 CHANGES_TOUCHED = (
     "Those with another date are compared when you apply, and read anew only if they have changed."
