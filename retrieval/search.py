@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from retrieval.cleaning import LONG_SIDE, clean_up, needs_cleaning
 from retrieval.collection import Collection
 from retrieval.confidence import Calibration, Confidence, calibrate
 from retrieval.duplicates import fold
@@ -79,6 +80,7 @@ class Found:
     timings: Timings
     method: str = EXACT  # or "approximate, HNSW": how they were ranked
     reranked: bool = False  # whether the first `CANDIDATES` were ranked again, see `reranking`
+    cleaned: bool = False  # whether the picture was cleaned up first, where the search did that
 
     @property
     def ranked(self) -> str:
@@ -263,22 +265,32 @@ class Searcher:
         return fold(ids, self.collection.vectors_of([int(id_) for id_ in ids], "sketch"), COPY)
 
     def search_file(
-        self, source: Path | bytes, k: int, max_pixels: int, filters: Filters = NO_FILTERS
+        self,
+        source: Path | bytes,
+        k: int,
+        max_pixels: int,
+        filters: Filters = NO_FILTERS,
+        clean: bool = True,
     ) -> Found:
         """Find the pictures most similar to a picture file.
+
+        Args:
+            clean: whether it is cleaned up first where that helps, as the page does.
 
         Raises:
             PictureError: when the file cannot be read.
         """
         started = time.perf_counter()
         how = self.embedder.card.preprocessing
-        picture = open_picture(source, scale_for(how), max_pixels)
-        pixels = preprocess(picture.image, how)
+        image = open_picture(source, max(scale_for(how), LONG_SIDE), max_pixels).image
         decoded = time.perf_counter()
+        cleaned = clean and needs_cleaning(image)
+        pixels = preprocess(clean_up(image) if cleaned else image, how)
         query = self.embedder.describe_pictures(pixels[None])
         extracted = time.perf_counter()
         times = (decoded - started, extracted - decoded)
-        return search([self], query, Request(k, filters=filters), *times)
+        found = search([self], query, Request(k, filters=filters), *times)
+        return replace(found, cleaned=cleaned)
 
 
 def search(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,10 +21,14 @@ from retrieval import settings
 from retrieval.__main__ import main
 from retrieval.collection import Collection
 from retrieval.commands import evaluate, index, move
-from retrieval.library import collection_for
+from retrieval.embedding import open_embedder
+from retrieval.library import collection_for, find_collection
 from retrieval.model import OnnxExtractor
+from retrieval.pages.parts import PartMaker
 from retrieval.schema import DATABASE
-from tests.made import by_hue, save_hues
+from retrieval.search import Request, Searcher, search
+from tests.made import by_hue, pattern, save_hues
+from tests.measure_cleaning import degrade
 
 
 @pytest.fixture
@@ -70,6 +75,32 @@ def test_json_holds_the_same_results_and_nothing_else_is_printed(
         "label": "warm",
         "similarity": pytest.approx(1, abs=1e-5),
     }
+
+
+def test_a_dark_picture_is_cleaned_up_first_as_on_the_page_unless_it_is_not_to_be(
+    wheel: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("index", wheel, *options)
+    dark = tmp_path / "dark.png"
+    degrade(pattern("clouds", 0, (800, 600)), "dark", seed=0).save(dark)
+    pca = settings.pca_path(Path(options[1]))
+    embedder = open_embedder(Path(options[1]), pca, False, settings.texture_path(pca))
+    page = PartMaker(SimpleNamespace(embedder=embedder))  # type: ignore[arg-type]
+    similarities = {}
+    for cleaning, leaving in (("auto", []), ("never", ["--no-cleaning"])):
+        part, _ = page.of_upload(dark.read_bytes(), cleaning)  # type: ignore[arg-type]
+        with Collection(find_collection(settings.COLLECTIONS, None)) as collection:
+            (match, *_) = search([Searcher(collection, embedder)], part.aspects, Request()).matches
+        capsys.readouterr()
+        assert run("search", dark, "-k", 1, "--json", *leaving, *options) == 0
+        out, err = capsys.readouterr()
+        (row,) = json.loads(out)
+        assert row["similarity"] == pytest.approx(match.similarity, abs=2e-6)
+        assert ("The picture was cleaned up before searching" in err) == (not leaving)
+        similarities[cleaning] = match.similarity
+    assert abs(similarities["auto"] - similarities["never"]) > 1e-4
+    run("search", wheel / "warm/red.png", *options)
+    assert "cleaned up" not in capsys.readouterr().err
 
 
 def test_indexing_again_reads_nothing_and_says_so(

@@ -20,13 +20,20 @@ from retrieval.search import Searcher
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     """Describe the command."""
     parser = commands.add_parser(
-        "search", parents=[common], help="find the pictures most similar to one"
+        "search",
+        parents=[common],
+        help="find the pictures most similar to one",
+        description="Find the pictures most similar to one. As on the page, it is cleaned up first "
+        "where it is noisy or dark.",
     )
     parser.add_argument("picture", help="the picture to search with")
     parser.add_argument("-k", type=int, default=settings.RESULTS, help="how many (default 24)")
     parser.add_argument("--name", help="the collection (default: the only one there is)")
     parser.add_argument("--label", default="", help="only pictures with this label")
     parser.add_argument("--folder", default="", help="only pictures below this subfolder")
+    parser.add_argument(
+        "--no-cleaning", action="store_true", help="do not clean a noisy or dark picture up first"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
@@ -43,13 +50,20 @@ def run(arguments: argparse.Namespace) -> None:
         searcher = Searcher(collection, embedder_of(arguments))
         picture = read_bounded(Path(arguments.picture), settings.MAX_FILE_BYTES)
         filters = Filters(label=arguments.label, folder=arguments.folder.strip("/"))
-        found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS, filters)
+        clean = not arguments.no_cleaning
+        found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS, filters, clean)
         if not found.compared and collection.listing.count()[0]:
             print(
                 f"{collection.name} has no such picture. Check how --label and --folder are "
                 "written, capital letters too.",
                 file=sys.stderr,
             )
+    if found.cleaned:
+        print(
+            "The picture was cleaned up before searching: less noise, more light. --no-cleaning "
+            "leaves it as it is.",
+            file=sys.stderr,
+        )
     if arguments.json:
         rows = [
             {
