@@ -55,6 +55,8 @@ class Packed:
     originals: int
     thumbnails: int  # where the original cannot be read, or would not have fitted
     left_out: int  # where there was neither, or no room for either
+    away: int = 0  # of the thumbnails, those whose original belongs in a folder that is known
+    too_large: int = 0  # of the thumbnails, those whose original would not have fitted
 
 
 def save_zip(
@@ -81,15 +83,17 @@ def save_zip(
     Raises:
         LookalikeError: when the file cannot be written.
     """
-    counts = {"originals": 0, "thumbnails": 0, "left out": 0}
+    counts = {"originals": 0, "thumbnails": 0, "left out": 0, "away": 0, "too large": 0}
     left = max_bytes
     with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, match in _named(matches):
             picture, collection = match.picture, collections[match.key]
+            fits = True
             if originals and (file := open_original(collection, picture)):
                 with file:
                     status = os.fstat(file.fileno())
-                    if status.st_size <= left and _can_be_read(file):
+                    fits = status.st_size <= left
+                    if fits and _can_be_read(file):
                         _add(archive, name, file, status.st_size, status.st_mtime)
                         counts["originals"] += 1
                         left -= status.st_size
@@ -99,10 +103,14 @@ def save_zip(
                 name = str(PurePosixPath(name).with_suffix("")) + " (small).jpg"
                 _add(archive, name, io.BytesIO(small), len(small), time.time())
                 counts["thumbnails"] += 1
+                if not fits:
+                    counts["too large"] += 1
+                elif originals and collection.root is not None:
+                    counts["away"] += 1
                 left -= len(small)
             else:
                 counts["left out"] += 1
-    return Packed(counts["originals"], counts["thumbnails"], counts["left out"])
+    return Packed(*counts.values())
 
 
 def _named(matches: Sequence[Match]) -> Iterator[tuple[str, Match]]:

@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import re
+import shutil
 import sqlite3
 import time
 import weakref
@@ -39,7 +40,7 @@ from retrieval.pages.handover import Handover
 from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.server import Unremembered, make_library
-from retrieval.schema import DATABASE
+from retrieval.schema import DATABASE, ORIGINALS
 from retrieval.search import GONE
 from retrieval.workspace import Workspace
 from tests.made import by_hue, encode, pattern, save_hues
@@ -666,6 +667,32 @@ def test_a_sheet_says_what_its_results_are_unlike_and_how_filtered_and_sorted(
         saved = visitor.http.get(f"/{said['output']['data'][0]}").content
         told.append(notes_on(Image.open(io.BytesIO(saved))))
     assert told == [2, 3, 5]  # the collection and the date, and what is said besides
+
+
+def test_small_copies_that_stand_in_for_photos_which_are_away_are_called_so_to_the_owner(
+    visitor: Visitor, served: Served
+) -> None:
+    key = add(visitor, *(f"Trunk/{name}.png" for name in "abc"))
+    photos = served.home / "collections" / key / ORIGINALS
+    answer(visitor, "on_load")
+    answer(visitor, "on_visit", {"query": f"?in={key}&like={key}:1"})
+
+    def told() -> tuple[list[str], bool]:
+        kind = visitor.filled("on_save", **{"save-kind": words.SAVE_KINDS[0]})
+        saved = sentences(visitor.ask("on_save", kind))
+        dialog = answer(visitor, visitor.event("look"), {"key": key, "id": 2})["why"]
+        return saved, words.ORIGINAL_AWAY in unescape(dialog)
+
+    assert told() == ([], False)
+    away = photos.rename(photos.with_name("away"))
+    assert told() == ([words.saved_small(2)], True)
+    shutil.copytree(away, photos)
+    (photos / "b.png").unlink()
+    assert told() == ([words.SAVED_SMALL_ONE], True)
+    visitor.http.headers["x-forwarded-for"] = "203.0.113.7"  # from elsewhere
+    assert told() == ([], False)
+    visitor.http.headers.pop("x-forwarded-for")
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
 def notes_on(sheet: Image.Image) -> int:

@@ -199,7 +199,7 @@ def test_a_zip_holds_the_thumbnail_where_the_original_is_gone(
 ) -> None:
     (wheel / "cold/azure.png").unlink()
     packed = save_zip(matches_of(indexed), {"": indexed}, tmp_path / "results.zip", 10**6)
-    assert packed == Packed(originals=5, thumbnails=1, left_out=0)
+    assert packed == Packed(originals=5, thumbnails=1, left_out=0, away=1)
     with zipfile.ZipFile(tmp_path / "results.zip") as archive:
         assert archive.namelist()[0] == "1 azure (small).jpg"
         assert Image.open(archive.open("1 azure (small).jpg")).size == (40, 30)
@@ -210,7 +210,7 @@ def test_a_zip_holds_the_thumbnail_where_the_original_cannot_be_read(
 ) -> None:
     spoil(wheel / "cold/azure.png", monkeypatch)
     packed = save_zip(matches_of(indexed), {"": indexed}, tmp_path / "results.zip", 10**6)
-    assert packed == Packed(originals=5, thumbnails=1, left_out=0)
+    assert packed == Packed(originals=5, thumbnails=1, left_out=0, away=1)
     assert list(read_zip(tmp_path / "results.zip"))[:2] == ["1 azure (small).jpg", "2 blue.png"]
 
 
@@ -227,7 +227,7 @@ def test_a_zip_stays_within_its_bound(tmp_path: Path) -> None:
     bound = 2000 + len(small)
     found = [match_named("big.png")] * 5
     packed = save_zip(found, of(tmp_path, small), tmp_path / "results.zip", bound)
-    assert packed == Packed(originals=2, thumbnails=1, left_out=2)
+    assert packed == Packed(originals=2, thumbnails=1, left_out=2, too_large=1)
     with zipfile.ZipFile(tmp_path / "results.zip") as archive:
         assert sum(entry.file_size for entry in archive.infolist()) == bound
 

@@ -82,8 +82,8 @@ def test_what_is_saved_takes_the_place_of_what_nobody_came_for(
     matches = [Match(picture, 0.5) for picture in indexed.listing.pictures()]
 
     def save(kind: str, originals: bool) -> Path:
-        path, missing = save_results(kind, [], matches, {"": indexed}, originals)
-        assert missing == 0
+        path, packed = save_results(kind, [], matches, {"": indexed}, originals)
+        assert packed.left_out == 0
         return path
 
     with pytest.raises(LookalikeError, match=words.NO_REQUEST):

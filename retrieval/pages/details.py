@@ -37,7 +37,9 @@ COPIES_SHOWN = 60  # of a result: a film may have thousands
 WARM = np.array([[255, 190, 60], [235, 60, 40]], np.float32)
 
 
-def look(match: Match, openable: bool, explainable: bool, reasons: str = "") -> str:
+def look(
+    match: Match, openable: bool, explainable: bool, reasons: str = "", away: bool = False
+) -> str:
     """Lay out a picture as large as there is room, with what is known of it.
 
     `dialog.js` goes from it to those that lie before and behind it on the page.
@@ -46,6 +48,7 @@ def look(match: Match, openable: bool, explainable: bool, reasons: str = "") -> 
         openable: whether the picture's own file is here and may be opened.
         explainable: whether there is something that it may resemble.
         reasons: why it does, as `why` lays it out; "" where that has not been asked for.
+        away: whether its own file would be opened, and is not there now.
     """
     picture = match.picture
     facts = [
@@ -67,6 +70,7 @@ def look(match: Match, openable: bool, explainable: bool, reasons: str = "") -> 
     )
     if openable:
         actions += _link(_original(match), escape(words.OPEN_ORIGINAL), "lk-back")
+    told = f"<p>{escape(words.ORIGINAL_AWAY)}</p>" if away else ""
     small = escape(thumbnail_address(match.key, picture))
     # It is seen in small until it has come, and where its own file cannot be had any more.
     large = f"{_original(match)}?part=1" if openable else small
@@ -83,8 +87,8 @@ def look(match: Match, openable: bool, explainable: bool, reasons: str = "") -> 
     body = (
         f'<div class="lk-look"><div class="lk-stage" style="background-image:url({small})">'
         f'<img src="{escape(large)}" data-small="{small}" alt="{escape(name)}">{steps}</div>'
-        f'<div class="lk-known">{reasons}<dl>{rows}</dl><div class="lk-ways">{actions}</div></div>'
-        "</div>"
+        f'<div class="lk-known">{told}{reasons}<dl>{rows}</dl>'
+        f'<div class="lk-ways">{actions}</div></div></div>'
     )
     return _dialog("why" if reasons else "look", match, name, body)
 

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.originals import has_original
 from retrieval.pages import details, words
@@ -48,7 +49,7 @@ class ResultTools:
             held = self.answers.held(options.choice, visitor)
             found = self.answers.find(held, asked, options)
             wanted = [part for part in asked.parts if part.wanted]
-            path, missing = save_results(
+            path, packed = save_results(
                 kind,
                 [self.parts.jpeg(part, visitor) for part in wanted],
                 found.matches,
@@ -58,8 +59,12 @@ class ResultTools:
             )
         except LookalikeError as error:
             raise gr.Error(escape(str(error)), duration=None, print_exception=False) from error
-        if missing:
-            inform(words.SAVED_WITHOUT.format(pictures=words.pictures(missing)))
+        if packed.left_out:
+            inform(words.SAVED_WITHOUT.format(pictures=words.pictures(packed.left_out)))
+        if packed.too_large:
+            inform(words.SAVED_TOO_LARGE.format(pictures=words.pictures(packed.too_large)))
+        if packed.away:
+            inform(words.saved_small(packed.away))
         return f"files/{self.handover.offer(path, visitor)}"
 
     def look(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
@@ -71,7 +76,7 @@ class ResultTools:
             return gr.skip()
         match = Match(record, 0.0, placed[0])
         explainable = any(part.wanted for part in asked.parts) and placed not in asked.placed
-        return details.look(match, self._may_open(match, request), explainable)
+        return self._look(match, explainable, "", request)
 
     def why(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
         """Show what makes a result match the query; of several pictures, the most similar one."""
@@ -96,7 +101,7 @@ class ResultTools:
         match = Match(record, 0.0, placed[0])
         embedder = self.workspace.embedder
         reasons = details.why(embedder, part, len(wanted), pixels, jpeg, match)
-        return details.look(match, self._may_open(match, request), True, reasons)
+        return self._look(match, True, reasons, request)
 
     def copies(self, asked: Asked, options: Options, placed: Placed, request: gr.Request) -> Any:
         """Show the pictures that are folded into one result."""
@@ -116,14 +121,24 @@ class ResultTools:
         openable = {one.picture.id for one in shown if self._may_open(one, request)}
         return details.copies(match, openable)
 
+    def _look(self, match: Match, explainable: bool, reasons: str, request: gr.Request) -> str:
+        openable = self._may_open(match, request)
+        away = not openable and self._collection_of_files(match, request) is not None
+        return details.look(match, openable, explainable, reasons, away)
+
     def _may_open(self, match: Match, request: gr.Request) -> bool:
         """Whether a result's own file is here, and is for whoever asks."""
+        collection = self._collection_of_files(match, request)
+        return collection is not None and has_original(collection, match.picture)
+
+    def _collection_of_files(self, match: Match, request: gr.Request) -> Collection | None:
+        """Return the collection of a result, where its files have a folder and are for who asks."""
         if self.access.is_public or not self.access.is_owner(request):
-            return False
-        with suppress(LookalikeError):  # its collection has gone just now
-            searcher = self.workspace.searcher(match.key, visitor_of(request))
-            return has_original(searcher.collection, match.picture)
-        return False
+            return None
+        with suppress(LookalikeError):  # it has gone just now
+            collection = self.workspace.searcher(match.key, visitor_of(request)).collection
+            return collection if collection.root is not None else None
+        return None
 
 
 def _notes(asked: Asked, options: Options) -> list[str]:

@@ -11,7 +11,7 @@ from retrieval import settings
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.images import open_picture
-from retrieval.packing import save_csv, save_zip
+from retrieval.packing import Packed, save_csv, save_zip
 from retrieval.pages import words
 from retrieval.search import Match
 from retrieval.sheets import save_contact_sheet
@@ -28,7 +28,7 @@ def save_results(
     collections: dict[str, Collection],
     originals: bool,
     notes: Sequence[str] = (),
-) -> tuple[Path, int]:
+) -> tuple[Path, Packed]:
     """Write results as one of `words.SAVE_KINDS`.
 
     Args:
@@ -37,7 +37,7 @@ def save_results(
         notes: what a sheet is to say of the results, a line each.
 
     Returns:
-        The file, in a folder of its own, and how many pictures are missing in it.
+        The file, in a folder of its own, and what went into a ZIP.
 
     Raises:
         LookalikeError: when there is nothing to save, no such kind, no room for it, or the disk is
@@ -60,7 +60,7 @@ def save_results(
     except OSError as error:
         raise explain_os_error(error, name) from error
     if path.suffix == ".zip":
-        return path, save_zip(matches, collections, path, needed, originals).left_out
+        return path, save_zip(matches, collections, path, needed, originals)
     if path.suffix == ".csv":
         save_csv(matches, path)
     else:
@@ -68,4 +68,4 @@ def save_results(
         names = ", ".join(sorted({collection.name for collection in collections.values()}))
         told = [names, *notes, date.today().isoformat()]
         save_contact_sheet(images, matches, collections, path, words.SHEET_TITLE, told)
-    return path, 0
+    return path, Packed(0, 0, 0)

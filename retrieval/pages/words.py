@@ -65,6 +65,18 @@ SAVED_WITHOUT = (
     "Not in the file: {pictures}, for which there was no room, or which are not there any more. "
     "The table (CSV) names all of them."
 )
+SAVED_SMALL = (
+    "{n} pictures are in the file as small copies, since the photos themselves cannot be had now. "
+    "If they are on another disk, connect it and save again."
+)
+SAVED_SMALL_ONE = (
+    "1 picture is in the file as a small copy, since the photo itself cannot be had now. If it is "
+    "on another disk, connect it and save again."
+)
+SAVED_TOO_LARGE = (
+    "In the file as small copies: {pictures}, for which there was no more room as they are. Save "
+    "fewer results at once."
+)
 NOTHING_TO_SAVE = "There are no results to save yet. Search for something first."
 PART_OF_IT = "Search for a part of it"
 CROP_HINT = "Drag to search for a part"
@@ -236,6 +248,10 @@ MINUTES = "{n} minutes"
 HOURS = "{n} hours"
 
 OPEN_ORIGINAL = "Open the original"
+ORIGINAL_AWAY = (
+    "This is a small copy, since the photo itself cannot be had now. If it is on another disk, "
+    "connect it and look again."
+)
 NO_FETCHING = "Web addresses are switched off here. Save the picture and choose it here."
 NO_FILE = "No picture arrived. Send one and try again."
 NO_NUMBER = "The number of results has to be a number. Send one, such as 24."
@@ -731,6 +747,11 @@ def removed_for_good(n: int, of: int) -> str:
     if n < of:
         return REMOVED_FOR_GOOD.format(n=f"{n:,}")
     return ONE_REMOVED_FOR_GOOD if n == 1 else ALL_REMOVED_FOR_GOOD
+
+
+def saved_small(n: int) -> str:
+    """Say how many pictures are saved in small, since their photos are not there."""
+    return SAVED_SMALL_ONE if n == 1 else SAVED_SMALL.format(n=f"{n:,}")
 
 
 def came_back(n: int, name: str) -> str:
