@@ -287,7 +287,7 @@ def _find_moves(
     gone: Mapping[str, tuple[int, str]],
 ) -> tuple[tuple[Move, ...], dict[str, tuple[int, str]]]:
     """Pair vanished files, and those that were taken out and are `gone`, with new ones of the same
-    bytes.
+    bytes; of what could not be read, with those of the same name, size and time.
 
     Returns:
         What has moved, without captions, and size and SHA-256 of the new files that were taken out.
@@ -323,16 +323,39 @@ def _find_moves(
         if status.st_size in sizes:
             with suppress(OSError):  # reading it will say why
                 alike.setdefault(content_of(new[name], status), []).append(name)
-    moved, out = [], {}
+    pairs, out = [], {}
     for sha256, names in alike.items():
         for old, name in _pair(by_content.get(sha256, ()), names):
-            status = found[name]
-            if old not in vanished:
-                out[name] = status.st_size, sha256
-                continue
-            entry = Entry(name, status.st_size, modified_of(status), "", None)
-            moved.append(Move(old, entry))
-    return tuple(moved), out
+            if old in vanished:
+                pairs.append((old, name))
+            else:
+                out[name] = found[name].st_size, sha256
+    unread = {name: about for name, about in vanished.items() if name not in contents}
+    left = {name: found[name] for name in found.keys() - out.keys() - {new for _, new in pairs}}
+    return tuple(
+        Move(old, Entry(name, found[name].st_size, modified_of(found[name]), "", None))
+        for old, name in chain(pairs, _pair_unread(unread, left))
+    ), out
+
+
+def _pair_unread(
+    unread: Mapping[str, tuple[int, int]], new: Mapping[str, os.stat_result]
+) -> Iterator[tuple[str, str]]:
+    """Yield which new file is that of which vanished one that could not be read, and has moved.
+
+    Not where its path was no text, which another one may cure, or it may be read by now.
+    """
+    of_old: dict[tuple[str, int, int], list[str]] = {}
+    for name, (size, modified) in unread.items():
+        if modified != PASSING and "\\" not in name:
+            of_old.setdefault((PurePosixPath(name).name, size, modified), []).append(name)
+    of_new: dict[tuple[str, int, int], list[str]] = {}
+    for name in sorted(new):
+        about = PurePosixPath(name).name, new[name].st_size, modified_of(new[name])
+        of_new.setdefault(about, []).append(name)
+    for about, names in of_old.items():
+        if about in of_new:
+            yield from _pair(names, of_new[about])
 
 
 def _pair(old: Iterable[str], new: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,42 @@ def test_a_folder_that_was_renamed_is_not_read_for_it(
         (f"trip/{seed}.png", f"Iceland/{seed}.png") for seed in range(3)
     ]
     assert (changes.to_read, read) == ((), [])
+
+
+def test_what_cannot_be_read_moves_with_a_folder_that_is_renamed(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    for name in ("warm/torn.jpg", "warm/far/torn.jpg", "warm/other.jpg"):
+        (wheel / name).parent.mkdir(exist_ok=True)
+        (wheel / name).write_bytes(b"<html>")
+        os.utime(wheel / name, (315532800, 315532800))
+    apply(indexed, wheel, embedder)
+    problems = dict(indexed.listing.problems())
+    (wheel / "warm").rename(wheel / "hot")
+    (wheel / "hot/other.jpg").write_bytes(b"words")  # another one
+    changes = apply(indexed, wheel, embedder)
+    moved = {move.old: move.new.path for move in changes.moved}
+    assert len(moved) == 5
+    assert moved["warm/torn.jpg"] == "hot/torn.jpg"
+    assert moved["warm/far/torn.jpg"] == "hot/far/torn.jpg"
+    assert (changes.new, changes.vanished) == (1, ("warm/other.jpg",))
+    assert indexed.listing.count() == (6, 3)
+    assert dict(indexed.listing.problems())["hot/torn.jpg"] == problems["warm/torn.jpg"]
+    assert not find_changes(indexed, wheel).any
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="every name is text there")
+def test_what_could_not_be_read_for_its_folders_name_is_read_where_that_is_another(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(wheel) + b"/f\xfcr"))
+    folder.mkdir()
+    by_hue(300).save(folder / "violet.png")
+    apply(indexed, wheel, embedder)
+    assert indexed.listing.count() == (6, 1)
+    folder.rename(wheel / "für")
+    apply(indexed, wheel, embedder)
+    assert indexed.listing.count() == (7, 0)
 
 
 def test_a_copy_beside_a_folder_that_was_renamed_is_new(
