@@ -27,7 +27,7 @@ import numpy as np
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.files import modified_of, replace_when_done, sha256_of
-from retrieval.originals import open_original
+from retrieval.originals import has_original, open_original
 from retrieval.records import PASSING, Aspect, PictureRecord
 from retrieval.schema import COLUMNS
 from retrieval.settings import MAX_FILE_BYTES, PYTHON
@@ -56,9 +56,11 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
         problems: tell of the files that could not be read, too.
 
     Raises:
-        LookalikeError: when the file cannot be written, the disk has no room for the
-            photos, or the small one of a picture is lost.
+        LookalikeError: when the file cannot be written, the disk has no room for the photos, none
+            of them is there, or the small one of a picture is lost.
     """
+    if photos:
+        _require_photos(collection)
     with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as bundle:
         pictures, contents = _put_vectors(bundle, collection)
         bundle.writestr("contents.jsonl", _lines(_content_line(picture) for picture in contents))
@@ -87,6 +89,21 @@ def pack(collection: Collection, path: Path, photos: bool = False, problems: boo
         }
         bundle.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1))
     return put
+
+
+def _require_photos(collection: Collection) -> None:
+    """Refuse to pack photos of which not one is there: an earlier file may have them."""
+    pictures = collection.listing.pictures()
+    if not pictures or any(has_original(collection, picture) for picture in pictures):
+        return
+    if collection.root is None:
+        raise LookalikeError(
+            f"The photos of {collection.name} are not here. Pack it without the photos."
+        )
+    raise LookalikeError(
+        f"None of the photos of {collection.name} is there now. If they are on another disk, "
+        "connect it; or pack without the photos."
+    )
 
 
 def _put_vectors(

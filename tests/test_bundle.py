@@ -227,10 +227,32 @@ def test_photos_that_are_not_there_are_counted(
     assert (manifest["photos"], manifest["missing"]) == (5, 1)
     with Collection(unpack_bundle(tmp_path / "x.lookalike", tmp_path, embedder)) as opened:
         assert photos_of(opened) == Photos(5, 1)
+
+
+def test_photos_of_which_none_is_there_are_not_packed_over_a_file_that_has_them(
+    indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.lookalike"
+    pack(indexed, path, photos=True)
+    before = path.read_bytes()
     wheel.rename(tmp_path / "elsewhere")
-    pack(indexed, tmp_path / "x.lookalike", photos=True)
-    with Collection(unpack_bundle(tmp_path / "x.lookalike", tmp_path, embedder)) as opened:
+    for _ in range(2):
+        with pytest.raises(LookalikeError, match=r"^None of the photos of .* connect it; or pack"):
+            pack(indexed, path, photos=True)
+        wheel.mkdir(exist_ok=True)  # where the disk is connected
+    assert path.read_bytes() == before
+
+    def without_photos(name: str, data: bytes) -> bytes | None:
+        if name == "manifest.json":
+            return json.dumps({**json.loads(data), "photos": 0, "missing": 6}).encode()
+        return None if name.startswith("photos/") else data
+
+    # As versions before this one did.
+    earlier = rewritten(path, without_photos)
+    with Collection(unpack_bundle(earlier, tmp_path, embedder)) as opened:
         assert (opened.root, photos_of(opened)) == (None, Photos(0, 6))
+        with pytest.raises(LookalikeError, match=r"are not here\. Pack it without the photos"):
+            pack(opened, path, photos=True)
 
 
 def test_a_file_that_could_not_be_read_is_tried_again_only_when_it_has_changed(
@@ -403,6 +425,15 @@ def test_the_command_line_tells_how_many_photos_came_along(
     assert said.endswith("; 1 photo is in it\n")
     assert main(["unpack", bundle, *options]) == 0
     assert capsys.readouterr().out == "wheel 3: 1 picture ready; 1 photo came along\n"
+    (wheel / "torn.jpg").write_bytes(b"no")
+    main(["index", str(wheel), *options])
+    capsys.readouterr()
+    assert main(["pack", bundle, "--name", "wheel", "--photos"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("; 2 photos are in it (with 1 file that could not be read)\n")
+    wheel.rename(tmp_path / "elsewhere")
+    assert main(["pack", bundle, "--name", "wheel", "--photos"]) == 1
+    assert "None of the photos of wheel is there now." in capsys.readouterr().err
 
 
 def test_packing_writes_over_nothing_but_a_packed_collection(

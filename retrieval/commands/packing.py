@@ -44,11 +44,11 @@ def run_pack(arguments: argparse.Namespace) -> None:
     clear_parts(arguments.file)
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         photos = pack(collection, arguments.file, arguments.photos)
-        ready, _ = collection.listing.count()
+        ready, unread = collection.listing.count()
         size = arguments.file.stat().st_size / 2**20
         print(
             f"{arguments.file}: {_counted(ready, 'picture')} of {collection.name}, {size:,.1f} MB"
-            f"{_told(photos, 'is in it', 'are in it')}"
+            f"{_told(photos, unread, 'is in it', 'are in it')}"
         )
 
 
@@ -59,19 +59,26 @@ def run_unpack(arguments: argparse.Namespace) -> None:
     )
     with Collection(folder) as collection:
         name_unlike(settings.COLLECTIONS, collection)
-        ready, _ = collection.listing.count()
-        told = _told(photos_of(collection), "came along", "came along")
+        ready, unread = collection.listing.count()
+        told = _told(photos_of(collection), unread, "came along", "came along")
         print(f"{collection.name}: {_counted(ready, 'picture')} ready{told}")
 
 
-def _told(photos: Photos, one: str, several: str) -> str:
-    """Say how many photos are in a packed collection, or came along; "" where none were to."""
+def _told(photos: Photos, unread: int, one: str, several: str) -> str:
+    """Say how many photos are in a packed collection, or came along; "" where none were to.
+
+    Args:
+        unread: how many files that could not be read are counted with them.
+    """
     if photos == Photos():
         return ""
     packed = f"{_counted(photos.packed, 'photo')} {one if photos.packed == 1 else several}"
     are = "is" if photos.missing == 1 else "are"
     missing = f", {photos.missing:,} {are} missing" if photos.missing else ""
-    return f"; {packed}{missing}"
+    with_unread = ""
+    if unread:
+        with_unread = f" (with {_counted(unread, 'file')} that could not be read)"
+    return f"; {packed}{missing}{with_unread}"
 
 
 def _counted(number: int, thing: str) -> str:
