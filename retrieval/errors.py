@@ -47,7 +47,7 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return LookalikeError(
-                f"The disk is full, so {name} could not be written. Free some space and try again; "
+                f"The disk is full. {name} could not be written. Free some space and try again; "
                 "what was finished before is kept."
             )
         case errno.EACCES | errno.EPERM | errno.EROFS:

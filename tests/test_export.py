@@ -688,7 +688,7 @@ def heavy_network() -> Any:
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", megabytes=1) as disk:
-        with pytest.raises(LookalikeError, match=r"^The disk is full, so model\.onnx could not be"):
+        with pytest.raises(LookalikeError, match=r"^The disk is full\. model\.onnx could not be"):
             onnx_file.write_onnx(heavy_network(), SMALL, disk / "model.onnx")
         assert os.listdir(disk) == []
 

@@ -523,7 +523,7 @@ def test_a_port_that_the_system_keeps_for_itself_is_not_called_taken(
 def test_what_the_disk_does_not_take_at_the_start_is_told_and_a_bug_is_none_of_it() -> None:
     place = str(settings.HOME / "received" / "abc")
     told = explain_start(OSError(errno.ENOSPC, "No space left on device", place), None)
-    assert str(told).startswith("The disk is full, so ")
+    assert str(told).startswith(f"The disk is full. {settings.HOME.name} could not be written.")
     assert explain_start(FileNotFoundError(errno.ENOENT, "gone", "style.css"), None) is None
     assert explain_start(OSError("whatever"), None) is None
 

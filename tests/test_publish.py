@@ -272,7 +272,7 @@ def test_a_full_disk_is_a_sentence(
         raise OSError(28, "No space left on device", "app.py")
 
     monkeypatch.setattr("shutil.copyfile", full)
-    with pytest.raises(LookalikeError, match=r"The disk is full, so app\.py could not be written"):
+    with pytest.raises(LookalikeError, match=r"The disk is full\. app\.py could not be written"):
         build_space(tmp_path / "space", settings.PROJECT, "ada/x", [], indexed)
 
 
