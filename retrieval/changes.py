@@ -97,6 +97,7 @@ def find_changes(
     if freed:
         collection.exclude(freed.values())  # first: wherever this ends, they stay out
         collection.excluded.readmit(freed)
+        collection.excluded.note_moved(freed)
     unread: list[UnreadTable] = []
     # Of a visitor's photos, which go once they are read, none has vanished.
     there = known.keys() - vanished.keys() if collection.root is not None else known

@@ -11,6 +11,7 @@ class Excluded:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._moved: dict[str, str] = {}  # where what was taken out is now, by where it was
 
     def paths(self) -> set[str]:
         """Return the paths that were taken out."""
@@ -54,6 +55,24 @@ class Excluded:
             database.execute(EXCLUDED_FILES)
             database.executemany("DELETE FROM excluded WHERE path = ?", rows)
             database.executemany("DELETE FROM excluded_files WHERE path = ?", rows)
+
+    def note_moved(self, places: Mapping[str, str]) -> None:
+        """Note where what was taken out is now, by where it was, so that an undo still finds it.
+
+        For as long as the app runs, as an undo is offered.
+        """
+        self._moved.update(places)
+
+    def now(self, paths: Iterable[str]) -> list[str]:
+        """Return where what was taken out at some paths is passed over now."""
+        found, out = [], self.paths()
+        for path in paths:
+            passed: set[str] = set()
+            while path not in out and path in self._moved and path not in passed:
+                passed.add(path)
+                path = self._moved[path]
+            found.append(path)
+        return found
 
     def note(self, files: Mapping[str, tuple[int, str]]) -> None:
         """Note where files that were taken out are now, in place of where they were seen before.

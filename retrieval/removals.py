@@ -43,7 +43,7 @@ class Removals:
         Raises:
             LookalikeError: when some of the photos cannot be brought back; the others are let in.
         """
-        paths = list(paths)
+        paths = collection.excluded.now(paths)
         gone: list[str] = []
         held: list[str] = []
         with self._moving:

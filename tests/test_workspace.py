@@ -443,6 +443,29 @@ def test_a_collection_of_another_model_or_in_ruins_is_told_and_the_rest_served(
     assert "ruins" not in workspace.refused
 
 
+def test_what_was_taken_out_is_let_in_again_where_it_is_now_also_when_another_came_to_its_place(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    build(workspace, key, wheel)
+    collection = workspace.searcher(key).collection
+    take_out(workspace, key, "warm/red.png")
+    for place in ("cold/red.png", "cold/away/red.png"):  # it moves twice
+        (wheel / place).parent.mkdir(exist_ok=True)
+        where = collection.excluded.paths().pop()
+        (wheel / where).rename(wheel / place)
+        by_hue(300 + len(place)).save(wheel / where)
+        build(workspace, key, wheel)
+        assert collection.excluded.paths() == {place}
+    workspace.let_in(key, ["warm/red.png"])
+    build(workspace, key, wheel)
+    assert "cold/away/red.png" in collection.listing.files()
+    assert collection.excluded.paths() == set()
+    take_out(workspace, key, "warm/red.png")  # the other one
+    workspace.let_in(key, ["warm/red.png"])
+    assert collection.excluded.paths() == set()
+
+
 def test_pictures_are_taken_out_and_let_in_again(
     workspace: Workspace, wheel: Path, tmp_path: Path
 ) -> None:
