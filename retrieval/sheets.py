@@ -1,5 +1,6 @@
 """A contact sheet of results to print: PNG, or PDF of several pages."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -9,7 +10,7 @@ from PIL import Image, ImageDraw
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import replace_when_done
-from retrieval.fonts import font_for, shorten
+from retrieval.fonts import fit, length_of
 from retrieval.images import open_picture
 from retrieval.search import Match, percent
 
@@ -130,7 +131,7 @@ class _Drawer:
             if len(starts) > 1:
                 text = f"{number} / {len(starts)}"
                 bottom = PAGE_HEIGHT - MARGIN + 2
-                self._text(page, PAGE_WIDTH / 2, bottom, text, 8, FAINT, anchor="ms")
+                self._text(page, PAGE_WIDTH / 2, bottom, text, 8, FAINT, anchor="m")
             yield page
 
     def _paper(self, height: float) -> Image.Image:
@@ -176,7 +177,7 @@ class _Drawer:
             under = y + CELL_HEIGHT + 4
             self._text(page, x, under, f"{first + i}", 8.5, INK, bold=True)
             self._text(
-                page, x + CELL_WIDTH, under, f"{percent(match.similarity)} %", 8.5, INK, anchor="rs"
+                page, x + CELL_WIDTH, under, f"{percent(match.similarity)} %", 8.5, INK, anchor="r"
             )
             name = PurePosixPath(match.picture.path).name
             self._text(page, x, under + 3.6, name, 7, FAINT, width=CELL_WIDTH)
@@ -215,15 +216,23 @@ class _Drawer:
         points: float,
         colour: str,
         bold: bool = False,
-        anchor: str = "ls",
+        anchor: str = "l",
         width: float | None = None,
     ) -> None:
-        """Write one line on the baseline `y`, with its middle left out where it is too wide."""
+        """Write one line on the baseline `y`, with its middle left out where it is too wide.
+
+        Args:
+            anchor: whether its left end lies at `x`, its middle or its right one: l, m or r.
+        """
         text = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", _valid(text)).strip()
-        font = font_for(text, round(points * POINT * self._scale, 1), bold)
-        if width is not None:
-            text = shorten(text, font, width * self._scale)
-        ImageDraw.Draw(page).text(self._at(x, y), text, colour, font, anchor)
+        room = math.inf if width is None else width * self._scale
+        pieces = fit(text, round(points * POINT * self._scale, 1), bold, room)
+        left, baseline = self._at(x, y)
+        left -= round({"l": 0.0, "m": 0.5, "r": 1.0}[anchor] * length_of(pieces))
+        draw = ImageDraw.Draw(page)
+        for piece, font in pieces:
+            draw.text((left, baseline), piece, colour, font, "ls")
+            left += round(font.getlength(piece))
 
     def _px(self, millimetres: float) -> int:
         return round(millimetres * self._scale)

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from retrieval import fonts
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
 from retrieval.packing import Packed, save_csv, save_zip
@@ -387,6 +389,23 @@ def test_very_thin_queries_and_results_are_shown_all_the_same(
         pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
         rows = np.flatnonzero((np.abs(pixels - red).max(axis=2) < 20).any(axis=1)) * 25.4 / 200
         assert rows.min() < MARGIN + HEADER < rows.max()
+
+
+def test_a_name_that_no_font_has_whole_is_written_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dejavu = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    monkeypatch.setattr(fonts, "OTHER_SCRIPTS", (str(dejavu),))
+    monkeypatch.setattr(fonts, "REGULAR", ())  # so that Pillow's own is the usual one
+    size = 11.3  # that no other test uses, since fonts are kept by theirs
+    cut = fonts.pieces_of("a жук 字.png", size, bold=False)
+    assert [text for text, _ in cut] == ["a ", "жук", " 字.png"]
+    usual, other, last = (font for _, font in cut)
+    assert usual is last
+    assert usual is not other
+    assert fonts.pieces_of("жук.png", size, bold=False) == [("жук.png", other)]  # which has all
+    fitted = fonts.fit("a жук 字.png" * 20, size, bold=False, width=200)
+    assert 150 < fonts.length_of(fitted) <= 200
 
 
 def test_a_sheet_can_be_written_where_no_font_is_installed(
