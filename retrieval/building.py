@@ -34,6 +34,23 @@ class Building:
     problem: str | None = None  # a sentence, when it had to stop
     returning: int = 0  # so many pictures of it were there before, and are no news
     outdated: bool = False  # pictures were taken out since, so its figures are told no more
+    before: int = 0  # pictures that one read which ended early, and which this one goes on from
+
+    @property
+    def done(self) -> int:
+        """How many pictures have been read, with those before it was stopped."""
+        return self.before + self.step.done
+
+    @property
+    def total(self) -> int:
+        """Of how many; 0 until that is known."""
+        return self.before + self.step.total if self.step.total else 0
+
+    @property
+    def left_to(self) -> int:
+        """How many pictures one that goes on from here need not count anew."""
+        ended_early = self.cancelled or self.problem is not None
+        return self.done if ended_early and not self.outdated else 0
 
     @property
     def finished(self) -> bool:
@@ -180,7 +197,8 @@ class Builders:
                 is_news = run.next is not None and not run.next[1]
                 run.next = work, 0 if is_news else returning
                 return
-            state = Building(waiting=True, returning=returning)
+            before = run.state.left_to if run is not None else 0
+            state = Building(waiting=True, returning=returning, before=before)
             run = self._runs[key] = _Run(collection, self._turns[private], private, state)
             # A daemon, so that closing the app never waits; every batch is a transaction.
             run.thread = threading.Thread(
@@ -239,7 +257,8 @@ class Builders:
                     run.tell(problem=problem, cancelled=cancelled, ended=time.monotonic())
                     return
                 (work, returning), run.next = run.next, None
-                run.state = Building(waiting=True, returning=returning)
+                before = replace(run.state, problem=problem, cancelled=cancelled).left_to
+                run.state = Building(waiting=True, returning=returning, before=before)
                 run.cancel = threading.Event()
 
     def _build(self, run: _Run, work: Work) -> tuple[str | None, bool]:

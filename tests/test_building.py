@@ -59,6 +59,33 @@ def test_what_is_asked_for_meanwhile_is_told_as_what_it_is(tmp_path: Path) -> No
         builders.stop()
 
 
+def test_what_was_stopped_is_counted_on_from_where_it_stood(tmp_path: Path) -> None:
+    builders, stood = Builders(), threading.Event()
+
+    def work(done: int, total: int) -> Generator[Step, None, None]:
+        yield Step(done, total, done, 0)
+        if done < total:
+            stood.set()
+            while not (state := builders.state("k")) or not state.stopping:
+                time.sleep(0.01)
+            yield Step(done, total, done, 0)
+
+    def run(done: int, total: int) -> Building:
+        stood.clear()
+        builders.start("k", collection, partial(work, done, total))
+        if done < total:
+            assert stood.wait(20)
+            builders.cancel("k")
+        while not (state := builders.state("k")) or not state.finished:
+            time.sleep(0.01)
+        return state
+
+    with Collection.create(tmp_path / "k", "k", None, mean_colour()) as collection:
+        states = [run(28, 217), run(40, 189), run(149, 149), run(3, 3)]
+        builders.stop()
+    assert [(one.done, one.total) for one in states] == [(28, 217), (68, 217), (217, 217), (3, 3)]
+
+
 @pytest.mark.parametrize(
     ("returning", "unreadable", "told"), [(5, 0, False), (4, 0, True), (5, 1, True), (0, 0, True)]
 )

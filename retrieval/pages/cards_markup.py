@@ -151,26 +151,25 @@ def _status(shown: Card, now: float) -> str:
 
 
 def _stopped(state: Building) -> str:
-    step = state.step
-    if not step.total:  # before it was known how many there are
+    if not state.total:  # before it was known how many there are
         return words.LIBRARY_STOPPED
-    left, pictures = f"{step.total - step.done:,}", words.pictures(step.total)
+    left, pictures = f"{state.total - state.done:,}", words.pictures(state.total)
     return words.LIBRARY_STOPPED_AT.format(left=left, pictures=pictures)
 
 
 def _progress(state: Building, now: float) -> tuple[str, str]:
-    step = state.step
+    done, total = state.done, state.total
     if state.stopping:
-        bar = progress_bar(step.done / step.total, words.LIBRARY_STOPPING) if step.total else ""
+        bar = progress_bar(done / total, words.LIBRARY_STOPPING) if total else ""
         return words.LIBRARY_STOPPING, bar
     if state.waiting:
         return words.LIBRARY_WAITS, ""
-    if not step.total:
+    if not total:
         return words.LIBRARY_SCAN, ""
-    text = words.LIBRARY_BUILDING.format(done=f"{step.done:,}", pictures=words.pictures(step.total))
+    text = words.LIBRARY_BUILDING.format(done=f"{done:,}", pictures=words.pictures(total))
     rate, left = state.rate(now), state.seconds_left(now)
     if rate:
         text += words.LIBRARY_RATE.format(rate=f"{rate:.1f}")
     if left is not None:
         text += words.LIBRARY_LEFT.format(time=duration(left))
-    return text, progress_bar(step.done / step.total, text)
+    return text, progress_bar(done / total, text)

@@ -217,11 +217,11 @@ def building(state: Building, name: str, now: float, standing: bool = False) -> 
     left = state.seconds_left(now)
     text = words.BUILDING.format(
         name=name,
-        done=f"{step.done:,}",
-        pictures=words.pictures(step.total),
+        done=f"{state.done:,}",
+        pictures=words.pictures(state.total),
         left="" if left is None else words.BUILDING_LEFT.format(time=duration(left)),
     )
-    return notice(text, step.done / step.total)
+    return notice(text, state.done / state.total)
 
 
 def script_words() -> str:
