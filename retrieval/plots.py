@@ -7,15 +7,17 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from retrieval import settings
 from retrieval.captions import pretty
 from retrieval.charts import decades
-from retrieval.curves import confusion, depth_curve, hardest_first, precision_at_recall
+from retrieval.curves import Shares, confusion, depth_curve, hardest_first, precision_at_recall
 from retrieval.evaluation import METRICS, RANKING, Evaluation
 
 INK, QUIET, RULE = "#1c1917", "#6b6560", "#e0dcd8"
-TEAL, AMBER, VIOLET = "#0d9488", "#b45309", "#7c3aed"
+TEAL, AMBER, VIOLET, RED, FILL = "#0d9488", "#b45309", "#7c3aed", "#dc2626", "#f7f5f3"
+EDGE = 0.01  # of the width, left free on both sides
 MOST_CLASSES = 25
 # Of the protocol, what the caption says in its own way, and what goes without saying in a picture.
 TOLD = (
@@ -37,6 +39,7 @@ def draw_png(title: str, evaluation: Evaluation) -> bytes:
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     plain: dict[Any, Any] = {
         "font.size": 9,
@@ -51,15 +54,16 @@ def draw_png(title: str, evaluation: Evaluation) -> bytes:
     with rc_context(plain), warnings.catch_warnings():
         # The one font that comes along has not every script; what it lacks becomes a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure = Figure(figsize=INCHES, dpi=DOTS, facecolor="white", layout="constrained")
+        layout = ConstrainedLayoutEngine(w_pad=EDGE * INCHES[0])
+        figure = Figure(figsize=INCHES, dpi=DOTS, facecolor="white", layout=layout)
         FigureCanvasAgg(figure)
         (depth, recall), (classes, matrix) = figure.subplots(2, 2)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        figure.suptitle(title, x=EDGE, ha="left", fontsize=13, fontweight="bold")
         _draw_depth(depth, evaluation)
         _draw_recall(recall, evaluation)
         _draw_classes(classes, evaluation)
         _draw_confusion(matrix, evaluation)
-        figure.supxlabel(_caption(evaluation), x=0.01, ha="left", fontsize=7.5, color=QUIET)
+        figure.supxlabel(_caption(evaluation), x=EDGE, ha="left", fontsize=7.5, color=QUIET)
         # By its mark `evaluate` knows a chart that it may write over.
         figure.savefig(buffer, format="png", metadata={"Software": "Lookalike"})
     return buffer.getvalue()
@@ -91,7 +95,7 @@ def _draw_classes(axes: Any, evaluation: Evaluation) -> None:
     means = np.array([score.mean for score in values])
     spread = np.array([[s.mean - s.low for s in values], [s.high - s.mean for s in values]])
     places = np.arange(len(values))
-    axes.barh(places, means, color=TEAL, height=0.7, xerr=np.maximum(spread, 0), ecolor=QUIET)
+    axes.barh(places, means, color=TEAL, height=0.7, xerr=np.maximum(spread, 0), ecolor=INK)
     axes.set_yticks(places, [_plain(one.label) for one in reversed(worst)])
     axes.set_xlim(0, 100)
     axes.set_title("mAP, kind by kind, %", loc="left", fontsize=10)
@@ -107,19 +111,29 @@ def _draw_confusion(axes: Any, evaluation: Evaluation) -> None:
         axes.text(0, 0.9, f"{kinds:,} kinds, too many to draw.", color=QUIET)
         return
     shares = found.matrix()
-    axes.imshow(shares, cmap="GnBu", vmin=0, vmax=100)
+    right = np.array([[row == column for column in found.labels] for row in found.asked])
+    axes.imshow(_colours(shares, right))
     across, down = ([_plain(label) for label in kind] for kind in (found.labels, found.asked))
     axes.set_xticks(np.arange(len(across)), across, rotation=45, ha="right")
     axes.set_yticks(np.arange(len(down)), down)
     if kinds <= 12:
         for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
             share = shares[row, column]
-            colour = "white" if share > 60 else INK
-            axes.text(
-                column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=colour
-            )
+            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=INK)
+    axes.set_ylabel("searched for")
+    axes.set_xlabel("found")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+
+
+def _colours(shares: Shares, right: npt.NDArray[np.bool_]) -> Shares:
+    """Return the colours of a matrix of percentages as the page has them, `(rows, columns, 3)`."""
+    from matplotlib.colors import to_rgb
+
+    depth = np.where(right, 0.5 * shares, 0.7 * np.minimum(1.6 * shares, 100))[..., None] / 100
+    full = np.where(right[..., None], to_rgb(TEAL), to_rgb(RED))
+    colours: Shares = depth * full + (1 - depth) * np.array(to_rgb(FILL))
+    return colours
 
 
 def _frame(axes: Any, title: str, across: str) -> None:

@@ -1,7 +1,7 @@
 """An evaluation as HTML: sections that the page shows too, and one file that needs nothing else."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -26,6 +26,7 @@ WORST = 12
 # Beyond these a table or a matrix is no longer read; a CSV has all rows.
 MOST_ROWS = 30
 MOST_COLUMNS = 16
+SPANS = ' colspan="2" class="lk-spans"'  # of a heading: above a bar, and the figure beside it
 
 HINTS = {
     "P@1": "the first result is right",
@@ -35,7 +36,7 @@ HINTS = {
     "mAP": "how far up all right ones are",
 }
 AS_IT_IS = "As it is"  # the setting that others are compared with
-RIGHT = "Right means: of the same kind as the query."
+RIGHT = "Right means: of the same kind as the picture searched for."
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def document(
         csv: what the table with all kinds is called, "" where nobody gets one.
     """
     name = escape(title)
-    compared = "".join(compare_section(one) for one in comparisons)
+    compared = "".join(compare_section(one, is_open=True) for one in comparisons)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -82,23 +83,27 @@ def document(
         "img-src data:; style-src 'unsafe-inline'\">"
         f"<title>How good is it? {name}</title><style>{style()}</style></head>"
         f'<body class="lk-paper"><main class="lk-report"><h1>How good is it? <span>{name}</span>'
-        f"</h1>{sections(evaluation, show, csv)}{compared}</main></body></html>\n"
+        f"</h1>{sections(evaluation, show, csv, is_open=True)}{compared}</main></body></html>\n"
     )
 
 
 def sections(
-    evaluation: Evaluation, show: Show | None, csv: str = "", ids: Sequence[int] = ()
+    evaluation: Evaluation,
+    show: Show | None,
+    csv: str = "",
+    ids: Sequence[int] = (),
+    is_open: bool = False,
 ) -> str:
     """Return everything that an evaluation has to show, section by section; see `document`.
 
     Args:
         ids: the number of each picture, by its row, where a hard query is to be a button that
             tells its own and those of what it finds.
+        is_open: whether one sees at once how it was measured: a report is read, and printed.
     """
     worst = "" if show is None else worst_section(worst_queries(evaluation, WORST), show, ids)
     return (
         figures(evaluation)
-        + protocol(evaluation)
         + '<div class="lk-duo">'
         + depth_section(evaluation)
         + recall_section(evaluation)
@@ -106,6 +111,7 @@ def sections(
         + classes_section(evaluation.classes, csv)
         + confusion_section(confusion(evaluation))
         + worst
+        + protocol(evaluation.protocol.items(), is_open)
     )
 
 
@@ -125,15 +131,12 @@ def figures(evaluation: Evaluation) -> str:
     return f'<ul class="lk-figures">{cards}</ul><p class="lk-note">{RIGHT}</p>'
 
 
-def protocol(evaluation: Evaluation) -> str:
-    """Say what exactly was measured, and how."""
-    rows = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
-        for name, value in evaluation.protocol.items()
-    )
+def protocol(facts: Iterable[tuple[str, str]], is_open: bool) -> str:
+    """Say what exactly was measured, and how, in the words of the field; folded unless open."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     return (
-        '<section class="lk-section"><h3>How this was measured</h3>'
-        f'<dl class="lk-protocol">{rows}</dl></section>'
+        f'<details class="lk-section"{" open" if is_open else ""}>'
+        f'<summary>How this was measured</summary><dl class="lk-protocol">{rows}</dl></details>'
     )
 
 
@@ -144,7 +147,7 @@ def depth_section(evaluation: Evaluation) -> str:
     precision, hit, _ = curve.at(depth)
     chart = charts.line_chart(
         f"Accuracy against the number of results. With {depth} looked at, {precision:.1f} % of "
-        f"them are right, and {hit:.1f} % of the queries have at least one right one.",
+        f"them are right, and {hit:.1f} % of the searches find at least one right one.",
         "results looked at",
         curve.depths,
         [
@@ -191,10 +194,14 @@ def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
         for one in ordered[:MOST_ROWS]
     )
     percent = "<small>%</small>"
-    head = "".join(f'<th scope="col">{metric} {percent}</th>' for metric in metrics)
+    # The first one's bar stands beside its figure, below the same heading.
+    head = "".join(
+        f'<th scope="col"{"" if i else SPANS}>{metric} {percent}</th>'
+        for i, metric in enumerate(metrics)
+    )
     table = (
         '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Kind</th>'
-        f'<th scope="col">Queries</th><th scope="col" class="lk-wide"></th>{head}'
+        f'<th scope="col">Searches</th>{head}'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     return _section("Kind by kind", "The hardest first. " + _rest(len(ordered), csv), table)
@@ -203,8 +210,9 @@ def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
 def confusion_section(found: Confusion) -> str:
     """Show which classes are taken for which: a matrix, or the largest mistakes of many classes."""
     lead = (
-        f"What the first {found.depth} results of each kind's queries are, in percent. The "
-        f"diagonal is right.{_fewer(found)}"
+        f"What the first {found.depth} results are, in percent. Down the side stands the kind that "
+        f"is searched for, across the top the kind that is found, so the diagonal is right."
+        f"{_fewer(found)}"
     )
     if len(found.labels) > MOST_COLUMNS or found.asked != found.labels:
         return _section("What is taken for what", _largest_lead(found), _largest(found))
@@ -228,7 +236,7 @@ def worst_section(worst: Sequence[WorstQuery], show: Show, ids: Sequence[int] = 
         return ""
     tiles = "".join(_tile(one, show, ids) for one in worst)
     return _section(
-        "The hardest queries",
+        "The hardest pictures",
         "The pictures whose own kind is found worst, the lowest AP first (average precision: how "
         "far up all right ones are, not only those among the first). Often the label is to be "
         "doubted, or the picture shows two things.",
@@ -236,8 +244,8 @@ def worst_section(worst: Sequence[WorstQuery], show: Show, ids: Sequence[int] = 
     )
 
 
-def compare_section(comparison: Comparison) -> str:
-    """Show two settings side by side, with the differences."""
+def compare_section(comparison: Comparison, is_open: bool = False) -> str:
+    """Show two settings side by side, with the differences; see `sections`."""
     first, second = comparison.first, comparison.second
     rows = "".join(
         f'<tr><th scope="row">{metric}</th><td>{first.overall[metric].mean:.1f}</td>'
@@ -257,19 +265,16 @@ def compare_section(comparison: Comparison) -> str:
     own = {"model", COMPUTED_BY}  # of each of the two
     if first.protocol[RANKING] != second.protocol[RANKING]:
         own.add(RANKING)
-    protocol_ = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
-        for name, value in (
-            *zip((AS_IT_IS, comparison.called), names_of(comparison), strict=True),
-            *(item for item in second.protocol.items() if item[0] not in own),
-            ("difference", PAIRED),
-        )
+    facts = (
+        *zip((AS_IT_IS, comparison.called), names_of(comparison), strict=True),
+        *(item for item in second.protocol.items() if item[0] not in own),
+        ("difference", PAIRED),
     )
     return _section(
-        "Two settings, the same queries",
+        "Two settings, the same pictures",
         "The difference in percentage points: above zero the other setting is better. Where the "
         "interval holds zero, it may be chance.",
-        table + f'<dl class="lk-protocol">{protocol_}</dl>',
+        table + protocol(facts, is_open),
     )
 
 
@@ -295,7 +300,7 @@ def _cell(share: float, right: bool) -> str:
 def _largest_lead(found: Confusion) -> str:
     return (
         f"The most frequent mistakes among the first {found.depth} results, in percent of the "
-        f"results of that kind's queries.{_fewer(found)}"
+        f"results when that kind is searched for.{_fewer(found)}"
     )
 
 
@@ -313,9 +318,10 @@ def _largest(found: Confusion) -> str:
         for asked, taken, share in found.mistakes(MOST_COLUMNS)
     )
     return (
-        '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Query of</th>'
-        '<th scope="col" class="lk-word">finds</th><th scope="col" class="lk-wide"></th>'
-        f'<th scope="col">%</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Searched</th>'
+        '<th scope="col" class="lk-word">Found</th>'
+        f'<th scope="col"{SPANS}>Of the results <small>%</small></th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -68,6 +68,9 @@ def test_one_button_brings_the_figures_the_charts_and_how_they_were_measured(pag
     cards = page.locator(".lk-figures li")
     assert cards.locator(".lk-metric").all_inner_texts() == ["P@1", "P@10", "P@20", "hit@10", "mAP"]
     assert re.fullmatch(r"\d+\.\d to \d+\.\d", cards.first.locator(".lk-interval").inner_text())
+    # It is folded away below the charts: the words are those of the field.
+    expect(page.locator("#test-result .lk-protocol")).to_be_hidden()
+    page.locator("#test-result .lk-report > :last-child > summary").click()
     protocol = page.locator("#test-result .lk-protocol").inner_text()
     assert f"{len(KINDS) * EACH} pictures of the collection itself" in protocol
     assert "leave one out" in protocol
@@ -123,6 +126,7 @@ def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
     expect(page.locator("#test-stop")).to_be_visible()
     page.locator("#test-compare").click()  # makes the first one give way
     expect(page.locator("#test-result .lk-compare tbody tr")).to_have_count(5, timeout=SLOW)
+    page.locator("#test-result summary").click()
     text = page.locator("#test-result").inner_text()
     assert "no PCA" in text
     assert "computed again from the original pictures" in text

@@ -52,7 +52,7 @@ def test_evaluate_writes_what_was_asked_for(
     assert outputs["png"].read_bytes().startswith(b"\x89PNG")
     page = outputs["report"].read_text()
     assert page.count("data:image/jpeg;base64,") == 6  # the odd one, and those of its kind
-    assert page.count("Two settings, the same queries") == 2
+    assert page.count("Two settings, the same pictures") == 2
     assert str(tmp_path) not in page
 
 

@@ -131,6 +131,34 @@ def test_few_classes_get_a_matrix_and_many_get_the_largest_mistakes() -> None:
     Checked(many)
 
 
+def test_how_it_was_measured_comes_last_folded_on_the_page_and_open_in_the_report(
+    evaluation: Evaluation,
+) -> None:
+    compared = compare(evaluation, evaluation)
+    on_page = report.sections(evaluation, show) + report.compare_section(compared)
+    saved = report.document("my photos", evaluation, show, [compared])
+    assert (on_page.count("<details"), saved.count("<details")) == (2, 2)
+    assert (on_page.count(" open>"), saved.count(" open>")) == (0, 2)
+    assert on_page.index("lk-worst") < on_page.index("<details")
+    assert on_page.index("lk-compare") < on_page.rindex("<details")
+
+
+@pytest.mark.parametrize("kinds", [3, 40])
+def test_only_how_it_was_measured_speaks_of_queries(kinds: int) -> None:
+    one = measured(*(f"x{i}" for i in range(kinds)))
+    said = report.document("Pets", one, show, [compare(one, one)])
+    told = Checked(re.sub("(?s)<details.*?</details>", "", said)).text
+    assert "searched for" in told
+    assert not re.search("quer(y|ies)", told, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("kinds", [3, 40])
+def test_every_column_of_figures_has_a_name(kinds: int) -> None:
+    tables = report.sections(measured(*(f"x{i}" for i in range(kinds))), None)
+    assert '<th scope="col" colspan="2" class="lk-spans">mAP ' in tables
+    assert not re.search("<th[^>]*></th>", tables)
+
+
 def test_a_csv_is_named_only_where_there_is_one() -> None:
     many = measured(*(f"kind {i}" for i in range(31)))
     assert "1 more kind is in table.csv." in report.document("x", many, None, csv="table.csv")
