@@ -349,6 +349,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path: Path) -> None:
     expect(page.locator(".lk-group")).to_have_count(3, timeout=30_000)
     expect(page.locator("#copies")).to_contain_text("Lookalike deletes no photo of yours")
+    # The choice comes early, as on the other tabs, and what is to be known stands below it.
+    places = "['lead', 'collection', 'help'].map(name => window[`copies-${name}`].offsetTop)"
+    lead, choice, hints = page.evaluate(places)
+    assert lead < choice < hints
     expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")
     best = page.locator(".lk-group").first.locator(".lk-best")
     expect(best).to_contain_text("large.png")

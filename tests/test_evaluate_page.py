@@ -257,6 +257,27 @@ def test_a_test_says_at_once_how_much_there_is_to_do(workspace: Workspace, wheel
     assert words.TESTING.format(done=0, total=6, left="") in first[0]
 
 
+def test_what_is_there_stays_where_it_is_when_the_collections_come(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(address)
+    expect(page.locator("#results .lk-tile").first).to_be_visible(timeout=SLOW)
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
+    places = "['start', 'compare', 'result'].map(name => window[`test-${name}`].offsetTop)"
+    turn_to(page, "How good is it?")
+    expect(page.locator("#test-start")).to_be_disabled()
+    while not held:
+        page.wait_for_timeout(50)
+    before = page.evaluate(places)
+    page.unroute("**/queue/join*")  # and what was held goes on
+    expect(page.locator("#test-start")).to_be_enabled(timeout=SLOW)
+    expect(page.locator("#test-collection input")).to_have_value(re.compile("patterns"))
+    assert page.evaluate(places) == before
+    page.close()
+
+
 def test_it_fits_a_phone_and_dark_mode(browser: Browser, address: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page = context.new_page()

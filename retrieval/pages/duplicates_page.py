@@ -113,14 +113,10 @@ class DuplicatesPage:
 
     def build(self, tab: gr.Tab, searched: gr.Dropdown) -> None:
         """Add the page to the tab; it follows the choice of the search."""
-        lead = (
-            words.COPIES_LEAD,
-            words.COPIES_SAFE,
-            words.COPIES_RULE,
-            words.COPIES_OPEN_ONE,
-        )
-        text = "".join(f'<p class="lk-lead">{escape(line)}</p>' for line in lead)
-        stands, shown = self.copies.lay_out(tab, searched, text)
+        lead = f'<p class="lk-lead">{escape(words.COPIES_LEAD)}</p>'
+        more = (words.COPIES_SAFE, words.COPIES_RULE, words.COPIES_OPEN_ONE)
+        hints = "".join(f'<p class="lk-hint">{escape(line)}</p>' for line in more)
+        stands, shown = self.copies.lay_out(tab, searched, lead, hints)
         shown[0].turn(self.on_turn, stands, shown, **LIGHT)
         in_turn = {**LIGHT, "concurrency_limit": 1, "trigger_mode": "multiple"}
         shown[0].deal(self.on_deal, stands, shown, **in_turn)

@@ -103,4 +103,4 @@ def offer_collections(
     chosen = wanted if wanted in names else next(iter(names), None)
     offered = [(name, key) for key, name in names.items()]
     value: dict[str, Any] = {} if chosen == choice else {"value": chosen}
-    return gr.Dropdown(offered, visible=len(names) > 1, **value), chosen, followed
+    return gr.Dropdown(offered, interactive=len(names) > 1, **value), chosen, followed

@@ -102,20 +102,22 @@ class EvaluatePage:
                     f'<p class="lk-lead">{escape(words.TEST_LEAD)}</p>', apply_default_css=False
                 )
                 # What it offers depends on who looks, so it is filled when the tab is opened.
+                # Until then it takes its room, or what is below it would jump.
                 choice = Choice(
-                    [], label=words.COLLECTION, visible=False, elem_id="test-collection"
+                    [], label=words.COLLECTION, interactive=False, elem_id="test-collection"
                 )
                 start = gr.Button(
                     words.TEST_START, variant="primary", interactive=False, elem_id="test-start"
                 )
+                ways = list(self._settings())
                 setting = Choice(
-                    [],
+                    ways,
+                    value=ways[0],
                     label=words.COMPARE,
                     info=words.COMPARE_INFO,
-                    visible=False,
                     elem_id="test-setting",
                 )
-                against = gr.Button(words.COMPARE_START, visible=False, elem_id="test-compare")
+                against = gr.Button(words.COMPARE_START, interactive=False, elem_id="test-compare")
                 stop = gr.Button(words.TEST_STOP, visible=False, elem_id="test-stop")
             with gr.Column(elem_id="test-answer", min_width=320):
                 status = gr.HTML(elem_id="test-status", js_on_load=BEGIN, apply_default_css=False)
@@ -172,12 +174,12 @@ class EvaluatePage:
             self.workspace, choice, visitor_of(request), searched, followed
         )
         offered = list(self._settings())
-        picked = setting if setting in offered else (offered[0] if offered else None)
+        picked = setting if setting in offered else offered[0]
         return (
             collections,
-            gr.Dropdown(offered, value=picked, visible=bool(offered)),
+            gr.Dropdown(offered, value=picked),
             gr.Button(interactive=chosen is not None),
-            gr.Button(visible=bool(offered), interactive=chosen is not None),
+            gr.Button(interactive=chosen is not None),
             followed,
         )
 

@@ -96,8 +96,12 @@ class WorkedOut(Generic[T]):
             with gr.Column(elem_id=f"{self._name}-ask", min_width=280):
                 make_place(f"{self._name}-lead", value=above)
                 # What it offers depends on who looks, so it is filled when the tab is opened.
+                # Until then it takes its room, or what is below it would jump.
                 choice = Choice(
-                    [], label=words.COLLECTION, visible=False, elem_id=f"{self._name}-collection"
+                    [],
+                    label=words.COLLECTION,
+                    interactive=False,
+                    elem_id=f"{self._name}-collection",
                 )
                 if below:
                     make_place(f"{self._name}-help", value=below)
