@@ -16,6 +16,7 @@ from retrieval.indexing import Step, index_folder
 from retrieval.pages import words
 from retrieval.pages.asking import Asked, Part
 from retrieval.pages.cards_markup import Card, card
+from retrieval.pages.opened_markup import PER_PAGE, pictures
 from retrieval.pages.results_markup import browse, building, none_found, results, truth
 from retrieval.pages.search_options import tell_filters
 from retrieval.query import Filters
@@ -182,6 +183,16 @@ def test_after_a_start_anew_what_could_not_be_read_is_still_told_beside_its_butt
     visitors = card(Card("wheel", indexed, state=None, editable=False), now=0, opened="")
     assert "1 could not be read." in visitors
     assert "Show which" not in visitors
+
+
+def test_the_buttons_that_turn_the_pictures_stay_together_with_what_is_shown() -> None:
+    page = [PictureRecord(1, "a.jpg", "", 9, 40, 30, None, "0" * 64)] * PER_PAGE
+    several = pictures("wheel", page, 60, 150, 0, "")
+    turns = several[several.index('<span class="lk-row lk-pages">') :]
+    assert re.sub("<[^>]*>", "|", turns).startswith("||Back||Next||61 to 120 of 150|||")
+    alone = pictures("wheel", page, 0, 60, 0, "")
+    assert "lk-pages" not in alone
+    assert "1 to 60 of 60" in alone
 
 
 def test_that_stop_was_pressed_is_said_at_once(indexed: Collection) -> None:

@@ -323,6 +323,7 @@ def test_the_focus_stays_on_the_page_where_what_had_it_has_gone(page: Page) -> N
     page.get_by_label("At least, in megapixels").fill("999")
     page.keyboard.press("Enter")
     expect(page.locator("#results [role=status]")).to_contain_text("No picture passes")
+    expect(page.locator("#answer .lk-truth")).to_be_hidden()  # of nothing nothing was computed
     page.get_by_role("button", name="All pictures").press("Enter")
     expect(title).to_contain_text("A look around")
     expect(title).to_be_focused()
@@ -402,6 +403,46 @@ def test_who_wants_a_part_is_told_to_drag_until_it_is_done(page: Page) -> None:
     expect(hint).to_be_hidden()
     page.keyboard.press("Escape")
     expect(page.locator(".lk-asked")).to_have_count(0)
+
+
+def test_for_fingers_too_each_slider_is_nearer_to_its_own_name_than_to_the_next(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(address)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="What should match?").tap()
+    tracks = page.locator("#matching input[type=range]")
+    expect(tracks).to_have_count(3)
+    expect(tracks.last).to_be_visible()
+    stop_fading(page)
+    middle = """all => all.map(one => one.getBoundingClientRect())
+      .map(({ top, height }) => top + height / 2)"""
+    names = page.locator("#matching .head label").evaluate_all(middle)
+    places = tracks.evaluate_all(middle)
+    own = [place - name for name, place in zip(names, places, strict=True)]
+    following = [name - place for name, place in zip(names[1:], places, strict=False)]
+    assert 0 < max(own) < min(following) - 10
+    context.close()
+
+
+def test_a_wide_page_does_not_jump_as_it_comes(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    page.add_init_script(
+        """window.shifted = 0;
+        new PerformanceObserver((list) => list.getEntries().forEach((one) => {
+          window.shifted += one.value;
+        })).observe({ type: "layout-shift", buffered: true });"""
+    )
+    page.goto(address)
+    expect(page.locator(".lk-grid .lk-tile")).to_have_count(24, timeout=30_000)
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.shifted") < 0.1  # what is held to be good
+    assert page.locator("#header").bounding_box()["width"] == 1176  # type: ignore[index]
+    page.close()
 
 
 def test_a_finger_that_wants_a_part_is_told_what_to_do(browser: Browser, address: str) -> None:

@@ -54,17 +54,16 @@ class Answers:
         visitor: str,
         times: tuple[float, float] = (0.0, 0.0),
     ) -> tuple[str, str]:
-        """Search, and return the results and the truth line."""
+        """Search, and return the results and the truth line, which is "" where there are none."""
         held = self.held(options.choice, visitor)
         address = write_address(asked, options)
         if not asked.parts:
             html, passing = self._browse(held, options, address)
-            return html, self._truth(held, passing)
+            return html, self._truth(held, passing) if passing else ""
         found = self.find(held, asked, options, times)
-        truth = self._truth(held, found.compared, found)
         if found.matches:
             html = results_markup.results(found, asked, address, options.order, names_of(held))
-            return html, truth
+            return html, self._truth(held, found.compared, found)
         filtered = not options.filters.empty
         # Those of the query are left out of the results.
         _, passing = sample(held, 1, options.filters)
@@ -74,7 +73,7 @@ class Answers:
             (True, False): (words.NONE_PASS_TITLE, words.NONE_PASS),
             (True, True): (words.NO_OTHER_TITLE, words.NO_OTHER),
         }[filtered, passing > 0]
-        return results_markup.none_found(asked, *said, address, filtered), truth
+        return results_markup.none_found(asked, *said, address, filtered), ""
 
     def find(
         self,

@@ -111,14 +111,19 @@ def why(
         overlays, note = None, str(error)
     if wanted > 1:
         note = f"{words.WHY_SEVERAL.format(n=wanted)} {note}"
-    own = data_uri(thumbnail(open_picture(asked_jpeg).image, SHOWN_SIDE), "image/jpeg")
-    theirs = thumbnail_address(match.key, match.picture)
-    named = ((own, part.name), (theirs, name_of(match.picture)))
+    image, picture = open_picture(asked_jpeg).image, match.picture
+    own = data_uri(thumbnail(image, SHOWN_SIDE), "image/jpeg")
+    theirs = thumbnail_address(match.key, picture)
+    named = (
+        (own, part.name, image.width / image.height),
+        (theirs, name_of(picture), picture.width / picture.height),
+    )
     figures = "".join(
-        f'<figure><div class="lk-heat"><img src="{escape(address)}" alt="">'
+        f'<figure><div class="lk-heat" style="--shape:{shape:.3f}">'
+        f'<img src="{escape(address)}" alt="">'
         + (f'<img src="{_heat(overlays[i])}" alt="" class="lk-warm">' if overlays else "")
         + f"</div><figcaption>{escape(caption)}</figcaption></figure>"
-        for i, (address, caption) in enumerate(named)
+        for i, (address, caption, shape) in enumerate(named)
     )
     return f'<h3>{escape(words.WHY)}</h3><div class="lk-pair">{figures}</div><p>{escape(note)}</p>'
 

@@ -132,6 +132,7 @@ def pictures(
     where = words.PICTURES_PAGE.format(
         first=f"{min(start + 1, total):,}", last=f"{start + len(page):,}", total=f"{total:,}"
     )
+    place = f'<span class="lk-hint">{escape(where)}</span>'
     several = total > PER_PAGE
     mark, unmark = words.DO_MARK_PAGE if several else words.DO_MARK
     buttons = act_button("remove", words.DO_REMOVE, key, "lk-main", possible=False)
@@ -148,18 +149,20 @@ def pictures(
     )
     if several:
         # Both are always there: where one came or went, the focus would be on the other.
-        for text, to, possible in (
-            (words.DO_LESS, start - PER_PAGE, start > 0),
-            (words.DO_MORE, start + PER_PAGE, start + len(page) < total),
-        ):
-            buttons += act_button("page", text, key, start=max(0, to), possible=possible)
+        turns = "".join(
+            act_button("page", text, key, start=max(0, to), possible=possible)
+            for text, to, possible in (
+                (words.DO_LESS, start - PER_PAGE, start > 0),
+                (words.DO_MORE, start + PER_PAGE, start + len(page) < total),
+            )
+        )
+        place = f'<span class="lk-row lk-pages">{turns}{place}</span>'
     if alone:
         notice += f'<p class="lk-hint">{escape(words.pictures_alone(alone, len(page)))}</p>'
     return _open_part(
         "pictures",
         f'<div>{notice}</div><ul class="lk-marks" role="list"{counted}>{tiles}</ul>'
-        f'<div class="lk-row">{buttons}{act_button("close", words.DO_CLOSE)}'
-        f'<span class="lk-hint">{escape(where)}</span>'
+        f'<div class="lk-row">{buttons}{act_button("close", words.DO_CLOSE)}{place}'
         f'<span class="lk-hint lk-by-mouse">{escape(words.MARK_RANGE)}</span></div>',
     )
 

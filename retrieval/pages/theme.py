@@ -38,4 +38,10 @@ def theme() -> gr.themes.Base:
         input_border_width="1px",
         input_border_width_dark="1px",
         input_shadow="none",
+        input_radius="8px",
+        # What has the focus is told by a ring of our own, in style.css.
+        input_border_color_focus="*primary_700",
+        input_border_color_focus_dark="*primary_500",
+        input_shadow_focus="none",
+        input_shadow_focus_dark="none",
     )
