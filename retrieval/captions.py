@@ -12,7 +12,7 @@ import locale
 import os
 import re
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -103,21 +103,20 @@ def read_captions(
         folder = PurePosixPath(path.parent.relative_to(root).as_posix())
         found: dict[str, Caption] = {}
         flaws: dict[str, Flaw] = {}
-        names_any = False
+        named = 0
         try:
             for filename, columns, row in read_rows(path, flaws.__setitem__):
-                names_any = True
+                named += 1
                 key = _key_of(filename, folder, whole)
                 if wanted is None or key in wanted:
                     found[key] = _caption(columns, row)
             captions.update(found)
-            if names_any and not found and "broken" not in flaws.values():
+            if named and not found and "broken" not in flaws.values():
                 flaws[NONE_HERE] = "mute"
         except OSError:
             flaws = {HELD: "broken"}
         for why, flaw in flaws.items():
-            # By letters that are wrong none of the names may be found.
-            if found or flaw != "narrowed" or (names_any and why == LETTERS):
+            if _counts(why, flaw, found, named):
                 name, within = name_of(path, root), name_of(path.parent, root)
                 on_unread(UnreadTable(name, within, why, flaw))
     return captions
@@ -144,8 +143,9 @@ def read_rows(path: Path, on_flaw: OnFlaw = lambda why, flaw: None) -> Iterator[
         yield from _rows(table, on_flaw, too_large)
 
 
-def count_rows(table: Path, root: Path, known: Container[str]) -> tuple[int, int]:
-    """Return of how many pictures a table below their folder tells, and how many rows have none.
+def count_rows(table: Path, root: Path, known: Container[str]) -> tuple[int, int, list[str]]:
+    """Return of how many pictures a table below their folder tells, how many rows have none, and
+    what is wrong with it, in sentences.
 
     Args:
         known: the paths of the pictures, `composed`.
@@ -155,13 +155,19 @@ def count_rows(table: Path, root: Path, known: Container[str]) -> tuple[int, int
     """
     folder, whole = PurePosixPath(name_of(table.parent, root)), _beginning(root)
     found, without = set(), 0
-    for filename, _, _ in read_rows(table):
+    flaws: dict[str, Flaw] = {}
+    for filename, _, _ in read_rows(table, flaws.__setitem__):
         key = _key_of(filename, folder, whole)
         if key in known:
             found.add(key)
         else:
             without += 1
-    return len(found), without
+    return len(found), without, [why for why in flaws if _counts(why, flaws[why], found, without)]
+
+
+def _counts(why: str, flaw: Flaw, found: Collection[str], named: int) -> bool:
+    """Whether what is wrong with a table is worth a word: by wrong letters no name may be found."""
+    return bool(found) or flaw != "narrowed" or (why == LETTERS and named > 0)
 
 
 def delimiter_for(columns: Iterable[str]) -> str:

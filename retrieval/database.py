@@ -142,7 +142,7 @@ def explained(folder: Path) -> Iterator[None]:
         if "closed" not in str(error):
             raise
         raise LookalikeError(
-            f"The collection {folder.name} has just been closed. Reload the page, or try again."
+            "This collection has just been closed. Reload the page, or try again."
         ) from error
     except UnicodeDecodeError as error:
         raise damaged(folder) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO, cast
 
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # What Ctrl+C in a command that keeps what it has finished is answered by.
 GOES_ON = "Stopped. What was finished is kept; run it again to go on."
 
@@ -34,6 +36,14 @@ def need_errors() -> None:
 
 def _nowhere() -> TextIO:
     return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
+def printable(text: str) -> str:
+    """Return a text without the signs by which it would write elsewhere, or set a terminal up.
+
+    Names of files may hold them, and come from strangers.
+    """
+    return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class _Bearing:

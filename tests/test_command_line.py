@@ -797,6 +797,21 @@ def test_pictures_in_a_closed_folder_take_no_part_in_an_evaluation_and_it_is_sai
     assert ran[closed].stderr.startswith("closed may not be opened")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names there have no such signs")
+def test_a_name_of_a_file_sets_up_no_terminal_and_adds_no_line(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "\x1b[31mred\x07\n1.0000  mine\x9b.png"
+    pictures = save_hues(tmp_path / "pictures", {name: 10, "b.png": 90})
+    assert run("index", pictures, *options, "--name", "odd") == 0
+    capsys.readouterr()
+    assert run("search", pictures / "b.png", *options, "--name", "odd") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("  b.png")
+    assert lines[1].endswith("\ufffd[31mred\ufffd\ufffd1.0000  mine\ufffd.png")
+    assert len(lines) == 2
+
+
 @pytest.mark.parametrize("command", [["-m", "retrieval", "index", "."], ["-m", "export"]])
 def test_what_lies_in_a_closed_folder_is_refused_with_a_sentence(
     tmp_path: Path, command: list[str]

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +26,7 @@ import pytest
 from PIL import Image
 from starlette.requests import Request
 
-from retrieval import indexing, settings, sheets
+from retrieval import captions, indexing, settings, sheets
 from retrieval.building import Building
 from retrieval.changes import Changes
 from retrieval.collection import Collection
@@ -1212,18 +1212,30 @@ def test_what_came_of_a_table_is_said_on_its_card(visitor: Visitor) -> None:
     key = add(visitor, "Fen/a.png", "Fen/b.png")
     table = b"filename,title\na.png,heron\nb.png,reed\nc.png,fox\n"
     visitor.add_pictures({"liste.csv": table}, key)
-    said = words.captions_for(2, 1, "liste.csv")
+    said = words.captions_for(2, 1, [], "liste.csv")
     assert said == "Captions for 2 pictures, from liste.csv; 1 row has no picture here."
     assert said in visitor.finish(key)
     visitor.add_pictures({"liste.csv": table[:-10]}, key)  # edited, it takes the place of that
     shown = visitor.finish(key)
-    assert words.captions_for(2, 0, "liste.csv") in shown
+    assert words.captions_for(2, 0, [], "liste.csv") in shown
     assert said not in shown
     visitor.add_pictures({"d.png": encode(by_hue(200), "PNG")}, key)
     assert said not in visitor.finish(key)
     visitor.add_pictures({"list.csv": b"filename,title\nFen/z.png,fox\n"}, key)
-    assert words.captions_for(0, 1, "list.csv") in visitor.finish(key)
-    assert "none of its rows names a picture" in words.captions_for(0, 1, "list.csv")
+    assert words.captions_for(0, 1, [], "list.csv") in visitor.finish(key)
+    assert "none of its rows names a picture" in words.captions_for(0, 1, [], "list.csv")
+    for table, parts in (
+        (b"name,title\nFen/a.png,heron\n", ("No captions from new.csv.", captions.NO_FILENAME)),
+        (b"filename,label\na.png,B\xe4r\n", ("Captions for 1 picture", captions.LETTERS)),
+        (
+            b"filename," + b",".join(b"c%d" % n for n in range(100)) + b"\na.png" + b",x" * 100,
+            ("Captions for 1 picture", "Only 40 of its 101 columns are read, without"),
+        ),
+        (b'filename,title\na.png,"x\n', ("new.csv", "Row 2 cannot be read")),
+    ):
+        visitor.add_pictures({"new.csv": table}, key)
+        card = visitor.finish(key)
+        assert all(escape(part) in card for part in parts), parts
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 

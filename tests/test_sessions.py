@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from retrieval import settings
 from retrieval.errors import LookalikeError
 from retrieval.pages.access import Access, is_of_this_computer
-from retrieval.pages.asgi import Message, Receive, Send
+from retrieval.pages.asgi import Message, Receive, Send, is_secure
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
 from retrieval.pages.heartbeats import Heartbeats
@@ -88,6 +88,31 @@ def test_only_a_page_of_this_computer_is_the_owners(asked: Request, expected: bo
 )
 def test_an_address_that_many_may_share_is_nobodys_own(client: str, expected: str) -> None:
     assert own_address_of(request(client)) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"host": "look.example", "x-forwarded-proto": "https"}, True),
+        ({"host": "look.example", "x-forwarded-proto": "https, http"}, True),
+        ({"host": "look.example", "sec-fetch-site": "none"}, True),
+        ({"host": "look.example:8443", "sec-fetch-site": "same-origin"}, True),
+        ({"host": "look.example"}, False),
+        ({"host": "127.0.0.1:7860", "sec-fetch-site": "none"}, False),
+        ({"host": "127.0.0.2", "sec-fetch-site": "none"}, False),
+        ({"host": "[::1]", "sec-fetch-site": "none"}, False),
+        ({"host": "[::1]:7860", "sec-fetch-site": "none"}, False),
+        ({"host": "localhost", "sec-fetch-site": "none"}, False),
+        ({"host": "look.localhost:7860", "sec-fetch-site": "none"}, False),
+        ({"host": "[", "sec-fetch-site": "none"}, True),
+    ],
+)
+def test_a_browser_tells_that_a_connection_is_encrypted_where_the_proxy_does_not(
+    headers: dict[str, str], expected: bool
+) -> None:
+    """By the cookie that it gets then no other site of the domain can pass for it."""
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert is_secure({"scheme": "http", "headers": raw}) is expected
 
 
 def test_the_password_lets_in_one_browser() -> None:

@@ -15,6 +15,7 @@ from retrieval.library import find_collection
 from retrieval.objects import is_url
 from retrieval.query import Filters
 from retrieval.search import Searcher
+from retrieval.terminal import printable
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps(rows, indent=1))
     else:
         for match in found.matches:
-            print(f"{match.similarity:.4f}  {match.picture.path}")
+            print(f"{match.similarity:.4f}  {printable(match.picture.path)}")
     print(
         f"{found.compared:,} pictures compared in {found.timings.total:.0f} ms "
         f"({searcher.embedder.extractor.provider}, {found.ranked})",

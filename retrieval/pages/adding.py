@@ -258,8 +258,8 @@ class Adding:
         said = []
         for table in tables:
             with suppress(OSError):  # it is gone, or held by another program
-                found, without = count_rows(table, collection.folder / ORIGINALS, known)
-                said.append(words.captions_for(found, without, table.name))
+                told = count_rows(table, collection.folder / ORIGINALS, known)
+                said.append(words.captions_for(*told, table.name))
         self._captioned[key] = " ".join(said)
         self._forget_deleted()
 

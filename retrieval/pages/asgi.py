@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -23,7 +24,19 @@ def is_secure(scope: Message) -> bool:
     """Whether a browser has sent a request over an encrypted connection."""
     # Of several proxies the first is the one that the browser spoke to.
     told = header_of(scope, b"x-forwarded-proto").split(",")[0].strip()
-    return scope.get("scheme") == "https" or told == "https"
+    if scope.get("scheme") == "https" or told == "https":
+        return True
+    # A proxy may not say so. Browsers send this where a connection is encrypted, or leads nowhere
+    # else than to their own computer (https://www.w3.org/TR/fetch-metadata/#http-headerdef).
+    return bool(header_of(scope, b"sec-fetch-site")) and not _names_this_computer(scope)
+
+
+def _names_this_computer(scope: Message) -> bool:
+    try:
+        name = urlsplit(f"//{header_of(scope, b'host')}").hostname or ""
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:  # no address in numbers
+        return False
 
 
 def asked_for(scope: Message, name: str) -> list[str]:

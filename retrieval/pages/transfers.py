@@ -121,7 +121,7 @@ def problems_route(workspace: Workspace, access: Access) -> Route:
             collection = workspace.searcher(key, visitor).collection
             if not workspace.may_edit(key, visitor, access.is_owner(request)):
                 raise LookalikeError(words.NOT_YOURS)
-            rows = [(harmless(path), problem) for path, problem in collection.listing.problems()]
+            rows = [tuple(map(harmless, row)) for row in collection.listing.problems()]
             name = f"{collection.name} - could not be read.csv"
         except LookalikeError as error:
             return Response(str(error), 404, media_type="text/plain")

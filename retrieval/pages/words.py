@@ -4,6 +4,7 @@ What the engine cannot do it says in its own errors, and `report.py` writes the 
 """
 
 import sys
+from collections.abc import Sequence
 
 TITLE = "Lookalike"
 TAGLINE = "Drop in a picture and see the ones that look most like it."
@@ -395,6 +396,7 @@ CAPTIONED = "Captions for {pictures}, from {table}{rest}."
 CAPTIONED_NONE = (
     "No captions from {table}: none of its rows names a picture here (folders are part of a name)."
 )
+CAPTIONS_UNREAD = "No captions from {table}."
 LIBRARY_NONE = "There is no picture in it that can be read."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
 LIBRARY_STOPPED_AT = (
@@ -720,12 +722,15 @@ def _rows_without(n: int) -> str:
     return "1 row has" if n == 1 else f"{n:,} rows have"
 
 
-def captions_for(found: int, without: int, table: str) -> str:
-    """Say of how many pictures a table has told, in words that fit the numbers."""
-    if not found:
-        return CAPTIONED_NONE.format(table=table)
+def captions_for(found: int, without: int, flaws: Sequence[str], table: str) -> str:
+    """Say of how many pictures a table has told, in words that fit the numbers, and its flaws."""
     rest = f"; {_rows_without(without)} no picture here" if without else ""
-    return CAPTIONED.format(pictures=pictures(found), table=table, rest=rest)
+    said = [CAPTIONED.format(pictures=pictures(found), table=table, rest=rest)] if found else []
+    if not found and not without and flaws:  # of its rows nothing is known
+        said = [CAPTIONS_UNREAD.format(table=table)]
+    elif not found:
+        said = [CAPTIONED_NONE.format(table=table)]
+    return " ".join((*said, *flaws))
 
 
 def pictures_alone(n: int, of: int) -> str:
