@@ -46,7 +46,8 @@ def test_who_asks_too_often_is_told_how_long_to_wait_and_others_go_on(
         return hasty.join("search", [picture, 1, ""])
 
     answers = (ask() for _ in range(20 * REQUESTS))
-    refused = next(answer for answer in answers if answer.status_code != 200)
+    # On a busy machine as many of one may wait as do, and the queue says so (503).
+    refused = next(answer for answer in answers if answer.status_code not in (200, 503))
     assert refused.status_code == 429
     assert "a lot at once. Wait" in refused.json()["detail"]
     assert calm.search(calm.send(data))["success"]

@@ -11,10 +11,10 @@ OWNER = Asker("boss", owner=True)
 class Queue:
     """What waits and what is at work; time goes on by hand."""
 
-    def __init__(self, most: int = 2) -> None:
+    def __init__(self, most: int = 2, owners: int = 1) -> None:
         self.now = 0.0
         self.most = most
-        self.turns = Turns(lambda: self.now)
+        self.turns = Turns(owners, lambda: self.now)
         self.waiting: list[tuple[str, Asker, float]] = []
         self.at_work: dict[str, Asker] = {}
 
@@ -102,9 +102,18 @@ def test_who_has_nothing_here_any_more_begins_anew() -> None:
 
 
 def test_neither_one_visitor_nor_all_fill_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "UPLOADS_OPEN", 2)
     monkeypatch.setattr(settings, "MAX_QUEUE", 3)
     a, b, c = map(Asker, "abc")
-    assert [is_too_much(who, [a, a]) for who in (a, b, OWNER)] == [True, False, False]
-    assert [is_too_much(who, [a, a, b]) for who in (c, OWNER)] == [True, False]
-    assert is_too_much(OWNER, [OWNER] * 3)
+    assert [is_too_much(who, [a, a], 2) for who in (a, b, OWNER)] == [True, False, False]
+    assert [is_too_much(who, [a, a, b], 2) for who in (c, OWNER)] == [True, False]
+    assert is_too_much(OWNER, [OWNER] * 3, 2)
+
+
+def test_of_what_bears_it_the_owner_has_more_at_work_and_a_visitor_has_not() -> None:
+    queue = Queue(most=2, owners=2)
+    for number in range(3):
+        queue.ask(f"mine{number}", OWNER)
+        queue.ask(f"a{number}", Asker("a"))
+    assert sorted(queue.begin()) == ["a0", "mine0", "mine1"]
+    assert queue.end("mine0", 1) == ["mine2"]
+    assert queue.end("a0", 1) == ["a1"]

@@ -16,6 +16,7 @@ from retrieval.pages.handover import Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_image import Count, QueryImage
 from retrieval.pages.sessions import visitor_of
+from retrieval.pages.waiting import MODEL
 from retrieval.search import Request, search
 from retrieval.workspace import Workspace
 
@@ -59,7 +60,7 @@ class SearchApi:
                 [picture, count, collection],
                 matches,
                 api_name="search",
-                concurrency_id="model",
+                concurrency_id=MODEL,
             )
 
     def search(

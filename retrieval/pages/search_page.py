@@ -34,6 +34,7 @@ from retrieval.pages.result_tools import ResultTools
 from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.visiting import Visits
+from retrieval.pages.waiting import MODEL
 from retrieval.workspace import Workspace
 
 POLL_SECONDS = 2.0
@@ -124,7 +125,7 @@ class SearchPage:
             self.on_upload,
             {self.upload, *inputs},
             [*answer, self.upload],
-            concurrency_id="model",
+            concurrency_id=MODEL,
             **latest,
         )
         self.address.submit(
@@ -161,7 +162,7 @@ class SearchPage:
         ):
             handle = self._asking(handler, leaving=True, anew=True)
             event(handle, inputs, leaving, **each)
-        bridge.turn(self.on_turn, inputs, leaving, concurrency_id="model", **each)
+        bridge.turn(self.on_turn, inputs, leaving, concurrency_id=MODEL, **each)
         bridge.odd(comment_drop, None, None, **quiet)
         bridge.refused(tell_refusal, None, None, **quiet)
         everything = [*view, *self.options.inputs, self.upload]
@@ -174,7 +175,7 @@ class SearchPage:
             self.on_why,
             inputs,
             self.why,
-            concurrency_id="model",
+            concurrency_id=MODEL,
             trigger_mode="multiple",
             **quiet,
         )

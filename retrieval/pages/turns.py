@@ -43,7 +43,13 @@ class Turns:
     """Chooses what is done next among what waits: of the one whose wait, less the time that they
     have had, is longest. What one asks for is done in its order."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, owners: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nobody having had a turn.
+
+        Args:
+            owners: how much of the owner's may be at work at once; of a visitor it is one.
+        """
+        self._owners = owners
         self._clock = clock
         self._begun: dict[Any, tuple[float, Asker]] = {}  # of what was at work when last seen
         # Seconds, of those who have something here; who waits for nothing more begins anew.
@@ -72,7 +78,7 @@ class Turns:
         free = [
             (since + sum(self._had.get(name, 0.0) for name in who.counted), number)
             for number, (_, who, since) in enumerate(waiting)
-            if (who.owner or not is_full) and not any(map(who.is_same, busy))
+            if (who.owner or not is_full) and self._may_begin(who, busy)
         ]
         chosen = min(free)[1] if free else None
         self._waited = {
@@ -82,6 +88,9 @@ class Turns:
             if number != chosen
         }
         return None if chosen is None else waiting[chosen][0]
+
+    def _may_begin(self, who: Asker, busy: Sequence[Asker]) -> bool:
+        return sum(map(who.is_same, busy)) < (self._owners if who.owner else 1)
 
     def _count(self, at_work: Sequence[tuple[Any, Asker]]) -> None:
         """Count the time of what has ended since the last look."""
@@ -94,11 +103,13 @@ class Turns:
             self._begun.setdefault(item, (now, who))
 
 
-def is_too_much(asker: Asker, waiting: Sequence[Asker]) -> bool:
-    """Whether nothing more may wait of who asks: neither one visitor nor all fill the queue."""
+def is_too_much(asker: Asker, waiting: Sequence[Asker], most_of_one: int) -> bool:
+    """Whether nothing more may wait of who asks: neither one visitor nor all fill the queue.
+
+    Args:
+        most_of_one: how much of one visitor may wait; of the owner as much as of all visitors.
+    """
     if asker.owner:
         return sum(who.owner for who in waiting) >= settings.MAX_QUEUE
     mine = sum(who.is_same(asker) for who in waiting)
-    return (
-        mine >= settings.UPLOADS_OPEN or sum(not who.owner for who in waiting) >= settings.MAX_QUEUE
-    )
+    return mine >= most_of_one or sum(not who.owner for who in waiting) >= settings.MAX_QUEUE

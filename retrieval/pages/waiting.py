@@ -21,7 +21,13 @@ from retrieval.pages.turns import Asker, Turns, is_too_much
 # Queues that may be full before all together are: more than there are kinds of work that take long
 # (features, web addresses, tests, uploads that are unpacked, results that are saved).
 FULL_KINDS = 8
-IN_TURN = "in turn"  # the kind of work that several visitors do at once, each one after the other
+# The kinds of work that several visitors do at once, each one after the other: uploads that are
+# taken in, and features that are computed.
+IN_TURN, MODEL = "in turn", "model"
+# How much of the owner's goes on at once: of uploads two may go into one collection.
+OWNERS_AT_ONCE = {IN_TURN: 1, MODEL: 2}
+# How much of one visitor's waits: a program may well ask for many searches.
+MOST_OF_ONE = {IN_TURN: settings.UPLOADS_OPEN, MODEL: max(1, settings.MAX_QUEUE // 2)}
 # Between two looks at what waits, also where nothing does. Gradio looks every millisecond, which
 # keeps 4 % of a core busy for as long as the app is open (and on Windows every 50, which is felt).
 LOOK_SECONDS = 0.01
@@ -60,9 +66,9 @@ class Requests(queueing.Queue):
         super().__init__(*args, **options)
         self.sleep_when_free = LOOK_SECONDS
         self.progress_update_sleep_when_free = PROGRESS_SECONDS
-        self._turns = Turns()
+        self._turns = {kind: Turns(owners) for kind, owners in OWNERS_AT_ONCE.items()}
         # What waited at the last look, and what was at work.
-        self._seen: tuple[list[Any], list[Any]] = [], []
+        self._seen: dict[str, tuple[list[Any], list[Any]]] = {}
 
     def get_events(self) -> tuple[list[Any], bool, str] | None:
         """Return what is to be begun now, with its kind; None for nothing.
@@ -73,8 +79,8 @@ class Requests(queueing.Queue):
         random.shuffle(kinds)
         for kind, waiting in kinds:
             event = None
-            if kind == IN_TURN:
-                event = self._next_in_turn(waiting)
+            if kind in self._turns:
+                event = self._next_in_turn(kind, waiting)
             elif waiting.queue and (
                 waiting.concurrency_limit is None
                 or waiting.current_concurrency < waiting.concurrency_limit
@@ -85,18 +91,18 @@ class Requests(queueing.Queue):
                 return [event], False, kind  # nothing of ours is done in batches
         return None
 
-    def _next_in_turn(self, waiting: Any) -> Any | None:
+    def _next_in_turn(self, kind: str, waiting: Any) -> Any | None:
         jobs = (event for job in self.active_jobs for event in job or ())
-        at_work = [event for event in jobs if event.concurrency_id == IN_TURN]
+        at_work = [event for event in jobs if event.concurrency_id == kind]
         seen = [*waiting.queue], at_work
-        if seen == self._seen:  # Gradio asks a hundred times a second
+        if seen == self._seen.get(kind):  # Gradio asks a hundred times a second
             return None
-        chosen = self._turns.next(
+        chosen = self._turns[kind].next(
             [(event, self._asker(event), event.enqueue_time) for event in waiting.queue],
             [(event, self._asker(event)) for event in at_work],
             waiting.concurrency_limit,
         )
-        self._seen = seen
+        self._seen[kind] = seen
         return chosen
 
     def _asker(self, event: Any) -> Asker:
@@ -110,9 +116,10 @@ class Requests(queueing.Queue):
         return Asker(visitor_of(request), own_address_of(request), self.is_owner(request))
 
     def _is_full(self, kind: Any, request: Any) -> bool:
-        if kind.concurrency_id != IN_TURN:
+        if kind.concurrency_id not in self._turns:
             return len(kind.queue) >= settings.MAX_QUEUE
-        return is_too_much(self._asker_of(request), [self._asker(one) for one in kind.queue])
+        waiting = [self._asker(one) for one in kind.queue]
+        return is_too_much(self._asker_of(request), waiting, MOST_OF_ONE[kind.concurrency_id])
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take a request, unless too many of its kind wait already."""
