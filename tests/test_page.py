@@ -419,10 +419,12 @@ def test_for_fingers_too_each_slider_is_nearer_to_its_own_name_than_to_the_next(
     expect(tracks).to_have_count(3)
     expect(tracks.last).to_be_visible()
     stop_fading(page)
-    middle = """all => all.map(one => one.getBoundingClientRect())
-      .map(({ top, height }) => top + height / 2)"""
-    names = page.locator("#matching .head label").evaluate_all(middle)
-    places = tracks.evaluate_all(middle)
+    wait_for_rest(page, "#ask")
+    names, places = page.evaluate(  # at once, or the page may be scrolled in between
+        """() => ["#matching .head label", "#matching input[type=range]"].map((what) =>
+          [...document.querySelectorAll(what)].map((one) => one.getBoundingClientRect())
+            .map(({ top, height }) => top + height / 2))"""
+    )
     own = [place - name for name, place in zip(names, places, strict=True)]
     following = [name - place for name, place in zip(names[1:], places, strict=False)]
     assert 0 < max(own) < min(following) - 10
