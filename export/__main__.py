@@ -14,7 +14,7 @@ with ending_at_once():
     from pathlib import Path
 
     from export.errors import StoppedError
-    from retrieval.errors import LookalikeError, explain_os_error
+    from retrieval.errors import LookalikeError, closed_folders_explained
     from retrieval.files import need_place
     from retrieval.settings import ASSETS, PYTHON
 
@@ -31,21 +31,17 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 after printing what went wrong."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        if words[:1] in (["train"], ["connect"], ["choose"]):
-            _work(words[0], words[1:])
-        elif words[:1] == ["int8"]:
-            _quantise(words[1:])
-        else:
-            _export(_parser().parse_args(words))
+        with closed_folders_explained():
+            if words[:1] in (["train"], ["connect"], ["choose"]):
+                _work(words[0], words[1:])
+            elif words[:1] == ["int8"]:
+                _quantise(words[1:])
+            else:
+                _export(_parser().parse_args(words))
     except LookalikeError as error:
         print(error, file=sys.stderr)
         # Another command that waits for this one (`&&`) is not to take it for done.
         return 130 if isinstance(error, StoppedError) else 1
-    except PermissionError as error:  # a closed folder, in which it cannot be seen what there is
-        if error.filename is None:
-            raise
-        print(explain_os_error(error, error.filename), file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print(STOPPED.get(words[0] if words else "", NOTHING), file=sys.stderr)
         return 130

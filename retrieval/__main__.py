@@ -12,7 +12,7 @@ with ending_at_once():
     from pathlib import Path
 
     from retrieval import settings
-    from retrieval.errors import FULL, LookalikeError, explain_os_error
+    from retrieval.errors import FULL, LookalikeError, closed_folders_explained
     from retrieval.setup import run_in_environment
 
 
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     need_errors()
     print_every_letter()
     try:
-        with stopping_once():
+        with stopping_once(), closed_folders_explained():
             command(arguments)
         if sys.stdout:  # there may be none, as with `>&-`
             sys.stdout.flush()  # a closed pipe is to be noticed here and not at the exit
@@ -35,11 +35,6 @@ def main(argv: list[str] | None = None) -> int:
         # Of the commands that keep what they have finished; others begin anew.
         _say(getattr(arguments, "stopped", "Stopped."))
         return 130
-    except PermissionError as error:  # a closed folder, in which it cannot be seen what there is
-        if error.filename is None:
-            raise
-        _say(str(explain_os_error(error, error.filename)))
-        return 1
     except OSError as error:
         # Files are told of by their names, so this was the output.
         closed, full = _is_closed_pipe(error), error.errno in FULL

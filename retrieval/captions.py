@@ -78,6 +78,11 @@ class UnreadTable:
     why: str  # and the cure
     flaw: Flaw
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder that may not be opened, and not a table itself."""
+        return self.name == self.folder
+
 
 def read_captions(
     root: Path,

@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what a disk says
@@ -67,6 +69,21 @@ def explain_os_error(error: OSError, path: Path | str) -> LookalikeError:
         case _:
             reason = error.strerror or type(error).__name__
             return LookalikeError(f"{name}: {reason}. Check the disk and try again.")
+
+
+@contextmanager
+def closed_folders_explained() -> Iterator[None]:
+    """Turn the error of a closed folder, in which it cannot be seen what there is, into a sentence.
+
+    Raises:
+        LookalikeError: in its place.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        raise explain_os_error(error, error.filename) from error
 
 
 def why_unread(error: Exception, path: Path | str) -> str:

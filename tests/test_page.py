@@ -47,6 +47,19 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     assert wrong == []
 
 
+@pytest.fixture
+def phone(browser: Browser, address: str) -> Iterator[Page]:
+    """The app on a phone."""
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(address)
+    expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
+    yield page
+    context.close()
+
+
 def upload(page: Page, image: Image.Image, name: str = "query.png", kind: str = "PNG") -> None:
     page.set_input_files(
         "#query input[type=file]",
@@ -406,21 +419,15 @@ def test_who_wants_a_part_is_told_to_drag_until_it_is_done(page: Page) -> None:
 
 
 def test_for_fingers_too_each_slider_is_nearer_to_its_own_name_than_to_the_next(
-    browser: Browser, address: str
+    phone: Page,
 ) -> None:
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
-    )
-    page = context.new_page()
-    page.goto(address)
-    expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
-    page.get_by_role("button", name="What should match?").tap()
-    tracks = page.locator("#matching input[type=range]")
+    phone.get_by_role("button", name="What should match?").tap()
+    tracks = phone.locator("#matching input[type=range]")
     expect(tracks).to_have_count(3)
     expect(tracks.last).to_be_visible()
-    stop_fading(page)
-    wait_for_rest(page, "#ask")
-    names, places = page.evaluate(  # at once, or the page may be scrolled in between
+    stop_fading(phone)
+    wait_for_rest(phone, "#ask")
+    names, places = phone.evaluate(  # at once, or the page may be scrolled in between
         """() => ["#matching .head label", "#matching input[type=range]"].map((what) =>
           [...document.querySelectorAll(what)].map((one) => one.getBoundingClientRect())
             .map(({ top, height }) => top + height / 2))"""
@@ -428,7 +435,6 @@ def test_for_fingers_too_each_slider_is_nearer_to_its_own_name_than_to_the_next(
     own = [place - name for name, place in zip(names, places, strict=True)]
     following = [name - place for name, place in zip(names[1:], places, strict=False)]
     assert 0 < max(own) < min(following) - 10
-    context.close()
 
 
 def test_a_wide_page_does_not_jump_as_it_comes(browser: Browser, address: str) -> None:
@@ -447,23 +453,16 @@ def test_a_wide_page_does_not_jump_as_it_comes(browser: Browser, address: str) -
     page.close()
 
 
-def test_a_finger_that_wants_a_part_is_told_what_to_do(browser: Browser, address: str) -> None:
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
-    )
-    page = context.new_page()
-    page.goto(address)
-    expect(page.locator(".lk-tile").first).to_be_visible(timeout=30_000)
-    upload(page, pattern("dots", 99))
-    kinds(page)
-    begin = page.get_by_role("button", name=words.CROP_START, exact=True)
+def test_a_finger_that_wants_a_part_is_told_what_to_do(phone: Page) -> None:
+    upload(phone, pattern("dots", 99))
+    kinds(phone)
+    begin = phone.get_by_role("button", name=words.CROP_START, exact=True)
     begin.tap()
-    hint = page.get_by_text(words.CROP_DRAW)
+    hint = phone.get_by_text(words.CROP_DRAW)
     expect(hint).to_be_visible()
-    page.locator("#lk-crop").tap(position={"x": 20, "y": 20})  # which draws nothing
+    phone.locator("#lk-crop").tap(position={"x": 20, "y": 20})  # which draws nothing
     expect(hint).to_be_hidden()
     expect(begin).to_be_visible()
-    context.close()
 
 
 def test_stopping_an_upload_to_a_collection_searches_for_nothing(page: Page) -> None:
@@ -1060,18 +1059,11 @@ def test_a_picture_is_seen_in_large_and_the_next_ones_after_it(page: Page) -> No
     expect(page.locator("[data-do=why]").first).to_be_focused()
 
 
-def test_a_finger_goes_on_to_the_next_picture_and_all_tabs_are_there_for_it(
-    browser: Browser, address: str
-) -> None:
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
-    )
-    page = context.new_page()
-    page.goto(address)
-    page.locator("[data-do=look]").first.tap()
-    place = page.locator(".lk-place")
+def test_a_finger_goes_on_to_the_next_picture_and_all_tabs_are_there_for_it(phone: Page) -> None:
+    phone.locator("[data-do=look]").first.tap()
+    place = phone.locator(".lk-place")
     expect(place).to_have_text("1 of 24")
-    touch = context.new_cdp_session(page)  # events made up by a script are no gestures to it
+    touch = phone.context.new_cdp_session(phone)  # events made up by a script are no gestures to it
 
     def send(kind: str, *points: dict[str, int]) -> None:
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [*points]})
@@ -1082,10 +1074,9 @@ def test_a_finger_goes_on_to_the_next_picture_and_all_tabs_are_there_for_it(
             send("touchMove", {"x": begin + (end - begin) * step // 7, "y": 300})
         send("touchEnd")
         expect(place).to_have_text(said)
-    page.get_by_role("button", name="Close").tap()
+    phone.get_by_role("button", name="Close").tap()
     for tab in ("Search", "My pictures", "Map", "Copies", "How good is it?"):
-        expect(page.get_by_role("tab", name=tab)).to_be_visible()
-    context.close()
+        expect(phone.get_by_role("tab", name=tab)).to_be_visible()
 
 
 def test_a_picture_whose_file_has_gone_is_seen_in_small(page: Page) -> None:

@@ -250,8 +250,7 @@ def _find(folder: Path) -> _Found:
     captions = read_captions(folder, unread.append, wanted={composed(name) for name in names})
     for table in unread:
         # What a folder that may not be opened holds takes no part, also where it is a table.
-        is_folder = table.name == table.folder
-        if table.flaw == "broken" and not is_folder:
+        if table.flaw == "broken" and not table.is_folder:
             raise LookalikeError(
                 f"The kinds are not known, because of the table (CSV) {table.name}. {table.why}"
             )

@@ -20,6 +20,21 @@ def header_of(scope: Mapping[str, Any], name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
+def path_of(scope: Message) -> str:
+    """Return the path of a request, without that of what the app is mounted below."""
+    path: str = scope.get("path", "")
+    return path.removeprefix(scope.get("root_path", "").rstrip("/"))
+
+
+def name_asked(scope: Message) -> str:
+    """Return the name by which a request asks for this app, without the port; "" for none.
+
+    Raises:
+        ValueError: when it is no name at all.
+    """
+    return urlsplit(f"//{header_of(scope, b'host')}").hostname or ""
+
+
 def is_secure(scope: Message) -> bool:
     """Whether a browser has sent a request over an encrypted connection."""
     # Of several proxies the first is the one that the browser spoke to.
@@ -33,7 +48,7 @@ def is_secure(scope: Message) -> bool:
 
 def _names_this_computer(scope: Message) -> bool:
     try:
-        name = urlsplit(f"//{header_of(scope, b'host')}").hostname or ""
+        name = name_asked(scope)
         return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
     except ValueError:  # no address in numbers
         return False

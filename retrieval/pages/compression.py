@@ -2,10 +2,9 @@
 
 from starlette.middleware.gzip import GZipMiddleware
 
-from retrieval.pages.asgi import Asgi, Message, Receive, Send
+from retrieval.pages.asgi import Asgi, Message, Receive, Send, path_of
+from retrieval.pages.gate import PAGE
 
-# Gradio sends its scripts so already; pictures and packed collections would only take time.
-PAGES = ("", "/", "/config")
 LEVEL = 5  # 63 KB of 317; 9 saves another 2 and takes twice the time
 
 
@@ -18,6 +17,6 @@ class Compressed:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass the request on, and the answer back."""
-        path = scope.get("path", "").removeprefix(scope.get("root_path", "").rstrip("/"))
-        is_page = scope["type"] == "http" and path in PAGES
+        # Gradio sends its scripts so already; pictures and packed collections would only take time.
+        is_page = scope["type"] == "http" and PAGE.fullmatch(path_of(scope))
         await (self._compressed if is_page else self._plain)(scope, receive, send)

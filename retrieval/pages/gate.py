@@ -34,6 +34,7 @@ from retrieval.pages.asgi import (
     asked_for,
     header_of,
     is_secure,
+    path_of,
     replayed,
     send_whole,
     with_length,
@@ -146,7 +147,7 @@ class Gate:
         if scope["type"] == "websocket":  # nothing here speaks it
             await send({"type": "websocket.close", "code": 1008})
             return
-        path = scope.get("path", "").removeprefix(scope.get("root_path", "").rstrip("/"))
+        path = path_of(scope)
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -260,8 +261,9 @@ class Gate:
             await self.app(scope, receive, send)
             return
         self._keep_pace(scope, visitor, self.pace)
+        own = own_address_of(Request(scope))
         # Of one address, or from behind one proxy, visitors may be made up without end.
-        if own_address_of(Request(scope)) or not known_since(scope):
+        if own or not known_since(scope):
             self._keep_pace(scope, "", self.pace_of_address, words.BUSY)
         if name == "upload":
             if not await self.room.has_room():
@@ -269,12 +271,11 @@ class Gate:
             if not FORM.fullmatch(header_of(scope, b"content-type")):
                 raise _RefusedError(words.NO_REQUEST, 400)
             most = settings.MAX_UPLOAD_BYTES + settings.MAX_REQUEST_BYTES
-            own = own_address_of(Request(scope))
             with self.arriving.counted(receive, most, visitor, own) as counted:
                 await self.app(scope, counted, self._naming(visitor, send))
         elif is_tool:
             # All of it first: what is raised while it is read, its library answers in its own way.
-            most, own = settings.MAX_TOOL_BYTES, own_address_of(Request(scope))
+            most = settings.MAX_TOOL_BYTES
             with self.calls_arriving.counted(receive, most, visitor, own) as counted:
                 try:
                     body = await _body(counted, most)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gradio import route_utils, routes
 
-from retrieval.pages.asgi import FORWARDED, Message, Receive, Send, header_of
+from retrieval.pages.asgi import FORWARDED, Message, Receive, Send, header_of, name_asked
 
 PORTS = {"http": 80, "https": 443}
 # Names that nobody outside of a network can have (RFC 6762, 6761, 8375; ICANN on .internal, 2024).
@@ -26,7 +26,7 @@ def is_asked_by_a_name_of_ours(scope: Message) -> bool:
     so by a number, nor by a name that is given out in one's own network alone.
     """
     try:
-        name = urlsplit(f"//{header_of(scope, b'host')}").hostname or ""
+        name = name_asked(scope)
     except ValueError:
         return False
     name = name.rstrip(".")
