@@ -53,6 +53,12 @@ SLOW = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     alone = "PYTEST_XDIST_WORKER" not in os.environ
     items.sort(key=lambda item: (item.path.name in SLOW) == alone)
+    # Two hundred tests drive a browser, four at once on two cores, and in about one whole run of
+    # three a key or an answer fell into a moment that no person would meet. They have a second try,
+    # and the summary names each that took it.
+    for item in items:
+        if {"browser", "page"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(wrapper=True)
