@@ -63,49 +63,68 @@ def check_boxes(file: IO[bytes], max_pixels: int) -> bool:
     return deep
 
 
+class _Items:
+    """The items of a file, the pictures among them, and what is said of them."""
+
+    def __init__(self, meta: bytes, pieces: _Pieces) -> None:
+        self.stored: dict[int, int] = {}  # bytes of each
+        self.areas: dict[int, int] = {}  # pixels of each
+        self.parts: dict[int, list[int]] = defaultdict(list)  # of which each is put together
+        self.shown: list[int] = []
+        self.properties: list[tuple[bytes, bytes]] = []
+        self.copied = 0  # bytes that are handed out for all items together
+        self._associated: list[tuple[int, int]] = []
+        self._described: dict[int, int] = defaultdict(lambda: 1)
+        for kind, box in _boxes(meta, pieces):
+            self._read(kind, box, pieces)
+        self._settle()
+
+    def _read(self, kind: bytes, box: bytes, pieces: _Pieces) -> None:
+        if kind == b"pitm":
+            self.shown.append(int.from_bytes(box[4 : 8 if box[0] else 6], "big"))
+        elif kind == b"iloc":
+            for item, size in _stored(box, pieces):
+                self.stored[item] = self.stored.get(item, 0) + size
+        elif kind == b"iprp":
+            for inner, content in _boxes(box, pieces):
+                if inner == b"ipco":
+                    self.properties += _boxes(content, pieces)
+                elif inner == b"ipma":
+                    self._associated += _associations(content, pieces)
+        elif kind == b"iref":
+            for relation, item, others in _references(box, pieces):
+                self._relate(relation, item, others)
+
+    def _relate(self, relation: bytes, item: int, others: list[int]) -> None:
+        if relation == b"dimg":
+            self.parts[item] += others
+        elif relation in (b"auxl", b"thmb"):
+            for other in others:
+                self.parts[other].append(item)
+        elif relation == b"cdsc":
+            self._described[item] += len(others)
+
+    def _settle(self) -> None:
+        """Work out what needs all of the boxes, which come in any order."""
+        self.copied = sum(size * self._described[item] for item, size in self.stored.items())
+        for item, number in self._associated:
+            if 0 < number <= len(self.properties):
+                kind, box = self.properties[number - 1]
+                self.copied += len(box)
+                if kind == b"ispe":
+                    width, height = struct.unpack_from(">II", box, 4)
+                    self.areas[item] = max(self.areas.get(item, 0), width * height)
+
+
 def _check_items(meta: bytes, pieces: _Pieces, length: int, max_pixels: int) -> bool:
-    """Look at the items of a file, the pictures and what is said of them.
+    """Look at the items of a file; return whether one of its colours has more than 8 bits.
 
     Of a megabyte that 400 items share libheif makes 800, and a picture may be put together of
     65,000 tiles that are all the same, or lie outside of it: 16 ms each, of 512 x 512 pixels. What
     a tile is stored in is decoded each time that it stands there, too: 0.1 s a megabyte.
     """
-    stored: dict[int, int] = {}
-    properties: list[tuple[bytes, bytes]] = []
-    associated: list[tuple[int, int]] = []
-    parts: dict[int, list[int]] = defaultdict(list)
-    described: dict[int, int] = defaultdict(lambda: 1)
-    shown: list[int] = []
-    for kind, box in _boxes(meta, pieces):
-        if kind == b"pitm":
-            shown.append(int.from_bytes(box[4 : 8 if box[0] else 6], "big"))
-        elif kind == b"iloc":
-            for item, size in _stored(box, pieces):
-                stored[item] = stored.get(item, 0) + size
-        elif kind == b"iprp":
-            for inner, content in _boxes(box, pieces):
-                if inner == b"ipco":
-                    properties += _boxes(content, pieces)
-                elif inner == b"ipma":
-                    associated += _associations(content, pieces)
-        elif kind == b"iref":
-            for relation, item, others in _references(box, pieces):
-                if relation == b"dimg":
-                    parts[item] += others
-                elif relation in (b"auxl", b"thmb"):
-                    for other in others:
-                        parts[other].append(item)
-                elif relation == b"cdsc":
-                    described[item] += len(others)
-    areas: dict[int, int] = {}
-    copied = sum(size * described[item] for item, size in stored.items())
-    for item, number in associated:
-        if 0 < number <= len(properties):
-            kind, box = properties[number - 1]
-            copied += len(box)
-            if kind == b"ispe":
-                width, height = struct.unpack_from(">II", box, 4)
-                areas[item] = max(areas.get(item, 0), width * height)
+    items = _Items(meta, pieces)
+    areas, stored, parts = items.areas, items.stored, items.parts
     if areas and max(areas.values()) > max_pixels:
         raise too_large(max(areas.values()), max_pixels)
 
@@ -121,13 +140,13 @@ def _check_items(meta: bytes, pieces: _Pieces, length: int, max_pixels: int) -> 
 
     # An iPhone's portrait has four times its pixels: its tiles, its depth, and masks. All of them
     # are stored, each once.
-    if copied > 2 * length + 2**25 or any(
+    if items.copied > 2 * length + 2**25 or any(
         decoded(item) > min(8 * areas.get(item, 0), 4 * max_pixels) + 2**24
         or unpacked(item) > 1.5 * length + 2**22
-        for item in shown
+        for item in items.shown
     ):
         raise _overdone()
-    return any(_is_deep(kind, box) for kind, box in properties)
+    return any(_is_deep(kind, box) for kind, box in items.properties)
 
 
 def _is_deep(kind: bytes, box: bytes) -> bool:

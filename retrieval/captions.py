@@ -218,17 +218,7 @@ def _rows(table: TextIO, on_flaw: OnFlaw, too_large: bool = False) -> Iterator[R
         return
     if table.encoding not in CERTAIN:
         on_flaw(LETTERS, "narrowed")
-    own = [names.index(name) for name in ("filename", "label") if name in names]
-    others = [at for at in range(len(names)) if at not in own]
-    most = MAX_COLUMNS - len(own)
-    kept = sorted(own + others[:most])
-    if left_out := [names[at][:MAX_SHOWN] for at in others[most:] if names[at]]:
-        more = f" and {len(left_out) - 5:,} more" if len(left_out) > 5 else ""
-        on_flaw(
-            f"Only {MAX_COLUMNS} of its {len(names):,} columns are read, without "
-            f"{', '.join(left_out[:5])}{more}. Take those away that you do not need.",
-            "narrowed",
-        )
+    kept = _kept_columns(names, on_flaw)
     columns = [names[at] for at in kept]
     at = columns.index("filename")
     try:
@@ -244,6 +234,21 @@ def _rows(table: TextIO, on_flaw: OnFlaw, too_large: bool = False) -> Iterator[R
                 yield filename.removeprefix("./"), columns, row
     except csv.Error:  # it ends the table; what came before it counts
         on_flaw(BROKEN.format(n=number + 1), "broken")
+
+
+def _kept_columns(names: list[str], on_flaw: OnFlaw) -> list[int]:
+    """Return which columns are read: the name, the label, and the first of the others."""
+    own = [names.index(name) for name in ("filename", "label") if name in names]
+    others = [at for at in range(len(names)) if at not in own]
+    most = MAX_COLUMNS - len(own)
+    if left_out := [names[at][:MAX_SHOWN] for at in others[most:] if names[at]]:
+        more = f" and {len(left_out) - 5:,} more" if len(left_out) > 5 else ""
+        on_flaw(
+            f"Only {MAX_COLUMNS} of its {len(names):,} columns are read, without "
+            f"{', '.join(left_out[:5])}{more}. Take those away that you do not need.",
+            "narrowed",
+        )
+    return sorted(own + others[:most])
 
 
 def _beginning(root: Path) -> str:

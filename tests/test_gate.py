@@ -1,7 +1,6 @@
 """The gate before Gradio, without Gradio behind it."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -11,6 +10,7 @@ from retrieval.pages.access import Access
 from retrieval.pages.asgi import Message, Receive, Send
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
+from retrieval.pages.interface import Hooks
 from retrieval.pages.pace import Pace
 
 BEHIND_A_PROXY = "10.0.0.1"
@@ -57,14 +57,14 @@ async def no_body() -> Message:
     return {"type": "http.request", "body": b"{}"}
 
 
-def gate(**more: Any) -> Gate:
-    return Gate(nobody, Handover(), Access(None, public=True), **more)
+def gate(hooks: Hooks | None = None) -> Gate:
+    return Gate(nobody, Handover(), Access(None, public=True), hooks)
 
 
 def test_where_there_are_no_tools_no_call_of_one_is_read() -> None:
     for method in ("GET", "POST"):
         asked = Asked(method, "/gradio_api/mcp/", BEHIND_A_PROXY, bytes(100))
-        asyncio.run(gate(has_tools=False)(asked.scope, asked.receive, asked.send))
+        asyncio.run(gate(Hooks(has_tools=False))(asked.scope, asked.receive, asked.send))
         assert (asked.status, asked.is_read) == (404, False)
 
 
@@ -93,7 +93,7 @@ def test_calls_of_tools_that_do_not_end_give_way_to_others() -> None:
 def test_who_makes_up_visitors_is_held_to_what_an_address_may_ask(client: str) -> None:
     guard, said = gate(), []
     # In no time, or a slow machine would let them have more meanwhile.
-    guard.pace_of_address = Pace(settings.ADDRESS_REQUESTS, clock=lambda: 0.0)
+    guard.paces.requests_of_address = Pace(settings.ADDRESS_REQUESTS, clock=lambda: 0.0)
     for n in range(settings.ADDRESS_REQUESTS + 50):
         asked = Asked("POST", "/gradio_api/cancel", client, cookie=f"lookalike-{n:016x}={n:032x}")
         asyncio.run(guard(asked.scope, no_body, asked.send))

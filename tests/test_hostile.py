@@ -24,7 +24,8 @@ from PIL import Image
 from retrieval import settings
 from retrieval.errors import COLLECTION_GONE
 from retrieval.pages import words
-from retrieval.pages.gate import API, BESIDE, OPEN
+from retrieval.pages.gate import BESIDE
+from retrieval.pages.interface import API, OPEN
 from tests.made import by_hue, encode, save_hues
 from tests.serving import Served, serving
 from tests.visitor import JSON, Visitor, strings_of

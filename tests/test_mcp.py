@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from retrieval.pages import words
-from retrieval.pages.gate import MAX_TOOLS
+from retrieval.pages.interface import MAX_TOOLS
 from tests.made import by_hue, encode, need, save_hues
 from tests.serving import Served, serving
 from tests.visitor import Visitor

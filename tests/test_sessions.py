@@ -22,6 +22,7 @@ from retrieval.pages.asgi import Message, Receive, Send, is_secure
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
 from retrieval.pages.heartbeats import Heartbeats
+from retrieval.pages.interface import Hooks
 from retrieval.pages.open_pages import OpenPages
 from retrieval.pages.sessions import VisitorCookie, known_for, own_address_of, visitor_of
 
@@ -446,7 +447,7 @@ def test_the_gate_sees_that_a_page_was_closed() -> None:
         pass  # the heartbeat ends at once
 
     async def run() -> None:
-        gate = Gate(app, Handover(), Access(None, public=True), forget=forgotten.append)
+        gate = Gate(app, Handover(), Access(None, public=True), Hooks(forget=forgotten.append))
         for n in range(settings.PAGES_OF_VISITOR + 1):
             asked = request(cookie=f"lookalike-{FIRST}={NAME}")
             path = "/gradio_api/" + (f"heartbeat/page-{n}" if n else "queue/data")
@@ -464,7 +465,7 @@ def test_a_page_whose_heartbeat_made_room_is_not_taken_for_closed() -> None:
         await asyncio.sleep(60)
 
     async def run() -> None:
-        gate = Gate(app, Handover(), Access(None, public=True), forget=forgotten.append)
+        gate = Gate(app, Handover(), Access(None, public=True), Hooks(forget=forgotten.append))
         asked, tasks = request(cookie=f"lookalike-{FIRST}={NAME}"), []
         for n in range(settings.PAGES_OF_VISITOR + 2):
             scope = {**asked.scope, "path": f"/gradio_api/heartbeat/page-{n}", "method": "GET"}

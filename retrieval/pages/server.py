@@ -42,6 +42,7 @@ from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
 from retrieval.pages.evaluate_page import EvaluatePage
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover, handover_routes
+from retrieval.pages.interface import Hooks
 from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.logs import spare_the_terminal
 from retrieval.pages.map_page import MapPage, map_routes
@@ -117,6 +118,13 @@ def launch(
         usual = range(first, first + http_server.TRY_NUM_PORTS)
         port = first_free(usual if port is None else [port])
     has_tools = importlib.util.find_spec("mcp") is not None
+    hooks = Hooks(
+        unread=partial(unread, app),
+        forget=partial(forget, app),
+        keep=partial(keep, app),
+        in_order=partial(in_order, app),
+        has_tools=has_tools,
+    )
     spare_the_terminal()
     with past_proxies():
         app.launch(
@@ -157,17 +165,7 @@ def launch(
                     (SecurityHeaders, (), {}),
                     (Compressed, (), {}),
                     (VisitorCookie, (), {}),
-                    (
-                        Gate,
-                        (handover, library.access),
-                        {
-                            "unread": partial(unread, app),
-                            "forget": partial(forget, app),
-                            "keep": partial(keep, app),
-                            "in_order": partial(in_order, app),
-                            "has_tools": has_tools,
-                        },
-                    ),
+                    (Gate, (handover, library.access, hooks), {}),
                 ],
             },
         )

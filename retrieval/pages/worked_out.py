@@ -16,7 +16,7 @@ from retrieval.workspace import Workspace
 
 T = TypeVar("T")
 
-POLL_SECONDS = 4.0  # with all pages opened, fewer asks than a visitor has (`pages/gate.py`)
+POLL_SECONDS = 4.0  # with all pages opened, fewer asks than a visitor has (`pages/paces.py`)
 PATIENCE = 1.0  # seconds; what somebody turns to and is quick comes without another word
 LIGHT: dict[str, Any] = {
     "api_visibility": "private",
