@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from retrieval.files import remove_tree
 from retrieval.settings import TEMPORARY_FILES
 
 LOCK = "running.lock"
@@ -27,6 +28,7 @@ class Stay:
         Args:
             every: seconds between two looks at whether the first one has gone.
         """
+        self._every = every
         self._lock = FileLock(home / LOCK, timeout=0, thread_local=False)
         self._ending = threading.Event()
         self._heir = threading.Thread(
@@ -42,6 +44,19 @@ class Stay:
         if self._heir.is_alive():
             self._heir.join()
         self._lock.release()
+
+    def end_and_empty(self, folders: Sequence[Path]) -> None:
+        """End it, and delete what lies in some folders unless somebody else stays on.
+
+        That takes a moment, where there is something: whoever does takes the place of the first.
+        """
+        self.end()
+        if not any(next(_files(folder), None) for folder in folders):
+            return
+        time.sleep(1.2 * self._every)
+        with suppress(Timeout, OSError, NotImplementedError), self._lock:
+            for folder in folders:
+                remove_tree(folder)
 
     def _take_place(self, home: Path) -> bool:
         try:

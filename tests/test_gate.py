@@ -89,6 +89,25 @@ def test_calls_of_tools_that_do_not_end_give_way_to_others() -> None:
     asyncio.run(run())
 
 
+def test_a_strangers_calls_of_tools_leave_others_and_the_owner_room() -> None:
+    async def held(scope: Message, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        guard = Gate(held, Handover(), Access(None, public=False))
+        clients = ["9.8.7.6"] * 9 + ["7.7.7.7"] * 9 + ["127.0.0.1"] * 9 + [BEHIND_A_PROXY]
+        calls = [Asked("POST", "/gradio_api/mcp", client, host="127.0.0.1") for client in clients]
+        tasks = [asyncio.create_task(guard(call.scope, no_body, call.send)) for call in calls]
+        await asyncio.sleep(0.2)
+        told = [call.status for call in calls]
+        assert told == ([0] * 4 + [429] * 5) * 2 + [0] * 8 + [429] + [429]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("client", ["9.8.7.6", BEHIND_A_PROXY], ids=["address", "proxy"])
 def test_who_makes_up_visitors_is_held_to_what_an_address_may_ask(client: str) -> None:
     guard, said = gate(), []

@@ -154,9 +154,13 @@ def test_the_page_comes_compressed_and_pictures_and_streams_do_not(visitor: Visi
         answer = visitor.http.get(path)
         assert answer.headers["content-encoding"] == "gzip"
         assert int(answer.headers["content-length"]) < len(answer.content) / 3
-        plain = visitor.http.get(path, headers={"accept-encoding": "identity"})
-        assert "content-encoding" not in plain.headers
-        assert len(plain.content) == int(plain.headers["content-length"])
+        for accepted in ("identity", "gzip;q=0", "br, gzip; q=0.00, identity"):
+            plain = visitor.http.get(path, headers={"accept-encoding": accepted})
+            assert "content-encoding" not in plain.headers
+            assert len(plain.content) == int(plain.headers["content-length"])
+        assert visitor.http.get(path, headers={"accept-encoding": "gzip;q=0.5"}).headers[
+            "content-encoding"
+        ]
     found = visitor.search(visitor.send(PICTURE))["output"]["data"][0]
     picture = visitor.http.get(found[0]["thumbnail"])
     assert picture.status_code == 200

@@ -131,6 +131,19 @@ def test_nobody_is_the_first_while_another_is_there(tmp_path: Path) -> None:
     assert Stay(tmp_path / "home").is_first
 
 
+def test_the_last_one_leaves_nothing_and_empties_nothing_of_others(tmp_path: Path) -> None:
+    home, received = tmp_path / "home", tmp_path / "home" / "received"
+    (received / "a").mkdir(parents=True)
+    (received / "a" / "private.jpg").touch()
+    first = Stay(home, every=0.05)
+    second = Stay(home, every=0.01)
+    first.end_and_empty([received])
+    assert (received / "a" / "private.jpg").exists()
+    second.end_and_empty([received, home / "none"])
+    assert not received.exists()
+    assert Stay(home).is_first
+
+
 def test_on_a_disk_without_locks_everybody_is_the_first(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file, in which nothing can be locked")
     stay = Stay(tmp_path / "home")

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +14,16 @@ import httpx
 import pytest
 
 from retrieval import settings
-from retrieval.pages import waiting
+from retrieval.pages import sessions, waiting
 from retrieval.pages.waiting import IN_TURN, guard_queue
 
 OWNER = 32 * "o"  # the owner's name, as the cookie has it
+SINCE = f"{1:016x}"
+
+
+def known_cookie(name: str) -> str:
+    """Return the cookies of a visitor whose name is no made up one."""
+    return f"lookalike-{SINCE}={name}; lookalike-known-{SINCE}={sessions._signed(SINCE, name)}"
 
 
 class Served:
@@ -28,15 +34,17 @@ class Served:
         with gr.Blocks() as app:
             said = gr.Textbox()
             gr.Button().click(self._take_long, api_name="slow", concurrency_limit=1)
+            gr.Button().click(self._take_turns, api_name="save", concurrency_limit=1)
             gr.Button().click(lambda: "at once", None, said, api_name="quick")
             gr.Button().click(self._count, api_name="count")
             gr.Button().click(
                 self._take_turns, api_name="turn", concurrency_id=IN_TURN, concurrency_limit=2
             )
+            gr.Button().click(self._go_step_by_step, None, said, api_name="steps")
         app.queue(max_size=100)
         app.run_startup_events()
         self.queue = app._queue
-        self.counted = 0
+        self.counted = self.steps = 0
         self.begun: list[str] = []  # the pages whose turn has come
         self.may_end: dict[str, threading.Event] = defaultdict(threading.Event)
         self.seconds = 0.5  # that the slow one takes, or less
@@ -55,6 +63,13 @@ class Served:
         self.begun.append(page)
         assert self.may_end[page].wait(20)
 
+    def _go_step_by_step(self) -> Iterator[str]:
+        self.counted += 1  # how often it was begun
+        for step in range(100):
+            yield str(step)
+            self.steps = step
+            time.sleep(0.01)
+
     def _count(self) -> None:
         self.counted += 1
 
@@ -62,10 +77,10 @@ class Served:
         """Ask for something as a page, and return the status."""
         return (await self._join(name, page, {})).status_code
 
-    async def ask_as(self, visitor: str, *pages: str) -> list[int]:
+    async def ask_as(self, visitor: str, *pages: str, name: str = "turn") -> list[int]:
         """Ask for a turn as a visitor, from some pages, and return the statuses."""
-        cookie = {"cookie": f"lookalike-{1:016x}={visitor * 32}"}
-        return [(await self._join("turn", page, cookie)).status_code for page in pages]
+        cookie = {"cookie": known_cookie(visitor * 32)}
+        return [(await self._join(name, page, cookie)).status_code for page in pages]
 
     async def number(self, name: str, page: str, number: int) -> str:
         """Ask for something that the page has given a number, and return by what name it goes."""
@@ -75,6 +90,13 @@ class Served:
     async def _join(self, name: str, page: str, headers: dict[str, str]) -> httpx.Response:
         asked = {"data": [], "fn_index": self._numbers[name], "session_hash": page}
         return await self._http.post("queue/join", json=asked, headers=headers)
+
+    async def cancel(self, name: str, page: str) -> None:
+        """Cancel the first thing that a page has asked for."""
+        asked = {"fn_index": self._numbers[name], "session_hash": page}
+        [event] = self.queue.pending_event_ids_session[page]
+        answer = await self._http.post("cancel", json={**asked, "event_id": event})
+        assert answer.json() == {"success": True}
 
     async def told(self, page: str) -> list[dict[str, Any]]:
         """Return what a page is told until it has been told all."""
@@ -91,7 +113,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 def test_what_takes_long_keeps_nobody_from_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "MAX_QUEUE", 2)
+    monkeypatch.setattr(settings, "MAX_QUEUE", 4)  # of which one visitor may have half
 
     async def run() -> None:
         served = Served()
@@ -231,6 +253,23 @@ def test_a_visitor_waits_for_what_they_asked_for_themselves_and_nobody_else_does
     asyncio.run(run())
 
 
+def test_whatever_is_done_one_at_a_time_is_taken_in_turn_too() -> None:
+    async def run() -> None:
+        served = Served()
+        await served.ask_as("a", *(f"a{n}" for n in range(6)), name="save")
+        await until(lambda: served.begun == ["a0"])
+        await served.ask_as("b", "b0", name="save")
+        await served.ask_as("o", "o0", name="save")
+        await until(lambda: served.begun == ["a0", "o0"])  # beside it
+        served.may_end["a0"].set()
+        await until(lambda: served.begun == ["a0", "o0", "b0"])
+        for page in ("o0", "b0", *(f"a{n}" for n in range(1, 6))):
+            served.may_end[page].set()
+        await until(lambda: len(served.begun) == 8)
+
+    asyncio.run(run())
+
+
 def test_one_visitor_fills_no_queue_and_visitors_not_the_owners(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -249,5 +288,38 @@ def test_one_visitor_fills_no_queue_and_visitors_not_the_owners(
         for page in [f"{visitor}{n}" for visitor in "abcdo" for n in range(12)]:
             served.may_end[page].set()
         await until(lambda: not served.queue.event_queue_per_concurrency_id[IN_TURN].queue)
+
+    asyncio.run(run())
+
+
+def test_what_is_cancelled_keeps_its_place_until_it_has_ended() -> None:
+    async def run() -> None:
+        served = Served()
+        await served.ask_as("a", "a0", "a1", "a2")
+        await until(lambda: served.begun == ["a0"])
+        await served.cancel("turn", "a0")
+        await served.cancel("turn", "a1")  # which waits, and is taken out
+        for page in ("a0", "a1"):
+            assert [said["msg"] for said in await served.told(page)][-2:] == [
+                "process_completed",
+                "close_stream",
+            ]
+        await asyncio.sleep(0.2)
+        assert served.begun == ["a0"]
+        for page in ("a0", "a2"):
+            served.may_end[page].set()
+        await until(lambda: served.begun == ["a0", "a2"])
+
+    asyncio.run(run())
+
+
+def test_what_goes_step_by_step_ends_when_it_is_cancelled_and_is_not_begun_again() -> None:
+    async def run() -> None:
+        served = Served()
+        await served.join("steps", "page")
+        await until(lambda: served.steps > 2)
+        await served.cancel("steps", "page")
+        await until(lambda: not any(served.queue.active_jobs))
+        assert (served.counted, served.steps < 50) == (1, True)
 
     asyncio.run(run())

@@ -24,6 +24,7 @@ from retrieval.images import open_picture, thumbnail
 from retrieval.pages import markup, words
 from retrieval.pages.elements import Choice, number_of, offer_collections, told_by_a_page, warn
 from retrieval.pages.sessions import visitor_of
+from retrieval.pages.waiting import TESTS
 from retrieval.plots import draw_png
 from retrieval.quality import Labels, compare_settings, plan_test, settings_for
 from retrieval.rankings import NEAREST
@@ -132,7 +133,7 @@ class EvaluatePage:
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         one_at_a_time: dict[str, Any] = {
-            "concurrency_id": "evaluation",
+            "concurrency_id": TESTS,
             "concurrency_limit": 1,
             **quiet,
         }

@@ -53,7 +53,7 @@ class Gate:
         self.app = app
         self.access = access
         self.paces = Paces(access)
-        self.interface = Interface(app, handover, self.paces, hooks or Hooks())
+        self.interface = Interface(app, handover, access, self.paces, hooks or Hooks())
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a sentence."""

@@ -7,6 +7,7 @@ request however large it is, and opens any address or path that is named as a fi
 import json
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from starlette.requests import Request
 
 from retrieval import settings
 from retrieval.pages import words
+from retrieval.pages.access import Access
 from retrieval.pages.asgi import (
     LOOPBACK,
     Asgi,
@@ -33,6 +35,7 @@ from retrieval.pages.asgi import (
     with_length,
 )
 from retrieval.pages.bodies import read_json, whole_body, without
+from retrieval.pages.counting import counted
 from retrieval.pages.handover import Handover
 from retrieval.pages.heartbeats import Heartbeats
 from retrieval.pages.open_pages import OpenPages
@@ -40,6 +43,7 @@ from retrieval.pages.paces import Paces
 from retrieval.pages.receiving import DONE, EVENTS, FORM, Arriving, Room, Telling, guard_uploads
 from retrieval.pages.refusing import RefusedError, refuse, refuse_plainly
 from retrieval.pages.sessions import own_address_of, visitor_of_scope
+from retrieval.pages.turns import OWNER
 
 API = "/gradio_api/"
 OPEN = re.compile(
@@ -51,9 +55,10 @@ NAMED = "call/v2/"  # begins a call whose values have names, as "Use via API" sh
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
 # Of what ends a request while it comes.
 STATUSES = {words.LARGE_REQUEST: 413, words.NO_ROOM: 507, words.NO_REQUEST: 400}
-# Calls of tools at once. Each holds one of the few threads of the server until it is answered, and
-# needs another for the picture that it sends on.
+# Calls of tools at once, of all strangers, and of the owner. Each holds one of the few threads of
+# the server until it is answered, and needs another for the picture that it sends on.
 MAX_TOOLS = 8
+MAX_TOOLS_AT_ONE_ADDRESS = MAX_TOOLS // 2
 
 
 def _take_in_order(name: str, named: dict[str, Any]) -> list[Any]:
@@ -83,10 +88,13 @@ class Hooks:
 class Interface:
     """Lets calls of Gradio's interface through to it; plain ASGI, so that streams stay streams."""
 
-    def __init__(self, app: Asgi, handover: Handover, paces: Paces, hooks: Hooks) -> None:
+    def __init__(
+        self, app: Asgi, handover: Handover, access: Access, paces: Paces, hooks: Hooks
+    ) -> None:
         """Stand before an app of Gradio."""
         self._app = app
         self._handover = handover
+        self._access = access
         self._paces = paces
         self._hooks = hooks
         self._pages = OpenPages(hooks.forget)
@@ -95,7 +103,7 @@ class Interface:
         self._arriving = Arriving(settings.ARRIVING_BYTES)
         self._telling = Telling()
         self._calls_arriving = Arriving(settings.ARRIVING_CALL_BYTES)
-        self._tools = 0  # calls of them that are under way
+        self._tools: Counter[str] = Counter()  # calls of them under way, by who has made them
         guard_uploads()
 
     async def __call__(self, name: str, scope: Message, receive: Receive, send: Send) -> None:
@@ -171,26 +179,36 @@ class Interface:
             raise RefusedError(words.NO_REQUEST, 400)
         visitor, own = visitor_of_scope(scope), own_address_of(Request(scope))
         most = settings.MAX_UPLOAD_BYTES + settings.MAX_REQUEST_BYTES
-        with self._arriving.counted(receive, most, visitor, own) as counted:
-            await self._app(scope, counted, self._naming(visitor, send))
+        with self._arriving.counted(receive, most, visitor, own) as bounded:
+            await self._app(scope, bounded, self._naming(visitor, send))
 
     async def _tool(self, name: str, scope: Message, receive: Receive, send: Send) -> None:
         # All of it first: what is raised while it is read, its library answers in its own way.
         visitor, own = visitor_of_scope(scope), own_address_of(Request(scope))
         most = settings.MAX_TOOL_BYTES
-        with self._calls_arriving.counted(receive, most, visitor, own) as counted:
+        with self._calls_arriving.counted(receive, most, visitor, own) as bounded:
             try:
-                body = await whole_body(counted, most)
+                body = await whole_body(bounded, most)
             except MultiPartException as error:
                 raise RefusedError(error.message, STATUSES[error.message]) from error
         read_json(body)  # of a number of very many digits the library makes an error of its own
-        if self._tools >= MAX_TOOLS:
+        caller = OWNER if self._access.is_owner(Request(scope)) else own
+        if self._are_too_many(caller):
             raise RefusedError(words.BUSY, 429)
-        self._tools += 1
-        try:
+        with counted(self._tools, caller):
             await self._app(_from_elsewhere(scope), replayed(body, receive), send)
-        finally:
-            self._tools -= 1
+
+    def _are_too_many(self, caller: str) -> bool:
+        """Whether so many calls of tools are under way that one more has to wait.
+
+        Args:
+            caller: `OWNER`, or a network address; "" where others may well share it.
+        """
+        if caller == OWNER:
+            return self._tools[OWNER] >= MAX_TOOLS
+        if caller and self._tools[caller] >= MAX_TOOLS_AT_ONE_ADDRESS:
+            return True
+        return self._tools.total() - self._tools[OWNER] >= MAX_TOOLS
 
     async def _event(self, name: str, scope: Message, receive: Receive, send: Send) -> None:
         body = self._checked(name, await whole_body(receive, settings.MAX_REQUEST_BYTES), scope)

@@ -389,4 +389,5 @@ def serve(
     finally:
         library.visitors.stop()
         workspace.stop()
-        stay.end()
+        # Not the uploads: of one that was cut short the next start tells.
+        stay.end_and_empty((settings.PACKED, *settings.TEMPORARY))

@@ -4,7 +4,9 @@ One who asks for much waits for what they asked for themselves, and takes one pl
 there are; the owner takes none of the visitors'.
 """
 
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,10 @@ from typing import Any
 from retrieval import settings
 
 OWNER = "owner"
+UNKNOWN = "unknown"  # the group of visitors whose names may be made up
+Name = tuple[str, str]  # among whom, and which
+# Seconds: nobody is kept out for longer because of what they have had, or others had of theirs.
+REMEMBERED = 5.0
 
 
 @dataclass(frozen=True)
@@ -19,15 +25,19 @@ class Asker:
     """Who asks for something."""
 
     visitor: str  # "" for one without a cookie; all of these are one
-    address: str = ""  # the visitor's own in the network; "" where it is not known
+    # Who may have made up the visitor: whoever has an address in the network, or a cookie that is
+    # not known here, can be as many as they like. "" for nobody.
+    group: str = ""
     owner: bool = False
 
     @property
-    def counted(self) -> tuple[str, ...]:
-        """For whom the time counts: whoever has an address can make up as many visitors."""
+    def counted(self) -> tuple[Name, ...]:
+        """For whom the time counts: for a group, and within it for the visitor."""
         if self.owner:
-            return (OWNER,)
-        return tuple(name for name in (self.visitor, self.address) if name)
+            return ((OWNER, ""),)
+        if not self.group:
+            return (("", self.visitor),)
+        return ("", self.group), (self.group, self.visitor)
 
     def is_same(self, other: "Asker") -> bool:
         """Whether one waits for the other: two of their uploads may go into one collection.
@@ -40,21 +50,30 @@ class Asker:
 
 
 class Turns:
-    """Chooses what is done next among what waits: of the one whose wait, less the time that they
-    have had, is longest. What one asks for is done in its order."""
+    """Chooses what is done next among what waits: of the one who has had least of an equal share.
 
-    def __init__(self, owners: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+    Fair queueing: those who have something here at a time are to be at work for equally long
+    (Demers, Keshav and Shenker 1989), a group as much as a visitor who is in none. What one asks
+    for is done in its order.
+    """
+
+    def __init__(
+        self, owners: int = 1, each: int = 1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Begin with nobody having had a turn.
 
         Args:
-            owners: how much of the owner's may be at work at once; of a visitor it is one.
+            owners: how much of the owner's may be at work at once.
+            each: how much of one visitor's.
         """
         self._owners = owners
+        self._each = each
         self._clock = clock
-        self._begun: dict[Any, tuple[float, Asker]] = {}  # of what was at work when last seen
-        # Seconds, of those who have something here; who waits for nothing more begins anew.
-        self._had: dict[str, float] = {}
-        self._waited: set[str] = set()  # those who did after the last look
+        self._looked = clock()
+        # By how many seconds those who have something here have had more than an equal share of
+        # the work since they came, or less. Whoever comes begins with neither.
+        self._ahead: dict[Name, float] = {}
+        self._busy: Counter[Name] = Counter()  # how much of each was at work since the last look
 
     def next(
         self,
@@ -64,52 +83,55 @@ class Turns:
     ) -> Any | None:
         """Return what is to be begun now; None while nothing may be.
 
+        To be asked whenever something has come or ended.
+
         Args:
             waiting: each with who asked for it, and when, by the clock.
             most: how many visitors may be at work; the owner comes beside them.
         """
-        self._count(at_work)
-        askers = [who for _, who, _ in waiting] + [who for _, who in at_work]
-        here = {name for who in askers for name in who.counted}
-        for name in self._had.keys() - here:
-            del self._had[name]
+        self._share_out()
         busy = [who for _, who in at_work]
+        here = {name for who in (*busy, *(who for _, who, _ in waiting)) for name in who.counted}
+        self._ahead = {name: self._ahead.get(name, 0.0) for name in here}
         is_full = sum(not who.owner for who in busy) >= most
         free = [
-            (since + sum(self._had.get(name, 0.0) for name in who.counted), number)
+            ([self._ahead[name] for name in who.counted], since, number)
             for number, (_, who, since) in enumerate(waiting)
             if (who.owner or not is_full) and self._may_begin(who, busy)
         ]
-        chosen = min(free)[1] if free else None
-        self._waited = {
-            name
-            for number, (_, who, _) in enumerate(waiting)
-            for name in who.counted
-            if number != chosen
-        }
-        return None if chosen is None else waiting[chosen][0]
+        chosen = waiting[min(free)[2]] if free else None
+        if chosen:
+            busy.append(chosen[1])
+        self._busy = Counter(name for who in busy for name in who.counted)
+        return chosen[0] if chosen else None
+
+    def _share_out(self) -> None:
+        """Count the time since the last look: what each has had of it, and what was to be had."""
+        passed = self._clock() - self._looked
+        self._looked += passed
+        for whole in {whole for whole, _ in self._ahead}:
+            parts = [name for name in self._ahead if name[0] == whole]
+            equal = sum(self._busy[name] for name in parts) / len(parts)
+            for name in parts:
+                ahead = self._ahead[name] + passed * (self._busy[name] - equal)
+                self._ahead[name] = min(max(ahead, -REMEMBERED), REMEMBERED)
 
     def _may_begin(self, who: Asker, busy: Sequence[Asker]) -> bool:
-        return sum(map(who.is_same, busy)) < (self._owners if who.owner else 1)
-
-    def _count(self, at_work: Sequence[tuple[Any, Asker]]) -> None:
-        """Count the time of what has ended since the last look."""
-        now, still = self._clock(), dict(at_work)
-        for item in self._begun.keys() - still.keys():
-            begun, who = self._begun.pop(item)
-            for name in self._waited.intersection(who.counted):
-                self._had[name] = self._had.get(name, 0.0) + now - begun
-        for item, who in still.items():
-            self._begun.setdefault(item, (now, who))
+        return sum(map(who.is_same, busy)) < (self._owners if who.owner else self._each)
 
 
 def is_too_much(asker: Asker, waiting: Sequence[Asker], most_of_one: int) -> bool:
     """Whether nothing more may wait of who asks: neither one visitor nor all fill the queue.
 
+    Nor do all of a group, who may be one and the same: a quarter of it is left to others.
+
     Args:
         most_of_one: how much of one visitor may wait; of the owner as much as of all visitors.
     """
+    most = settings.MAX_QUEUE
     if asker.owner:
-        return sum(who.owner for who in waiting) >= settings.MAX_QUEUE
-    mine = sum(who.is_same(asker) for who in waiting)
-    return mine >= most_of_one or sum(not who.owner for who in waiting) >= settings.MAX_QUEUE
+        return sum(who.owner for who in waiting) >= most
+    others = [who for who in waiting if not who.owner]
+    mine = sum(who.is_same(asker) for who in others)
+    ours = sum(who.group == asker.group != "" for who in others)
+    return mine >= most_of_one or ours >= math.ceil(most * 3 / 4) or len(others) >= most

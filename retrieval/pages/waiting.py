@@ -8,26 +8,27 @@ import asyncio
 import os
 import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
-from gradio import queueing
+from gradio import queueing, routes
 
 from retrieval import settings
-from retrieval.pages.sessions import own_address_of, visitor_of
-from retrieval.pages.turns import Asker, Turns, is_too_much
+from retrieval.pages.sessions import known_for, own_address_of, visitor_of
+from retrieval.pages.turns import UNKNOWN, Asker, Turns, is_too_much
 
 # Queues that may be full before all together are: more than there are kinds of work that take long
 # (features, web addresses, tests, uploads that are unpacked, results that are saved).
 FULL_KINDS = 8
 # The kinds of work that several visitors do at once, each one after the other: uploads that are
-# taken in, and features that are computed.
-IN_TURN, MODEL = "in turn", "model"
+# taken in, and features that are computed. And tests, each of which takes a minute or more.
+IN_TURN, MODEL, TESTS = "in turn", "model", "tests"
 # How much of the owner's goes on at once: of uploads two may go into one collection.
 OWNERS_AT_ONCE = {IN_TURN: 1, MODEL: 2}
-# How much of one visitor's waits: a program may well ask for many searches.
-MOST_OF_ONE = {IN_TURN: settings.UPLOADS_OPEN, MODEL: max(1, settings.MAX_QUEUE // 2)}
+# How much of one visitor's waits. Of all else, such as searches, a program may well ask for many.
+MOST_OF_ONE = {IN_TURN: settings.UPLOADS_OPEN, TESTS: 4}
 # Between two looks at what waits, also where nothing does. Gradio looks every millisecond, which
 # keeps 4 % of a core busy for as long as the app is open (and on Windows every 50, which is felt).
 LOOK_SECONDS = 0.01
@@ -66,7 +67,7 @@ class Requests(queueing.Queue):
         super().__init__(*args, **options)
         self.sleep_when_free = LOOK_SECONDS
         self.progress_update_sleep_when_free = PROGRESS_SECONDS
-        self._turns = {kind: Turns(owners) for kind, owners in OWNERS_AT_ONCE.items()}
+        self._turns: dict[str, Turns] = {}
         # What waited at the last look, and what was at work.
         self._seen: dict[str, tuple[list[Any], list[Any]]] = {}
 
@@ -75,28 +76,28 @@ class Requests(queueing.Queue):
 
         Gradio begins with what has waited longest of a kind that is taken at random.
         """
+        at_work: dict[str, list[Any]] = defaultdict(list)
+        for event in chain.from_iterable(filter(None, self.active_jobs)):
+            at_work[event.concurrency_id].append(event)
         kinds = list(self.event_queue_per_concurrency_id.items())
         random.shuffle(kinds)
         for kind, waiting in kinds:
-            event = None
-            if kind in self._turns:
-                event = self._next_in_turn(kind, waiting)
-            elif waiting.queue and (
-                waiting.concurrency_limit is None
-                or waiting.current_concurrency < waiting.concurrency_limit
-            ):
-                event = waiting.queue[0]
-            if event is not None:
-                waiting.queue.remove(event)
-                return [event], False, kind  # nothing of ours is done in batches
+            chosen: Any = next(iter(waiting.queue), None)
+            if waiting.concurrency_limit is not None:
+                chosen = self._next_in_turn(kind, waiting, at_work[kind])
+            if chosen is not None:
+                waiting.queue.remove(chosen)
+                return [chosen], False, kind  # nothing of ours is done in batches
         return None
 
-    def _next_in_turn(self, kind: str, waiting: Any) -> Any | None:
-        jobs = (event for job in self.active_jobs for event in job or ())
-        at_work = [event for event in jobs if event.concurrency_id == kind]
+    def _next_in_turn(self, kind: str, waiting: Any, at_work: list[Any]) -> Any | None:
         seen = [*waiting.queue], at_work
-        if seen == self._seen.get(kind):  # Gradio asks a hundred times a second
+        if seen == self._seen.get(kind, ([], [])):  # Gradio asks a hundred times a second
             return None
+        if kind not in self._turns:
+            most = waiting.concurrency_limit
+            each = 1 if kind in (IN_TURN, MODEL) else most
+            self._turns[kind] = Turns(OWNERS_AT_ONCE.get(kind, most), each)
         chosen = self._turns[kind].next(
             [(event, self._asker(event), event.enqueue_time) for event in waiting.queue],
             [(event, self._asker(event)) for event in at_work],
@@ -113,13 +114,13 @@ class Requests(queueing.Queue):
         return asker
 
     def _asker_of(self, request: Any) -> Asker:
-        return Asker(visitor_of(request), own_address_of(request), self.is_owner(request))
+        group = own_address_of(request) or ("" if known_for(request) else UNKNOWN)
+        return Asker(visitor_of(request), group, self.is_owner(request))
 
     def _is_full(self, kind: Any, request: Any) -> bool:
-        if kind.concurrency_id not in self._turns:
-            return len(kind.queue) >= settings.MAX_QUEUE
         waiting = [self._asker(one) for one in kind.queue]
-        return is_too_much(self._asker_of(request), waiting, MOST_OF_ONE[kind.concurrency_id])
+        most = MOST_OF_ONE.get(kind.concurrency_id, max(1, settings.MAX_QUEUE // 2))
+        return is_too_much(self._asker_of(request), waiting, most)
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take a request, unless too many of its kind wait already."""
@@ -152,6 +153,14 @@ class Requests(queueing.Queue):
         if session_hash:
             self._joined(session_hash).clear()
         await super().clean_events(session_hash=session_hash, event_id=event_id)
+
+    async def remove_from_queue(self, event_id: str) -> None:
+        """Take out what a program cancels; what is at work already goes on to the end of its step.
+
+        Its place is free only then: given back at once, a visitor who cancels again and again would
+        have as much at work side by side as there is memory for.
+        """
+        await self.clean_events(event_id=event_id)
 
     def _joined(self, session: str) -> OrderedDict[tuple[str, int], str]:
         answers = self.pending_messages_per_session.get(session)
@@ -186,3 +195,9 @@ def guard_queue(is_owner: Callable[[Any], bool] = lambda request: False) -> None
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
     queueing.Queue = Requests  # type: ignore[misc]
     queueing.AsyncQueue = Answers  # type: ignore[attr-defined]
+    routes.cancel_tasks = _cancel_nothing  # type: ignore[attr-defined]
+
+
+async def _cancel_nothing(task_ids: set[str]) -> list[str]:
+    """Let what is at work end by itself: a thread goes on where the task that waits for it ends."""
+    return []
