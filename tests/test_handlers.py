@@ -1302,6 +1302,18 @@ def test_the_bin_is_emptied_once_it_has_been_asked_whether_to(visitor: Visitor) 
     assert said not in shown
 
 
+def test_a_password_whose_cookie_the_browser_refuses_lets_nobody_in(
+    owned: tuple[LibraryPage, str, gr.Request],
+) -> None:
+    page, _, request = owned
+    stranger = gr.Request(Request({**request.request.scope, "client": ("203.0.113.7", 1)}))
+    with pytest.warns(UserWarning, match=r"That is the password, but .* cookies.*Allow them"):
+        *_, emptied, may_fetch = page.on_password(Desk(), "", stranger)
+    assert (emptied, may_fetch) == ("", gr.skip())
+    with pytest.warns(UserWarning, match="Wait a second"):
+        page.on_password(Desk(), "Wait a second", stranger)
+
+
 def test_the_collection_that_comes_with_the_app_is_hidden_and_shown_again_by_its_owner_alone(
     owned: tuple[LibraryPage, str, gr.Request], wheel: Path, tmp_path: Path
 ) -> None:

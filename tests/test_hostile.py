@@ -130,7 +130,8 @@ def test_only_the_routes_that_the_app_uses_are_open(served: Served) -> None:
     for name in ("proxy={url_path:path}", "process_recording", "vibe-code", "component_server"):
         assert API + name in closed
     beside = {path for path, _ in served.routes if not path.startswith(API)}
-    shut = {path for path in beside if not BESIDE.fullmatch(path)} - {"/uploads", "/uploads/{name}"}
+    ours = {"/uploads", "/uploads/{name}", "/password"}
+    shut = {path for path in beside if not BESIDE.fullmatch(path)} - ours
     assert {"/openapi.json", "/login", "/logout", "/monitoring/{key}"} <= shut
     assert shut.isdisjoint({"/", "/config", "/assets/{path:path}", "/theme.css", "/robots.txt"})
     for path in (*closed, *shut):

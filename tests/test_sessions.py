@@ -17,8 +17,10 @@ from starlette.testclient import TestClient
 
 from retrieval import settings
 from retrieval.errors import LookalikeError
+from retrieval.pages import words
 from retrieval.pages.access import Access, is_of_this_computer
 from retrieval.pages.asgi import Message, Receive, Send, is_secure
+from retrieval.pages.entering import password_route
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
 from retrieval.pages.heartbeats import Heartbeats
@@ -125,9 +127,102 @@ def test_the_password_lets_in_one_browser() -> None:
     for wrong in ("", "Secret", "se cret", "ü"):
         assert not access.enter(mine, wrong)
     assert not access.is_owner(mine)
-    assert access.enter(mine, "secret")
+    mine = showing(access.enter(mine, "secret"), mine)
     assert access.is_owner(mine)
     assert not access.is_owner(theirs)
+
+
+def showing(right: str, asked: Request) -> Request:
+    """The request as the browser sends it that has got the owner's cookie."""
+    assert re.fullmatch(r"[\w-]{43}", right)
+    cookie = f"{asked.headers['cookie']}; lookalike-owner={right}"
+    return request(**{**asked.headers, "cookie": cookie})
+
+
+def test_a_name_that_another_site_has_planted_before_the_password_makes_nobody_an_owner() -> None:
+    """`evil.example.org` sets cookies for all of example.org, and knows what is in them."""
+    access = Access("secret", public=True)
+    planted = f"lookalike-{'0' * 16}={'e' * 32}"
+    made_up = f"lookalike-owner={'e' * 43}"
+    thief = request("9.8.7.6", cookie=f"{planted}; {made_up}")
+    mine = request(cookie=f"{planted}; {made_up}; lookalike-{FIRST}={NAME}")
+    assert visitor_of(mine) == visitor_of(thief) == "e" * 32
+    assert not access.is_owner(mine)
+    first, second = (access.enter(mine, "secret") for _ in range(2))
+    assert first != second
+    for right in (first, second):  # several devices
+        assert access.is_owner(showing(right, mine))
+        assert access.is_owner(showing(right, request(cookie="x=y")))
+    assert not access.is_owner(mine)
+    assert not access.is_owner(thief)
+    assert not Access("secret", public=True).is_owner(showing(first, mine))  # of another run
+
+
+@pytest.fixture
+def own_page() -> TestClient:
+    """The page of an app whose password is "secrét"."""
+    access = Access("secrét", public=True)
+    who = Route("/", lambda asked: PlainTextResponse(str(access.is_owner(asked))))
+    app = Gate(Starlette(routes=[who, password_route(access)]), Handover(), access)
+    return TestClient(VisitorCookie(app), headers={"x-lookalike": "1"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix", "place"),
+    [
+        ("http://photos.example.org", "", "SameSite=Lax"),
+        ("https://photos.example.org", "__Host-", "SameSite=None; Secure; Partitioned"),
+    ],
+    ids=["plain", "encrypted"],
+)
+def test_the_password_brings_a_cookie_of_its_own_and_leaves_the_visitor_who_they_are(
+    own_page: TestClient, address: str, prefix: str, place: str
+) -> None:
+    own_page.base_url = address
+    assert own_page.get("/").text == "False"
+    before = dict(own_page.cookies)
+    wrong = own_page.post("/password", content="secret")
+    assert (wrong.status_code, wrong.json()["error"]) == (403, words.PASSWORD_WRONG)
+    assert "set-cookie" not in wrong.headers
+    right = own_page.post("/password", content=" secrét\n".encode())
+    assert (right.status_code, right.text) == (204, "")
+    given = re.escape(f"Path=/; HttpOnly; {place}")
+    assert re.fullmatch(
+        rf"{prefix}lookalike-owner=[\w-]{{43}}; {given}", right.headers["set-cookie"]
+    )
+    assert own_page.get("/").text == "True"
+    assert before.items() < dict(own_page.cookies).items()
+    own_page.cookies = before
+    assert own_page.get("/").text == "False"
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "headers", "status"),
+    [
+        ("POST", "secrét", {"x-lookalike": "1", "origin": "http://evil.example.org"}, 403),
+        ("POST", "secrét", {"x-lookalike": "1", "sec-fetch-site": "same-site"}, 403),
+        ("POST", "secrét", {}, 403),
+        ("POST", "secrét" + " " * 10_000, {"x-lookalike": "1"}, 403),
+        ("POST", "\ud83d", {"x-lookalike": "1"}, 403),
+        ("GET", "", {"x-lookalike": "1"}, 404),
+        ("PUT", "secrét", {"x-lookalike": "1"}, 405),
+    ],
+    ids=["sibling", "its browser says so", "form", "too long", "half a sign", "read", "put"],
+)
+def test_a_password_is_taken_from_our_own_page_alone(
+    own_page: TestClient, method: str, body: str, headers: dict[str, str], status: int
+) -> None:
+    own_page.headers = {"host": "photos.example.org", **headers}
+    content = body.encode("utf-8", "surrogatepass")
+    answer = own_page.request(method, "/password", content=content)
+    assert answer.status_code == status
+    assert "set-cookie" not in answer.headers
+
+
+def test_too_many_passwords_are_told_with_the_time_to_wait(own_page: TestClient) -> None:
+    answers = [own_page.post("/password", content="wrong") for _ in range(21)]
+    assert [answer.status_code for answer in answers] == [403] * 20 + [429]
+    assert answers[-1].json()["error"].startswith("Too many passwords are being tried.")
 
 
 @pytest.mark.parametrize("kept", ["two words\n", "two words\r\n", " two words", "two words"])
@@ -147,7 +242,7 @@ def test_passwords_are_tried_so_often_and_nobody_waits_in_the_queue_meanwhile() 
     access = Access("secret", public=True, tries=3)
     mine = request(cookie=f"lookalike-{FIRST}={NAME}")
     started = time.perf_counter()
-    assert [access.enter(mine, "wrong") for _ in range(3)] == [False] * 3
+    assert [access.enter(mine, "wrong") for _ in range(3)] == [""] * 3
     with pytest.raises(LookalikeError, match=r"Wait 20 seconds"):
         access.enter(mine, "secret")
     assert time.perf_counter() - started < 1
@@ -271,14 +366,6 @@ def test_how_long_to_wait_is_said_as_people_do() -> None:
 def test_without_a_password_nobody_gets_in_by_an_empty_one() -> None:
     access = Access(None, public=True)
     assert not access.enter(request(cookie=f"lookalike-{FIRST}={NAME}"), "")
-
-
-def test_without_a_cookie_the_password_lets_nobody_in() -> None:
-    access = Access("secret", public=True)
-    assert not access.enter(request(), "wrong")
-    with pytest.raises(LookalikeError, match=r"That is the password, but .* cookies.*Allow them"):
-        access.enter(request(), "secret")
-    assert not access.is_owner(request())
 
 
 def test_on_an_encrypted_page_a_cookie_that_another_site_can_set_does_not_count() -> None:

@@ -2,6 +2,7 @@
 
 import hmac
 import math
+import secrets
 from collections import OrderedDict
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from retrieval.pages import words
 from retrieval.pages.asgi import FORWARDED, LOOPBACK
 from retrieval.pages.markup import duration
 from retrieval.pages.pace import Pace
-from retrieval.pages.sessions import known_for, own_address_of, plain, visitor_of
+from retrieval.pages.sessions import known_for, own_address_of, plain, rights_of, visitor_of
 
 MAX_WRONG = 10_000  # who have tried a wrong password, that are remembered
 # Letters of a password that nobody guesses however often they try: such a one all may try together
@@ -22,6 +23,10 @@ KNOWN_SECONDS = 60.0  # for which a visitor has to be known to be one who is not
 
 class Access:
     """Knows the owner: whoever sits at this computer, or has given the password.
+
+    The latter by a right that their browser gets then, and has for as long as it and the app run.
+    Its name as a visitor will not do: another site of the same domain can have given it one that
+    it knows, where nothing is encrypted.
 
     On a shared link or a Space everybody comes through a tunnel, so there only the password counts.
     """
@@ -56,24 +61,23 @@ class Access:
         self._pace_in_all = Pace(tries_in_all)
         self._pace_spared = Pace(tries_spared)
         self._wrong: OrderedDict[str, None] = OrderedDict()  # who has tried one, the latest last
-        self._owners: set[str] = set()
+        self._rights: set[str] = set()  # that were given
 
     def is_owner(self, request: Any) -> bool:
         """Whether a request of Gradio or Starlette comes from the owner."""
         inner = plain(request)
         if inner is None:
             return False
-        if visitor_of(inner) in self._owners:
+        if not self._rights.isdisjoint(rights_of(inner.scope)):
             return True
         return not self.is_public and is_of_this_computer(inner)
 
-    def enter(self, request: Any, password: str | None) -> bool:
-        """Take whoever knows the password for the owner from now on.
+    def enter(self, request: Any, password: str | None) -> str:
+        """Return a right that makes an owner of whoever shows it; "" for a wrong password.
 
         Raises:
             LookalikeError: when too many are tried; this one was not looked at. Nobody is kept
-                waiting, since that would hold up the pages of all others. Also when it is right,
-                and the browser keeps no cookie to know the owner by.
+                waiting, since that would hold up the pages of all others.
         """
         who = own_address_of(request) or visitor_of(request)
         # One who tries without end takes none of the others' tries.
@@ -85,18 +89,15 @@ class Access:
         if seconds:
             wait = duration(math.ceil(seconds))
             raise LookalikeError(words.PASSWORDS_TRIED.format(time=wait))
-        visitor = visitor_of(request)
         typed = (password or "").strip().encode("utf-8", "replace")  # half a sign is none
-        right = hmac.compare_digest(typed, self._password) and self.has_password
-        if right and not visitor:
-            raise LookalikeError(words.PASSWORD_NO_COOKIE)
-        if right:
-            self._owners.add(visitor)
-        else:
-            self._wrong[who] = None
-            while len(self._wrong) > MAX_WRONG:
-                self._wrong.popitem(last=False)
-        return right
+        if hmac.compare_digest(typed, self._password) and self.has_password:
+            given = secrets.token_urlsafe(32)
+            self._rights.add(given)
+            return given
+        self._wrong[who] = None
+        while len(self._wrong) > MAX_WRONG:
+            self._wrong.popitem(last=False)
+        return ""
 
     def _is_hardly_made_up(self, request: Any) -> bool:
         return bool(own_address_of(request)) or known_for(request) >= KNOWN_SECONDS

@@ -40,7 +40,7 @@ OWN = re.compile(
 )
 PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
-UPLOADS = re.compile(r"/uploads(/[^/]*)?")  # where our own page sends files
+SENT = re.compile(r"/uploads(/[^/]*)?|/password")  # where our own page sends what
 
 
 class Gate:
@@ -91,9 +91,9 @@ class Gate:
             await self.interface(path.removeprefix(API).rstrip("/"), scope, receive, send)
             return
         # Gradio's own login, for one, takes forms of any size.
-        if not (BESIDE if looks else UPLOADS).fullmatch(path):
+        if not (BESIDE if looks else SENT).fullmatch(path):
             raise RefusedError(words.NO_ADDRESS, 404)
-        if not looks and path.rstrip("/") == "/uploads":
+        if not looks and path.rstrip("/") in ("/uploads", "/password"):
             self.paces.keep(scope, visitor_of_scope(scope), self.paces.requests)
         elif looks and DEAR.fullmatch(path):
             self.paces.keep_downloads(scope)

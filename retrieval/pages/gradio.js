@@ -175,6 +175,18 @@
     true,
   );
 
+  // --- The password ------------------------------------------------------------------------------
+  // Gradio's answers bring no cookie. Returns why it was refused; "" where it was right.
+  const enter = async (password) => {
+    const about = { method: "POST", headers: { "X-Lookalike": "1" }, body: password };
+    try {
+      const answer = await fetch("password", about);
+      return answer.ok ? "" : (await answer.json()).error;
+    } catch {
+      return words().wrong; // a gateway's page, or nothing
+    }
+  };
+
   const look = () => {
     nameSend();
     nameDrop();
@@ -184,5 +196,5 @@
     sayPlainly();
     return closeLater(); // whether something has been said
   };
-  window.lookalikeGradio = { look, hideUntilLoaded, supersede };
+  window.lookalikeGradio = { look, hideUntilLoaded, supersede, enter };
 })();

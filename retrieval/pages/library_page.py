@@ -29,6 +29,8 @@ POLL_SECONDS = 1.0
 BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', data));"
 # Tells `library.js` that an event has failed.
 FAILED = "() => window.lookalikeFailed?.('{event}')"
+# Has `gradio.js` send a password (see `entering.py`); the handler gets what was said of it instead.
+SENT = "async (desk, password) => [desk, await window.lookalikeGradio.enter(password)]"
 # Tells `gradio.js` that what was said of a password before is not so any more.
 ANSWERED = "() => window.lookalikeGradio?.supersede(0)"
 AT_ONCE = 4  # of what may take minutes
@@ -127,7 +129,7 @@ class LibraryPage:
             event(self.on_folder, [desk, folder], [*view, folder], **quiet)
         for event in (unlock.click, password.submit):
             entered = event(
-                self.on_password, [desk, password], [*whole, password, address], **quiet
+                self.on_password, [desk, password], [*whole, password, address], js=SENT, **quiet
             )
             entered.then(None, js=ANSWERED)
 
@@ -246,16 +248,14 @@ class LibraryPage:
             warn(error)
         return *self._view(desk, request), emptied
 
-    def on_password(self, desk: Desk, password: str, request: gr.Request) -> tuple[Any, ...]:
-        """Let the owner in."""
-        try:
-            if self.access.enter(request, password):
-                inform(words.PASSWORD_RIGHT)
-            else:
-                warn(LookalikeError(words.PASSWORD_WRONG))
-        except LookalikeError as error:
-            warn(error)
-        may_fetch = gr.Textbox(visible=True) if self.access.is_owner(request) else gr.skip()
+    def on_password(self, desk: Desk, refusal: str, request: gr.Request) -> tuple[Any, ...]:
+        """Show what came of a password: the owner's page, or why it was refused."""
+        owner = self.access.is_owner(request)
+        if owner:
+            inform(words.PASSWORD_RIGHT)
+        else:  # none where it was right, and yet came without its cookie
+            warn(LookalikeError(refusal or words.PASSWORD_NO_COOKIE))
+        may_fetch = gr.Textbox(visible=True) if owner else gr.skip()
         return *self.on_load(desk, request), "", may_fetch
 
     def bounds(self, request: Any) -> UploadBounds:

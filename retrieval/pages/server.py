@@ -39,6 +39,7 @@ from retrieval.pages.blocks import App, Unremembered, forget, keep, unread
 from retrieval.pages.compression import Compressed
 from retrieval.pages.connections import first_free, watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
+from retrieval.pages.entering import password_route
 from retrieval.pages.evaluate_page import EvaluatePage
 from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover, handover_routes
@@ -157,6 +158,7 @@ def launch(
                     bundle_route(workspace, library.access),
                     *map_routes(workspace),
                     copies_route(workspace),
+                    password_route(library.access),
                     *upload_routes(library.uploads, library.bounds, library.access),
                     *(() if settings.ON_A_SPACE else (robots_route(),)),
                     *handover_routes(handover),

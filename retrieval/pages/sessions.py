@@ -17,7 +17,8 @@ from retrieval.pages.pace import Pace
 # Under the name for encrypted pages a browser takes no cookie that another site of the same domain
 # has set: on gradio.live everybody can have one. After it follows when the cookie was made, in
 # nanoseconds: tabs that are opened at once get one each, and all are to go by the earliest. Another
-# cookie shows since when a name is known here, rather than made up.
+# cookie shows since when a name is known here, rather than made up. A third is the owner's: where
+# nothing is encrypted another site can have set the others, so they say nothing of rights.
 COOKIES = {False: "lookalike", True: "__Host-lookalike"}
 SECRET = secrets.token_bytes(32)
 KNOWN_A_MINUTE = 10  # visitors who become known so: fewer than tries are spared for them
@@ -41,9 +42,6 @@ class VisitorCookie:
         if not opens or known_since(scope):
             await self.app(scope, receive, send)
             return
-        # Inside the frame of a Space the page is a third party, which needs the longer form.
-        secure = is_secure(scope)
-        place = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
         now, given = f"{time.time_ns():016x}", []
         made, name = _cookie(scope)
         if not name:
@@ -52,7 +50,7 @@ class VisitorCookie:
         # One of very many that are asked for at once is as good as made up, until it comes again.
         if not self._known.seconds_to_wait(own_address((scope.get("client") or ("",))[0])):
             given.append(f"known-{made}={_signed(now, name)}")
-        cookies = [f"{COOKIES[secure]}-{one}; Path=/; HttpOnly; {place}" for one in given]
+        cookies = [cookie_of_ours(scope, one) for one in given]
 
         async def send_with_cookies(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -63,6 +61,14 @@ class VisitorCookie:
             await send(message)
 
         await self.app(scope, receive, send_with_cookies)
+
+
+def cookie_of_ours(scope: Message, given: str) -> str:
+    """Return the header that gives a browser a cookie, as "name=value", which no script reads."""
+    secure = is_secure(scope)
+    # Inside the frame of a Space the page is a third party, which needs the longer form.
+    place = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
+    return f"{COOKIES[secure]}-{given}; Path=/; HttpOnly; {place}"
 
 
 def visitor_of(request: Any) -> str:
@@ -77,6 +83,11 @@ def visitor_of(request: Any) -> str:
 def visitor_of_scope(scope: Message) -> str:
     """Return the name of the browser that sent a request, before anything has read it."""
     return _cookie(scope)[1]
+
+
+def rights_of(scope: Message) -> set[str]:
+    """Return what a request shows for the owner's right: also what others made up and planted."""
+    return {one[1] for one in _ours(scope, r"owner=([\w-]{43})")}
 
 
 def known_for(request: Any) -> float:

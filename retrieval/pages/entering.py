@@ -1,0 +1,39 @@
+"""The address at which the password is given: Gradio's own answers bring no cookie along."""
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from retrieval.errors import LookalikeError
+from retrieval.pages import words
+from retrieval.pages.access import Access
+from retrieval.pages.sessions import cookie_of_ours
+from retrieval.pages.transfers import HEADER, body_of, refusal
+
+MOST = 10_000  # bytes of a password
+
+
+def password_route(access: Access) -> Route:
+    """Take the password: the body of a `POST password`. When right, the answer has no body.
+
+    It brings the cookie that alone makes its browser the owner's, and is new each time.
+    """
+
+    async def enter(request: Request) -> Response:
+        if HEADER not in request.headers:
+            return refusal(words.RELOAD, 403)
+        try:
+            typed = (await body_of(request, MOST)).decode("utf-8", "replace")
+            right = await run_in_threadpool(access.enter, request, typed)
+        except ValueError:
+            return refusal(words.PASSWORD_WRONG, 403)
+        except LookalikeError as error:
+            return refusal(str(error), 429)
+        if not right:
+            return refusal(words.PASSWORD_WRONG, 403)
+        answer = Response(status_code=204)
+        answer.headers.append("set-cookie", cookie_of_ours(request.scope, f"owner={right}"))
+        return answer
+
+    return Route("/password", enter, methods=["POST"])
