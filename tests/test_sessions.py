@@ -187,9 +187,10 @@ def test_the_password_brings_a_cookie_of_its_own_and_leaves_the_visitor_who_they
     right = own_page.post("/password", content=" secrét\n".encode())
     assert (right.status_code, right.text) == (204, "")
     given = re.escape(f"Path=/; HttpOnly; {place}")
-    assert re.fullmatch(
-        rf"{prefix}lookalike-owner=[\w-]{{43}}; {given}", right.headers["set-cookie"]
-    )
+    owner, device = right.headers.get_list("set-cookie")
+    assert re.fullmatch(rf"{prefix}lookalike-owner=[\w-]{{43}}; {given}", owner)
+    year = given.replace("HttpOnly", "Max-Age=31536000;\\ HttpOnly")
+    assert re.fullmatch(rf"{prefix}lookalike-device=[0-9a-f]{{96}}; {year}", device)
     assert own_page.get("/").text == "True"
     assert before.items() < dict(own_page.cookies).items()
     own_page.cookies = before
@@ -290,6 +291,31 @@ def test_a_long_password_is_tried_by_the_owner_however_many_wrong_ones_others_tr
     assert access.enter(mine, "sixteen letters!")
     with pytest.raises(LookalikeError, match="Too many passwords"):  # of one, as ever
         access.enter(mine, "wrong")
+
+
+def test_what_others_try_slows_no_browser_on_which_the_password_was_given_before() -> None:
+    before = Access("secret", public=True).make_device()  # and the app has been started anew since
+    access = Access("secret", public=True, tries=3, tries_in_all=5, tries_spared=2)
+    addresses = (f"9.8.7.{n}" for n in range(99))
+
+    def of(device: str) -> Request:
+        return request(
+            next(addresses), cookie=f"lookalike-{FIRST}={NAME}; lookalike-device={device}"
+        )
+
+    other = Access("another", public=True).make_device()
+    made_up = "0" * 32 + before[32:]
+    for _ in range(7):
+        assert not access.enter(of(""), "wrong")
+    for stranger in ("", other, made_up, before[:32], "0" * 96):
+        with pytest.raises(LookalikeError, match="Too many passwords"):
+            access.enter(of(stranger), "secret")
+    assert not access.is_owner(of(before))
+    for typed in ("wrong", "wrong", "secret"):
+        planted_beside = of(f"{made_up}; lookalike-device={before}")
+        assert bool(access.enter(planted_beside, typed)) == (typed == "secret")
+    with pytest.raises(LookalikeError, match="Too many passwords"):  # of one, as ever
+        access.enter(of(before), "secret")
 
 
 def of_browser(client: TestClient) -> Request:

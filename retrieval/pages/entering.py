@@ -12,12 +12,14 @@ from retrieval.pages.sessions import cookie_of_ours
 from retrieval.pages.transfers import HEADER, body_of, refusal
 
 MOST = 10_000  # bytes of a password
+KEPT = 365 * 24 * 3600  # seconds, for which a browser is known for one of the owner's
 
 
 def password_route(access: Access) -> Route:
     """Take the password: the body of a `POST password`. When right, the answer has no body.
 
-    It brings the cookie that alone makes its browser the owner's, and is new each time.
+    It brings the cookie that alone makes its browser the owner's, and is new each time; and another
+    by which the browser is known the next time that the password is given there.
     """
 
     async def enter(request: Request) -> Response:
@@ -32,8 +34,13 @@ def password_route(access: Access) -> Route:
             return refusal(str(error), 429)
         if not right:
             return refusal(words.PASSWORD_WRONG, 403)
+        device = await run_in_threadpool(access.make_device)
         answer = Response(status_code=204)
-        answer.headers.append("set-cookie", cookie_of_ours(request.scope, f"owner={right}"))
+        for cookie in (
+            cookie_of_ours(request.scope, f"owner={right}"),
+            cookie_of_ours(request.scope, f"device={device}", KEPT),
+        ):
+            answer.headers.append("set-cookie", cookie)
         return answer
 
     return Route("/password", enter, methods=["POST"])

@@ -63,12 +63,17 @@ class VisitorCookie:
         await self.app(scope, receive, send_with_cookies)
 
 
-def cookie_of_ours(scope: Message, given: str) -> str:
-    """Return the header that gives a browser a cookie, as "name=value", which no script reads."""
+def cookie_of_ours(scope: Message, given: str, seconds: int = 0) -> str:
+    """Return the header that gives a browser a cookie, as "name=value", which no script reads.
+
+    Args:
+        seconds: how long it is kept; 0 for until the browser is closed.
+    """
     secure = is_secure(scope)
     # Inside the frame of a Space the page is a third party, which needs the longer form.
     place = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
-    return f"{COOKIES[secure]}-{given}; Path=/; HttpOnly; {place}"
+    kept = f"Max-Age={seconds}; " if seconds else ""
+    return f"{COOKIES[secure]}-{given}; Path=/; {kept}HttpOnly; {place}"
 
 
 def visitor_of(request: Any) -> str:
@@ -88,6 +93,13 @@ def visitor_of_scope(scope: Message) -> str:
 def rights_of(scope: Message) -> set[str]:
     """Return what a request shows for the owner's right: also what others made up and planted."""
     return {one[1] for one in _ours(scope, r"owner=([\w-]{43})")}
+
+
+def devices_of(request: Any) -> list[tuple[str, str]]:
+    """Return the numbers of the owner's browser that a request shows, each with its signature."""
+    inner = plain(request)
+    found = _ours(inner.scope, r"device=([0-9a-f]{32})([0-9a-f]{64})") if inner else ()
+    return [(one[1], one[2]) for one in found]
 
 
 def known_for(request: Any) -> float:
