@@ -388,6 +388,17 @@ def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:
     assert answer(visitor, remove, {"key": "", "id": token})["query"] is None
 
 
+def test_a_turn_that_is_refused_leaves_the_upload_on_the_page_as_it_is(visitor: Visitor) -> None:
+    forgotten = answer(visitor, "on_turn", {})
+    assert forgotten["query"] == {"__type__": "update"}
+    answer(visitor, "on_load")
+    answer(visitor, "on_upload", query=visitor.send(encode(by_hue(10), "PNG")))
+    assert answer(visitor, "on_turn", {})["query"]["url"].startswith("data:image/jpeg")
+    said = visitor.ask("on_turn", visitor.filled("on_turn", collection="ended"), {})
+    assert sentences(said) == [COLLECTION_GONE]
+    assert answer(visitor, "on_turn", {}, collection="ended")["query"] == {"__type__": "update"}
+
+
 def test_an_answer_with_the_upload_in_it_stays_small_whatever_was_uploaded(
     visitor: Visitor,
 ) -> None:

@@ -155,12 +155,13 @@ class SearchPage:
             event(self._asking(handler), inputs, answer, **each)
         # These may leave the upload behind, which then is taken off the page.
         leaving = [*answer, self.upload]
-        bridge.remove(self._asking(self.changes.remove, leaving=True), inputs, leaving, **each)
+        remove = self._asking(self.changes.remove, showing=_what_stays)
+        bridge.remove(remove, inputs, leaving, **each)
         for event, handler in (
             (bridge.pick, self.changes.pick),
             (bridge.back, lambda *_: Asked.emptied),
         ):
-            handle = self._asking(handler, leaving=True, anew=True)
+            handle = self._asking(handler, showing=_what_stays, anew=True)
             event(handle, inputs, leaving, **each)
         bridge.turn(self.on_turn, inputs, leaving, concurrency_id=MODEL, **each)
         bridge.odd(comment_drop, None, None, **quiet)
@@ -296,10 +297,11 @@ class SearchPage:
 
     def on_turn(self, values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
         """Turn the upload by a quarter, and return what it is to show then."""
-        answer = self._asking(self.changes.turn)(values, request, event)
-        conversation: Conversation = values[self.conversation]
-        upload = conversation.asked.upload
-        return (*answer, self.parts.preview(upload) if upload else None)
+
+        def show(upload: Part | None) -> Any:
+            return self.parts.preview(upload) if upload else None
+
+        return self._asking(self.changes.turn, showing=show)(values, request, event)
 
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for the picture at a web address."""
@@ -335,12 +337,17 @@ class SearchPage:
         return self.of_results.copies(*conversation.stands, placed_at(event), request)
 
     def _asking(
-        self, change: Handler, leaving: bool = False, anew: bool = False, checked: Any = None
+        self,
+        change: Handler,
+        showing: Callable[[Part | None], Any] | None = None,
+        anew: bool = False,
+        checked: Any = None,
     ) -> Callable[..., Any]:
         """Return the event handler that changes the query and answers it.
 
         Args:
-            leaving: it returns the upload too, which is taken off where the query has left it.
+            showing: it returns the upload too: what the page is to show for that of the query,
+                unless the change is refused.
             anew: the query before does not count.
             checked: the field that is refused where it cannot be understood.
         """
@@ -360,10 +367,8 @@ class SearchPage:
                 answer = self._answer(conversation, step, request)
             except LookalikeError as error:
                 warn(error)
-                return (gr.skip(),) * (4 if leaving else 3)
-            if not leaving:
-                return answer
-            return (*answer, gr.skip() if conversation.asked.upload else None)
+                return (gr.skip(),) * (4 if showing else 3)
+            return (*answer, showing(conversation.asked.upload)) if showing else answer
 
         return handle
 
@@ -466,6 +471,11 @@ class SearchPage:
     def _narrow(self, options: Options, request: gr.Request, stood: Options) -> tuple[Any, ...]:
         held = self.answers.held(options.choice, visitor_of(request))
         return self.options.narrow(options.filters, held, stood.filters)
+
+
+def _what_stays(upload: Part | None) -> Any:
+    """Take the upload off the page where the query has left it."""
+    return gr.skip() if upload else None
 
 
 def _step(change: Change, options: Options, request: gr.Request, anew: bool = False) -> Step:
