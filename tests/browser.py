@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    FloatRect,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from tests.__main__ import find_browser
 from tests.servers import free_port
@@ -152,6 +160,13 @@ def stop_fading(page: Page) -> None:
         """() => document.getAnimations().every(({ playState, effect }) =>
           playState !== "running" || effect?.getComputedTiming().endTime === Infinity)"""
     )
+
+
+def place_of(element: Locator) -> FloatRect:
+    """Return where something lies in the window, in pixels."""
+    place = element.bounding_box()
+    assert place is not None
+    return place
 
 
 def turn_to(page: Page, name: str) -> None:

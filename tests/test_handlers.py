@@ -342,18 +342,29 @@ def test_a_picture_that_cannot_be_read_leaves_the_one_before_in_its_place(visito
 def test_a_date_is_understood_or_refused(visitor: Visitor, written: str, is_one: bool) -> None:
     answer(visitor, "on_load")
     name = visitor.changing("Taken since")
-    said = sentences(visitor.ask(name, visitor.filled(name, **{"Taken since": written})))
-    assert ["That is not a date" in sentence for sentence in said] == ([] if is_one else [True])
+    shown = answer(visitor, name, **{"Taken since": written})
+    assert (words.NO_DATE in shown["since-refusal"]) is not is_one
+    assert ("data-address" in str(shown["results"])) is is_one  # else those of before stay
 
 
 def test_of_what_makes_no_sense_only_the_field_that_was_left_is_told(visitor: Visitor) -> None:
     answer(visitor, "on_load")
     wrong = {"At least, in megapixels": -3, "Taken since": "July 2024"}
-    for label, sentence in zip(wrong, (words.NO_MEGAPIXELS, words.NO_DATE), strict=True):
-        name = visitor.changing(label)
-        assert sentences(visitor.ask(name, visitor.filled(name, **wrong))) == [sentence]
-    name = visitor.changing("Taken until")
-    assert sentences(visitor.ask(name, visitor.filled(name, **wrong))) == []
+    places = {"megapixels-refusal": words.NO_MEGAPIXELS, "since-refusal": words.NO_DATE}
+    for label, (place, sentence) in zip(wrong, places.items(), strict=True):
+        shown = answer(visitor, visitor.changing(label), **wrong)
+        assert sentence in shown[place]
+        assert [name for name in shown if str(name).endswith("-refusal")] == [place]
+    assert answer(visitor, visitor.changing("Taken until"), **wrong)["until-refusal"] == ""
+
+
+def test_what_is_wrong_with_a_field_is_said_no_more_once_an_address_has_set_it(
+    visitor: Visitor,
+) -> None:
+    answer(visitor, "on_load")
+    shown = answer(visitor, "on_visit", {"query": "?in=&since=2024"})
+    assert shown["Taken since"] == "2024"
+    assert {shown[f"{name}-refusal"] for name in ("megapixels", "since", "until")} == {""}
 
 
 def test_where_there_is_no_result_one_can_still_start_over(visitor: Visitor) -> None:
@@ -372,9 +383,8 @@ def test_a_size_below_nothing_is_refused(
 ) -> None:
     answer(visitor, "on_load")
     label = "At least, in megapixels"
-    name = visitor.changing(label)
-    said = sentences(visitor.ask(name, visitor.filled(name, **{label: written})))
-    assert said == ([] if is_one else [words.NO_MEGAPIXELS])
+    shown = answer(visitor, visitor.changing(label), **{label: written})
+    assert (words.NO_MEGAPIXELS in shown["megapixels-refusal"]) is not is_one
 
 
 def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:

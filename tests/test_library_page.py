@@ -19,10 +19,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from retrieval.pages import words
-from tests.browser import PROJECT, running_app, turn_to, wait_for_rest, watch
+from tests.browser import PROJECT, place_of, running_app, turn_to, wait_for_rest, watch
 from tests.made import by_hue, encode, noise, save_hues
 
 SLOW = 60_000  # milliseconds
+LINE = 25  # pixels that one line of a sentence takes at most
 
 
 @pytest.fixture(scope="module")
@@ -1009,16 +1010,32 @@ def test_visitors_cannot_touch_the_owners_until_they_know_the_password(
     expect(page.get_by_test_id("toast-body")).to_contain_text("Only the owner")
     expect(garden).to_be_visible()
     password = page.locator("#library-password input")
-    password.fill("wrong")
-    password.press("Enter")
-    expect(page.get_by_test_id("toast-body").last).to_contain_text("not the password")
-    expect(password).to_have_value("")  # which comes after what is said
+    unlock = page.get_by_role("button", name="Unlock")
+    before = place_of(unlock)["y"]
+    refused, aloud = page.locator("#password-refusal"), page.locator("#lk-aloud")
+    # In its place, read aloud each time, and until another one is typed.
+    for _ in range(2):
+        password.fill("wrong")
+        expect(refused).to_be_hidden()
+        aloud.evaluate("(line) => (line.textContent = '')")
+        password.press("Enter")
+        expect(refused).to_have_text(words.PASSWORD_WRONG)
+        expect(aloud).to_have_text(words.PASSWORD_WRONG)
+        expect(password).to_have_accessible_description(words.PASSWORD_WRONG)
+        expect(password).to_have_attribute("aria-invalid", "true")
+        expect(password).to_have_value("")
+        expect(password).to_be_focused()
+        assert place_of(password)["y"] < place_of(refused)["y"] < place_of(unlock)["y"]
+        assert place_of(unlock)["y"] <= before + LINE
+    expect(page.locator(".toast-body", has_text="password")).to_have_count(0)
     password.fill("open")
+    expect(password).not_to_have_attribute("aria-invalid", "true")
     password.press("Enter")
     expect(garden.get_by_role("button", name="Delete")).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("heading", name="Collections")).to_be_focused()
-    # What was said of the wrong one is gone before its time.
-    expect(page.get_by_text(words.PASSWORD_WRONG)).to_be_hidden(timeout=6_000)
+    # What was said to a visitor is gone before its time.
+    expect(page.get_by_text("Only the owner")).to_be_hidden(timeout=6_000)
+    expect(refused).to_be_hidden()
     expect(page.get_by_text(words.PASSWORD_RIGHT)).to_be_visible()
     page.context.close()
 

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from retrieval import settings
 from retrieval.pages import words
-from tests.browser import running_app, stop_fading, turn_to, wait_for_rest, watch
+from tests.browser import place_of, running_app, stop_fading, turn_to, wait_for_rest, watch
 from tests.made import encode, pattern, save_patterns
 
 EACH = 8
@@ -916,6 +917,62 @@ def open_filters(page: Page) -> Locator:
     page.get_by_text("Filter and sort").click()
     wait_for_rest(page, "#filters")  # nobody types while the drawer opens, and is being filled
     return page.locator("#filters")
+
+
+@pytest.mark.parametrize("looks", ["light", "dark"])
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_a_date_that_is_none_is_told_at_its_field_until_it_is_mended(
+    request: pytest.FixtureRequest, device: str, looks: Literal["light", "dark"]
+) -> None:
+    page: Page = request.getfixturevalue("page" if device == "desktop" else "phone")
+    if looks == "dark":
+        page.evaluate("document.body.classList.add('dark')")
+    filters = open_filters(page)
+    since, until = filters.get_by_label("Taken since"), filters.get_by_label("Taken until")
+    refused, aloud = page.locator("#since-refusal"), page.locator("#lk-aloud")
+    gap = place_of(until)["y"] - place_of(since)["y"]
+    for leave in ("Enter", "Tab"):
+        since.fill("July 2024")
+        expect(refused).to_be_hidden()
+        aloud.evaluate("(line) => (line.textContent = '')")
+        since.press(leave)
+        expect(refused).to_have_text(words.NO_DATE)
+        expect(aloud).to_have_text(words.NO_DATE)
+        expect(since).to_have_accessible_description(words.NO_DATE)
+        expect(since).to_have_attribute("aria-invalid", "true")
+        expect(until).not_to_have_attribute("aria-invalid", "true")
+        assert place_of(since)["y"] + place_of(since)["height"] <= place_of(refused)["y"]
+        assert place_of(until)["y"] - place_of(since)["y"] <= gap + 25  # a line
+    colour = refused.locator("p").evaluate("(said) => getComputedStyle(said).color")
+    red, green, blue = map(int, re.findall(r"\d+", colour))
+    assert red > max(green, blue) + 80
+    until.fill("2024-13")
+    until.press("Enter")
+    expect(page.locator("#until-refusal")).to_have_text(words.NO_DATE)
+    assert place_of(page.locator("#until-refusal"))["y"] < (page.viewport_size or {})["height"]
+    since.fill("2024")
+    since.press("Enter")
+    page.wait_for_url("**since=2024")
+    expect(refused).to_be_hidden()
+    expect(since).not_to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".toast-body")).to_have_count(0)
+
+
+def test_what_is_wrong_with_a_date_is_said_no_more_where_another_takes_its_place(
+    page: Page,
+) -> None:
+    filters = open_filters(page)
+    since, refused = filters.get_by_label("Taken since"), page.locator("#since-refusal")
+    since.fill("2024")
+    since.press("Enter")
+    page.wait_for_url("**since=2024")
+    since.fill("July 2024")
+    since.press("Enter")
+    expect(refused).to_be_visible()
+    page.go_back()
+    expect(since).to_have_value("")
+    expect(refused).to_be_hidden()
+    expect(since).not_to_have_attribute("aria-invalid", "true")
 
 
 def test_a_tile_that_is_pressed_right_after_typing_is_searched_with_as_typed(page: Page) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -39,6 +40,20 @@ class OneOf(gr.Radio):
 def make_place(name: str, js: str | None = None, value: str = "") -> gr.HTML:
     """Make a place for our own markup, with a script that Gradio runs when it is there."""
     return gr.HTML(value, elem_id=name, js_on_load=js, apply_default_css=False)
+
+
+# Each refusal has another number, so that `gradio.js` knows of the same one that is told again.
+_refusals = count(1)
+
+
+def make_refusal_place(name: str) -> gr.HTML:
+    """Make the place of what is wrong with the field right above it, which it is tied to."""
+    return make_place(f"{name}-refusal")
+
+
+def refusal(error: LookalikeError) -> str:
+    """Say what is wrong with a field, in its place."""
+    return f'<p class="lk-wrong" data-turn="{next(_refusals)}">{escape(str(error))}</p>'
 
 
 @contextmanager

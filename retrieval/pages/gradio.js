@@ -132,6 +132,42 @@
     if (text && said && text.data !== said) text.data = said;
   };
 
+  // --- What is wrong with a field ----------------------------------------------------------------
+  // It is told right below, and until somebody types there; Gradio ties the two in no way.
+  const refusals = new WeakMap(); // by their places: the number of the last, and whether it is mended
+  const fieldOf = (place) =>
+    [...(place.previousElementSibling?.querySelectorAll("input, textarea") ?? [])].at(-1);
+  const showRefusals = () => {
+    for (const place of document.querySelectorAll("[id$=-refusal]")) {
+      const said = place.querySelector(".lk-wrong");
+      const turn = said?.dataset.turn;
+      const before = refusals.get(place) ?? {};
+      const isNew = said && turn !== before.turn;
+      const isWrong = isNew || Boolean(said && !before.isMended);
+      refusals.set(place, { turn, isMended: !isWrong });
+      place.toggleAttribute("data-wrong", isWrong);
+      const field = fieldOf(place);
+      if (!field) continue;
+      if (isWrong) {
+        field.setAttribute("aria-invalid", "true");
+        field.setAttribute("aria-describedby", place.id);
+      } else if (field.getAttribute("aria-describedby") === place.id) {
+        field.removeAttribute("aria-invalid");
+        field.removeAttribute("aria-describedby");
+      }
+      if (!isNew) continue;
+      window.lookalikeSay?.(said.textContent);
+      // Who has left the field may be elsewhere on the page.
+      if (field === document.activeElement) place.scrollIntoView({ block: "nearest", behavior: behavior() });
+    }
+  };
+  document.addEventListener("input", ({ target }) => {
+    const place = document.getElementById(target.getAttribute?.("aria-describedby"));
+    if (!refusals.has(place)) return;
+    refusals.get(place).isMended = true;
+    showRefusals();
+  });
+
   // --- The column on the left --------------------------------------------------------------------
   // It ends with the window, also as long as the heading is above it.
   let above = -1;
@@ -192,6 +228,7 @@
     nameDrop();
     nameCamera();
     nameDrawers();
+    showRefusals();
     fitColumns();
     sayPlainly();
     return closeLater(); // whether something has been said

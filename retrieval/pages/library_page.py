@@ -14,7 +14,14 @@ from retrieval.pages import library_markup, words
 from retrieval.pages.access import Access
 from retrieval.pages.adding import Adding
 from retrieval.pages.desk import Desk, Opened
-from retrieval.pages.elements import inform, make_place, number_of, warn
+from retrieval.pages.elements import (
+    inform,
+    make_place,
+    make_refusal_place,
+    number_of,
+    refusal,
+    warn,
+)
 from retrieval.pages.library_acts import LibraryActs
 from retrieval.pages.library_view import LibraryView
 from retrieval.pages.sessions import own_address_of, visitor_of
@@ -31,7 +38,7 @@ BRIDGE = "window.lookalikeLibrary?.(element, trigger, (data) => trigger('work', 
 FAILED = "() => window.lookalikeFailed?.('{event}')"
 # Has `gradio.js` send a password (see `entering.py`); the handler gets what was said of it instead.
 SENT = "async (desk, password) => [desk, await window.lookalikeGradio.enter(password)]"
-# Tells `gradio.js` that what was said of a password before is not so any more.
+# Tells `gradio.js` that what was said to a visitor is not so any more.
 ANSWERED = "() => window.lookalikeGradio?.supersede(0)"
 AT_ONCE = 4  # of what may take minutes
 TAKING_AT_ONCE = 3  # visitors whose uploads are unpacked; the owner's are beside them
@@ -87,6 +94,7 @@ class LibraryPage:
                         type="password",
                         elem_id="library-password",
                     )
+                    refused = make_refusal_place("password")
                     unlock = gr.Button(words.PASSWORD_BUTTON, size="sm")
             with gr.Column(elem_id="library-list", min_width=320):
                 listing = make_place("library-cards", BRIDGE)
@@ -129,7 +137,11 @@ class LibraryPage:
             event(self.on_folder, [desk, folder], [*view, folder], **quiet)
         for event in (unlock.click, password.submit):
             entered = event(
-                self.on_password, [desk, password], [*whole, password, address], js=SENT, **quiet
+                self.on_password,
+                [desk, password],
+                [*whole, password, refused, address],
+                js=SENT,
+                **quiet,
             )
             entered.then(None, js=ANSWERED)
 
@@ -248,15 +260,15 @@ class LibraryPage:
             warn(error)
         return *self._view(desk, request), emptied
 
-    def on_password(self, desk: Desk, refusal: str, request: gr.Request) -> tuple[Any, ...]:
+    def on_password(self, desk: Desk, why: str, request: gr.Request) -> tuple[Any, ...]:
         """Show what came of a password: the owner's page, or why it was refused."""
-        owner = self.access.is_owner(request)
+        owner, refused = self.access.is_owner(request), ""
         if owner:
             inform(words.PASSWORD_RIGHT)
-        else:  # none where it was right, and yet came without its cookie
-            warn(LookalikeError(refusal or words.PASSWORD_NO_COOKIE))
+        else:  # no reason where it was right, and yet came without its cookie
+            refused = refusal(LookalikeError(why or words.PASSWORD_NO_COOKIE))
         may_fetch = gr.Textbox(visible=True) if owner else gr.skip()
-        return *self.on_load(desk, request), "", may_fetch
+        return *self.on_load(desk, request), "", refused, may_fetch
 
     def bounds(self, request: Any) -> UploadBounds:
         """Return what whoever asks may hand over at once."""

@@ -13,7 +13,7 @@ from retrieval.captions import pretty
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
 from retrieval.pages.asking import CLEANINGS, ORDERS, Options, read_date
-from retrieval.pages.elements import Choice, OneOf, make_place
+from retrieval.pages.elements import Choice, OneOf, make_place, make_refusal_place
 from retrieval.query import SHAPES, Filters, Weights
 from retrieval.search import Searcher
 
@@ -56,7 +56,10 @@ class SearchOptions:
                 value=CLEANINGS[0],
                 label=words.CLEANING,
             )
-        with gr.Accordion(words.FILTERS, open=False, elem_id="filters"):
+        with (
+            gr.Accordion(words.FILTERS, open=False, elem_id="filters"),
+            gr.Column(elem_id="filter-fields"),
+        ):
             self._order = Choice(
                 list(zip(words.ORDERS, ("", *ORDERS), strict=True)), value="", label=words.ORDER
             )
@@ -70,12 +73,16 @@ class SearchOptions:
                 label=words.FILTER_SHAPE,
             )
             self._megapixels = gr.Number(0, label=words.FILTER_MEGAPIXELS, step=1)
+            self._refusals: dict[Any, gr.HTML] = {}
+            self._refusals[self._megapixels] = make_refusal_place("megapixels")
             self._since = gr.Textbox(
                 label=words.FILTER_SINCE, placeholder=words.DATE_HINT, max_length=10
             )
+            self._refusals[self._since] = make_refusal_place("since")
             self._until = gr.Textbox(
                 label=words.FILTER_UNTIL, placeholder=words.DATE_HINT, max_length=10
             )
+            self._refusals[self._until] = make_refusal_place("until")
             self._words = gr.Textbox(label=words.FILTER_WORDS, max_length=100)
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         sliders = [self._subject, self._colour, self._texture]
@@ -96,25 +103,32 @@ class SearchOptions:
         ]
 
     @property
+    def shown(self) -> list[Any]:
+        """What `show` sets: the controls, and what is said to be wrong with them."""
+        return [*self.inputs, *self._refusals.values()]
+
+    @property
     def narrowing(self) -> list[Any]:
         """The controls of what depends on the pictures, in the order of `narrow`."""
         return [self._label, self._folder, self._words]
 
     @property
-    def events(self) -> list[tuple[Callable[..., Any], Any]]:
-        """What asks for a new search, the collection excepted.
-
-        Each with the field that was left, whose mistakes only this event reports; None where it
-        reports none.
-        """
+    def events(self) -> list[Callable[..., Any]]:
+        """What asks for a new search, the collection and `written` excepted."""
         sliders = [self._subject, self._colour, self._texture]
         # A preset moves the sliders, and it is the sliders that count.
-        always = [self._count.input, *(slider.change for slider in sliders)]
-        always += [self._label.input, self._folder.input, self._shape.input, self._order.input]
-        always += [self._words.submit, self._words.blur]
-        written = (self._megapixels, self._since, self._until)
-        left = [(event, field) for field in written for event in (field.submit, field.blur)]
-        return [*((event, None) for event in always), *left]
+        events = [self._count.input, *(slider.change for slider in sliders)]
+        events += [self._label.input, self._folder.input, self._shape.input, self._order.input]
+        return [*events, self._words.submit, self._words.blur]
+
+    @property
+    def written(self) -> list[tuple[Callable[..., Any], Any, Any]]:
+        """What asks for a new search where `check` finds nothing wrong.
+
+        Each with the field that was left, whose mistakes only this event tells, and their place.
+        """
+        refusals = self._refusals.items()
+        return [(e, field, place) for field, place in refusals for e in (field.submit, field.blur)]
 
     @property
     def cleaned(self) -> Callable[..., Any]:
@@ -234,6 +248,7 @@ class SearchOptions:
             captions,
             options.order,
             options.cleaning,
+            *("" for _ in self._refusals),
         )
 
 

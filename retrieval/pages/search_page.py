@@ -24,7 +24,7 @@ from retrieval.pages.bridge import (
     tell_refusal,
 )
 from retrieval.pages.conversation import Conversation, Step, unchanged
-from retrieval.pages.elements import make_place, warn
+from retrieval.pages.elements import make_place, refusal, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_changes import Change, Handler, QueryChanges, placed_at
@@ -116,7 +116,7 @@ class SearchPage:
         answer = [self.results, self.truth, self.conversation]
         view = [self.status, *answer, self.examples, self.timer]
         offer, narrowing = self.options.choice, self.options.narrowing
-        opening = [*view, *self.options.inputs, self.upload, self.address]
+        opening = [*view, *self.options.shown, self.upload, self.address]
         loaded = app.load(self.on_load, self.conversation, opening, **quiet)
         tab.select(self.on_return, inputs, [*view, offer, *narrowing], **latest)
         offer.input(self.on_choice, inputs, [*view, *narrowing], **latest)
@@ -166,7 +166,7 @@ class SearchPage:
         bridge.turn(self.on_turn, inputs, leaving, concurrency_id=MODEL, **each)
         bridge.odd(comment_drop, None, None, **quiet)
         bridge.refused(tell_refusal, None, None, **quiet)
-        everything = [*view, *self.options.inputs, self.upload]
+        everything = [*view, *self.options.shown, self.upload]
         visited = bridge.visit(self.on_visit, inputs, everything, **each)
         repeated = bridge.again(self.on_again, self.conversation, everything, **each)
         for setting in (loaded, visited, repeated):
@@ -182,8 +182,10 @@ class SearchPage:
         )
         bridge.look(self.on_look, self.conversation, self.why, trigger_mode="multiple", **quiet)
         bridge.copies(self.on_copies, self.conversation, self.why, trigger_mode="multiple", **quiet)
-        for changed, field in self.options.events:
-            changed(self._asking(lambda *_: unchanged, checked=field), inputs, answer, **latest)
+        for changed in self.options.events:
+            changed(self._asking(lambda *_: unchanged), inputs, answer, **latest)
+        for left, field, place in self.options.written:
+            left(self._checking(field), inputs, [*answer, place], **latest)
 
     # The handlers of the page. A view is the status, the answer, the examples and the timer; an
     # answer is the results, the truth line and the conversation.
@@ -269,11 +271,11 @@ class SearchPage:
         one that did not arrive.
         """
         if not conversation.asked.arrived:
-            return (gr.skip(),) * (7 + len(self.options.inputs))
+            return (gr.skip(),) * (7 + len(self.options.shown))
         view = self._view(conversation, None, request)
         asked, options = conversation.stands
         if asked.upload and getattr(event, "picture", False):
-            untouched = (gr.skip(),) * len(self.options.inputs)
+            untouched = (gr.skip(),) * len(self.options.shown)
             return (*view, *untouched, self.parts.preview(asked.upload))
         return (*view, *self._controls(options, request), gr.skip())
 
@@ -301,7 +303,9 @@ class SearchPage:
         def show(upload: Part | None) -> Any:
             return self.parts.preview(upload) if upload else None
 
-        return self._asking(self.changes.turn, showing=show)(values, request, event)
+        handle = self._asking(self.changes.turn, showing=show)
+        answer: tuple[Any, ...] = handle(values, request, event)
+        return answer
 
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for the picture at a web address."""
@@ -341,7 +345,6 @@ class SearchPage:
         change: Handler,
         showing: Callable[[Part | None], Any] | None = None,
         anew: bool = False,
-        checked: Any = None,
     ) -> Callable[..., Any]:
         """Return the event handler that changes the query and answers it.
 
@@ -349,7 +352,6 @@ class SearchPage:
             showing: it returns the upload too: what the page is to show for that of the query,
                 unless the change is refused.
             anew: the query before does not count.
-            checked: the field that is refused where it cannot be understood.
         """
 
         def handle(values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
@@ -360,8 +362,6 @@ class SearchPage:
                 # The query of a page that was away for an hour is gone.
                 if not (anew or conversation.asked.arrived):
                     raise LookalikeError(words.FORGOTTEN)
-                if checked is not None:
-                    self.options.check(checked, values)
                 changed = change(conversation.asked, options, event, visitor_of(request))
                 step = _step(changed, options, request, anew)
                 answer = self._answer(conversation, step, request)
@@ -369,6 +369,22 @@ class SearchPage:
                 warn(error)
                 return (gr.skip(),) * (4 if showing else 3)
             return (*answer, showing(conversation.asked.upload)) if showing else answer
+
+        return handle
+
+    def _checking(self, field: Any) -> Callable[..., Any]:
+        """Return the event handler of a field that was left: it is searched with, or refused.
+
+        It returns an answer, and what is said to be wrong with the field.
+        """
+        ask = self._asking(lambda *_: unchanged)
+
+        def handle(values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+            try:
+                self.options.check(field, values)
+            except LookalikeError as error:
+                return gr.skip(), gr.skip(), gr.skip(), refusal(error)
+            return (*ask(values, request, event), "")
 
         return handle
 
