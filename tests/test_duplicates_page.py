@@ -40,7 +40,7 @@ from retrieval.pages.server import make_library
 from retrieval.pages.worked_out import Turned
 from retrieval.records import PASSING, PictureRecord
 from retrieval.workspace import Workspace
-from tests.browser import open_browser, running_app, watch
+from tests.browser import open_browser, place_of, running_app, watch
 from tests.made import noise, pattern
 
 OLD, NEW = 1_000_000_000, 1_600_000_000  # 2001-09-09 and 2020-09-13
@@ -379,6 +379,13 @@ def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path:
     expect(page.get_by_test_id("toast-body")).to_contain_text("Too often.")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # On a phone what was found comes before the hints, and is seen without scrolling.
+    page.evaluate("scrollTo(0, 0)")
+    order = ("#copies-lead", "#copies-collection", "#copies .lk-head", ".lk-group", "#copies-help")
+    tops = [place_of(page.locator(place).last)["y"] for place in order]
+    assert tops == sorted(tops)
+    first = place_of(page.locator(".lk-group img").first)
+    assert first["y"] + first["height"] < 844
 
 
 def test_all_but_the_first_of_a_group_are_taken_out_and_put_back(page: Page) -> None:
