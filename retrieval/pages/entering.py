@@ -9,7 +9,7 @@ from retrieval.errors import LookalikeError
 from retrieval.pages import words
 from retrieval.pages.access import Access
 from retrieval.pages.sessions import cookie_of_ours
-from retrieval.pages.transfers import HEADER, body_of, refusal
+from retrieval.pages.transfers import HEADER, body_of, refusal_response
 
 MOST = 10_000  # bytes of a password
 KEPT = 365 * 24 * 3600  # seconds, for which a browser is known for one of the owner's
@@ -24,16 +24,16 @@ def password_route(access: Access) -> Route:
 
     async def enter(request: Request) -> Response:
         if HEADER not in request.headers:
-            return refusal(words.RELOAD, 403)
+            return refusal_response(words.RELOAD, 403)
         try:
             typed = (await body_of(request, MOST)).decode("utf-8", "replace")
             right = await run_in_threadpool(access.enter, request, typed)
         except ValueError:
-            return refusal(words.PASSWORD_WRONG, 403)
+            return refusal_response(words.PASSWORD_WRONG, 403)
         except LookalikeError as error:
-            return refusal(str(error), 429)
+            return refusal_response(str(error), 429)
         if not right:
-            return refusal(words.PASSWORD_WRONG, 403)
+            return refusal_response(words.PASSWORD_WRONG, 403)
         device = await run_in_threadpool(access.make_device)
         answer = Response(status_code=204)
         for cookie in (

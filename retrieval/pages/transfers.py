@@ -50,7 +50,7 @@ def upload_routes(
 
     async def begin(request: Request) -> Response:
         if HEADER not in request.headers:
-            return refusal(words.RELOAD, 403)
+            return refusal_response(words.RELOAD, 403)
         try:
             wanted = json.loads(await body_of(request, 10_000))
             files, size = int(wanted["files"]), int(wanted["bytes"])
@@ -58,7 +58,7 @@ def upload_routes(
             if not all(0 <= told <= MOST_TOLD for told in (files, size, others)):
                 raise ValueError
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            return refusal(words.RELOAD, 400)
+            return refusal_response(words.RELOAD, 400)
         try:
             name = await run_in_threadpool(
                 lambda: uploads.begin(
@@ -72,12 +72,12 @@ def upload_routes(
                 )
             )
         except LookalikeError as error:
-            return refusal(str(error), 413)
+            return refusal_response(str(error), 413)
         return JSONResponse({"upload": name})
 
     async def receive(request: Request) -> Response:
         if HEADER not in request.headers:
-            return refusal(words.RELOAD, 403)
+            return refusal_response(words.RELOAD, 403)
         filename = unquote(request.headers.get("x-name", ""))
         name, mark = request.path_params["name"], request.headers.get("x-try", "")
         if "x-drop" in request.headers:
@@ -99,9 +99,9 @@ def upload_routes(
                 async for chunk in request.stream():
                     await run_in_threadpool(receiver.write, chunk)
         except LookalikeError as error:
-            return refusal(str(error), 413)
+            return refusal_response(str(error), 413)
         except ValueError:
-            return refusal(words.RELOAD, 400)
+            return refusal_response(words.RELOAD, 400)
         except ClientDisconnect:
             pass  # nobody is left to be told, and the half-sent file is gone
         return Response(status_code=204)
@@ -215,7 +215,7 @@ async def body_of(request: Request, most: int) -> bytes:
     return body
 
 
-def refusal(sentence: str, status: int) -> Response:
+def refusal_response(sentence: str, status: int) -> Response:
     """Return an answer with a sentence, as the page's own scripts read it."""
     return JSONResponse({"error": sentence}, status)
 
