@@ -60,7 +60,8 @@ def find_changes(
     to be told, so that what turns out to be lost there is read again.
 
     Args:
-        let_in: paths that were taken out, and are looked at as if they had not been.
+        let_in: paths that are passed over, and are looked at as if they were not, where they are
+            now.
 
     Raises:
         LookalikeError: when the folder, or all that was in it, is not there.
@@ -68,36 +69,35 @@ def find_changes(
     _require_folder(collection, root)
     untold = collection.try_to_deliver()
     known = collection.listing.files()
-    found = _look(root, known, collection.excluded.paths() - let_in)
+    found = _look(root, known, collection.excluded.paths())
     seen, to_read, closed = found.seen, found.to_read, found.closed
-    if collection.in_place and known and not seen and not closed:
+    is_empty = not (seen or closed or found.out.keys() & let_in)
+    if collection.in_place and known and is_empty:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(none_left(called(root), len(known)))
-    out = _taken_out(collection, known, found, let_in)
-    for name in out.still_out:
-        seen.remove(name)
-        del to_read[name]
+    out = _taken_out(collection, known, found)
+    lying = {name: to_read.pop(name) for name in out.still_out}
+    seen -= lying.keys()
     vanished = {
         name: about
         for name, about in known.items()
         if name not in seen and not any(is_below(name, folder) for folder in closed)
     }
     new = {name: path for name, path in to_read.items() if name not in known}
-    moved, moved_out = _find_moves(collection, known, vanished, new, out.gone)
-    freed = _freed(out, out.still_out | moved_out)
-    if freed:
-        come = {name: out.another[name] for name in freed}
-        seen.update(come)
-        to_read.update(come)
-        moved, moved_out = _find_moves(collection, known, vanished, new | come, out.gone)
-    for name in moved_out:
-        seen.remove(name)
-        del to_read[name]
-    collection.excluded.note(out.still_out | moved_out)
-    if freed:
-        collection.exclude(freed.values())  # first: wherever this ends, they stay out
-        collection.excluded.readmit(freed)
-        collection.excluded.note_moved(freed)
+    moved, moved_out, places = _find_moved(collection, known, vanished, new, out)
+    come = {name: out.another[name] for name in out.another.keys() & places.keys()}
+    collection.excluded.move(places, out.still_out | moved_out)
+    to_read.update(come)
+    lying |= found.out | {name: to_read.pop(name) for name in moved_out.keys() & to_read.keys()}
+    seen = (seen | come.keys()) - moved_out.keys()
+    if let_in:
+        let_in = {places.get(name, name) for name in let_in}
+        back = {name: lying[name] for name in lying.keys() & let_in}
+        found_again = {move.old for move in moved}
+        left = {name: about for name, about in vanished.items() if name not in found_again}
+        moved += _find_moves(collection, known, left, back, {})[0]
+        to_read.update(back)
+        seen |= back.keys()
     unread: list[UnreadTable] = []
     # Of a visitor's photos, which go once they are read, none has vanished.
     there = known.keys() - vanished.keys() if collection.root is not None else known
@@ -158,6 +158,17 @@ class _Found:
     out: dict[str, Path]  # where some were taken out, which are in none of the others
     sizes: set[int]  # of those that are not known
     touched: set[str]  # those that are to be read for another time alone
+
+
+@dataclass(frozen=True)
+class _Out:
+    """What was taken out and is not where it was then: size and SHA-256, by its path."""
+
+    absent: dict[str, tuple[int, str]]  # all of it, by where it was then
+    another: dict[str, Path]  # what lies there now, where that is another file, or an edited one
+    gone: dict[str, tuple[int, str]]  # what is to be looked for, by where it was seen last
+    # What lies where an earlier version has seen it since, whatever that is now.
+    still_out: dict[str, tuple[int, str]]
 
 
 def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSet[str]) -> _Found:
@@ -339,6 +350,29 @@ def _find_moves(
     ), out
 
 
+def _find_moved(
+    collection: Collection,
+    known: Mapping[str, tuple[int, int]],
+    vanished: Mapping[str, tuple[int, int]],
+    new: Mapping[str, Path],
+    out: _Out,
+) -> tuple[tuple[Move, ...], dict[str, tuple[int, str]], dict[str, str]]:
+    """Find what has moved, be it to where another picture was that has been taken out.
+
+    Returns:
+        What `_find_moves` does, and what `_places` does.
+    """
+    come = dict(out.another)
+    while True:
+        moved, moved_out = _find_moves(collection, known, vanished, {**new, **come}, out.gone)
+        places = _places(out, out.still_out | moved_out)
+        # What was taken out and is found nowhere else may lie there still, edited.
+        edited = come.keys() & {move.new.path for move in moved} - places.keys()
+        if not edited:
+            return moved, moved_out, places
+        come = {name: path for name, path in come.items() if name not in edited}
+
+
 def _pair_unread(
     unread: Mapping[str, tuple[int, int]], new: Mapping[str, os.stat_result]
 ) -> Iterator[tuple[str, str]]:
@@ -384,44 +418,23 @@ def _end_of(path: str, parts: int) -> tuple[str, ...]:
     return tuple(f"/{path}".rsplit("/", parts)[1:])
 
 
-@dataclass(frozen=True)
-class _Out:
-    """What was taken out and is not where it was then: size and SHA-256, by its path."""
-
-    absent: dict[str, tuple[int, str]]  # all of it, by where it was then
-    another: dict[str, Path]  # what lies there now, where that is another file
-    gone: dict[str, tuple[int, str]]  # what is to be looked for, by where it was seen last
-    still_out: dict[str, tuple[int, str]]  # what lies where it was seen since, whatever that is now
-
-
-def _taken_out(
-    collection: Collection,
-    known: Mapping[str, tuple[int, int]],
-    found: _Found,
-    let_in: AbstractSet[str],
-) -> _Out:
+def _taken_out(collection: Collection, known: Mapping[str, tuple[int, int]], found: _Found) -> _Out:
     """Return what was taken out and is no more where it was then.
 
     In a folder that is searched in place; what is handed over is meant to be in. Of several copies
-    as many are looked for as were taken out. What lies where one was is looked at only where there
-    is something of its size that is not known: one that was edited stays out.
+    as many are looked for as were taken out.
     """
     out = _Out({}, {}, {}, {})
     if not collection.in_place:
         return out
-    excluded = collection.excluded.paths() - let_in
-    noted = collection.excluded.files()
-    files = {name: file for name, file in noted.items() if name not in let_in}
+    excluded, files = collection.excluded.paths(), collection.excluded.files()
     since = [name for name in files if name not in excluded and name not in known]
     sizes = found.sizes | {files[name][0] for name in since if name in found.seen}
-    for name, file in files.items():
-        if name not in excluded:
-            continue
-        if path := found.out.get(name):
-            if file[0] in sizes and _is_another(path, *file):
-                out.absent[name], out.another[name] = file, path
-        elif not any(is_below(name, folder) for folder in found.closed):
-            out.absent[name] = file
+    out.another.update(_others(found.out, files, sizes))
+    for name in files.keys() & excluded:
+        is_away = name not in found.out and not any(is_below(name, at) for at in found.closed)
+        if is_away or name in out.another:
+            out.absent[name] = files[name]
     left = Counter(out.absent.values())
     # What has moved before is looked for where it was then.
     for name in chain(since, out.absent):
@@ -431,16 +444,34 @@ def _taken_out(
     return out
 
 
-def _is_another(path: Path, size: int, sha256: str) -> bool:
-    """Whether a file has other bytes than these; no where it cannot be read."""
-    with suppress(OSError):
-        return path.stat().st_size != size or sha256_of_file(path) != sha256
-    return False
+def _others(
+    there: Mapping[str, Path], files: Mapping[str, tuple[int, str]], sizes: Iterable[int]
+) -> Iterator[tuple[str, Path]]:
+    """Yield the places of pictures that were taken out at which another file lies.
+
+    Looked at only where there is a file of the picture's size that it may have become: one that was
+    edited stays out.
+
+    Args:
+        there: what lies in those places.
+        files: size and SHA-256 of what was taken out.
+        sizes: of what is not known.
+    """
+    by_size: dict[int, list[str]] = {}
+    for name in there.keys() & files.keys():
+        by_size.setdefault(files[name][0], []).append(name)
+    left = list(sizes)
+    while left:
+        for name in by_size.pop(left.pop(), ()):
+            with suppress(OSError):  # it stays out
+                size = there[name].stat().st_size
+                if size != files[name][0] or sha256_of_file(there[name]) != files[name][1]:
+                    yield name, there[name]
+                    left.append(size)  # that file may be another one that was taken out
 
 
-def _freed(out: _Out, now: Mapping[str, tuple[int, str]]) -> dict[str, str]:
-    """Return at which paths another photo has come in the place of one that was taken out, and
-    where that is now.
+def _places(out: _Out, now: Mapping[str, tuple[int, str]]) -> dict[str, str]:
+    """Return where what was taken out is now, by where it was passed over.
 
     Args:
         now: size and SHA-256 of what was taken out, by where it has been found.
@@ -451,10 +482,9 @@ def _freed(out: _Out, now: Mapping[str, tuple[int, str]]) -> dict[str, str]:
     # Of copies, those whose path is empty are the first to have moved: what lies where another one
     # was may be that, edited.
     names = sorted(out.absent, key=lambda name: name in out.another)
-    where = {
+    return {
         name: places[out.absent[name]].popleft() for name in names if places.get(out.absent[name])
     }
-    return {name: where[name] for name in where.keys() & out.another.keys()}
 
 
 def none_left(where: str, count: int) -> str:

@@ -1,9 +1,17 @@
-"""What was taken out of a collection: the paths that are passed over, and the files they were."""
+"""What was taken out of a collection: the paths that are passed over, and the files they were.
 
+A file that moves is passed over where it is now.
+"""
+
+import json
+import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from retrieval.schema import EXCLUDED_FILES
 from retrieval.store import Store
+
+MOVED = "excluded_moved"  # the fact that says where what was taken out is now, by where it was then
 
 
 class Excluded:
@@ -11,7 +19,6 @@ class Excluded:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._moved: dict[str, str] = {}  # where what was taken out is now, by where it was
 
     def paths(self) -> set[str]:
         """Return the paths that were taken out."""
@@ -20,8 +27,8 @@ class Excluded:
     def files(self) -> dict[str, tuple[int, str]]:
         """Return size and SHA-256 of what was taken out, by its path; of some they are not known.
 
-        Also by the paths, which are none of `paths`, where it was seen since. Earlier versions
-        did not note them, and a collection that was mended may have lost some.
+        Earlier versions did not note them, or noted where it was seen since by paths that are none
+        of `paths`; and a collection that was mended may have lost some.
         """
         if not self._store.rows("SELECT 1 FROM sqlite_master WHERE name = 'excluded_files'"):
             return {}
@@ -47,6 +54,7 @@ class Excluded:
             )
             database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
             database.executemany("DELETE FROM pictures WHERE path = ?", rows)
+            _note_moved(database, dict.fromkeys((path for (path,) in rows), ""))
 
     def readmit(self, paths: Iterable[str]) -> None:
         """Let paths in again that were taken out; reading the folder brings them back."""
@@ -55,40 +63,67 @@ class Excluded:
             database.execute(EXCLUDED_FILES)
             database.executemany("DELETE FROM excluded WHERE path = ?", rows)
             database.executemany("DELETE FROM excluded_files WHERE path = ?", rows)
+            left = {path for (path,) in rows}
+            moved = _moved(database)
+            _note_moved(database, {was: "" for was, now in moved.items() if now in left})
 
-    def note_moved(self, places: Mapping[str, str]) -> None:
-        """Note where what was taken out is now, by where it was, so that an undo still finds it.
+    def move(self, places: Mapping[str, str], files: Mapping[str, tuple[int, str]]) -> None:
+        """Pass over what was taken out where it is now, and no more where it was.
 
-        For as long as the app runs, as an undo is offered.
-        """
-        self._moved.update(places)
-
-    def now(self, paths: Iterable[str]) -> list[str]:
-        """Return where what was taken out at some paths is passed over now."""
-        found, out = [], self.paths()
-        for path in paths:
-            passed: set[str] = set()
-            while path not in out and path in self._moved and path not in passed:
-                passed.add(path)
-                path = self._moved[path]
-            found.append(path)
-        return found
-
-    def note(self, files: Mapping[str, tuple[int, str]]) -> None:
-        """Note where files that were taken out are now, in place of where they were seen before.
+        So that it can be undone all the same, where it was first is noted. What has been let in
+        meanwhile is let be.
 
         Args:
-            files: size and SHA-256 by the path.
+            places: where it is now, by where it was passed over.
+            files: size and SHA-256, by where it is now.
         """
-        if files.items() <= self.files().items():
+        if not places:
             return
-        with self._store.transaction() as database:
+        with self._store.change() as database:
+            out = {path for (path,) in database.execute("SELECT path FROM excluded")}
+            places = {was: now for was, now in places.items() if was in out}
+            database.execute(EXCLUDED_FILES)
+            for table in ("excluded", "excluded_files"):
+                database.executemany(
+                    f"DELETE FROM {table} WHERE path = ?", [(was,) for was in places]
+                )
+            # Where earlier versions have seen it since.
             database.executemany(
                 "DELETE FROM excluded_files WHERE sha256 = ? "
                 "AND path NOT IN (SELECT path FROM excluded)",
-                [(sha256,) for _, sha256 in files.values()],
+                [(files[now][1],) for now in places.values()],
             )
+            rows = [(now,) for now in places.values()]
+            database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
+            database.executemany("DELETE FROM pictures WHERE path = ?", rows)
             database.executemany(
                 "INSERT OR REPLACE INTO excluded_files VALUES (?, ?, ?)",
-                [(path, *file) for path, file in files.items()],
+                [(now, *files[now]) for now in places.values()],
             )
+            first = {now: was for was, now in _moved(database).items()}
+            _note_moved(database, {first.get(was, was): now for was, now in places.items()})
+
+    def now(self, paths: Iterable[str]) -> list[str]:
+        """Return where what was taken out at some paths is passed over now.
+
+        Whichever program has noticed that it moved.
+        """
+        with self._store.view() as database:
+            moved = _moved(database)
+        return [moved.get(path, path) for path in paths]
+
+
+def _moved(database: sqlite3.Connection) -> dict[str, str]:
+    """Return where what was taken out is now, by where it was then, as far as it has moved."""
+    row = database.execute("SELECT value FROM facts WHERE key = ?", (MOVED,)).fetchone()
+    with suppress(ValueError, TypeError, AttributeError):  # a letter may be wrong in it
+        return {str(was): str(now) for was, now in json.loads(row[0]).items()} if row else {}
+    return {}
+
+
+def _note_moved(database: sqlite3.Connection, places: Mapping[str, str]) -> None:
+    """Note where what was taken out is now, by where it was then; "" for what is no more out."""
+    before = _moved(database)
+    moved = {was: now for was, now in {**before, **places}.items() if now not in ("", was)}
+    if moved != before:
+        database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (MOVED, json.dumps(moved)))

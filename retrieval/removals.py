@@ -37,13 +37,17 @@ class Removals:
                 take_away(collection.folder, collection.root, paths)
         return paths
 
-    def let_in(self, collection: Collection, paths: Iterable[str]) -> None:
+    def let_in(self, collection: Collection, paths: Iterable[str], as_now: bool = False) -> None:
         """Undo `take_out`; building brings the pictures back.
+
+        Args:
+            as_now: whether these are the paths at which they are passed over now, and not those at
+                which they were taken out.
 
         Raises:
             LookalikeError: when some of the photos cannot be brought back; the others are let in.
         """
-        paths = collection.excluded.now(paths)
+        paths = list(paths) if as_now else collection.excluded.now(paths)
         gone: list[str] = []
         held: list[str] = []
         with self._moving:

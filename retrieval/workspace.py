@@ -570,14 +570,18 @@ class Workspace:
         """
         return undoable(self._collection(key), paths)
 
-    def let_in(self, key: str, paths: Iterable[str]) -> None:
+    def let_in(self, key: str, paths: Iterable[str], as_now: bool = False) -> None:
         """Undo `take_out`; building brings the pictures back.
+
+        Args:
+            as_now: whether these are the paths at which they are passed over now, and not those
+                that `take_out` returned.
 
         Raises:
             LookalikeError: when some of the photos cannot be brought back (the others are let in),
                 or the collection is not served any more.
         """
-        self._removals.let_in(self._collection(key), paths)
+        self._removals.let_in(self._collection(key), paths, as_now)
 
     def forget_taken_out(self) -> None:
         """Delete for good the photos that were taken out for long, which `let_in` cannot undo then.
@@ -597,7 +601,7 @@ class Workspace:
         """Compare a collection with its folder.
 
         Args:
-            let_in: paths that were taken out, and are looked at as if they had not been.
+            let_in: paths that are passed over, and are looked at as if they were not.
 
         Raises:
             LookalikeError: when it is not served any more, or its photos are not here.

@@ -323,7 +323,7 @@ def test_what_was_taken_out_stays_out_when_its_file_or_folder_is_renamed(
         apply(indexed, wheel, embedder)
         assert indexed.listing.count() == (5, 0)
         assert "cold/sea.png" not in indexed.listing.files()
-    assert indexed.excluded.paths() == {"warm/red.png", "cold/blue.png"}
+    assert indexed.excluded.paths() == {"hot/red.png", "cold/sea.png"}
     indexed.excluded.readmit(indexed.excluded.paths())
     apply(indexed, wheel, embedder)
     assert indexed.listing.count() == (7, 0)
@@ -341,8 +341,83 @@ def test_what_was_taken_out_and_renamed_is_read_no_more_and_stays_out_when_it_is
     by_hue(300).save(wheel / "warm/scarlet.png")
     assert not find_changes(indexed, wheel).any
     assert read == []
-    indexed.excluded.readmit(["warm/red.png"])
+    indexed.excluded.readmit(indexed.excluded.now(["warm/red.png"]))
     assert [path.name for path in find_changes(indexed, wheel).to_read] == ["scarlet.png"]
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["looked between", "at once"])
+def test_what_was_taken_out_and_moved_is_let_in_again_where_it_is_now_and_listed_once(
+    indexed: Collection, wheel: Path, embedder: Embedder, looked: bool
+) -> None:
+    indexed.exclude(["warm/red.png", "cold/blue.png"])
+    out = indexed.excluded.paths()
+    (wheel / "warm/red.png").rename(wheel / "cold/red.png")
+    if looked:
+        assert not find_changes(indexed, wheel).any
+        out = indexed.excluded.paths()
+    found = find_changes(indexed, wheel, out)
+    assert found.let_in == ("cold/blue.png", "cold/red.png")
+    assert sorted(path.name for path in found.to_read) == ["blue.png", "red.png"]
+    shown = opened_markup.changes("wheel", found, 0, wheel)
+    assert shown.count("cold/red.png") == 1
+    assert "new<" not in shown
+    assert "warm/red.png" not in shown
+    assert not find_changes(indexed, wheel).any  # it is asked for each time
+    indexed.excluded.readmit(found.let_in)
+    assert apply(indexed, wheel, embedder).new == 2
+    assert indexed.listing.count() == (6, 0)
+
+
+def test_a_picture_that_moved_to_the_place_of_one_that_is_let_in_keeps_what_is_known_of_it(
+    indexed: Collection, wheel: Path
+) -> None:
+    indexed.exclude(["warm/red.png"])
+    (wheel / "cold/blue.png").replace(wheel / "warm/red.png")
+    found = find_changes(indexed, wheel)
+    assert (found.vanished, found.moved) == (
+        ("cold/blue.png",),
+        (),
+    )  # it may be the old one, edited
+    found = find_changes(indexed, wheel, indexed.excluded.paths())
+    assert [(move.old, move.new.path) for move in found.moved] == [
+        ("cold/blue.png", "warm/red.png")
+    ]
+    assert (found.vanished, found.to_read) == ((), ())
+
+
+def test_what_was_taken_out_stays_out_where_files_are_numbered_anew(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    names = [f"{number}.png" for number in range(6)]
+    for number in (1, 2, 3):
+        noise((20 + number, 20), number).save(wheel / names[number])  # each of another size
+    apply(indexed, wheel, embedder)
+    indexed.exclude(names[1:4])
+    for turn in (1, 2):
+        for number in (3, 2, 1):
+            (wheel / names[number + turn - 1]).rename(wheel / names[number + turn])
+        noise((60 + turn, 20), 60 + turn).save(wheel / names[turn])
+        assert [path.name for path in apply(indexed, wheel, embedder).to_read] == [names[turn]]
+        assert indexed.excluded.paths() == {*names[1 + turn : 4 + turn]}
+        assert not find_changes(indexed, wheel).any
+        assert indexed.excluded.now(names[1:4]) == names[1 + turn : 4 + turn]
+        assert indexed.excluded.now(names[3:4]) == [names[3 + turn]]
+
+
+def test_where_earlier_versions_have_seen_what_was_taken_out_it_stays_out(
+    indexed: Collection, wheel: Path
+) -> None:
+    indexed.exclude(["warm/red.png", "cold/blue.png"])
+    for old, new in (("warm/red.png", "red.png"), ("cold/blue.png", "blue.png")):
+        file = indexed.excluded.files()[old]
+        with indexed.store.transaction() as records:
+            records.execute("INSERT INTO excluded_files VALUES (?, ?, ?)", (new, *file))
+        (wheel / old).rename(wheel / new)
+    by_hue(300).save(wheel / "red.png")  # edited since
+    (wheel / "blue.png").rename(wheel / "cold/sea.png")
+    assert not find_changes(indexed, wheel).any
+    assert indexed.excluded.paths() == {"red.png", "cold/sea.png"}
+    assert indexed.excluded.files().keys() == {"red.png", "cold/sea.png"}
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp"], ids=["of another size", "of its size"])
@@ -425,6 +500,6 @@ def test_of_copies_that_are_renamed_together_the_one_that_was_taken_out_stays_ou
     assert [move.new.path for move in changes.moved] == [left]
     assert [picture.path for picture in indexed.listing.pictures([id_])] == [left]
     assert indexed.listing.count() == (7, 0)
-    indexed.excluded.readmit([out])
+    indexed.excluded.readmit(indexed.excluded.now([out]))
     apply(indexed, wheel, embedder)
     assert indexed.listing.count() == (8, 0)

@@ -946,6 +946,26 @@ def test_what_was_taken_out_is_let_in_again_by_apply_and_by_nothing_before(
     assert words.CHANGES_NONE in act(page, desk, request, "look", key)
 
 
+def test_what_was_taken_out_and_moved_is_offered_and_let_in_once_where_it_is_now(
+    owned: tuple[LibraryPage, str, gr.Request], wheel: Path
+) -> None:
+    page, key, request = owned
+    page.adding.build(key, "")
+    ended(page, key)
+    collection = page.workspace.searcher(key).collection
+    first = next(one for one in collection.listing.pictures() if one.path == "warm/red.png")
+    page.workspace.take_out(key, [first.id])
+    (wheel / "warm/red.png").rename(wheel / "cold/scarlet.png")
+    shown = act(page, desk := Desk(), request, "readmit", key)
+    assert "1 that you took out, let in again</summary><ul><li>cold/scarlet.png</li>" in shown
+    for text in ("Left out, since", "1 new<", "warm/red.png"):
+        assert text not in shown
+    act(page, desk, request, "apply", key)
+    ended(page, key)
+    assert "cold/scarlet.png" in collection.listing.files()
+    assert collection.excluded.paths() == set()
+
+
 def test_what_is_let_in_again_is_read_by_the_next_app_where_this_one_is_killed(
     owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -957,7 +977,7 @@ def test_what_is_let_in_again_is_read_by_the_next_app_where_this_one_is_killed(
     page.workspace.take_out(key, [first.id])
     act(page, desk := Desk(), request, "readmit", key)
 
-    def kill(*_: object) -> None:
+    def kill(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     for last in (True, False):  # before they are let in, and after it

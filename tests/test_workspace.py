@@ -466,6 +466,28 @@ def test_what_was_taken_out_is_let_in_again_where_it_is_now_also_when_another_ca
     assert collection.excluded.paths() == set()
 
 
+@pytest.mark.parametrize("another", [True, False], ids=["another came", "its place is empty"])
+def test_what_was_taken_out_is_let_in_again_where_another_program_has_seen_it_move(
+    workspace: Workspace, wheel: Path, another: bool
+) -> None:
+    key = workspace.create("wheel", wheel)
+    build(workspace, key, wheel)
+    collection = workspace.searcher(key).collection
+    take_out(workspace, key, "warm/red.png")
+    (wheel / "warm/red.png").rename(wheel / "cold/red.png")
+    if another:
+        by_hue(300).save(wheel / "warm/red.png")
+    with Collection(collection.folder) as same:  # as `python -m retrieval index` does
+        changes = find_changes(same, wheel)
+        for _ in index_folder(same, wheel, workspace.embedder, changes):
+            pass
+    assert "cold/red.png" not in collection.listing.files()
+    workspace.let_in(key, ["warm/red.png"])
+    build(workspace, key, wheel)
+    assert "cold/red.png" in collection.listing.files()
+    assert collection.excluded.paths() == set()
+
+
 def test_pictures_are_taken_out_and_let_in_again(
     workspace: Workspace, wheel: Path, tmp_path: Path
 ) -> None:

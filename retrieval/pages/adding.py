@@ -206,7 +206,7 @@ class Adding:
         folder, found = folder_of_photos(collection), changes
         if out := collection.excluded.paths().intersection(changes.let_in):
             collection.mark_unfinished(True)  # first: wherever this ends, "Go on" reads them
-            self.workspace.let_in(key, out)
+            self.workspace.let_in(key, out, as_now=True)
 
         def look() -> Changes:
             # Copies that were taken out lay elsewhere, so where they are now is yet to be seen.
