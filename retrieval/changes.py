@@ -431,7 +431,7 @@ def _taken_out(collection: Collection, known: Mapping[str, tuple[int, int]], fou
     since = [name for name in files if name not in excluded and name not in known]
     sizes = found.sizes | {files[name][0] for name in since if name in found.seen}
     out.another.update(_others(found.out, files, sizes))
-    for name in files.keys() & excluded:
+    for name in (name for name in files if name in excluded):
         is_away = name not in found.out and not any(is_below(name, at) for at in found.closed)
         if is_away or name in out.another:
             out.absent[name] = files[name]
@@ -458,7 +458,7 @@ def _others(
         sizes: of what is not known.
     """
     by_size: dict[int, list[str]] = {}
-    for name in there.keys() & files.keys():
+    for name in (name for name in files if name in there):
         by_size.setdefault(files[name][0], []).append(name)
     left = list(sizes)
     while left:
