@@ -1,5 +1,6 @@
 """The pages as their handlers answer a browser, without one."""
 
+import asyncio
 import base64
 import inspect
 import io
@@ -7,6 +8,7 @@ import json
 import re
 import shutil
 import sqlite3
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -40,6 +42,7 @@ from retrieval.pages.handover import Handover
 from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.server import Unremembered, make_library
+from retrieval.pages.waiting import guard_queue
 from retrieval.schema import DATABASE, ORIGINALS
 from retrieval.search import GONE
 from retrieval.workspace import Workspace
@@ -1433,3 +1436,51 @@ def test_gradio_remembers_no_upload_for_as_long_as_the_app_runs() -> None:
     remembered = Unremembered()
     remembered.update(["/somewhere/a.png"])
     assert not remembered
+
+
+def test_what_takes_long_on_one_persons_cards_keeps_nobody_elses_buttons_waiting(
+    owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, *_ = owned
+    begun: list[str] = []
+    may_end = threading.Event()
+
+    def do(opened: Opened, event: Any, visitor: str, _: bool) -> Opened:
+        begun.append(event.key)
+        assert visitor[:1] != "a" or may_end.wait(20)
+        return opened
+
+    monkeypatch.setattr(page.acts, "do", do)
+    guard_queue()
+
+    async def run() -> None:
+        with gr.Blocks() as app, gr.Tabs() as tabs, gr.Tab() as tab:
+            page.build(app, tabs, tab, gr.Dropdown(), gr.Textbox())
+        app.queue(max_size=100)
+        app.run_startup_events()
+        number = next(fn._id for fn in app.fns.values() if fn.api_name == "on_act")
+        http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app.app), base_url="http://testserver/gradio_api"
+        )
+
+        async def press(visitor: str, key: str) -> None:
+            asked = {"data": [None], "fn_index": number, "session_hash": f"page of {visitor}"}
+            told = {"event_data": {"act": "close", "key": key}, **asked}
+            cookie = {"cookie": f"lookalike-{1:016x}={visitor * 32}"}
+            assert (await http.post("queue/join", json=told, headers=cookie)).status_code == 200
+
+        async def until(keys: list[str]) -> None:
+            end = time.monotonic() + 20
+            while begun != keys:
+                assert time.monotonic() < end, begun
+                await asyncio.sleep(0.01)
+
+        await press("a", "first")
+        await press("a", "second")
+        await until(["first"])
+        await press("b", "another's")
+        await until(["first", "another's"])
+        may_end.set()
+        await until(["first", "another's", "second"])
+
+    asyncio.run(run())

@@ -25,7 +25,7 @@ from retrieval.pages.elements import (
 from retrieval.pages.library_acts import LibraryActs
 from retrieval.pages.library_view import LibraryView
 from retrieval.pages.sessions import own_address_of, visitor_of
-from retrieval.pages.waiting import IN_TURN
+from retrieval.pages.waiting import ACTS, IN_TURN
 from retrieval.staging import UploadBounds
 from retrieval.uploads import Uploads
 from retrieval.visitors import Visitors
@@ -40,7 +40,7 @@ FAILED = "() => window.lookalikeFailed?.('{event}')"
 SENT = "async (desk, password) => [desk, await window.lookalikeGradio.enter(password)]"
 # Tells `gradio.js` that what was said to a visitor is not so any more.
 ANSWERED = "() => window.lookalikeGradio?.supersede(0)"
-AT_ONCE = 4  # of what may take minutes
+AT_ONCE = 4  # of what may take minutes, and visitors whose buttons are at work
 TAKING_AT_ONCE = 3  # visitors whose uploads are unpacked; the owner's are beside them
 
 
@@ -107,14 +107,15 @@ class LibraryPage:
         app.load(self.on_load, desk, whole, **quiet)
         tab.select(self.on_return, desk, view, trigger_mode="always_last", **quiet)
         timer.tick(self.on_tick, desk, view, **quiet)
-        # What is pressed while another button is at work waits for its turn, and then begins with
-        # what lies open by then.
+        # What one presses while another button of theirs is at work waits for its turn, and then
+        # begins with what lies open by then.
         acted = listing.select(
             self.on_act,
             desk,
             [*view, tabs, choice],
             trigger_mode="multiple",
-            concurrency_limit=1,
+            concurrency_id=ACTS,
+            concurrency_limit=AT_ONCE,
             **quiet,
         )
         # What may take minutes lets the others pass.

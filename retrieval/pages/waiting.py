@@ -23,10 +23,12 @@ from retrieval.pages.turns import UNKNOWN, Asker, Turns, is_too_much
 # (features, web addresses, tests, uploads that are unpacked, results that are saved).
 FULL_KINDS = 8
 # The kinds of work that several visitors do at once, each one after the other: uploads that are
-# taken in, and features that are computed. And tests, each of which takes a minute or more.
-IN_TURN, MODEL, TESTS = "in turn", "model", "tests"
-# How much of the owner's goes on at once: of uploads two may go into one collection.
-OWNERS_AT_ONCE = {IN_TURN: 1, MODEL: 2}
+# taken in, features that are computed, and what the buttons of collections say. And tests, each of
+# which takes a minute or more.
+IN_TURN, MODEL, ACTS, TESTS = "in turn", "model", "acts", "tests"
+# How much of the owner's goes on at once: of uploads two may go into one collection, and buttons
+# are meant in their order.
+OWNERS_AT_ONCE = {IN_TURN: 1, MODEL: 2, ACTS: 1}
 # How much of one visitor's waits. Of all else, such as searches, a program may well ask for many.
 MOST_OF_ONE = {IN_TURN: settings.UPLOADS_OPEN, TESTS: 4}
 # Between two looks at what waits, also where nothing does. Gradio looks every millisecond, which
@@ -96,7 +98,7 @@ class Requests(queueing.Queue):
             return None
         if kind not in self._turns:
             most = waiting.concurrency_limit
-            each = 1 if kind in (IN_TURN, MODEL) else most
+            each = 1 if kind in OWNERS_AT_ONCE else most
             self._turns[kind] = Turns(OWNERS_AT_ONCE.get(kind, most), each)
         chosen = self._turns[kind].next(
             [(event, self._asker(event), event.enqueue_time) for event in waiting.queue],
