@@ -451,6 +451,9 @@ def test_packing_writes_over_nothing_but_a_packed_collection(
     assert main(["pack", str(photo)]) == 1
     assert "is no packed collection, so it is not written over" in capsys.readouterr().err
     assert photo.read_bytes() == before
+    assert main(["pack", str(tmp_path / "x.zip")]) == 1
+    assert f"Name it {tmp_path / 'x.zip'}.lookalike" in capsys.readouterr().err
+    assert not (tmp_path / "x.zip").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes.")

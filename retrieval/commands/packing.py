@@ -12,6 +12,7 @@ from retrieval.errors import LookalikeError
 from retrieval.files import clear_parts, need_place
 from retrieval.library import find_collection, name_unlike
 from retrieval.unbundling import is_packed, photos_of, unpack_bundle
+from retrieval.uploads import BUNDLE
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -39,6 +40,11 @@ def run_pack(arguments: argparse.Namespace) -> None:
         raise LookalikeError(
             f"{arguments.file} is there already, and is no packed collection, so it is not written "
             "over. Name another file, or delete that one first."
+        )
+    if arguments.file.suffix.lower() != BUNDLE:
+        raise LookalikeError(
+            f"The name of a packed collection ends in {BUNDLE}, by which the page knows it. Name it "
+            f"{arguments.file}{BUNDLE}, for one."
         )
     need_place(arguments.file, arguments.file.suffix.lower())
     clear_parts(arguments.file)
