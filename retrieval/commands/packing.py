@@ -43,8 +43,8 @@ def run_pack(arguments: argparse.Namespace) -> None:
         )
     if arguments.file.suffix.lower() != BUNDLE:
         raise LookalikeError(
-            f"The name of a packed collection ends in {BUNDLE}, by which the page knows it. Name it "
-            f"{arguments.file}{BUNDLE}, for one."
+            f"The name of a packed collection ends in {BUNDLE}, by which the page knows it. Name "
+            f"it {arguments.file}{BUNDLE}, for one."
         )
     need_place(arguments.file, arguments.file.suffix.lower())
     clear_parts(arguments.file)
