@@ -357,7 +357,7 @@ PASSWORD_BUTTON = "Unlock"
 DOWNLOADS_FULL = (
     "Collections are being downloaded already. Wait until they are here, then try again."
 )
-PASSWORDS_TRIED = "Too many tries just now. Wait {time}."
+PASSWORDS_TRIED = "Too many passwords are being tried. Wait {time}."
 PASSWORD_NO_COOKIE = (
     "That is the password, but your browser refuses cookies, by which you would be known. Allow "
     "them for this page, or open it in a tab of its own, and try again."
