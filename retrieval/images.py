@@ -284,6 +284,13 @@ def crop(image: Image.Image, box: tuple[float, float, float, float] | None) -> I
     return image.crop((left, top, right, bottom))
 
 
+def turn(image: Image.Image, quarters: int) -> Image.Image:
+    """Return a picture turned clockwise by so many quarters of a circle, 0 to 3."""
+    ways = Image.Transpose  # Pillow's are anticlockwise
+    way = (None, ways.ROTATE_270, ways.ROTATE_180, ways.ROTATE_90)[quarters]
+    return image if way is None else image.transpose(way)
+
+
 def thumbnail(image: Image.Image, side: int, quality: int = 82, optimize: bool = True) -> bytes:
     """Return `image` as a JPEG whose long side is at most `side` pixels: pixels and no words.
 

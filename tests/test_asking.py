@@ -48,14 +48,20 @@ ALL = Options(
         ((), Options()),
         ((CAT,), Options("pets")),
         ((UPLOAD, DOG, CAT), Options(weights=Weights(0, 1, 0))),
-        ((CAT, UPLOAD), ALL),
+        ((CAT, replace(UPLOAD, quarters=3, crop=None)), Options()),
+        ((CAT, replace(UPLOAD, quarters=1)), ALL),
     ],
-    ids=["nothing", "a picture", "several in their order", "everything"],
+    ids=["nothing", "a picture", "several in their order", "turned", "everything"],
 )
 def test_an_address_brings_back_what_was_asked(parts: tuple[Part, ...], options: Options) -> None:
     address = read_address(write_address(Asked(parts), options))
-    wishes = tuple(Wish(part.placed, part.wanted, part.token, part.crop) for part in parts)
-    assert address == Address(wishes, options, of_all=not options.choice)
+    assert address == Address(wishes_of(parts), options, of_all=not options.choice)
+
+
+def wishes_of(parts: tuple[Part, ...]) -> tuple[Wish, ...]:
+    return tuple(
+        Wish(part.placed, part.wanted, part.token, part.quarters, part.crop) for part in parts
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,8 +115,7 @@ def test_a_query_has_so_many_pictures_that_its_address_brings_all_of_them_back()
     asked = asked.adding(replace(UPLOAD, crop=None))
     address = write_address(asked, replace(ALL, choice=longest))
     assert len(address) < MOST_ADDRESS
-    wishes = tuple(Wish(part.placed, part.wanted, part.token, part.crop) for part in asked.parts)
-    assert read_address(address) == Address(wishes, replace(ALL, choice=longest))
+    assert read_address(address) == Address(wishes_of(asked.parts), replace(ALL, choice=longest))
 
 
 def test_of_a_link_with_too_many_pictures_the_first_count_and_everything_else() -> None:
@@ -124,7 +129,7 @@ def test_of_a_link_with_too_many_pictures_the_first_count_and_everything_else() 
     "query",
     [
         "?like=pets",
-        "?like=pets:x&unlike=:&crop=0-0-1-1",
+        "?like=pets:x&unlike=:&crop=0-0-1-1&turn=1",
         "?n=many&match=2-0-0&mp=inf&shape=round&order=best&clean=maybe",
         "?match=0-0-0&n=nan",
         "?since=hello&until=31.13.2024&upload=&crop=&n=",
@@ -154,13 +159,27 @@ def test_a_box_is_brought_into_the_picture(
     assert bounded_box(box) == expected
 
 
-def test_a_picture_is_wanted_or_not_but_not_both() -> None:
+@pytest.mark.parametrize("turn", ["", "0", "4", "-1", "1.0", "one", "\u0661"])
+def test_a_turn_in_a_link_that_is_none_is_left_out(turn: str) -> None:
+    (wish,) = read_address(f"?upload=abc123&turn={turn}&crop=0.1-0.2-0.5-1").parts
+    assert wish == Wish(token="abc123", crop=UPLOAD.crop)
+
+
+def test_a_picture_is_wanted_or_not_but_not_both_and_keeps_its_place() -> None:
     unwanted = Part("cat.jpg", aspects=ASPECTS, wanted=False, placed=("pets", 3))
     asked = Asked().only(CAT).adding(DOG).adding(unwanted)
     assert [(part.name, part.wanted) for part in asked.parts] == [
-        ("dog.jpg", False),
         ("cat.jpg", False),
+        ("dog.jpg", False),
     ]
+
+
+def test_an_upload_that_is_turned_or_cut_keeps_its_place_and_is_kept_once() -> None:
+    asked = Asked().only(CAT).adding(UPLOAD).adding(DOG)
+    for quarters in (1, 2, 3, 0, 1):
+        asked = asked.adding(replace(UPLOAD, quarters=quarters))
+    turned = replace(UPLOAD, quarters=1)
+    assert (asked.parts, asked.uploads) == ((CAT, turned, DOG), (turned,))
 
 
 def test_the_latest_uploads_are_kept_for_the_back_button() -> None:

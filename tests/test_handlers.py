@@ -401,15 +401,40 @@ def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:
     assert answer(visitor, remove, {"key": "", "id": token})["query"] is None
 
 
-def test_a_turn_that_is_refused_leaves_the_upload_on_the_page_as_it_is(visitor: Visitor) -> None:
-    forgotten = answer(visitor, "on_turn", {})
-    assert forgotten["query"] == {"__type__": "update"}
+def test_a_turned_upload_is_the_same_one_to_its_chip_and_to_the_way_back(visitor: Visitor) -> None:
+    answer(visitor, "on_load")
+    before = address_of(answer(visitor, "on_upload", query=visitor.send(encode(by_hue(10), "PNG"))))
+    shown = answer(visitor, "on_upload", query=visitor.send(encode(by_hue(120), "PNG")))
+    (token,) = address_of(shown)["upload"]
+    crop = visitor.event("crop")
+    for quarters in (1, 2, 3, 0, 1, 2, 3):
+        shown = answer(visitor, crop, {"box": None, "quarters": quarters})
+        assert "query" not in shown  # the page has turned it, and may show another one by now
+        asked = address_of(shown)
+        assert (asked["upload"], asked.get("turn")) == (
+            [token],
+            [str(quarters)] if quarters else None,
+        )
+    visitor.session = "loaded anew"  # which knows the last six of this browser
+    for address in (f"?upload={token}&turn=3&crop=0-0-0.5-0.5", f"?upload={before['upload'][0]}"):
+        shown = answer(visitor, "on_visit", {"query": address})
+        assert unescape(shown["results"]).count(address.removeprefix("?").partition("&")[0])
+    asked = address_of(answer(visitor, "on_visit", {"query": f"?upload={token}&turn=3"}))
+    assert (asked["upload"], asked["turn"]) == ([token], ["3"])
+    remove = visitor.event("remove")
+    assert answer(visitor, remove, {"key": "", "id": token})["query"] is None
+
+
+def test_what_makes_no_sense_as_a_turn_is_refused_or_a_turn(visitor: Visitor) -> None:
     answer(visitor, "on_load")
     answer(visitor, "on_upload", query=visitor.send(encode(by_hue(10), "PNG")))
-    assert answer(visitor, "on_turn", {})["query"]["url"].startswith("data:image/jpeg")
-    said = visitor.ask("on_turn", visitor.filled("on_turn", collection="ended"), {})
-    assert sentences(said) == [COLLECTION_GONE]
-    assert answer(visitor, "on_turn", {}, collection="ended")["query"] == {"__type__": "update"}
+    crop = visitor.event("crop")
+    for told, turn in ((7, ["3"]), (-1, ["3"]), (True, ["1"]), ("2", ["2"]), (10**18, None)):
+        asked = address_of(answer(visitor, crop, {"box": None, "quarters": told}))
+        assert asked.get("turn") == turn, told
+    for told in (None, "x", [], {}, float("nan"), 10**400):
+        said = visitor.ask(crop, visitor.filled(crop), {"box": None, "quarters": told})
+        assert [one["output"]["error"] for one in said if "output" in one] == [words.NO_REQUEST]
 
 
 def test_an_answer_with_the_upload_in_it_stays_small_whatever_was_uploaded(
@@ -666,6 +691,22 @@ def test_a_box_cuts_the_picture_that_it_was_drawn_on_and_no_other(visitor: Visit
     assert "crop" in late
 
 
+def test_a_turn_counts_for_the_picture_that_was_turned_and_for_no_other(visitor: Visitor) -> None:
+    answer(visitor, "on_load")
+    one, two = (visitor.send(encode(by_hue(hue), "PNG")) for hue in (10, 120))
+    turn = visitor.event("crop"), {"box": None, "quarters": 1}
+    # The picture was shown at once, and turned before it had been answered.
+    first = address_of(numbered(visitor, 2, "on_upload", query=one))["upload"]
+    numbered(visitor, 4, *turn)
+    late = address_of(numbered(visitor, 3, "on_upload", query=two))
+    assert (late["upload"] != first, late["turn"]) == (True, ["1"])
+    # A later picture, or none, has taken its place.
+    second = address_of(numbered(visitor, 6, "on_upload", query=one))
+    assert (second["upload"], address_of(numbered(visitor, 5, *turn))) == (first, second)
+    numbered(visitor, 8, visitor.event("clear"))
+    assert "upload" not in address_of(numbered(visitor, 7, *turn))
+
+
 def test_saved_is_what_the_page_shows_also_where_the_controls_say_something_else(
     visitor: Visitor,
 ) -> None:
@@ -743,9 +784,8 @@ def test_a_choice_that_is_late_leaves_the_kinds_to_the_later_one(visitor: Visito
     assert kinds(late) == ["", "four", "three"]
 
 
-@pytest.mark.parametrize("pressed", [("crop", "clean", "remove"), ("turn",)])
 def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
-    pressed: tuple[str, ...], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "COLLECTIONS", tmp_path)
     workspace = Workspace(tiny_model, None, gpu=False)
@@ -757,7 +797,7 @@ def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
     with conversation.doing(Step(lambda asked: asked.only(part), Options(), 1)):
         pass
     held = []
-    for change in (getattr(page.changes, name) for name in pressed):
+    for change in (page.changes.crop, page.changes.clean, page.changes.remove):
         request = gr.Request(
             Request({"type": "http", "headers": [], "path": "/", "scheme": "http"})
         )
@@ -765,8 +805,8 @@ def test_what_a_page_keeps_holds_no_request_and_nothing_that_a_button_told(
         page._asking(change)({"stands": conversation}, request, event)
         held += [weakref.ref(request), weakref.ref(event)]
     del request, event
-    assert len(conversation._standings) == 2 + len(pressed)
-    assert [one() for one in held] == [None] * 2 * len(pressed)
+    assert len(conversation._standings) == 2 + 3
+    assert [one() for one in held] == [None] * 6
     workspace.stop()
 
 

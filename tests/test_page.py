@@ -218,29 +218,148 @@ def test_the_button_of_a_box_is_seen_whole_and_not_on_a_low_picture(
     expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
 
 
+TURN = "#lk-turn"
+# How a picture lies: its quarters, and whether what can be drawn on is upright.
+LIES = """() => {
+  const { width, height } = document.querySelector("#lk-crop")?.getBoundingClientRect() ?? {};
+  return `${document.querySelector("#query img")?.dataset.quarters} ${height > width}`;
+}"""
+
+
+def lies(page: Page, quarters: int, upright: bool) -> None:
+    page.wait_for_function(
+        f"(expected) => ({LIES})() === expected", arg=f"{quarters} {str(upright).lower()}"
+    )
+
+
 def test_a_picture_on_its_side_is_turned_as_often_as_wanted_and_back_undoes_it(page: Page) -> None:
     upload(page, pattern("stripes", 99).resize((120, 60)))
     kinds(page)
     whole = page.url
     button = page.get_by_role("button", name=words.TURN)
     button.focus()
-    image = "document.querySelector('#query img')"
-    shape = f"() => `${{{image}.naturalWidth}} ${{{image}.naturalHeight}}`"
-    for size in ("60 120", "120 60"):
-        before = page.url
+    for quarters in (1, 2):
         page.keyboard.press("Enter")
-        page.wait_for_function(f"({shape})() === '{size}'")
-        page.wait_for_function("(before) => location.href !== before", arg=before)
+        lies(page, quarters, upright=quarters == 1)
+        page.wait_for_url(f"{whole}&turn={quarters}")
         expect(button).to_be_focused()
     expect(page.locator(".lk-chip")).to_have_count(1)
+    page.reload()
+    lies(page, 2, upright=False)
     page.go_back()
-    page.wait_for_function(f"({shape})() === '60 120'")
+    lies(page, 1, upright=True)
     page.go_back()
-    page.wait_for_function(f"({shape})() === '120 60'")
+    lies(page, 0, upright=False)
     assert page.url == whole
+    page.go_forward()
+    lies(page, 1, upright=True)
+    # Four quarters are the picture as it came, and several in a row one step.
+    for _ in range(3):
+        page.locator(TURN).click()
+    page.wait_for_url(whole)
+    lies(page, 0, upright=False)
+    page.go_back()
+    lies(page, 1, upright=True)
     # Where there is nothing to be turned there is no button.
     page.get_by_role("button", name="Start over").click()
     expect(button).to_have_count(0)
+
+
+def test_a_box_is_turned_with_its_picture_and_drawn_on_it_as_it_lies(page: Page) -> None:
+    both = Image.new("RGB", (320, 120))
+    both.paste(pattern("dots", 99), (0, 0))
+    both.paste(pattern("stripes", 99), (160, 0))
+    upload(page, both)
+    kinds(page)
+    page.locator(TURN).click()
+    lies(page, 1, upright=True)
+    room = page.locator("#lk-crop").bounding_box()
+    assert room is not None
+    # What was on the right is at the bottom.
+    page.mouse.move(room["x"] + 1, room["y"] + 0.52 * room["height"])
+    page.mouse.down()
+    page.mouse.move(room["x"] + room["width"] - 1, room["y"] + room["height"] - 1, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**turn=1&crop=0.0*-0.5*-*")
+    for _ in range(3):
+        page.locator(TURN).click()
+    page.wait_for_url(re.compile(r"upload=\w+&crop=0\.5\d+-0\.0\d+-"))
+    expect(page.locator(".lk-chip")).to_contain_text("a part of it")
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
+    box, all_ = page.locator("#lk-crop i").bounding_box(), page.locator("#lk-crop").bounding_box()
+    assert box is not None
+    assert all_ is not None
+    assert box["x"] > all_["x"] + 0.5 * all_["width"]
+    page.go_back()
+    lies(page, 1, upright=True)
+    expect(page.locator("#lk-crop i")).to_be_visible()
+
+
+@pytest.mark.parametrize("pause", [0, 250])  # before it is told, and after
+@pytest.mark.parametrize("then", ["another", "pasted", "removed", "started over", "chip"])
+def test_what_is_done_right_after_a_turn_counts(page: Page, then: str, pause: int) -> None:
+    upload(page, pattern("stripes", 99).resize((120, 60)))
+    kinds(page)
+    first = page.url
+    page.locator(TURN).click()
+    page.wait_for_timeout(pause)
+    other = pattern("dots", 98).resize((50, 120))
+    if then == "another":
+        upload(page, other)
+    elif then == "pasted":
+        send_file(page, "paste", encode(other, "PNG"), "other.png", "image/png", "body")
+    elif then == "chip":
+        page.locator(".lk-chip button").click()
+    else:
+        name = "Remove Image" if then == "removed" else "Start over"
+        page.get_by_role("button", name=name).click()
+    if then in ("another", "pasted"):
+        expect(page.locator(".lk-tile .lk-kind").first).to_have_text("dots")
+        page.wait_for_timeout(1_500)  # for what should not come
+        assert page.evaluate("document.querySelector('#query img').naturalWidth") == 50
+        lies(page, 0, upright=True)
+        assert "upload=" in page.url
+        assert page.url != first
+    else:
+        page.wait_for_url(re.compile(r"^[^=]*\?in=[^&]*$"))
+        page.wait_for_timeout(1_500)
+        expect(page.locator("#query .image-frame img")).to_have_count(0)
+    assert "turn" not in page.url
+
+
+def test_a_step_back_right_after_a_turn_takes_nothing_along(page: Page) -> None:
+    upload(page, pattern("stripes", 99).resize((120, 60)))
+    kinds(page)
+    first = page.url
+    page.locator(TURN).click()
+    page.wait_for_url("**turn=1")
+    page.locator(TURN).click()
+    page.go_back()
+    lies(page, 0, upright=False)
+    page.wait_for_timeout(1_000)
+    assert page.url == first
+    page.go_forward()
+    lies(page, 1, upright=True)
+
+
+def test_the_arrow_and_the_cross_of_a_picture_look_alike(page: Page, phone: Page) -> None:
+    look = """(selector) => {
+      const { width, height, border, borderRadius, boxShadow, backgroundColor } =
+        getComputedStyle(document.querySelector(selector));
+      return [width, height, border, borderRadius, boxShadow, backgroundColor];
+    }"""
+    for each in (page, phone):
+        upload(each, pattern("stripes", 99))
+        kinds(each)
+        arrow = each.locator(TURN)
+        cross = each.evaluate(look, "#query .icon-button-wrapper")
+        assert cross[:2] == ["30px", "30px"]
+        assert each.evaluate(look, TURN) == cross
+        if each is phone:  # it is no switch, which would be on now
+            before = arrow.evaluate("(e) => getComputedStyle(e).color")
+            arrow.tap()
+            lies(each, 1, upright=True)
+            assert arrow.evaluate("(e) => getComputedStyle(e).color") == before
 
 
 @pytest.mark.parametrize(("key", "above"), [("ArrowDown", True), ("ArrowUp", False)])
@@ -1482,6 +1601,8 @@ def test_the_picture_comes_back_where_the_next_one_does_not_arrive(
     page.locator("#lk-crop").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**crop=*")
+    page.locator(TURN).click()
+    page.wait_for_url("**turn=1&crop=*")
     heading, results = page.url, kinds(page)
     if why == "too large":
         large = tmp_path / "large.png"
@@ -1500,6 +1621,7 @@ def test_the_picture_comes_back_where_the_next_one_does_not_arrive(
     expect(page.locator(".toast-body").first).to_be_visible()
     expect(page.locator("#query .image-frame img")).to_have_count(1)
     expect(page.locator("#lk-crop i")).to_be_visible()
+    expect(page.locator("#query img")).to_have_attribute("data-quarters", "1")
     assert (page.url, kinds(page)) == (heading, results)
     page.unroute("**/upload?*")
     upload(page, pattern("stripes", 99))

@@ -48,26 +48,47 @@ def test_enough_is_kept_of_the_short_side_and_not_too_much_of_the_long_one(
 
 def test_a_part_of_a_panorama_is_as_sharp_as_its_short_side(parts: PartMaker) -> None:
     whole, _ = parts.of_upload(encode(noise((8000, 1000)), "JPEG"), "never")
-    part = parts.cropped(whole, (0, 0, 0.1, 1), "never")
+    part = parts.cropped(whole, 0, (0, 0, 0.1, 1), "never")
     assert open_picture(parts.jpeg(part, "")).image.size == (400, 500)
-    assert parts.cropped(part, None, "never").crop is None
+    assert parts.cropped(part, 0, None, "never").crop is None
 
 
-def test_a_quarter_of_a_turn_is_clockwise_and_of_all_of_the_picture(parts: PartMaker) -> None:
-    two = Image.new("RGB", (200, 100), "red")
-    two.paste("blue", (100, 0, 200, 100))
+@pytest.mark.parametrize(
+    ("quarters", "size", "red"),
+    [(1, (100, 200), (50, 20)), (2, (200, 100), (180, 50)), (3, (100, 200), (50, 180))],
+)
+def test_an_upload_is_turned_clockwise_and_then_a_part_of_it_taken(
+    parts: PartMaker, quarters: int, size: tuple[int, int], red: tuple[int, int]
+) -> None:
+    two = Image.new("RGB", (200, 100), "blue")
+    two.paste("red", (0, 0, 100, 100))
     whole, _ = parts.of_upload(encode(two, "PNG"), "never")
-    part = replace(parts.cropped(whole, (0, 0, 0.5, 1), "never"), wanted=False)
-    turned = parts.turned(part, "never")
-    shown = open_picture(turned.jpeg).image
-    assert shown.size == (100, 200)
-    assert shown.getpixel((50, 20))[0] > 200  # what was left is on top
-    assert shown.getpixel((50, 180))[2] > 200
-    assert (turned.crop, turned.wanted, turned.sha256) == (None, False, whole.sha256)
-    assert turned.token not in ("", whole.token)
+    turned = parts.cropped(replace(whole, wanted=False), quarters, None, "never")
+    shown = open_picture(parts.jpeg(turned, "")).image
+    assert shown.size == size
+    assert shown.getpixel(red)[0] > 200
+    assert shown.getpixel((size[0] - red[0], size[1] - red[1]))[2] > 200
+    assert (turned.quarters, turned.wanted, turned.token) == (quarters, False, whole.token)
     upright, _ = parts.of_upload(encode(shown, "PNG"), "never")
     assert np.allclose(turned.aspects.subject, upright.aspects.subject, atol=0.02)
-    assert parts.cropped(turned, None, "never").aspects is turned.aspects
+    # The top, or the left, of what is seen.
+    box = (0.0, 0.0, 1.0, 0.5) if quarters % 2 else (0.0, 0.0, 0.5, 1.0)
+    part = open_picture(parts.jpeg(parts.cropped(turned, quarters, box, "never"), "")).image
+    assert part.size == (100, 100)
+    assert (part.getpixel((50, 50))[0] > 200) == (quarters == 1)
+
+
+def test_however_an_upload_is_turned_it_is_the_same_one_and_loses_nothing(
+    parts: PartMaker,
+) -> None:
+    first, _ = parts.of_upload(encode(noise((1600, 1200)), "PNG"), "auto")
+    part = first
+    for quarters in (1, 2, 3, 0, 3, 0):
+        part = parts.cropped(part, quarters, None, "auto")
+        assert (part.token, part.jpeg) == (first.token, first.jpeg)
+        assert part.bytes < 1.2 * first.bytes
+    assert part.aspects is first.aspects
+    assert parts.preview(part) == parts.preview(first)
 
 
 def test_what_is_kept_of_an_upload_is_bounded_whatever_it_shows(
@@ -83,15 +104,15 @@ def test_what_is_kept_of_an_upload_is_bounded_whatever_it_shows(
 def test_all_of_an_upload_again_is_what_it_was_at_first(parts: PartMaker) -> None:
     data = encode(noise((1600, 1200)), "PNG")  # what is kept of it is another picture
     first, _ = parts.of_upload(data, "auto")
-    part = parts.cropped(first, (0, 0, 0.5, 1), "auto")
+    part = parts.cropped(first, 0, (0, 0, 0.5, 1), "auto")
     assert not np.array_equal(part.aspects.subject, first.aspects.subject)
-    for again in (parts.cropped(part, None, "auto"), parts.cropped(first, None, "auto")):
+    for again in (parts.cropped(part, 0, None, "auto"), parts.cropped(first, 0, None, "auto")):
         assert np.array_equal(again.aspects.subject, first.aspects.subject)
         assert (again.crop, again.treated, again.token) == (None, first.treated, first.token)
-    cleaned = parts.cropped(part, None, "always")
+    cleaned = parts.cropped(part, 0, None, "always")
     assert not np.array_equal(cleaned.aspects.subject, first.aspects.subject)
     # What stands in both is counted once.
-    assert parts.cropped(part, None, "auto").bytes == first.bytes < part.bytes
+    assert parts.cropped(part, 0, None, "auto").bytes == first.bytes < part.bytes
 
 
 def test_of_a_picture_that_cannot_be_read_the_small_one_is_looked_at(

@@ -45,7 +45,8 @@ class Part:
     token: str = ""  # of an upload
     sha256: str = ""  # of its file
     jpeg: bytes = b""  # of an upload, at a size that bears cropping
-    crop: Box | None = None  # what of it counts
+    quarters: int = 0  # by which an upload is turned clockwise: 0, 1, 2 or 3
+    crop: Box | None = None  # what of it counts, as shares of the turned picture
     pixels: npt.NDArray[np.uint8] | None = None  # (side, side, 3), of an upload, as searched with
     treated: bytes = b""  # of an upload that was cleaned up: what was searched with, as a JPEG
     previewed: bool = False  # an upload that the page has shown since it was sent
@@ -104,20 +105,21 @@ class Asked:
         return replace(self.keeping(part), parts=(part,), arrived=True)
 
     def adding(self, part: Part) -> "Asked":
-        """Ask for pictures like, or unlike, this one too; it replaces an earlier wish about it.
+        """Ask for pictures like, or unlike, this one too.
+
+        It takes the place of an earlier wish about it, since there is one upload at most, and its
+        chip is not to slip from under a pointer.
 
         Raises:
             LookalikeError: when they are too many for the address.
         """
-        others = tuple(
-            other
-            for other in self.parts
-            if not (part.placed and other.placed == part.placed)
-            and not (part.token and other.token)
-        )
-        if len(others) >= MOST_PARTS:
+        kept = self.keeping(part)
+        for place, other in enumerate(self.parts):
+            if (part.placed and other.placed == part.placed) or (part.token and other.token):
+                return replace(kept, parts=(*self.parts[:place], part, *self.parts[place + 1 :]))
+        if len(self.parts) >= MOST_PARTS:
             raise LookalikeError(words.MOST_PICTURES.format(n=MOST_PARTS))
-        return replace(self.keeping(part), parts=(*others, part))
+        return replace(kept, parts=(*self.parts, part))
 
     def keeping(self, part: Part) -> "Asked":
         """Keep a part for the back button, where it is an upload."""
@@ -146,6 +148,7 @@ class Wish:
     placed: Placed | None = None
     wanted: bool = True
     token: str = ""
+    quarters: int = 0  # by which an upload is turned
     crop: Box | None = None
 
 
@@ -167,6 +170,8 @@ def write_address(asked: Asked, options: Options) -> str:
             pairs.append(("like" if part.wanted else "unlike", "{}:{}".format(*part.placed)))
         else:
             pairs.append(("upload", part.token))
+            if part.quarters:
+                pairs.append(("turn", str(part.quarters)))
             if part.crop:
                 pairs.append(("crop", "-".join(f"{share:.3f}" for share in part.crop)))
     weights, filters = options.weights, options.filters
@@ -260,6 +265,8 @@ def _wishes(pairs: Sequence[tuple[str, str]]) -> tuple[Wish, ...]:
             wishes.append(Wish((key, int(id_)), wanted=name == "like"))
         elif name == "upload" and value:
             wishes.append(Wish(token=value))
+        elif name == "turn" and wishes and wishes[-1].token and value in ("1", "2", "3"):
+            wishes[-1] = replace(wishes[-1], quarters=int(value))
         elif name == "crop" and wishes and wishes[-1].token and (box := _numbers(value, 4)):
             wishes[-1] = replace(wishes[-1], crop=bounded_box(box))
     return tuple(wishes)

@@ -21,7 +21,6 @@ window.lookalike = (what, data) => {
   if (what === 'remove') trigger('remove', data);
   if (what === 'back') trigger('back', data);
   if (what === 'crop') trigger('crop', data);
-  if (what === 'turn') trigger('turn', data);
   if (what === 'visit') trigger('visit', data);
   if (what === 'again') trigger('again', data);
   if (what === 'odd') trigger('odd', data);

@@ -1,15 +1,17 @@
-// The part of a picture that is to count: a box is dragged on it, or moved by keys.
+// How a picture is to count: turned by quarters, and the part on which a box is dragged, or moved by
+// keys. The page turns it by itself, so that no answer has to bring it, perhaps over a later one.
 (() => {
   const { touch, words, fill, isShortcut } = window.lookalikeCommon;
-  let tell = null; // hands a box on to the page
-  let drawn = null; // is called as soon as one is drawn
-  let turn = null; // has the picture turned by a quarter
+  let tell = null; // hands the box and the quarters on to the page
+  let changed = null; // is called as soon as one of them is another one
+  let came = null; // is called with the address of a picture that was not there
   let isShown = null; // whether the question is
   let showAnswer = null; // scrolls to what was found
   let toBox = false; // whether a box is what comes next, until the picture is there to be drawn on
 
   const picture = () => document.querySelector("#query .image-frame img");
-  let box = null; // left, top, right, bottom as shares of the picture
+  let box = null; // left, top, right, bottom as shares of the picture as it lies
+  let quarters = 0; // by which it is turned clockwise
   let source = "";
   let telling = 0; // of a box that has just been set: while it moves on, the last one counts
 
@@ -18,9 +20,10 @@
   const area = () => {
     const image = picture();
     const frame = image.getBoundingClientRect();
-    const scale = Math.min(1, frame.width / image.naturalWidth, frame.height / image.naturalHeight);
-    const width = image.naturalWidth * scale;
-    const height = image.naturalHeight * scale;
+    const sides = [image.naturalWidth, image.naturalHeight];
+    if (quarters % 2) sides.reverse();
+    const scale = Math.min(1, frame.width / sides[0], frame.height / sides[1]);
+    const [width, height] = sides.map((side) => side * scale);
     const left = frame.left + (frame.width - width) / 2;
     return { left, top: frame.top + (frame.height - height) / 2, width, height };
   };
@@ -28,6 +31,7 @@
   const draw = () => {
     const layer = document.getElementById("lk-crop");
     if (!layer || !picture()?.naturalWidth) return;
+    picture().dataset.quarters = quarters;
     const room = area();
     const frame = layer.parentElement.getBoundingClientRect();
     Object.assign(layer.style, {
@@ -60,12 +64,26 @@
   };
 
   const setBox = (next, send) => {
-    drawn();
+    changed();
     box = next;
     draw();
     if (!send) return;
     clearTimeout(telling);
-    telling = setTimeout(() => tell(box), 200);
+    telling = setTimeout(() => tell(box, quarters), 200);
+  };
+
+  // For a picture that lies on its side, as from a scanner. The box stays on what it was drawn on.
+  const turn = () => {
+    quarters = (quarters + 1) % 4;
+    setBox(box && [1 - box[3], box[0], 1 - box[1], box[2]], true);
+  };
+
+  // What is still to be told was about the picture before, or as it lay before.
+  const show = (nextBox, nextQuarters) => {
+    clearTimeout(telling);
+    box = nextBox;
+    quarters = nextQuarters;
+    draw();
   };
 
   const sayBox = () => {
@@ -83,7 +101,6 @@
     layer.classList.toggle("lk-drawing", touch.matches);
   };
 
-  // For a picture that lies on its side, as from a scanner.
   const makeTurn = () => {
     const button = document.createElement("button");
     button.type = "button";
@@ -92,17 +109,16 @@
     button.setAttribute("aria-label", button.title);
     button.innerHTML =
       '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M20 4v6h-6M19.5 10A8 8 0 1 0 20 14"/></svg>';
-    button.addEventListener("click", () => turn());
+    button.addEventListener("click", turn);
     return button;
   };
 
   const addLayer = () => {
     const image = picture();
     const layer = document.getElementById("lk-crop");
-    if (image?.src !== source) clearTimeout(telling);
     if (!image) {
       source = "";
-      box = null;
+      show(null, 0);
     }
     if (!image || !isShown()) {
       document.getElementById("lk-turn")?.remove();
@@ -110,8 +126,9 @@
     }
     if (image.src !== source) {
       source = image.src;
-      box = null;
+      show(null, 0);
       image.addEventListener("load", draw, { once: true });
+      came(source);
     }
     if (layer) {
       askForBox(layer);
@@ -211,13 +228,11 @@
 
   window.addEventListener("resize", draw);
   window.lookalikeCrop = {
-    begin: (page) => ({ tell, drawn, turn, isShown, showAnswer } = page),
+    begin: (page) => ({ tell, changed, came, isShown, showAnswer } = page),
     look: addLayer,
     picture,
+    hush: () => clearTimeout(telling),
     ask: (isAsked) => (toBox = isAsked),
-    show: (next) => {
-      box = next;
-      draw();
-    },
+    show,
   };
 })();

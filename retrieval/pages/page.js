@@ -4,7 +4,7 @@
   const { behavior, pause, isShortcut } = window.lookalikeCommon;
   const crop = window.lookalikeCrop;
   const dialog = window.lookalikeDialog;
-  const ASKING = ["pick", "more", "less", "remove", "back", "crop", "turn"]; // for something new
+  const ASKING = ["pick", "more", "less", "remove", "back", "crop"]; // for something new
   const SETTING = ["visit", "again"]; // whose answers set the controls
   const tell = (what, data) => {
     if (!window.lookalike) return; // the page is still being made
@@ -442,7 +442,8 @@
 
   // --- The address -------------------------------------------------------------------------------
   let seen = null; // the address of the results that were last looked at
-  // Since the picture was brought back, as it is when the page opens, until something new is asked.
+  // Whether the box and the quarters of the address are those of the picture: since an answer has
+  // brought it, as when the page opens, until one of them is changed or a picture is given.
   let visiting = true;
 
   // The pictures that an address asks with.
@@ -483,7 +484,6 @@
     const isLink = first && sought === null && new URLSearchParams(address).has("like");
     if (isLink) showAnswer("auto");
     if (address === location.search) return;
-    if (!stepped) visiting = false;
     if (first || stepped) history.replaceState(history.state, "", address);
     else history.pushState({}, "", address);
     // An option that was changed stays under the finger.
@@ -492,20 +492,18 @@
     if (!first && isAnswer) showAnswer(behavior());
   };
 
-  // The part that counts in the search that the back or forward button has brought.
-  const boxOfAddress = () => {
-    const shares = new URLSearchParams(location.search).get("crop")?.split("-").map(Number) ?? [];
-    return shares.length === 4 && shares.every(Number.isFinite) ? shares : null;
+  // How the upload counts in the search that the back or forward button has brought.
+  const showAsAddressed = () => {
+    const parameters = new URLSearchParams(location.search);
+    const shares = parameters.get("crop")?.split("-").map(Number) ?? [];
+    const box = shares.length === 4 && shares.every(Number.isFinite) ? shares : null;
+    crop.show(box, Number(parameters.get("turn")));
   };
   dialog.begin(tell);
   crop.begin({
-    tell: (box) => tell("crop", { box }),
-    turn: () => {
-      visiting = false; // the box of an address would be of the picture before
-      drawing = true; // it may have to be turned once more
-      tell("turn", {});
-    },
-    drawn: () => (visiting = false),
+    tell: (box, quarters) => tell("crop", { box, quarters }),
+    changed: () => (visiting = false),
+    came: (source) => (visiting = source.startsWith("data:")),
     isShown: searching,
     showAnswer: () => {
       showAnswer(behavior());
@@ -534,6 +532,7 @@
     moving = false;
     sought = history.state?.y ?? 0;
     visiting = true;
+    crop.hush(); // it would be told of the step, and the way forward be cut off
     stepped = true;
     const query = location.search;
     clearTimeout(stepping);
@@ -574,7 +573,7 @@
     keepPicture();
     unfold();
     crop.look();
-    if (visiting && seen === location.search && crop.picture()) crop.show(boxOfAddress());
+    if (visiting && seen === location.search && crop.picture()) showAsAddressed();
     window.lookalikeFocus.rescue();
     dialog.look();
   };

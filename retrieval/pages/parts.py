@@ -12,7 +12,7 @@ from PIL import Image
 from retrieval import settings
 from retrieval.cleaning import clean_up, needs_cleaning
 from retrieval.errors import PictureError
-from retrieval.images import crop, open_picture, thumbnail
+from retrieval.images import crop, open_picture, thumbnail, turn
 from retrieval.originals import open_original
 from retrieval.pages import words
 from retrieval.pages.asking import Box, Cleaning, Part
@@ -55,22 +55,20 @@ class PartMaker:
         part = replace(part, jpeg=_jpeg(image, max(2 * PREVIEW_SIDE, min(long, MAX_PREVIEW))))
         return replace(part, first=(part, cleaning)), (decoded - started, extracted - decoded)
 
-    def cropped(self, upload: Part, box: Box | None, cleaning: Cleaning) -> Part:
-        """Return an upload of which only a part counts, or the whole again for None."""
-        if box is None and upload.first and upload.first[1] == cleaning:
+    def cropped(self, upload: Part, quarters: int, box: Box | None, cleaning: Cleaning) -> Part:
+        """Return an upload that lies otherwise, or of which another part counts.
+
+        It is made of the upload as it came, so that nothing is lost by doing so again and again.
+
+        Args:
+            quarters: by which it is turned clockwise, from 0 to 3.
+            box: the part of it, as it lies then; all of it for None.
+        """
+        if not quarters and box is None and upload.first and upload.first[1] == cleaning:
             whole, wanted, previewed = upload.first[0], upload.wanted, upload.previewed
             return replace(whole, first=upload.first, wanted=wanted, previewed=previewed)
-        image = crop(open_picture(upload.jpeg).image, box)
-        return replace(self._described(upload, image, cleaning), crop=box)
-
-    def turned(self, upload: Part, cleaning: Cleaning) -> Part:
-        """Return an upload turned clockwise by a quarter, all of it, as one of its own."""
-        image = open_picture(upload.jpeg).image.transpose(Image.Transpose.ROTATE_270)
-        jpeg = _jpeg(image, max(image.size))
-        token = hashlib.sha256(jpeg).hexdigest()[:12]
-        plain = Part(upload.name, wanted=upload.wanted, token=token, sha256=upload.sha256)
-        part = replace(self._described(plain, image, cleaning), jpeg=jpeg)
-        return replace(part, first=(part, cleaning))
+        part = replace(upload, quarters=quarters, crop=box)
+        return self._described(part, picture_of(part), cleaning)
 
     def of_picture(self, placed: Placed, wanted: bool, visitor: str) -> Part:
         """Return a picture of a collection.
@@ -120,12 +118,15 @@ class PartMaker:
             return searcher.thumbnail(searcher.record(part.placed[1]))
         if part.treated:
             return part.treated
-        if part.crop is None:
+        if part.crop is None and not part.quarters:
             return part.jpeg
-        return _jpeg(crop(open_picture(part.jpeg).image, part.crop), 2 * PREVIEW_SIDE)
+        return _jpeg(picture_of(part), 2 * PREVIEW_SIDE)
 
     def preview(self, upload: Part) -> bytes:
-        """Return an upload as a page shows it, as a JPEG: small, since an answer carries it."""
+        """Return an upload for a page, as a JPEG: small, since an answer carries it.
+
+        All of it, as it came: `crop.js` turns it, and draws the box.
+        """
         return thumbnail(open_picture(upload.jpeg).image, PREVIEW_SIDE)
 
     def _described(self, part: Part, image: Image.Image, cleaning: Cleaning) -> Part:
@@ -139,6 +140,11 @@ class PartMaker:
         aspects = embedder.describe_pictures(pixels[None])
         chip = data_uri(thumbnail(image, CHIP_SIDE), "image/jpeg")
         return replace(part, aspects=aspects, address=chip, pixels=pixels, treated=treated)
+
+
+def picture_of(upload: Part) -> Image.Image:
+    """Return what of an upload counts, as it lies, before it is cleaned up."""
+    return crop(turn(open_picture(upload.jpeg).image, upload.quarters), upload.crop)
 
 
 def _jpeg(image: Image.Image, side: int) -> bytes:

@@ -8,7 +8,6 @@ import gradio as gr
 from retrieval.pages.asking import Asked, Options, bounded_box
 from retrieval.pages.elements import number_of, told_by_a_page
 from retrieval.pages.parts import PartMaker
-from retrieval.pages.recent import RecentUploads
 
 Change = Callable[[Asked], Asked]
 # What is asked and its options as they stand, what a button tells, who asks. The change that comes
@@ -19,9 +18,8 @@ Handler = Callable[[Asked, Options, Any, str], Change]
 class QueryChanges:
     """The changes that the buttons of the page ask for."""
 
-    def __init__(self, parts: PartMaker, recent: RecentUploads) -> None:
+    def __init__(self, parts: PartMaker) -> None:
         self._parts = parts
-        self._recent = recent
 
     def pick(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
         """Search with a result alone."""
@@ -43,33 +41,24 @@ class QueryChanges:
         return lambda asked: asked.without(what)
 
     def crop(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
-        """Have the part of the upload count that was drawn on it; all of it without one."""
+        """Have the upload count as it lies on the page: turned, and the part that is drawn on it.
+
+        One that lies on its side finds what lies so, too. Without a box all of it counts.
+        """
         drawn_on = asked.upload.token if asked.upload else ""
         cleaning = options.cleaning
         with told_by_a_page():
             box = bounded_box(event.box) if event.box else None
+        quarters = number_of(getattr(event, "quarters", 0)) % 4
 
         def crop(asked: Asked) -> Asked:
             upload = asked.upload
-            # One that was sent before, and is late, was on the page when the box was drawn.
+            # One that was sent before, and is late, was on the page when that was done.
             if upload is None or not (upload.token == drawn_on or upload.previewed):
                 return asked
-            return asked.adding(self._parts.cropped(upload, box, cleaning))
+            return asked.adding(self._parts.cropped(upload, quarters, box, cleaning))
 
         return crop
-
-    def turn(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
-        """Turn the upload by a quarter: one that lies on its side finds what lies so, too."""
-        cleaning = options.cleaning
-
-        def turn(asked: Asked) -> Asked:
-            if asked.upload is None:
-                return asked
-            part = self._parts.turned(asked.upload, cleaning)
-            self._recent.keep(visitor, part)
-            return asked.adding(part)
-
-        return turn
 
     def clean(self, asked: Asked, options: Options, event: Any, visitor: str) -> Change:
         """Have the upload be cleaned as it is chosen now."""
@@ -79,7 +68,8 @@ class QueryChanges:
             upload = asked.upload
             if upload is None:
                 return asked
-            return asked.adding(self._parts.cropped(upload, upload.crop, cleaning))
+            part = self._parts.cropped(upload, upload.quarters, upload.crop, cleaning)
+            return asked.adding(part)
 
         return clean
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
+from PIL import Image
+
 from retrieval.building import Building
 from retrieval.captions import pretty
 from retrieval.confidence import Confidence
@@ -21,6 +23,7 @@ from retrieval.pages.markup import (
     original_address,
     thumbnail_address,
 )
+from retrieval.pages.parts import picture_of
 from retrieval.records import PictureRecord
 from retrieval.report import data_uri
 from retrieval.search import Found, Match, percent
@@ -55,7 +58,7 @@ def results(
         subject = words.LIKE_NAMED.format(name=next(p.name for p in asked.parts if p.wanted))
     heading, spoken = words.RESULTS, words.SPOKEN
     alone = asked.parts[0] if len(asked.parts) == 1 else None
-    same = alone.sha256 if alone and not alone.crop else ""
+    same = alone.sha256 if alone and not (alone.quarters or alone.crop) else ""
     tiles = [_result(match, names, same) for match in found.matches]
     if order:
         heading, spoken = words.RESULTS_ORDERED, words.SPOKEN_ORDERED
@@ -304,9 +307,12 @@ def _cleaned(asked: Asked) -> str:
     if upload is None or not upload.treated:
         return ""
     figures = "".join(
-        f'<figure><img src="{_small(jpeg)}" alt="">'
+        f'<figure><img src="{_small(image)}" alt="">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for jpeg, caption in ((upload.jpeg, words.BEFORE), (upload.treated, words.AFTER))
+        for image, caption in (
+            (picture_of(upload), words.BEFORE),
+            (open_picture(upload.treated).image, words.AFTER),
+        )
     )
     return f'<div class="lk-cleaned">{figures}<p>{escape(words.CLEANED)}</p></div>'
 
@@ -394,5 +400,5 @@ def _spoken_kind(picture: PictureRecord) -> str:
     return f", {pretty(picture.label)}" if picture.label else ""
 
 
-def _small(jpeg: bytes) -> str:
-    return data_uri(thumbnail(open_picture(jpeg).image, 160), "image/jpeg")
+def _small(image: Image.Image) -> str:
+    return data_uri(thumbnail(image, 160), "image/jpeg")

@@ -54,7 +54,7 @@ class SearchPage:
         self.parts = PartMaker(workspace)
         self.recent = RecentUploads()
         self.visits = Visits(workspace, self.parts, self.recent)
-        self.changes = QueryChanges(self.parts, self.recent)
+        self.changes = QueryChanges(self.parts)
         self.answers = Answers(workspace)
         self.of_results = ResultTools(workspace, access, handover, self.parts, self.answers)
 
@@ -150,20 +150,19 @@ class SearchPage:
         for event, handler in (
             (bridge.more, self.changes.add(wanted=True)),
             (bridge.less, self.changes.add(wanted=False)),
-            (bridge.crop, self.changes.crop),
         ):
             event(self._asking(handler), inputs, answer, **each)
+        crop = self._asking(self.changes.crop)
+        bridge.crop(crop, inputs, answer, concurrency_id=MODEL, **each)
         # These may leave the upload behind, which then is taken off the page.
         leaving = [*answer, self.upload]
-        remove = self._asking(self.changes.remove, showing=_what_stays)
-        bridge.remove(remove, inputs, leaving, **each)
+        bridge.remove(self._asking(self.changes.remove, leaving=True), inputs, leaving, **each)
         for event, handler in (
             (bridge.pick, self.changes.pick),
             (bridge.back, lambda *_: Asked.emptied),
         ):
-            handle = self._asking(handler, showing=_what_stays, anew=True)
+            handle = self._asking(handler, leaving=True, anew=True)
             event(handle, inputs, leaving, **each)
-        bridge.turn(self.on_turn, inputs, leaving, concurrency_id=MODEL, **each)
         bridge.odd(comment_drop, None, None, **quiet)
         bridge.refused(tell_refusal, None, None, **quiet)
         everything = [*view, *self.options.shown, self.upload]
@@ -297,16 +296,6 @@ class SearchPage:
         unshowable = PurePosixPath(sent).suffix.lower() in UNSHOWABLE
         return (*answer, self.parts.preview(part) if part and unshowable else gr.skip())
 
-    def on_turn(self, values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
-        """Turn the upload by a quarter, and return what it is to show then."""
-
-        def show(upload: Part | None) -> Any:
-            return self.parts.preview(upload) if upload else None
-
-        handle = self._asking(self.changes.turn, showing=show)
-        answer: tuple[Any, ...] = handle(values, request, event)
-        return answer
-
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Search for the picture at a web address."""
         try:
@@ -341,16 +330,12 @@ class SearchPage:
         return self.of_results.copies(*conversation.stands, placed_at(event), request)
 
     def _asking(
-        self,
-        change: Handler,
-        showing: Callable[[Part | None], Any] | None = None,
-        anew: bool = False,
+        self, change: Handler, leaving: bool = False, anew: bool = False
     ) -> Callable[..., Any]:
         """Return the event handler that changes the query and answers it.
 
         Args:
-            showing: it returns the upload too: what the page is to show for that of the query,
-                unless the change is refused.
+            leaving: it returns the upload too, which is taken off where the query has left it.
             anew: the query before does not count.
         """
 
@@ -367,8 +352,10 @@ class SearchPage:
                 answer = self._answer(conversation, step, request)
             except LookalikeError as error:
                 warn(error)
-                return (gr.skip(),) * (4 if showing else 3)
-            return (*answer, showing(conversation.asked.upload)) if showing else answer
+                return (gr.skip(),) * (4 if leaving else 3)
+            if not leaving:
+                return answer
+            return (*answer, gr.skip() if conversation.asked.upload else None)
 
         return handle
 
@@ -487,11 +474,6 @@ class SearchPage:
     def _narrow(self, options: Options, request: gr.Request, stood: Options) -> tuple[Any, ...]:
         held = self.answers.held(options.choice, visitor_of(request))
         return self.options.narrow(options.filters, held, stood.filters)
-
-
-def _what_stays(upload: Part | None) -> Any:
-    """Take the upload off the page where the query has left it."""
-    return gr.skip() if upload else None
 
 
 def _step(change: Change, options: Options, request: gr.Request, anew: bool = False) -> Step:

@@ -55,7 +55,7 @@ class Visits:
             if kept is None:
                 raise LookalikeError(words.NO_UPLOAD)
             kept = replace(kept, previewed=False)
-            return self._parts.cropped(kept, wish.crop, options.cleaning)
+            return self._parts.cropped(kept, wish.quarters, wish.crop, options.cleaning)
 
         def visit(asked: Asked) -> Asked:
             parts, missing = [], []
