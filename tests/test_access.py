@@ -232,7 +232,8 @@ def test_a_search_and_a_crop_go_by_touch(browser: Browser, address: str) -> None
 @pytest.mark.parametrize(
     "sentence",
     [
-        *(words.DROPPED_NO_PICTURE, words.NO_UPLOAD, words.SEARCHED_WITHOUT, words.FORGOTTEN),
+        *(words.DROPPED_NO_PICTURE, words.NO_UPLOAD, words.searched_without(1), words.FORGOTTEN),
+        words.searched_without(2),
         *(words.NO_COLLECTIONS_BODY, words.UPLOAD_WORDS["none"], words.UPLOAD_WORDS["failed"]),
         *(fetching.UNREACHABLE, fetching.SAVE_IT, words.NO_FETCHING),
     ],

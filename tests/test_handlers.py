@@ -309,9 +309,10 @@ def test_a_query_outlives_another_tab_and_another_collection_that_cannot_be_sear
 def test_a_link_of_which_one_picture_is_gone_searches_with_the_others(visitor: Visitor) -> None:
     key = add(visitor, "Linked/a.png", "Linked/b.png", "Linked/c.png")
     answer(visitor, "on_load")
-    link = f"?in={key}&like={key}:1&unlike={key}:99&upload=0123456789ab"
-    said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": link})
-    assert sentences(said) == [words.SEARCHED_WITHOUT.format(pictures="2 pictures")]
+    for n, upload in ((1, ""), (2, "&upload=0123456789ab")):
+        link = f"?in={key}&like={key}:1&unlike={key}:99{upload}"
+        said = visitor.ask("on_visit", visitor.filled("on_visit"), {"query": link})
+        assert sentences(said) == [words.searched_without(n)]
     shown = answer(visitor, "on_again")
     assert address_of(shown) == {"in": [key], "like": [f"{key}:1"]}
     assert shown["collection"]["value"] == key  # which an answer that came late may have set

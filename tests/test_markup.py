@@ -251,3 +251,22 @@ def test_how_many_could_not_be_brought_back_is_told_in_words_that_fit() -> None:
     assert words.others_alone(2, 2) == words.ALL_OTHERS_ALONE
     assert words.others_alone(1, 2) == words.OTHER_ALONE
     assert words.others_alone(2, 3) == words.OTHERS_ALONE.format(n=2)
+
+
+def test_what_a_search_does_without_is_said_in_words_that_fit_the_number() -> None:
+    assert "1 picture of this search could not be found here and was" in words.searched_without(1)
+    assert "2 pictures of this search could not be found here and were" in words.searched_without(2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0, "less than 0.1"),
+        (0.049, "less than 0.1"),
+        (0.05, "0.1"),
+        (1.04, "1.0"),
+        (15.8, "15.8"),
+    ],
+)
+def test_no_test_is_said_to_have_taken_no_time(seconds: float, told: str) -> None:
+    assert words.tested(32, seconds) == f"32 searches in {told} seconds."

@@ -336,7 +336,7 @@ class EvaluatePage:
         ids = [picture.id for picture in labels.pictures]
         sections = report.sections(evaluation, on_page, words.TEST_CSV, ids)
         body = _report(words.TEST_TITLE.format(name=title), sections, key)
-        done = words.TEST_DONE.format(n=f"{len(evaluation.asked):,}", seconds=f"{seconds:.1f}")
+        done = words.tested(len(evaluation.asked), seconds)
         return _notice(done), body, _downloads(title, files), "", gr.Button(visible=False)
 
 

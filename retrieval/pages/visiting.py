@@ -67,8 +67,7 @@ class Visits:
             if missing and not any(part.wanted for part in parts):
                 raise missing[0]
             if missing:
-                left_out = words.pictures(len(missing))
-                warn(LookalikeError(words.SEARCHED_WITHOUT.format(pictures=left_out)))
+                warn(LookalikeError(words.searched_without(len(missing))))
             for part in parts:
                 asked = asked.keeping(part)
             return replace(asked, parts=tuple(parts), arrived=True)

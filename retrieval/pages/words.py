@@ -150,8 +150,12 @@ LINK_GONE = (
     "instead: {name}."
 )
 SEARCHED_WITHOUT = (
-    "{pictures} of this search could not be found here and were left out. An uploaded one can be "
+    "{n} pictures of this search could not be found here and were left out. An uploaded one can be "
     "chosen here again."
+)
+SEARCHED_WITHOUT_ONE = (
+    "1 picture of this search could not be found here and was left out. If it was an uploaded one, "
+    "choose it here again."
 )
 FORGOTTEN = (
     "This page was left open for a long time, so its search was forgotten. Reload the page to "
@@ -295,6 +299,7 @@ TEST_DRAWS = "Drawing the charts ..."
 TEST_LEFT = ", {time} left"
 TEST_STOPPED = "Stopped."
 TEST_DONE = "{n} searches in {seconds} seconds."
+TEST_DONE_AT_ONCE = "{n} searches in less than 0.1 seconds."
 STILL_BUILDING = "unfinished"
 STILL_BUILDING_WHAT = "the collection was still being read; what was ready took part"
 TEST_LATER = "The pictures are still being read. Test them when all of them are ready."
@@ -752,6 +757,18 @@ def removed_for_good(n: int, of: int) -> str:
     if n < of:
         return REMOVED_FOR_GOOD.format(n=f"{n:,}")
     return ONE_REMOVED_FOR_GOOD if n == 1 else ALL_REMOVED_FOR_GOOD
+
+
+def searched_without(n: int) -> str:
+    """Say how many pictures a search does without, in words that fit the number."""
+    return SEARCHED_WITHOUT_ONE if n == 1 else SEARCHED_WITHOUT.format(n=f"{n:,}")
+
+
+def tested(searches: int, seconds: float) -> str:
+    """Say how long a test took; no number of searches takes no time."""
+    if seconds < 0.05:
+        return TEST_DONE_AT_ONCE.format(n=f"{searches:,}")
+    return TEST_DONE.format(n=f"{searches:,}", seconds=f"{seconds:,.1f}")
 
 
 def saved_small(n: int) -> str:
