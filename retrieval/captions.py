@@ -38,20 +38,24 @@ SEPARATOR = re.compile(r'("?)sep=([,;\t|])\1\s*', re.IGNORECASE)
 HELD = "It cannot be read. Close it in other programs, or check its permissions."
 TOO_LARGE = f"It has more than {in_units(MAX_BYTES)}. Make several smaller ones."
 NO_FILENAME = (
-    'None of its columns is called "filename", so it tells of no pictures. Name one so in its '
-    "first row, or take the table away where labels and captions are to go."
+    "None of its columns is called “filename”, so it tells of no pictures. Call the one with the "
+    "names of the pictures so, in its first row."
 )
-NONE_HERE = (
-    "None of the pictures that it names is here. Write their names in it as they are now, or take "
-    "the table away where labels and captions are to go."
+NO_COLUMNS = (
+    "Its first row names no columns, so it tells of no pictures. Save it as “CSV UTF-8” in the "
+    "program that it is from."
 )
+NONE_HERE = "None of the pictures that it names is here. Write their names in it as they are now."
+# The other cure of the three, where the table lies in a folder that is somebody's own.
+OR_GO = "Or take the table away, if labels and captions are to go."
+NO_TEXT = re.compile(r"[\0-\x08]")  # what other files have in their first bytes
 BROKEN = (
     "Row {n:,} cannot be read, nor what comes after it: a quotation mark there has no end, or a "
     "cell is too long. Mend that row."
 )
 LETTERS = (
     "It is not saved in UTF-8, so letters beyond A to Z may be wrong, also in the names of files. "
-    'Open it in the program that it is from, and save it as "CSV UTF-8".'
+    "Open it in the program that it is from, and save it as “CSV UTF-8”."
 )
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
 Row = tuple[str, list[str], list[str]]  # the file's name, the names of the columns, the cells
@@ -123,7 +127,8 @@ def read_captions(
         for why, flaw in flaws.items():
             if _counts(why, flaw, found, named):
                 name, within = name_of(path, root), name_of(path.parent, root)
-                on_unread(UnreadTable(name, within, why, flaw))
+                cure = f"{why} {OR_GO}" if flaw == "mute" else why
+                on_unread(UnreadTable(name, within, cure, flaw))
     return captions
 
 
@@ -211,7 +216,8 @@ def _rows(table: TextIO, on_flaw: OnFlaw, too_large: bool = False) -> Iterator[R
     except csv.Error:
         names = []
     if "filename" not in names:
-        on_flaw(NO_FILENAME, "mute")
+        is_head = any(names) and not any(map(NO_TEXT.search, names))
+        on_flaw(NO_FILENAME if is_head else NO_COLUMNS, "mute")
         return
     if too_large:
         on_flaw(TOO_LARGE, "broken")

@@ -55,6 +55,14 @@ class Taken:
     unnamed: int = 0  # files left out after so many that no more are named
     others: int = 0  # files that are no pictures
 
+    @property
+    def is_of_tables(self) -> bool:
+        """Whether tables came, and nothing beside them, be they taken or left out."""
+        if self.files or self.known or self.unnamed or self.others:
+            return False
+        left_out = [_is_table(PurePosixPath(name)) for name, _ in self.skipped]
+        return all(left_out) and bool(left_out or self.tables)
+
     def skip(self, name: str, why: str) -> None:
         """Leave a file out."""
         if len(self.skipped) < MAX_NAMED:

@@ -14,9 +14,13 @@ from retrieval.captions import (
     LETTERS,
     MAX_COLUMNS,
     MAX_ROW,
+    NO_COLUMNS,
+    NO_FILENAME,
+    OR_GO,
     Caption,
     UnreadTable,
     captioned,
+    count_rows,
     find_tables,
     parse_captions,
     read_captions,
@@ -163,7 +167,7 @@ def test_of_many_columns_the_file_and_its_label_are_found_and_what_is_left_out_i
     [
         ('filename,label\na.png,red\nwarm/red.png,"hot\ncold/blue.png,icy\n', "Row 3 cannot be"),
         (f"filename,label\na.png,{'x' * 200_000}\nwarm/red.png,hot\n", "Row 2 cannot be"),
-        ("", "None of its columns is called"),
+        ("", "Its first row names no columns"),
         ("name,label\nwarm/red.png,hot\n", "None of its columns is called"),
         ("filename,label\n" + "a.png,red\n" * 400, "It has more than 64 MB"),
     ],
@@ -320,6 +324,29 @@ def test_a_table_whose_pictures_are_all_renamed_is_named_and_what_it_told_stays(
     table.unlink()
     assert update() == []
     assert told() == set()
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"name,price\nshoe.png,3\n", NO_FILENAME),
+        ("prix\u00a0€,näme\n3,shoe.png\n".encode(), NO_FILENAME),
+        (b"", NO_COLUMNS),
+        (b"\n\nfilename,label\na.png,red\n", NO_COLUMNS),
+        (b"PK\x03\x04\x14\x00\x00\x00\x08\x00rest of a workbook\n", NO_COLUMNS),
+        ("name,price\nshoe.png,3\n".encode("utf-16-le"), NO_COLUMNS),
+    ],
+    ids=["of other things", "beyond ASCII", "empty", "an empty row", "a workbook", "UTF-16"],
+)
+def test_what_tells_of_no_pictures_gets_a_cure_for_where_it_lies(
+    tmp_path: Path, data: bytes, why: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    assert count_rows(tmp_path / "t.csv", tmp_path, {"a.png"}) == (0, 0, [why])
+    unread: list[UnreadTable] = []
+    assert read_captions(tmp_path, unread.append) == {}
+    [table] = unread
+    assert (table.why, table.flaw) == (f"{why} {OR_GO}", "mute")
 
 
 @pytest.mark.parametrize("held", ["captions.csv", "cold/captions.csv"])

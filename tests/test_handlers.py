@@ -1311,6 +1311,7 @@ def test_what_came_of_a_table_is_said_on_its_card(visitor: Visitor) -> None:
     assert "none of its rows names a picture" in words.captions_for(0, 1, [], "list.csv")
     for table, parts in (
         (b"name,title\nFen/a.png,heron\n", ("No captions from new.csv.", captions.NO_FILENAME)),
+        (b"", ("No captions from new.csv.", captions.NO_COLUMNS)),
         (b"filename,label\na.png,B\xe4r\n", ("Captions for 1 picture", captions.LETTERS)),
         (
             b"filename," + b",".join(b"c%d" % n for n in range(100)) + b"\na.png" + b",x" * 100,
@@ -1320,7 +1321,31 @@ def test_what_came_of_a_table_is_said_on_its_card(visitor: Visitor) -> None:
     ):
         visitor.add_pictures({"new.csv": table}, key)
         card = visitor.finish(key)
-        assert all(escape(part) in card for part in parts), parts
+        assert all(escape(part) in card for part in (*parts, "Then add it again.")), parts
+        assert "take the table away" not in card
+    visitor.ask("on_act", [None], {"act": "delete", "key": key})
+
+
+@pytest.mark.parametrize(
+    "table", [b"filename,title\na.png,heron\n", b'filename,title\na.png,"x\n'], ids=["", "broken"]
+)
+def test_a_table_that_comes_alone_is_not_said_to_lack_pictures(
+    visitor: Visitor, table: bytes
+) -> None:
+    key = add(visitor, "Mere/b.png")
+    before = keys(visitor)
+    said = str(visitor.add_pictures({"birds.csv": table}))  # beside the cards
+    assert words.TAKEN_TABLE_ALONE in said
+    assert keys(visitor) == before
+    on_card = str(visitor.add_pictures({"birds.csv": table}, key)) + visitor.finish(key)
+    is_broken = table.endswith(b'"x\n')
+    assert ("Then add it again." in said and "birds.csv" in said) is is_broken
+    assert (words.TAKEN_NO_TABLE in on_card and "Then add it again." in on_card) is is_broken
+    for text in (said, on_card):
+        assert "There was no picture" not in text
+    # With other files it is about pictures.
+    beside = {"birds.csv": table, "birds.zip": b"no zip"}
+    assert words.TAKEN_NONE.format(name=words.TAKEN_THIS) in str(visitor.add_pictures(beside))
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 

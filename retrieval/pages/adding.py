@@ -71,7 +71,8 @@ class Adding:
                 raise
             if not taken.files:
                 self._discard(key)
-                return _told(_none_in(brought), taken)
+                alone = words.TAKEN_TABLE_ALONE
+                return _told(alone if taken.is_of_tables else _none_in(brought), taken)
             self._unread.add(key)
             return self._settle(key, taken, tables, visitor, brought)
 
@@ -311,7 +312,8 @@ class Adding:
         name = self.workspace.searcher(key, visitor).collection.name
         nothing_new = words.TAKEN_NOTHING_NEW.format(name=name)
         if not taken.files and not taken.tables:
-            return _told(nothing_new if taken.known else _none_in(brought), taken)
+            none = words.TAKEN_NO_TABLE if taken.is_of_tables else _none_in(brought)
+            return _told(nothing_new if taken.known else none, taken)
         self.build(key, visitor, new=tables)
         known = ""
         if taken.known:

@@ -402,6 +402,7 @@ CAPTIONED_NONE = (
     "No captions from {table}: none of its rows names a picture here (folders are part of a name)."
 )
 CAPTIONS_UNREAD = "No captions from {table}."
+CAPTIONS_AGAIN = "Then add it again."
 LIBRARY_NONE = "There is no picture in it that can be read."
 LIBRARY_READY_UNREAD = "{pictures} ready, {unread} could not be read."
 LIBRARY_STOPPED_AT = (
@@ -508,6 +509,11 @@ DOWNLOAD_HINT = "One file for another computer: drop it on this page there to op
 DOWNLOAD_LOST = "The download did not begin. Check the connection, then try again."
 TAKEN_NONE = "There was no picture in {name} that can be read."
 TAKEN_THIS = "this"  # files that came in no folder or zip
+TAKEN_NO_TABLE = "Nothing was added."
+TAKEN_TABLE_ALONE = (
+    "Nothing was added: a table (CSV) alone makes no collection. Add it on the card of the "
+    "collection that it tells of, or together with the pictures."
+)
 TAKEN_SKIPPED = "Left out ({n}):"
 TAKEN_OTHERS = (
     "Left out: {files} of other kinds. "
@@ -728,14 +734,16 @@ def _rows_without(n: int) -> str:
 
 
 def captions_for(found: int, without: int, flaws: Sequence[str], table: str) -> str:
-    """Say of how many pictures a table has told, in words that fit the numbers, and its flaws."""
+    """Say of how many pictures a table that was added tells, in words that fit the numbers, and
+    its flaws, with their cure.
+    """
     rest = f"; {_rows_without(without)} no picture here" if without else ""
     said = [CAPTIONED.format(pictures=pictures(found), table=table, rest=rest)] if found else []
     if not found and not without and flaws:  # of its rows nothing is known
         said = [CAPTIONS_UNREAD.format(table=table)]
     elif not found:
         said = [CAPTIONED_NONE.format(table=table)]
-    return " ".join((*said, *flaws))
+    return " ".join((*said, *flaws, CAPTIONS_AGAIN) if flaws else said)
 
 
 def pictures_alone(n: int, of: int) -> str:
