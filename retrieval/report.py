@@ -200,8 +200,8 @@ def classes_section(classes: Sequence[ClassScores], csv: str = "") -> str:
         for i, metric in enumerate(metrics)
     )
     table = (
-        '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Kind</th>'
-        f'<th scope="col">Searches</th>{head}'
+        '<div class="lk-scroll"><table class="lk-scores lk-kinds"><thead><tr>'
+        f'<th scope="col">Kind</th><th scope="col">Searches</th>{head}'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     return _section("Kind by kind", "The hardest first. " + _rest(len(ordered), csv), table)
@@ -318,8 +318,8 @@ def _largest(found: Confusion) -> str:
         for asked, taken, share in found.mistakes(MOST_COLUMNS)
     )
     return (
-        '<div class="lk-scroll"><table class="lk-scores"><thead><tr><th scope="col">Searched</th>'
-        '<th scope="col" class="lk-word">Found</th>'
+        '<div class="lk-scroll"><table class="lk-scores lk-mistakes"><thead><tr>'
+        '<th scope="col">Searched</th><th scope="col" class="lk-word">Found</th>'
         f'<th scope="col"{SPANS}>Of the results <small>%</small></th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )

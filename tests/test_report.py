@@ -229,6 +229,39 @@ def test_a_narrow_report_keeps_its_numbers_whole_and_its_charts_legible(
     assert wide <= 0
 
 
+@pytest.mark.parametrize(
+    ("window", "width"), [(320, 320), (390, 390), (853, 480), (645, 645), (830, 830), (1280, 960)]
+)
+@pytest.mark.parametrize(
+    "kinds", [["cat", "Summer at the sea", "x" * 60], list("abcdefghijklmnopqr")]
+)
+def test_the_figures_of_kinds_fit_any_width_and_their_bars_are_long_enough_to_be_compared(
+    window: int, width: int, kinds: list[str], browser: "Browser"
+) -> None:
+    page = browser.new_page(viewport={"width": window, "height": 540})
+    body = report.document("my photos", measured(*kinds), None)
+    column = f'<main class="lk-report" style="max-width:{width}px">'
+    page.set_content(body.replace('<main class="lk-report">', column))
+    cut = page.locator(".lk-scroll:has(.lk-scores)").evaluate_all(
+        "all => all.map(one => one.scrollWidth - one.clientWidth)"
+    )
+    bars = page.locator(".lk-meter").evaluate_all("all => all.map(one => one.clientWidth)")
+    rows = (
+        page.locator(".lk-scores")
+        .first.locator("tr")
+        .evaluate_all(
+            "all => all.map(row => [...row.cells].map(cell => cell.getBoundingClientRect().right))"
+        )
+    )
+    page.close()
+    assert max(cut) <= 0
+    assert min(bars) >= 80
+    assert len(set(bars[: len(kinds)])) == 1
+    # Figures stand below their headings, of which the third is that of the bar and what is beside.
+    head, first = rows[0], rows[1]
+    assert first[3:] == pytest.approx(head[2:], abs=1)
+
+
 def test_a_chart_says_in_words_what_it_shows_and_carries_its_numbers() -> None:
     series = charts.Series("share", np.array([100.0, 50.0, 25.0]), 0)
     drawn = charts.line_chart("It falls.", "results", np.array([1, 10, 100]), [series], True)
