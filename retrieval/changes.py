@@ -16,6 +16,7 @@ from retrieval.files import composed, modified_of, sha256_of_file
 from retrieval.folders import find_images
 from retrieval.paths import called, is_below, label_of, name_of
 from retrieval.records import PASSING, Entry, Move
+from retrieval.removed import still_here
 
 UNCOMPRESSED = frozenset((".bmp", ".dib", ".tif", ".tiff"))  # of as many bytes as their pixels take
 
@@ -36,6 +37,7 @@ class Changes:
     unread_tables: tuple[UnreadTable, ...] = ()
     untold: str = ""  # why what a Milvus may have lost is not among them, if so
     let_in: tuple[str, ...] = ()  # what was taken out, and comes in again where they are applied
+    left_out: int = 0  # how many others that were taken out are there, and could come in again
 
     @property
     def new(self) -> int:
@@ -61,7 +63,7 @@ def find_changes(
 
     Args:
         let_in: paths that are passed over, and are looked at as if they were not, where they are
-            now.
+            now; of those that are there no more nothing is said.
 
     Raises:
         LookalikeError: when the folder, or all that was in it, is not there.
@@ -90,9 +92,13 @@ def find_changes(
     to_read.update(come)
     lying |= found.out | {name: to_read.pop(name) for name in moved_out.keys() & to_read.keys()}
     seen = (seen | come.keys()) - moved_out.keys()
-    if let_in:
-        let_in = {places.get(name, name) for name in let_in}
-        back = {name: lying[name] for name in lying.keys() & let_in}
+    excluded = collection.excluded.paths()
+    there_still = lying.keys() & excluded
+    if not collection.in_place:  # copies that were taken out lie elsewhere meanwhile
+        there_still = set(still_here(collection.folder, root, excluded))
+    coming = {places.get(name, name) for name in let_in} & there_still
+    if coming:
+        back = {name: lying[name] for name in lying.keys() & coming}
         found_again = {move.old for move in moved}
         left = {name: about for name, about in vanished.items() if name not in found_again}
         moved += _find_moves(collection, known, left, back, {})[0]
@@ -128,7 +134,8 @@ def find_changes(
         tuple(row for row in recaptioned if row[0] not in at_new),
         tuple(table for table in unread_tables if table.name not in closed),
         untold,
-        tuple(sorted(let_in)),
+        tuple(sorted(coming)),
+        len(there_still) - len(coming),
     )
 
 

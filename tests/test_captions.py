@@ -196,9 +196,8 @@ def test_a_table_that_is_broken_takes_no_label_away_and_is_named(
     [(name, why)] = [(unread.name, unread.why) for unread in changes.unread_tables]
     assert name == "all.csv"
     assert why.startswith(told)
-    assert escape(f"The table (CSV) all.csv: {why} Until then labels") in opened_markup.changes(
-        "key", changes, 0, wheel
-    )
+    shown = opened_markup.changes("key", changes, wheel)
+    assert escape(f"The table (CSV) all.csv: {why} Until then labels") in shown
     tell_of_unread_tables(changes.unread_tables)
     assert f"The table (CSV) all.csv: {why} Until then labels" in capsys.readouterr().err
     by_hue(10, (33, 22)).save(wheel / "warm/red.png")  # also what is read again keeps its own
@@ -375,7 +374,7 @@ def test_a_table_that_is_held_takes_no_label_away(
     expected = [] if held == "captions.csv" else [("warm/red.png", "fiery", "")]
     assert list(changes.recaptioned) == expected
     assert [table.name for table in changes.unread_tables] == [held]
-    said = opened_markup.changes("key", changes, 0, wheel)
+    said = opened_markup.changes("key", changes, wheel)
     assert f"The table (CSV) {held}: It cannot be read. Close it in other programs" in said
     monkeypatch.undo()
     assert find_changes(indexed, wheel).recaptioned == (("warm/red.png", "fiery", ""),)

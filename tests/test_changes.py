@@ -270,7 +270,7 @@ def test_a_touched_file_is_not_called_changed_and_is_read_and_not_extracted(
     changes = find_changes(indexed, wheel)
     assert changes.touched == ("warm/orange.png", "warm/red.png")
     assert (changes.changed, changes.new, len(changes.to_read)) == (("cold/blue.png",), 1, 4)
-    said = opened_markup.changes("key", changes, 0, wheel)
+    said = opened_markup.changes("key", changes, wheel)
     for text in ("1 new<", "1 changed<", "2 with another date<", words.CHANGES_TOUCHED):
         assert text in said
     apply(indexed, wheel, embedder)
@@ -358,7 +358,7 @@ def test_what_was_taken_out_and_moved_is_let_in_again_where_it_is_now_and_listed
     found = find_changes(indexed, wheel, out)
     assert found.let_in == ("cold/blue.png", "cold/red.png")
     assert sorted(path.name for path in found.to_read) == ["blue.png", "red.png"]
-    shown = opened_markup.changes("wheel", found, 0, wheel)
+    shown = opened_markup.changes("wheel", found, wheel)
     assert shown.count("cold/red.png") == 1
     assert "new<" not in shown
     assert "warm/red.png" not in shown
@@ -366,6 +366,27 @@ def test_what_was_taken_out_and_moved_is_let_in_again_where_it_is_now_and_listed
     indexed.excluded.readmit(found.let_in)
     assert apply(indexed, wheel, embedder).new == 2
     assert indexed.listing.count() == (6, 0)
+
+
+def test_what_was_taken_out_and_is_in_the_folder_no_more_is_not_offered_to_be_let_in(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    indexed.exclude(["warm/red.png", "cold/blue.png", "cold/cyan.png"])
+    blue = (wheel / "cold/blue.png").read_bytes()
+    (wheel / "cold/blue.png").unlink()
+    (wheel / "cold/cyan.png").rename(wheel / "cyan.png")
+    assert find_changes(indexed, wheel).left_out == 2
+    found = find_changes(indexed, wheel, indexed.excluded.paths())
+    assert (found.let_in, found.left_out) == (("cyan.png", "warm/red.png"), 0)
+    found = find_changes(indexed, wheel, {"cold/blue.png", "cyan.png"})
+    assert (found.let_in, found.left_out) == (("cyan.png",), 1)
+    indexed.excluded.readmit(["cyan.png", "warm/red.png"])
+    apply(indexed, wheel, embedder)
+    found = find_changes(indexed, wheel, indexed.excluded.paths())
+    assert (found.any, found.left_out) == (False, 0)
+    (wheel / "cold/blue.png").write_bytes(blue)  # it is back, and still out
+    found = find_changes(indexed, wheel)
+    assert (found.any, found.left_out) == (False, 1)
 
 
 def test_a_picture_that_moved_to_the_place_of_one_that_is_let_in_keeps_what_is_known_of_it(

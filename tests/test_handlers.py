@@ -43,6 +43,7 @@ from retrieval.pages.library_page import LibraryPage
 from retrieval.pages.search_page import SearchPage
 from retrieval.pages.server import Unremembered, make_library
 from retrieval.pages.waiting import guard_queue
+from retrieval.removed import taken_out
 from retrieval.schema import DATABASE, ORIGINALS
 from retrieval.search import GONE
 from retrieval.workspace import Workspace
@@ -1008,6 +1009,37 @@ def test_what_was_taken_out_and_moved_is_offered_and_let_in_once_where_it_is_now
     ended(page, key)
     assert "cold/scarlet.png" in collection.listing.files()
     assert collection.excluded.paths() == set()
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "copies"])
+def test_what_was_taken_out_and_is_gone_is_not_promised_to_come_in_again(
+    owned: tuple[LibraryPage, str, gr.Request], wheel: Path, in_place: bool
+) -> None:
+    page, key, request = owned
+    if in_place:
+        page.adding.build(key, "")
+        ended(page, key)
+    else:
+        key = take(page, request, "Fern/a.png", encode(by_hue(9), "PNG"))
+        for n in (1, 2):
+            take(page, request, f"{n}.png", encode(by_hue(100 * n), "PNG"), key)
+    collection = page.workspace.searcher(key).collection
+    first, second = list(collection.listing.pictures())[:2]
+    for one in (first, second):
+        page.workspace.take_out(key, [one.id])
+    shown = act(page, desk := Desk(), request, "look", key)
+    assert "Left out, since you took them out: 2." in shown
+    lies = wheel / first.path if in_place else taken_out(collection.folder)[first.path]
+    lies.unlink()
+    shown = act(page, desk, request, "readmit", key)
+    assert f"1 that you took out, let in again</summary><ul><li>{second.path}</li></ul>" in shown
+    assert first.path not in shown
+    act(page, desk, request, "apply", key)
+    assert ended(page, key).problem is None
+    shown = act(page, desk, request, "look", key)
+    assert words.CHANGES_NONE in shown
+    for text in ("Left out, since", 'data-act="readmit"'):
+        assert text not in shown
 
 
 def test_what_is_let_in_again_is_read_by_the_next_app_where_this_one_is_killed(

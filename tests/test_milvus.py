@@ -453,7 +453,7 @@ def test_a_look_tells_milvus_first_and_goes_on_without_it_where_it_does_not_answ
         found_ = find_changes(collection, root)
         assert [path.name for path in found_.to_read] == ["new.png"]
         assert "does not answer" in found_.untold
-        page = opened_markup.changes("hues", found_, 0, root)
+        page = opened_markup.changes("hues", found_, root)
         assert "does not answer" in page
         assert "lost there are not listed" in page
         server.start()

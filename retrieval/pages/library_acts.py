@@ -103,8 +103,7 @@ class LibraryActs:
         collection = self._workspace.searcher(key, visitor).collection
         let_in = collection.excluded.paths() if event.act == "readmit" else set[str]()
         changes = self._workspace.look(key, let_in)
-        left_out = len(collection.excluded.paths().difference(changes.let_in))
-        inside = opened_markup.changes(key, changes, left_out, collection.root or Path())
+        inside = opened_markup.changes(key, changes, collection.root or Path())
         return Opened(key, "changes", changes=changes, inside=inside)
 
     def _apply(self, opened: Opened, key: str, _: Any, visitor: str) -> Opened:

@@ -67,7 +67,7 @@ def problems(key: str, rows: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
+def changes(key: str, found: Changes, root: Path) -> str:
     """Show what differs in the folder, before any of it is applied."""
     known = {*found.changed, *found.touched, *found.let_in}
     relative = [
@@ -103,8 +103,9 @@ def changes(key: str, found: Changes, excluded: int, root: Path) -> str:
     if found.untold:
         parts += f'<p class="lk-hint">{escape(words.CHANGES_UNTOLD.format(why=found.untold))}</p>'
     buttons = act_button("apply", words.DO_APPLY, key, "lk-main") if found.any else ""
-    if excluded:
-        parts += f'<p class="lk-hint">{escape(words.CHANGES_OUT.format(n=f"{excluded:,}"))}</p>'
+    if found.left_out:
+        left_out = words.CHANGES_OUT.format(n=f"{found.left_out:,}")
+        parts += f'<p class="lk-hint">{escape(left_out)}</p>'
         buttons += act_button("readmit", words.DO_READMIT, key)
     return _open_part(
         "changes",
