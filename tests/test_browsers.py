@@ -77,6 +77,28 @@ def test_a_picture_is_chosen_and_the_most_similar_come_first(
     wait_for(browser, "document.querySelector('#lk-crop')?.offsetWidth > 100")
 
 
+def test_a_picture_that_is_turned_lies_in_its_place_and_the_box_on_it(browser: Browser) -> None:
+    lies = """(() => {
+      const [layer, image, room] = ["#lk-crop", "#query img", "#query .image-container"].map(
+        (place) => document.querySelector(place).getBoundingClientRect(),
+      );
+      const near = (one, other) => Math.abs(one - other) < 2;
+      return [
+        near(image.width, room.width) && near(3 * layer.width, 2 * layer.height),
+        near(image.height, layer.height),
+        near(image.left + image.width / 2, layer.left + layer.width / 2),
+        near(image.top, layer.top),
+      ].join();
+    })()"""
+    browser.look("document.querySelector('#lk-turn').click()")
+    wait_for(browser, "location.search.endsWith('&turn=1')")
+    wait_for(browser, f"{lies} === 'true,true,true,true'")
+    for _ in range(3):
+        browser.look("document.querySelector('#lk-turn').click()")
+    wait_for(browser, "!location.search.includes('&turn')")
+    wait_for(browser, "document.querySelector('#lk-crop').offsetWidth > 200")
+
+
 def test_why_it_matches_is_shown_and_closed_by_a_key(browser: Browser) -> None:
     browser.look("document.querySelector('#results [data-do=why]').click()")
     wait_for(browser, "document.querySelectorAll('.lk-why .lk-warm').length === 2")

@@ -417,7 +417,7 @@ def test_a_turned_upload_is_the_same_one_to_its_chip_and_to_the_way_back(visitor
             [token],
             [str(quarters)] if quarters else None,
         )
-    visitor.session = "loaded anew"  # which knows the last six of this browser
+    visitor.session = "anew"  # which knows the last six of this browser
     for address in (f"?upload={token}&turn=3&crop=0-0-0.5-0.5", f"?upload={before['upload'][0]}"):
         shown = answer(visitor, "on_visit", {"query": address})
         assert unescape(shown["results"]).count(address.removeprefix("?").partition("&")[0])

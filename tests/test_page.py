@@ -342,6 +342,31 @@ def test_a_step_back_right_after_a_turn_takes_nothing_along(page: Page) -> None:
     lies(page, 1, upright=True)
 
 
+def test_a_picture_lies_as_it_came_also_while_its_answer_is_on_its_way(page: Page) -> None:
+    upload(page, pattern("stripes", 99).resize((120, 60)))
+    kinds(page)
+    page.locator(TURN).click()
+    page.locator("#lk-crop").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**turn=1&crop=*")
+    page.reload()
+    lies(page, 1, upright=True)
+    box = page.locator("#lk-crop i")
+    expect(box).to_be_visible()
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
+    upload(page, pattern("dots", 98).resize((50, 120)))
+    page.wait_for_function("document.querySelector('#query img')?.naturalWidth === 50")
+    page.wait_for_timeout(300)  # for what should not come
+    lies(page, 0, upright=True)
+    expect(box).to_be_hidden()
+    assert "turn=1&crop=" in page.url
+    for route in held:
+        route.continue_()
+    expect(page.locator(".lk-tile .lk-kind").first).to_have_text("dots")
+    lies(page, 0, upright=True)
+
+
 def test_the_arrow_and_the_cross_of_a_picture_look_alike(page: Page, phone: Page) -> None:
     look = """(selector) => {
       const { width, height, border, borderRadius, boxShadow, backgroundColor } =
