@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 from retrieval.files import remove_tree
 from retrieval.settings import TEMPORARY_FILES
 
-LOCK = "running.lock"
+LOCK = "running.lock"  # of the first
+NEXT_LOCK = "waiting.lock"  # of who takes its place
 
 
 class Stay:
@@ -28,40 +29,36 @@ class Stay:
         Args:
             every: seconds between two looks at whether the first one has gone.
         """
-        self._every = every
-        self._lock = FileLock(home / LOCK, timeout=0, thread_local=False)
+        self._first = FileLock(home / LOCK, timeout=0, thread_local=False)
+        # Held by one of those who wait, for as long as it does: so the first one knows of them.
+        self._next = FileLock(home / NEXT_LOCK, timeout=0, thread_local=False)
         self._ending = threading.Event()
         self._heir = threading.Thread(
             target=self._inherit, args=[every], name="wait to be the first", daemon=True
         )
         self.is_first = self._take_place(home)
         if not self.is_first:
+            _try(self._next)
             self._heir.start()
+
+    def empty(self, folders: Sequence[Path]) -> None:
+        """Delete what lies in some folders, unless somebody else is there; before the end."""
+        if _try(self._first) and _try(self._next):
+            for folder in folders:
+                remove_tree(folder)
 
     def end(self) -> None:
         """End it."""
         self._ending.set()
         if self._heir.is_alive():
             self._heir.join()
-        self._lock.release()
-
-    def end_and_empty(self, folders: Sequence[Path]) -> None:
-        """End it, and delete what lies in some folders unless somebody else stays on.
-
-        That takes a moment, where there is something: whoever does takes the place of the first.
-        """
-        self.end()
-        if not any(next(_files(folder), None) for folder in folders):
-            return
-        time.sleep(1.2 * self._every)
-        with suppress(Timeout, OSError, NotImplementedError), self._lock:
-            for folder in folders:
-                remove_tree(folder)
+        self._next.release()
+        self._first.release()
 
     def _take_place(self, home: Path) -> bool:
         try:
             home.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
+            self._first.acquire()
         except Timeout:
             return False
         except (OSError, NotImplementedError):
@@ -70,9 +67,17 @@ class Stay:
 
     def _inherit(self, every: float) -> None:
         while not self._ending.wait(every):
-            with suppress(Timeout, OSError):
-                self._lock.acquire()
+            if _try(self._next) and _try(self._first):
+                self._next.release()  # for one who waits now
                 return
+
+
+def _try(lock: FileLock) -> bool:
+    """Whether a lock could be had, or was held already."""
+    if not lock.is_locked:
+        with suppress(Timeout, OSError, NotImplementedError):
+            lock.acquire()
+    return lock.is_locked
 
 
 def delete_old(folder: Path, seconds: float) -> int:

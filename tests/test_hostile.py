@@ -6,6 +6,7 @@ import json
 import math
 import re
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -858,3 +859,17 @@ def error_of(outcome: dict[str, Any]) -> str:
 def log_of(said: list[dict[str, Any]]) -> str:
     """Return the toasts among what was said."""
     return " ".join(message["log"] for message in said if message["msg"] == "log")
+
+
+def test_what_is_no_request_writes_nothing_into_the_hosts_terminal(served: Served) -> None:
+    log = served.home / "app.log"
+    before = log.read_text()
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket"}
+    assert httpx.get(f"{served.address}nope", headers=upgrade).status_code == 404
+    form = {"content-type": "multipart/form-data; boundary=there"}
+    httpx.post(f"{served.address}gradio_api/upload", content=b"--elsewhere\r\n", headers=form)
+    address = urllib.parse.urlsplit(served.address)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(b"NONSENSE\r\n\r\n")
+        assert b"400" in connection.recv(1000)
+    assert log.read_text() == before

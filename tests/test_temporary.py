@@ -135,12 +135,14 @@ def test_the_last_one_leaves_nothing_and_empties_nothing_of_others(tmp_path: Pat
     home, received = tmp_path / "home", tmp_path / "home" / "received"
     (received / "a").mkdir(parents=True)
     (received / "a" / "private.jpg").touch()
-    first = Stay(home, every=0.05)
-    second = Stay(home, every=0.01)
-    first.end_and_empty([received])
+    first = Stay(home)
+    second = Stay(home, every=60)  # held up, or stopped
+    first.empty([received])
+    first.end()
     assert (received / "a" / "private.jpg").exists()
-    second.end_and_empty([received, home / "none"])
+    second.empty([received, home / "none"])
     assert not received.exists()
+    second.end()
     assert Stay(home).is_first
 
 

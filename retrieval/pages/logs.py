@@ -2,9 +2,19 @@
 
 import logging
 
-# How the library of MCP begins what it writes of each request that is none, by its logger: dozens
+# How libraries begin what they write of each request that is none, by their loggers: up to dozens
 # of lines, to which whoever asks adds as many as they like. The asker is answered all the same.
-JUNK = {"": "Failed to validate ", "mcp.server.lowlevel.server": "Received exception from stream: "}
+JUNK = {
+    "": ("Failed to validate ",),
+    "mcp.server.lowlevel.server": ("Received exception from stream: ",),
+    "mcp.server.transport_security": ("Invalid Content-Type", "Missing Content-Type"),
+    "python_multipart.multipart": ("Expected boundary character",),
+    "uvicorn.error": (
+        "Unsupported upgrade request",
+        "No supported WebSocket library",
+        "Invalid HTTP request",
+    ),
+}
 
 
 class _Resets(logging.Filter):
@@ -20,17 +30,17 @@ class _Resets(logging.Filter):
 class _Junk(logging.Filter):
     """Passes over what begins with certain words."""
 
-    def __init__(self, beginning: str) -> None:
+    def __init__(self, beginnings: tuple[str, ...]) -> None:
         super().__init__()
-        self._beginning = beginning
+        self._beginnings = beginnings
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is of anything else."""
-        return not record.getMessage().startswith(self._beginning)
+        return not record.getMessage().startswith(self._beginnings)
 
 
 RESETS = _Resets()
-_FILTERS = {"asyncio": RESETS, **{name: _Junk(beginning) for name, beginning in JUNK.items()}}
+_FILTERS = {"asyncio": RESETS, **{name: _Junk(beginnings) for name, beginnings in JUNK.items()}}
 
 
 def spare_the_terminal() -> None:

@@ -389,7 +389,9 @@ def serve(
             raise
         raise explained from error
     finally:
+        # First: whoever presses Ctrl+C again leaves no picture of a stranger's. Not the uploads: of
+        # one that was cut short the next start tells.
+        stay.empty((settings.PACKED, *settings.TEMPORARY))
         library.visitors.stop()
         workspace.stop()
-        # Not the uploads: of one that was cut short the next start tells.
-        stay.end_and_empty((settings.PACKED, *settings.TEMPORARY))
+        stay.end()
