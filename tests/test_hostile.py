@@ -862,8 +862,7 @@ def log_of(said: list[dict[str, Any]]) -> str:
 
 
 def test_what_is_no_request_writes_nothing_into_the_hosts_terminal(served: Served) -> None:
-    log = served.home / "app.log"
-    before = log.read_text()
+    before = served.log
     upgrade = {"connection": "Upgrade", "upgrade": "websocket"}
     assert httpx.get(f"{served.address}nope", headers=upgrade).status_code == 404
     form = {"content-type": "multipart/form-data; boundary=there"}
@@ -872,4 +871,4 @@ def test_what_is_no_request_writes_nothing_into_the_hosts_terminal(served: Serve
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(b"NONSENSE\r\n\r\n")
         assert b"400" in connection.recv(1000)
-    assert log.read_text() == before
+    assert served.log == before
