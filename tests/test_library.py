@@ -209,6 +209,79 @@ def test_a_collection_goes_on_with_its_folder_on_a_disk_that_keeps_times_less_ex
     assert extracted(embedder) == before
 
 
+def lay_elsewhere(folder: Path, seconds: float) -> Path:
+    """Move a folder to where its files have other dates, as on a disk that copied them."""
+    now = folder.rename(folder.with_name("New disk"))
+    for path in now.iterdir():
+        time = path.stat().st_mtime + seconds
+        os.utime(path, (time, time))
+    return now
+
+
+@pytest.mark.parametrize("seconds", [3600, 10**7], ids=["an hour off", "copied anew"])
+@pytest.mark.parametrize("kept", [11, 2, 0], ids=["most are in", "few are in", "none is in"])
+def test_a_collection_goes_on_with_its_folder_on_a_disk_with_other_dates(
+    album: Path, collections: Path, embedder: Embedder, seconds: float, kept: int
+) -> None:
+    (folder,) = folders_in(collections)
+    with Collection(folder) as collection:
+        collection.exclude([f"{10 * hue}.png" for hue in range(1, 12 - kept)])
+    now = lay_elsewhere(album, seconds)
+    before = extracted(embedder)
+    with collection_for(collections, now, None, embedder) as collection:
+        assert collection.folder == folder
+        changes = find_changes(collection, now)
+        assert (changes.new, len(changes.touched), changes.vanished) == (0, kept, ())
+        list(index_folder(collection, now, embedder, changes))
+        assert collection.listing.count() == (kept, 0)
+    assert extracted(embedder) == before
+    assert folders_in(collections) == [folder]
+
+
+def test_other_photos_of_the_names_and_sizes_of_those_that_were_taken_out_are_others(
+    album: Path, collections: Path, embedder: Embedder
+) -> None:
+    (folder,) = folders_in(collections)
+    with Collection(folder) as collection:
+        collection.exclude([f"{hue}.png" for hue in range(10, 120, 10)])
+    for path in album.iterdir():
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    now = lay_elsewhere(album, 3600)
+    with collection_for(collections, now, None, embedder) as collection:
+        assert collection.folder != folder
+
+
+def test_what_was_taken_out_and_deleted_keeps_no_folder_from_being_known_again(
+    album: Path, collections: Path, embedder: Embedder
+) -> None:
+    (folder,) = folders_in(collections)
+    gone = [f"{hue}.png" for hue in range(0, 80, 10)]
+    with Collection(folder) as collection:
+        collection.exclude(gone)
+    for name in gone:
+        (album / name).unlink()
+    with collection_for(collections, lay_elsewhere(album, 3600), None, embedder) as collection:
+        assert collection.folder == folder
+
+
+def test_a_copy_beside_a_folder_is_another_one_and_is_not_read_for_it(
+    album: Path,
+    collections: Path,
+    tmp_path: Path,
+    embedder: Embedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (folder,) = folders_in(collections)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in album.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+        os.utime(copy / path.name, (1, 1))
+    monkeypatch.setattr("retrieval.relocated.sha256_of_file", pytest.fail)
+    with collection_for(collections, copy, None, embedder) as collection:
+        assert collection.folder != folder
+
+
 def test_a_folder_that_is_named_in_another_way_is_the_same_one(
     album: Path, collections: Path, embedder: Embedder
 ) -> None:
@@ -265,6 +338,7 @@ def test_a_folder_that_only_looks_like_that_of_a_collection_gets_one_of_its_own(
         shutil.rmtree(album)
     if case == "other photos":  # frames of another film, say, of the same names and sizes
         for path in other.iterdir():
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
             os.utime(path, (1, 1))
     name = "mine" if case == "another name" else None
     model = mean_colour("1" * 64) if case == "another model" else embedder
