@@ -21,7 +21,9 @@ from retrieval.pages.asking import (
     Wish,
     bounded_box,
     read_address,
+    read_megapixels,
     write_address,
+    write_megapixels,
 )
 from retrieval.pages.search_options import SearchOptions
 from retrieval.pages.search_page import MOST_ADDRESS
@@ -101,6 +103,32 @@ def test_an_address_tells_all_collections_from_none_named() -> None:
 def test_a_date_in_a_link_is_read_as_one_in_its_field(written: str, understood: str) -> None:
     filters = read_address(f"?since={written}&until={written}").options.filters
     assert (filters.since, filters.until) == (understood, understood)
+
+
+@pytest.mark.parametrize(
+    ("written", "megapixels"),
+    [
+        *(
+            (written, 2.5)
+            for written in ("2.5", "2,5", " 2.50 ", "2.5 MP", "2,5mp", "2.5 megapixels")
+        ),
+        *((written, 2) for written in ("2", "2.", "2 Mpx", "02", "2 megapixel")),
+        *((written, 0.5) for written in (".5", ",5", "0.5")),
+        *((written, 0) for written in ("", "  ", "0", None)),
+        *((written, None) for written in ("-5", "e", "1e999", "nan", "inf", "two", "MP", ".", "½")),
+        *((written, None) for written in ("1.000,5", "1 000", "2.5 MB", "1000000", "9" * 10**6)),
+        ("0.00001", 0.00001),
+        ("999999.9999991", 999999.999999),
+    ],
+)
+def test_a_size_is_read_as_people_write_it_or_is_none(
+    written: str | None, megapixels: float | None
+) -> None:
+    assert read_megapixels(written) == megapixels
+    if megapixels:
+        assert read_megapixels(write_megapixels(megapixels)) == megapixels
+        address = write_address(Asked(), Options(filters=Filters(megapixels=megapixels)))
+        assert read_address(address).options.filters.megapixels == megapixels
 
 
 def test_a_query_has_so_many_pictures_that_its_address_brings_all_of_them_back() -> None:

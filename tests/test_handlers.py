@@ -382,14 +382,27 @@ def test_where_there_is_no_result_one_can_still_start_over(visitor: Visitor) -> 
     visitor.ask("on_act", [None], {"act": "delete", "key": key})
 
 
-@pytest.mark.parametrize(("written", "is_one"), [(-3, False), (0, True), (None, True), (1.5, True)])
-def test_a_size_below_nothing_is_refused(
-    visitor: Visitor, written: float | None, is_one: bool
+@pytest.mark.parametrize(
+    ("written", "mp"),
+    [("2,5", ["2.5"]), ("2 MP", ["2"]), (1.5, ["1.5"]), (0, []), ("", []), (None, [])],
+)
+def test_a_size_is_searched_with(
+    visitor: Visitor, written: str | float | None, mp: list[str]
 ) -> None:
     answer(visitor, "on_load")
     label = "At least, in megapixels"
     shown = answer(visitor, visitor.changing(label), **{label: written})
-    assert (words.NO_MEGAPIXELS in shown["megapixels-refusal"]) is not is_one
+    assert address_of(shown).get("mp", []) == mp
+    assert shown["megapixels-refusal"] == ""
+
+
+@pytest.mark.parametrize("written", [-3, "-3", "e", "1e999", "two", True])
+def test_what_is_no_size_is_refused(visitor: Visitor, written: str | float) -> None:
+    answer(visitor, "on_load")
+    label = "At least, in megapixels"
+    shown = answer(visitor, visitor.changing(label), **{label: written})
+    assert words.NO_MEGAPIXELS in shown["megapixels-refusal"]
+    assert "data-address" not in str(shown["results"])  # those of before stay
 
 
 def test_the_upload_leaves_the_page_with_its_chip(visitor: Visitor) -> None:

@@ -186,7 +186,7 @@ def write_address(asked: Asked, options: Options) -> str:
         ("label", filters.label),
         ("folder", filters.folder),
         ("shape", filters.shape),
-        ("mp", f"{filters.megapixels:.12g}" if filters.megapixels else ""),
+        ("mp", write_megapixels(filters.megapixels)),
         ("since", filters.since),
         ("until", filters.until),
         ("words", filters.words),
@@ -206,12 +206,11 @@ def read_address(query: str) -> Address:
     shares = _numbers(first("match"), 3)
     weights = Weights.bounded(*shares) if shares else PLAIN.weights
     count = _numbers(first("n"), 1)
-    megapixels = _numbers(first("mp"), 1)
     filters = Filters(
         label=first("label"),
         folder=first("folder"),
         shape=first("shape") if first("shape") in SHAPES else "",
-        megapixels=megapixels[0] if megapixels else 0.0,
+        megapixels=read_megapixels(first("mp")) or 0.0,
         since=read_date(first("since")),
         until=read_date(first("until")),
         words=first("words")[:100],
@@ -244,6 +243,24 @@ def read_date(text: Any) -> str:
     except ValueError:  # none of the calendar
         return ""
     return "-".join((f"{year:04}", *(f"{number:02}" for number in numbers[1:])))
+
+
+def read_megapixels(text: Any) -> float | None:
+    """Return a size such as "2.5", "2,5" or "2.5 MP"; 0 for nothing, None for what is none."""
+    written = text.strip() if isinstance(text, str) else ""
+    if not written:
+        return 0.0
+    number = re.sub(r"\s?(mp|mpx|mpix|megapixels?)$", "", written, flags=re.IGNORECASE)
+    number = number.replace(",", ".")
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", number, re.ASCII):
+        return None
+    megapixels = round(float(number), 6)  # a millionth is one pixel
+    return megapixels if megapixels < 1e6 else None
+
+
+def write_megapixels(megapixels: float) -> str:
+    """Write a size as `read_megapixels` reads it, "" for 0."""
+    return f"{megapixels:.6f}".rstrip("0").rstrip(".") if megapixels >= 1e-6 else ""
 
 
 def bounded_box(box: Sequence[float]) -> Box | None:

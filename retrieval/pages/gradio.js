@@ -137,6 +137,11 @@
   const refusals = new WeakMap(); // by their places: the number of the last, and whether it is mended
   const fieldOf = (place) =>
     [...(place.previousElementSibling?.querySelectorAll("input, textarea") ?? [])].at(-1);
+  // A phone is to show its keys for numbers there, which Gradio's fields of text cannot say.
+  const markNumber = () => {
+    const place = document.getElementById("megapixels-refusal");
+    if (place) fieldOf(place)?.setAttribute("inputmode", "decimal");
+  };
   const showRefusals = () => {
     for (const place of document.querySelectorAll("[id$=-refusal]")) {
       const said = place.querySelector(".lk-wrong");
@@ -228,6 +233,7 @@
     nameDrop();
     nameCamera();
     nameDrawers();
+    markNumber();
     showRefusals();
     fitColumns();
     sayPlainly();

@@ -12,7 +12,14 @@ from retrieval import settings
 from retrieval.captions import pretty
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
-from retrieval.pages.asking import CLEANINGS, ORDERS, Options, read_date
+from retrieval.pages.asking import (
+    CLEANINGS,
+    ORDERS,
+    Options,
+    read_date,
+    read_megapixels,
+    write_megapixels,
+)
 from retrieval.pages.elements import Choice, OneOf, make_place, make_refusal_place
 from retrieval.query import SHAPES, Filters, Weights
 from retrieval.search import Searcher
@@ -72,7 +79,12 @@ class SearchOptions:
                 value="",
                 label=words.FILTER_SHAPE,
             )
-            self._megapixels = gr.Number(0, label=words.FILTER_MEGAPIXELS, step=1)
+            # A browser keeps to itself what it takes for no number: there a comma often is none.
+            self._megapixels = gr.Textbox(
+                label=words.FILTER_MEGAPIXELS,
+                placeholder=words.MEGAPIXELS_HINT,
+                max_length=20,
+            )
             self._refusals: dict[Any, gr.HTML] = {}
             self._refusals[self._megapixels] = make_refusal_place("megapixels")
             self._since = gr.Textbox(
@@ -140,11 +152,11 @@ class SearchOptions:
         """Look whether `read` would leave out what is written in a field, without a word.
 
         Raises:
-            LookalikeError: when a date is none, or a number is below 0.
+            LookalikeError: when a date or a size is none.
         """
         written = values[field]
         if field is self._megapixels:
-            if _number(written) < 0:
+            if read_megapixels(written) is None:
                 raise LookalikeError(words.NO_MEGAPIXELS)
         elif str(written or "").strip() and not read_date(written):
             raise LookalikeError(words.NO_DATE)
@@ -161,7 +173,7 @@ class SearchOptions:
                 label=_text(values[self._label]),
                 folder=_text(values[self._folder]),
                 shape=shape if shape in SHAPES else "",
-                megapixels=max(0.0, _number(values[self._megapixels])),
+                megapixels=read_megapixels(values[self._megapixels]) or 0.0,
                 since=read_date(values[self._since]),
                 until=read_date(values[self._until]),
                 words=str(values[self._words] or "")[:100],
@@ -242,7 +254,7 @@ class SearchOptions:
             label,
             folder,
             filters.shape,
-            filters.megapixels,
+            write_megapixels(filters.megapixels),
             filters.since,
             filters.until,
             captions,
@@ -293,7 +305,7 @@ def tell_filters(filters: Filters) -> str:
         (words.FILTER_LABEL, pretty(filters.label)),
         (words.FILTER_FOLDER, filters.folder),
         (words.FILTER_SHAPE, shape),
-        (words.FILTER_MEGAPIXELS, f"{filters.megapixels:.12g}" if filters.megapixels else ""),
+        (words.FILTER_MEGAPIXELS, write_megapixels(filters.megapixels)),
         (words.FILTER_SINCE, filters.since),
         (words.FILTER_UNTIL, filters.until),
         (words.FILTER_WORDS, filters.words),

@@ -48,6 +48,7 @@ FILTER_SINCE = "Taken since"
 FILTER_UNTIL = "Taken until"
 FILTER_WORDS = "Words in the caption"
 DATE_HINT = "2024-07-31"
+MEGAPIXELS_HINT = "2.5"
 ORDER = "Sort by"
 ORDERS = (
     *("Most similar first", "Newest first", "Oldest first"),
@@ -193,7 +194,7 @@ DROPPED_SEVERAL = (
     "One picture at a time: this is what looks like the first. To ask with several, press “Also "
     "like this one” on results. To keep yours here, drop them under “My pictures”."
 )
-NO_MEGAPIXELS = "No picture has fewer than 0 megapixels. Write 0 or more."
+NO_MEGAPIXELS = "That is not a size in megapixels. Write it like 2 or 2.5."
 NO_DATE = "That is not a date. Write it like 2024-07-31, 2024-07 or 2024."
 NOTHING_WANTED = "Choose at least one picture that the results should be like."
 MOST_PICTURES = "One search takes {n} pictures at most. Take one away before you add another."
