@@ -57,6 +57,8 @@ const show = () => {
   (document.getElementById('test-stop') ?? element).scrollIntoView({block: 'start', behavior});
 };
 new MutationObserver(() => {
+  const aloud = element.querySelector('[data-aloud]')?.dataset.aloud;
+  if (aloud) window.lookalikeSay?.(aloud);
   if (element.querySelector('[role=status]')) setTimeout(show, 50); // the button comes or goes
 }).observe(element, {childList: true, subtree: true, characterData: true});
 """
@@ -290,7 +292,7 @@ class EvaluatePage:
             text = words.TEST_GONE
         elif self._is_building(key):
             text = words.TEST_LATER
-        return "", _empty(text), "", "", gr.Button(visible=False)
+        return _aloud(text), _empty(text), "", "", gr.Button(visible=False)
 
     def _is_building(self, key: str) -> bool:
         building = self.workspace.building(key)
@@ -379,6 +381,11 @@ def _going_on(text: str, done: int, total: int, started: float | None) -> tuple[
 
 def _notice(text: str, fraction: float | None = None) -> str:
     return markup.notice(text, fraction, words.TEST_PROGRESS)
+
+
+def _aloud(text: str) -> str:
+    """Have `BEGIN` read aloud what stands elsewhere on the page."""
+    return f'<i hidden data-aloud="{escape(text)}"></i>'
 
 
 def _empty(text: str) -> str:
