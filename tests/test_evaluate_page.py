@@ -133,6 +133,33 @@ def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
     assert re.search("may be chance|more than chance|the same", text)
 
 
+def test_how_a_run_ended_is_seen_and_read_once(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          window.read = [];
+          const note = () => window.read.push(document.getElementById("lk-aloud").textContent);
+          const what = { childList: true };
+          new MutationObserver(note).observe(document.getElementById("lk-aloud"), what);
+        }"""
+    )
+    ended = (
+        ("#test-compare", re.compile(rf"^Compared on {len(KINDS) * EACH} pictures in .*second")),
+        ("#test-start", re.compile(rf"^{len(KINDS) * EACH} searches in .* seconds\.$")),
+    )
+    lines = []
+    for button, line in ended:
+        page.locator(button).press("Enter")
+        expect(page.locator("#lk-aloud")).to_have_text(line, timeout=SLOW)
+        expect(page.locator("#test-status .lk-notice")).to_have_text(line)
+        lines.append(page.locator("#lk-aloud").inner_text())
+    page.locator("#test-compare").press("Enter")
+    page.locator("#test-stop").press("Enter")
+    expect(page.locator("#lk-aloud")).to_have_text("Stopped.")
+    page.wait_for_timeout(1500)  # until the run itself has ended
+    read = [text for text in page.evaluate("window.read") if text]
+    assert [text for text in read if text != words.TEST_WAITS] == [*lines, "Stopped."]
+
+
 def test_a_run_can_be_stopped(page: Page) -> None:
     page.locator("#test-compare").click()
     page.locator("#test-stop").click()

@@ -51,15 +51,18 @@ element.addEventListener('click', (event) => {
 # below the buttons, of which the last is the one that stops, as long as there is something to stop.
 BEGIN = """
 const quiet = matchMedia('(prefers-reduced-motion: reduce)');
+let said = '';
 const show = () => {
   const behavior = quiet.matches ? 'auto' : 'smooth';
   if (innerWidth > 760) return element.scrollIntoView({block: 'nearest', behavior});
   (document.getElementById('test-stop') ?? element).scrollIntoView({block: 'start', behavior});
 };
 new MutationObserver(() => {
-  const aloud = element.querySelector('[data-aloud]')?.dataset.aloud;
-  if (aloud) window.lookalikeSay?.(aloud);
-  if (element.querySelector('[role=status]')) setTimeout(show, 50); // the button comes or goes
+  const told = element.querySelector('[data-aloud]');
+  const aloud = told?.dataset.aloud ?? '';
+  if (aloud && aloud !== said) window.lookalikeSay?.(aloud);
+  said = aloud;
+  if (told?.matches('.lk-notice')) setTimeout(show, 50); // the button comes or goes
 }).observe(element, {childList: true, subtree: true, characterData: true});
 """
 
@@ -277,7 +280,8 @@ class EvaluatePage:
             ):
                 if isinstance(step, Comparison):
                     compared = replace(step, called=setting or "")
-                    yield _show_comparison(searcher.collection.name, compared)
+                    seconds = time.monotonic() - started
+                    yield _show_comparison(searcher.collection.name, compared, seconds)
                 elif step.ranking:
                     yield _going_on(words.TESTING, step.done, step.total, None)
                 else:
@@ -342,13 +346,15 @@ class EvaluatePage:
         return _notice(done), body, _downloads(title, files), "", gr.Button(visible=False)
 
 
-def _show_comparison(name: str, comparison: Comparison) -> tuple[Any, ...]:
+def _show_comparison(name: str, comparison: Comparison, seconds: float) -> tuple[Any, ...]:
     body = report.compare_section(comparison)
     whole = report.document(name, comparison.first, None, [comparison])
     files = [(words.DOWNLOAD_REPORT, "html", whole.encode())]
     title = words.TEST_TITLE.format(name=name)
     downloads = _downloads(f"{name} compared", files)
-    return "", _report(title, body), downloads, "", gr.Button(visible=False)
+    of = words.pictures(len(comparison.first.asked))
+    done = words.COMPARED.format(pictures=of, time=markup.duration(seconds))
+    return _notice(done), _report(title, body), downloads, "", gr.Button(visible=False)
 
 
 def _until_stopped(run: Run | None, views: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
@@ -380,7 +386,10 @@ def _going_on(text: str, done: int, total: int, started: float | None) -> tuple[
 
 
 def _notice(text: str, fraction: float | None = None) -> str:
-    return markup.notice(text, fraction, words.TEST_PROGRESS)
+    """Show one line, and how far the run is; `BEGIN` has the line read aloud if it is not that."""
+    if fraction is not None:
+        return markup.notice(text, fraction, words.TEST_PROGRESS)
+    return f'<div class="lk-notice" data-aloud="{escape(text)}">{escape(text)}</div>'
 
 
 def _aloud(text: str) -> str:

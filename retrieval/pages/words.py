@@ -315,6 +315,7 @@ COMPARE_INFO = (
 )
 COMPARE_START = "Compare"
 COMPARING = "{done} of {total} pictures seen by the network{left}"
+COMPARED = "Compared on {pictures} in {time}."
 NO_SETTING = "Choose a setting to compare with."
 FOUND = "What {name} finds"
 FOUND_LEAD = (
