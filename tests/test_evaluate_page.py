@@ -182,6 +182,24 @@ def test_a_run_can_be_stopped(page: Page) -> None:
     expect(page.locator("#test-result .lk-figures")).to_be_visible()
 
 
+@pytest.mark.parametrize("button", ["#test-start", "#test-compare"])
+def test_stop_gives_the_focus_back_to_the_button_that_began(page: Page, button: str) -> None:
+    page.locator(button).press("Enter")
+    page.locator("#test-stop").press("Enter")
+    expect(page.locator("#test-status")).to_contain_text("Stopped.")
+    expect(page.locator("#test-stop")).to_be_hidden()
+    expect(page.locator(button)).to_be_focused()
+
+
+def test_a_run_that_ends_while_one_stands_on_stop_leaves_the_focus_at_its_button(
+    page: Page,
+) -> None:
+    page.locator("#test-compare").press("Enter")
+    page.locator("#test-stop").focus()
+    expect(page.locator("#test-result .lk-compare tbody tr")).to_have_count(5, timeout=SLOW)
+    expect(page.locator("#test-compare")).to_be_focused()
+
+
 def test_a_list_of_choices_closes_when_the_keyboard_goes_on(page: Page) -> None:
     field = page.locator("#test-setting input")
     field.focus()

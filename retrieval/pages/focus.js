@@ -24,8 +24,17 @@
   // --- The focus ---------------------------------------------------------------------------------
   // What has it may vanish with an answer, and the browser would begin at the top of the page again.
   // It goes to the same button in that place, to what stands there instead, or to the heading.
-  const PLACES = "#query, #results, #add-pictures, #library-add, #library-list";
+  const PLACES = "#query, #results, #add-pictures, #library-add, #library-list, #test-stop";
   const INSTEAD = { query: ["#lk-crop", "#query button"], "add-pictures": ["#add-pictures button"] };
+  // "Stop" goes with what it ends: instead of it stands the button that began that.
+  document.addEventListener(
+    "click",
+    ({ target }) => {
+      const id = target.closest?.("#test-start, #test-compare")?.id;
+      if (id) INSTEAD["test-stop"] = [`#${id}`];
+    },
+    true,
+  );
   const isThere = (one) => one.isConnected && !one.disabled && one.getClientRects().length > 0;
   const findAll = (selector) => [...document.querySelectorAll(selector)].filter(isThere);
   let held = null;
