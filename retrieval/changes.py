@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from retrieval.captions import Caption, UnreadTable, captioned, read_captions
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
+from retrieval.excluded import Seen
 from retrieval.files import composed, modified_of, sha256_of_file
 from retrieval.folders import find_images
 from retrieval.paths import called, is_below, label_of, name_of
@@ -94,6 +95,8 @@ def find_changes(
     seen = (seen | come.keys()) - moved_out.keys()
     excluded = collection.excluded.paths()
     there_still = lying.keys() & excluded
+    if collection.in_place and not collection.read_only:
+        _see(collection, {name: lying[name] for name in there_still})
     if not collection.in_place:  # copies that were taken out lie elsewhere meanwhile
         there_still = set(still_here(collection.folder, root, excluded))
     coming = {places.get(name, name) for name in let_in} & there_still
@@ -163,7 +166,7 @@ class _Found:
     to_read: dict[str, Path]  # of another size or time than is known, or not known
     closed: list[str]  # folders that cannot be read
     out: dict[str, Path]  # where some were taken out, which are in none of the others
-    sizes: set[int]  # of those that are not known
+    sizes: dict[int, list[str]]  # those that are not known, by their sizes
     touched: set[str]  # those that are to be read for another time alone
 
 
@@ -185,7 +188,7 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
         known: size and time by name.
         excluded: the names of those that were taken out.
     """
-    found = _Found(set(), {}, [], {}, set(), set())
+    found = _Found(set(), {}, [], {}, {}, set())
 
     def note(error: OSError) -> None:
         found.closed.append(name_of(Path(str(error.filename)), root))
@@ -201,7 +204,7 @@ def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSe
             if known.get(name) == (status.st_size, modified_of(status)):
                 continue
             if name not in known:
-                found.sizes.add(status.st_size)
+                found.sizes.setdefault(status.st_size, []).append(name)
             elif is_touched(known[name], status.st_size):
                 found.touched.add(name)
         except OSError:
@@ -434,12 +437,17 @@ def _taken_out(collection: Collection, known: Mapping[str, tuple[int, int]], fou
     out = _Out({}, {}, {}, {})
     if not collection.in_place:
         return out
-    excluded, files = collection.excluded.paths(), collection.excluded.files()
+    excluded, first = collection.excluded.paths(), collection.excluded.files()
+    seen = collection.excluded.seen()
+    # What was edited where it lay has moved as it was seen last.
+    files = first | {name: seen[name].file for name in seen.keys() & excluded}
     since = [name for name in files if name not in excluded and name not in known]
-    sizes = found.sizes | {files[name][0] for name in since if name in found.seen}
+    sizes = found.sizes.keys() | {files[name][0] for name in since if name in found.seen}
     out.another.update(_others(found.out, files, sizes))
     for name in (name for name in files if name in excluded):
         is_away = name not in found.out and not any(is_below(name, at) for at in found.closed)
+        if is_away and _comes_back_as(first.get(name, files[name]), files[name], found):
+            files[name] = first[name]
         if is_away or name in out.another:
             out.absent[name] = files[name]
     left = Counter(out.absent.values())
@@ -449,6 +457,46 @@ def _taken_out(collection: Collection, known: Mapping[str, tuple[int, int]], fou
             left[files[name]] -= 1
             (out.still_out if name in found.seen else out.gone)[name] = files[name]
     return out
+
+
+def _comes_back_as(first: tuple[int, str], last: tuple[int, str], found: _Found) -> bool:
+    """Whether what was taken out and edited is there as it was at first, as from a backup."""
+    return first != last and _is_new(first, found) and not _is_new(last, found)
+
+
+def _is_new(file: tuple[int, str], found: _Found) -> bool:
+    """Whether one of that size and SHA-256 is among those that are not known."""
+    for name in found.sizes.get(file[0], ()):
+        with suppress(OSError):  # reading it will say why
+            if sha256_of_file(found.to_read[name]) == file[1]:
+                return True
+    return False
+
+
+def _see(collection: Collection, lying: Mapping[str, Path]) -> None:
+    """Note what lies where pictures were taken out, so that it is known again where it moves.
+
+    Read is what has another size or time than it was seen with, or was never noted.
+    """
+    first, seen = collection.excluded.files(), collection.excluded.seen()
+    files = first | {name: about.file for name, about in seen.items()}
+    noted = {*files.values(), *first.values()}
+    now: dict[str, Seen] = {}
+    for name, path in lying.items():
+        with suppress(OSError):  # the next look will try again
+            status = path.stat()
+            size, modified = status.st_size, modified_of(status)
+            if name in seen and (size, modified) == seen[name][:2]:
+                continue
+            file = files.get(name)
+            if file is None or name in seen or size != file[0]:
+                there = size, sha256_of_file(path)
+                # Two that were taken out and have changed places are no edits of each other.
+                if file is None or there not in noted or there == first.get(name):
+                    file = there
+            now[name] = Seen(size, modified, file)
+    with suppress(LookalikeError):  # of a full disk, say: the next look will
+        collection.excluded.see(now)
 
 
 def _others(

@@ -1,17 +1,28 @@
 """What was taken out of a collection: the paths that are passed over, and the files they were.
 
-A file that moves is passed over where it is now.
+A file that moves is passed over where it is now. So that one is known again that was edited before
+it moved, what a look saw there last is noted beside what was taken out.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from retrieval.schema import EXCLUDED_FILES
 from retrieval.store import Store
 
 MOVED = "excluded_moved"  # the fact that says where what was taken out is now, by where it was then
+SEEN = "excluded_seen"  # and the one that says what was seen last where something was taken out
+
+
+class Seen(NamedTuple):
+    """What a look saw where something was taken out, and what that is taken for."""
+
+    size: int  # as seen last
+    modified: int
+    file: tuple[int, str]  # size and SHA-256 of what was taken out, as it was edited since
 
 
 class Excluded:
@@ -35,6 +46,26 @@ class Excluded:
         rows = self._store.rows("SELECT path, size, sha256 FROM excluded_files ORDER BY path")
         return {path: (size, sha256) for path, size, sha256 in rows}
 
+    def seen(self) -> dict[str, Seen]:
+        """Return what was seen last at the paths that were taken out, of those that a look saw."""
+        with self._store.view() as database:
+            return _seen(database)
+
+    def see(self, files: Mapping[str, Seen]) -> None:
+        """Note what lies at paths that were taken out; what has been let in meanwhile is let be."""
+        if not files:
+            return
+        with self._store.transaction() as database:
+            out = {path for (path,) in database.execute("SELECT path FROM excluded")}
+            files = {path: seen for path, seen in files.items() if path in out}
+            database.execute(EXCLUDED_FILES)
+            database.executemany(
+                "INSERT OR IGNORE INTO excluded_files VALUES (?, ?, ?)",
+                [(path, *seen.file) for path, seen in files.items()],
+            )
+            kept = {path: seen for path, seen in _seen(database).items() if path in out}
+            _note_seen(database, {**kept, **files})
+
     def add(self, paths: Iterable[str]) -> None:
         """Take pictures out: drop their records, and note what they were.
 
@@ -52,6 +83,16 @@ class Excluded:
                 "JOIN contents ON content = contents.id WHERE path = ?",
                 rows,
             )
+            query = (
+                "SELECT size, modified, sha256 FROM pictures "
+                "JOIN contents ON content = contents.id WHERE path = ?"
+            )
+            seen = _seen(database)
+            for (path,) in rows:
+                if known := database.execute(query, (path,)).fetchone():
+                    size, modified, sha256 = known
+                    seen[path] = Seen(size, modified, (size, sha256))
+            _note_seen(database, seen)
             database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
             database.executemany("DELETE FROM pictures WHERE path = ?", rows)
             _note_moved(database, dict.fromkeys((path for (path,) in rows), ""))
@@ -64,6 +105,8 @@ class Excluded:
             database.executemany("DELETE FROM excluded WHERE path = ?", rows)
             database.executemany("DELETE FROM excluded_files WHERE path = ?", rows)
             left = {path for (path,) in rows}
+            seen = _seen(database)
+            _note_seen(database, {path: seen[path] for path in seen.keys() - left})
             moved = _moved(database)
             _note_moved(database, {was: "" for was, now in moved.items() if now in left})
 
@@ -83,6 +126,11 @@ class Excluded:
             out = {path for (path,) in database.execute("SELECT path FROM excluded")}
             places = {was: now for was, now in places.items() if was in out}
             database.execute(EXCLUDED_FILES)
+            first = {
+                path: file
+                for path, *file in database.execute("SELECT path, size, sha256 FROM excluded_files")
+                if path in places
+            }
             for table in ("excluded", "excluded_files"):
                 database.executemany(
                     f"DELETE FROM {table} WHERE path = ?", [(was,) for was in places]
@@ -98,10 +146,14 @@ class Excluded:
             database.executemany("DELETE FROM pictures WHERE path = ?", rows)
             database.executemany(
                 "INSERT OR REPLACE INTO excluded_files VALUES (?, ?, ?)",
-                [(now, *files[now]) for now in places.values()],
+                [(now, *first.get(was, files[now])) for was, now in places.items()],
             )
-            first = {now: was for was, now in _moved(database).items()}
-            _note_moved(database, {first.get(was, was): now for was, now in places.items()})
+            seen = _seen(database)
+            at_new = {now: seen[was] for was, now in places.items() if was in seen}
+            there = seen.keys() - places.keys() - {*places.values()}
+            _note_seen(database, {path: seen[path] for path in there} | at_new)
+            begun = {now: was for was, now in _moved(database).items()}
+            _note_moved(database, {begun.get(was, was): now for was, now in places.items()})
 
     def now(self, paths: Iterable[str]) -> list[str]:
         """Return where what was taken out at some paths is passed over now.
@@ -126,4 +178,27 @@ def _note_moved(database: sqlite3.Connection, places: Mapping[str, str]) -> None
     before = _moved(database)
     moved = {was: now for was, now in {**before, **places}.items() if now not in ("", was)}
     if moved != before:
-        database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (MOVED, json.dumps(moved)))
+        _note(database, MOVED, moved)
+
+
+def _seen(database: sqlite3.Connection) -> dict[str, Seen]:
+    """Return what was seen last where something was taken out."""
+    row = database.execute("SELECT value FROM facts WHERE key = ?", (SEEN,)).fetchone()
+    # A letter may be wrong in it.
+    with suppress(ValueError, TypeError, AttributeError, LookupError):
+        files = json.loads(row[0]) if row else {}
+        return {
+            path: Seen(int(size), int(modified), (int(file[0]), str(file[1])))
+            for path, (size, modified, file) in files.items()
+        }
+    return {}
+
+
+def _note_seen(database: sqlite3.Connection, files: Mapping[str, Seen]) -> None:
+    """Note what was seen last where something was taken out."""
+    if files != _seen(database):
+        _note(database, SEEN, files)
+
+
+def _note(database: sqlite3.Connection, key: str, value: object) -> None:
+    database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, json.dumps(value)))

@@ -336,13 +336,119 @@ def test_what_was_taken_out_and_renamed_is_read_no_more_and_stays_out_when_it_is
     (wheel / "warm/red.png").rename(wheel / "warm/scarlet.png")
     apply(indexed, wheel, embedder)
     read: list[Path] = []
-    monkeypatch.setattr("retrieval.changes.sha256_of_file", read.append)
-    assert not find_changes(indexed, wheel).any
-    by_hue(300).save(wheel / "warm/scarlet.png")
+    monkeypatch.setattr(
+        "retrieval.changes.sha256_of_file", lambda path: read.append(path) or sha256_of_file(path)
+    )
     assert not find_changes(indexed, wheel).any
     assert read == []
+    by_hue(300).save(wheel / "warm/scarlet.png")
+    for _ in range(2):
+        assert not find_changes(indexed, wheel).any
+        assert read == [wheel / "warm/scarlet.png"]  # once, so that it is known again
     indexed.excluded.readmit(indexed.excluded.now(["warm/red.png"]))
     assert [path.name for path in find_changes(indexed, wheel).to_read] == ["scarlet.png"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp"], ids=["of another size", "of its size"])
+@pytest.mark.parametrize("way", ["the file", "the folder", "the file, put back from a backup"])
+def test_what_was_taken_out_and_edited_stays_out_when_it_is_renamed_later(
+    indexed: Collection, wheel: Path, embedder: Embedder, suffix: str, way: str
+) -> None:
+    photo = wheel / f"warm/photo{suffix}"
+    noise((60, 60), 1).save(photo)
+    at_first = photo.read_bytes()
+    apply(indexed, wheel, embedder)
+    indexed.exclude([f"warm/photo{suffix}"])
+    (noise((60, 60), 2) if suffix == ".bmp" else by_hue(300)).save(photo)
+    os.utime(photo, (10**9, 10**9))
+    for _ in range(2):
+        assert not apply(indexed, wheel, embedder).any
+    if way == "the folder":
+        (wheel / "warm").rename(wheel / "summer")
+        now = f"summer/photo{suffix}"
+    else:
+        now = f"cold/photo{suffix}"
+        photo.rename(wheel / now)
+    if "backup" in way:
+        (wheel / now).write_bytes(at_first)
+    for _ in range(2):
+        changes = apply(indexed, wheel, embedder)
+        assert (changes.to_read, changes.left_out) == ((), 1)
+        assert now not in indexed.listing.files()
+    assert indexed.excluded.paths() == {now}
+    indexed.excluded.readmit(indexed.excluded.now([f"warm/photo{suffix}"]))
+    assert [path.stem for path in apply(indexed, wheel, embedder).to_read] == ["photo"]
+
+
+def test_what_was_taken_out_and_edited_twice_and_renamed_twice_stays_out(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    indexed.exclude(["warm/red.png"])
+    for turn, (old, new) in enumerate((("red", "rose"), ("rose", "wine"))):
+        by_hue(290 + turn, (50 + turn, 40)).save(wheel / f"warm/{old}.png")
+        assert not apply(indexed, wheel, embedder).any
+        (wheel / f"warm/{old}.png").rename(wheel / f"warm/{new}.png")
+        assert not apply(indexed, wheel, embedder).any
+        assert indexed.excluded.paths() == {f"warm/{new}.png"}
+    assert indexed.excluded.now(["warm/red.png"]) == ["warm/wine.png"]
+
+
+def test_two_that_were_taken_out_and_changed_places_are_not_taken_for_edited(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        noise((60, 60), seed).save(wheel / f"{name}.bmp")
+    apply(indexed, wheel, embedder)
+    indexed.exclude(["a.bmp", "b.bmp"])
+    (wheel / "a.bmp").rename(wheel / "c.bmp")
+    (wheel / "b.bmp").rename(wheel / "a.bmp")
+    (wheel / "c.bmp").rename(wheel / "b.bmp")
+    assert not apply(indexed, wheel, embedder).any
+    (wheel / "b.bmp").rename(wheel / "was a.bmp")
+    (wheel / "a.bmp").rename(wheel / "was b.bmp")
+    assert not apply(indexed, wheel, embedder).any
+    assert indexed.excluded.now(["a.bmp", "b.bmp"]) == ["was a.bmp", "was b.bmp"]
+
+
+def test_a_copy_of_what_was_taken_out_and_edited_is_new(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    shutil.copy(wheel / "warm/red.png", wheel.parent / "backup.png")
+    indexed.exclude(["warm/red.png"])
+    by_hue(300).save(wheel / "warm/red.png")
+    assert not apply(indexed, wheel, embedder).any
+    shutil.copy(wheel.parent / "backup.png", wheel / "again.png")
+    assert [path.name for path in apply(indexed, wheel, embedder).to_read] == ["again.png"]
+    assert indexed.excluded.paths() == {"warm/red.png"}
+
+
+def test_nothing_that_was_taken_out_is_read_where_none_was_edited(
+    indexed: Collection, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed.exclude(["warm/red.png", "cold/blue.png"])
+    monkeypatch.setattr("retrieval.changes.sha256_of_file", pytest.fail)
+    assert not find_changes(indexed, wheel).any
+    with indexed.store.transaction() as records:  # as an earlier version left it
+        records.execute("DELETE FROM facts WHERE key = 'excluded_seen'")
+    for _ in range(2):
+        assert not find_changes(indexed, wheel).any
+    assert indexed.excluded.seen().keys() == {"warm/red.png", "cold/blue.png"}
+
+
+def test_what_an_earlier_version_took_out_without_a_note_stays_out_when_it_is_renamed(
+    indexed: Collection, wheel: Path, embedder: Embedder
+) -> None:
+    indexed.exclude(["warm/red.png", "cold/blue.png"])
+    with indexed.store.transaction() as records:
+        records.execute("DROP TABLE excluded_files")
+        records.execute("DELETE FROM facts WHERE key = 'excluded_seen'")
+    assert not apply(indexed, wheel, embedder).any
+    (wheel / "warm").rename(wheel / "hot")
+    (wheel / "cold/blue.png").rename(wheel / "sea.png")
+    for _ in range(2):
+        assert apply(indexed, wheel, embedder).left_out == 2
+        assert indexed.listing.count() == (4, 0)
+    assert indexed.excluded.paths() == {"hot/red.png", "sea.png"}
 
 
 @pytest.mark.parametrize("looked", [True, False], ids=["looked between", "at once"])
