@@ -128,6 +128,21 @@ def test_indexing_again_says_what_was_read_for_another_date_alone(
     assert "3 were known, 3 with another date, 0 are gone" in capsys.readouterr().out
 
 
+def test_indexing_again_says_how_many_have_moved(
+    wheel: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("index", wheel, *options)
+    capsys.readouterr()
+    (wheel / "warm").rename(wheel / "hot")
+    run("index", wheel, *options)
+    assert "3 were known, 3 have moved, 0 are gone" in capsys.readouterr().out
+    (wheel / "hot/red.png").rename(wheel / "red.png")
+    run("index", wheel, *options)
+    assert "5 were known, 1 has moved, 0 are gone" in capsys.readouterr().out
+    run("index", wheel, *options)
+    assert "6 were known, 0 are gone" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("url", [False, True], ids=["a folder", "a URL"])
 def test_what_a_page_left_unfinished_is_finished_by_an_index(
     wheel: Path, options: list[str], url: bool

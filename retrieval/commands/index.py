@@ -74,10 +74,12 @@ def run(arguments: argparse.Namespace) -> None:
                     require_pictures(Path(where).resolve())  # which says more
                 raise LookalikeError(f"There is no picture in {where}. Choose another folder.")
             touched = f"{len(plan.touched):,} with another date, " if plan.touched else ""
+            moved = len(plan.moved)
+            renamed = f"{moved:,} {'has' if moved == 1 else 'have'} moved, " if moved else ""
             print(
                 f"{collection.name}: {ready:,} {'picture' if ready == 1 else 'pictures'} ready, "
                 f"{unreadable:,} could not be read; {plan.unchanged:,} were known, "
-                f"{touched}{len(plan.vanished):,} are gone ({embedder.extractor.provider})"
+                f"{touched}{renamed}{len(plan.vanished):,} are gone ({embedder.extractor.provider})"
             )
     except BusyError:
         made = False  # by now it is another program's
