@@ -95,6 +95,18 @@ def add_folder(page: Page, folder: Path) -> None:
     page.set_input_files("#add-pictures input[data-pick=folder]", str(folder))
 
 
+def note_what_is_read(page: Page) -> None:
+    """Keep in `window.read` all that is put into the line that is read aloud."""
+    page.evaluate(
+        """() => {
+          window.read = [];
+          const note = () => window.read.push(document.getElementById("lk-aloud").textContent);
+          const what = { childList: true };
+          new MutationObserver(note).observe(document.getElementById("lk-aloud"), what);
+        }"""
+    )
+
+
 @pytest.fixture
 def page(browser: Browser, owned: str) -> Iterator[Page]:
     page = open_library(browser, owned)
@@ -547,6 +559,9 @@ def test_what_opens_leaves_its_button_in_view_and_a_search_moves_the_focus_along
     made.get_by_role("button", name="Next").press("Enter")
     expect(made.locator(".lk-marks li")).to_have_count(10)
     expect(made.get_by_role("button", name="Back")).to_be_focused()
+    expect(page.locator("#lk-aloud")).to_have_text("61 to 70 of 70")
+    made.get_by_role("button", name="Back").press("Enter")
+    expect(page.locator("#lk-aloud")).to_have_text("1 to 60 of 70")
     made.get_by_role("button", name="Search").press("Enter")
     expect(page.locator("#results h2")).to_be_focused()
     turn_to(page, "My pictures")
@@ -824,6 +839,26 @@ def test_a_file_that_is_too_large_is_named_and_neither_sent_nor_the_end_of_the_o
     assert wrong == []
 
 
+def test_of_a_new_collection_each_tenth_that_is_read_in_and_the_end_are_read_aloud(
+    page: Page, tmp_path: Path
+) -> None:
+    folder = save_hues(tmp_path / "Heard", {f"{n:02}.png": 5 * n for n in range(64)})
+    for path in folder.iterdir():
+        path.write_bytes(encode(noise((1200, 900)), "PNG", compress_level=1) + path.name.encode())
+    note_what_is_read(page)
+    page.get_by_label("Or name a folder on this computer").fill(str(folder))
+    page.get_by_role("button", name="Search this folder").click()
+    expect(page.locator("#lk-aloud")).to_have_text("Heard: 64 pictures ready.", timeout=SLOW)
+    read = [text for text in page.evaluate("window.read") if text.startswith("Heard")]
+    assert not [text for text in read if "0 pictures ·" in text]
+    tenths = [
+        10 * int(done) // 64 for done in re.findall(r": (\d+) of 64 pictures read", " ".join(read))
+    ]
+    assert tenths == sorted(set(tenths))
+    assert tenths
+    press(card(page, "Heard"), "Delete")
+
+
 def test_building_is_stopped_and_goes_on_after_the_page_was_closed(
     page: Page, browser: Browser, owned: str, tmp_path: Path
 ) -> None:
@@ -934,14 +969,7 @@ def test_of_what_is_sent_each_tenth_is_read_once_and_stopping_keeps_the_focus(pa
         {"name": f"{n}.png", "mimeType": "image/png", "buffer": encode(by_hue(n), "PNG")}
         for n in range(40)
     ]
-    page.evaluate(
-        """() => {
-          window.read = [];
-          const note = () => window.read.push(document.getElementById("lk-aloud").textContent);
-          const what = { childList: true };
-          new MutationObserver(note).observe(document.getElementById("lk-aloud"), what);
-        }"""
-    )
+    note_what_is_read(page)
     slow = {"offline": False, "latency": 300, "downloadThroughput": -1, "uploadThroughput": -1}
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
     page.set_input_files("#add-pictures input[data-pick=files]", files)

@@ -141,13 +141,13 @@ def _status(shown: Card, now: float) -> str:
     if collection.unfinished:  # something came since, and was not read
         return f'<p class="lk-state">{escape(words.LIBRARY_STOPPED)} {resume}{show}</p>'
     if not ready:
-        return f'<p class="lk-state" role="status">{escape(words.LIBRARY_NONE)} {show}</p>'
+        return f'<p class="lk-state">{escape(words.LIBRARY_NONE)} {show}</p>'
     text = words.LIBRARY_READY_UNREAD if unread else words.LIBRARY_READY
     text = text.format(pictures=words.pictures(ready), unread=f"{unread:,}")
     if shown.added:
         text = f"{words.LIBRARY_ADDED.format(pictures=words.pictures(shown.added))} {text}"
     told = f"{escape(text)} {show} {escape(shown.captioned)}"  # the button lists what is unread
-    return f'<p class="lk-state lk-good" role="status">{told}</p>'
+    return f'<p class="lk-state lk-good">{told}</p>'
 
 
 def _stopped(state: Building) -> str:

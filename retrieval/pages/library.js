@@ -13,11 +13,9 @@
   let presses = 0;
   const busy = { select: new Set(), work: new Set() }; // what ends the marks, by the event that asks
   // Of a part that lies open what it begins with, unless the focus goes into it and says so itself.
-  const sayTexts = (elements) =>
-    window.lookalikeSay([...elements].map(({ textContent }) => textContent).join(" "));
-  const sayOpened = (part) => {
-    if (!part.querySelector("[data-focus]")) sayTexts(part.querySelectorAll("p, summary"));
-  };
+  const textOf = (elements) => [...elements].map(({ textContent }) => textContent).join(" ");
+  const textOfOpened = (part) =>
+    part.querySelector("[data-focus]") ? "" : textOf(part.querySelectorAll("p, summary"));
   const showBusy = (element, { act, key, number }, undo = () => {}) => {
     const ended = () => element.querySelector("[data-ended]")?.dataset.ended.split(" ") ?? [];
     const end = () => {
@@ -40,7 +38,8 @@
       ends.delete(end);
       // What a folder is like may lie open from before.
       if (button?.matches("[data-act=look][aria-expanded=true]")) {
-        sayTexts(button.closest("li").querySelectorAll(".lk-open :is(p, summary)"));
+        const found = button.closest("li").querySelectorAll(".lk-open :is(p, summary)");
+        window.lookalikeSay(textOf(found));
       }
     };
     const watch = new MutationObserver(mark);
@@ -73,6 +72,16 @@
     if (above < 0 || below <= 0) return bringIntoView(first);
     window.scrollBy({ top: Math.min(above, below), behavior: behavior() });
   };
+  // How building stands, without its buttons. Of what is being read each tenth is news, and not each
+  // picture; what has gone wrong is an alert, which is read by itself.
+  const stateOf = (card) => {
+    const line = card.querySelector(".lk-state:not([role=alert])");
+    const texts = [...(line?.childNodes ?? [])].filter(({ nodeType }) => nodeType === Node.TEXT_NODE);
+    const text = textOf(texts).trim();
+    const share = line?.querySelector(".lk-progress")?.getAttribute("aria-valuenow");
+    const news = share ? `${text.split(/\d/)[0]}${Math.floor(share / 10)}` : text;
+    return { text, news, name: card.querySelector("h3").textContent };
+  };
   // A new collection lies below the others, what is said of a deleted one at its top, and what
   // a button opens below it: perhaps out of sight, on a phone nearly always. What was not there before
   // comes into view.
@@ -91,6 +100,8 @@
         keys: new Set(rows.map(({ dataset }) => dataset.key)),
         said: notice?.textContent,
         open: open && `${open.closest("[data-key]").dataset.key} ${open.dataset.view}`,
+        place: open?.querySelector(".lk-pages .lk-hint")?.textContent, // of more pictures than fit
+        states: new Map(cards.map((card) => [card.dataset.key, stateOf(card)])),
       };
       const before = known;
       known = now;
@@ -101,9 +112,18 @@
       if (fresh) sayNoMoreRefused();
       if (fresh || !opened || told) bringIntoView(fresh ?? told);
       else showOpened(opened);
-      if (told) window.lookalikeSay(told.firstElementChild.textContent);
-      else if (fresh) sayTexts(fresh.querySelectorAll("h3, .lk-meta"));
-      else if (opened) sayOpened(opened);
+      const heard = [];
+      if (told) heard.push(told.firstElementChild.textContent);
+      else if (opened) heard.push(textOfOpened(opened));
+      else if (now.open && now.place !== before.place) heard.push(now.place);
+      for (const [key, { text, news, name }] of now.states) {
+        const isFresh = key === fresh?.dataset.key;
+        const earlier = before.states.get(key)?.news;
+        if (text && (isFresh || (earlier !== undefined && earlier !== news))) {
+          heard.push(`${name}: ${text}`);
+        } else if (isFresh) heard.push(textOf(fresh.querySelectorAll("h3, .lk-meta")));
+      }
+      if (heard.some(Boolean)) window.lookalikeSay(heard.join(" "));
       // Gradio makes the next card of one that is gone, and would leave the focus on its "Delete".
       const gone = [...before.keys].some((key) => !now.keys.has(key));
       const held = document.activeElement;
