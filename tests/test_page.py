@@ -1811,6 +1811,18 @@ def test_a_web_address_that_is_dropped_is_asked_for(page: Page) -> None:
     expect(page.get_by_test_id("toast-body").last).to_contain_text("hands over no file")
 
 
+def test_a_reader_hears_nothing_of_gradios_own_and_a_message_has_one_button(page: Page) -> None:
+    drop_link(page, "mailto:ada@example.org")
+    message = page.get_by_test_id("toast-body")
+    expect(message).to_contain_text("hands over no file")
+    expect(message.get_by_role("button")).to_have_count(1)
+    expect(message.locator("[tabindex]")).to_have_count(0)
+    line = page.locator(".main > .wrap > .sr-only")  # "common.complete", after a web address
+    expect(line).to_have_count(1)
+    for name in ("role", "aria-live"):
+        expect(line).not_to_have_attribute(name, re.compile(""))
+
+
 def test_the_button_pastes_a_picture_or_says_that_there_is_none(page: Page) -> None:
     button = page.get_by_role("button", name="Paste from clipboard")
     button.click()

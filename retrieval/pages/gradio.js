@@ -13,6 +13,15 @@
     }
   };
 
+  // Gradio makes a button of what holds the one that closes, and has a line that is read aloud, late
+  // and without our words ("common.complete"): what is done here, the page tells itself.
+  const spareReaders = () => {
+    const wrong = ".toast-header[role=button], .sr-only[role=status]";
+    for (const one of document.querySelectorAll(wrong)) {
+      for (const name of ["role", "tabindex", "aria-live"]) one.removeAttribute(name);
+    }
+  };
+
   // Gradio would close all of a kind together when the first has been there for its time, and the
   // last one with it. Ours have no time of their own: each goes after the time that it takes to be
   // read, and sooner where it is said once more, or what was done since has been answered.
@@ -237,6 +246,7 @@
     showRefusals();
     fitColumns();
     sayPlainly();
+    spareReaders();
     return closeLater(); // whether something has been said
   };
   window.lookalikeGradio = { look, hideUntilLoaded, supersede, enter };
