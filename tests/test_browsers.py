@@ -116,6 +116,22 @@ def test_a_picture_that_is_dragged_from_the_page_is_searched_with(browser: Brows
     assert browser.look(KINDS)[:EACH] == [kind] * EACH
 
 
+def test_after_a_choice_by_the_keyboard_its_field_has_the_focus_still(browser: Browser) -> None:
+    drawer = "document.querySelector('#filters .label-wrap')"
+    wait_for(browser, f"{drawer}?.matches('.open') || ({drawer}?.click(), false)")
+    field = "document.querySelector('#filters input[role=combobox]')"
+    wait_for(browser, f"{field}?.offsetParent != null")
+    browser.look(f"{field}.focus()")
+    wait_for(browser, "document.querySelector('[role=listbox] [role=option]') !== null")
+    for key in ("\ue015", "\ue006"):  # the arrow down, and Enter
+        browser.press(key)
+    wait_for(browser, "location.search.includes('order=newest')")
+    wait_for(browser, "document.querySelector('[role=listbox]') === null")
+    assert browser.look(f"document.activeElement === {field}")
+    browser.press("\ue004")  # Tab
+    assert browser.look("document.activeElement.getAttribute('aria-label')") == "Kind"
+
+
 def test_all_tabs_are_filled(browser: Browser) -> None:
     browser.look(tab("Map"))
     wait_for(browser, "document.querySelector('.lk-map[data-ready]') !== null")

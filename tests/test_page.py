@@ -518,6 +518,42 @@ def test_what_is_typed_into_a_choice_is_sought_among_all_that_it_offers(page: Pa
     expect(page.get_by_role("option")).to_have_text([re.compile("dots")])
 
 
+def test_after_a_choice_by_the_keyboard_its_field_has_the_focus_still(page: Page) -> None:
+    order = open_filters(page).get_by_label("Sort by")
+    offered = page.get_by_role("option")
+    order.focus()
+    order.press("ArrowDown")
+    order.press("ArrowDown")
+    order.press("Enter")
+    page.wait_for_url("**order=oldest*")
+    expect(offered).to_have_count(0)
+    expect(order).to_be_focused()
+    for key in ("Shift", "Alt"):
+        order.press(key)
+    expect(offered).to_have_count(0)
+    # What was chosen is followed back, and what is done there begins from it.
+    page.go_back()
+    expect(order).to_have_value("Most similar first")
+    page.go_forward()
+    expect(order).to_have_value("Oldest first")
+    order.press("ArrowDown")
+    expect(offered).to_have_count(6)
+    order.press("Enter")
+    page.wait_for_url("**order=name*")
+    expect(offered).to_have_count(0)
+    order.press_sequentially("newest")
+    expect(offered).to_have_text([re.compile("Newest first")])
+    order.press("Enter")
+    page.wait_for_url("**order=newest*")
+    expect(offered).to_have_count(0)
+    order.click()
+    expect(offered).to_have_count(6)
+    order.press("Escape")
+    order.press("Tab")
+    expect(page.locator("#filters").get_by_label("Kind")).to_be_focused()
+    expect(order).to_have_value("Newest first")
+
+
 def test_that_there_is_no_camera_is_said(page: Page) -> None:
     page.get_by_role("button", name="Capture from camera").click()
     page.locator("#query").get_by_text(words.CAMERA_START).click()

@@ -91,20 +91,50 @@
     next.click();
   });
 
-  // Gradio opens a list of choices at every key but Escape, a moment later: also at the one by which
-  // its field is left, and then nothing closes it again.
-  document.addEventListener(
-    "keydown",
-    (event) => {
-      if (event.code === "Tab" && event.target.matches?.("[role=combobox]")) event.stopPropagation();
-    },
-    true,
-  );
+  const CHOICE = "input[role=combobox]";
+  const listen = (name, listener) => document.addEventListener(name, listener, true); // before Gradio
+
+  // Where Enter has chosen, Gradio takes the focus off the field, and the browser begins at the top of
+  // the page again. So Gradio is told that the field was left, which has the focus still, and that
+  // somebody came back as soon as something is done there.
+  const resting = new WeakSet(); // the fields that Gradio takes for left
+  let entered = null; // the field in which Enter was the last that was pressed
+  const rest = (field) => {
+    if (field !== entered || touch.matches) return HTMLElement.prototype.blur.call(field);
+    field.dispatchEvent(new FocusEvent("blur"));
+    resting.add(field);
+    setTimeout(() => field.select());
+  };
+  const wake = (field) => {
+    if (resting.delete(field)) field.dispatchEvent(new FocusEvent("focus"));
+  };
+  listen("blur", (event) => {
+    if (resting.delete(event.target)) event.stopPropagation(); // told before
+  });
+  listen("beforeinput", ({ target }) => wake(target));
+  listen("mousedown", ({ target }) => {
+    entered = null;
+    wake(target);
+  });
+
+  // Gradio opens a list of choices at every key but Escape, a moment later: also at those by which its
+  // field is left, and then nothing closes it again.
+  const LEAVING = ["Tab", "Shift", "Control", "Alt", "Meta"];
+  listen("keydown", (event) => {
+    const { key, target } = event;
+    if (!target.matches?.(CHOICE)) return;
+    entered = key === "Enter" ? target : null;
+    const isOthers = isShortcut(event) && !["ArrowUp", "ArrowDown"].includes(key);
+    if (LEAVING.includes(key) || (isOthers && resting.has(target))) event.stopPropagation();
+    else if (key !== "Escape") wake(target);
+  });
 
   // What is typed into a choice is sought among the others; it would be put behind the name that is
   // there, and nothing be found.
   document.addEventListener("focusin", ({ target }) => {
-    if (target.matches("input[role=combobox]")) setTimeout(() => target.select());
+    if (!target.matches(CHOICE)) return;
+    target.blur = () => rest(target);
+    setTimeout(() => target.select());
   });
 
   // --- Names -------------------------------------------------------------------------------------
