@@ -1882,6 +1882,14 @@ def test_the_button_pastes_a_picture_or_says_that_there_is_none(page: Page) -> N
     expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
 
 
+def test_a_choice_of_one_among_several_has_its_name_also_for_who_hears_it(page: Page) -> None:
+    results = page.get_by_role("group", name=words.COUNT, exact=True)
+    expect(results.get_by_role("radio")).to_have_count(4)
+    page.get_by_role("button", name=words.MATCHING).click()
+    matching = page.get_by_role("group", name=words.MATCHING, exact=True)
+    expect(matching.get_by_role("radio")).to_have_count(4)
+
+
 def test_arrow_keys_choose_one_of_several(page: Page) -> None:
     chosen = page.locator("#count input:checked")
     page.locator("#count input").first.focus()

@@ -156,6 +156,16 @@
     if (target.closest?.(".label-wrap")) setTimeout(nameDrawers);
   });
 
+  // Nor does it tie a choice of one among several to what it is called.
+  const nameRadios = () => {
+    for (const choice of document.querySelectorAll("fieldset:is(#count, #preset):not([aria-labelledby])")) {
+      const name = choice.querySelector("[data-testid=block-info]");
+      if (!name) continue;
+      name.id = `${choice.id}-name`;
+      choice.setAttribute("aria-labelledby", name.id);
+    }
+  };
+
   // A finger drops nothing.
   const nameDrop = () => {
     const text = touch.matches && document.querySelector("#query [data-testid=upload-text] p");
@@ -272,6 +282,7 @@
     nameDrop();
     nameCamera();
     nameDrawers();
+    nameRadios();
     markNumber();
     showRefusals();
     fitColumns();

@@ -52,7 +52,11 @@ class SearchOptions:
         self._count = OneOf(COUNTS, value=settings.RESULTS, label=words.COUNT, elem_id="count")
         with gr.Accordion(words.MATCHING, open=False, elem_id="matching"):
             self._preset = OneOf(
-                list(words.PRESETS), value=words.PRESETS[0], show_label=False, elem_id="preset"
+                list(words.PRESETS),
+                value=words.PRESETS[0],
+                label=words.MATCHING,  # which is read
+                show_label=False,
+                elem_id="preset",
             )
             self._subject = _slider(words.SUBJECT, 1.0)
             self._colour = _slider(words.COLOUR, 0.0)
