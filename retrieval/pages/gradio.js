@@ -124,6 +124,7 @@
     const { key, target } = event;
     if (!target.matches?.(CHOICE)) return;
     entered = key === "Enter" ? target : null;
+    target.blur = () => rest(target);
     const isOthers = isShortcut(event) && !["ArrowUp", "ArrowDown"].includes(key);
     if (LEAVING.includes(key) || (isOthers && resting.has(target))) event.stopPropagation();
     else if (key !== "Escape") wake(target);
@@ -132,9 +133,7 @@
   // What is typed into a choice is sought among the others; it would be put behind the name that is
   // there, and nothing be found.
   document.addEventListener("focusin", ({ target }) => {
-    if (!target.matches(CHOICE)) return;
-    target.blur = () => rest(target);
-    setTimeout(() => target.select());
+    if (target.matches(CHOICE)) setTimeout(() => target.select());
   });
 
   // --- Names -------------------------------------------------------------------------------------
