@@ -549,8 +549,9 @@ def test_after_a_choice_by_the_keyboard_its_field_has_the_focus_still(page: Page
     order.click()
     expect(offered).to_have_count(6)
     order.press("Escape")
+    expect(offered).to_have_count(0)
     order.press("Tab")
-    expect(page.locator("#filters").get_by_label("Kind")).to_be_focused()
+    expect(page.locator("#filters").get_by_role("combobox", name="Kind")).to_be_focused()
     expect(order).to_have_value("Newest first")
 
 
@@ -1136,6 +1137,30 @@ def test_a_date_that_is_none_is_told_at_its_field_until_it_is_mended(
     expect(refused).to_be_hidden()
     expect(since).not_to_have_attribute("aria-invalid", "true")
     expect(page.locator(".toast-body")).to_have_count(0)
+
+
+def test_what_is_wrong_with_a_date_is_read_once_and_again_where_it_is_sent_again(
+    page: Page,
+) -> None:
+    filters = open_filters(page)
+    since, refused = filters.get_by_label("Taken since"), page.locator("#since-refusal .lk-wrong")
+    since.fill("abc")
+    since.press("Enter")
+    expect(refused).to_have_text(words.NO_DATE)
+    page.evaluate(
+        """() => {
+          window.read = [];
+          const say = window.lookalikeSay;
+          window.lookalikeSay = (text) => (window.read.push(text), say(text));
+        }"""
+    )
+    for key, times in (("Enter", 1), ("Tab", 1)):
+        turn = refused.get_attribute("data-turn")
+        since.press(key)
+        expect(refused).not_to_have_attribute("data-turn", turn or "")
+        page.wait_for_timeout(200)
+        assert page.evaluate("window.read") == [words.NO_DATE] * times
+    expect(since).to_have_attribute("aria-invalid", "true")
 
 
 def test_what_is_wrong_with_a_date_is_said_no_more_where_another_takes_its_place(
@@ -1880,6 +1905,19 @@ def test_the_button_pastes_a_picture_or_says_that_there_is_none(page: Page) -> N
     )
     button.click()
     expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
+
+
+def test_the_ring_of_a_tab_lies_in_its_row_which_cuts_off_the_rest(page: Page) -> None:
+    tab = page.get_by_role("tab", name="My pictures")
+    page.get_by_role("tab", name="Search").focus()
+    page.keyboard.press("Tab")
+    expect(tab).to_be_focused()
+    expect(tab).to_have_css("outline-style", "solid")
+    width, offset = (
+        tab.evaluate(f"(tab) => getComputedStyle(tab).outline{what}")
+        for what in ("Width", "Offset")
+    )
+    assert offset == f"-{width}"
 
 
 def test_a_choice_of_one_among_several_has_its_name_also_for_who_hears_it(page: Page) -> None:

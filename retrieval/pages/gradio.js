@@ -182,7 +182,7 @@
 
   // --- What is wrong with a field ----------------------------------------------------------------
   // It is told right below, and until somebody types there; Gradio ties the two in no way.
-  const refusals = new WeakMap(); // by their places: the number of the last, and whether it is mended
+  const refusals = new WeakMap(); // by their places: number and text of the last, and whether it is mended
   const fieldOf = (place) =>
     [...(place.previousElementSibling?.querySelectorAll("input, textarea") ?? [])].at(-1);
   // A phone is to show its keys for numbers there, which Gradio's fields of text cannot say.
@@ -197,7 +197,7 @@
       const before = refusals.get(place) ?? {};
       const isNew = said && turn !== before.turn;
       const isWrong = isNew || Boolean(said && !before.isMended);
-      refusals.set(place, { turn, isMended: !isWrong });
+      refusals.set(place, { turn, text: said?.textContent, isMended: !isWrong });
       place.toggleAttribute("data-wrong", isWrong);
       const field = fieldOf(place);
       if (!field) continue;
@@ -209,9 +209,12 @@
         field.removeAttribute("aria-describedby");
       }
       if (!isNew) continue;
-      window.lookalikeSay?.(said.textContent);
-      // Who has left the field may be elsewhere on the page.
-      if (field === document.activeElement) place.scrollIntoView({ block: "nearest", behavior: behavior() });
+      // Who has left the field may be elsewhere on the page, and has been told where Enter was pressed
+      // before.
+      const isIn = field === document.activeElement;
+      const isKnown = said.textContent === before.text && !before.isMended;
+      if (isIn || !isKnown) window.lookalikeSay?.(said.textContent);
+      if (isIn) place.scrollIntoView({ block: "nearest", behavior: behavior() });
     }
   };
   document.addEventListener("input", ({ target }) => {
