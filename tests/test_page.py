@@ -1907,6 +1907,17 @@ def test_the_button_pastes_a_picture_or_says_that_there_is_none(page: Page) -> N
     expect(page.locator(".lk-tile .lk-kind").first).to_have_text("stripes")
 
 
+def test_all_letters_grow_with_those_that_the_browser_is_set_to(page: Page) -> None:
+    open_filters(page)
+    seen = "#header h1, [role=tab], #query p, .label-wrap > :first-child, #ask textarea, [role=combobox], .lk-name"
+    sizes = """(all) => all.filter((one) => one.checkVisibility())
+      .map((one) => parseFloat(getComputedStyle(one).fontSize))"""
+    before = page.locator(seen).evaluate_all(sizes)
+    page.evaluate("document.documentElement.style.fontSize = '24px'")
+    after = page.locator(seen).evaluate_all(sizes)
+    assert after == pytest.approx([1.5 * size for size in before])
+
+
 def test_the_ring_of_a_tab_lies_in_its_row_which_cuts_off_the_rest(page: Page) -> None:
     tab = page.get_by_role("tab", name="My pictures")
     page.get_by_role("tab", name="Search").focus()

@@ -1,6 +1,19 @@
 """The look of the page."""
 
 import gradio as gr
+from gradio.themes.utils.sizes import Size
+
+# Gradio's sizes of letters, which grow with those that the browser is set to: its own are pixels.
+LETTERS = Size(
+    name="letters",
+    xxs="0.5625rem",
+    xs="0.625rem",
+    sm="0.75rem",
+    md="0.875rem",
+    lg="1rem",
+    xl="1.375rem",
+    xxl="1.625rem",
+)
 
 
 def theme() -> gr.themes.Base:
@@ -10,6 +23,7 @@ def theme() -> gr.themes.Base:
         primary_hue="teal",
         secondary_hue="teal",
         neutral_hue="stone",
+        text_size=LETTERS,
         font=fonts,
         font_mono=["ui-monospace", "Consolas", "monospace"],
     ).set(
