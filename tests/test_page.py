@@ -1909,7 +1909,7 @@ def test_the_button_pastes_a_picture_or_says_that_there_is_none(page: Page) -> N
 
 def test_all_letters_grow_with_those_that_the_browser_is_set_to(page: Page) -> None:
     open_filters(page)
-    seen = "#header h1, [role=tab], #query p, .label-wrap > :first-child, #ask textarea, [role=combobox], .lk-name"
+    seen = "#header h1, [role=tab], #query p, .label-wrap > :first-child, #ask textarea, .lk-name"
     sizes = """(all) => all.filter((one) => one.checkVisibility())
       .map((one) => parseFloat(getComputedStyle(one).fontSize))"""
     before = page.locator(seen).evaluate_all(sizes)
