@@ -72,13 +72,14 @@ def find_changes(
     _require_folder(collection, root)
     untold = collection.try_to_deliver()
     known = collection.listing.files()
-    found = _look(root, known, collection.excluded.paths())
+    excluded = collection.excluded.paths()
+    found = _look(root, known, excluded)
     seen, to_read, closed = found.seen, found.to_read, found.closed
     is_empty = not (seen or closed or found.out.keys() & let_in)
     if collection.in_place and known and is_empty:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(none_left(called(root), len(known)))
-    out = _taken_out(collection, known, found)
+    out = _taken_out(collection, known, found, excluded)
     lying = {name: to_read.pop(name) for name in out.still_out}
     seen -= lying.keys()
     vanished = {
@@ -95,10 +96,10 @@ def find_changes(
     seen = (seen | come.keys()) - moved_out.keys()
     excluded = collection.excluded.paths()
     there_still = lying.keys() & excluded
-    if collection.in_place and not collection.read_only:
-        _see(collection, {name: lying[name] for name in there_still})
     if not collection.in_place:  # copies that were taken out lie elsewhere meanwhile
         there_still = set(still_here(collection.folder, root, excluded))
+    elif not collection.read_only:
+        _see(collection, {name: lying[name] for name in there_still})
     coming = {places.get(name, name) for name in let_in} & there_still
     if coming:
         back = {name: lying[name] for name in lying.keys() & coming}
@@ -428,17 +429,24 @@ def _end_of(path: str, parts: int) -> tuple[str, ...]:
     return tuple(f"/{path}".rsplit("/", parts)[1:])
 
 
-def _taken_out(collection: Collection, known: Mapping[str, tuple[int, int]], found: _Found) -> _Out:
+def _taken_out(
+    collection: Collection,
+    known: Mapping[str, tuple[int, int]],
+    found: _Found,
+    excluded: AbstractSet[str],
+) -> _Out:
     """Return what was taken out and is no more where it was then.
 
     In a folder that is searched in place; what is handed over is meant to be in. Of several copies
     as many are looked for as were taken out.
+
+    Args:
+        excluded: where it was passed over.
     """
     out = _Out({}, {}, {}, {})
     if not collection.in_place:
         return out
-    excluded, first = collection.excluded.paths(), collection.excluded.files()
-    seen = collection.excluded.seen()
+    first, seen = collection.excluded.files(), collection.excluded.seen()
     # What was edited where it lay has moved as it was seen last.
     files = first | {name: seen[name].file for name in seen.keys() & excluded}
     since = [name for name in files if name not in excluded and name not in known]

@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from retrieval.schema import EXCLUDED_FILES
 from retrieval.store import Store
@@ -56,7 +56,7 @@ class Excluded:
         if not files:
             return
         with self._store.transaction() as database:
-            out = {path for (path,) in database.execute("SELECT path FROM excluded")}
+            out = self.paths()
             files = {path: seen for path, seen in files.items() if path in out}
             database.execute(EXCLUDED_FILES)
             database.executemany(
@@ -78,21 +78,20 @@ class Excluded:
                 "DELETE FROM excluded_files WHERE sha256 NOT IN "
                 "(SELECT sha256 FROM excluded_files JOIN excluded USING (path))"
             )
-            database.executemany(
-                "INSERT OR REPLACE INTO excluded_files SELECT path, size, sha256 FROM pictures "
-                "JOIN contents ON content = contents.id WHERE path = ?",
-                rows,
-            )
             query = (
                 "SELECT size, modified, sha256 FROM pictures "
                 "JOIN contents ON content = contents.id WHERE path = ?"
             )
-            seen = _seen(database)
-            for (path,) in rows:
-                if known := database.execute(query, (path,)).fetchone():
-                    size, modified, sha256 = known
-                    seen[path] = Seen(size, modified, (size, sha256))
-            _note_seen(database, seen)
+            now = {
+                path: Seen(size, modified, (size, sha256))
+                for (path,) in rows
+                for size, modified, sha256 in database.execute(query, (path,))
+            }
+            database.executemany(
+                "INSERT OR REPLACE INTO excluded_files VALUES (?, ?, ?)",
+                [(path, *seen.file) for path, seen in now.items()],
+            )
+            _note_seen(database, _seen(database) | now)
             database.executemany("INSERT OR IGNORE INTO excluded VALUES (?)", rows)
             database.executemany("DELETE FROM pictures WHERE path = ?", rows)
             _note_moved(database, dict.fromkeys((path for (path,) in rows), ""))
@@ -123,14 +122,10 @@ class Excluded:
         if not places:
             return
         with self._store.change() as database:
-            out = {path for (path,) in database.execute("SELECT path FROM excluded")}
+            out = self.paths()
             places = {was: now for was, now in places.items() if was in out}
             database.execute(EXCLUDED_FILES)
-            first = {
-                path: file
-                for path, *file in database.execute("SELECT path, size, sha256 FROM excluded_files")
-                if path in places
-            }
+            first = self.files()
             for table in ("excluded", "excluded_files"):
                 database.executemany(
                     f"DELETE FROM {table} WHERE path = ?", [(was,) for was in places]
@@ -167,10 +162,7 @@ class Excluded:
 
 def _moved(database: sqlite3.Connection) -> dict[str, str]:
     """Return where what was taken out is now, by where it was then, as far as it has moved."""
-    row = database.execute("SELECT value FROM facts WHERE key = ?", (MOVED,)).fetchone()
-    with suppress(ValueError, TypeError, AttributeError):  # a letter may be wrong in it
-        return {str(was): str(now) for was, now in json.loads(row[0]).items()} if row else {}
-    return {}
+    return {was: str(now) for was, now in _noted(database, MOVED).items()}
 
 
 def _note_moved(database: sqlite3.Connection, places: Mapping[str, str]) -> None:
@@ -183,13 +175,10 @@ def _note_moved(database: sqlite3.Connection, places: Mapping[str, str]) -> None
 
 def _seen(database: sqlite3.Connection) -> dict[str, Seen]:
     """Return what was seen last where something was taken out."""
-    row = database.execute("SELECT value FROM facts WHERE key = ?", (SEEN,)).fetchone()
-    # A letter may be wrong in it.
-    with suppress(ValueError, TypeError, AttributeError, LookupError):
-        files = json.loads(row[0]) if row else {}
+    with suppress(ValueError, TypeError, LookupError):  # a letter may be wrong in it
         return {
             path: Seen(int(size), int(modified), (int(file[0]), str(file[1])))
-            for path, (size, modified, file) in files.items()
+            for path, (size, modified, file) in _noted(database, SEEN).items()
         }
     return {}
 
@@ -198,6 +187,15 @@ def _note_seen(database: sqlite3.Connection, files: Mapping[str, Seen]) -> None:
     """Note what was seen last where something was taken out."""
     if files != _seen(database):
         _note(database, SEEN, files)
+
+
+def _noted(database: sqlite3.Connection, key: str) -> dict[str, Any]:
+    """Return what a fact says by paths; nothing where a letter is wrong in it."""
+    row = database.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+    with suppress(ValueError, TypeError):
+        found = json.loads(row[0]) if row else None
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def _note(database: sqlite3.Connection, key: str, value: object) -> None:

@@ -162,6 +162,18 @@ def stop_fading(page: Page) -> None:
     )
 
 
+def note_what_is_read(page: Page) -> None:
+    """Keep in `window.read` all that is put into the line that is read aloud."""
+    page.evaluate(
+        """() => {
+          window.read = [];
+          const note = () => window.read.push(document.getElementById("lk-aloud").textContent);
+          const what = { childList: true };
+          new MutationObserver(note).observe(document.getElementById("lk-aloud"), what);
+        }"""
+    )
+
+
 def place_of(element: Locator) -> FloatRect:
     """Return where something lies in the window, in pixels."""
     place = element.bounding_box()

@@ -20,7 +20,7 @@ from retrieval.indexing import Bounds, index_folder
 from retrieval.pages import words
 from retrieval.pages.evaluate_page import EvaluatePage, Run
 from retrieval.workspace import Workspace
-from tests.browser import running_app, turn_to, watch
+from tests.browser import note_what_is_read, running_app, turn_to, watch
 from tests.made import KINDS, pattern, save_hues, save_patterns
 
 EACH = 6
@@ -134,14 +134,7 @@ def test_another_setting_is_compared_on_the_same_queries(page: Page) -> None:
 
 
 def test_how_a_run_ended_is_seen_and_read_once(page: Page) -> None:
-    page.evaluate(
-        """() => {
-          window.read = [];
-          const note = () => window.read.push(document.getElementById("lk-aloud").textContent);
-          const what = { childList: true };
-          new MutationObserver(note).observe(document.getElementById("lk-aloud"), what);
-        }"""
-    )
+    note_what_is_read(page)
     ended = (
         ("#test-compare", re.compile(rf"^Compared on {len(KINDS) * EACH} pictures in .*second")),
         ("#test-start", re.compile(rf"^{len(KINDS) * EACH} searches in .* seconds\.$")),

@@ -19,7 +19,15 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from retrieval.pages import words
-from tests.browser import PROJECT, place_of, running_app, turn_to, wait_for_rest, watch
+from tests.browser import (
+    PROJECT,
+    note_what_is_read,
+    place_of,
+    running_app,
+    turn_to,
+    wait_for_rest,
+    watch,
+)
 from tests.made import by_hue, encode, noise, save_hues
 
 SLOW = 60_000  # milliseconds
@@ -93,18 +101,6 @@ def drop_folder(page: Page, folder: Path) -> None:
 
 def add_folder(page: Page, folder: Path) -> None:
     page.set_input_files("#add-pictures input[data-pick=folder]", str(folder))
-
-
-def note_what_is_read(page: Page) -> None:
-    """Keep in `window.read` all that is put into the line that is read aloud."""
-    page.evaluate(
-        """() => {
-          window.read = [];
-          const note = () => window.read.push(document.getElementById("lk-aloud").textContent);
-          const what = { childList: true };
-          new MutationObserver(note).observe(document.getElementById("lk-aloud"), what);
-        }"""
-    )
 
 
 @pytest.fixture

@@ -387,9 +387,7 @@ def _going_on(text: str, done: int, total: int, started: float | None) -> tuple[
 
 def _notice(text: str, fraction: float | None = None) -> str:
     """Show one line, and how far the run is; `BEGIN` has the line read aloud if it is not that."""
-    if fraction is not None:
-        return markup.notice(text, fraction, words.TEST_PROGRESS)
-    return f'<div class="lk-notice" data-aloud="{escape(text)}">{escape(text)}</div>'
+    return markup.notice(text, fraction, words.TEST_PROGRESS, aloud=True)
 
 
 def _aloud(text: str) -> str:

@@ -70,17 +70,20 @@ def progress_bar(fraction: float, spoken: str) -> str:
     )
 
 
-def notice(text: str, fraction: float | None, spoken: str = "") -> str:
+def notice(text: str, fraction: float | None, spoken: str = "", aloud: bool = False) -> str:
     """Show one line, and a bar when something is under way.
 
     With a bar it is not read aloud by itself: it changes every other second.
 
     Args:
         spoken: what the bar is called; by default it is the line.
+        aloud: whether the page itself reads the line aloud, where there is no bar.
     """
     bar = "" if fraction is None else progress_bar(fraction, spoken or text)
-    role = ' role="status"' if fraction is None else ""
-    return f'<div class="lk-notice"{role}>{escape(text)}{bar}</div>'
+    read = f'data-aloud="{escape(text)}"' if aloud else 'role="status"'
+    return (
+        f'<div class="lk-notice"{f" {read}" if fraction is None else ""}>{escape(text)}{bar}</div>'
+    )
 
 
 def file_size(size: int) -> str:
