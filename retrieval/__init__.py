@@ -14,7 +14,8 @@ The engine's modules, in the order in which data flows: one knows only what stan
   `lost`, `writing`, `milvus_access`, `milvus_kinds`, `milvus_layout`, `milvus`, `outbox`. What is
   taken out is noted: `excluded`; its photos lie apart for a time: `ages`, `removed`. All of it is a
   `collection`.
-- A folder comes in: `changes`, `thumbnails`, `indexing`, `extraction`, `cluster`, `building`.
+- A folder comes in: `looking`, `passed_over`, `changes`, `thumbnails`, `indexing`, `extraction`,
+  `cluster`, `building`.
 - What people hand over: `staging`, `zips`, `incoming`, `caption_tables`, `taking`, `uploads`.
 - A collection is looked after: `originals`, `removals`, `relocated`, `library`, `trash`,
   `first_page`, `salvage`, `lost_facts`, `mending`, `moving`, `whole_files`, `checking`.

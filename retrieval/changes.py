@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from retrieval.captions import Caption, UnreadTable, captioned, read_captions
 from retrieval.collection import Collection
 from retrieval.errors import LookalikeError
-from retrieval.excluded import Seen
 from retrieval.files import composed, modified_of, sha256_of_file
-from retrieval.folders import find_images
-from retrieval.paths import called, is_below, label_of, name_of
+from retrieval.looking import look
+from retrieval.passed_over import Out, find_passed_over, places_of, see
+from retrieval.paths import called, is_below, label_of
 from retrieval.records import PASSING, Entry, Move
 from retrieval.removed import still_here
 
@@ -73,13 +73,13 @@ def find_changes(
     untold = collection.try_to_deliver()
     known = collection.listing.files()
     excluded = collection.excluded.paths()
-    found = _look(root, known, excluded)
+    found = look(root, known, excluded)
     seen, to_read, closed = found.seen, found.to_read, found.closed
     is_empty = not (seen or closed or found.out.keys() & let_in)
     if collection.in_place and known and is_empty:
         # An empty folder is where a disk or a network drive appears once it is connected.
         raise LookalikeError(none_left(called(root), len(known)))
-    out = _taken_out(collection, known, found, excluded)
+    out = find_passed_over(collection, known, found, excluded)
     lying = {name: to_read.pop(name) for name in out.still_out}
     seen -= lying.keys()
     vanished = {
@@ -99,7 +99,7 @@ def find_changes(
     if not collection.in_place:  # copies that were taken out lie elsewhere meanwhile
         there_still = set(still_here(collection.folder, root, excluded))
     elif not collection.read_only:
-        _see(collection, {name: lying[name] for name in there_still})
+        see(collection, {name: lying[name] for name in there_still})
     coming = {places.get(name, name) for name in let_in} & there_still
     if coming:
         back = {name: lying[name] for name in lying.keys() & coming}
@@ -157,70 +157,6 @@ def _require_folder(collection: Collection, root: Path) -> None:
             "collection: this one goes on with it."
         )
     raise LookalikeError(sentence)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What lies in a folder, by the names of the pictures."""
-
-    seen: set[str]  # all of them
-    to_read: dict[str, Path]  # of another size or time than is known, or not known
-    closed: list[str]  # folders that cannot be read
-    out: dict[str, Path]  # where some were taken out, which are in none of the others
-    sizes: dict[int, list[str]]  # those that are not known, by their sizes
-    touched: set[str]  # those that are to be read for another time alone
-
-
-@dataclass(frozen=True)
-class _Out:
-    """What was taken out and is not where it was then: size and SHA-256, by its path."""
-
-    absent: dict[str, tuple[int, str]]  # all of it, by where it was then
-    another: dict[str, Path]  # what lies there now, where that is another file, or an edited one
-    gone: dict[str, tuple[int, str]]  # what is to be looked for, by where it was seen last
-    # What lies where an earlier version has seen it since, whatever that is now.
-    still_out: dict[str, tuple[int, str]]
-
-
-def _look(root: Path, known: Mapping[str, tuple[int, int]], excluded: AbstractSet[str]) -> _Found:
-    """Find the pictures below `root`, and hold size and time of each against what is known.
-
-    Args:
-        known: size and time by name.
-        excluded: the names of those that were taken out.
-    """
-    found = _Found(set(), {}, [], {}, {}, set())
-
-    def note(error: OSError) -> None:
-        found.closed.append(name_of(Path(str(error.filename)), root))
-
-    for path in find_images(root, note):
-        name = name_of(path, root)
-        if name in excluded:
-            found.out[name] = path
-            continue
-        found.seen.add(name)
-        try:
-            status = path.stat()
-            if known.get(name) == (status.st_size, modified_of(status)):
-                continue
-            if name not in known:
-                found.sizes.setdefault(status.st_size, []).append(name)
-            elif is_touched(known[name], status.st_size):
-                found.touched.add(name)
-        except OSError:
-            pass  # reading it will say why
-        found.to_read[name] = path
-    return found
-
-
-def is_touched(known: tuple[int, int], size: int) -> bool:
-    """Whether a file that is not as it is known may differ by its date alone.
-
-    Args:
-        known: its size and time then.
-    """
-    return known[0] == size and known[1] != PASSING
 
 
 def _captions(
@@ -366,17 +302,17 @@ def _find_moved(
     known: Mapping[str, tuple[int, int]],
     vanished: Mapping[str, tuple[int, int]],
     new: Mapping[str, Path],
-    out: _Out,
+    out: Out,
 ) -> tuple[tuple[Move, ...], dict[str, tuple[int, str]], dict[str, str]]:
     """Find what has moved, be it to where another picture was that has been taken out.
 
     Returns:
-        What `_find_moves` does, and what `_places` does.
+        What `_find_moves` does, and what `places_of` does.
     """
     come = dict(out.another)
     while True:
         moved, moved_out = _find_moves(collection, known, vanished, {**new, **come}, out.gone)
-        places = _places(out, out.still_out | moved_out)
+        places = places_of(out, out.still_out | moved_out)
         # What was taken out and is found nowhere else may lie there still, edited.
         edited = come.keys() & {move.new.path for move in moved} - places.keys()
         if not edited:
@@ -427,127 +363,6 @@ def _pair(old: Iterable[str], new: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _end_of(path: str, parts: int) -> tuple[str, ...]:
     """Return the last so many parts of a path; all where it has fewer."""
     return tuple(f"/{path}".rsplit("/", parts)[1:])
-
-
-def _taken_out(
-    collection: Collection,
-    known: Mapping[str, tuple[int, int]],
-    found: _Found,
-    excluded: AbstractSet[str],
-) -> _Out:
-    """Return what was taken out and is no more where it was then.
-
-    In a folder that is searched in place; what is handed over is meant to be in. Of several copies
-    as many are looked for as were taken out.
-
-    Args:
-        excluded: where it was passed over.
-    """
-    out = _Out({}, {}, {}, {})
-    if not collection.in_place:
-        return out
-    first, seen = collection.excluded.files(), collection.excluded.seen()
-    # What was edited where it lay has moved as it was seen last.
-    files = first | {name: seen[name].file for name in seen.keys() & excluded}
-    since = [name for name in files if name not in excluded and name not in known]
-    sizes = found.sizes.keys() | {files[name][0] for name in since if name in found.seen}
-    out.another.update(_others(found.out, files, sizes))
-    for name in (name for name in files if name in excluded):
-        is_away = name not in found.out and not any(is_below(name, at) for at in found.closed)
-        if is_away and _comes_back_as(first.get(name, files[name]), files[name], found):
-            files[name] = first[name]
-        if is_away or name in out.another:
-            out.absent[name] = files[name]
-    left = Counter(out.absent.values())
-    # What has moved before is looked for where it was then.
-    for name in chain(since, out.absent):
-        if left[files[name]]:
-            left[files[name]] -= 1
-            (out.still_out if name in found.seen else out.gone)[name] = files[name]
-    return out
-
-
-def _comes_back_as(first: tuple[int, str], last: tuple[int, str], found: _Found) -> bool:
-    """Whether what was taken out and edited is there as it was at first, as from a backup."""
-    return first != last and _is_new(first, found) and not _is_new(last, found)
-
-
-def _is_new(file: tuple[int, str], found: _Found) -> bool:
-    """Whether one of that size and SHA-256 is among those that are not known."""
-    for name in found.sizes.get(file[0], ()):
-        with suppress(OSError):  # reading it will say why
-            if sha256_of_file(found.to_read[name]) == file[1]:
-                return True
-    return False
-
-
-def _see(collection: Collection, lying: Mapping[str, Path]) -> None:
-    """Note what lies where pictures were taken out, so that it is known again where it moves.
-
-    Read is what has another size or time than it was seen with, or was never noted.
-    """
-    first, seen = collection.excluded.files(), collection.excluded.seen()
-    files = first | {name: about.file for name, about in seen.items()}
-    noted = {*files.values(), *first.values()}
-    now: dict[str, Seen] = {}
-    for name, path in lying.items():
-        with suppress(OSError):  # the next look will try again
-            status = path.stat()
-            size, modified = status.st_size, modified_of(status)
-            if name in seen and (size, modified) == seen[name][:2]:
-                continue
-            file = files.get(name)
-            if file is None or name in seen or size != file[0]:
-                there = size, sha256_of_file(path)
-                # Two that were taken out and have changed places are no edits of each other.
-                if file is None or there not in noted or there == first.get(name):
-                    file = there
-            now[name] = Seen(size, modified, file)
-    with suppress(LookalikeError):  # of a full disk, say: the next look will
-        collection.excluded.see(now)
-
-
-def _others(
-    there: Mapping[str, Path], files: Mapping[str, tuple[int, str]], sizes: Iterable[int]
-) -> Iterator[tuple[str, Path]]:
-    """Yield the places of pictures that were taken out at which another file lies.
-
-    Looked at only where there is a file of the picture's size that it may have become: one that was
-    edited stays out.
-
-    Args:
-        there: what lies in those places.
-        files: size and SHA-256 of what was taken out.
-        sizes: of what is not known.
-    """
-    by_size: dict[int, list[str]] = {}
-    for name in (name for name in files if name in there):
-        by_size.setdefault(files[name][0], []).append(name)
-    left = list(sizes)
-    while left:
-        for name in by_size.pop(left.pop(), ()):
-            with suppress(OSError):  # it stays out
-                size = there[name].stat().st_size
-                if size != files[name][0] or sha256_of_file(there[name]) != files[name][1]:
-                    yield name, there[name]
-                    left.append(size)  # that file may be another one that was taken out
-
-
-def _places(out: _Out, now: Mapping[str, tuple[int, str]]) -> dict[str, str]:
-    """Return where what was taken out is now, by where it was passed over.
-
-    Args:
-        now: size and SHA-256 of what was taken out, by where it has been found.
-    """
-    places: dict[tuple[int, str], deque[str]] = {}
-    for name, file in now.items():
-        places.setdefault(file, deque()).append(name)
-    # Of copies, those whose path is empty are the first to have moved: what lies where another one
-    # was may be that, edited.
-    names = sorted(out.absent, key=lambda name: name in out.another)
-    return {
-        name: places[out.absent[name]].popleft() for name in names if places.get(out.absent[name])
-    }
 
 
 def none_left(where: str, count: int) -> str:

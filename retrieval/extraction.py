@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from retrieval.captions import UnreadTable, captioned
-from retrieval.changes import Changes, is_touched, none_left, recaption
+from retrieval.changes import Changes, none_left, recaption
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, PictureError, is_for_memory, why_unread
@@ -21,6 +21,7 @@ from retrieval.files import modified_of
 from retrieval.folders import is_picture
 from retrieval.images import read_bounded
 from retrieval.indexing import Bounds, Prepared, Step, compute, decode
+from retrieval.looking import is_touched
 from retrieval.model import available_cpus
 from retrieval.objects import Bucket, thumbnail_name
 from retrieval.paths import label_of, name_of

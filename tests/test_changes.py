@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,12 @@ from retrieval.indexing import index_folder
 from retrieval.lost import give_up
 from retrieval.pages import opened_markup, words
 from tests.made import by_hue, extracted, noise
+
+
+def read_by(patch: pytest.MonkeyPatch, read: Callable[[Path], str]) -> None:
+    """Have all that a look reads of files be read so."""
+    for module in ("changes", "passed_over"):
+        patch.setattr(f"retrieval.{module}.sha256_of_file", read)
 
 
 def apply(collection: Collection, root: Path, embedder: Embedder) -> Changes:
@@ -119,7 +126,7 @@ def test_a_folder_that_was_renamed_is_not_read_for_it(
     apply(indexed, wheel, embedder)
     (wheel / "trip").rename(wheel / "Iceland")
     read: list[Path] = []
-    monkeypatch.setattr("retrieval.changes.sha256_of_file", lambda path: read.append(path) or "")
+    read_by(monkeypatch, lambda path: read.append(path) or "")
     changes = find_changes(indexed, wheel)
     assert [(move.old, move.new.path) for move in changes.moved] == [
         (f"trip/{seed}.png", f"Iceland/{seed}.png") for seed in range(3)
@@ -186,7 +193,7 @@ def test_what_is_taken_out_while_files_are_read_for_having_moved_stays_out(
         return sha256_of_file(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("retrieval.changes.sha256_of_file", read)
+        read_by(patch, read)
         changes = apply(indexed, wheel, embedder)
     assert [(move.old, move.new.path) for move in changes.moved] == [
         ("cold/cyan.png", "warm/cyan too.png")
@@ -336,9 +343,7 @@ def test_what_was_taken_out_and_renamed_is_read_no_more_and_stays_out_when_it_is
     (wheel / "warm/red.png").rename(wheel / "warm/scarlet.png")
     apply(indexed, wheel, embedder)
     read: list[Path] = []
-    monkeypatch.setattr(
-        "retrieval.changes.sha256_of_file", lambda path: read.append(path) or sha256_of_file(path)
-    )
+    read_by(monkeypatch, lambda path: read.append(path) or sha256_of_file(path))
     assert not find_changes(indexed, wheel).any
     assert read == []
     by_hue(300).save(wheel / "warm/scarlet.png")
@@ -426,7 +431,7 @@ def test_nothing_that_was_taken_out_is_read_where_none_was_edited(
     indexed: Collection, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     indexed.exclude(["warm/red.png", "cold/blue.png"])
-    monkeypatch.setattr("retrieval.changes.sha256_of_file", pytest.fail)
+    read_by(monkeypatch, pytest.fail)
     assert not find_changes(indexed, wheel).any
     with indexed.store.transaction() as records:  # as an earlier version left it
         records.execute("DELETE FROM facts WHERE key = 'excluded_seen'")
@@ -570,7 +575,7 @@ def test_another_photo_under_the_old_name_of_one_that_was_taken_out_is_new(
     assert photo.name in indexed.listing.files()
     assert indexed.excluded.paths() == {f"2024/{photo.name}"}
     with monkeypatch.context() as patch:
-        patch.setattr("retrieval.changes.sha256_of_file", pytest.fail)
+        read_by(patch, pytest.fail)
         assert not find_changes(indexed, wheel).any
     moved.rename(wheel / f"back{suffix}")
     assert not apply(indexed, wheel, embedder).any
