@@ -199,12 +199,7 @@ class OnnxExtractor:
                 path, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
             self.card = ModelCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
-            # A file may open and still be harmed inside: it has to have computed something.
-            side = self.card.preprocessing.side
-            probe = np.zeros((1, side, side, 3), np.uint8)
-            features = self._session.run(["features"], {"images": probe})[0]
-            if features.shape != (1, self.card.dimension) or not np.isfinite(features).all():
-                raise ValueError(f"features of the shape {features.shape}")
+            self._try_out()
         except LookalikeError:
             raise
         except Exception as error:  # ONNX Runtime's own have no common class
@@ -217,23 +212,48 @@ class OnnxExtractor:
         self.texture_dimension = int(outputs["texture"][1]) if "texture" in outputs else 0
         self.provider = "CPU"
         if gpu and self.card.precision == "float" and has_cuda_driver():
-            # Something to see, since nothing looks alike however it is computed.
-            probe = np.random.default_rng(0).integers(0, 256, probe.shape, np.uint8)
-            found = open_gpu(path, options, probe, self.extract(probe))
-            if found:
-                self._session, precision = found
-                name = PROVIDERS.get(self._session.provider, self._session.provider)
-                self.provider = f"{name}, {precision}" if precision else name
+            self._move_to_gpu(options)
         elif self.card.precision == "int8" and is_wanted():
-            try:
-                with keeping_ctrl_c():  # it may say then that it cannot be loaded as well
-                    other = OpenVinoSession(path, threads, calls)
-                other.run(["features"], {"images": probe})
-                self._session, self.provider = other, "CPU, OpenVINO"
-            except Exception:  # whatever keeps it from working, ONNX Runtime is there
-                logging.getLogger(__name__).debug("OpenVINO does not run here", exc_info=True)
+            self._move_to_openvino(threads, calls)
         if self.card.precision != "float":
             self.provider += f", {self.card.precision}"
+
+    def _try_out(self) -> None:
+        """Compute something: a file may open and still be harmed inside.
+
+        Raises:
+            ValueError: when what comes are no features.
+        """
+        features = self.extract(self._probe())
+        if features.shape != (1, self.card.dimension) or not np.isfinite(features).all():
+            raise ValueError(f"features of the shape {features.shape}")
+
+    def _move_to_gpu(self, options: Any) -> None:
+        """Compute on a GPU from here on, where one really works."""
+        probe = self._probe()
+        found = open_gpu(self._path, options, probe, self.extract(probe))
+        if found:
+            self._session, precision = found
+            name = PROVIDERS.get(self._session.provider, self._session.provider)
+            self.provider = f"{name}, {precision}" if precision else name
+
+    def _move_to_openvino(self, threads: int, calls: int) -> None:
+        """Compute by OpenVINO from here on, where it runs."""
+        try:
+            with keeping_ctrl_c():  # it may say then that it cannot be loaded as well
+                other = OpenVinoSession(self._path, threads, calls)
+            other.run(["features"], {"images": self._probe()})
+            self._session, self.provider = other, "CPU, OpenVINO"
+        except Exception:  # whatever keeps it from working, ONNX Runtime is there
+            logging.getLogger(__name__).debug("OpenVINO does not run here", exc_info=True)
+
+    def _probe(self) -> npt.NDArray[np.uint8]:
+        """Return a picture `(1, side, side, 3)` with something to see in it.
+
+        Nothing looks alike however it is computed.
+        """
+        side = self.card.preprocessing.side
+        return np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
 
     @cached_property
     def connected(self) -> Connected | None:

@@ -198,11 +198,7 @@ class Uploads:
             elif receiver.received > most:
                 upload.leave_out(filename, _too_large(most))
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if 0 < modified < time.time():
-                    with suppress(OSError):  # a time that this disk cannot keep
-                        os.utime(part, (modified, modified))
-                replace_file(part, free_name(path, numbers=upload.numbers))
+                _keep(part, free_name(path, numbers=upload.numbers), modified)
             settled = True
         except OSError as error:
             self._find(name, visitor)
@@ -443,6 +439,15 @@ def was_cut_short(folder: Path) -> bool:
 
 def _too_large(most: int) -> str:
     return f"The file is larger than {in_units(most)}. Save a smaller copy."
+
+
+def _keep(part: Path, path: Path, modified: float) -> None:
+    """Put a file that has come whole into its place, as old as it was in seconds since 1970."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if 0 < modified < time.time():
+        with suppress(OSError):  # a time that this disk cannot keep
+            os.utime(part, (modified, modified))
+    replace_file(part, path)
 
 
 def _bound_of(path: PurePath, bounds: UploadBounds) -> int:

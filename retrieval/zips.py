@@ -7,7 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -71,6 +71,23 @@ class Unpacked:
     others: int = 0  # files that are no pictures
     entries: int = 0  # all that it holds
 
+    def counts(self, relative: PurePosixPath, bounds: ZipBounds) -> bool:
+        """Count a picture or table; return whether there is still room for one of its kind."""
+        if relative.suffix.lower() == ".csv":
+            has_room = self.tables < bounds.tables
+            self.tables += has_room
+        else:
+            has_room = self.pictures < bounds.pictures
+            self.pictures += has_room
+        return has_room
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Note an entry that is not unpacked, with a sentence; after many, only how many."""
+        if len(self.skipped) < MAX_NAMED:
+            self.skipped.append((name[:MAX_NAMED_CHARACTERS], why))
+        else:
+            self.unnamed += 1
+
 
 class _SkipError(Exception):
     """One entry is left out, with a sentence."""
@@ -93,7 +110,7 @@ def unpack(
             wrong with a single entry only costs that entry.
     """
     result = Unpacked()
-    try:
+    with _naming_the_cure(archive):
         check_table(archive, min(MAX_TABLE_BYTES, TABLE_BYTES * max(bounds.entries, 1_000)))
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
@@ -116,38 +133,33 @@ def unpack(
                     relative = _checked(entry, name, bounds.file_bytes, left)
                     if relative is None:
                         result.others += 1
-                        continue
-                    is_table = relative.suffix.lower() == ".csv"
-                    if is_table and result.tables < bounds.tables:
-                        result.tables += 1
-                    elif not is_table and result.pictures < bounds.pictures:
-                        result.pictures += 1
+                    elif result.counts(relative, bounds):
+                        place, size = _extract(opened, entry, folder / relative, writing)
+                        left -= size
+                        result.files.append(ZippedFile(relative.with_name(place.name), place, size))
                     else:
                         result.files.append(ZippedFile(relative, folder / relative, None))
-                        continue
-                    place, size = _extract(opened, entry, folder / relative, writing)
-                    left -= size
-                    result.files.append(ZippedFile(relative.with_name(place.name), place, size))
                 except _SkipError as reason:
-                    if len(result.skipped) < MAX_NAMED:
-                        result.skipped.append((name[:MAX_NAMED_CHARACTERS], str(reason)))
-                    else:
-                        result.unnamed += 1
+                    result.leave_out(name, str(reason))
+    return result
+
+
+@contextmanager
+def _naming_the_cure(archive: Path) -> Iterator[None]:
+    """Raise LookalikeError, with a sentence, for whatever is wrong with all of a zip."""
+    damaged = f"{archive.name} is damaged or not a zip file. Make it again and try again."
+    try:
+        yield
     except NotImplementedError as error:
         raise LookalikeError(
             f"{archive.name} is of a kind of zip that cannot be read. Make an ordinary one."
         ) from error
     except (zipfile.LargeZipFile, *BROKEN) as error:
-        raise LookalikeError(
-            f"{archive.name} is damaged or not a zip file. Make it again and try again."
-        ) from error
+        raise LookalikeError(damaged) from error
     except OSError as error:
         if is_of_the_file(error):
-            raise LookalikeError(
-                f"{archive.name} is damaged or not a zip file. Make it again and try again."
-            ) from error
+            raise LookalikeError(damaged) from error
         raise explain_os_error(error, archive) from error
-    return result
 
 
 def is_of_the_file(error: OSError) -> bool:
