@@ -415,7 +415,7 @@ def test_all_but_the_first_of_a_group_are_taken_out_and_put_back(page: Page) -> 
     expect(page.locator("#copies .lk-head h2")).to_contain_text("7 pictures in 3 groups")
 
 
-def test_the_focus_stays_on_the_button_that_turns_the_groups(
+def test_turning_the_groups_keeps_the_focus_on_its_button_and_is_read_aloud(
     page: Page, groups: tuple[Group, ...]
 ) -> None:
     many = [groups[0]] * (GROUPS_SHOWN + 1)
@@ -425,6 +425,7 @@ def test_the_focus_stays_on_the_button_that_turns_the_groups(
     other.evaluate(
         """([script, next]) => {
           const element = document.querySelector("main");
+          window.lookalikeSay = (text) => { window.aloud = text; };
           new Function("element", "trigger", script)(element, () => { element.innerHTML = next; });
         }""",
         [SCRIPT, show_groups("key", many, GROUPS_SHOWN)],
@@ -432,4 +433,7 @@ def test_the_focus_stays_on_the_button_that_turns_the_groups(
     other.get_by_role("button", name="Next").press("Enter")
     expect(other.get_by_role("button", name="Next")).to_be_disabled()
     expect(other.get_by_role("button", name="Back")).to_be_focused()
+    assert (
+        other.evaluate("window.aloud") == f"Groups {GROUPS_SHOWN + 1} to {len(many)} of {len(many)}"
+    )
     other.close()

@@ -64,6 +64,7 @@ new MutationObserver(() => {
   const button = both[pressed].disabled ? both[1 - pressed] : both[pressed];
   pressed = -1;
   button.focus({preventScroll: true});
+  window.lookalikeSay?.(button.parentElement.querySelector('span').textContent);
 }).observe(element, {childList: true, subtree: true, attributeFilter: ['disabled', 'data-told']});
 """
 
