@@ -7,8 +7,10 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from retrieval.collection import Collection, model_facts
@@ -46,6 +48,9 @@ CONTRADICTORY = (
     "What it says of its model contradicts itself, so it is taken for none's. Index its pictures "
     "again under another name, or delete it and open its file again."
 )
+# How far from 1 the length of a whole vector may be, in single and in half precision. That of one
+# with the zeros of a sector that a disk has lost is farther.
+SINGLE, HALF = 1e-3, 5e-3
 DANGLING = "content NOT IN (SELECT id FROM contents)"
 # What pictures are compared by beside the subject, in words.
 OTHERS: dict[Aspect, str] = {
@@ -348,8 +353,14 @@ def _spoiled(store: Store, aspect: Aspect) -> set[str]:
         return {
             sha256
             for sha256, blob in vectors
-            if len(blob) != whole or not np.isfinite(np.frombuffer(blob, kind)).all()
+            if len(blob) != whole or not _is_direction(np.frombuffer(blob, kind), HALF)
         }
+
+
+def _is_direction(vector: npt.NDArray[np.floating[Any]], slack: float) -> bool:
+    """Whether a vector is of length 1, or 0: a picture of one flat colour may have no direction."""
+    length = float(np.linalg.norm(vector.astype(np.float64)))  # torn, the numbers may be vast
+    return length == 0 or abs(length - 1) < slack
 
 
 def _without_content(store: Store) -> list[str]:
@@ -401,9 +412,7 @@ def _wrong_with(embedding: bytes, dimension: int) -> str:
     vector = np.frombuffer(embedding, COLUMNS["subject"][1])
     if not np.isfinite(vector).all():
         return "its vector contains a value that is not a number"
-    length = float(np.linalg.norm(vector.astype(np.float64)))  # torn, the numbers may be vast
-    # A picture of a single flat colour may have no direction at all.
-    return "" if length == 0 or abs(length - 1) < 1e-3 else "its vector is not of length 1"
+    return "" if _is_direction(vector, SINGLE) else "its vector is not of length 1"
 
 
 def _is_jpeg(data: bytes) -> bool:

@@ -54,6 +54,7 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
         (DATABASE, "UPDATE contents SET colour = x'00' WHERE id = 1", "its colours cannot"),
         (DATABASE, "UPDATE contents SET colour = x'0000' WHERE id = 1", "its colours cannot"),
         (DATABASE, "UPDATE contents SET sketch = {half} WHERE id = 1", "by which copies"),
+        (DATABASE, "UPDATE contents SET sketch = {torn} WHERE id = 1", "by which copies"),
         (DATABASE, "DELETE FROM contents WHERE id = 1", "what was computed of it is lost"),
         (THUMBNAILS, "UPDATE thumbnails SET jpeg = x'ffd8ff'", "thumbnail is damaged"),
         (THUMBNAILS, "UPDATE thumbnails SET jpeg = {vast}", "thumbnail is damaged"),
@@ -68,6 +69,7 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
         "colours",
         "few colours",
         "sketch",
+        "sector",
         "no content",
         "jpeg",
         "vast jpeg",
@@ -83,6 +85,7 @@ def test_harm_is_found_mended_and_read_again(
         "long": np.full(3, 5, "<f4"),
         "nan": np.full(3, np.nan, "<f4"),
         "half": np.full(sketch.DIMENSION, np.nan, "<f2"),
+        "torn": np.eye(1, sketch.DIMENSION, dtype="<f2") * 0.9,
     }
     made = {name: vector.tobytes() for name, vector in vectors.items()} | {"vast": vast_jpeg()}
     blobs = {name: f"x'{data.hex()}'" for name, data in made.items()}
