@@ -1,6 +1,12 @@
 """The command `python -m retrieval`: collections, searches and measurements from a terminal."""
 
-from retrieval.terminal import ending_at_once, need_errors, print_every_letter, stopping_once
+from retrieval.terminal import (
+    ending_at_once,
+    need_errors,
+    print_every_letter,
+    printable,
+    stopping_once,
+)
 
 with ending_at_once():
     import argparse
@@ -55,7 +61,7 @@ def _is_closed_pipe(error: OSError) -> bool:
 
 def _say(sentence: str) -> None:
     with suppress(OSError):  # its disk is full as well
-        print(sentence, file=sys.stderr)
+        print(printable(sentence), file=sys.stderr)
 
 
 def _drop_output() -> None:

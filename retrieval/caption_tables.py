@@ -65,7 +65,7 @@ def keep_captions(folder: Path, entries: list[Entry]) -> list[Entry]:
     """
     tables: list[_Table] = []
     for entry in entries:
-        label = "" if entry.label == label_of(entry.path) else entry.label
+        label = "" if composed(entry.label) == label_of(entry.path) else entry.label
         if entry.sha256 is None or not (label or entry.details):
             continue
         captions = json.loads(entry.details) if entry.details else {}

@@ -288,6 +288,7 @@ def _caption(columns: list[str], row: list[str]) -> Caption:
     }
     values.pop("filename", None)
     label = values.pop("label", None)
+    label = label and composed(label)
     return Caption(label, _encode_json(values) if values else "")
 
 

@@ -185,7 +185,7 @@ def _captions_of_moved(collection: Collection, moved: Iterable[Move]) -> dict[st
         if move.old not in captions:
             continue
         label, details = captions[move.old]
-        own = label == label_of(move.old)
+        own = composed(label) == label_of(move.old)
         found[move.new.path] = (label_of(move.new.path) if own else label), details
     return found
 

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from retrieval.errors import BusyError, LookalikeError, explain_os_error
 from retrieval.fetching import trusting_context
+from retrieval.files import composed
 from retrieval.folders import find_images
 from retrieval.pickles import ArrayUnpickler
 
@@ -129,7 +130,7 @@ def read_classes(folder: Path, what: str) -> Pictures:
         inside = path.relative_to(folder).parts
         if len(inside) > 1:
             files.append(path)
-            labels.append(inside[0])
+            labels.append(composed(inside[0]))
     if len(set(labels)) < 2:
         raise LookalikeError(
             f"{folder} is not {what}: it needs a subfolder with pictures for each class."

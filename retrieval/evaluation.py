@@ -13,7 +13,7 @@ A query without a relevant picture in the collection counts as 0 everywhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from retrieval.errors import LookalikeError
 from retrieval.rankings import Integers, Rankings, join, rank_blocks
 from retrieval.reduction import Matrix
 from retrieval.reranking import CANDIDATES
+from retrieval.terminal import printable
 
 METRICS = ("P@1", "P@10", "P@20", "hit@10", "mAP")
 RESAMPLES = 2000
@@ -328,15 +329,16 @@ def bootstrap(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def as_table(evaluation: Evaluation) -> str:
     """Lay the figures out for a terminal, with their intervals and the protocol below."""
     whole = _name_of_all(evaluation)
-    width = max([len(c.label) for c in evaluation.classes] + [len(whole)])
+    classes = [replace(row, label=printable(row.label)) for row in evaluation.classes]
+    width = max([len(row.label) for row in classes] + [len(whole)])
     header = f"{'':{width}}  queries" + "".join(f"{metric:>9}" for metric in METRICS)
     lines = [header]
-    for row in evaluation.classes:
+    for row in classes:
         lines.append(
             f"{row.label:{width}}  {row.queries:7}"
             + "".join(f"{row.scores[metric].mean:9.1f}" for metric in METRICS)
         )
-    total = sum(row.queries for row in evaluation.classes)
+    total = sum(row.queries for row in classes)
     overall = evaluation.overall
     lines.append(
         f"{whole:{width}}  {total:7}"
@@ -348,11 +350,11 @@ def as_table(evaluation: Evaluation) -> str:
             + "".join(f"{getattr(overall[metric], end):9.1f}" for metric in METRICS)
         )
     lines += ["", f"{'95 %':{width}}" + "".join(f"{metric:>13}" for metric in METRICS)]
-    for row in evaluation.classes:
+    for row in classes:
         intervals = (f"{row.scores[m].low:.1f}-{row.scores[m].high:.1f}" for m in METRICS)
         lines.append(f"{row.label:{width}}" + "".join(f"{text:>13}" for text in intervals))
-    lines += ["", *(f"{name}: {value}" for name, value in evaluation.protocol.items())]
-    return "\n".join(lines)
+    protocol = (printable(f"{name}: {value}") for name, value in evaluation.protocol.items())
+    return "\n".join([*lines, "", *protocol])
 
 
 def _name_of_all(evaluation: Evaluation) -> str:

@@ -224,7 +224,7 @@ class OnnxExtractor:
         Raises:
             ValueError: when what comes are no features.
         """
-        features = self.extract(self._probe())
+        features = self._session.run(["features"], {"images": self._probe()})[0]
         if features.shape != (1, self.card.dimension) or not np.isfinite(features).all():
             raise ValueError(f"features of the shape {features.shape}")
 

@@ -3,6 +3,7 @@
 from pathlib import Path, PurePath
 
 from retrieval.errors import LookalikeError
+from retrieval.files import composed
 
 
 def name_of(path: Path, root: Path) -> str:
@@ -31,9 +32,12 @@ def require_text(folder: Path, name: str) -> None:
 
 
 def label_of(path: str) -> str:
-    """Return the label that a relative path gives: its first folder, or "" outside of any."""
+    """Return the label that a relative path gives: its first folder, or "" outside of any.
+
+    As people type it: one kind is one label, however the disk that it comes from spells accents.
+    """
     folder, slash, _ = path.partition("/")
-    return folder if slash else ""
+    return composed(folder) if slash else ""
 
 
 def is_below(name: str, folder: str) -> bool:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import unicodedata
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -336,7 +337,8 @@ def test_filters_that_no_picture_passes_are_told(
 ) -> None:
     run("index", wheel, *options)
     query = wheel / "warm" / "red.png"
-    for wrong in (["--label", "Warm"], ["--folder", "cool"]):
+    no_text = os.fsdecode(b"stra\xdfe")  # as a terminal completes a name in Latin-1
+    for wrong in (["--label", "Warm"], ["--folder", "cool"], ["--label", no_text]):
         assert run("search", query, *wrong, *options) == 0
         err = capsys.readouterr().err
         assert "wheel has no such picture. Check how" in err
@@ -573,6 +575,19 @@ def test_separate_queries_are_evaluated_against_the_folder(
     assert whole.split()[2:] == ["2", "100.0", "30.0", "15.0", "100.0", "100.0"]
     assert "no PCA" in out
     assert "not in the collection" in out
+
+
+def test_a_kind_is_one_however_its_folders_and_a_table_spell_its_accents(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apart, typed = (unicodedata.normalize(form, "été") for form in ("NFD", "NFC"))
+    pictures = save_hues(tmp_path / "all", {f"{apart}/a.png": 10, "b.png": 20, "hiver/c.png": 200})
+    (pictures / "table.csv").write_text(f"filename,label\nb.png,{apart}\n", encoding="utf-8")
+    queries = save_hues(tmp_path / "queries", {f"{typed}/d.png": 15.0})
+    assert run("evaluate", pictures, "--queries", queries, "--no-pca", *options) == 0
+    out = capsys.readouterr().out
+    assert "collection: 3 pictures in 2 kinds" in out
+    assert next(line for line in out.splitlines() if line.startswith(typed)).split()[2] == "100.0"
 
 
 def test_a_query_that_is_in_the_folder_too_is_left_out(
@@ -825,6 +840,23 @@ def test_a_name_of_a_file_sets_up_no_terminal_and_adds_no_line(
     assert lines[0].endswith("  b.png")
     assert lines[1].endswith("\ufffd[31mred\ufffd\ufffd1.0000  mine\ufffd.png")
     assert len(lines) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names there have no such signs")
+def test_no_command_prints_the_controls_of_a_name(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = "\x1b[31mred\x07\nother"
+    pictures = save_hues(
+        tmp_path / "pictures", {f"{odd}/a.png": 10, f"{odd}/b.png": 20, "c/d.png": 90}
+    )
+    (pictures / odd / f"{odd}.png").write_bytes(b"no picture")
+    for command in (["index", pictures, "--name", "odd"], ["evaluate", pictures, "--no-pca"]):
+        assert run(*command, *options) == 0
+        said = "".join(capsys.readouterr())
+        assert "\ufffd[31mred\ufffd\ufffdother" in said
+        assert "\x07" not in said
+    assert not any(line.startswith("other") for line in said.splitlines())
 
 
 @pytest.mark.parametrize("command", [["-m", "retrieval", "index", "."], ["-m", "export"]])

@@ -9,8 +9,13 @@ from retrieval.paths import called, label_of
 
 @pytest.mark.parametrize(
     ("path", "label"),
-    [("a.png", ""), ("cats/a.png", "cats"), ("cats/tabby/a.png", "cats")],
-    ids=["outside of any", "in one", "in a deeper one"],
+    [
+        ("a.png", ""),
+        ("cats/a.png", "cats"),
+        ("cats/tabby/a.png", "cats"),
+        ("e\u0301te\u0301/a.png", "été"),
+    ],
+    ids=["outside of any", "in one", "in a deeper one", "with accents apart"],
 )
 def test_the_label_is_the_first_folder(path: str, label: str) -> None:
     assert label_of(path) == label

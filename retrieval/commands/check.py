@@ -9,6 +9,7 @@ from retrieval.commands.reading import embedder_of
 from retrieval.errors import LookalikeError
 from retrieval.library import find_collection, name_in
 from retrieval.settings import PYTHON
+from retrieval.terminal import printable
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -27,8 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.cpu = True  # the model says what it is, and computes nothing
     findings = check_collection(folder, arguments.repair, lambda: embedder_of(arguments))
     for finding in findings:
-        print(finding.sentence, "(mended)" if finding.repaired else "")
-    name = name_in(folder)
+        print(printable(finding.sentence), "(mended)" if finding.repaired else "")
+    name = printable(name_in(folder))
     harmful = [finding for finding in findings if not finding.harmless]
     if not harmful:
         print(f"{name} is whole.")

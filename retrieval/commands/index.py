@@ -22,7 +22,7 @@ from retrieval.library import collection_for, collection_of
 from retrieval.objects import Bucket, is_url
 from retrieval.schema import DATABASE
 from retrieval.store import held_alone
-from retrieval.terminal import GOES_ON
+from retrieval.terminal import GOES_ON, printable
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -134,5 +134,5 @@ def _extract(
     collection.mark_finished()
     tell_of_unread_tables(plan.unread_tables)
     for path, problem in collection.listing.problems():
-        print(f"{path}: {problem}", file=sys.stderr)
+        print(printable(f"{path}: {problem}"), file=sys.stderr)
     return plan

@@ -12,7 +12,7 @@ from retrieval.errors import LookalikeError
 from retrieval.library import find_collection
 from retrieval.milvus_kinds import KINDS, LITE
 from retrieval.moving import drop_left, move_home, move_out
-from retrieval.terminal import GOES_ON
+from retrieval.terminal import GOES_ON, printable
 
 HERE = "local"
 LISTED = 20  # pictures that are named
@@ -66,5 +66,6 @@ def _told(lost: tuple[str, ...]) -> str:
     return (
         f"The vectors of the others, {len(lost):,}, are lost. The pictures are kept, but no "
         "search finds them until their photos are read again. Index the folder, or go on with it "
-        "on the page; where the photos are not here, add them to it again.\n" + "\n".join(listed)
+        "on the page; where the photos are not here, add them to it again.\n"
+        + "\n".join(map(printable, listed))
     )

@@ -22,6 +22,7 @@ from retrieval.folders import find_images
 from retrieval.indexing import index_folder
 from retrieval.model import FeatureExtractor, OnnxExtractor
 from retrieval.reduction import Matrix
+from retrieval.terminal import printable
 
 
 def offer_floats(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +116,7 @@ def features_of_files(
         extract=extract,
     )
     for path, problem in unread:
-        print(f"{path}: {problem}", file=sys.stderr)
+        print(printable(f"{path}: {problem}"), file=sys.stderr)
     return features, read
 
 
@@ -132,7 +133,7 @@ def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> 
         _say_closed(named)
     tell_of_unread_tables(changes.unread_tables)
     for path, problem in collection.listing.problems():
-        print(f"{path}: {problem}", file=sys.stderr)
+        print(printable(f"{path}: {problem}"), file=sys.stderr)
     return changes
 
 
@@ -142,7 +143,7 @@ def tell_of_unread_tables(tables: Iterable[UnreadTable]) -> None:
         said = f"The table (CSV) {table.name}: {table.why}"
         if table.flaw != "narrowed":
             said += " Until then labels and captions there stay as they are."
-        print(said, file=sys.stderr)
+        print(printable(said), file=sys.stderr)
 
 
 def write(path: Path, data: str | bytes) -> None:
@@ -152,4 +153,5 @@ def write(path: Path, data: str | bytes) -> None:
 
 
 def _say_closed(folder: Path | str) -> None:
-    print(f"The folder {folder} may not be opened; it was passed over.", file=sys.stderr)
+    said = f"The folder {folder} may not be opened; it was passed over."
+    print(printable(said), file=sys.stderr)

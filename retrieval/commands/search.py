@@ -13,6 +13,7 @@ from retrieval.errors import LookalikeError
 from retrieval.images import read_bounded
 from retrieval.library import find_collection
 from retrieval.objects import is_url
+from retrieval.paths import as_text
 from retrieval.query import Filters
 from retrieval.search import Searcher
 from retrieval.terminal import printable
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         searcher = Searcher(collection, embedder_of(arguments))
         picture = read_bounded(Path(arguments.picture), settings.MAX_FILE_BYTES)
-        filters = Filters(label=arguments.label, folder=arguments.folder.strip("/"))
+        filters = Filters(as_text(arguments.label), as_text(arguments.folder.strip("/")))
         clean = not arguments.no_cleaning
         found = searcher.search_file(picture, arguments.k, settings.MAX_PIXELS, filters, clean)
         if not found.compared and collection.listing.count()[0]:
