@@ -25,7 +25,8 @@ The engine's modules, in the order in which data flows: one knows only what stan
   `cifar`, `paper`; and shown: `charts`, `plots`, `report`.
 - Something is taken away: `packing`, `sheets`, `bundle`, `bundle_photos`, `unbundling`, `space`,
   `hub`.
-- An app serves it all: `refusals`, `workspace`, `visitors`; on top of them `commands` and `pages`.
+- An app serves it all: `refusals`, `shelf`, `workspace`, `visitors`; on top of them `commands` and
+  `pages`.
 """
 
 import os

@@ -52,6 +52,7 @@ class Visitors:
     ) -> None:
         self.bounds = bounds
         self._workspace = workspace
+        self._shelf = workspace.shelf
         self._uploads = uploads
         self._folder = folder
         self._lock = threading.Lock()
@@ -84,7 +85,7 @@ class Visitors:
             self._make_room(address)
             folder = self._folder / f"v-{secrets.token_hex(16)}"
             collection = Collection.create(folder, name, None, self._workspace.embedder)
-            key = self._workspace.serve(collection, visitor)
+            key = self._shelf.serve(collection, visitor)
             # Not time.monotonic(), which stands still while a laptop sleeps.
             self._ends[key] = time.time() + self.bounds.hours * 3600
             self._addresses[key] = address
@@ -92,8 +93,8 @@ class Visitors:
 
     def keys(self, visitor: str) -> list[str]:
         """Return the keys of a visitor's own collections."""
-        keys = self._workspace.keys(visitor)
-        return [key for key in keys if self._workspace.is_private(key)]
+        keys = self._shelf.keys(visitor)
+        return [key for key in keys if self._shelf.is_private(key)]
 
     def room(self, visitor: str) -> int:
         """Return how many more pictures a visitor may add.
@@ -103,7 +104,7 @@ class Visitors:
         """
         held = passed = 0
         for key in self.keys(visitor):
-            collection = self._workspace.searcher(key, visitor).collection
+            collection = self._shelf.searcher(key, visitor).collection
             originals = self.originals(key)
             waiting = {name_of(path, originals) for path in find_images(originals)}
             held += sum(collection.listing.count()) + len(
@@ -135,7 +136,7 @@ class Visitors:
             tables: those that were there before they were read.
         """
         originals = self.originals(key)
-        searcher = self._workspace.searcher(key, self._workspace.visitor(key))
+        searcher = self._shelf.searcher(key, self._shelf.visitor(key))
         for path, read in searcher.collection.listing.files().items():
             if inside(originals, path):
                 with suppress(OSError):
@@ -209,9 +210,9 @@ class Visitors:
         )
 
     def _idle_seconds(self, key: str) -> float:
-        if self._uploads.is_sending(self._workspace.visitor(key)):
+        if self._uploads.is_sending(self._shelf.visitor(key)):
             return 0.0
-        return self._workspace.idle_seconds(key)
+        return self._shelf.idle_seconds(key)
 
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):

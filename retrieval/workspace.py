@@ -1,8 +1,6 @@
 """What one running app serves: a model, opened once, and the collections searched with it."""
 
-import os
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -16,19 +14,18 @@ from retrieval.changes import Changes, find_changes
 from retrieval.checking import check_collection
 from retrieval.collection import Collection
 from retrieval.copies import find_copies
-from retrieval.database import DamagedError, damaged, is_bare
+from retrieval.database import DamagedError
 from retrieval.embedding import Embedder, open_embedder
-from retrieval.errors import COLLECTION_GONE, BusyError, LookalikeError, explain_os_error
+from retrieval.errors import COLLECTION_GONE, LookalikeError
 from retrieval.files import composed, same_folder
 from retrieval.folders import require_pictures
 from retrieval.indexing import Bounds, Step, index_folder
-from retrieval.library import claim_folder, clear_bare, folders_in, unused_name
+from retrieval.library import claim_folder, unused_name
 from retrieval.paths import require_text
-from retrieval.refusals import Refusals
 from retrieval.relocated import follow
 from retrieval.removals import Removals, undoable
-from retrieval.schema import DATABASE, ORIGINALS
-from retrieval.search import Searcher
+from retrieval.schema import ORIGINALS
+from retrieval.shelf import Shelf
 from retrieval.trash import (
     delete_discarded,
     discard,
@@ -40,13 +37,13 @@ from retrieval.trash import (
 )
 
 UNDO_SECONDS = 24 * 3600  # that what was deleted or taken out can be brought back
-LOOK_SECONDS = 3.0  # between two looks at what other programs have put into the library
-# An empty file in the library says that the collection that ships with the app is not shown.
-WITHOUT_SHIPPED = ".without-shipped"
 
 
 class Workspace:
-    """The model and the collections of a running app; safe to use from several threads."""
+    """A running app's model, and what is done to its collections; safe to use from several threads.
+
+    Which of these there are, and who sees them, is asked of its `shelf`.
+    """
 
     def __init__(
         self,
@@ -67,32 +64,13 @@ class Workspace:
         self._pca = pca
         self._gpu = gpu
         self._texture = texture
-        self._lock = threading.RLock()
+        self._opening = threading.Lock()  # while the model is opened
         self._embedder: Embedder | None = None
         self._naming = threading.Lock()  # while a collection gets a name that no other one has
         self._removals = Removals()
-        self._searchers: dict[str, Searcher] = {}
-        self._places: dict[str, tuple[bool, bool, float, str]] = {}  # what they are sorted by
-        self._visitors: dict[str, str] = {}  # whose a private collection is, by its key
-        self._asked: dict[str, float] = {}  # time.monotonic() when theirs was last asked for
         self._builders = Builders()
+        self.shelf = Shelf(lambda: self.embedder, self._builders)
         self.copies = Once(find_copies)
-        self.library: Path | None = None
-        self._refusals = Refusals()
-        self._leaving: set[str] = set()  # keys of those that are just being deleted or mended
-        self._looked = 0.0  # time.monotonic() when the library was last looked through
-        self._shipped = ""  # the key of the one that came with the app
-        self._without_shipped = False
-
-    @property
-    def refused(self) -> dict[str, str]:
-        """Why a collection of the library cannot be searched, by its key."""
-        return self._refusals.sentences
-
-    @property
-    def damaged(self) -> set[str]:
-        """Those of the refused ones that can be mended."""
-        return self._refusals.damaged
 
     @property
     def model_path(self) -> Path:
@@ -102,7 +80,7 @@ class Workspace:
     @property
     def embedder(self) -> Embedder:
         """The model and its PCA; opening takes a moment, the first time."""
-        with self._lock:
+        with self._opening:
             if self._embedder is None:
                 self._embedder = open_embedder(self._model, self._pca, self._gpu, self._texture)
             return self._embedder
@@ -111,134 +89,20 @@ class Workspace:
         """Compute and look around once, in a thread, so that the first visitor need not wait."""
         side = self.embedder.card.preprocessing.side
         self.embedder.describe_pictures(np.zeros((1, side, side, 3), np.uint8))
-        for key in self.keys():
+        keys = self.shelf.keys()
+        for key in keys:
             with suppress(LookalikeError):  # deleted meanwhile, or Milvus does not answer
-                self.searcher(key).calibration()
+                self.shelf.searcher(key).calibration()
 
-    # Which collections there are.
-
-    def serve(
-        self, collection: Collection, visitor: str = "", key: str = "", first: bool = False
-    ) -> str:
-        """Make a collection searchable and return the key by which pages name it.
-
-        The key says nothing of where the collection lies. With a `visitor` it is theirs alone.
-        The collection is closed when it is refused, and when the workspace stops.
-
-        Args:
-            key: for one that does not lie in the library; by default the name of its folder.
-            first: whether it comes before all others.
-
-        Raises:
-            LookalikeError: when the collection was made with another model or PCA.
-        """
-        key = key or collection.folder.name
-        try:
-            searcher = Searcher(collection, self.embedder, key)
-            place = (not first, collection.read_only, collection.created, key)
-        except BaseException:
-            collection.close()  # or Windows would let nobody mend, move or delete it
-            raise
-        with self._lock:
-            if visitor:
-                self._visitors[key] = visitor
-                self._asked[key] = time.monotonic()
-            self._places[key] = place
-            self._searchers[key] = searcher
-            if collection.read_only:
-                self._shipped = key
-            self._refusals.forget(key)
-        return key
+    # Making and changing collections.
 
     def open_library(self, library: Path) -> None:
-        """Serve the collections that lie in a folder; `refused` tells of those that do not fit.
+        """Serve the collections that lie in a folder, where new ones go as well.
 
-        New collections go there as well. What lies in its bin for long is deleted, and so is what a
-        kill has left of one that was just being made.
+        What lies in its bin for long is deleted.
         """
-        self.library = library
-        self._without_shipped = os.path.exists(library / WITHOUT_SHIPPED)
         empty_trash(library, UNDO_SECONDS)
-        for folder in clear_bare(library):
-            self.open_folder(folder)
-
-    def _look_around(self) -> None:
-        """Serve what another program, such as a command, has put into the library meanwhile.
-
-        What was refused is tried again, where the reason may have passed, and forgotten, where it
-        is gone.
-        """
-        if self.library is None or time.monotonic() - self._looked < LOOK_SECONDS:
-            return
-        # Whatever comes or goes here does so under this lock, and may take long.
-        if not self._lock.acquire(blocking=False):
-            return
-        replaced: list[Collection] = []
-        try:
-            begun = self._looked = time.monotonic()
-            self._without_shipped = os.path.exists(self.library / WITHOUT_SHIPPED)
-            replaced = self._withdraw_replaced()
-            again = False
-            self._refusals.forget_gone(self.library, self._leaving)
-            for folder in folders_in(self.library):
-                known = folder.name in self._searchers or folder.name in self._leaving
-                if known or not self._refusals.should_try(folder) or is_bare(folder / DATABASE):
-                    continue  # a bare one is just being made
-                again = again or folder.name in self._refusals
-                self.open_folder(folder)
-            if again:
-                # Of one that another program holds it takes seconds, in which the pages wait.
-                ended = time.monotonic()
-                self._looked = ended + 10 * (ended - begun)
-        finally:
-            self._lock.release()
-            for collection in replaced:
-                collection.close()
-
-    def open_folder(self, folder: Path) -> None:
-        """Serve one collection of the library, or tell in `refused` why it does not fit.
-
-        One that is served already stays as it is.
-        """
-        with self._lock:
-            if folder.name in self._searchers:
-                return
-            try:
-                self.serve(Collection(folder))
-            except LookalikeError as error:
-                self._refusals.note(folder, error)
-
-    def withdraw_damaged(self) -> None:
-        """Serve no more those of the library in which damage was met; `refused` tells of them."""
-        for key, searcher in list(self._searchers.items()):
-            collection = searcher.collection
-            # Those of visitors, which go soon, and the shipped one lie elsewhere.
-            if not collection.store.is_damaged or collection.folder.parent != self.library:
-                continue
-            self._builders.cancel(key)
-            with self._lock:
-                if self._searchers.get(key) is not searcher:
-                    continue
-                del self._searchers[key]
-                self._refusals.note(collection.folder, damaged(collection.folder), closed=False)
-            collection.close()  # which may write what was only in the log
-            self._refusals.note_closed(collection.folder)
-
-    def _withdraw_replaced(self) -> list[Collection]:
-        """Serve no more those that another program has deleted or replaced; return them.
-
-        Whoever holds the lock closes them after it, which may take long. What lies in their places
-        now is served by `_look_around`.
-        """
-        replaced = []
-        for key, searcher in list(self._searchers.items()):
-            collection = searcher.collection
-            if collection.folder.parent != self.library or collection.store.is_in_place:
-                continue
-            self._builders.let_go(key)
-            del self._searchers[key]
-            replaced.append(collection)
-        return replaced
+        self.shelf.fill(library)
 
     def mend(self, key: str) -> bool:
         """Make a damaged collection anew of what can be read of it, and serve it.
@@ -249,122 +113,9 @@ class Workspace:
         Raises:
             LookalikeError: when it is not one of these, or cannot be mended.
         """
-        self.withdraw_damaged()
-        with self._lock:
-            folder = self._refused_folder(key)
-            self._leave(key)
-        try:
-            self._builders.forget(key)
+        with self.shelf.mending(key) as folder:
             findings = check_collection(folder, repair=True, embedder=lambda: self.embedder)
-        finally:
-            self._leaving.discard(key)
-        self.open_folder(folder)
-        if refusal := self._refusals.error(key):
-            raise refusal
         return any(finding.returning for finding in findings)
-
-    def keys(self, visitor: str = "") -> list[str]:
-        """Return the keys of the collections that a visitor sees, in the order of all pages.
-
-        The one that is served as the first, then those made first; the shipped one comes last. So a
-        new one takes no place from another, and the next start changes nothing.
-        """
-        self._look_around()
-        gone = (True, True, 0.0, "")  # deleted just now
-        keys = sorted(list(self._searchers), key=lambda key: self._places.get(key, gone))
-        return [key for key in keys if self._is_seen(key, visitor)]
-
-    def searcher(self, key: str, visitor: str = "") -> Searcher:
-        """Return the collection with this key, ready to search.
-
-        Raises:
-            LookalikeError: when it is not served (any more), or is another visitor's.
-        """
-        searcher = self._searchers.get(key)
-        if searcher is None or not self._is_seen(key, visitor):
-            raise LookalikeError(COLLECTION_GONE)
-        if key in self._visitors:
-            self._asked[key] = time.monotonic()
-        return searcher
-
-    def require(self, key: str) -> None:
-        """Refuse the key of a collection that has ended, such as one on a page that is old.
-
-        Raises:
-            LookalikeError: when it is neither served, to whomever, nor one of the refused.
-        """
-        if key not in self._searchers and key not in self._refusals:
-            raise LookalikeError(COLLECTION_GONE)
-
-    def searchers(self, keys: Iterable[str], visitor: str = "") -> list[Searcher]:
-        """Return those of some collections that are still there, and that a visitor sees."""
-        held = []
-        for key in keys:
-            with suppress(LookalikeError):  # deleted just now
-                held.append(self.searcher(key, visitor))
-        return held
-
-    def names(self, visitor: str = "") -> dict[str, str]:
-        """Return what the collections that a visitor sees are called, by their keys."""
-        found = {}
-        for searcher in self.searchers(self.keys(visitor), visitor):
-            with suppress(LookalikeError):  # damaged, or closed just now
-                found[searcher.key] = searcher.collection.name
-        return found
-
-    @property
-    def hideable(self) -> str:
-        """The key of the collection that ships with the app, if there are others to show, or ""."""
-        return self._shipped if len(self._lasting()) > 1 else ""
-
-    @property
-    def hidden(self) -> str:
-        """The name of the collection that ships with the app, where it is not shown; "" else."""
-        key = self.hideable if self._without_shipped else ""
-        return self._searchers[key].collection.name if key else ""
-
-    def hide_shipped(self, hide: bool) -> None:
-        """Show the collection that ships with the app to nobody, or to all again; for good.
-
-        Raises:
-            LookalikeError: when that cannot be noted.
-        """
-        assert self.library is not None
-        mark = self.library / WITHOUT_SHIPPED
-        with self._lock:  # a look around may just have read what was so before
-            try:
-                if hide:
-                    mark.touch()
-                else:
-                    mark.unlink(missing_ok=True)
-            except OSError as error:
-                raise explain_os_error(error, mark) from error
-            self._without_shipped = hide
-
-    def idle_seconds(self, key: str) -> float:
-        """Return for how long a private collection was neither asked for nor built."""
-        state = self.building(key)
-        if state is not None and not state.finished:
-            return 0.0
-        last = max(self._asked.get(key, 0.0), state.ended if state else 0.0)
-        return time.monotonic() - last
-
-    def is_private(self, key: str) -> bool:
-        """Whether a collection is seen by one visitor only."""
-        return key in self._visitors
-
-    def visitor(self, key: str) -> str:
-        """Return the visitor whose a private collection is; "" for one that all see."""
-        return self._visitors.get(key, "")
-
-    def may_edit(self, key: str, visitor: str, owner: bool) -> bool:
-        """Whether who asks may change a collection: the owner the public ones, visitors theirs."""
-        if key in self._visitors:
-            return bool(visitor) and self._visitors[key] == visitor
-        searcher = self._searchers.get(key)
-        return owner and (searcher is None or not searcher.collection.read_only)
-
-    # Making and changing them.
 
     def unused_name(self, title: str, visitor: str = "", key: str = "") -> str:
         """Return a name that a visitor sees on no other collection: with a number, if need be.
@@ -375,7 +126,7 @@ class Workspace:
         return unused_name(title, self._other_names(visitor, key))
 
     def _other_names(self, visitor: str, key: str) -> set[str]:
-        names = self.names(visitor)
+        names = self.shelf.names(visitor)
         return {composed(name) for other, name in names.items() if other != key}
 
     def create(self, name: str, root: Path | None = None) -> str:
@@ -390,7 +141,8 @@ class Workspace:
         Raises:
             LookalikeError: when that folder is searched already, or there is no picture in it.
         """
-        assert self.library is not None
+        library = self.shelf.library
+        assert library is not None
         if root is not None:
             require_text(root.resolve(), name)
             name_there = self._searched_as(root.resolve())
@@ -399,7 +151,7 @@ class Workspace:
                     f"That folder is searched already, as {name_there}. Choose another folder, or "
                     "look for changes there."
                 )
-            for searcher in self._lasting():
+            for searcher in self.shelf.lasting():
                 with suppress(DamagedError):
                     if follow(searcher.collection, root, self.embedder):
                         return searcher.key
@@ -407,20 +159,19 @@ class Workspace:
         with self._naming:
             # Asks each for its name, which may take long while one is read or written.
             name = self.unused_name(name)
-            with self._lock:
-                folder = claim_folder(self.library, name)
+
+            def make() -> Collection:
+                folder = claim_folder(library, name)
                 originals = folder / ORIGINALS
-                return self.serve(
-                    Collection.create(folder, name, root or originals, self.embedder, self.milvus)
+                return Collection.create(
+                    folder, name, root or originals, self.embedder, self.milvus
                 )
 
-    def _lasting(self) -> list[Searcher]:
-        """Return those that are not visitors', which are of no folder and may go at any moment."""
-        return [one for one in list(self._searchers.values()) if not self.visitor(one.key)]
+            return self.shelf.serve_new(make)
 
     def _searched_as(self, root: Path) -> str | None:
         """Return the name of the collection that a folder is searched as; None for none."""
-        for searcher in self._lasting():
+        for searcher in self.shelf.lasting():
             with suppress(DamagedError):  # it keeps nobody from making another one
                 if same_folder(searcher.collection.root, root):
                     return searcher.collection.name
@@ -438,7 +189,7 @@ class Workspace:
             raise LookalikeError("A collection needs a name. Type one.")
         collection = self._collection(key)
         with self._naming:
-            if composed(name) in self._other_names(self.visitor(key), key):
+            if composed(name) in self._other_names(self.shelf.visitor(key), key):
                 raise LookalikeError(f"Another collection is called {name}. Choose another name.")
             collection.rename(name)
 
@@ -451,39 +202,8 @@ class Workspace:
             BusyError: when another window is deleting or mending it.
             LookalikeError: when it is not served any more, or cannot be moved just now.
         """
-        replaced: list[Collection] = []
-        try:
-            with self._lock:
-                replaced = self._withdraw_replaced()  # the page shows what was there before
-                searcher = self._searchers.get(key)
-                folder = searcher.collection.folder if searcher else self._refused_folder(key)
-                self._leave(key)
-                self._searchers.pop(key, None)
-                visitor = self._visitors.pop(key, "")
-                self._asked.pop(key, None)
-                self._places.pop(key, None)
-                refusal = self._refusals.forget(key)
-        finally:
-            for collection in replaced:
-                collection.close()
-        try:
-            self._builders.forget(key)  # waits for the batch at hand
-            if searcher:
-                searcher.collection.close()  # waits for a Milvus that just builds its index
-            with self._lock:
-                try:
-                    return discard(folder).name
-                except LookalikeError:
-                    # Windows moves no folder of which another program holds a file.
-                    if visitor:
-                        self.serve(Collection(folder), visitor)
-                    elif searcher:
-                        self.open_folder(folder)
-                    elif refusal:
-                        self._refusals.note(folder, refusal)
-                    raise
-        finally:
-            self._leaving.discard(key)
+        with self.shelf.deleting(key) as folder:
+            return discard(folder).name
 
     def undo(self, place: str) -> str:
         """Take a collection out of the library's bin; return its key.
@@ -509,15 +229,15 @@ class Workspace:
         return folder.name
 
     def open_arrived(self, folder: Path) -> None:
-        """Serve a collection that has just come into the library, as `open_folder` does.
+        """Serve a collection that has just come into the library, as `Shelf.open_folder` does.
 
         Its name gets a number where another one is called so.
         """
-        self.open_folder(folder)
-        searcher = self._searchers.get(folder.name)
-        if searcher is None:  # refused
+        self.shelf.open_folder(folder)
+        try:
+            collection = self._collection(folder.name)
+        except LookalikeError:  # refused
             return
-        collection = searcher.collection
         with self._naming:
             name = self.unused_name(collection.name, key=folder.name)
             if name != collection.name:
@@ -536,21 +256,21 @@ class Workspace:
         return has_photos(self._in_bin(place))
 
     def _in_bin(self, place: str) -> Path:
-        assert self.library is not None
-        return find_discarded(self.library, place)
+        assert self.shelf.library is not None
+        return find_discarded(self.shelf.library, place)
 
     def forget_old(self) -> None:
         """Delete for good what can be brought back no more.
 
         For the first app on these collections only: in another one it may just be brought back.
         """
-        if self.library is not None:
-            empty_trash(self.library, UNDO_SECONDS)
+        if self.shelf.library is not None:
+            empty_trash(self.shelf.library, UNDO_SECONDS)
         self.forget_taken_out()
 
     def bin(self) -> list[tuple[str, str]]:
         """Return place and name of each collection that `undo` can bring back, the latest first."""
-        return list_discarded(self.library) if self.library else []
+        return list_discarded(self.shelf.library) if self.shelf.library else []
 
     def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
         """Take pictures out of a collection; return their paths, by which `let_in` undoes it.
@@ -588,7 +308,7 @@ class Workspace:
 
         For the first app on these collections only: in another one they may just be let in.
         """
-        for searcher in list(self._searchers.values()):
+        for searcher in self.shelf.served():
             self._removals.forget_old(searcher.collection, UNDO_SECONDS)
 
     # Building.
@@ -645,8 +365,8 @@ class Workspace:
             if afterwards:
                 afterwards()
 
-        self._builders.start(key, collection, work, self.is_private(key), returning)
-        if key not in self._searchers:  # deleted just now
+        self._builders.start(key, collection, work, self.shelf.is_private(key), returning)
+        if not self.shelf.serves(key):  # deleted just now
             self._builders.forget(key)
             raise LookalikeError(COLLECTION_GONE)
 
@@ -657,27 +377,7 @@ class Workspace:
     def stop(self) -> None:
         """Stop building after the batch at hand, and close the collections."""
         self._builders.stop()
-        for searcher in list(self._searchers.values()):
-            searcher.collection.close()
+        self.shelf.close()
 
     def _collection(self, key: str) -> Collection:
-        return self.searcher(key, self.visitor(key)).collection
-
-    def _refused_folder(self, key: str) -> Path:
-        if self.library is None or key not in self._refusals:
-            raise LookalikeError(COLLECTION_GONE)
-        return self.library / key
-
-    def _leave(self, key: str) -> None:
-        """Mark that a collection is just being deleted or mended, unless it is already."""
-        if key in self._leaving:
-            raise BusyError(
-                f"Another window is already working on {key}. Wait until it has finished, and try "
-                "again."
-            )
-        self._leaving.add(key)
-
-    def _is_seen(self, key: str, visitor: str) -> bool:
-        if key == self._shipped and self._without_shipped and self.hideable:
-            return False
-        return self._visitors.get(key, "") in ("", visitor)
+        return self.shelf.searcher(key, self.shelf.visitor(key)).collection

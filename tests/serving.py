@@ -85,8 +85,9 @@ def _serve(model: Path, pictures: Path, public: bool) -> None:
 
     said, sys.stdout = sys.stdout, sys.stderr
     workspace = Workspace(model, None, gpu=False)
-    workspace.library = settings.COLLECTIONS
-    key = workspace.serve(collection_for(workspace.library, pictures, None, workspace.embedder))
+    workspace.shelf.library = settings.COLLECTIONS
+    collection = collection_for(settings.COLLECTIONS, pictures, None, workspace.embedder)
+    key = workspace.shelf.serve(collection)
     workspace.build(key, pictures, Bounds())
     while (state := workspace.building(key)) is None or not state.finished:
         time.sleep(0.05)

@@ -267,8 +267,8 @@ def test_an_address_of_a_collection_that_has_gone_leads_to_the_only_other_one(
     query: str, here: list[str], leads_to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visiting, "warn", lambda error: None)  # there is no page to be told
-    workspace: Any = SimpleNamespace(
+    shelf: Any = SimpleNamespace(
         keys=lambda visitor: here, names=lambda visitor: {key: key.title() for key in here}
     )
-    visits = visiting.Visits(workspace, *[cast(Any, None)] * 2)
+    visits = visiting.Visits(shelf, *[cast(Any, None)] * 2)
     assert visits.follow(read_address(query), "anybody")[1].choice == leads_to

@@ -94,19 +94,19 @@ def test_what_is_refused_is_deleted_and_brought_back_as_it_is_and_mended_where_i
 ) -> None:
     harm(kept)
     workspace.open_library(kept.parent)
-    assert workspace.keys() == []
+    assert workspace.shelf.keys() == []
     hold_open_files(monkeypatch)
     place = workspace.delete("kept")
     assert [found for found, _ in workspace.bin()] == [place]
     assert workspace.undo(place) == "kept"
-    assert workspace.refused.keys() == {"kept"}
+    assert workspace.shelf.refused.keys() == {"kept"}
     if harm in (come_from_later, be_of_another_model):
-        assert workspace.damaged == set()
+        assert workspace.shelf.damaged == set()
         return
-    assert workspace.damaged == {"kept"}
+    assert workspace.shelf.damaged == {"kept"}
     workspace.mend("kept")
-    assert workspace.refused == {}
-    collection = workspace.searcher("kept").collection
+    assert workspace.shelf.refused == {}
+    collection = workspace.shelf.searcher("kept").collection
     index(collection, workspace.embedder)
     assert collection.listing.count() == (6, 0)
 
@@ -115,7 +115,7 @@ def test_what_is_refused_is_deleted_and_brought_back_as_it_is_and_mended_where_i
 def served(workspace: Workspace, kept: Path) -> Collection:
     """The same, as the workspace serves it."""
     workspace.open_library(kept.parent)
-    return workspace.searcher("kept").collection
+    return workspace.shelf.searcher("kept").collection
 
 
 @pytest.mark.parametrize(
@@ -136,17 +136,17 @@ def test_damage_that_is_met_while_it_is_served_can_be_mended_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     execute(kept / DATABASE, harm)
-    workspace.withdraw_damaged()
-    assert workspace.keys() == ["kept"]  # nobody has met it
+    workspace.shelf.withdraw_damaged()
+    assert workspace.shelf.keys() == ["kept"]  # nobody has met it
     with pytest.raises(DamagedError):
         served.embeddings()
-    workspace.withdraw_damaged()
-    assert (workspace.keys(), workspace.damaged) == ([], {"kept"})
-    assert "Do not delete its folder" in workspace.refused["kept"]
+    workspace.shelf.withdraw_damaged()
+    assert (workspace.shelf.keys(), workspace.shelf.damaged) == ([], {"kept"})
+    assert "Do not delete its folder" in workspace.shelf.refused["kept"]
     hold_open_files(monkeypatch)
     workspace.mend("kept")
-    assert (workspace.keys(), workspace.refused) == (["kept"], {})
-    again = workspace.searcher("kept").collection
+    assert (workspace.shelf.keys(), workspace.shelf.refused) == (["kept"], {})
+    again = workspace.shelf.searcher("kept").collection
     index(again, workspace.embedder)
     assert len(again.embeddings().ids) == 6
 
@@ -158,9 +158,9 @@ def test_a_number_that_is_none_is_damage_when_pictures_are_listed(
     execute(kept / DATABASE, f"UPDATE pictures SET content = {value} WHERE id = 2")
     workspace.open_library(kept.parent)
     with pytest.raises(DamagedError):
-        workspace.searcher("kept").collection.listing.sample(4)
-    workspace.withdraw_damaged()
-    assert workspace.damaged == {"kept"}
+        workspace.shelf.searcher("kept").collection.listing.sample(4)
+    workspace.shelf.withdraw_damaged()
+    assert workspace.shelf.damaged == {"kept"}
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_what_a_command_mends_while_the_app_runs_is_served_again(
     harm: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
     execute(kept / DATABASE, harm)
     with pytest.raises(DamagedError):
         served.embeddings()
-    workspace.withdraw_damaged()
+    workspace.shelf.withdraw_damaged()
     opened: list[Path] = []
     plain = Collection.__init__
 
@@ -188,17 +188,17 @@ def test_what_a_command_mends_while_the_app_runs_is_served_again(
     with monkeypatch.context() as patch:
         patch.setattr(Collection, "__init__", counted)
         for _ in range(3):
-            assert (workspace.keys(), workspace.damaged, opened) == ([], {"kept"}, [])
+            assert (workspace.shelf.keys(), workspace.shelf.damaged, opened) == ([], {"kept"}, [])
     check_collection(kept, repair=True, embedder=lambda: workspace.embedder)
-    assert (workspace.keys(), workspace.refused) == (["kept"], {})
+    assert (workspace.shelf.keys(), workspace.shelf.refused) == (["kept"], {})
 
 
 def test_what_is_refused_and_gone_is_forgotten(workspace: Workspace, kept: Path) -> None:
     spoil_the_thumbnails(kept)
     workspace.open_library(kept.parent)
-    assert workspace.damaged == {"kept"}
+    assert workspace.shelf.damaged == {"kept"}
     shutil.rmtree(kept)
-    assert (workspace.keys(), workspace.refused) == ([], {})
+    assert (workspace.shelf.keys(), workspace.shelf.refused) == ([], {})
     with pytest.raises(LookalikeError, match=r"not here any more"):
         workspace.delete("kept")
 
@@ -210,7 +210,7 @@ def test_a_page_that_was_not_looked_at_since_can_have_it_mended(
     with pytest.raises(DamagedError):
         _ = served.root
     workspace.mend("kept")
-    assert workspace.searcher("kept").collection.keeps_originals
+    assert workspace.shelf.searcher("kept").collection.keeps_originals
 
 
 def test_what_a_visitor_keeps_is_left_to_its_end(
@@ -218,12 +218,12 @@ def test_what_a_visitor_keeps_is_left_to_its_end(
 ) -> None:
     workspace.open_library(kept.parent)
     theirs = Collection.create(tmp_path / "v-1", "theirs", None, workspace.embedder)
-    key = workspace.serve(theirs, "me")
+    key = workspace.shelf.serve(theirs, "me")
     execute(theirs.folder / DATABASE, "DROP TABLE pictures")
     with pytest.raises(DamagedError):
         theirs.listing.count()
-    workspace.withdraw_damaged()
-    assert key in workspace.keys("me")
+    workspace.shelf.withdraw_damaged()
+    assert key in workspace.shelf.keys("me")
 
 
 def test_while_one_is_mended_it_is_neither_mended_nor_deleted(
@@ -231,21 +231,21 @@ def test_while_one_is_mended_it_is_neither_mended_nor_deleted(
 ) -> None:
     spoil_the_thumbnails(kept)
     workspace.open_library(kept.parent)
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
 
     def while_mended(*arguments: object, **named: object) -> list[Finding]:
         for act in (workspace.mend, workspace.delete):
             with pytest.raises(LookalikeError, match=r"already working on kept\. Wait until"):
                 act("kept")
         (kept / THUMBNAILS).touch()  # as if it were whole already
-        assert workspace.keys() == []
+        assert workspace.shelf.keys() == []
         return check_collection(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr("retrieval.workspace.check_collection", while_mended)
     workspace.mend("kept")
-    assert workspace.keys() == ["kept"]
+    assert workspace.shelf.keys() == ["kept"]
     workspace.delete("kept")
-    assert (workspace.keys(), workspace.refused) == ([], {})
+    assert (workspace.shelf.keys(), workspace.shelf.refused) == ([], {})
 
 
 def test_a_folder_can_be_searched_beside_a_collection_that_is_damaged(
@@ -276,7 +276,7 @@ def test_nothing_is_written_to_what_was_set_aside_meanwhile(
 def test_a_disk_that_does_not_answer_for_a_moment_ends_nothing(
     workspace: Workspace, served: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
     plain = os.stat
 
     def fail(path: Path, *given: object, **named: object) -> os.stat_result:
@@ -287,7 +287,7 @@ def test_a_disk_that_does_not_answer_for_a_moment_ends_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", fail)
         assert served.store.is_in_place
-    assert workspace.searcher("kept").collection is served
+    assert workspace.shelf.searcher("kept").collection is served
 
 
 def wait_until_built(workspace: Workspace, key: str) -> None:
@@ -305,35 +305,35 @@ def test_what_another_program_deleted_and_made_anew_is_taken_for_no_other(
     discard(kept)
     with Collection.create(kept, "Another", None, workspace.embedder) as another:
         another.write([Entry("new.png", 1, 1, "", None, "?")], [])
-    assert workspace.searcher("kept").collection is served
+    assert workspace.shelf.searcher("kept").collection is served
     with pytest.raises(LookalikeError, match="not here any more"):
         workspace.delete("kept")
     assert kept.is_dir()
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
-    assert workspace.names() == {"kept": "Another"}
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
+    assert workspace.shelf.names() == {"kept": "Another"}
     workspace.build("kept", kept, Bounds())
     wait_until_built(workspace, "kept")
     assert workspace.building("kept") is not None
     discard(kept)
     with Collection.create(kept, "A third", None, workspace.embedder):
         pass
-    assert workspace.names() == {"kept": "A third"}
+    assert workspace.shelf.names() == {"kept": "A third"}
     assert workspace.building("kept") is None
     discard(kept)
-    assert workspace.keys() == []
+    assert workspace.shelf.keys() == []
 
 
 def test_what_is_done_to_a_collection_that_has_ended_is_refused_in_a_sentence(
     workspace: Workspace, served: Collection, kept: Path, tmp_path: Path
 ) -> None:
     theirs = Collection.create(tmp_path / "v-1", "theirs", None, workspace.embedder)
-    private = workspace.serve(theirs, "me")
+    private = workspace.shelf.serve(theirs, "me")
     for key in ("kept", private):
-        workspace.require(key)
+        workspace.shelf.require(key)
         workspace.rename(key, "Still here")
         workspace.delete(key)
         acts: list[Callable[[], object]] = [
-            lambda key=key: workspace.require(key),
+            lambda key=key: workspace.shelf.require(key),
             lambda key=key: workspace.rename(key, "Gone"),
             lambda key=key: workspace.look(key),
             lambda key=key: workspace.take_out(key, [1]),
@@ -348,7 +348,7 @@ def test_what_is_done_to_a_collection_that_has_ended_is_refused_in_a_sentence(
 def test_one_that_is_refused_has_not_ended(workspace: Workspace, kept: Path) -> None:
     lose_a_table(kept)
     workspace.open_library(kept.parent)
-    workspace.require("kept")
+    workspace.shelf.require("kept")
 
 
 def test_a_picture_that_is_taken_out_while_it_waits_to_be_read_again_stays_out(

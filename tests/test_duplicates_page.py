@@ -77,7 +77,7 @@ def groups(tmp_path: Path, embedder: Embedder) -> tuple[Group, ...]:
 def served(workspace: Workspace, photos: Path) -> str:
     """Make a collection of a folder in a workspace, and return its key."""
     key = workspace.create("photos", photos)
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     for _ in index_folder(collection, photos, workspace.embedder, find_changes(collection, photos)):
         pass
     return key
@@ -186,7 +186,7 @@ def test_a_picture_opens_its_file_where_that_may_be_seen_and_else_the_small_one(
 ) -> None:
     photos = save_photos(tmp_path / "snaps")
     key = served(workspace, photos)
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     group = next(one for one in find_copies(collection) if "large.png" in names(one))
     (photos / names(group)[1]).unlink()
     links = re.findall('<a href="([^"]*)"', show_groups(key, [group], 0, collection))
@@ -220,7 +220,8 @@ def test_a_group_is_dealt_with_again_after_undo_and_beside_another_window(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     key = served(workspace, save_photos(tmp_path / "snaps"))
-    collection, library = workspace.searcher(key).collection, make_library(workspace, None, False)
+    collection = workspace.shelf.searcher(key).collection
+    library = make_library(workspace, None, False)
     page = DuplicatesPage(workspace, library.access, library.adding)
     groups, windows = find_copies(collection), (Turned(), Turned())
     assert workspace.copies.ask(collection).done.wait(20)
@@ -260,7 +261,7 @@ def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
 ) -> None:
     photos = save_photos(tmp_path / "snaps")
     key = served(workspace, photos)
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     library = make_library(workspace, None, False)
     page = DuplicatesPage(workspace, library.access, library.adding)
     groups, turned = find_copies(collection), Turned()
@@ -300,7 +301,7 @@ def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(
     assert time.monotonic() - begun < 30
     assert (answer.status_code, answer.text.split(".")[0]) == (404, "The list is not ready yet")
     ready.set()
-    assert workspace.copies.ask(workspace.searcher(key).collection).done.wait(20)
+    assert workspace.copies.ask(workspace.shelf.searcher(key).collection).done.wait(20)
     assert client.get(f"/copies/{key}.csv").status_code == 200
 
 
@@ -308,7 +309,7 @@ def test_no_list_is_begun_while_pictures_are_still_being_read(
     workspace: Workspace, wheel: Path
 ) -> None:
     key, go_on = workspace.create("wheel", wheel), threading.Event()
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     begun: list[Collection] = []
 
     def find(found_in: Collection) -> tuple[Group, ...]:

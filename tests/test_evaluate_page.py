@@ -244,7 +244,7 @@ def test_the_report_of_a_comparison_shows_the_figures_of_the_collections_own_set
     with Collection.create(tmp_path / "collection", "wheel", wheel, embedder) as collection:
         for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
             pass
-        key, page = workspace.serve(collection), EvaluatePage(workspace)
+        key, page = workspace.shelf.serve(collection), EvaluatePage(workspace)
         request = gr.Request()
         *_, last = page.on_compare(Run(), key, "Nothing left out (no PCA)", request)
     (data,) = re.findall(r'data:text/html[^"]*?base64,([^"]+)', last[2])
@@ -262,7 +262,7 @@ def test_a_collection_that_is_still_being_read_or_has_gone_is_said_to_be_so(
 ) -> None:
     folder = save_hues(tmp_path / "one kind", {"red/a.png": 0, "red/b.png": 5})
     key, page, go_on = workspace.create("one kind", folder), EvaluatePage(workspace), Event()
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     for _ in index_folder(collection, folder, workspace.embedder, find_changes(collection, folder)):
         pass
 
@@ -288,7 +288,7 @@ def test_a_collection_that_is_still_being_read_or_has_gone_is_said_to_be_so(
 
 def test_a_test_says_at_once_how_much_there_is_to_do(workspace: Workspace, wheel: Path) -> None:
     key = workspace.create("wheel", wheel)
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     for _ in index_folder(collection, wheel, workspace.embedder, find_changes(collection, wheel)):
         pass
     first = next(EvaluatePage(workspace).on_test(Run(), key, gr.Request()))

@@ -980,7 +980,7 @@ def test_what_was_taken_out_is_let_in_again_by_apply_and_by_nothing_before(
     else:
         key = take(page, request, "Reed/a.png", encode(by_hue(9), "PNG"))
         take(page, request, "b.png", encode(by_hue(200), "PNG"), key)
-    collection = page.workspace.searcher(key).collection
+    collection = page.workspace.shelf.searcher(key).collection
     first, *others = collection.listing.pictures()
     page.workspace.take_out(key, [first.id])
     desk = Desk()
@@ -1010,7 +1010,7 @@ def test_what_was_taken_out_and_moved_is_offered_and_let_in_once_where_it_is_now
     page, key, request = owned
     page.adding.build(key, "")
     ended(page, key)
-    collection = page.workspace.searcher(key).collection
+    collection = page.workspace.shelf.searcher(key).collection
     first = next(one for one in collection.listing.pictures() if one.path == "warm/red.png")
     page.workspace.take_out(key, [first.id])
     (wheel / "warm/red.png").rename(wheel / "cold/scarlet.png")
@@ -1036,7 +1036,7 @@ def test_what_was_taken_out_and_is_gone_is_not_promised_to_come_in_again(
         key = take(page, request, "Fern/a.png", encode(by_hue(9), "PNG"))
         for n in (1, 2):
             take(page, request, f"{n}.png", encode(by_hue(100 * n), "PNG"), key)
-    collection = page.workspace.searcher(key).collection
+    collection = page.workspace.shelf.searcher(key).collection
     first, second = list(collection.listing.pictures())[:2]
     for one in (first, second):
         page.workspace.take_out(key, [one.id])
@@ -1061,7 +1061,7 @@ def test_what_is_let_in_again_is_read_by_the_next_app_where_this_one_is_killed(
     page, key, request = owned
     page.adding.build(key, "")
     ended(page, key)
-    collection = page.workspace.searcher(key).collection
+    collection = page.workspace.shelf.searcher(key).collection
     (first, *_) = collection.listing.pictures()
     page.workspace.take_out(key, [first.id])
     act(page, desk := Desk(), request, "readmit", key)
@@ -1226,17 +1226,17 @@ def test_what_could_not_be_read_for_a_reason_that_passes_is_kept(
     with page.uploads.receiving(upload, "me", "Full/a.png") as receiver:
         receiver.write(b"a picture")
     page.adding.make(upload, "me", owner=True)
-    (key,) = set(page.workspace.keys()) - {before}
+    (key,) = set(page.workspace.shelf.keys()) - {before}
     while not (state := page.workspace.building(key)) or not state.finished:
         time.sleep(0.01)
     assert page.adding.give_up_unreadable("me", owner=True) == ""
-    assert page.workspace.searcher(key).collection.listing.count() == (0, 1)
+    assert page.workspace.shelf.searcher(key).collection.listing.count() == (0, 1)
     assert words.LIBRARY_NONE in page.on_return(Desk(), request)[0]
 
 
 def take(page: LibraryPage, request: gr.Request, name: str, data: bytes, key: str = "") -> str:
     """Make a collection of a file of the owner's, or add it to that of `key`; return the key."""
-    before = set(page.workspace.keys())
+    before = set(page.workspace.shelf.keys())
     upload = page.uploads.begin("me", 1, len(data), page.bounds(request))
     with page.uploads.receiving(upload, "me", name) as receiver:
         receiver.write(data)
@@ -1244,7 +1244,7 @@ def take(page: LibraryPage, request: gr.Request, name: str, data: bytes, key: st
         page.adding.add(upload, key, "me")
     else:
         page.adding.make(upload, "me", owner=True)
-        (key,) = set(page.workspace.keys()) - before
+        (key,) = set(page.workspace.shelf.keys()) - before
     while not (state := page.workspace.building(key)) or not state.finished:
         time.sleep(0.01)
     return key
@@ -1280,7 +1280,7 @@ def test_what_came_last_is_said_no_more_once_pictures_are_taken_out(
     take(page, request, "b.png", encode(by_hue(200), "PNG"), key)
     take(page, request, "told.csv", b"filename,price\na.png,9\nb.png,8\n", key)
     assert "Captions for 2 pictures" in page.on_return(Desk(), request)[0]
-    (one, _) = page.workspace.searcher(key).collection.listing.pictures()
+    (one, _) = page.workspace.shelf.searcher(key).collection.listing.pictures()
     event = gr.EventData(None, {"key": key, "act": "remove", "ids": [one.id]})
     shown = page.on_act(Desk(), event, request)[0]
     assert "1 picture taken out of Heath" in shown
@@ -1299,7 +1299,7 @@ def test_what_is_new_is_told_no_more_once_pictures_are_taken_out(
         return results_markup.building(state, "Dune", state.ended)
 
     assert "New in" in told()
-    (one,) = page.workspace.searcher(key).collection.listing.pictures()
+    (one,) = page.workspace.shelf.searcher(key).collection.listing.pictures()
     page.workspace.take_out(key, [one.id])
     assert told() == ""
 
@@ -1404,7 +1404,7 @@ def test_a_folder_that_was_taken_in_but_not_read_yet_is_known_when_it_is_dropped
         with page.uploads.receiving(upload, "me", "Cut/a.png") as receiver:
             receiver.write(b"a picture")
         page.adding.make(upload, "me", owner=True)
-    assert len(set(page.workspace.keys()) - {before}) == 1
+    assert len(set(page.workspace.shelf.keys()) - {before}) == 1
 
 
 @pytest.mark.parametrize("within", ["", "sand/"], ids=["", "all within another one"])
@@ -1474,7 +1474,7 @@ def test_the_collection_that_comes_with_the_app_is_hidden_and_shown_again_by_its
 ) -> None:
     page, _, request = owned
     Collection.create(tmp_path / "shipped", "Starter", None, page.workspace.embedder).close()
-    page.workspace.serve(Collection(tmp_path / "shipped", read_only=True), key="@shipped")
+    page.workspace.shelf.serve(Collection(tmp_path / "shipped", read_only=True), key="@shipped")
     hide, show = (
         gr.EventData(None, {"key": key, "act": act})
         for key, act in (("@shipped", "hide"), ("", "show"))
@@ -1482,7 +1482,7 @@ def test_the_collection_that_comes_with_the_app_is_hidden_and_shown_again_by_its
     stranger = gr.Request(Request({**request.request.scope, "client": ("203.0.113.7", 1)}))
     with pytest.warns(UserWarning, match="Only the owner"):
         page.on_act(Desk(), hide, stranger)
-    assert "@shipped" in page.workspace.names()
+    assert "@shipped" in page.workspace.shelf.names()
     assert 'data-act="hide"' not in page.on_return(Desk(), stranger)[0]
 
     assert page.on_return(Desk(), request)[0].count('data-act="hide"') == 1
@@ -1496,7 +1496,7 @@ def test_the_collection_that_comes_with_the_app_is_hidden_and_shown_again_by_its
     assert 'data-act="show"' not in page.on_return(Desk(), stranger)[0]
     with pytest.warns(UserWarning, match="Only the owner"):
         page.on_act(Desk(), show, stranger)
-    assert "@shipped" not in page.workspace.names()
+    assert "@shipped" not in page.workspace.shelf.names()
     assert 'data-key="@shipped"' in page.on_act(desk, show, request)[0]
 
 

@@ -126,8 +126,8 @@ def test_of_a_picture_that_cannot_be_read_the_small_one_is_looked_at(
         index_folder(collection, tmp_path / "a", embedder, find_changes(collection, tmp_path / "a"))
     )
     (picture,) = collection.listing.pictures()
-    placed = parts.workspace.serve(collection), picture.id
+    placed = parts.workspace.shelf.serve(collection), picture.id
     spoil(tmp_path / "a" / "photo.png", monkeypatch)
     how = embedder.card.preprocessing
-    small = open_picture(parts.workspace.searcher(placed[0]).thumbnail(picture)).image
+    small = open_picture(parts.workspace.shelf.searcher(placed[0]).thumbnail(picture)).image
     assert np.array_equal(parts.pixels_of(placed, ""), preprocess(small, how))

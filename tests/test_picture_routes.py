@@ -31,14 +31,14 @@ def serve_wide(workspace: Workspace, home: Path, name: str, called: str = "colle
     collection = Collection.create(home / called, "wide", home / "wide", embedder)
     changes = find_changes(collection, home / "wide")
     assert list(index_folder(collection, home / "wide", embedder, changes))
-    key = workspace.serve(collection)
+    key = workspace.shelf.serve(collection)
     (picture,) = collection.listing.pictures()
     return f"/originals/{key}/{picture.id}"
 
 
 def app_of(workspace: Workspace) -> Starlette:
-    access = Access(None, public=False)
-    return Starlette(routes=[original_route(workspace, access), thumbnail_route(workspace)])
+    shelf, access = workspace.shelf, Access(None, public=False)
+    return Starlette(routes=[original_route(shelf, access), thumbnail_route(shelf)])
 
 
 def sent_side(app: Starlette, address: str) -> int:
@@ -117,6 +117,7 @@ def test_an_address_of_a_small_picture_can_stand_in_a_style_sheet(
 ) -> None:
     for name in ("holidays (copy)", "Ann's", "100 % #1"):
         serve_wide(workspace, tmp_path / name, "a.png", name)
-        address = thumbnail_address(name, workspace.searcher(name).collection.listing.pictures()[0])
+        (picture,) = workspace.shelf.searcher(name).collection.listing.pictures()
+        address = thumbnail_address(name, picture)
         assert not set(address) & set(" ()'#")
         assert TestClient(app_of(workspace)).get(f"/{address}").status_code == 200

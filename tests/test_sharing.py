@@ -114,7 +114,7 @@ def workspace(tiny_files: Path) -> Iterator[Workspace]:
     workspace = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
     for name in ("Garden", "Sea", "Town", "Hills", "Cats", "Dogs", "Birds"):
         folder = tiny_files.parent / name
-        workspace.serve(Collection.create(folder, name, None, workspace.embedder))
+        workspace.shelf.serve(Collection.create(folder, name, None, workspace.embedder))
     yield workspace
     workspace.stop()
 
@@ -174,7 +174,7 @@ def test_a_tunnel_that_does_not_come_about_is_given_up_in_time(
     monkeypatch.setattr(tunneling, "TUNNEL_TIMEOUT_SECONDS", 2)
     tunnel_program(program, *lines)
     access, told = Access(None, True), list[str]()
-    thread = share(SERVER, workspace, access, told.append, seconds=5)
+    thread = share(SERVER, workspace.shelf, access, told.append, seconds=5)
     thread.join(60)
     assert not thread.is_alive()
     assert told == [
@@ -207,7 +207,7 @@ def test_each_obstacle_has_its_sentence_and_leaves_no_bad_program_behind(
     elif harm == "no server":
         monkeypatch.setattr(networking, "GRADIO_API_SERVER", "http://127.0.0.1:9")
     access, told = Access(None, True), list[str]()
-    share(SERVER, workspace, access, told.append).join(60)
+    share(SERVER, workspace.shelf, access, told.append).join(60)
     assert told[1:] == [f"{reason} {words.SHARE_GOES_ON.format(address=SERVER.address)}"]
     assert not access.is_public
     assert not program.exists()
@@ -219,7 +219,7 @@ def test_without_a_link_everybody_stays_a_visitor_who_comes_through_a_proxy(
     monkeypatch.setattr(settings, "PUBLIC", True)
     tunnel_program(program, mode=0o644)
     access = Access(None, True)
-    share(SERVER, workspace, access, lambda _: None).join(60)
+    share(SERVER, workspace.shelf, access, lambda _: None).join(60)
     assert access.is_public
 
 
@@ -240,7 +240,7 @@ def test_the_first_collections_are_named_and_the_owner_is_told_of_the_password(
 ) -> None:
     tunnel_program(program, f"echo {LINK}", "exec sleep 600")
     access, told = Access("secret", True), list[str]()
-    share(SERVER, workspace, access, told.append).join(60)
+    share(SERVER, workspace.shelf, access, told.append).join(60)
     close_tunnels()
     assert "collections: Garden, Sea, Town, Hills, Cats and 2 more," in told[1]
     assert words.SHARE_PASSWORD in told[1]

@@ -85,18 +85,18 @@ def test_when_no_place_is_left_what_nobody_uses_any_more_gives_way(
     visitors = Visitors(workspace, uploads, tmp_path / "visitors", bounds)
     oldest, older, used, sent = (visitors.create(name, name) for name in ("a", "b", "me", "you"))
     later = time.monotonic() + VISITOR_IDLE_SECONDS
-    monkeypatch.setattr("retrieval.workspace.time", SimpleNamespace(monotonic=lambda: later))
-    workspace.searcher(used, "me")  # as each look at the page does
+    monkeypatch.setattr("retrieval.shelf.time", SimpleNamespace(monotonic=lambda: later))
+    workspace.shelf.searcher(used, "me")  # as each look at the page does
     uploads.begin("you", 1, 1, UploadBounds(1, 1, 1))
     new = visitors.create("c", "c")
-    assert oldest not in workspace.keys("a")
+    assert oldest not in workspace.shelf.keys("a")
     assert not (tmp_path / "visitors" / oldest).exists()
     newer = visitors.create("d", "d")
-    assert older not in workspace.keys("b")
+    assert older not in workspace.shelf.keys("b")
     with pytest.raises(LookalikeError, match=r"as many visitors' collections as fit"):
         visitors.create("e", "e")
-    assert workspace.keys("me") + workspace.keys("you") == [used, sent]
-    assert workspace.keys("c") + workspace.keys("d") == [new, newer]
+    assert workspace.shelf.keys("me") + workspace.shelf.keys("you") == [used, sent]
+    assert workspace.shelf.keys("c") + workspace.shelf.keys("d") == [new, newer]
 
 
 def test_what_is_being_built_does_not_give_way(
@@ -116,7 +116,7 @@ def test_what_is_being_built_does_not_give_way(
     go_on.set()
     wait(workspace, key)
     visitors.create("you", "b")
-    assert workspace.keys("me") == []
+    assert workspace.shelf.keys("me") == []
 
 
 def test_without_cookies_nothing_can_be_kept_apart(workspace: Workspace, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_deleting_leaves_no_file_behind(workspace: Workspace, tmp_path: Path) ->
     visitors = make(workspace, tmp_path)
     visitors.delete(visitors.create("me", "a"))
     assert [path for path in (tmp_path / "visitors").rglob("*") if path.is_file()] == []
-    assert workspace.keys("me") == []
+    assert workspace.shelf.keys("me") == []
 
 
 def test_the_sweep_deletes_what_has_had_its_time(workspace: Workspace, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_sweep_deletes_what_has_had_its_time(workspace: Workspace, tmp_path:
     short = make(workspace, tmp_path / "short", VisitorBounds(0, 10, 2, 3))
     late = short.create("you", "b")
     short.sweep()
-    assert late not in workspace.keys("you")
+    assert late not in workspace.shelf.keys("you")
 
 
 def test_hours_in_which_the_computer_sleeps_count(
@@ -196,7 +196,7 @@ def test_what_cannot_be_read_or_was_taken_out_takes_room_too(
     workspace.build(key, originals, Bounds())
     wait(workspace, key)
     assert visitors.room("me") == BOUNDS.pictures - 4
-    collection = workspace.searcher(key, "me").collection
+    collection = workspace.shelf.searcher(key, "me").collection
     (originals / "good.png").unlink()  # as those that were read are
     collection.exclude(["good.png"])
     assert visitors.room("me") == BOUNDS.pictures - 3  # others may come for what was taken out,
@@ -237,7 +237,7 @@ def test_what_tables_said_stays_when_they_go_with_the_photos(
         wait(workspace, key)
         left = [path.name for path in visitors.originals(key).rglob("*")]
         assert left == []
-        pictures = workspace.searcher(key, "me").collection.listing.pictures()
+        pictures = workspace.shelf.searcher(key, "me").collection.listing.pictures()
         return {picture.path: picture.label for picture in pictures}
 
     red, blue = encode(by_hue(0), "PNG"), encode(by_hue(240), "PNG")
@@ -281,10 +281,10 @@ def test_one_that_cannot_be_deleted_does_not_end_the_sweep(
 
     monkeypatch.setattr(workspace, "delete", held)
     visitors.sweep()
-    assert workspace.keys("me") == keys[:1]
+    assert workspace.shelf.keys("me") == keys[:1]
     monkeypatch.undo()
     visitors.sweep()
-    assert workspace.keys("me") == []
+    assert workspace.shelf.keys("me") == []
 
 
 def test_only_so_many_packed_collections_wait_for_one_visitor_to_fetch_them(
@@ -301,7 +301,7 @@ def test_only_so_many_packed_collections_wait_for_one_visitor_to_fetch_them(
         path.write_bytes(b"packed")
 
     monkeypatch.setattr(transfers, "pack", pack_slowly)
-    app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
+    app = Starlette(routes=[transfers.bundle_route(workspace.shelf, Access(None, public=True))])
     cookie = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
 
     def download() -> tuple[int, str]:
@@ -330,7 +330,7 @@ def test_a_collection_that_goes_while_it_is_packed_leaves_nothing_behind(
         path.write_bytes(b"packed")
         collection.close()
 
-    app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
+    app = Starlette(routes=[transfers.bundle_route(workspace.shelf, Access(None, public=True))])
     cookie = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
     with monkeypatch.context() as going:
         going.setattr(transfers, "pack", pack_and_delete)
@@ -353,7 +353,7 @@ def test_a_file_that_windows_does_not_let_go_of_takes_no_place(
         unlink(path, **options)
 
     monkeypatch.setattr(os, "unlink", held)
-    app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
+    app = Starlette(routes=[transfers.bundle_route(workspace.shelf, Access(None, public=True))])
     headers = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
     for _ in range(settings.PACKED_AT_ONCE + 1):
         answer = TestClient(app).get(f"/bundles/{key}.lookalike", headers=headers)
@@ -366,7 +366,7 @@ def test_a_part_that_there_is_not_leaves_no_place_taken(
 ) -> None:
     key = make(workspace, tmp_path).create("b" * 32, "a")
     monkeypatch.setattr(settings, "PACKED", tmp_path / "packed")
-    app = Starlette(routes=[transfers.bundle_route(workspace, Access(None, public=True))])
+    app = Starlette(routes=[transfers.bundle_route(workspace.shelf, Access(None, public=True))])
     headers = {"cookie": f"lookalike-{'1' * 16}={'b' * 32}", "range": asked}
     client = TestClient(app)
     for _ in range(settings.PACKED_AT_ONCE + 2):
@@ -384,7 +384,9 @@ def test_what_could_not_be_read_is_told_to_whoever_may_mend_it(
     theirs = make(workspace, tmp_path).create("b" * 32, "a")
     workspace.open_library(tmp_path / "library")
     public = workspace.create("of all")
-    app = Starlette(routes=[transfers.problems_route(workspace, Access("secret", public=True))])
+    app = Starlette(
+        routes=[transfers.problems_route(workspace.shelf, Access("secret", public=True))]
+    )
     client, cookie = TestClient(app), {"cookie": f"lookalike-{'1' * 16}={'b' * 32}"}
     assert client.get(f"/problems/{theirs}.csv", headers=cookie).status_code == 200
     assert client.get(f"/problems/{public}.csv", headers=cookie).status_code == 404

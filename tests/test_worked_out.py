@@ -47,8 +47,8 @@ def test_what_takes_long_never_stands_under_the_name_of_another_collection(
         return f"Result of {collection.name}"
 
     results = Once(compute)
-    by_name = {name: key for key, name in workspace.names().items()}
-    results.ask(workspace.searcher(by_name["quick"]).collection, patience=20)
+    by_name = {name: key for key, name in workspace.shelf.names().items()}
+    results.ask(workspace.shelf.searcher(by_name["quick"]).collection, patience=20)
     tab_of = WorkedOut(workspace, "tab", SENTENCES, results, float, lambda *said: str(said[2]))
     with gr.Blocks(analytics_enabled=False) as app, gr.Tabs():
         with gr.Tab("First"):
@@ -96,7 +96,7 @@ def test_the_collection_of_the_search_is_turned_to_whenever_it_is_another_one(
 ) -> None:
     results = Once(lambda collection: f"Result of {collection.name}")
     tab_of = WorkedOut(workspace, "tab", SENTENCES, results, float, lambda *said: str(said[2]))
-    by_name = {name: key for key, name in workspace.names().items()}
+    by_name = {name: key for key, name in workspace.shelf.names().items()}
     long, quick = by_name["long"], by_name["quick"]
 
     def opened(choice: str | None, searched: str | None, followed: str | None) -> tuple[str, str]:
@@ -114,7 +114,7 @@ def test_the_collection_of_the_search_is_turned_to_whenever_it_is_another_one(
 
 
 def test_an_answer_about_the_collection_before_is_not_shown(workspace: Workspace) -> None:
-    by_name = {name: key for key, name in workspace.names().items()}
+    by_name = {name: key for key, name in workspace.shelf.names().items()}
     turned, request = Turned(), gr.Request()
     looked, go_on = threading.Event(), threading.Event()
 

@@ -61,7 +61,7 @@ def test_a_folder_is_searched_in_place_and_found_again_by_the_next_run(
     workspace.stop()
     again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
     again.open_library(collections)
-    collection = again.searcher(key).collection
+    collection = again.shelf.searcher(key).collection
     assert (collection.name, collection.listing.count()) == ("The wheel", (6, 0))
     assert not collection.unfinished
     assert find_collection(collections, "The wheel") == collection.folder
@@ -82,7 +82,7 @@ def test_of_a_folder_without_a_picture_no_collection_is_made(
     (folder / "2024" / "letter.txt").write_text("no picture")
     with pytest.raises(LookalikeError, match=r"There is no picture in papers\. Choose another"):
         workspace.create("papers", folder)
-    assert workspace.keys() == []
+    assert workspace.shelf.keys() == []
     assert not list(collections.iterdir())
     # Of what is slow nobody knows yet.
     monkeypatch.setattr("retrieval.folders.PICTURE_SECONDS", -1.0)
@@ -110,7 +110,7 @@ def test_a_folder_that_a_disk_does_not_tell_of_is_not_taken_for_empty(
     else:
         with pytest.raises(LookalikeError, match="may not be opened were passed over"):
             workspace.create("disk", tmp_path / "disk")
-    assert len(workspace.keys()) == made
+    assert len(workspace.shelf.keys()) == made
 
 
 def test_a_folder_that_was_renamed_goes_on_as_the_collection_that_it_is(
@@ -123,61 +123,61 @@ def test_a_folder_that_was_renamed_goes_on_as_the_collection_that_it_is(
     assert not workspace.look(key).any
     with pytest.raises(LookalikeError, match=r"searched already, as wheel"):
         workspace.create("again", now)
-    assert workspace.keys() == [key]
+    assert workspace.shelf.keys() == [key]
 
 
 def test_a_collection_that_another_program_makes_is_served_without_a_new_start(
     workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
     mine = workspace.create("mine")
     bare = collections / "begun"
     bare.mkdir()
     sqlite3.connect(bare / DATABASE).close()  # a program has just begun with it
-    assert workspace.keys() == [mine]
+    assert workspace.shelf.keys() == [mine]
     with Collection.create(collections / "theirs", "Theirs", wheel, workspace.embedder) as theirs:
         list(index_folder(theirs, wheel, workspace.embedder, find_changes(theirs, wheel)))
-    assert workspace.keys() == [mine, "theirs"]
-    assert workspace.names() == {mine: "mine", "theirs": "Theirs"}
-    assert workspace.searcher("theirs").collection.listing.count() == (6, 0)
-    assert workspace.refused == {}
+    assert workspace.shelf.keys() == [mine, "theirs"]
+    assert workspace.shelf.names() == {mine: "mine", "theirs": "Theirs"}
+    assert workspace.shelf.searcher("theirs").collection.listing.count() == (6, 0)
+    assert workspace.shelf.refused == {}
     workspace.delete("theirs")
-    assert workspace.keys() == [mine]
+    assert workspace.shelf.keys() == [mine]
 
 
 def test_what_another_program_makes_with_another_model_is_told(
     workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
-    assert workspace.keys() == []
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
+    assert workspace.shelf.keys() == []
     Collection.create(collections / "theirs", "Theirs", wheel, mean_colour()).close()
     (collections / "ruin").mkdir()
     (collections / "ruin" / DATABASE).write_bytes(b"no database at all" * 99)
-    assert workspace.keys() == []
-    assert set(workspace.refused) == {"theirs", "ruin"}
-    assert workspace.damaged == {"ruin"}
+    assert workspace.shelf.keys() == []
+    assert set(workspace.shelf.refused) == {"theirs", "ruin"}
+    assert workspace.shelf.damaged == {"ruin"}
 
 
 def test_what_is_refused_for_a_reason_that_passes_is_served_without_a_new_start(
     workspace: Workspace, collections: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
     folder = collections / "held"
     Collection.create(folder, "Held", None, workspace.embedder).close()
     (folder / THUMBNAILS).rename(folder / "away")
     (folder / THUMBNAILS).mkdir()  # which cannot be opened
-    assert workspace.keys() == []
-    assert (set(workspace.refused), workspace.damaged) == ({"held"}, set())
+    assert workspace.shelf.keys() == []
+    assert (set(workspace.shelf.refused), workspace.shelf.damaged) == ({"held"}, set())
     (folder / THUMBNAILS).rmdir()
     (folder / "away").rename(folder / THUMBNAILS)
-    wait_for(lambda: workspace.keys() == ["held"])
-    assert workspace.refused == {}
+    wait_for(lambda: workspace.shelf.keys() == ["held"])
+    assert workspace.shelf.refused == {}
 
 
 def test_while_one_is_deleted_slowly_the_others_go_on(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
     keys = [workspace.create("one"), workspace.create("two")]
     begun, go_on = threading.Event(), threading.Event()
     close = Collection.close
@@ -192,13 +192,13 @@ def test_while_one_is_deleted_slowly_the_others_go_on(
     deleting.start()
     assert begun.wait(20)
     asked = time.monotonic()
-    assert workspace.keys() == [keys[1]]
+    assert workspace.shelf.keys() == [keys[1]]
     made = workspace.create("three")
     assert time.monotonic() - asked < 15
     go_on.set()
     deleting.join()
     monkeypatch.setattr(Collection, "close", close)
-    assert workspace.keys() == [keys[1], made]
+    assert workspace.shelf.keys() == [keys[1], made]
 
 
 def test_nothing_more_is_built_of_a_collection_that_is_just_being_deleted(
@@ -227,16 +227,16 @@ def test_nothing_more_is_built_of_a_collection_that_is_just_being_deleted(
 def test_the_library_is_not_looked_through_at_each_click(
     workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 60.0)
-    assert workspace.keys() == []
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 60.0)
+    assert workspace.shelf.keys() == []
     Collection.create(collections / "theirs", "Theirs", wheel, workspace.embedder).close()
-    assert workspace.keys() == []
+    assert workspace.shelf.keys() == []
 
 
 def test_collections_that_come_while_others_look_are_served_once(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.workspace.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
     opened: list[str] = []
     plain = Collection.__init__
 
@@ -249,7 +249,7 @@ def test_collections_that_come_while_others_look_are_served_once(
 
     def look() -> None:
         while not done.is_set():
-            workspace.keys()
+            workspace.shelf.keys()
             time.sleep(0.001)
 
     looking = [threading.Thread(target=look) for _ in range(3)]
@@ -276,14 +276,14 @@ def test_two_apps_that_make_a_collection_of_one_name_get_one_each(
     monkeypatch.setattr(Path, "mkdir", after_the_other)
     key = workspace.create("trip")
     assert key == "trip-2"
-    assert workspace.searcher(key).collection.keeps_originals
+    assert workspace.shelf.searcher(key).collection.keeps_originals
 
 
 def test_two_collections_of_one_name_get_folders_of_their_own_and_a_number(
     workspace: Workspace,
 ) -> None:
     keys = [workspace.create("trip"), workspace.create("trip")]
-    assert workspace.names() == {keys[0]: "trip", keys[1]: "trip 2"}
+    assert workspace.shelf.names() == {keys[0]: "trip", keys[1]: "trip 2"}
 
 
 def test_collections_stand_in_one_order_whatever_is_started_anew(
@@ -293,19 +293,19 @@ def test_collections_stand_in_one_order_whatever_is_started_anew(
     shipped.close()
 
     def serve_shipped(workspace: Workspace) -> None:
-        workspace.serve(Collection(wheel / "shipped", read_only=True), key="@shipped")
+        workspace.shelf.serve(Collection(wheel / "shipped", read_only=True), key="@shipped")
 
     serve_shipped(workspace)
     made = [workspace.create(name) for name in ("zoo", "album", "Lake")]
-    assert workspace.keys() == [*made, "@shipped"]
+    assert workspace.shelf.keys() == [*made, "@shipped"]
     workspace.undo(workspace.delete("album"))
-    assert workspace.keys() == [*made, "@shipped"]
+    assert workspace.shelf.keys() == [*made, "@shipped"]
     workspace.stop()
     again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
-    again.serve(Collection(collections / "Lake"), first=True)
+    again.shelf.serve(Collection(collections / "Lake"), first=True)
     again.open_library(collections)
     serve_shipped(again)
-    assert again.keys() == ["Lake", "zoo", "album", "@shipped"]
+    assert again.shelf.keys() == ["Lake", "zoo", "album", "@shipped"]
     again.stop()
 
 
@@ -315,27 +315,31 @@ def test_the_shipped_one_is_hidden_as_long_as_there_is_another_also_over_a_start
     Collection.create(wheel / "shipped", "Starter", None, workspace.embedder).close()
 
     def serve_shipped(workspace: Workspace) -> None:
-        workspace.serve(Collection(wheel / "shipped", read_only=True), key="@shipped")
+        workspace.shelf.serve(Collection(wheel / "shipped", read_only=True), key="@shipped")
 
     serve_shipped(workspace)
-    workspace.hide_shipped(True)
-    assert (workspace.keys(), workspace.hideable, workspace.hidden) == (["@shipped"], "", "")
+    workspace.shelf.hide_shipped(True)
+    assert (workspace.shelf.keys(), workspace.shelf.hideable, workspace.shelf.hidden) == (
+        ["@shipped"],
+        "",
+        "",
+    )
     album = workspace.create("album")
-    assert (workspace.keys(), workspace.hideable) == ([album], "@shipped")
-    assert workspace.hidden == "Starter"
+    assert (workspace.shelf.keys(), workspace.shelf.hideable) == ([album], "@shipped")
+    assert workspace.shelf.hidden == "Starter"
     with pytest.raises(LookalikeError):
-        workspace.searcher("@shipped")
+        workspace.shelf.searcher("@shipped")
     again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
     again.open_library(collections)
     serve_shipped(again)
-    assert again.keys() == [album]
-    again.hide_shipped(False)
-    assert again.keys() == [album, "@shipped"]
+    assert again.shelf.keys() == [album]
+    again.shelf.hide_shipped(False)
+    assert again.shelf.keys() == [album, "@shipped"]
     again.stop()
     place = workspace.delete(album)
-    assert workspace.keys() == ["@shipped"]
+    assert workspace.shelf.keys() == ["@shipped"]
     workspace.undo(place)
-    assert workspace.keys()[0] == album
+    assert workspace.shelf.keys()[0] == album
 
 
 def test_no_collection_is_given_the_name_of_another(workspace: Workspace) -> None:
@@ -343,7 +347,7 @@ def test_no_collection_is_given_the_name_of_another(workspace: Workspace) -> Non
     with pytest.raises(LookalikeError, match=r"Another collection is called lake\. Choose"):
         workspace.rename(trip, " lake ")
     workspace.rename(trip, "trip")
-    assert workspace.names() == {lake: "lake", trip: "trip"}
+    assert workspace.shelf.names() == {lake: "lake", trip: "trip"}
 
 
 @pytest.mark.parametrize("name", ["", "   ", "\n"])
@@ -356,12 +360,12 @@ def test_deleting_is_undone_with_everything(workspace: Workspace, wheel: Path) -
     key = workspace.create("wheel", wheel)
     build(workspace, key, wheel)
     place = workspace.delete(key)
-    assert workspace.keys() == []
+    assert workspace.shelf.keys() == []
     assert workspace.bin() == [(place, "wheel")]
     with pytest.raises(LookalikeError, match=r"not here any more"):
-        workspace.searcher(key)
+        workspace.shelf.searcher(key)
     assert workspace.undo(place) == key
-    assert workspace.searcher(key).collection.listing.count() == (6, 0)
+    assert workspace.shelf.searcher(key).collection.listing.count() == (6, 0)
     with pytest.raises(LookalikeError, match=r"not in the bin"):
         workspace.undo(place)
     assert len(list(wheel.rglob("*.png"))) == 6  # the pictures were never touched
@@ -371,7 +375,7 @@ def test_what_was_deleted_comes_back_beside_a_new_one_of_that_name(workspace: Wo
     place = workspace.delete(workspace.create("trip"))
     workspace.create("trip")
     assert workspace.undo(place) == "trip-2"
-    assert workspace.names() == {"trip": "trip", "trip-2": "trip 2"}
+    assert workspace.shelf.names() == {"trip": "trip", "trip-2": "trip 2"}
 
 
 def test_what_was_deleted_comes_back_beside_no_other_one_of_its_folder(
@@ -383,7 +387,7 @@ def test_what_was_deleted_comes_back_beside_no_other_one_of_its_folder(
         workspace.undo(place)
     workspace.delete(again)
     key = workspace.undo(place)
-    assert workspace.keys() == [key]
+    assert workspace.shelf.keys() == [key]
 
 
 def test_the_bin_is_emptied_after_a_day(workspace: Workspace, collections: Path) -> None:
@@ -436,11 +440,11 @@ def test_a_collection_of_another_model_or_in_ruins_is_told_and_the_rest_served(
     (collections / "ruins" / "thumbnails.sqlite").write_bytes(b"")
     key = workspace.create("good")
     workspace.open_library(collections)
-    assert workspace.keys() == [key]
-    assert "another model" in workspace.refused["other"]
-    assert "is damaged" in workspace.refused["ruins"]
+    assert workspace.shelf.keys() == [key]
+    assert "another model" in workspace.shelf.refused["other"]
+    assert "is damaged" in workspace.shelf.refused["ruins"]
     workspace.delete("ruins")
-    assert "ruins" not in workspace.refused
+    assert "ruins" not in workspace.shelf.refused
 
 
 def test_what_was_taken_out_is_let_in_again_where_it_is_now_also_when_another_came_to_its_place(
@@ -448,7 +452,7 @@ def test_what_was_taken_out_is_let_in_again_where_it_is_now_also_when_another_ca
 ) -> None:
     key = workspace.create("wheel", wheel)
     build(workspace, key, wheel)
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     take_out(workspace, key, "warm/red.png")
     for place in ("cold/red.png", "cold/away/red.png"):  # it moves twice
         (wheel / place).parent.mkdir(exist_ok=True)
@@ -472,7 +476,7 @@ def test_what_was_taken_out_is_let_in_again_where_another_program_has_seen_it_mo
 ) -> None:
     key = workspace.create("wheel", wheel)
     build(workspace, key, wheel)
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     take_out(workspace, key, "warm/red.png")
     (wheel / "warm/red.png").rename(wheel / "cold/red.png")
     if another:
@@ -492,7 +496,7 @@ def test_pictures_are_taken_out_and_let_in_again(
     workspace: Workspace, wheel: Path, tmp_path: Path
 ) -> None:
     key = workspace.create("kept")
-    collection = workspace.searcher(key).collection
+    collection = workspace.shelf.searcher(key).collection
     assert collection.root is not None
     assert collection.keeps_originals
     wheel.rename(collection.root)
@@ -519,11 +523,11 @@ def kept(workspace: Workspace, wheel: Path) -> str:
 
 
 def originals(workspace: Workspace, key: str) -> Path:
-    return workspace.searcher(key).collection.folder / ORIGINALS
+    return workspace.shelf.searcher(key).collection.folder / ORIGINALS
 
 
 def take_out(workspace: Workspace, key: str, path: str) -> None:
-    pictures = workspace.searcher(key).collection.listing.pictures()
+    pictures = workspace.shelf.searcher(key).collection.listing.pictures()
     ids = [picture.id for picture in pictures if picture.path == path]
     assert workspace.take_out(key, ids) == [path]
 
@@ -546,13 +550,13 @@ def test_what_was_taken_out_stays_for_a_day_whatever_is_opened_meanwhile(
     workspace.undo(workspace.delete(kept))
     workspace.let_in(kept, ["warm/red.png"])
     build(workspace, kept, originals(workspace, kept))
-    assert workspace.searcher(kept).collection.listing.count() == (6, 0)
+    assert workspace.shelf.searcher(kept).collection.listing.count() == (6, 0)
 
 
 def test_what_was_taken_out_a_day_ago_goes_and_is_offered_no_more(
     workspace: Workspace, kept: str
 ) -> None:
-    collection = workspace.searcher(kept).collection
+    collection = workspace.shelf.searcher(kept).collection
     take_out(workspace, kept, "warm/red.png")
     workspace.forget_taken_out()
     make_older(collection.folder / removed.AGES)
@@ -582,7 +586,7 @@ def test_a_photo_that_a_scanner_holds_for_a_moment_is_taken_out_all_the_same(
 def test_a_photo_that_could_not_be_moved_when_it_was_taken_out_goes_after_a_day_as_well(
     workspace: Workspace, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collection = workspace.searcher(kept).collection
+    collection = workspace.shelf.searcher(kept).collection
     photo = originals(workspace, kept) / "warm/red.png"
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(FileNotFoundError(2, "")))
@@ -599,7 +603,7 @@ def test_a_photo_that_could_not_be_moved_when_it_was_taken_out_goes_after_a_day_
 def test_what_an_earlier_version_took_out_stays_for_a_day_more(
     workspace: Workspace, kept: str
 ) -> None:
-    collection = workspace.searcher(kept).collection
+    collection = workspace.shelf.searcher(kept).collection
     take_out(workspace, kept, "warm/red.png")
     folder = collection.folder / REMOVED
     place = next(folder.iterdir())
@@ -613,7 +617,7 @@ def test_photos_of_one_name_that_are_taken_out_do_not_replace_each_other(
     workspace: Workspace, kept: str
 ) -> None:
     photos, path = originals(workspace, kept), "warm/red.png"
-    collection = workspace.searcher(kept).collection
+    collection = workspace.shelf.searcher(kept).collection
     first = (photos / path).read_bytes()
     take_out(workspace, kept, path)
     by_hue(300).save(photos / path)
@@ -637,7 +641,7 @@ def test_a_photo_is_not_brought_back_to_where_another_one_was_taken_out(
     take_out(workspace, kept, "warm/red (2).png")
     take_out(workspace, kept, path)
     by_hue(300).save(photos / path)
-    collection = workspace.searcher(kept).collection
+    collection = workspace.shelf.searcher(kept).collection
     collection.excluded.readmit([path])  # as adding it does
     build(workspace, kept, photos)
     workspace.let_in(kept, [path])
@@ -649,7 +653,7 @@ def test_a_photo_is_not_brought_back_to_where_another_one_was_taken_out(
 def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
     workspace: Workspace, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collection = workspace.searcher(kept).collection
+    collection = workspace.shelf.searcher(kept).collection
     take_out(workspace, kept, "warm/red.png")
     shutil.rmtree(collection.folder / REMOVED)
     take_out(workspace, kept, "warm/orange.png")
@@ -671,7 +675,7 @@ def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
 def test_no_record_of_a_collection_moves_a_file_out_of_its_folder(
     workspace: Workspace, kept: str, tmp_path: Path, where: str
 ) -> None:
-    collection = workspace.searcher(kept).collection
+    collection = workspace.shelf.searcher(kept).collection
     path = where.format(home=tmp_path)
     place = originals(workspace, kept) / path
     by_hue(300).save(place)  # somebody's own
@@ -689,7 +693,7 @@ def test_nothing_is_moved_into_a_collection_from_out_of_what_was_taken_out(
     workspace: Workspace, kept: str
 ) -> None:
     take_out(workspace, kept, "warm/red.png")
-    folder = workspace.searcher(kept).collection.folder
+    folder = workspace.shelf.searcher(kept).collection.folder
     by_hue(300).save(folder / "wedding.png")
     with pytest.raises(LookalikeError, match=r"^1 of the photos are not here"):
         workspace.let_in(kept, ["../../wedding.png"])
@@ -705,31 +709,35 @@ def test_only_what_is_still_here_can_be_brought_back(workspace: Workspace, kept:
     assert workspace.undoable(kept, paths) == paths[:1]
     workspace.let_in(kept, paths[:1])
     build(workspace, kept, originals(workspace, kept))
-    assert workspace.searcher(kept).collection.listing.count() == (5, 0)
+    assert workspace.shelf.searcher(kept).collection.listing.count() == (5, 0)
 
 
-def test_a_new_collection_holds_up_no_search_while_another_is_busy(
+def test_a_new_collection_holds_up_nobody_else_while_another_is_busy(
     workspace: Workspace, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = threading.Thread(target=workspace.create, args=("new",))
     asked = threading.Event()
-    names = workspace.names
+    names = workspace.shelf.names
 
     def noted(visitor: str = "") -> dict[str, str]:
         asked.set()
         return names(visitor)
 
-    monkeypatch.setattr(workspace, "names", noted)
-    with workspace.searcher(kept).collection.store.view():  # as while it is packed
+    def others() -> None:
+        _ = workspace.embedder  # as each search
+        workspace.shelf.hide_shipped(False)  # under the lock of the shelf
+
+    monkeypatch.setattr(workspace.shelf, "names", noted)
+    with workspace.shelf.searcher(kept).collection.store.view():  # as while it is packed
         waiting.start()
         assert asked.wait(20)  # it comes to ask for that one's name
-        free = threading.Thread(target=lambda: workspace.embedder)
+        free = threading.Thread(target=others)
         free.start()
         free.join(20)
         assert not free.is_alive()
         assert waiting.is_alive()
     waiting.join()
-    assert len(workspace.keys()) == 2
+    assert len(workspace.shelf.keys()) == 2
 
 
 def test_what_was_taken_out_one_by_one_is_looked_through_once(
@@ -778,7 +786,7 @@ def test_what_was_taken_out_is_not_looked_through_for_photos_that_are_in_their_p
 def test_a_photo_added_to_a_collection_without_photos_comes_back(
     workspace: Workspace, kept: str
 ) -> None:
-    collection = workspace.searcher(kept).collection
+    collection = workspace.shelf.searcher(kept).collection
     photos = originals(workspace, kept)
     (photos / "warm/red.png").unlink()
     collection.store.note({"root": ""})  # as it is opened from a file without its photos
@@ -798,7 +806,7 @@ def test_a_picture_that_is_taken_out_while_its_copy_waits_stops_no_run(
 ) -> None:
     embedder = workspace.embedder
     collection = Collection.create(tmp_path / "rootless", "rootless", None, embedder)
-    key = workspace.serve(collection)
+    key = workspace.shelf.serve(collection)
     photos = save_hues(tmp_path / "more", {"a.png": 0})
     list(index_folder(collection, photos, embedder, find_changes(collection, photos)))
     by_hue(0).save(photos / "z.png")  # the same bytes
@@ -831,8 +839,8 @@ def test_a_damaged_collection_is_found_in_the_bin_with_its_photos_which_stay(
     folder = originals(workspace, kept).parent
     before, workspace = workspace, ruined(workspace, folder)
     with pytest.raises(LookalikeError):
-        before.searcher(kept).collection.listing.count()
-    assert "Do not delete" in workspace.refused[kept]
+        before.shelf.searcher(kept).collection.listing.count()
+    assert "Do not delete" in workspace.shelf.refused[kept]
     place = workspace.delete(kept)
     assert workspace.bin() == [(place, "kept")]
     empty_trash(collections, older_than=-2)
@@ -844,11 +852,11 @@ def test_a_damaged_collection_is_found_in_the_bin_with_its_photos_which_stay(
 def test_a_damaged_collection_is_mended_and_searched_again(workspace: Workspace, kept: str) -> None:
     folder = originals(workspace, kept).parent
     workspace = ruined(workspace, folder)
-    assert workspace.damaged == {kept}
+    assert workspace.shelf.damaged == {kept}
     workspace.mend(kept)
-    assert (workspace.damaged, workspace.refused) == (set(), {})
+    assert (workspace.shelf.damaged, workspace.shelf.refused) == (set(), {})
     build(workspace, kept, folder / ORIGINALS)
-    assert workspace.searcher(kept).collection.listing.count() == (6, 0)
+    assert workspace.shelf.searcher(kept).collection.listing.count() == (6, 0)
     with pytest.raises(LookalikeError, match=r"not here any more"):
         workspace.mend(kept)
 
@@ -881,7 +889,7 @@ def test_two_apps_do_not_build_the_same_collection_at_once(
 ) -> None:
     key = workspace.create("wheel", wheel)
     with (
-        Collection(workspace.searcher(key).collection.folder) as other,
+        Collection(workspace.shelf.searcher(key).collection.folder) as other,
         other.building(),
     ):
         assert "already working on wheel" in (build(workspace, key, wheel).problem or "")
@@ -892,17 +900,17 @@ def test_private_collections_are_seen_and_changed_by_their_visitor_alone(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     folder = tmp_path / "v-1"
-    key = workspace.serve(Collection.create(folder, "mine", None, workspace.embedder), "me")
+    key = workspace.shelf.serve(Collection.create(folder, "mine", None, workspace.embedder), "me")
     public = workspace.create("public")
-    assert workspace.keys("me") == [key, public]
-    assert workspace.keys("you") == workspace.keys() == [public]
+    assert workspace.shelf.keys("me") == [key, public]
+    assert workspace.shelf.keys("you") == workspace.shelf.keys() == [public]
     for visitor in ("you", ""):
         with pytest.raises(LookalikeError, match=r"not here any more"):
-            workspace.searcher(key, visitor)
-        assert not workspace.may_edit(key, visitor, owner=True)
-    assert workspace.may_edit(key, "me", owner=False)
-    assert workspace.may_edit(public, "", owner=True)
-    assert not workspace.may_edit(public, "me", owner=False)
+            workspace.shelf.searcher(key, visitor)
+        assert not workspace.shelf.may_edit(key, visitor, owner=True)
+    assert workspace.shelf.may_edit(key, "me", owner=False)
+    assert workspace.shelf.may_edit(public, "", owner=True)
+    assert not workspace.shelf.may_edit(public, "me", owner=False)
 
 
 class Work:
@@ -1012,8 +1020,8 @@ def test_a_collection_is_not_hidden_by_the_shipped_one(
     embedder = workspace.embedder
     with Collection.create(tmp_path / "collection", "shipped", None, embedder) as shipped:
         key = workspace.create("collection")
-        assert workspace.serve(shipped, key="@shipped") != key
-        assert workspace.searcher(key).collection.name == "collection"
+        assert workspace.shelf.serve(shipped, key="@shipped") != key
+        assert workspace.shelf.searcher(key).collection.name == "collection"
         workspace.delete(key)
 
 
@@ -1028,10 +1036,10 @@ def test_what_cannot_be_moved_to_the_bin_is_still_there(
         patch.setattr(os, "replace", held)
         with pytest.raises(LookalikeError):
             workspace.delete(key)
-    assert workspace.searcher(key).collection.listing.count() == (0, 0)
+    assert workspace.shelf.searcher(key).collection.listing.count() == (0, 0)
     workspace.delete(key)
     with pytest.raises(LookalikeError, match=r"not here any more"):
-        workspace.searcher(key)
+        workspace.shelf.searcher(key)
 
 
 def test_one_is_built_after_the_other(collection: Collection, tmp_path: Path) -> None:
@@ -1186,7 +1194,7 @@ def test_a_new_picture_is_searchable_while_the_rest_is_read(
     for number in range(40):
         by_hue(9 * number, (400, 300)).save(wheel / f"{number}.png")
     workspace.build(key, wheel, Bounds())
-    searcher = workspace.searcher(key)
+    searcher = workspace.shelf.searcher(key)
     wait_for(lambda: len(searcher.embeddings().ids) > 0)
     assert finished(workspace, key).step.done == 46
     assert len(searcher.embeddings().ids) == 46
@@ -1207,6 +1215,6 @@ def test_warming_up_reads_the_vectors_and_runs_the_network_before_anybody_asks(
     monkeypatch.setattr(type(workspace.embedder), "describe_pictures", note)
     workspace.warm_up()
     assert len(shapes) == 1
-    calibrated = workspace.searcher(key).calibration()
+    calibrated = workspace.shelf.searcher(key).calibration()
     monkeypatch.setattr("retrieval.search.calibrate", lambda _: pytest.fail("once more"))
-    assert workspace.searcher(key).calibration() == calibrated
+    assert workspace.shelf.searcher(key).calibration() == calibrated

@@ -36,6 +36,7 @@ class Adding:
 
     def __init__(self, workspace: Workspace, uploads: Uploads, visitors: Visitors) -> None:
         self.workspace = workspace
+        self.shelf = workspace.shelf
         self.uploads = uploads
         self.visitors = visitors
         self._taking: Counter[str] = Counter()  # uploads, by the keys of where they go
@@ -66,7 +67,7 @@ class Adding:
             try:
                 taken, tables = self._take(name, key, visitor, strip=True)
             except LookalikeError:
-                if not self.workspace.searcher(key, visitor).collection.unfinished:
+                if not self.shelf.searcher(key, visitor).collection.unfinished:
                     self._discard(key)  # nothing of it came; else "Go on" is offered
                 raise
             if not taken.files:
@@ -81,7 +82,7 @@ class Adding:
         states = (
             self.workspace.building(key)
             for key in list(self._unread)
-            if self.workspace.may_edit(key, visitor, owner)
+            if self.shelf.may_edit(key, visitor, owner)
         )
         return any(state is not None and not state.finished for state in states)
 
@@ -94,10 +95,10 @@ class Adding:
         told = ""
         for key in list(self._unread):
             try:
-                self.workspace.require(key)
-                if not self.workspace.may_edit(key, visitor, owner):
+                self.shelf.require(key)
+                if not self.shelf.may_edit(key, visitor, owner):
                     continue
-                collection = self.workspace.searcher(key, visitor).collection
+                collection = self.shelf.searcher(key, visitor).collection
                 state = self.workspace.building(key)
                 waits = state is None or not state.finished or collection.unfinished
                 if waits or self.uploads.is_sending(visitor):
@@ -134,13 +135,13 @@ class Adding:
         Raises:
             LookalikeError: when who asks is not the owner, or it cannot be opened.
         """
-        if not owner or self.workspace.library is None:
+        if not owner or self.shelf.library is None:
             raise LookalikeError(words.OPEN_NOT_YOURS)
-        folder = unpack_bundle(bundle, self.workspace.library, self.workspace.embedder)
+        folder = unpack_bundle(bundle, self.shelf.library, self.workspace.embedder)
         with suppress(OSError):  # it goes with its upload
             bundle.unlink()
         self.workspace.open_arrived(folder)
-        collection = self.workspace.searcher(folder.name).collection
+        collection = self.shelf.searcher(folder.name).collection
         text = words.OPENED.format(
             name=collection.name, pictures=words.pictures(collection.listing.count()[0])
         )
@@ -164,7 +165,7 @@ class Adding:
             new: tables that have just come, of which is told what came of them.
             returning: how many pictures it brings back that were taken out; 0 for news.
         """
-        collection = self.workspace.searcher(key, visitor).collection
+        collection = self.shelf.searcher(key, visitor).collection
         self._outdate(key)
         bounds = Bounds()
         originals = collection.folder / ORIGINALS
@@ -186,7 +187,7 @@ class Adding:
             to_read = tuple(dict.fromkeys((*found.to_read, *copies)))  # some are there already
             return replace(found, vanished=(), moved=(), to_read=to_read)
 
-        if self.workspace.is_private(key):
+        if self.shelf.is_private(key):
             bounds = Bounds(settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_PIXELS)
             tables: dict[Path, Version] = {}
 
@@ -225,7 +226,7 @@ class Adding:
         """
         self.workspace.let_in(key, paths)
         self.build(key, visitor, returning=len(paths))
-        begun, private = time.monotonic(), self.workspace.is_private(key)
+        begun, private = time.monotonic(), self.shelf.is_private(key)
         waited, most = 0.0, BACK_SECONDS
         if private and begun < self._next_wait:
             most = 0.0
@@ -268,7 +269,7 @@ class Adding:
         """Forget the news of collections that have been deleted since, however they were."""
         for key in {*list(self._added), *list(self._captioned)}:  # copies: others add to them
             try:
-                self.workspace.require(key)
+                self.shelf.require(key)
             except LookalikeError:
                 self._outdate(key)
 
@@ -282,17 +283,17 @@ class Adding:
 
     def _discard(self, key: str) -> None:
         """Delete a collection into which nothing came: there is nothing to bring back."""
-        if self.workspace.is_private(key):
+        if self.shelf.is_private(key):
             self.visitors.delete(key)
         else:
             self.workspace.empty(self.workspace.delete(key))
 
     def _take(self, name: str, key: str, visitor: str, strip: bool) -> tuple[Taken, set[Path]]:
         """Take an upload in; return what came of it, and where its tables lie now."""
-        collection = self.workspace.searcher(key, visitor).collection
+        collection = self.shelf.searcher(key, visitor).collection
         folder = self._originals(key, visitor)
         room = tables = None
-        if self.workspace.is_private(key):
+        if self.shelf.is_private(key):
             room, tables = self.visitors.room(visitor), self.visitors.bounds.tables
         before = _tables_in(folder)
         taken = self.uploads.take(name, visitor, collection, folder, strip, room, tables)
@@ -309,7 +310,7 @@ class Adding:
         brought: str,
         again: bool = False,
     ) -> str:
-        name = self.workspace.searcher(key, visitor).collection.name
+        name = self.shelf.searcher(key, visitor).collection.name
         nothing_new = words.TAKEN_NOTHING_NEW.format(name=name)
         if not taken.files and not taken.tables:
             none = words.TAKEN_NO_TABLE if taken.is_of_tables else _none_in(brought)
@@ -335,11 +336,11 @@ class Adding:
         """
         sizes = self.uploads.sizes(name, visitor) if folder else {}
         called = re.compile(rf"{re.escape(composed(folder))}( \d+)?")
-        keys = self.workspace.keys(visitor) if sizes else []
-        for searcher in self.workspace.searchers(keys, visitor):
+        keys = self.shelf.keys(visitor) if sizes else []
+        for searcher in self.shelf.searchers(keys, visitor):
             key, collection = searcher.key, searcher.collection
-            private = self.workspace.is_private(key)
-            if private == owner or not self.workspace.may_edit(key, visitor, owner):
+            private = self.shelf.is_private(key)
+            if private == owner or not self.shelf.may_edit(key, visitor, owner):
                 continue
             with suppress(LookalikeError):  # damaged, or deleted just now
                 names = map(composed, (collection.first_name, collection.name))
@@ -349,7 +350,7 @@ class Adding:
         return ""
 
     def _originals(self, key: str, visitor: str) -> Path:
-        collection = self.workspace.searcher(key, visitor).collection
+        collection = self.shelf.searcher(key, visitor).collection
         if collection.in_place:
             raise LookalikeError(words.ADD_IN_PLACE.format(name=collection.name))
         return collection.folder / ORIGINALS

@@ -27,6 +27,7 @@ class Answers:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
+        self.shelf = workspace.shelf
 
     def held(self, choice: str | None, visitor: str) -> list[Searcher]:
         """Return what is searched: the chosen collection, or all that this visitor sees.
@@ -34,9 +35,9 @@ class Answers:
         One that has been deleted meanwhile, in another window, counts as none chosen, and so does
         one in which damage was met: the page goes on with the others.
         """
-        self.workspace.withdraw_damaged()
-        keys = self.workspace.keys(visitor)
-        return self.workspace.searchers([choice] if choice in keys else keys, visitor)
+        self.shelf.withdraw_damaged()
+        keys = self.shelf.keys(visitor)
+        return self.shelf.searchers([choice] if choice in keys else keys, visitor)
 
     def require(self, choice: str, visitor: str) -> None:
         """Refuse a collection that has ended, for which `held` takes all others.
@@ -44,7 +45,7 @@ class Answers:
         Raises:
             LookalikeError: when it is not seen (any more).
         """
-        if choice and choice not in self.workspace.keys(visitor):
+        if choice and choice not in self.shelf.keys(visitor):
             raise LookalikeError(COLLECTION_GONE)
 
     def answer(

@@ -18,7 +18,7 @@ from retrieval.pages.query_image import Count, QueryImage
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.waiting import MODEL
 from retrieval.search import Request, search
-from retrieval.workspace import Workspace
+from retrieval.shelf import Shelf
 
 MOST_NAMES = 20  # collections that the answer to a wrong name lists
 
@@ -42,7 +42,7 @@ def in_order(app: gr.Blocks, name: str, named: dict[str, Any]) -> list[Any]:
 class SearchApi:
     """What `/search` does; `build` adds it to the Blocks around it."""
 
-    workspace: Workspace
+    shelf: Shelf
     access: Access
     handover: Handover
     parts: PartMaker
@@ -101,9 +101,9 @@ class SearchApi:
         Raises:
             LookalikeError: when who asks sees none of that name.
         """
-        if not called or called in self.workspace.keys(visitor):
+        if not called or called in self.shelf.keys(visitor):
             return called or ""
-        names = self.workspace.names(visitor)
+        names = self.shelf.names(visitor)
         for key, name in names.items():
             if name == called:
                 return key

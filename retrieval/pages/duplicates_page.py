@@ -104,6 +104,7 @@ class DuplicatesPage:
     def __init__(self, workspace: Workspace, access: Access, adding: Adding) -> None:
         copies = workspace.copies
         self._workspace = workspace
+        self._shelf = workspace.shelf
         self._access = access
         self._adding = adding
         self.copies = WorkedOut(
@@ -129,7 +130,7 @@ class DuplicatesPage:
         start, kept = number_of(event.start), turned.kept
         if isinstance(kept, Kept) and turned.key in (None, choice):
             with suppress(LookalikeError):  # deleted meanwhile, as is said below
-                collection = self._workspace.searcher(choice or "", visitor_of(request)).collection
+                collection = self._shelf.searcher(choice or "", visitor_of(request)).collection
                 shown = self._show(
                     choice or "", collection, kept.groups, start, request, kept.dealt
                 )
@@ -149,9 +150,9 @@ class DuplicatesPage:
 
     def _deal(self, key: str, turned: Turned, act: str, first: int, request: gr.Request) -> None:
         visitor = visitor_of(request)
-        if not self._workspace.may_edit(key, visitor, self._access.is_owner(request)):
+        if not self._shelf.may_edit(key, visitor, self._access.is_owner(request)):
             raise LookalikeError(words.NOT_YOURS)
-        collection = self._workspace.searcher(key, visitor).collection
+        collection = self._shelf.searcher(key, visitor).collection
         kept = turned.kept
         if not isinstance(kept, Kept):  # of a page that has been forgotten
             groups = self._workspace.copies.ask(collection).result
@@ -208,7 +209,7 @@ class DuplicatesPage:
             is_owner = self._access.is_owner(request)
             openable = collection if is_owner and not self._access.is_public else None
             undoable = None
-            if self._workspace.may_edit(key, visitor_of(request), is_owner):
+            if self._shelf.may_edit(key, visitor_of(request), is_owner):
                 undoable = partial(self._workspace.undoable, key)
             return show_groups(key, groups, start, openable, undoable, dealt)
         n, _ = collection.listing.count()
@@ -222,7 +223,7 @@ def copies_route(workspace: Workspace) -> Route:
     def table(request: Request) -> Response:
         try:
             key, visitor = request.path_params["key"], visitor_of(request)
-            collection = workspace.searcher(key, visitor).collection
+            collection = workspace.shelf.searcher(key, visitor).collection
             building = workspace.building(key)
             if building is not None and not building.finished:
                 # Every batch would have it worked out anew.

@@ -10,7 +10,7 @@ import gradio as gr
 
 from retrieval.errors import LookalikeError
 from retrieval.pages import words
-from retrieval.workspace import Workspace
+from retrieval.shelf import Shelf
 
 
 class Choice(gr.Dropdown):
@@ -93,7 +93,7 @@ def inform(text: str) -> None:
 
 
 def offer_collections(
-    workspace: Workspace,
+    shelf: Shelf,
     choice: str | None,
     visitor: str,
     searched: str | None = None,
@@ -111,7 +111,7 @@ def offer_collections(
     Returns:
         The choice, what is chosen, and what is to be `followed` the next time.
     """
-    names = workspace.names(visitor)
+    names = shelf.names(visitor)
     wanted = choice
     if searched in names and searched != followed:
         wanted = followed = searched

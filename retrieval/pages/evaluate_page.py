@@ -93,6 +93,7 @@ class EvaluatePage:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
+        self.shelf = workspace.shelf
 
     def build(self, tab: gr.Tab, searched: gr.Dropdown) -> None:
         """Add the page to the tab.
@@ -177,7 +178,7 @@ class EvaluatePage:
     ) -> tuple[Any, ...]:
         """Offer what there is to whoever turns to the tab."""
         collections, chosen, followed = offer_collections(
-            self.workspace, choice, visitor_of(request), searched, followed
+            self.shelf, choice, visitor_of(request), searched, followed
         )
         offered = list(self._settings())
         picked = setting if setting in offered else offered[0]
@@ -198,7 +199,7 @@ class EvaluatePage:
         request: gr.Request,
     ) -> tuple[Any, ...]:
         """Offer what there is anew where the collection of a run has gone."""
-        if choice in self.workspace.names(visitor_of(request)):
+        if choice in self.shelf.names(visitor_of(request)):
             return (gr.skip(),) * 5
         return self.on_return(choice, setting, searched, followed, request)
 
@@ -240,7 +241,7 @@ class EvaluatePage:
         with told_by_a_page():
             ids = [number_of(told) for told in list(event.nearest)[:NEAREST]]
         try:
-            searcher = self.workspace.searcher(key, visitor_of(request))
+            searcher = self.shelf.searcher(key, visitor_of(request))
             query = searcher.record(id_)
             # One that is gone by now is left out.
             return _found(key, query, searcher.collection.listing.pictures(ids))
@@ -252,7 +253,7 @@ class EvaluatePage:
 
     def _test(self, choice: str | None, visitor: str) -> Iterator[tuple[Any, ...]]:
         try:
-            searcher = self.workspace.searcher(choice or "", visitor)
+            searcher = self.shelf.searcher(choice or "", visitor)
             labels, test = plan_test(searcher, settings.MAX_TEST_QUERIES, self._notes(choice))
             yield _going_on(words.TESTING, 0, test.total, None)
             parts, done, started = [], 0, time.monotonic()
@@ -270,7 +271,7 @@ class EvaluatePage:
         self, choice: str | None, setting: str | None, visitor: str
     ) -> Iterator[tuple[Any, ...]]:
         try:
-            searcher = self.workspace.searcher(choice or "", visitor)
+            searcher = self.shelf.searcher(choice or "", visitor)
             wanted = self._settings().get(setting or "")
             if wanted is None:
                 raise LookalikeError(words.NO_SETTING)
@@ -292,7 +293,7 @@ class EvaluatePage:
     def _refused(self, key: str, visitor: str, error: LookalikeError) -> tuple[Any, ...]:
         """Say why there is no test; that the collection has gone or is being read comes first."""
         text = str(error)
-        if key not in self.workspace.names(visitor):
+        if key not in self.shelf.names(visitor):
             text = words.TEST_GONE
         elif self._is_building(key):
             text = words.TEST_LATER

@@ -19,6 +19,7 @@ class LibraryActs:
 
     def __init__(self, workspace: Workspace, visitors: Visitors, adding: Adding) -> None:
         self._workspace = workspace
+        self._shelf = workspace.shelf
         self._visitors = visitors
         self._adding = adding
         # For those who may change the collection; each gets what lies open, the collection's key,
@@ -84,8 +85,8 @@ class LibraryActs:
         Raises:
             LookalikeError: when it has ended, or is not theirs to change.
         """
-        self._workspace.require(key)
-        if not self._workspace.may_edit(key, visitor, owner):
+        self._shelf.require(key)
+        if not self._shelf.may_edit(key, visitor, owner):
             raise LookalikeError(words.NOT_YOURS)
 
     # What the editors' do. Each returns what lies open afterwards, as the owner's do.
@@ -100,7 +101,7 @@ class LibraryActs:
 
     def _look(self, opened: Opened, key: str, event: Any, visitor: str) -> Opened:
         """Compare a collection with its folder; "readmit" also shows what was taken out as new."""
-        collection = self._workspace.searcher(key, visitor).collection
+        collection = self._shelf.searcher(key, visitor).collection
         let_in = collection.excluded.paths() if event.act == "readmit" else set[str]()
         changes = self._workspace.look(key, let_in)
         inside = opened_markup.changes(key, changes, collection.root or Path())
@@ -134,7 +135,7 @@ class LibraryActs:
         paths = self._adding.take_out(key, ids)
         if not paths:  # taken out in another window
             raise LookalikeError(words.REMOVED_BEFORE)
-        collection = self._workspace.searcher(key, visitor).collection
+        collection = self._shelf.searcher(key, visitor).collection
         back = self._workspace.undoable(key, paths)
         hint = words.REMOVED_HINT if collection.in_place else ""
         if len(back) < len(paths):
@@ -153,16 +154,16 @@ class LibraryActs:
             raise LookalikeError(words.REMOVED_FORGOTTEN)
         if not self._adding.bring_back(key, opened.removed, visitor):
             return Opened()
-        name = self._workspace.searcher(key, visitor).collection.name
+        name = self._shelf.searcher(key, visitor).collection.name
         notice = library_markup.notice(words.came_back(len(opened.removed), name))
         return replace(opened, notice="", passing=notice, removed=())
 
     def _delete(self, opened: Opened, key: str, _: Any, visitor: str) -> Opened:
-        if self._workspace.is_private(key):
+        if self._shelf.is_private(key):
             return Opened(key, "delete")  # there is no bin for these, so it is asked once more
         name, hint = key, words.DELETED_HINT
-        if key not in self._workspace.refused:
-            collection = self._workspace.searcher(key).collection
+        if key not in self._shelf.refused:
+            collection = self._shelf.searcher(key).collection
             name = collection.name
             hint = words.DELETED_IN_PLACE_HINT if collection.in_place else hint
         place = self._workspace.delete(key)
@@ -173,9 +174,9 @@ class LibraryActs:
         )
 
     def _delete_for_good(self, opened: Opened, key: str, _: Any, visitor: str) -> Opened:
-        if not self._workspace.is_private(key):
+        if not self._shelf.is_private(key):
             return opened
-        name = self._workspace.searcher(key, visitor).collection.name
+        name = self._shelf.searcher(key, visitor).collection.name
         self._visitors.delete(key)
         return Opened(passing=library_markup.notice(words.DELETED_FOR_GOOD.format(name=name)))
 
@@ -196,10 +197,10 @@ class LibraryActs:
 
     def _hide(self, key: str, _: str) -> Opened:
         """Show the collection that comes with the app no more."""
-        if key != self._workspace.hideable:  # the last other one was just deleted
+        if key != self._shelf.hideable:  # the last other one was just deleted
             raise LookalikeError(words.HIDDEN_ALONE)
-        self._workspace.hide_shipped(True)
-        text = words.HIDDEN.format(name=self._workspace.hidden)
+        self._shelf.hide_shipped(True)
+        text = words.HIDDEN.format(name=self._shelf.hidden)
         button = library_markup.show_button()
         return Opened(
             notice=library_markup.notice(text, words.HIDDEN_HINT, button),
@@ -207,7 +208,7 @@ class LibraryActs:
         )
 
     def _show(self, *_: str) -> Opened:
-        self._workspace.hide_shipped(False)
+        self._shelf.hide_shipped(False)
         return Opened()
 
     def _mend(self, key: str, visitor: str) -> Opened:

@@ -250,7 +250,7 @@ class LibraryPage:
             root = Path(os.path.expanduser(folder.strip().strip("\"'")))
             if not os.path.isdir(root):  # also no when a network drive does not answer
                 raise LookalikeError(words.FOLDER_GONE.format(name=folder.strip()[:200]))
-            before = self.workspace.names(visitor_of(request))
+            before = self.workspace.shelf.names(visitor_of(request))
             key = self.workspace.create(root.resolve().name or words.UNTITLED, root)
             if key in before:
                 inform(words.FOLDER_FOLLOWED.format(name=before[key]))
@@ -290,8 +290,8 @@ class LibraryPage:
         return visitor_of(request), self.access.is_owner(request)
 
     def _search(self, key: str, desk: Desk, request: gr.Request) -> tuple[Any, ...]:
-        self.workspace.searcher(key, visitor_of(request))
-        names = self.workspace.names(visitor_of(request))
+        self.workspace.shelf.searcher(key, visitor_of(request))
+        names = self.workspace.shelf.names(visitor_of(request))
         offered = [(name, key) for key, name in names.items()]
         if len(names) > 1:
             offered.insert(0, (words.ALL_COLLECTIONS, ""))

@@ -16,6 +16,7 @@ class LibraryView:
 
     def __init__(self, workspace: Workspace, visitors: Visitors, adding: Adding) -> None:
         self._workspace = workspace
+        self._shelf = workspace.shelf
         self._visitors = visitors
         self._adding = adding
 
@@ -26,18 +27,18 @@ class LibraryView:
             opened: what lies open on the page of the visitor, who may be the owner.
         """
         now = time.monotonic()
-        self._workspace.withdraw_damaged()  # damage that a search has met, say
-        hideable = self._workspace.hideable if owner else ""
+        self._shelf.withdraw_damaged()  # damage that a search has met, say
+        hideable = self._shelf.hideable if owner else ""
         cards, going_on, own, said_inside = [], False, False, False
-        for key in self._workspace.keys(visitor):
+        for key in self._shelf.keys(visitor):
             try:
-                searcher = self._workspace.searcher(key, visitor)
+                searcher = self._shelf.searcher(key, visitor)
                 state = self._workspace.building(key)
                 going_on = going_on or (state is not None and not state.finished)
-                private = self._workspace.is_private(key)
+                private = self._shelf.is_private(key)
                 own = own or private
                 hours = self._visitors.hours_left(key) if private else None
-                editable = self._workspace.may_edit(key, visitor, owner)
+                editable = self._shelf.may_edit(key, visitor, owner)
                 taking = self._adding.is_taking(key)
                 going_on = going_on or taking
                 view = opened.view if opened.key == key and editable else ""
@@ -53,16 +54,16 @@ class LibraryView:
                 cards.append(cards_markup.card(card, now, inside))
                 said_inside = said_inside or view == "pictures"
             except LookalikeError as error:  # damaged, or deleted at this very moment
-                self._workspace.withdraw_damaged()
-                if key in self._workspace.keys(visitor):
+                self._shelf.withdraw_damaged()
+                if key in self._shelf.keys(visitor):
                     cards.append(cards_markup.refused_card(key, str(error), owner))
         bin_, hidden = [], ""  # but for what the notice is about
         if owner:
-            for key, sentence in sorted(self._workspace.refused.items()):
-                mendable = key in self._workspace.damaged
+            for key, sentence in sorted(self._shelf.refused.items()):
+                mendable = key in self._shelf.damaged
                 cards.append(cards_markup.refused_card(key, sentence, True, mendable))
             bin_ = [item for item in self._workspace.bin() if item[0] != opened.deleted]
-            hidden = self._workspace.hidden if opened.deleted != library_markup.HIDDEN else ""
+            hidden = self._shelf.hidden if opened.deleted != library_markup.HIDDEN else ""
         hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
         notices = [] if said_inside else [opened.passing, opened.notice]
         asked = opened.key if opened.view == "empty" else ""

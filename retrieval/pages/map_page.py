@@ -30,6 +30,7 @@ from retrieval.pages import markup, words
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.worked_out import LIGHT, Sentences, WorkedOut
 from retrieval.records import PictureRecord
+from retrieval.shelf import Shelf
 from retrieval.workspace import Workspace
 
 # As measured, for each picture: up to the number that is laid out in full, and beyond.
@@ -95,12 +96,12 @@ def seconds_for(pictures: int) -> float:
     return 1 + SECONDS_EACH * min(pictures, LAID_OUT) + SECONDS_BEYOND * max(0, pictures - LAID_OUT)
 
 
-def map_routes(workspace: Workspace) -> list[Route]:
+def map_routes(shelf: Shelf) -> list[Route]:
     """Serve `maps/KEY/NAME.json`, what lies where, and `maps/KEY/NAME/SHEET.webp`."""
 
     def opened(request: Request) -> tuple[Collection, Atlas]:
         key, name = request.path_params["key"], request.path_params["name"]
-        collection = workspace.searcher(key, visitor_of(request)).collection
+        collection = shelf.searcher(key, visitor_of(request)).collection
         if not re.fullmatch("[0-9a-f]{32}", name):
             raise LookalikeError(words.NO_MAP)
         return collection, open_atlas(folder_of(collection) / f"map-{name}.npz")

@@ -77,7 +77,7 @@ class PartMaker:
             LookalikeError: when it is not there any more, or is another visitor's.
         """
         key, id_ = placed
-        searcher = self.workspace.searcher(key, visitor)
+        searcher = self.workspace.shelf.searcher(key, visitor)
         record = searcher.record(id_)
         return Part(
             name_of(record),
@@ -102,7 +102,7 @@ class PartMaker:
         thumbnail, whose compression changes the features a little.
         """
         key, id_ = placed
-        searcher = self.workspace.searcher(key, visitor)
+        searcher = self.workspace.shelf.searcher(key, visitor)
         record = searcher.record(id_)
         how = self.workspace.embedder.card.preprocessing
         with suppress(PictureError, OSError):
@@ -114,7 +114,7 @@ class PartMaker:
     def jpeg(self, part: Part, visitor: str) -> bytes:
         """Return what a part shows, as a JPEG."""
         if part.placed:
-            searcher = self.workspace.searcher(part.placed[0], visitor)
+            searcher = self.workspace.shelf.searcher(part.placed[0], visitor)
             return searcher.thumbnail(searcher.record(part.placed[1]))
         if part.treated:
             return part.treated

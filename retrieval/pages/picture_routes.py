@@ -21,20 +21,20 @@ from retrieval.pages.handover import KINDS, UNSHOWABLE
 from retrieval.pages.sessions import visitor_of
 from retrieval.pages.transfers import attachment
 from retrieval.records import PictureRecord
-from retrieval.workspace import Workspace
+from retrieval.shelf import Shelf
 
 QUALITY = 92  # of a JPEG that stands for a file that browsers cannot show
 PART_SIDE = 4096  # pixels of one that is only looked at, or that a part is searched of
 
 
-def thumbnail_route(workspace: Workspace) -> Route:
+def thumbnail_route(shelf: Shelf) -> Route:
     """Serve `thumbnails/KEY/SHA256.jpg`: what a collection keeps, and no file of the disk."""
 
     def thumbnail(request: Request) -> Response:
         sha256 = request.path_params["sha256"]
         try:
             key, visitor = request.path_params["key"], visitor_of(request)
-            collection = workspace.searcher(key, visitor).collection
+            collection = shelf.searcher(key, visitor).collection
             jpeg = collection.thumbnail(sha256) if re.fullmatch("[0-9a-f]{64}", sha256) else None
         except LookalikeError:
             jpeg = None
@@ -47,7 +47,7 @@ def thumbnail_route(workspace: Workspace) -> Route:
     return Route("/thumbnails/{key}/{sha256}.jpg", thumbnail)
 
 
-def original_route(workspace: Workspace, access: Access) -> Route:
+def original_route(shelf: Shelf, access: Access) -> Route:
     """Serve `originals/KEY/ID`: a picture's own file, to the owner at this computer alone.
 
     What browsers cannot show, such as HEIC, comes as a JPEG of the same size. With `?part=1` it
@@ -60,7 +60,7 @@ def original_route(workspace: Workspace, access: Access) -> Route:
         if access.is_public or not access.is_owner(request):
             return None
         try:
-            searcher = workspace.searcher(request.path_params["key"], visitor_of(request))
+            searcher = shelf.searcher(request.path_params["key"], visitor_of(request))
             return searcher.collection, searcher.record(request.path_params["id"])
         except LookalikeError:
             return None

@@ -70,7 +70,7 @@ class ResultTools:
     def look(self, asked: Asked, placed: Placed, request: gr.Request) -> Any:
         """Show a picture in large."""
         try:
-            record = self.workspace.searcher(placed[0], visitor_of(request)).record(placed[1])
+            record = self.workspace.shelf.searcher(placed[0], visitor_of(request)).record(placed[1])
         except LookalikeError as error:
             warn(error)
             return gr.skip()
@@ -85,7 +85,7 @@ class ResultTools:
             wanted = [part for part in asked.parts if part.wanted]
             if not wanted:
                 raise LookalikeError(words.FORGOTTEN)
-            searcher = self.workspace.searcher(placed[0], visitor)
+            searcher = self.workspace.shelf.searcher(placed[0], visitor)
             record = searcher.record(placed[1])
             subject = searcher.collection.embedding(placed[1])
             if subject is None:
@@ -136,7 +136,7 @@ class ResultTools:
         if self.access.is_public or not self.access.is_owner(request):
             return None
         with suppress(LookalikeError):  # it has gone just now
-            collection = self.workspace.searcher(match.key, visitor_of(request)).collection
+            collection = self.workspace.shelf.searcher(match.key, visitor_of(request)).collection
             return collection if collection.root is not None else None
         return None
 

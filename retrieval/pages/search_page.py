@@ -48,12 +48,12 @@ class SearchPage:
     """The page that searches: `build` lays it out and wires the handlers below it."""
 
     def __init__(self, workspace: Workspace, access: Access, handover: Handover) -> None:
-        self.workspace = workspace
+        self.shelf = workspace.shelf
         self.access = access
         self.handover = handover
         self.parts = PartMaker(workspace)
         self.recent = RecentUploads()
-        self.visits = Visits(workspace, self.parts, self.recent)
+        self.visits = Visits(self.shelf, self.parts, self.recent)
         self.changes = QueryChanges(self.parts)
         self.answers = Answers(workspace)
         self.of_results = ResultTools(workspace, access, handover, self.parts, self.answers)
@@ -101,7 +101,7 @@ class SearchPage:
         self.why = make_place("why")
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         self._wire(app, tab, bridge)
-        SearchApi(self.workspace, self.access, self.handover, self.parts, self.answers).build()
+        SearchApi(self.shelf, self.access, self.handover, self.parts, self.answers).build()
 
     def _wire(self, app: gr.Blocks, tab: gr.Tab, bridge: gr.HTML) -> None:
         # Searching is quick, and a spinner over the gallery would only flicker.
@@ -194,7 +194,7 @@ class SearchPage:
 
         Perhaps a picture was dropped before: then this is late, and the picture counts.
         """
-        keys = self.workspace.keys(visitor_of(request))
+        keys = self.shelf.keys(visitor_of(request))
         address = read_address(str(request.query_params))
         first = keys[0] if keys and not (address.of_all or address.parts) else ""
         may_fetch = settings.FETCH_FOR_VISITORS or self.access.is_owner(request)
@@ -222,7 +222,7 @@ class SearchPage:
             return (gr.skip(),) * (7 + len(self.options.narrowing))
         stood = self.options.read(values)
         options = stood
-        if options.choice not in self.workspace.keys(visitor_of(request)):
+        if options.choice not in self.shelf.keys(visitor_of(request)):
             options = replace(options, choice="")
         step = _step(unchanged, self._fitting(options, request), request)
         view = self._view(conversation, step, request)

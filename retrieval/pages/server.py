@@ -152,11 +152,11 @@ def launch(
             head="".join(f"<script>{_text(name)}</script>" for name in SCRIPTS),
             app_kwargs={
                 "routes": [
-                    thumbnail_route(workspace),
-                    original_route(workspace, library.access),
-                    problems_route(workspace, library.access),
-                    bundle_route(workspace, library.access),
-                    *map_routes(workspace),
+                    thumbnail_route(workspace.shelf),
+                    original_route(workspace.shelf, library.access),
+                    problems_route(workspace.shelf, library.access),
+                    bundle_route(workspace.shelf, library.access),
+                    *map_routes(workspace.shelf),
                     copies_route(workspace),
                     password_route(library.access),
                     *upload_routes(library.uploads, library.bounds, library.access),
@@ -245,7 +245,7 @@ def open_workspace(pictures: Path | None, model: Path | None, milvus: str) -> Wo
     # The first one is the one that the page opens with.
     if pictures is not None:
         embedder = workspace.embedder
-        key = workspace.serve(
+        key = workspace.shelf.serve(
             collection_for(settings.COLLECTIONS, pictures, None, embedder, milvus), first=True
         )
         workspace.build(key, pictures, Bounds())
@@ -253,7 +253,7 @@ def open_workspace(pictures: Path | None, model: Path | None, milvus: str) -> Wo
     if pictures is None:
         # Under a key that no folder of the library has, whatever people call their collections.
         shipped = Collection(shipped_collection(workspace.embedder), read_only=True)
-        workspace.serve(shipped, key="@shipped")
+        workspace.shelf.serve(shipped, key="@shipped")
     return workspace
 
 
@@ -378,7 +378,7 @@ def serve(
                     target=webbrowser.open, args=[server.address], name="browser", daemon=True
                 ).start()
             if share and not settings.ON_A_SPACE:
-                make_link(server, workspace, library.access, tell)
+                make_link(server, workspace.shelf, library.access, tell)
             while True:
                 time.sleep(1)
         close_tunnels()

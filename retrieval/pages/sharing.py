@@ -19,7 +19,7 @@ from starlette.routing import Route
 from retrieval import settings
 from retrieval.pages import words
 from retrieval.pages.access import Access
-from retrieval.workspace import Workspace
+from retrieval.shelf import Shelf
 
 SHOWN = 5  # names of collections
 
@@ -36,7 +36,7 @@ class Server:
 
 def share(
     server: Server,
-    workspace: Workspace,
+    shelf: Shelf,
     access: Access,
     tell: Callable[[str], None],
     seconds: float = settings.SHARE_SECONDS,
@@ -61,7 +61,7 @@ def share(
             access.is_public = settings.PUBLIC
             tell(f"{_reason(error)} {words.SHARE_GOES_ON.format(address=server.address)}")
         else:
-            tell(describe(f"https://{link.partition('://')[2]}", workspace, access))
+            tell(describe(f"https://{link.partition('://')[2]}", shelf, access))
         finally:
             patience.cancel()
 
@@ -71,9 +71,9 @@ def share(
     return thread
 
 
-def describe(link: str, workspace: Workspace, access: Access) -> str:
+def describe(link: str, shelf: Shelf, access: Access) -> str:
     """Return what is printed with a link: what whoever has it can and can't do."""
-    names = list(workspace.names().values())
+    names = list(shelf.names().values())
     listed = ", ".join(names[:SHOWN])
     if len(names) > SHOWN:
         listed += words.SHARE_MORE.format(n=len(names) - SHOWN)

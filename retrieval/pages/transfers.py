@@ -22,10 +22,10 @@ from retrieval.errors import LookalikeError
 from retrieval.pages import words
 from retrieval.pages.access import Access
 from retrieval.pages.sessions import own_address_of, visitor_of
+from retrieval.shelf import Shelf
 from retrieval.staging import UploadBounds, require_room
 from retrieval.tables import as_csv, harmless
 from retrieval.uploads import Uploads
-from retrieval.workspace import Workspace
 
 # A header of our own: other sites cannot send it without asking first, and are told no.
 HEADER = "x-lookalike"
@@ -112,14 +112,14 @@ def upload_routes(
     ]
 
 
-def problems_route(workspace: Workspace, access: Access) -> Route:
+def problems_route(shelf: Shelf, access: Access) -> Route:
     """Serve `problems/KEY.csv`, what could not be read and why, to whoever may change it."""
 
     def problems(request: Request) -> Response:
         try:
             key, visitor = request.path_params["key"], visitor_of(request)
-            collection = workspace.searcher(key, visitor).collection
-            if not workspace.may_edit(key, visitor, access.is_owner(request)):
+            collection = shelf.searcher(key, visitor).collection
+            if not shelf.may_edit(key, visitor, access.is_owner(request)):
                 raise LookalikeError(words.NOT_YOURS)
             rows = [tuple(map(harmless, row)) for row in collection.listing.problems()]
             name = f"{collection.name} - could not be read.csv"
@@ -131,7 +131,7 @@ def problems_route(workspace: Workspace, access: Access) -> Route:
     return Route("/problems/{key}.csv", problems)
 
 
-def bundle_route(workspace: Workspace, access: Access) -> Route:
+def bundle_route(shelf: Shelf, access: Access) -> Route:
     """Serve `bundles/KEY.lookalike`, a collection in one file, to whoever may change it."""
     lock = threading.Lock()
     under_way: list[str] = []  # the visitor of each
@@ -158,8 +158,8 @@ def bundle_route(workspace: Workspace, access: Access) -> Route:
 
         folder = None
         try:
-            collection = workspace.searcher(key, visitor).collection
-            if not workspace.may_edit(key, visitor, owner):
+            collection = shelf.searcher(key, visitor).collection
+            if not shelf.may_edit(key, visitor, owner):
                 raise LookalikeError(words.DOWNLOAD_NOT_YOURS)
             settings.PACKED.mkdir(parents=True, exist_ok=True)
             require_room(settings.PACKED)

@@ -9,14 +9,14 @@ from retrieval.pages.elements import warn
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_changes import Change
 from retrieval.pages.recent import RecentUploads
-from retrieval.workspace import Workspace
+from retrieval.shelf import Shelf
 
 
 class Visits:
     """Looks up what addresses name: collections, their pictures, and uploads that are kept."""
 
-    def __init__(self, workspace: Workspace, parts: PartMaker, recent: RecentUploads) -> None:
-        self._workspace = workspace
+    def __init__(self, shelf: Shelf, parts: PartMaker, recent: RecentUploads) -> None:
+        self._shelf = shelf
         self._parts = parts
         self._recent = recent
 
@@ -30,7 +30,7 @@ class Visits:
             first: the collection that is shown where it names none that is here; "" for all.
         """
         options = address.options
-        keys = self._workspace.keys(visitor)
+        keys = self._shelf.keys(visitor)
         is_gone = bool(options.choice) and options.choice not in keys
         if is_gone and len(keys) == 1:  # the address is to name what is shown instead
             first = keys[0]
@@ -42,7 +42,7 @@ class Visits:
         elif not is_gone:
             wishes = list(address.parts)  # those that are missing are counted
         if is_gone and keys:
-            names = self._workspace.names(visitor)
+            names = self._shelf.names(visitor)
             only = next(iter(names.values())) if len(names) == 1 else words.ALL_COLLECTIONS
             name = names.get(options.choice, only)
             warn(LookalikeError(words.LINK_GONE.format(name=name)))

@@ -132,7 +132,7 @@ class WorkedOut(Generic[T]):
     ) -> tuple[Any, ...]:
         """Offer the collections, and show the result of the chosen one."""
         offered, chosen, followed = offer_collections(
-            self._workspace, choice, visitor_of(request), searched, followed
+            self._workspace.shelf, choice, visitor_of(request), searched, followed
         )
         turned.key, turned.kept = chosen, None
         *shown, result = self.answer(chosen, request, opening=True)
@@ -174,7 +174,7 @@ class WorkedOut(Generic[T]):
         if key is None:
             return markup.empty(words.EMPTY_TITLE, says.none), still, None
         try:
-            collection = self._workspace.searcher(key, visitor_of(request)).collection
+            collection = self._workspace.shelf.searcher(key, visitor_of(request)).collection
             n, _ = collection.listing.count()
             building = self._workspace.building(key)
             if building is not None and not building.finished:
