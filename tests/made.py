@@ -9,7 +9,9 @@ import importlib
 import io
 import json
 import struct
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,14 @@ def link(at: Path, to: Path) -> None:
         at.symlink_to(to, target_is_directory=to.is_dir())
     except OSError:
         pytest.skip("This account may not make symbolic links (Windows without developer mode).")
+
+
+def wait_for(done: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is so, which another thread does."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.01)
 
 
 class _Unreadable(io.FileIO):

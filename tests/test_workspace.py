@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -22,19 +21,12 @@ from retrieval.collection import Collection
 from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
-from retrieval.library import find_collection, folder_of
+from retrieval.library import find_collection
 from retrieval.removed import bring_back, still_here, take_away
-from retrieval.schema import DATABASE, ORIGINALS, REMOVED, THUMBNAILS
+from retrieval.schema import DATABASE, ORIGINALS, REMOVED
 from retrieval.trash import TRASH, discarded, empty_trash
 from retrieval.workspace import UNDO_SECONDS, Workspace
-from tests.made import by_hue, mean_colour, save_hues
-
-
-def wait_for(done: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.01)
+from tests.made import by_hue, mean_colour, save_hues, wait_for
 
 
 def build(workspace: Workspace, key: str, root: Path) -> Building:
@@ -126,81 +118,6 @@ def test_a_folder_that_was_renamed_goes_on_as_the_collection_that_it_is(
     assert workspace.shelf.keys() == [key]
 
 
-def test_a_collection_that_another_program_makes_is_served_without_a_new_start(
-    workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
-    mine = workspace.create("mine")
-    bare = collections / "begun"
-    bare.mkdir()
-    sqlite3.connect(bare / DATABASE).close()  # a program has just begun with it
-    assert workspace.shelf.keys() == [mine]
-    with Collection.create(collections / "theirs", "Theirs", wheel, workspace.embedder) as theirs:
-        list(index_folder(theirs, wheel, workspace.embedder, find_changes(theirs, wheel)))
-    assert workspace.shelf.keys() == [mine, "theirs"]
-    assert workspace.shelf.names() == {mine: "mine", "theirs": "Theirs"}
-    assert workspace.shelf.searcher("theirs").collection.listing.count() == (6, 0)
-    assert workspace.shelf.refused == {}
-    workspace.delete("theirs")
-    assert workspace.shelf.keys() == [mine]
-
-
-def test_what_another_program_makes_with_another_model_is_told(
-    workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
-    assert workspace.shelf.keys() == []
-    Collection.create(collections / "theirs", "Theirs", wheel, mean_colour()).close()
-    (collections / "ruin").mkdir()
-    (collections / "ruin" / DATABASE).write_bytes(b"no database at all" * 99)
-    assert workspace.shelf.keys() == []
-    assert set(workspace.shelf.refused) == {"theirs", "ruin"}
-    assert workspace.shelf.damaged == {"ruin"}
-
-
-def test_what_is_refused_for_a_reason_that_passes_is_served_without_a_new_start(
-    workspace: Workspace, collections: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
-    folder = collections / "held"
-    Collection.create(folder, "Held", None, workspace.embedder).close()
-    (folder / THUMBNAILS).rename(folder / "away")
-    (folder / THUMBNAILS).mkdir()  # which cannot be opened
-    assert workspace.shelf.keys() == []
-    assert (set(workspace.shelf.refused), workspace.shelf.damaged) == ({"held"}, set())
-    (folder / THUMBNAILS).rmdir()
-    (folder / "away").rename(folder / THUMBNAILS)
-    wait_for(lambda: workspace.shelf.keys() == ["held"])
-    assert workspace.shelf.refused == {}
-
-
-def test_while_one_is_deleted_slowly_the_others_go_on(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
-    keys = [workspace.create("one"), workspace.create("two")]
-    begun, go_on = threading.Event(), threading.Event()
-    close = Collection.close
-
-    def slowly(self: Collection) -> None:
-        begun.set()
-        assert go_on.wait(20)
-        close(self)
-
-    monkeypatch.setattr(Collection, "close", slowly)
-    deleting = threading.Thread(target=workspace.delete, args=(keys[0],))
-    deleting.start()
-    assert begun.wait(20)
-    asked = time.monotonic()
-    assert workspace.shelf.keys() == [keys[1]]
-    made = workspace.create("three")
-    assert time.monotonic() - asked < 15
-    go_on.set()
-    deleting.join()
-    monkeypatch.setattr(Collection, "close", close)
-    assert workspace.shelf.keys() == [keys[1], made]
-
-
 def test_nothing_more_is_built_of_a_collection_that_is_just_being_deleted(
     workspace: Workspace, wheel: Path
 ) -> None:
@@ -222,44 +139,6 @@ def test_nothing_more_is_built_of_a_collection_that_is_just_being_deleted(
     go_on.set()
     deleting.join()
     assert workspace.building(workspace.create("wheel", wheel)) is None
-
-
-def test_the_library_is_not_looked_through_at_each_click(
-    workspace: Workspace, wheel: Path, collections: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 60.0)
-    assert workspace.shelf.keys() == []
-    Collection.create(collections / "theirs", "Theirs", wheel, workspace.embedder).close()
-    assert workspace.shelf.keys() == []
-
-
-def test_collections_that_come_while_others_look_are_served_once(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("retrieval.shelf.LOOK_SECONDS", 0.0)
-    opened: list[str] = []
-    plain = Collection.__init__
-
-    def counted(self: Collection, folder: Path, read_only: bool = False) -> None:
-        opened.append(folder.name)
-        plain(self, folder, read_only)
-
-    monkeypatch.setattr(Collection, "__init__", counted)
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.is_set():
-            workspace.shelf.keys()
-            time.sleep(0.001)
-
-    looking = [threading.Thread(target=look) for _ in range(3)]
-    for thread in looking:
-        thread.start()
-    keys = [workspace.create(f"number {i}") for i in range(20)]
-    done.set()
-    for thread in looking:
-        thread.join()
-    assert sorted(opened) == sorted(keys)
 
 
 def test_two_apps_that_make_a_collection_of_one_name_get_one_each(
@@ -284,62 +163,6 @@ def test_two_collections_of_one_name_get_folders_of_their_own_and_a_number(
 ) -> None:
     keys = [workspace.create("trip"), workspace.create("trip")]
     assert workspace.shelf.names() == {keys[0]: "trip", keys[1]: "trip 2"}
-
-
-def test_collections_stand_in_one_order_whatever_is_started_anew(
-    workspace: Workspace, collections: Path, tiny_files: Path, wheel: Path
-) -> None:
-    shipped = Collection.create(wheel / "shipped", "Starter", None, workspace.embedder)
-    shipped.close()
-
-    def serve_shipped(workspace: Workspace) -> None:
-        workspace.shelf.serve(Collection(wheel / "shipped", read_only=True), key="@shipped")
-
-    serve_shipped(workspace)
-    made = [workspace.create(name) for name in ("zoo", "album", "Lake")]
-    assert workspace.shelf.keys() == [*made, "@shipped"]
-    workspace.undo(workspace.delete("album"))
-    assert workspace.shelf.keys() == [*made, "@shipped"]
-    workspace.stop()
-    again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
-    again.shelf.serve(Collection(collections / "Lake"), first=True)
-    again.open_library(collections)
-    serve_shipped(again)
-    assert again.shelf.keys() == ["Lake", "zoo", "album", "@shipped"]
-    again.stop()
-
-
-def test_the_shipped_one_is_hidden_as_long_as_there_is_another_also_over_a_start(
-    workspace: Workspace, collections: Path, tiny_files: Path, wheel: Path
-) -> None:
-    Collection.create(wheel / "shipped", "Starter", None, workspace.embedder).close()
-
-    def serve_shipped(workspace: Workspace) -> None:
-        workspace.shelf.serve(Collection(wheel / "shipped", read_only=True), key="@shipped")
-
-    serve_shipped(workspace)
-    workspace.shelf.hide_shipped(True)
-    assert (workspace.shelf.keys(), workspace.shelf.hideable, workspace.shelf.hidden) == (
-        ["@shipped"],
-        "",
-        "",
-    )
-    album = workspace.create("album")
-    assert (workspace.shelf.keys(), workspace.shelf.hideable) == ([album], "@shipped")
-    assert workspace.shelf.hidden == "Starter"
-    with pytest.raises(LookalikeError):
-        workspace.shelf.searcher("@shipped")
-    again = Workspace(tiny_files, settings.pca_path(tiny_files), gpu=False)
-    again.open_library(collections)
-    serve_shipped(again)
-    assert again.shelf.keys() == [album]
-    again.shelf.hide_shipped(False)
-    assert again.shelf.keys() == [album, "@shipped"]
-    again.stop()
-    place = workspace.delete(album)
-    assert workspace.shelf.keys() == ["@shipped"]
-    workspace.undo(place)
-    assert workspace.shelf.keys()[0] == album
 
 
 def test_no_collection_is_given_the_name_of_another(workspace: Workspace) -> None:
@@ -429,22 +252,6 @@ def test_what_was_deleted_while_the_clock_was_behind_is_not_gone_when_it_is_set_
         workspace.forget_old()
     workspace.forget_old()
     assert workspace.undo(place) == kept
-
-
-def test_a_collection_of_another_model_or_in_ruins_is_told_and_the_rest_served(
-    workspace: Workspace, collections: Path, tmp_path: Path
-) -> None:
-    Collection.create(folder_of(collections, "other"), "other", None, mean_colour()).close()
-    (collections / "ruins").mkdir()
-    (collections / "ruins" / "collection.sqlite").write_bytes(b"noise" * 1_000)
-    (collections / "ruins" / "thumbnails.sqlite").write_bytes(b"")
-    key = workspace.create("good")
-    workspace.open_library(collections)
-    assert workspace.shelf.keys() == [key]
-    assert "another model" in workspace.shelf.refused["other"]
-    assert "is damaged" in workspace.shelf.refused["ruins"]
-    workspace.delete("ruins")
-    assert "ruins" not in workspace.shelf.refused
 
 
 def test_what_was_taken_out_is_let_in_again_where_it_is_now_also_when_another_came_to_its_place(
@@ -896,23 +703,6 @@ def test_two_apps_do_not_build_the_same_collection_at_once(
     assert build(workspace, key, wheel).problem is None
 
 
-def test_private_collections_are_seen_and_changed_by_their_visitor_alone(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    folder = tmp_path / "v-1"
-    key = workspace.shelf.serve(Collection.create(folder, "mine", None, workspace.embedder), "me")
-    public = workspace.create("public")
-    assert workspace.shelf.keys("me") == [key, public]
-    assert workspace.shelf.keys("you") == workspace.shelf.keys() == [public]
-    for visitor in ("you", ""):
-        with pytest.raises(LookalikeError, match=r"not here any more"):
-            workspace.shelf.searcher(key, visitor)
-        assert not workspace.shelf.may_edit(key, visitor, owner=True)
-    assert workspace.shelf.may_edit(key, "me", owner=False)
-    assert workspace.shelf.may_edit(public, "", owner=True)
-    assert not workspace.shelf.may_edit(public, "me", owner=False)
-
-
 class Work:
     """Steps that wait until the test lets them go."""
 
@@ -1012,34 +802,6 @@ def test_one_that_is_stopped_while_it_waits_can_be_gone_on_with(
         assert other.unfinished
         first.gates[0].set()
         builders.stop()
-
-
-def test_a_collection_is_not_hidden_by_the_shipped_one(
-    workspace: Workspace, wheel: Path, tmp_path: Path
-) -> None:
-    embedder = workspace.embedder
-    with Collection.create(tmp_path / "collection", "shipped", None, embedder) as shipped:
-        key = workspace.create("collection")
-        assert workspace.shelf.serve(shipped, key="@shipped") != key
-        assert workspace.shelf.searcher(key).collection.name == "collection"
-        workspace.delete(key)
-
-
-def test_what_cannot_be_moved_to_the_bin_is_still_there(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def held(source: Path, target: Path) -> None:
-        raise PermissionError(13, "used by another process")
-
-    key = workspace.create("trip")
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", held)
-        with pytest.raises(LookalikeError):
-            workspace.delete(key)
-    assert workspace.shelf.searcher(key).collection.listing.count() == (0, 0)
-    workspace.delete(key)
-    with pytest.raises(LookalikeError, match=r"not here any more"):
-        workspace.shelf.searcher(key)
 
 
 def test_one_is_built_after_the_other(collection: Collection, tmp_path: Path) -> None:
