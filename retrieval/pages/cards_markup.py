@@ -29,6 +29,11 @@ class Card:
     added: int = 0  # pictures that were added to it last
     captioned: str = ""  # what came of the tables that were
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something is just being done to it."""
+        return self.taking or (self.state is not None and not self.state.finished)
+
 
 def card(shown: Card, now: float, opened: str) -> str:
     """Lay out one collection; `opened` is what lies open in it."""

@@ -28,31 +28,14 @@ class LibraryView:
         """
         now = time.monotonic()
         self._shelf.withdraw_damaged()  # damage that a search has met, say
-        hideable = self._shelf.hideable if owner else ""
-        cards, going_on, own, said_inside = [], False, False, False
-        for key in self._shelf.keys(visitor):
+        keys = self._shelf.keys(visitor)
+        shown: list[cards_markup.Card] = []
+        cards: list[str] = []
+        for key in keys:
             try:
-                searcher = self._shelf.searcher(key, visitor)
-                state = self._workspace.building(key)
-                going_on = going_on or (state is not None and not state.finished)
-                private = self._shelf.is_private(key)
-                own = own or private
-                hours = self._visitors.hours_left(key) if private else None
-                editable = self._shelf.may_edit(key, visitor, owner)
-                taking = self._adding.is_taking(key)
-                going_on = going_on or taking
-                view = opened.view if opened.key == key and editable else ""
-                # A table's name may be nobody else's business.
-                added, captioned = 0, ""
-                if editable:
-                    added, captioned = self._adding.added(key), self._adding.captioned(key)
-                card = cards_markup.Card(
-                    *(key, searcher.collection, state, editable, key == hideable),
-                    *(hours, taking, view, added, captioned),
-                )
-                inside = self._inside(opened, card) if view else ""
-                cards.append(cards_markup.card(card, now, inside))
-                said_inside = said_inside or view == "pictures"
+                card = self._card(key, opened, visitor, owner)
+                cards.append(cards_markup.card(card, now, self._inside(opened, card)))
+                shown.append(card)
             except LookalikeError as error:  # damaged, or deleted at this very moment
                 self._shelf.withdraw_damaged()
                 if key in self._shelf.keys(visitor):
@@ -64,7 +47,9 @@ class LibraryView:
                 cards.append(cards_markup.refused_card(key, sentence, True, mendable))
             bin_ = [item for item in self._workspace.bin() if item[0] != opened.deleted]
             hidden = self._shelf.hidden if opened.deleted != library_markup.HIDDEN else ""
+        own = any(map(self._shelf.is_private, keys))
         hint = "" if owner else words.OTHERS_HINT if own else words.NO_PASSWORD_HINT
+        said_inside = any(card.view == "pictures" for card in shown)
         notices = [] if said_inside else [opened.passing, opened.notice]
         asked = opened.key if opened.view == "empty" else ""
         with_photos = False
@@ -72,19 +57,36 @@ class LibraryView:
             with suppress(LookalikeError):  # emptied in another window
                 with_photos = self._workspace.has_photos_in_bin(asked)
         whole = library_markup.library(notices, cards, hint, bin_, asked, with_photos, hidden)
-        return whole, going_on
+        return whole, any(card.at_work for card in shown)
+
+    def _card(self, key: str, opened: Opened, visitor: str, owner: bool) -> cards_markup.Card:
+        editable = self._shelf.may_edit(key, visitor, owner)
+        return cards_markup.Card(
+            key,
+            self._shelf.searcher(key, visitor).collection,
+            self._workspace.building(key),
+            editable,
+            hideable=owner and key == self._shelf.hideable,
+            hours_left=self._visitors.hours_left(key) if self._shelf.is_private(key) else None,
+            taking=self._adding.is_taking(key),
+            view=opened.view if opened.key == key and editable else "",
+            # A table's name may be nobody else's business.
+            added=self._adding.added(key) if editable else 0,
+            captioned=self._adding.captioned(key) if editable else "",
+        )
 
     def _inside(self, opened: Opened, card: cards_markup.Card) -> str:
+        """Lay out what lies open in a card; "" for nothing."""
         collection, key = card.collection, card.key
-        if opened.view == "rename":
+        if card.view == "rename":
             return opened_markup.rename_form(key, collection.name)
-        if opened.view == "delete":
+        if card.view == "delete":
             return opened_markup.delete_for_good(key)
-        if opened.view == "problems":
+        if card.view == "problems":
             return opened_markup.problems(key, collection.listing.problems())
-        if opened.view == "download":
+        if card.view == "download":
             return opened_markup.download(key, collection.root is not None)
-        if opened.view == "pictures":
+        if card.view == "pictures":
             total = collection.listing.count()[0]
             # The last page may have been emptied.
             start = min(
@@ -94,4 +96,4 @@ class LibraryView:
             alone = len(page) - len(self._workspace.undoable(key, (p.path for p in page)))
             said = opened.passing + opened.notice
             return opened_markup.pictures(key, page, start, total, alone, said)
-        return opened.inside if opened.view == "changes" else ""
+        return opened.inside if card.view == "changes" else ""

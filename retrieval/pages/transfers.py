@@ -4,6 +4,7 @@ import asyncio
 import json
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -133,26 +134,17 @@ def problems_route(shelf: Shelf, access: Access) -> Route:
 
 def bundle_route(shelf: Shelf, access: Access) -> Route:
     """Serve `bundles/KEY.lookalike`, a collection in one file, to whoever may change it."""
-    lock = threading.Lock()
-    under_way: list[str] = []  # the visitor of each
+    places = _Places()
 
     def bundle(request: Request) -> Response:
         key, visitor = request.path_params["key"], visitor_of(request)
         owner = access.is_owner(request)
-        with lock:
-            is_full = (
-                under_way.count(visitor) >= settings.PACKED_AT_ONCE
-                or len(under_way) >= settings.PACKED_IN_ALL
-            )
-            if is_full and not owner:
-                return Response(words.DOWNLOADS_FULL, 429, media_type="text/plain")
-            if not owner:
-                under_way.append(visitor)
+        if not owner and not places.take(visitor):
+            return Response(words.DOWNLOADS_FULL, 429, media_type="text/plain")
 
         def leave() -> None:
             if not owner:
-                with lock:
-                    under_way.remove(visitor)
+                places.give_back(visitor)
             if folder is not None:
                 folder.cleanup()
 
@@ -177,6 +169,30 @@ def bundle_route(shelf: Shelf, access: Access) -> Route:
         return _Lent(path, headers, leave)
 
     return Route("/bundles/{key}.lookalike", bundle)
+
+
+class _Places:
+    """How many collections are just being packed for each visitor, within bounds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[str] = Counter()
+
+    def take(self, visitor: str) -> bool:
+        """Take a place for a visitor; return whether there was one."""
+        with self._lock:
+            if (
+                self._taken[visitor] >= settings.PACKED_AT_ONCE
+                or self._taken.total() >= settings.PACKED_IN_ALL
+            ):
+                return False
+            self._taken[visitor] += 1
+            return True
+
+    def give_back(self, visitor: str) -> None:
+        with self._lock:
+            self._taken[visitor] -= 1
+            self._taken = +self._taken  # or who came once would be kept for ever
 
 
 class _Lent(FileResponse):
