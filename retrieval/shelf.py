@@ -273,8 +273,10 @@ class Shelf:
         Raises:
             LookalikeError: when it is not served (any more), or is another visitor's.
         """
+        # First, since whose it was is forgotten after it has gone.
+        is_seen = self._is_seen(key, visitor)
         searcher = self._searchers.get(key)
-        if searcher is None or not self._is_seen(key, visitor):
+        if searcher is None or not is_seen:
             raise LookalikeError(COLLECTION_GONE)
         if key in self._visitors:
             self._asked[key] = time.monotonic()
