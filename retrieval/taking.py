@@ -350,7 +350,8 @@ def _unpacked(
             left_tables -= result.tables
             left -= sum(file.size or 0 for file in result.files)
             for file in result.files:
-                yield _File(*file, inside.name)
+                # Where the zip lay: all lie in the folder that was dropped, which is no kind then.
+                yield _File(relative.parent / file.path, file.place, file.size, inside.name)
         elif suffix in SUFFIXES or _is_table(path):
             yield _File(relative, path, path.stat().st_size, staged.name)
         else:

@@ -137,6 +137,17 @@ def test_folders_that_hold_all_others_are_no_kind_also_when_more_comes(
     assert taken(folder) == sorted([*kept, *beside])
 
 
+def test_a_zip_within_a_folder_leaves_the_others_their_kinds_and_lies_where_it_was(
+    uploads: Uploads, collection: Collection, tmp_path: Path
+) -> None:
+    inner = zipped({"Fotos/c.png": PICTURE}, tmp_path / "x.zip")
+    files = {"All/cats/a.png": PICTURE, "All/dogs/b.png": PICTURE}
+    files |= {"All/von Anna.zip": inner, "All/cats/more.zip": inner}
+    folder = tmp_path / "originals"
+    uploads.take(send(uploads, files), "me", collection, folder, strip=True)
+    assert taken(folder) == ["Fotos/c.png", "cats/Fotos/c.png", "cats/a.png", "dogs/b.png"]
+
+
 def test_what_is_sent_is_taken_where_collections_lie_on_another_disk(
     uploads: Uploads, collection: Collection, tmp_path: Path
 ) -> None:
