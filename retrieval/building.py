@@ -18,6 +18,9 @@ NOTHING = Step(0, 0, 0, 0)
 # already go by at hundreds a second, and a computer that sleeps reads none.
 LATELY = 20.0
 SOON = 3.0  # seconds before which a pace is a matter of chance
+# A step so long, and so many times as long as those before it, was a sleep of the computer, where
+# the clock goes on in it.
+SLEEP, LONGER = 60.0, 10
 Work = Callable[[], Generator[Step, None, None]]
 
 
@@ -78,13 +81,20 @@ class Pace:
 
     def since(self, now: float, done: int) -> tuple[float, int]:
         """Take down how many are done; return when and what to count from."""
-        if not done:  # before, it was looked for what there is
+        if not done or self._has_slept(now):  # before, it was looked for what there is
             self._stood.clear()
         self._stood.append((now, done))
         # At least two, or there is no pace: a batch may take longer than that.
         while len(self._stood) > 2 and self._stood[1][0] <= now - LATELY:
             self._stood.popleft()
         return self._stood[0]
+
+    def _has_slept(self, now: float) -> bool:
+        if len(self._stood) < 2:
+            return False
+        (first, _), (last, _) = self._stood[0], self._stood[-1]
+        usual = (last - first) / (len(self._stood) - 1)
+        return now - last > max(SLEEP, LONGER * usual)
 
 
 class Turns:

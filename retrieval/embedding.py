@@ -95,7 +95,8 @@ def describe(card: ModelCard, reduction: Reduction | None) -> str:
         pca = f"PCA {reduction.dimension}"
         if reduction.whitening:
             pca += f", whitening {reduction.whitening:g}"
-    return f"{card.name}, {layer}, {how.side}x{how.side}, {fit}, {pca}"
+    small = f", pictures of up to {how.mirrored} pixels mirrored" if how.mirrored else ""
+    return f"{card.name}, {layer}, {how.side}x{how.side}, {fit}, {pca}{small}"
 
 
 def open_embedder(

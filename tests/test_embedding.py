@@ -1,12 +1,13 @@
 """Embeddings: features, made unit, projected and made unit again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from retrieval import settings
-from retrieval.embedding import Embedder, open_embedder
+from retrieval.embedding import Embedder, describe, open_embedder
 from retrieval.errors import LookalikeError
 from retrieval.preprocessing import preprocess
 from retrieval.reduction import Reduction, to_unit
@@ -76,6 +77,8 @@ def test_an_embedder_says_in_one_line_what_it_is() -> None:
     line = "mean colour, pool5 (mean), 8x8, whole picture squashed, "
     assert mean_colour().describe() == line + "no PCA"
     assert Embedder(MeanColour(), last_two_colours()).describe() == line + "PCA 2"
+    card = replace(mean_colour().card, preprocessing=replace(SQUASH_8, mirrored=4))
+    assert describe(card, None) == line + "no PCA, pictures of up to 4 pixels mirrored"
 
 
 def test_a_model_and_the_pca_beside_it_are_opened_together(tiny_files: Path) -> None:
