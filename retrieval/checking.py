@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -345,10 +346,14 @@ def _spoiled(store: Store, aspect: Aspect) -> set[str]:
     column, kind = COLUMNS[aspect]
     itemsize = np.dtype(kind).itemsize
     kept = f"FROM contents WHERE length({column}) > 0"
-    widths = store.rows(f"SELECT count(*), length({column}) {kept} GROUP BY 2")
-    # Of two that are as frequent the longer one, since something is missing more easily.
-    whole = max(((n, width) for n, width in widths if not width % itemsize), default=(0, 0))[1]
     with store.held():
+        # Counted here, since SQLite would sort the vectors themselves for it.
+        lengths = Counter(
+            width for (width,) in store.database.execute(f"SELECT length({column}) {kept}")
+        )
+        widths = ((n, width) for width, n in lengths.items() if not width % itemsize)
+        # Of two that are as frequent the longer one, since something is missing more easily.
+        whole = max(widths, default=(0, 0))[1]
         vectors = store.database.execute(f"SELECT sha256, {column} {kept}")
         return {
             sha256

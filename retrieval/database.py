@@ -45,6 +45,9 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
             # Readers go on while one writes; a kill loses nothing that was committed.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
+            # The system's folder for temporary files may be memory, and be full while the disk is
+            # not. What one statement changes or sorts is held instead, so none is to do all.
+            database.execute("PRAGMA temp_store = MEMORY")
         except BaseException:
             database.close()  # or Windows would let nobody set the file aside
             raise

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from retrieval.database import connection
 from retrieval.embedding import Aspects
 from retrieval.gallery import RANKED, Described, Ranking
 from retrieval.query import NO_FILTERS, SUBJECT_ONLY, Filters, Weights, balance, fit, weigh
 from retrieval.ranking import rank
 from retrieval.records import Aspect, Embeddings
 from retrieval.reduction import Matrix
-from retrieval.schema import COLUMNS
+from retrieval.schema import COLUMNS, DATABASE
 from retrieval.store import Store
 from retrieval.vectors import pack, read_all, read_some
 
@@ -107,10 +108,14 @@ class ExactGallery:
     def clear(self) -> None:
         """Drop all vectors, and give the room that they took back to the disk."""
         with self._store.change() as database:
-            # A vector of zeros stays: fetched from elsewhere, it would look like none.
-            database.execute(f"UPDATE contents SET {BLANK} WHERE NOT {ZEROS}")
-        with self._store.held():
-            self._store.database.execute("VACUUM")
+            ids = database.execute("SELECT id FROM contents").fetchall()
+            # A vector of zeros stays: fetched from elsewhere, it would look like none. One by one,
+            # since SQLite holds what a statement has changed until it ends.
+            database.executemany(f"UPDATE contents SET {BLANK} WHERE id = ? AND NOT {ZEROS}", ids)
+        with self._store.held(), connection(self._store.folder / DATABASE) as database:
+            # All that is left is copied for it, which may be too much for memory.
+            database.execute("PRAGMA temp_store = FILE")
+            database.execute("VACUUM")
 
     def fetch(self, ids: Sequence[int], aspect: Aspect) -> Matrix:
         """Return vectors `(n, k)`; zeros where a picture or its aspect is not known."""

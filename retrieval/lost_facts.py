@@ -3,8 +3,10 @@
 import hashlib
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +63,15 @@ def _says_something(fact: str, value: object) -> bool:
 
 def width_of(database: sqlite3.Connection) -> int:
     """Return how many numbers more than half of the vectors have; 0 where there are none such."""
-    lengths = database.execute(
-        "SELECT length(embedding), count(*) FROM contents "
-        f"WHERE length(embedding) > 0 AND NOT {ZEROS} GROUP BY 1 ORDER BY 2 DESC"
-    ).fetchall()
-    if not lengths or 2 * lengths[0][1] <= sum(n for _, n in lengths) or lengths[0][0] % 4:
-        return 0
-    return int(lengths[0][0]) // 4
+    # Counted here, since SQLite would sort the vectors themselves for it.
+    lengths = Counter(
+        length
+        for (length,) in database.execute(
+            f"SELECT length(embedding) FROM contents WHERE length(embedding) > 0 AND NOT {ZEROS}"
+        )
+    )
+    length, frequency = max(lengths.items(), key=itemgetter(1), default=(0, 0))
+    return length // 4 if 2 * frequency > lengths.total() and length % 4 == 0 else 0
 
 
 def tell_model(

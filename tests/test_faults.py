@@ -76,6 +76,50 @@ def test_a_full_disk_stops_with_a_sentence_and_room_lets_it_go_on(
         assert collection.listing.count() == (PHOTOS, 0)
 
 
+def test_a_full_folder_for_temporary_files_stops_nothing_that_is_kept_elsewhere(
+    small_disk: Path, photos: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,size=4k", str(small_disk)], check=True)
+    (small_disk / "somebody else's").write_bytes(bytes(4096))
+    # SQLite asks once in a process where that folder is.
+    lines = """
+import sys; from pathlib import Path; from retrieval.changes import find_changes
+from retrieval.collection import Collection; from retrieval.indexing import index_folder
+from tests.made import mean_colour; root, embedder = Path(sys.argv[1]), mean_colour()
+made = Collection.create(Path(sys.argv[2]), "c", root, embedder)
+list(index_folder(made, root, embedder, find_changes(made, root)))
+"""
+    run_lines(lines, photos, tmp_path / "c", TMPDIR=str(small_disk))
+    with Collection(tmp_path / "c") as collection:
+        assert collection.listing.count() == (PHOTOS, 0)
+
+
+def run_lines(lines: str, *arguments: Path, **environment: str) -> None:
+    """Run lines of Python in a process of its own."""
+    subprocess.run(
+        [sys.executable, "-c", lines, *map(str, arguments)],
+        check=True,
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def test_what_is_done_to_all_vectors_does_not_take_memory_for_all_of_them(tmp_path: Path) -> None:
+    # 28 MB of vectors. No process can give itself more again.
+    lines = """
+import sys; from pathlib import Path; from retrieval.checking import check_collection
+from retrieval.collection import Collection; from tests.bench_collection import make
+from tests.made_vectors import of_width
+folder = Path(sys.argv[1]); make(folder, 20_000, of_width(256))
+with Collection(folder) as collection:
+    collection.store.database.execute(f"PRAGMA hard_heap_limit = {18 * 10**6}")
+    assert check_collection(folder) == []
+    collection.exact.clear()
+"""
+    run_lines(lines, tmp_path / "c")
+    assert (tmp_path / "c" / DATABASE).stat().st_size < 2 * 10**7  # sketches and records, of 50 MB
+
+
 def test_a_disk_that_fills_up_while_uploading_says_so_and_keeps_no_half_of_a_file(
     small_disk: Path,
 ) -> None:
