@@ -353,7 +353,8 @@ class Collection:
             return self._exact
         with self._opening:
             if self._milvus is None or self._milvus.place != place:
-                self._milvus = self.gallery_at(place)
+                # Where nothing has got there yet, there may be none so far.
+                self._milvus = self.gallery_at(place, is_new=Outbox(self.store).is_all())
             return self._milvus
 
     @property
@@ -361,9 +362,14 @@ class Collection:
         """The vectors that lie here, all of them or not."""
         return self._exact
 
-    def gallery_at(self, place: Place) -> MilvusGallery:
-        """Return the gallery that is this collection's in a Milvus, there or not."""
-        return MilvusGallery(place, self.identity, self.store.fact("fingerprint"), self.listing)
+    def gallery_at(self, place: Place, is_new: bool = False) -> MilvusGallery:
+        """Return the gallery that is this collection's in a Milvus, there or not.
+
+        Args:
+            is_new: whether it may be made there, also the file that it is in.
+        """
+        fingerprint = self.store.fact("fingerprint")
+        return MilvusGallery(place, self.identity, fingerprint, self.listing, is_new)
 
     @property
     def identity(self) -> str:

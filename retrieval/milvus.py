@@ -26,6 +26,8 @@ from retrieval.milvus_access import (
     Place,
     connect,
     explained,
+    is_away,
+    need_file,
 )
 from retrieval.milvus_kinds import (
     KINDS,
@@ -85,6 +87,7 @@ class MilvusGallery:
         owner: str,
         fingerprint: str,
         records: Records,
+        is_new: bool = False,
     ) -> None:
         """Use a place; connects when it is first asked for something.
 
@@ -92,10 +95,12 @@ class MilvusGallery:
             owner: whose vectors they are: the collection's own identity.
             fingerprint: of the embedder that made them.
             records: what is known of the pictures beside their vectors.
+            is_new: whether a file that is not there may be made.
         """
         self.place = place
         self._stamp = {"owner": owner, "fingerprint": fingerprint}
         self._records = records
+        self._is_new = is_new
         self._lock = threading.RLock()
         self._client: Any = None
         self._kinds: dict[Aspect, str] = {}  # of index, by the aspects that are kept
@@ -265,6 +270,7 @@ class MilvusGallery:
             self._ask("create_collection", **design(widths, json.dumps(self._stamp)))
             self._index(list(widths), KINDS[0][1])
             self._widths = dict(widths)
+            self._is_new = False
 
     def settle(self, kinds: Sequence[str] = ()) -> None:
         """Give the collection the kind of index that suits its size; searches wait for it.
@@ -282,7 +288,7 @@ class MilvusGallery:
     def drop(self) -> None:
         """Delete the collection there, with all that is in it."""
         with self._lock:
-            if self.exists():
+            if not is_away(self.place.uri) and self.exists():
                 self._ask("drop_collection")
             self._widths, self._kinds = {}, {}
 
@@ -444,5 +450,7 @@ class MilvusGallery:
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
+                if not self._is_new:
+                    need_file(self.place.uri)
                 self._client = connect(self.place.uri)
             return self._client

@@ -90,6 +90,24 @@ def access() -> dict[str, Any]:
     return {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
 
 
+def need_file(uri: str) -> None:
+    """Refuse a Milvus in a file that is not there: connecting to it would make an empty one.
+
+    Raises:
+        MilvusError: when it is away.
+    """
+    if is_away(uri):
+        raise MilvusError(
+            f"The file with the vectors, {Path(uri).name}, is not where it was. Connect its disk, "
+            "or put it back; if it is lost, index the pictures again under another name."
+        )
+
+
+def is_away(uri: str) -> bool:
+    """Whether an address is that of a file, and there is none."""
+    return "://" not in uri and not os.path.exists(uri)
+
+
 def connect(uri: str) -> Any:
     """Return a client of a Milvus.
 

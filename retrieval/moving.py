@@ -56,7 +56,7 @@ def move_out(collection: Collection, uri: str, kinds: Sequence[str] = ()) -> Ite
                 gallery.settle(kinds)
             return
         place = _target(collection, uri)
-        source, target = collection.gallery, collection.gallery_at(place)
+        source, target = collection.gallery, collection.gallery_at(place, is_new=True)
         notes = Outbox(collection.store, MOVING)
         if not target.exists() and (widths := source.widths()):
             target.create(widths)

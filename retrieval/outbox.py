@@ -94,6 +94,14 @@ class Outbox:
         """Return how many notes there are."""
         return int(self._store.rows(f"SELECT count(*) FROM {self._name}")[0][0])
 
+    def is_all(self) -> bool:
+        """Whether every picture is noted, and has its vectors here: none has been told of yet."""
+        return not self._store.rows(
+            "SELECT 1 FROM pictures JOIN contents ON content = contents.id "
+            f"WHERE length(embedding) = 0 OR pictures.id NOT IN (SELECT picture FROM {self._name}) "
+            "LIMIT 1"
+        )
+
     def deliver(self, source: Gallery, target: Gallery, blank: bool) -> Iterator[int]:
         """Tell `target` of every change; yield the number of notes after each batch of them.
 

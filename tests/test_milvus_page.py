@@ -25,11 +25,11 @@ def opened(browser: Browser, address: str) -> tuple[Page, list[str]]:
     return page, wrong
 
 
-def asks_in_vain(page: Page) -> None:
+def asks_in_vain(page: Page, why: str = AWAY) -> None:
     """See the pictures all the same, ask, and be told that Milvus is away."""
     expect(page.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
     upload(page, QUERY)
-    expect(page.get_by_text(AWAY).first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(why).first).to_be_visible(timeout=PATIENCE)
 
 
 def finds_again(page: Page, before: list[str]) -> None:
@@ -74,3 +74,27 @@ def test_a_lost_server_is_a_sentence_in_the_page_until_it_is_back(
             server.start()
             finds_again(page, before)
             assert wrong == []
+
+
+def test_a_file_that_is_away_is_a_sentence_in_the_page_until_it_is_back(
+    browser: Browser, tmp_path: Path, tiny_files: Path
+) -> None:
+    pictures = save_patterns(tmp_path / "pictures", EACH)
+    file, elsewhere = tmp_path / "vectors.db", tmp_path / "elsewhere"
+    arguments = ("--pictures", str(pictures), "--model", str(tiny_files), "--milvus", str(file))
+    with running_app(tmp_path / "home", *arguments) as address:
+        page, wrong = opened(browser, address)
+        expect(page.locator(".lk-tile")).to_have_count(4 * EACH, timeout=PATIENCE)
+        expect(page.locator(".lk-progress")).to_have_count(0, timeout=PATIENCE)
+        upload(page, QUERY)
+        before = kinds(page)
+        page.close()
+
+    file.rename(elsewhere)  # as of a disk that is not connected
+    with running_app(tmp_path / "home", *arguments) as address:
+        page, wrong_there = opened(browser, address)
+        asks_in_vain(page, "The file with the vectors, vectors.db, is not where it was.")
+        assert not file.exists()
+        elsewhere.rename(file)
+        finds_again(page, before)
+    assert wrong == wrong_there == []

@@ -23,7 +23,7 @@ from retrieval.milvus import MilvusGallery
 from retrieval.milvus_access import MilvusError, Place
 from retrieval.moving import drop_copy, move_home, move_out
 from retrieval.query import Weights
-from retrieval.records import PictureRecord
+from retrieval.records import Content, Entry, PictureRecord
 from retrieval.schema import ORIGINALS
 from retrieval.search import Request, Searcher, search
 from retrieval.uploads import Uploads
@@ -389,6 +389,32 @@ def test_a_place_that_is_gone_keeps_nothing_else_from_being_deleted(
         monkeypatch.setattr(MilvusGallery, "drop", drop)
         moving.drop_left(collection)
         assert not collection.gallery_at(gone).exists()
+
+
+def test_a_file_that_is_away_is_missed_and_none_is_made_in_its_place(
+    library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "v.db"
+    with fill(library / "made", 30) as collection:
+        list(move_out(collection, str(file)))
+        before = answers(collection)
+    os.rename(file, tmp_path / "elsewhere")  # as of a disk that is not connected
+    with Collection(library / "made") as collection:
+        with pytest.raises(MilvusError, match=r"v\.db, is not where it was\. Connect its disk"):
+            answers(collection)
+        new = Content("new", 10, 10, None, collection.exact.read("subject").vectors[0], b"jpeg")
+        with pytest.raises(MilvusError, match="is not where it was"):
+            collection.write([Entry("new.jpg", 10, 10, "", "new")], [new])
+        assert main(["move", "made", "--to", "local"]) == 1
+        assert main(["check", "--repair"]) == 1
+        assert capsys.readouterr().err.count("v.db, is not where it was") == 2
+        collection.gallery.drop()  # so it can be deleted
+    assert not file.exists()
+    os.rename(tmp_path / "elsewhere", file)
+    with Collection(library / "made") as collection:
+        assert same(answers(collection), before)
+        collection.deliver()
+        assert collection.gallery.count() == 31
 
 
 def test_a_move_to_nowhere_is_a_sentence(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
