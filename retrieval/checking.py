@@ -110,7 +110,7 @@ def check_collection(
                 told = f"{name} {why}. It was rebuilt from what could be read of it"
                 kept = f", and set aside as {aside}" if (folder / aside).exists() else ""
                 findings.append(Finding(f"{told}{kept}.{more}", True, returning))
-    with Collection(folder) as collection:
+    with Collection(folder) if repair else Collection.to_read(folder) as collection:
         if DATABASE in broken:
             note_all_anew(collection)
         if not repair:

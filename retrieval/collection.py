@@ -21,7 +21,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from retrieval.database import DamagedError, connection, damaged, explained, is_bare
+from retrieval.database import (
+    DamagedError,
+    UnwritableError,
+    connection,
+    damaged,
+    explained,
+    is_bare,
+    require_settled,
+)
 from retrieval.embedding import Embedder
 from retrieval.errors import LookalikeError, UnfitError, explain_os_error
 from retrieval.exact import ExactGallery
@@ -86,6 +94,21 @@ class Collection:
         self.listing = Listing(self.store)  # of its pictures
         self.excluded = Excluded(self.store)  # what was taken out of them
         self._exact = ExactGallery(self.store, self.listing.matching)
+
+    @classmethod
+    def to_read(cls, folder: Path) -> "Collection":
+        """Open the collection in `folder` for what changes nothing; also where nothing may be
+        written, as on a disk of backups.
+
+        Raises:
+            LookalikeError: as opening it does.
+        """
+        try:
+            return cls(folder)
+        except UnwritableError:
+            require_settled(folder / DATABASE)
+            require_settled(folder / THUMBNAILS)
+            return cls(folder, read_only=True)
 
     @classmethod
     def create(
@@ -406,7 +429,7 @@ class Collection:
             LookalikeError: when it cannot be told; the next change, or run, tries it again.
         """
         place = self.place
-        if place is None:
+        if place is None or self.read_only:
             return
         # One at a time, or the older state of a picture could come last.
         with FileLock(self.folder / "outbox.lock", thread_local=False):

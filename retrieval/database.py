@@ -23,6 +23,10 @@ class DamagedError(LookalikeError):
     """A file of a collection is no whole database any more."""
 
 
+class UnwritableError(LookalikeError):
+    """A collection lies where this program may write nothing."""
+
+
 def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     """Open a database, making it where there is none; any thread may use what is returned.
 
@@ -31,6 +35,7 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
 
     Raises:
         DamagedError: when the file is no database.
+        UnwritableError: when nothing may be written there.
         LookalikeError: when it cannot be opened.
     """
     with explained(path.parent):
@@ -52,6 +57,34 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
             database.close()  # or Windows would let nobody set the file aside
             raise
         return database
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a database that is there, to be read only; also where nothing may be written.
+
+    Raises:
+        DamagedError, LookalikeError: as `connect` does.
+    """
+    try:
+        return connect(path)
+    except UnwritableError:
+        require_settled(path)
+        return connect(path, read_only=True)
+
+
+def require_settled(path: Path) -> None:
+    """Refuse to read a database as it lies there, where the last of it waits beside it.
+
+    Raises:
+        UnwritableError: when a program that wrote it was killed, or has it open.
+    """
+    with suppress(FileNotFoundError):
+        if beside(path, "-wal").stat().st_size:
+            raise UnwritableError(
+                f"The collection {path.parent.name} may not be changed here, and the program that "
+                "was at it last did not close it, so it cannot be read whole. Copy its folder to "
+                "another disk, or let this program write where it lies."
+            )
 
 
 def page_bytes(path: Path) -> int:
@@ -137,6 +170,7 @@ def explained(folder: Path) -> Iterator[None]:
 
     Raises:
         DamagedError: when a file is no database, or not all of one.
+        UnwritableError: when nothing may be written there.
         LookalikeError: for everything else that people can mend.
     """
     try:
@@ -152,7 +186,8 @@ def explained(folder: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if _is_damage(error):
             raise damaged(folder) from error
-        raise LookalikeError(_sentence(error, folder.name)) from error
+        kind = UnwritableError if _is_unwritable(error) else LookalikeError
+        raise kind(_sentence(error, folder.name)) from error
     except MemoryError as error:
         raise LookalikeError(
             f"There is not enough memory for the collection {folder.name}. Close other programs "
@@ -185,7 +220,14 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return "decode" in reason  # a text of bytes that are none, which Python notices
 
 
+def _is_unwritable(error: sqlite3.DatabaseError) -> bool:
+    refusals = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+    return _code(error) in refusals and are_some_left()
+
+
 def _sentence(error: sqlite3.DatabaseError, name: str) -> str:
+    if _is_unwritable(error):
+        return f"The collection {name} may not be changed here. Check its permissions."
     match _code(error):
         case sqlite3.SQLITE_FULL:
             return "The disk is full. Free some space and try again; what was finished is kept."
@@ -196,14 +238,12 @@ def _sentence(error: sqlite3.DatabaseError, name: str) -> str:
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return f"Another program is using the collection {name}. Try again in a moment."
-        case sqlite3.SQLITE_CANTOPEN if not are_some_left():
+        case sqlite3.SQLITE_CANTOPEN:
             return (
                 f"The collection {name} cannot be opened: this system lets a program have no more "
                 "files open at once. Let it have more (by “ulimit -n” in a terminal), or delete "
                 "collections that you do not need."
             )
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return f"The collection {name} may not be changed here. Check its permissions."
         case sqlite3.SQLITE_PROTOCOL | sqlite3.SQLITE_NOLFS:
             return (
                 f"The collection {name} lies on a disk that databases cannot work on, as many "

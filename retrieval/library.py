@@ -84,7 +84,7 @@ def find_collection(library: Path, name: str | None) -> Path:
     folders = clear_bare(library)
     if name is not None:
         for folder in folders:
-            with suppress(LookalikeError), Collection(folder) as collection:
+            with suppress(LookalikeError), Collection.to_read(folder) as collection:
                 if _may_be(name, collection):
                     return folder
         # By its folder, as the list below names those that are called alike, or as it began.
@@ -133,7 +133,7 @@ def name_in(folder: Path) -> str:
 
     Not opened read-only, which would pass over what a running app has written.
     """
-    with suppress(LookalikeError), Collection(folder) as collection:
+    with suppress(LookalikeError), Collection.to_read(folder) as collection:
         return collection.name
     return folder.name
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from retrieval.database import DamagedError, connect, explained
+from retrieval.database import DamagedError, connect_to_read, explained
 from retrieval.errors import LookalikeError, explain_os_error
 from retrieval.lost_facts import lacking_facts
 from retrieval.outbox import FOLLOWING
@@ -40,7 +40,7 @@ def broken_files(folder: Path) -> dict[str, str]:
             broken[name] = "is damaged (it says that it may not be changed)"
             continue
         try:
-            with explained(folder), closing(connect(folder / name)) as database:
+            with explained(folder), closing(connect_to_read(folder / name)) as database:
                 answers = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
                 answers = [] if answers == ["ok"] else answers
                 answers = answers or look(database) or list(_wrong_kinds(database))

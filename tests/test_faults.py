@@ -1,6 +1,7 @@
 """A full disk, a folder that may not be written: a sentence each, nothing finished is lost."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from retrieval import settings
+from retrieval.__main__ import main
 from retrieval.bundle import pack
 from retrieval.changes import find_changes
 from retrieval.checking import check_collection
@@ -150,6 +153,46 @@ def test_a_collection_on_a_disk_that_may_not_be_written_says_so(
         Collection(small_disk / "c")
     with Collection(small_disk / "c", read_only=True) as collection:
         assert collection.listing.count() == (0, 0)
+
+
+def test_a_collection_where_nothing_may_be_written_is_searched_checked_and_packed(
+    small_disk: Path,
+    wheel: Path,
+    tiny_files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(settings, "COLLECTIONS", small_disk / "collections")
+    options = ["--model", str(tiny_files), "--cpu"]
+    assert main(["index", str(wheel), *options]) == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    query = str(next(path for path in wheel.rglob("*") if path.is_file()))
+    for name in ([], ["--name", "wheel"]):
+        assert main(["search", query, *name, *options]) == 0
+        assert "6 pictures compared" in capsys.readouterr().err
+        assert main(["check", *name, *options]) == 0
+        assert "wheel is whole." in capsys.readouterr().out
+    packed = tmp_path / "wheel.lookalike"
+    assert main(["pack", str(packed), "--photos"]) == 0
+    assert "6 photos are in it" in capsys.readouterr().out
+    for command in (["check", "--repair"], ["index", str(wheel)]):
+        assert main([*command, *options]) == 1
+        assert re.search("permissions", capsys.readouterr().err)
+
+
+def test_a_collection_that_was_not_closed_is_not_read_in_part_where_nothing_may_be_written(
+    small_disk: Path, wheel: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    with Collection.create(tmp_path / "c", "c", wheel, embedder) as collection:
+        for _ in index_folder(collection, wheel, embedder, find_changes(collection, wheel)):
+            pass
+        shutil.copytree(tmp_path / "c", small_disk / "c", ignore=lambda *_: [f"{DATABASE}-shm"])
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(LookalikeError, match=r"cannot be read whole\. Copy its folder"):
+        Collection.to_read(small_disk / "c")
+    with pytest.raises(LookalikeError, match=r"cannot be read whole\. Copy its folder"):
+        check_collection(small_disk / "c")
 
 
 def test_a_packed_collection_that_a_full_disk_does_not_take_is_called_by_its_name(

@@ -48,7 +48,7 @@ def run_pack(arguments: argparse.Namespace) -> None:
         )
     need_place(arguments.file, arguments.file.suffix.lower())
     clear_parts(arguments.file)
-    with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
+    with Collection.to_read(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         photos = pack(collection, arguments.file, arguments.photos)
         ready, unread = collection.listing.count()
         size = arguments.file.stat().st_size / 2**20

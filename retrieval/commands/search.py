@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise LookalikeError("No picture is named. Name the file to search with.")
     if is_url(arguments.picture):
         raise LookalikeError("This searches with a file. Save that picture, and name its file.")
-    with Collection(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
+    with Collection.to_read(find_collection(settings.COLLECTIONS, arguments.name)) as collection:
         searcher = Searcher(collection, embedder_of(arguments))
         picture = read_bounded(Path(arguments.picture), settings.MAX_FILE_BYTES)
         filters = Filters(as_text(arguments.label), as_text(arguments.folder.strip("/")))
