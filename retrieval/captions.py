@@ -111,6 +111,7 @@ def read_captions(
     for path in find_tables(root, note):
         folder = PurePosixPath(path.parent.relative_to(root).as_posix())
         found: dict[str, Caption] = {}
+        several: set[str] = set()
         flaws: dict[str, Flaw] = {}
         named = 0
         try:
@@ -118,8 +119,13 @@ def read_captions(
                 named += 1
                 key = _key_of(filename, folder, whole)
                 if wanted is None or key in wanted:
-                    found[key] = _caption(columns, row)
+                    caption = _caption(columns, row)
+                    if is_of_several(found, key, caption):
+                        several.add(key)
+                    found[key] = caption
             captions.update(found)
+            if several:
+                flaws[with_several(len(several))] = "narrowed"
             if named and not found and "broken" not in flaws.values():
                 flaws[NONE_HERE] = "mute"
         except OSError:
@@ -130,6 +136,20 @@ def read_captions(
                 cure = f"{why} {OR_GO}" if flaw == "mute" else why
                 on_unread(UnreadTable(name, within, cure, flaw))
     return captions
+
+
+def is_of_several(found: Mapping[str, Caption], key: str, caption: Caption) -> bool:
+    """Whether a row before this one gave a picture another label."""
+    return key in found and found[key].label != caption.label
+
+
+def with_several(n: int) -> str:
+    """Say that so many pictures have several labels in a table, and which of them counts."""
+    have = "1 picture has" if n == 1 else f"{n:,} pictures have"
+    return (
+        f"{have} several rows with different labels, of which the last is taken. Leave the one "
+        "that is to count."
+    )
 
 
 def parse_captions(
@@ -164,14 +184,20 @@ def count_rows(table: Path, root: Path, known: Container[str]) -> tuple[int, int
         OSError: when it cannot be read.
     """
     folder, whole = PurePosixPath(name_of(table.parent, root)), _beginning(root)
-    found, without = set(), 0
+    found: dict[str, Caption] = {}
+    several, without = set(), 0
     flaws: dict[str, Flaw] = {}
-    for filename, _, _ in read_rows(table, flaws.__setitem__):
+    for filename, columns, row in read_rows(table, flaws.__setitem__):
         key = _key_of(filename, folder, whole)
-        if key in known:
-            found.add(key)
-        else:
+        if key not in known:
             without += 1
+            continue
+        caption = _caption(columns, row)
+        if is_of_several(found, key, caption):
+            several.add(key)
+        found[key] = caption
+    if several:
+        flaws[with_several(len(several))] = "narrowed"
     return len(found), without, [why for why in flaws if _counts(why, flaws[why], found, without)]
 
 

@@ -13,7 +13,9 @@ from retrieval.captions import (
     Caption,
     Flaw,
     UnreadTable,
+    is_of_several,
     parse_captions,
+    with_several,
 )
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import composed
@@ -104,8 +106,16 @@ class Bucket:
             except PictureError:
                 tell(HELD, "broken")
                 continue
+            found: dict[str, Caption] = {}
+            several = set()
             for filename, caption in parse_captions(table, tell):
-                captions[composed(str(folder / filename))] = caption
+                key = composed(str(folder / filename))
+                if is_of_several(found, key, caption):
+                    several.add(key)
+                found[key] = caption
+            if several:
+                tell(with_several(len(several)), "narrowed")
+            captions.update(found)
         return captions
 
     def read(self, name: str, max_bytes: int) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from retrieval.__main__ import main
 from retrieval.captions import (
     LETTERS,
     MAX_COLUMNS,
@@ -346,6 +347,29 @@ def test_what_tells_of_no_pictures_gets_a_cure_for_where_it_lies(
     assert read_captions(tmp_path, unread.append) == {}
     [table] = unread
     assert (table.why, table.flaw) == (f"{why} {OR_GO}", "mute")
+
+
+def test_how_many_pictures_have_several_labels_in_a_table_is_said_and_which_counts(
+    indexed: Collection, wheel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        "warm/red.png,cat",
+        "./warm/red.png,dog",
+        *["cold/blue.png,cat"] * 2,
+        "gone,a",
+        "gone,b",
+    ]
+    (wheel / "t.csv").write_text("\n".join(["filename,label", *rows]), encoding="utf-8")
+    why = "1 picture has several rows with different labels, of which the last is taken."
+    changes = find_changes(indexed, wheel)
+    [table] = changes.unread_tables
+    assert table.why.startswith(why)
+    assert changes.captions["warm/red.png"].label == "dog"
+    assert escape(why) in opened_markup.changes("key", changes, wheel)
+    paths = {composed(path) for path in indexed.listing.files()}
+    assert count_rows(wheel / "t.csv", wheel, paths) == (2, 2, [table.why])
+    assert main(["evaluate", str(wheel), "--cpu"]) == 0
+    assert f"The table (CSV) t.csv: {why} Leave" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("held", ["captions.csv", "cold/captions.csv"])

@@ -62,9 +62,11 @@ def test_a_bucket_is_indexed_searched_and_followed(
     put = bucket.put_object
     put(Bucket="photos", Key="trip/broken.jpg", Body=b"words")
     put(Bucket="photos", Key="trip/a/@eaDir/0.png", Body=encode(by_hue(10), "PNG"))
-    put(Bucket="photos", Key="trip/a/labels.csv", Body=b"filename,label\n0.png,special\n")
+    put(Bucket="photos", Key="trip/a/labels.csv", Body=b"filename,label\n0.png,a\n0.png,special\n")
     assert main(["index", url, *options]) == 0
-    assert "trip: 10 pictures ready, 1 could not be read" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "trip: 10 pictures ready, 1 could not be read" in out
+    assert "a/labels.csv: 1 picture has several rows with different labels" in err
     with Collection(settings.COLLECTIONS / "trip") as collection:
         pictures = {p.path: p for p in collection.listing.pictures()}
         assert pictures["a/0.png"].label == "special"

@@ -20,6 +20,7 @@ from retrieval.commands.reading import (
     open_as_asked,
     pca_of,
     pictures_in,
+    tell_of_unread_tables,
     write,
 )
 from retrieval.compare import COMPUTED_BY, Comparison, Setting
@@ -254,6 +255,7 @@ def _find(folder: Path) -> _Found:
             raise LookalikeError(
                 f"The kinds are not known, because of the table (CSV) {table.name}. {table.why}"
             )
+    tell_of_unread_tables(table for table in unread if table.flaw == "narrowed")
     labels = [captioned(name, label_of(name), captions)[0] for name in names]
     rows = [row for row, label in enumerate(labels) if label]
     if not rows:
