@@ -16,6 +16,7 @@ with ending_at_once():
     from export.errors import StoppedError
     from retrieval.errors import LookalikeError, closed_folders_explained
     from retrieval.files import need_place
+    from retrieval.paths import require_text
     from retrieval.settings import ASSETS, PYTHON
 
 # What Ctrl+C leaves of each command; the others write only at their end.
@@ -174,6 +175,7 @@ def _export(arguments: argparse.Namespace) -> None:
         )
     stem = "-".join(filter(None, ["vgg16", arguments.layer, pooling]))
     output = arguments.output or ASSETS / "models" / f"{stem}.onnx"
+    require_text(Path(), f"{output}{arguments.name or ''}")
     need_place(output, ".onnx")
     paths = arguments.weights or [fetch_weights(VGG16_Weights.IMAGENET1K_V1.url)]
     weights = read_weights(*paths)

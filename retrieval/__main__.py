@@ -12,6 +12,7 @@ with ending_at_once():
     import argparse
     import errno
     import os
+    import signal
     import sys
     from collections.abc import Callable
     from contextlib import suppress
@@ -115,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     try:
         run_in_environment("requirements.txt")
-        sys.exit(main())
+        status = main()
+        if "milvus_lite" in sys.modules:  # which writes its files at the exit; all else is done
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.exit(status)
     except KeyboardInterrupt:  # in the first moment
         sys.exit(130)

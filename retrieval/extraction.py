@@ -24,7 +24,7 @@ from retrieval.indexing import Bounds, Prepared, Step, compute, decode
 from retrieval.looking import is_touched
 from retrieval.model import available_cpus
 from retrieval.objects import Bucket, thumbnail_name
-from retrieval.paths import label_of, name_of
+from retrieval.paths import NOT_TEXT, as_text, label_of, name_of
 from retrieval.records import PASSING, Content, Entry, Move
 from retrieval.thumbnails import draw_thumbnails
 
@@ -53,7 +53,7 @@ class Source:
 class Plan:
     """What there is to do to bring a collection up to date with its source."""
 
-    to_read: tuple[Entry, ...]  # without a content yet
+    to_read: tuple[Entry, ...]  # without a content yet; with a problem where it is known already
     vanished: tuple[str, ...]
     unchanged: int
     moved: tuple[Move, ...] = ()  # the same bytes at another path
@@ -78,7 +78,9 @@ def plan_folder(changes: Changes, root: Path) -> Plan:
             size, modified = status.st_size, modified_of(status)
         except OSError:
             size = modified = 0  # reading it will say why
-        entries.append(Entry(name, size, modified, label, None, details=details))
+        # Workers open files by the names that are kept, and by this one there is none.
+        problem = None if as_text(str(path)) == str(path) else NOT_TEXT
+        entries.append(Entry(name, size, modified, label, None, problem, details))
     return Plan(
         tuple(entries),
         changes.vanished,
@@ -193,6 +195,8 @@ def extract(
 
 def _prepare(entry: Entry, source: Source, embedder: Embedder, bounds: Bounds) -> Prepared:
     data = None
+    if entry.problem:
+        return Prepared(entry)
     try:
         data = source.read(entry.path, bounds.bytes)
         known = replace(entry, sha256=hashlib.sha256(data).hexdigest())

@@ -20,7 +20,7 @@ from retrieval.errors import PictureError, is_for_memory, why_unread
 from retrieval.files import modified_of
 from retrieval.images import open_picture, read_bounded, thumbnail_to_keep
 from retrieval.model import available_cpus
-from retrieval.paths import as_text, label_of, name_of
+from retrieval.paths import NOT_TEXT, as_text, label_of, name_of
 from retrieval.preprocessing import preprocess, scale_for
 from retrieval.records import PASSING, Content, Entry
 from retrieval.settings import MAX_FILE_BYTES, MAX_PIXELS
@@ -252,7 +252,7 @@ def _prepare(
         status = path.stat()
         size, modified = status.st_size, modified_of(status)
         if as_text(str(path)) != str(path):
-            raise PictureError("The file's name is not valid text. Rename it.")
+            raise PictureError(NOT_TEXT)
         data = read_bounded(path, bounds.bytes)
         sha256 = hashlib.sha256(data).hexdigest()
         if not claims.claim(sha256):

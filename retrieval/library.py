@@ -259,11 +259,18 @@ def collection_for(
     """
     if not os.path.isdir(root):  # also no when a network drive does not answer
         raise LookalikeError(f"There is no folder {root}. Check the name and try again.")
-    require_text(root.resolve(), name or "")
+    try:
+        where = root.resolve()
+    except OSError as error:
+        raise LookalikeError(
+            "The folder that this terminal is in is not there any more. Open another one, and name "
+            "the folder with your photos by its whole path."
+        ) from error
+    require_text(where, name or "")
     need_library(library)
-    title = name or root.resolve().name or "pictures"
+    title = name or where.name or "pictures"
     folder = folder_of(library, title)
-    identity = hashlib.sha256(f"{root.resolve()}\n{embedder.fingerprint}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{where}\n{embedder.fingerprint}".encode()).hexdigest()
     own = folder.with_name(f"{folder.name}-{identity[:6]}")
     # Where one of this name would be comes first: mostly nothing else need be opened.
     folders = folders_in(library)
@@ -274,7 +281,7 @@ def collection_for(
     elif name is None and not _fits(folder, root, embedder):
         folder = own
     collection = Collection.create(folder, title, root, embedder, milvus)
-    if not same_folder(collection.root, root.resolve()):
+    if not same_folder(collection.root, where):
         raise _taken(collection, title, "another folder")
     return collection
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import LookalikeError
+from retrieval.paths import require_text
 from retrieval.settings import PYTHON
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,14 @@ class Place:
 
 
 def resolve(uri: str) -> str:
-    """Return the address that can be written down: that of a file whole, others as they are."""
-    return uri if "://" in uri else str(Path(uri).expanduser().resolve())
+    """Return the address that can be written down: that of a file whole, others as they are.
+
+    Raises:
+        LookalikeError: when bytes of it are no text.
+    """
+    whole = uri if "://" in uri else str(Path(uri).expanduser().resolve())
+    require_text(Path(), whole)
+    return whole
 
 
 def access() -> dict[str, Any]:

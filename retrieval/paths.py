@@ -5,6 +5,8 @@ from pathlib import Path, PurePath
 from retrieval.errors import LookalikeError
 from retrieval.files import composed
 
+NOT_TEXT = "The file's name is not valid text. Rename it."
+
 
 def name_of(path: Path, root: Path) -> str:
     """Return the name by which a collection knows a picture below `root`."""

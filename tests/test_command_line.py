@@ -195,6 +195,25 @@ def test_a_folder_whose_name_is_no_text_is_refused_with_the_cure(
     (folder / "a.png").rename(tmp_path / "a.png")
     assert run("index", tmp_path, "--name", os.fsdecode(b"F\xfc\xdfe"), *options) == 1
     assert "name is not valid text. Choose another" in capsys.readouterr().err
+    assert run("index", tmp_path, "--name", "text", *options) == 0
+    assert run("move", "text", "--to", os.fsdecode(b"stra\xdfe.db")) == 1
+    assert "name is not valid text. Choose another" in capsys.readouterr().err
+
+
+def test_a_terminal_whose_folder_was_deleted_is_told_so(
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows deletes no folder that a program is in.")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run("index", ".", *options) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(("The folder that this terminal is in is not", "There is no folder"))
     assert not list(settings.COLLECTIONS.glob("F*"))
 
 
@@ -895,6 +914,25 @@ def test_ctrl_c_while_a_program_begins_ends_it_without_a_traceback(module: str) 
         [sys.executable, "-c", program], cwd=settings.PROJECT, capture_output=True, text=True
     )
     assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there this signal cannot be sent")
+def test_ctrl_c_does_not_get_into_what_milvus_lite_writes_at_the_end() -> None:
+    program = (
+        "import atexit, os, runpy, signal, sys, types\n"
+        "def write():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('written')\n"
+        "atexit.register(write)\n"
+        "sys.modules['milvus_lite'] = types.ModuleType('milvus_lite')\n"
+        "sys.argv = ['retrieval', 'check', '--name', '']\n"
+        "runpy.run_module('retrieval', run_name='__main__')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=settings.PROJECT, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (1, "written\n")
+    assert "Traceback" not in run.stderr
 
 
 def python_m(*arguments: object, **changes: str) -> "subprocess.Popen[bytes]":

@@ -457,12 +457,14 @@ def test_the_places_of_a_picture_add_up_behind_fully_connected_layers_too(
         (("--weights", "{saved}"), "is a folder. Name a file in it."),
         (("--weights", "gone.pth", "--output", "{saved}"), "is a folder. Name a file"),
         (("--weights", "gone.pth", "--output", "{saved}/plain.pth/x.onnx"), "a part of its path"),
+        (("--name", "a\udce9"), "is not valid text. Choose another one."),
+        (("--output", "x\udce9.onnx"), "is not valid text. Choose another one."),
     ],
     ids=[
         *("odd side", "huge side", "no side", "odd corners", "no fc2", "pool of fc1"),
         "side of fc2",
         *("no classifier", "corners below none", "no weights", "weights in a folder"),
-        *("a folder", "a place in a file"),
+        *("a folder", "a place in a file", "a name of no text", "a place of no text"),
     ],
 )
 def test_what_cannot_be_exported_is_a_sentence_and_writes_nothing(

@@ -22,6 +22,7 @@ from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder, open_embedder
 from retrieval.errors import BusyError, LookalikeError
+from retrieval.extraction import Source, carry_out, here, plan_folder
 from retrieval.files import modified_of
 from retrieval.images import open_picture, read_bounded
 from retrieval.indexing import Bounds, Step, index_folder
@@ -575,6 +576,21 @@ def test_a_name_that_is_no_text_is_reported_and_stops_nothing(
     assert collection.listing.problems() == [("\\udcff\\udcfe.png", problem)]
     assert collection.listing.count() == (30, 1)
     assert index(collection, embedder) == [Step(0, 0, 0, 0)]
+
+
+def test_a_name_that_is_no_text_is_reported_by_workers_as_well_and_not_tried_again(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("Only Linux allows file names that are no text.")
+    with open(os.fsencode(photos) + b"/\xff\xfe.png", "wb") as file:
+        by_hue(3).save(file, "PNG")
+    plan = plan_folder(find_changes(collection, photos), photos)
+    work = here(Source(str(photos), is_url=False), embedder, Bounds())
+    assert list(carry_out(collection, plan, work))[-1] == Step(31, 31, 30, 1)
+    problem = "The file's name is not valid text. Rename it."
+    assert collection.listing.problems() == [("\\udcff\\udcfe.png", problem)]
+    assert find_changes(collection, photos).to_read == ()
 
 
 def start_indexing(photos: Path, model: Path, home: Path) -> "subprocess.Popen[bytes]":
