@@ -369,7 +369,9 @@ def test_how_many_pictures_have_several_labels_in_a_table_is_said_and_which_coun
     paths = {composed(path) for path in indexed.listing.files()}
     assert count_rows(wheel / "t.csv", wheel, paths) == (2, 2, [table.why])
     assert main(["evaluate", str(wheel), "--cpu"]) == 0
-    assert f"The table (CSV) t.csv: {why} Leave" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert f"The table (CSV) t.csv: {why} Leave" in err
+    assert f"tables: t.csv: {why} Leave" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("held", ["captions.csv", "cold/captions.csv"])

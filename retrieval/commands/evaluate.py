@@ -96,6 +96,7 @@ class _Found:
     files: tuple[Path, ...]
     labels: tuple[str, ...]
     without: int = 0  # pictures that have none
+    narrowed: tuple[str, ...] = ()  # what is said of tables of which not all counts
 
     def only(self, rows: Sequence[int]) -> "_Found":
         """Return some of them."""
@@ -162,6 +163,7 @@ def run(arguments: argparse.Namespace) -> None:
         len(one.files) for one in (collection, *asked)
     )
     without = sum(one.without for one in found)
+    narrowed = " ".join(said for one in found for said in one.narrowed)
     test = SelfTest(
         collection.embedded(reduction),
         queries.embedded(reduction) if queries else None,
@@ -170,6 +172,7 @@ def run(arguments: argparse.Namespace) -> None:
         notes={
             COMPUTED_BY: extractor.provider,
             **left_out(without, copies, unread=unread, of_other_kinds=of_other_kinds),
+            **({"tables": narrowed} if narrowed else {}),
         },
     )
     evaluation = _measure(test)
@@ -255,7 +258,8 @@ def _find(folder: Path) -> _Found:
             raise LookalikeError(
                 f"The kinds are not known, because of the table (CSV) {table.name}. {table.why}"
             )
-    tell_of_unread_tables(table for table in unread if table.flaw == "narrowed")
+    narrowed = [table for table in unread if table.flaw == "narrowed"]
+    tell_of_unread_tables(narrowed)
     labels = [captioned(name, label_of(name), captions)[0] for name in names]
     rows = [row for row, label in enumerate(labels) if label]
     if not rows:
@@ -263,7 +267,10 @@ def _find(folder: Path) -> _Found:
             f"The pictures of {folder} are in no subfolders, so they have no kinds. Put each "
             "kind into a subfolder of its own, or name them in a CSV beside them: filename,label"
         )
-    every = _Found(folder.name, tuple(files), tuple(labels), len(labels) - len(rows))
+    every = _Found(
+        *(folder.name, tuple(files), tuple(labels), len(labels) - len(rows)),
+        tuple(f"{table.name}: {table.why}" for table in narrowed),
+    )
     return every.only(rows)
 
 
