@@ -5,7 +5,8 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,8 @@ import httpx
 import pytest
 
 from retrieval import settings
-from retrieval.pages import sessions, waiting
+from retrieval.pages import sessions, waiting, words
+from retrieval.pages.asgi import Message
 from retrieval.pages.waiting import IN_TURN, guard_queue
 
 OWNER = 32 * "o"  # the owner's name, as the cookie has it
@@ -51,6 +53,7 @@ class Served:
         self.go_on = threading.Event()
         self.kept = app._queue.pending_messages_per_session
         self._numbers = {fn.api_name: fn._id for fn in app.fns.values()}
+        self.app = app.app
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app.app), base_url="http://testserver/gradio_api"
         )
@@ -91,12 +94,35 @@ class Served:
         asked = {"data": [], "fn_index": self._numbers[name], "session_hash": page}
         return await self._http.post("queue/join", json=asked, headers=headers)
 
-    async def cancel(self, name: str, page: str) -> None:
+    async def cancel(self, name: str, page: str, times: int = 1) -> None:
         """Cancel the first thing that a page has asked for."""
         asked = {"fn_index": self._numbers[name], "session_hash": page}
         [event] = self.queue.pending_event_ids_session[page]
-        answer = await self._http.post("cancel", json={**asked, "event_id": event})
-        assert answer.json() == {"success": True}
+        for _ in range(times):
+            answer = await self._http.post("cancel", json={**asked, "event_id": event})
+            assert answer.json() == {"success": True}
+
+    @asynccontextmanager
+    async def broken_off(self, page: str) -> AsyncIterator[None]:
+        """Tell a page what there is, and have its network fail when the block ends."""
+        begun, gone = asyncio.Event(), asyncio.Event()
+
+        async def receive() -> Message:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            begun.set()
+
+        query = f"session_hash={page}".encode()
+        asked = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data", "headers": []}
+        telling = asyncio.create_task(
+            self.app({**asked, "query_string": query, "server": ("here", 80)}, receive, send)
+        )
+        await asyncio.wait_for(begun.wait(), 20)
+        yield
+        gone.set()
+        await telling
 
     async def told(self, page: str) -> list[dict[str, Any]]:
         """Return what a page is told until it has been told all."""
@@ -172,6 +198,50 @@ def test_of_all_pages_the_one_that_last_asked_longest_ago_gives_way() -> None:
         for page in ("first", "second", "third", "first", "fourth"):
             assert await served.join("quick", page) == 200
         assert list(served.kept) == ["third", "first", "fourth"]
+
+    asyncio.run(run())
+
+
+def test_what_was_asked_for_by_pages_that_gave_way_is_kept_no_more() -> None:
+    async def run() -> None:
+        served = Served()
+        served.kept.max_size = 3
+        for n in range(5):
+            assert await served.join("quick", f"page-{n}") == 200
+        assert await served.join("quick", "page-4") == 200
+        assert list(served.queue.pending_event_ids_session) == [f"page-{n}" for n in (2, 3, 4)]
+
+    asyncio.run(run())
+
+
+def heartbeats() -> int:
+    """Return for how many pages Gradio has a heartbeat among what they are told."""
+    tasks = (task.get_coro() for task in asyncio.all_tasks())
+    return sum(getattr(coro, "__qualname__", "").endswith(".heartbeat") for coro in tasks)
+
+
+def test_two_streams_of_a_page_that_both_break_off_leave_nothing() -> None:
+    async def run() -> None:
+        served = Served()
+        await served.join("slow", "page")
+        async with served.broken_off("page"), served.broken_off("page"):
+            await until(lambda: heartbeats() == 2)
+        await until(lambda: heartbeats() == 0)
+        served.go_on.set()
+
+    asyncio.run(run())
+
+
+def test_who_asks_at_what_cannot_be_an_address_is_told_the_end_all_the_same() -> None:
+    """Behind the gate, which lets none through: Gradio meets a fault before it can tell any."""
+
+    async def run() -> None:
+        served = Served()
+        answer = await served._join("quick", "page", {"host": "[v1.x]"})
+        assert answer.status_code == 200
+        end = (await asyncio.wait_for(served.told("page"), 20))[-2]
+        assert (end["msg"], end["success"]) == ("process_completed", False)
+        assert end["output"]["error"] == words.WENT_WRONG
 
     asyncio.run(run())
 
@@ -309,6 +379,20 @@ def test_what_is_cancelled_keeps_its_place_until_it_has_ended() -> None:
         for page in ("a0", "a2"):
             served.may_end[page].set()
         await until(lambda: served.begun == ["a0", "a2"])
+
+    asyncio.run(run())
+
+
+def test_what_was_cancelled_again_and_again_is_told_to_its_end_each_time() -> None:
+    async def run() -> None:
+        served = Served()
+        await served.join("slow", "at work")
+        await served.join("slow", "page")
+        await served.cancel("slow", "page", times=3)
+        for _ in range(2):
+            assert (await served.told("page"))[-1]["msg"] == "close_stream"
+            await served.queue.clean_events(session_hash="page")  # as when a stream breaks off
+        served.go_on.set()
 
     asyncio.run(run())
 

@@ -13,9 +13,13 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
+import gradio as gr
 from gradio import queueing, routes
+from gradio.server_messages import ProcessCompletedMessage
+from gradio.utils import LRUCache, error_payload
 
 from retrieval import settings
+from retrieval.pages import words
 from retrieval.pages.sessions import known_for, own_address_of, visitor_of
 from retrieval.pages.turns import UNKNOWN, Asker, Turns, is_too_much
 
@@ -59,6 +63,18 @@ class Answers(asyncio.Queue[Any]):
         return super()._get()
 
 
+class Kept(LRUCache[str, asyncio.Queue[Any]]):
+    """The answers of pages, by their names, from which may be taken what has gone already.
+
+    Of two streams of one page that both break off Gradio's second one would fail there, and leave
+    behind a task that lives as long as the app.
+    """
+
+    def __delitem__(self, session: str) -> None:
+        if session in self:
+            super().__delitem__(session)
+
+
 class Requests(queueing.Queue):
     """Gradio's queue, in which each kind of work has room of its own, and visitors take turns."""
 
@@ -67,6 +83,10 @@ class Requests(queueing.Queue):
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take what Gradio's own takes."""
         super().__init__(*args, **options)
+        self.pending_messages_per_session = Kept(self.pending_messages_per_session.max_size)
+        # Of a page that has asked for nothing more Gradio drops the set, and fails where an end
+        # that was told twice is fetched.
+        self.pending_event_ids_session = defaultdict(set)
         self.sleep_when_free = LOOK_SECONDS
         self.progress_update_sleep_when_free = PROGRESS_SECONDS
         self._turns: dict[str, Turns] = {}
@@ -170,8 +190,22 @@ class Requests(queueing.Queue):
 
     def send_message(self, event: Any, event_message: Any) -> None:
         """Tell a page, unless its answers are kept no more: raised here, it would end the queue."""
+        if isinstance(event_message, ProcessCompletedMessage):
+            event.was_told_its_end = True
         if event.session_hash in self.pending_messages_per_session:
             super().send_message(event, event_message)
+
+    async def process_events(self, events: list[Any], *arguments: Any) -> None:
+        """Do what was asked for, and tell its end where Gradio has met a fault before it could.
+
+        Who waits for an end that is never told does so for ever, and an assistant's call keeps one
+        of a few threads meanwhile.
+        """
+        await super().process_events(events, *arguments)
+        for event in events:
+            if not hasattr(event, "was_told_its_end"):
+                failed = error_payload(gr.Error(words.WENT_WRONG, duration=None), False)
+                self.send_message(event, ProcessCompletedMessage(output=failed, success=False))
 
     def compute_analytics_summary(self, records: Any) -> Any:
         """Return what was counted, which is nothing: the page that would show it is off."""
@@ -184,7 +218,8 @@ class Requests(queueing.Queue):
             if not answers.empty() and now - answers.since > UNFETCHED_SECONDS:
                 await self.clean_events(session_hash=session)
                 self.pending_messages_per_session.pop(session, None)
-                self.pending_event_ids_session.pop(session, None)
+        for session in self.pending_event_ids_session.keys() - self.pending_messages_per_session:
+            del self.pending_event_ids_session[session]
 
 
 def guard_queue(is_owner: Callable[[Any], bool] = lambda request: False) -> None:
