@@ -2,11 +2,13 @@
 
 import logging
 
+from retrieval.terminal import printable
+
 # How libraries begin what they write of each request that is none, by their loggers: up to dozens
 # of lines, to which whoever asks adds as many as they like. The asker is answered all the same.
 JUNK = {
     "": ("Failed to validate ",),
-    "mcp.server.lowlevel.server": ("Received exception from stream: ",),
+    "mcp.server.lowlevel.server": ("Received exception from stream: ", "Tool '"),
     "mcp.server.transport_security": ("Invalid Content-Type", "Missing Content-Type"),
     "python_multipart.multipart": ("Expected boundary character",),
     "uvicorn.error": (
@@ -39,11 +41,24 @@ class _Junk(logging.Filter):
         return not record.getMessage().startswith(self._beginnings)
 
 
+class _Printable(logging.LogRecord):
+    """What is written down, on one line and without signs that would set the terminal up.
+
+    Libraries write what strangers call things as it came: a line's end would begin one that reads
+    like ours.
+    """
+
+    def getMessage(self) -> str:
+        """Return what is said."""
+        return printable(super().getMessage())
+
+
 RESETS = _Resets()
 _FILTERS = {"asyncio": RESETS, **{name: _Junk(beginnings) for name, beginnings in JUNK.items()}}
 
 
 def spare_the_terminal() -> None:
     """Have nothing written of what strangers do that is no fault here; bugs are still told."""
+    logging.setLogRecordFactory(_Printable)
     for name, spared in _FILTERS.items():
         logging.getLogger(name or None).addFilter(spared)
