@@ -12,6 +12,7 @@ from retrieval.pages.gate import Gate
 from retrieval.pages.handover import Handover
 from retrieval.pages.interface import Hooks
 from retrieval.pages.pace import Pace
+from retrieval.pages.sessions import visitor_of_scope
 
 BEHIND_A_PROXY = "10.0.0.1"
 
@@ -177,3 +178,26 @@ def test_who_may_not_open_the_page_just_now_reads_why(
     asked = asyncio.run(run())
     assert (asked.status, asked.kind) == (429, b"text/plain; charset=utf-8")
     assert asked.said.startswith(sentence)
+
+
+OURS = f"lookalike-{1:016x}={2:032x}"
+
+
+@pytest.mark.parametrize(
+    ("cookies", "status"),
+    [
+        ([f"{OURS}; others={'x' * 16_000}"], 0),
+        ([f"others={'x' * 16_000}; {OURS}"], 0),
+        ([";" * 16_385], 431),
+        (["x" * 9_000, "x" * 9_000], 431),
+    ],
+    ids=["before", "after", "too many", "in two parts"],
+)
+def test_cookies_of_others_are_read_along_up_to_a_bound(cookies: list[str], status: int) -> None:
+    asked = Asked("GET", "/thumbnails/a/b.jpg", BEHIND_A_PROXY)
+    brought = [(b"cookie", cookie.encode()) for cookie in cookies]
+    asked.scope["headers"] = [(b"host", b"a.b"), *brought]
+    asyncio.run(gate()(asked.scope, asked.receive, asked.send))
+    assert asked.status == status
+    assert (words.MANY_COOKIES in asked.said) is bool(status)
+    assert status or visitor_of_scope(asked.scope) == f"{2:032x}"

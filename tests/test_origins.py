@@ -1,8 +1,13 @@
 """Which pages may ask: those of the app, in whatever way its visitors have come to it."""
 
+import httpx
 import pytest
 
-from retrieval.pages.origins import is_asked_by_a_name_of_ours, is_of_another_site
+from retrieval.pages.origins import (
+    is_asked_by_a_name_of_ours,
+    is_of_another_site,
+    names_no_address,
+)
 
 
 def scope(**headers: str) -> dict[str, object]:
@@ -87,3 +92,37 @@ def test_an_app_that_is_not_public_answers_to_no_name_of_the_internet(
 ) -> None:
     scope = {"headers": [(b"host", host.encode())] if host else []}
     assert is_asked_by_a_name_of_ours(scope) is expected
+
+
+ADDRESSES = [
+    *("127.0.0.1:7860", "localhost:7860", "[::1]:7860", "[::1]", "[fe80::1%25eth0]:7860"),
+    *("[::ffff:1.2.3.4]:80", "laptop", "Laptop.local:7860", "my_service:7860", "xn--bcher-kva.de"),
+    *("user-name.hf.space", "abc.gradio.live", "a.b.", "1.example", "0x7f.example", "a:"),
+]
+
+
+@pytest.mark.parametrize("host", ADDRESSES)
+def test_honest_proxies_name_any_address_and_of_each_a_web_address_can_be_made(host: str) -> None:
+    assert not names_no_address(scope(host=host))
+    assert not names_no_address(scope(host="app:7860", x_forwarded_host=host))
+    assert not names_no_address(scope(host=host, x_forwarded_host=f"{host}, proxy:80,"))
+    httpx.URL(f"http://{host}/queue/join")  # as Gradio does
+
+
+NO_ADDRESSES = [
+    *("[v1.x]", "[", "[]", "[1.2.3.4]", "[::g]", "a]b[", "999.1.1.1", "256.1.1.1:80", "01.1.1.1"),
+    *("1", ".", "\N{SNOWMAN}", "ä", "a b", "a/b", "a?b", "user@a", "a:b", "a:123456", "http://a"),
+    *("a\x00", "a\x1fb", "x" * 256, "a," * 1_001),
+]
+
+
+@pytest.mark.parametrize("host", NO_ADDRESSES, ids=lambda host: ascii(host[:20]))
+def test_what_cannot_be_an_address_is_seen(host: str) -> None:
+    assert names_no_address(scope(host=host))
+    assert names_no_address(scope(host="app", x_forwarded_host=host))
+    assert names_no_address(scope(host="app", x_forwarded_host=f"a.b, {host}"))
+
+
+def test_who_names_no_address_at_all_may_ask() -> None:
+    assert not names_no_address(scope())
+    assert not names_no_address(scope(host="", x_forwarded_host=""))

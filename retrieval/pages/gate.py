@@ -21,11 +21,15 @@ from retrieval.pages.asgi import (
 )
 from retrieval.pages.handover import Handover
 from retrieval.pages.interface import API, Hooks, Interface
-from retrieval.pages.origins import is_asked_by_a_name_of_ours, is_of_another_site
+from retrieval.pages.origins import (
+    is_asked_by_a_name_of_ours,
+    is_of_another_site,
+    names_no_address,
+)
 from retrieval.pages.paces import Paces
 from retrieval.pages.receiving import drop_parts
 from retrieval.pages.refusing import PLAIN, RefusedError, refuse, refuse_plainly
-from retrieval.pages.sessions import visitor_of_scope
+from retrieval.pages.sessions import has_too_many_cookies, visitor_of_scope
 
 # Beside Gradio's interface: the page, what it loads, and what is ours.
 BESIDE = re.compile(
@@ -41,6 +45,8 @@ OWN = re.compile(
 PAGE = re.compile(r"/?|/config/?")  # which Gradio lays out anew for each who opens it
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 SENT = re.compile(r"/uploads(/[^/]*)?|/password")  # where our own page sends what
+# By which Gradio's own second server says where the page is asked for. There is none here.
+OF_GRADIO = b"x-gradio-server"
 
 
 class Gate:
@@ -85,6 +91,11 @@ class Gate:
         if not self.access.is_public and not is_asked_by_a_name_of_ours(scope):
             await send_whole(words.OTHER_NAME.encode(), PLAIN, 421, send)
             return
+        if names_no_address(scope):
+            raise RefusedError(words.NO_REQUEST, 400)
+        if has_too_many_cookies(scope):
+            raise RefusedError(words.MANY_COOKIES, 431)
+        scope = {**scope, "headers": [one for one in scope["headers"] if one[0] != OF_GRADIO]}
         if (not looks or OWN.fullmatch(path)) and is_of_another_site(scope):
             raise RefusedError(words.OTHER_SITE, 403)
         if path.startswith(API):

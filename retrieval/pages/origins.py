@@ -6,6 +6,7 @@ sends our cookies along with what any page of it asks for.
 
 import ipaddress
 import os
+import re
 import socket
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -17,6 +18,37 @@ from retrieval.pages.asgi import FORWARDED, Message, Receive, Send, header_of, n
 PORTS = {"http": 80, "https": 443}
 # Names that nobody outside of a network can have (RFC 6762, 6761, 8375; ICANN on .internal, 2024).
 PRIVATE = (".localhost", ".local", ".lan", ".home.arpa", ".internal")
+# What may stand in a header as an address: the name of a computer or its number, and a port. An
+# underscore stands in names that containers have.
+ADDRESS = re.compile(r"(?P<name>[\w.~-]{1,255}|\[[\w:.%~-]{1,255}\])(:\d{0,5})?", re.ASCII)
+MAX_ADDRESSES = 2_000  # letters of all in a request; a chain of proxies has a few
+
+
+def names_no_address(scope: Message) -> bool:
+    """Whether a request says that it asks at what cannot be an address.
+
+    Gradio makes a web address of it, at places where nothing is said of one that cannot be: of an
+    event that was asked for so no end would ever be told.
+    """
+    told = [value for name, value in scope["headers"] if name in (b"host", b"x-forwarded-host")]
+    if sum(map(len, told)) > MAX_ADDRESSES:
+        return True
+    parts = (part.strip() for value in told for part in value.decode("latin-1").split(","))
+    return not all(map(_is_address, filter(None, parts)))
+
+
+def _is_address(text: str) -> bool:
+    found = ADDRESS.fullmatch(text)
+    if not found:
+        return False
+    name = found["name"]
+    with suppress(ValueError):
+        if name.startswith("["):
+            ipaddress.IPv6Address(name.strip("[]"))
+        elif not name.strip("0123456789."):
+            ipaddress.IPv4Address(name)
+        return True
+    return False
 
 
 def is_asked_by_a_name_of_ours(scope: Message) -> bool:

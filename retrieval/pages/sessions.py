@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -23,6 +24,9 @@ COOKIES = {False: "lookalike", True: "__Host-lookalike"}
 SECRET = secrets.token_bytes(32)
 KNOWN_A_MINUTE = 10  # visitors who become known so: fewer than tries are spared for them
 SIGNED = 22  # letters, of 6 bits each
+# Bytes of all the cookies of a request: twice what many a proxy lets through. Ours have some 500,
+# and those of whatever else runs at the same name come along.
+MAX_COOKIES = 2**14
 
 
 class VisitorCookie:
@@ -166,5 +170,16 @@ def _ours(scope: Message, rest: str) -> Iterator[re.Match[str]]:
     stops at the first that it does not understand.
     """
     ours = re.compile(f"{COOKIES[is_secure(scope)]}-{rest}", re.ASCII)
-    cookies = map(str.strip, header_of(scope, b"cookie").split(";"))
-    return filter(None, map(ours.fullmatch, cookies))
+    return filter(None, map(ours.fullmatch, _like_ours(header_of(scope, b"cookie"))))
+
+
+@lru_cache(maxsize=64)  # a request's are looked at up to ten times
+def _like_ours(cookies: str) -> tuple[str, ...]:
+    """Return the cookies of a header that have a name like ours."""
+    names = tuple(COOKIES.values())
+    return tuple(one for part in cookies.split(";") if (one := part.strip()).startswith(names))
+
+
+def has_too_many_cookies(scope: Message) -> bool:
+    """Whether a request brings more of them than are read."""
+    return sum(len(value) for name, value in scope["headers"] if name == b"cookie") > MAX_COOKIES

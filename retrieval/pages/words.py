@@ -267,6 +267,10 @@ WENT_WRONG = "Something went wrong. Reload the page and try again; what was fini
 NO_ADDRESS = "There is nothing at this address."
 NO_REQUEST = "This request is not one that the app understands. Reload the page and try again."
 LARGE_REQUEST = "This request is too large. Send less at once."
+MANY_COOKIES = (
+    "Your browser sends more cookies along than are read here. Delete those of this site in its "
+    "settings, and reload the page."
+)
 OTHERS_SESSION = (
     "This page was opened in another browser, or before this one had its cookies deleted. Reload "
     "it and try again."
