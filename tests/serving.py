@@ -55,7 +55,12 @@ def serving(model: Path, pictures: Path, home: Path, public: bool) -> Iterator[S
         process = subprocess.Popen(
             command,
             cwd=PROJECT,
-            env={**os.environ, "LOOKALIKE_HOME": str(home)},
+            # Gradio reads the second before `retrieval.pages.server` could set it, as it does.
+            env={
+                **os.environ,
+                "LOOKALIKE_HOME": str(home),
+                "GRADIO_TEMP_DIR": str(home / "received"),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -333,6 +333,28 @@ def test_a_program_that_names_no_page_gets_its_answer(visitor: Visitor) -> None:
     assert "180.png" in told
 
 
+def test_an_event_is_fetched_and_cancelled_by_who_has_asked_for_it_alone(
+    visitor: Visitor, other: Visitor
+) -> None:
+    picture = visitor.send(PICTURE)
+    begun = [visitor.join("search", [picture, 5, ""]).json()["event_id"] for _ in range(3)]
+    for event in begun:
+        for way in ("call/search", "call/v2/search", "call/nothing"):
+            answer = other.http.get(f"/gradio_api/{way}/{event}")
+            assert (answer.status_code, answer.json()["detail"]) == (403, words.OTHERS_SESSION)
+        body = {"session_hash": other.session, "fn_index": 0, "event_id": event}
+        assert other.http.post("/gradio_api/cancel", json=body).status_code == 403
+    # Gradio takes what is no event for the name of a page.
+    for nobodys in (visitor.session, "x"):
+        answer = other.http.get(f"/gradio_api/call/search/{nobodys}")
+        assert (answer.status_code, answer.json()["detail"]) == (404, words.NO_ADDRESS)
+    told = [said for said in visitor.messages() if said["msg"] == "process_completed"]
+    assert [said["event_id"] for said in told] == begun
+    assert all("180.png" in str(said["output"]) for said in told)
+    body = {"session_hash": visitor.session, "fn_index": 0, "event_id": begun[0]}
+    assert visitor.http.post("/gradio_api/cancel", json=body).json() == {"success": True}
+
+
 def test_no_other_site_shows_the_page_in_a_frame(visitor: Visitor) -> None:
     policy = visitor.page.headers["content-security-policy"]
     assert policy.endswith("; frame-ancestors 'self'")
@@ -544,6 +566,27 @@ def test_what_a_stranger_calls_the_server_is_what_nobody_else_is_told(visitor: V
         assert "evil" not in visitor.http.get(path).text
 
 
+@pytest.mark.parametrize("told", ["host", "x-forwarded-host"])
+@pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/info", "/gradio_api/queue/join"])
+def test_who_asks_at_what_cannot_be_an_address_is_refused_in_a_sentence(
+    served: Served, visitor: Visitor, told: str, path: str
+) -> None:
+    before = served.log
+    method = "POST" if "join" in path else "GET"
+    for host in (b"[v1.x]", b"999.1.1.1", b"\xe2\x98\x83", b"a:b"):
+        asked = {"data": [None, 5, ""], "fn_index": visitor.number("search")}
+        body = {**asked, "session_hash": visitor.session} if method == "POST" else None
+        answer = visitor.http.request(method, path, json=body, headers={told.encode(): host})
+        assert (answer.status_code, words.NO_REQUEST in answer.text) == (400, True), host
+    assert served.log == before
+
+
+def test_gradios_second_server_of_which_there_is_none_is_not_believed(visitor: Visitor) -> None:
+    for told in ("http://[v1.x]/", "https://evil.example/"):
+        answer = visitor.http.get("/config", headers={"x-gradio-server": told})
+        assert (answer.status_code, "evil" in answer.text) == (200, False)
+
+
 def test_the_progress_of_no_upload_is_told_at_once(visitor: Visitor) -> None:
     took = []
     for _ in range(3):  # the machine may be busy, and hold up one of them
@@ -578,9 +621,8 @@ def test_an_event_that_there_is_not_gets_a_sentence(
     for way in ("queue/join", "call/nothing", "call/v2/search", "cancel", "reset"):
         answer = visitor.http.post(f"/gradio_api/{way}", content=body, headers=JSON)
         assert answer.status_code < 500, way
-    nobody = f"queue/data?session_hash={visitor.session}-not"
-    for way in ("call/search/x", "call/nothing/x", nobody):
-        assert visitor.http.get(f"/gradio_api/{way}").status_code == 200  # with a word in it
+    nobody = visitor.http.get(f"/gradio_api/queue/data?session_hash={visitor.session}-not")
+    assert nobody.status_code == 200  # with a word in it
     assert "Traceback" not in served.log
 
 

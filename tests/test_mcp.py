@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from retrieval.pages import words
 from retrieval.pages.interface import MAX_TOOLS
 from tests.made import by_hue, encode, need, save_hues
 from tests.serving import Served, serving
-from tests.visitor import Visitor
+from tests.visitor import JSON, Visitor
 
 CURE = 'pip install "gradio[mcp]"'
 mcp = need("mcp", CURE)
@@ -39,8 +40,8 @@ def post(served: Served, method: str, params: dict[str, Any], **headers: str) ->
     asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     return httpx.post(
         f"{served.address.rstrip('/')}/gradio_api/mcp/",
-        json=asked,
-        headers={"accept": "application/json, text/event-stream", **headers},
+        content=json.dumps(asked),  # as Python writes it, so that a test may send half a sign
+        headers={**JSON, "accept": "application/json, text/event-stream", **headers},
         timeout=60,
     )
 
@@ -115,10 +116,11 @@ def test_an_assistant_searches_through_a_link(served: Served, origin: dict[str, 
         ({"picture": "data:image/png;base64,%%%"}, "The file is empty."),
         ({"picture": "http://127.0.0.1:1/a.png"}, "Web addresses are switched off here."),
         ({"picture": data_url(PICTURE), "collection": "none"}, "There is no such collection."),
+        ({"picture": data_url(PICTURE), "collection": "x" * 70_000}, words.LARGE_REQUEST),
         ({"picture": data_url(PICTURE), "count": "many"}, "'many' is not of type 'integer'"),
         ({}, "'picture' is a required property"),
     ],
-    ids=["no picture", "half", "no data", "address", "collection", "count", "nothing"],
+    ids=["no picture", "half", "no data", "address", "collection", "large", "count", "nothing"],
 )
 def test_what_cannot_be_searched_with_is_refused_in_a_sentence(
     served: Served, arguments: dict[str, Any], sentence: str
@@ -150,6 +152,70 @@ def test_requests_that_are_none_are_answered_and_fill_no_log(served: Served) -> 
         assert answer.status_code in (202, 400)
     assert ask(served, "tools/list")["tools"]  # after which all of it has been looked at
     assert served.log[before:] == ""
+
+
+def test_a_call_at_what_cannot_be_an_address_is_refused_and_waits_for_nothing(
+    served: Served,
+) -> None:
+    asked = {"name": "search", "arguments": {"picture": data_url(PICTURE), "count": 1}}
+    for headers in ({"host": "[v1.x]"}, {"x-forwarded-host": "999.1.1.1"}):
+        answer = post(served, "tools/call", asked, **headers)
+        assert (answer.status_code, answer.json()["error"]) == (400, words.NO_REQUEST)
+
+
+def test_what_an_assistant_calls_a_tool_sets_up_no_terminal(served: Served) -> None:
+    before = served.log
+    for name in (
+        "x\nLookalike is open at http://evil.example/",
+        "\x1b[2J\x1b]0;evil\a",
+        "x" * 9_000,
+    ):
+        asked = ask(served, "tools/call", name=name, arguments={})
+        assert asked["isError"] is True
+    assert served.log == before
+
+
+def test_half_a_sign_is_answered_as_any_other_text(served: Served) -> None:
+    before = served.log
+    said, worked = call(served, picture="\udfff")
+    assert (worked, "Invalid file data format" in said) == (False, True)
+    said, worked = call(served, picture=data_url(PICTURE), collection="\ud800")
+    assert not worked
+    assert said.startswith(words.NO_COLLECTION)
+    assert served.log == before
+
+
+def test_where_the_disk_takes_no_picture_an_assistant_reads_so_and_no_path(served: Served) -> None:
+    received = served.home / "received"
+    aside = received.rename(served.home / "aside")
+    received.write_bytes(b"")  # where a folder should be
+    try:
+        said, worked = call(served, picture=data_url(PICTURE + b" "))
+    finally:
+        received.unlink()
+        aside.rename(received)
+    assert not worked
+    assert "What was sent" in said
+    assert str(served.home) not in said
+    assert "Errno" not in said
+
+
+def test_pictures_of_assistants_take_no_more_room_than_temporary_files_may(served: Served) -> None:
+    large = served.home / "received" / "large"
+    with large.open("wb") as file:
+        file.truncate(2 * 2**30)  # sparse: it takes no room
+    asked = {"name": "search", "arguments": {"picture": data_url(PICTURE), "count": 1}}
+    until = time.monotonic() + 60
+    try:
+        while (answer := post(served, "tools/call", asked)).status_code == 200:
+            assert time.monotonic() < until  # what was found is not looked at again at once
+            time.sleep(0.2)
+    finally:
+        large.unlink()
+    assert (answer.status_code, answer.json()["error"]) == (507, words.NO_ROOM)
+    while post(served, "tools/call", asked).status_code == 507:
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def test_no_answer_tells_a_path_of_the_server_or_takes_one(served: Served) -> None:

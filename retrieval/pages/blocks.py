@@ -62,6 +62,15 @@ def unread(app: gr.Blocks, session: str) -> int:
     return int(waiting[session].qsize()) if session in waiting else 0
 
 
+def page_of(app: gr.Blocks, event: str) -> str:
+    """Return the page that has asked for an event, until it was told the end; "" for none."""
+    queue = app._queue
+    if event in queue.event_ids_to_events:
+        return str(queue.event_ids_to_events[event].session_hash)
+    waiting = queue.pending_event_ids_session.items()
+    return next((page for page, events in waiting if event in events), "")
+
+
 def forget(app: gr.Blocks, session: str) -> None:
     """Forget what a page has been doing; if it is there still, it begins anew."""
     app.state_holder.session_data.pop(session, None)

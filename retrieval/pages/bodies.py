@@ -45,6 +45,14 @@ def read_json(body: bytes) -> Any:
         raise RefusedError(words.NO_REQUEST, 400) from error
 
 
+def as_json(value: Any) -> bytes:
+    """Return what says a value.
+
+    Half a sign of two, which JSON can say and no file, database or answer takes, becomes a "?".
+    """
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
 def without(mark: str, value: Any, depth: int = 0) -> Any:
     """Take from whatever has a path the mark by which Gradio knows it for a file.
 

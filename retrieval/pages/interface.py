@@ -34,7 +34,7 @@ from retrieval.pages.asgi import (
     send_whole,
     with_length,
 )
-from retrieval.pages.bodies import read_json, whole_body, without
+from retrieval.pages.bodies import as_json, read_json, whole_body, without
 from retrieval.pages.counting import counted
 from retrieval.pages.handover import Handover
 from retrieval.pages.heartbeats import Heartbeats
@@ -52,6 +52,7 @@ OPEN = re.compile(
     r"|call/(v2/)?[^/]+(/[^/]+)?|mcp(/(http|schema))?"
 )
 NAMED = "call/v2/"  # begins a call whose values have names, as "Use via API" shows it
+CALLED = re.compile(r"call/(v2/)?[^/]+/(?P<event>[^/]+)")  # which has the answer to it
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # what pages call themselves
 # Of what ends a request while it comes.
 STATUSES = {words.LARGE_REQUEST: 413, words.NO_ROOM: 507, words.NO_REQUEST: 400}
@@ -71,6 +72,7 @@ class Hooks:
 
     Attributes:
         unread: says how many answers wait for a page.
+        page_of: returns the page that has asked for an event, by the event's name; "" for none.
         forget: forgets what a page has been doing.
         keep: keeps it as that of an open page.
         in_order: returns the named values of a call as the list that its endpoint takes, or raises
@@ -79,6 +81,7 @@ class Hooks:
     """
 
     unread: Callable[[str], int] = lambda session: 0
+    page_of: Callable[[str], str] = lambda event: ""
     forget: Callable[[str], None] = lambda session: None
     keep: Callable[[str], None] = lambda session: None
     in_order: Callable[[str, dict[str, Any]], list[Any]] = _take_in_order
@@ -128,6 +131,12 @@ class Interface:
             self._paces.keep(scope, visitor_of_scope(scope), self._paces.requests)
             # Else everybody is told the address by which the first one has asked.
             scope = {**scope, "query_string": b"page="}
+        if called := CALLED.fullmatch(name):
+            # Where it knows no event of the name, Gradio takes it for that of a page.
+            page = self._hooks.page_of(called["event"])
+            if not page:
+                raise RefusedError(words.NO_ADDRESS, 404)
+            self._admit(page, scope)
         goes_on = {"queue/data": self._answers, "upload_progress": self._progress}
         listen = self._heartbeat if name.startswith("heartbeat/") else goes_on.get(name)
         if listen is None:
@@ -183,6 +192,8 @@ class Interface:
             await self._app(scope, bounded, self._naming(visitor, send))
 
     async def _tool(self, name: str, scope: Message, receive: Receive, send: Send) -> None:
+        if not await self._room.has_room():  # for its picture
+            raise RefusedError(words.NO_ROOM, 507)
         # All of it first: what is raised while it is read, its library answers in its own way.
         visitor, own = visitor_of_scope(scope), own_address_of(Request(scope))
         most = settings.MAX_TOOL_BYTES
@@ -191,7 +202,10 @@ class Interface:
                 body = await whole_body(bounded, most)
             except MultiPartException as error:
                 raise RefusedError(error.message, STATUSES[error.message]) from error
-        read_json(body)  # of a number of very many digits the library makes an error of its own
+        # Of what cannot be read its library makes errors of its own, as of a number of very many
+        # digits, and what it cannot say again it leaves unanswered.
+        body = as_json(read_json(body))
+        scope = {**scope, "headers": with_length(scope["headers"], len(body))}
         caller = OWNER if self._access.is_owner(Request(scope)) else own
         if self._are_too_many(caller):
             raise RefusedError(words.BUSY, 429)
@@ -258,6 +272,9 @@ class Interface:
             self._admit(session, scope)
             if self._hooks.unread(session) > settings.MAX_UNREAD:
                 raise RefusedError(words.BUSY, 429)
+        event = request.get("event_id")  # that is to be cancelled
+        if isinstance(event, str) and (page := self._hooks.page_of(event)):
+            self._admit(page, scope)
         if name == "queue/join" and not isinstance(request.get("event_data"), dict):
             request["event_data"] = {}  # in which handlers look for what they need
         # Where a file is named Gradio would look for it, or fetch it; the handlers see to that. It
@@ -265,8 +282,7 @@ class Interface:
         request = without("meta", request)
         if "event_data" in request:
             request["event_data"] = without("path", request["event_data"])
-        # Half a sign of two, which JSON can say and no file or database takes, becomes a "?".
-        return json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
+        return as_json(request)
 
     def _naming(self, visitor: str, send: Send) -> Send:
         """Answer an upload with names in place of paths, or a refusal with a sentence of ours."""

@@ -35,7 +35,8 @@ from retrieval.open_files import allow_files
 from retrieval.pages import words
 from retrieval.pages.access import LONG, Access
 from retrieval.pages.api import in_order
-from retrieval.pages.blocks import App, Unremembered, forget, keep, unread
+from retrieval.pages.assistants import guard_tools
+from retrieval.pages.blocks import App, Unremembered, forget, keep, page_of, unread
 from retrieval.pages.compression import Compressed
 from retrieval.pages.connections import first_free, watch_connections
 from retrieval.pages.duplicates_page import DuplicatesPage, copies_route
@@ -99,6 +100,7 @@ def build_app(workspace: Workspace, library: LibraryPage, handover: Handover) ->
     guard_queue(library.access.is_owner)
     guard_origins()
     guard_start()
+    guard_tools()
     app.upload_file_set = Unremembered()
     # Not `api_open`: what is asked past the queue is asked past all of its bounds.
     most = FULL_KINDS * settings.MAX_QUEUE
@@ -121,6 +123,7 @@ def launch(
     has_tools = importlib.util.find_spec("mcp") is not None
     hooks = Hooks(
         unread=partial(unread, app),
+        page_of=partial(page_of, app),
         forget=partial(forget, app),
         keep=partial(keep, app),
         in_order=partial(in_order, app),
