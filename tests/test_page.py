@@ -342,6 +342,78 @@ def test_a_step_back_right_after_a_turn_takes_nothing_along(page: Page) -> None:
     lies(page, 1, upright=True)
 
 
+@pytest.mark.parametrize("what", ["turn", "box"])
+def test_a_picture_lies_again_as_it_is_searched_with_where_another_way_is_refused(
+    page: Page, what: str
+) -> None:
+    upload(page, pattern("stripes", 99).resize((120, 60)))
+    kinds(page)
+    page.locator(TURN).click()
+    page.wait_for_url("**turn=1")
+    turned = page.url
+    page.get_by_role("button", name=words.MATCHING).click()
+    slider = page.locator("#matching input[type=range]").first  # the others are down already
+    slider.press("Home")
+    expect(page.get_by_text(words.NOTHING_COUNTS)).to_be_visible()
+    if what == "turn":
+        page.locator(TURN).click()
+        lies(page, 2, upright=False)
+    else:
+        page.locator("#lk-crop").press("Enter")
+        expect(page.locator("#lk-crop i")).to_be_visible()
+    lies(page, 1, upright=True)
+    expect(page.locator("#lk-crop i")).to_be_hidden()
+    assert page.url == turned
+    slider.press("End")
+    page.locator(TURN).click()
+    page.wait_for_url("**turn=2")
+    lies(page, 2, upright=False)
+
+
+def test_of_two_turns_the_later_one_stays_drawn_until_it_is_answered_too(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    upload(page, pattern("stripes", 99).resize((120, 60)))
+    kinds(page)
+    page.wait_for_url("**upload=*")
+    whole = page.url
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
+    for turns in (1, 2):
+        page.locator(TURN).click()
+        page.wait_for_timeout(400)
+        assert len(held) == turns
+    held[0].continue_()
+    page.wait_for_url(f"{whole}&turn=1")
+    page.wait_for_timeout(500)  # for what should not come
+    lies(page, 2, upright=False)
+    refusal = '{"detail": "Too much at once.", "error": "Too much at once."}'
+    held[1].fulfill(status=429, content_type="application/json", body=refusal)
+    lies(page, 1, upright=True)
+    assert page.url == f"{whole}&turn=1"
+    page.close()
+
+
+def test_a_box_that_the_browser_breaks_off_is_none(page: Page) -> None:
+    upload(page, pattern("stripes", 99))
+    kinds(page)
+    page.wait_for_url("**upload=*")
+    whole, layer = page.url, page.locator("#lk-crop")
+    room = place_of(layer)
+    page.mouse.move(room["x"] + 5, room["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(room["x"] + 70, room["y"] + 50, steps=4)
+    expect(layer.locator("i")).to_be_visible()
+    layer.dispatch_event("pointercancel")  # as where a second finger begins to zoom
+    expect(layer.locator("i")).to_be_hidden()
+    page.mouse.up()
+    page.wait_for_timeout(600)  # for what should not come
+    expect(layer.locator("i")).to_be_hidden()
+    assert page.url == whole
+
+
 def test_a_picture_lies_as_it_came_also_while_its_answer_is_on_its_way(page: Page) -> None:
     upload(page, pattern("stripes", 99).resize((120, 60)))
     kinds(page)

@@ -40,6 +40,8 @@ DOWNLOAD = """
 
 # Tells `page.js` that the controls stand as an answer has set them.
 SETTLED = "() => window.lookalikeSettled?.()"
+# Tells it that the answer to a box or a turn has come, or why there is none.
+CROPPED = "() => window.lookalikeCropped?.()"
 # What `page.js` tells of a request: its number among those of the page, and whether the controls
 # are still to be set.
 ACTION = re.compile(r"(\d{1,15})(; setting)?", re.ASCII)

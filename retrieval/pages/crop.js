@@ -14,6 +14,7 @@
   let quarters = 0; // by which it is turned clockwise
   let source = "";
   let telling = 0; // of a box that has just been set: while it moves on, the last one counts
+  let isTold = true; // whether the page has been told how the picture is to count now
 
   // Where the picture itself lies: it is fitted into its frame, and leaves room beside it. A small
   // one is not enlarged.
@@ -65,11 +66,15 @@
 
   const setBox = (next, send) => {
     changed();
+    isTold = false;
     box = next;
     draw();
     if (!send) return;
     clearTimeout(telling);
-    telling = setTimeout(() => tell(box, quarters), 200);
+    telling = setTimeout(() => {
+      isTold = true;
+      tell(box, quarters);
+    }, 200);
   };
 
   // For a picture that lies on its side, as from a scanner. The box stays on what it was drawn on.
@@ -79,8 +84,12 @@
   };
 
   // What is still to be told was about the picture before, or as it lay before.
-  const show = (nextBox, nextQuarters) => {
+  const hush = () => {
     clearTimeout(telling);
+    isTold = true;
+  };
+  const show = (nextBox, nextQuarters) => {
+    hush();
     box = nextBox;
     quarters = nextQuarters;
     draw();
@@ -174,6 +183,7 @@
     askForBox(fresh);
 
     let start = null;
+    let before = null; // the box until then
     const at = (event) => {
       const room = fresh.getBoundingClientRect();
       const share = (value, from, size) => Math.min(1, Math.max(0, (value - from) / size));
@@ -182,6 +192,7 @@
     fresh.addEventListener("pointerdown", (event) => {
       if (event.pointerType === "touch" && !fresh.classList.contains("lk-drawing")) return;
       start = at(event);
+      before = box;
       fresh.setPointerCapture(event.pointerId);
       event.preventDefault();
       fresh.focus({ preventScroll: true });
@@ -193,6 +204,7 @@
       setBox([Math.min(a, x), Math.min(b, y), Math.max(a, x), Math.max(b, y)], false);
     });
     fresh.addEventListener("pointercancel", () => {
+      if (start && box !== before) setBox(before, true);
       start = null;
     });
     fresh.addEventListener("pointerup", () => {
@@ -200,7 +212,8 @@
       start = null;
       fresh.classList.remove("lk-drawing", "lk-asked");
       const small = !box || box[2] - box[0] < 0.05 || box[3] - box[1] < 0.05;
-      if (small) return setBox(null, Boolean(box));
+      if (small && !box) return;
+      if (small) return setBox(null, true);
       setBox(box, true);
     });
     // By keyboard: Enter starts with the middle, arrows move it, with Shift they change its size.
@@ -231,7 +244,8 @@
     begin: (page) => ({ tell, changed, came, isShown, showAnswer } = page),
     look: addLayer,
     picture,
-    hush: () => clearTimeout(telling),
+    hush,
+    isTold: () => isTold,
     ask: (isAsked) => (toBox = isAsked),
     show,
   };

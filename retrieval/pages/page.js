@@ -10,6 +10,7 @@
     if (!window.lookalike) return; // the page is still being made
     dialog.rest();
     if (SETTING.includes(what)) setting += 1;
+    if (what === "crop") cropping += 1;
     if (what !== "visit") keepScroll();
     if (ASKING.includes(what)) stepped = false;
     window.lookalike(what, data);
@@ -443,8 +444,17 @@
   // --- The address -------------------------------------------------------------------------------
   let seen = null; // the address of the results that were last looked at
   // Whether the box and the quarters of the address are those of the picture: since an answer has
-  // brought it, as when the page opens, until one of them is changed or a picture is given.
+  // brought it, as when the page opens, until one of them is changed or a picture is given; and again
+  // when all such changes have been answered, or refused.
   let visiting = true;
+  let cropping = 0; // changes under way
+  let isChanged = false; // whether there was any since the picture came
+  window.lookalikeCropped = () => {
+    cropping -= 1;
+    if (cropping || !isChanged || !crop.isTold()) return;
+    visiting = true;
+    requestAnimationFrame(look);
+  };
 
   // The pictures that an address asks with.
   const askedWith = (address) => {
@@ -502,8 +512,14 @@
   dialog.begin(tell);
   crop.begin({
     tell: (box, quarters) => tell("crop", { box, quarters }),
-    changed: () => (visiting = false),
-    came: (source) => (visiting = source.startsWith("data:")),
+    changed: () => {
+      visiting = false;
+      isChanged = true;
+    },
+    came: (source) => {
+      visiting = source.startsWith("data:");
+      isChanged = false;
+    },
     isShown: searching,
     showAnswer: () => {
       showAnswer(behavior());

@@ -17,6 +17,7 @@ from retrieval.pages.api import SearchApi
 from retrieval.pages.asking import Address, Asked, Options, Part, read_address
 from retrieval.pages.bridge import (
     BRIDGE,
+    CROPPED,
     DOWNLOAD,
     SETTLED,
     action_of,
@@ -153,7 +154,7 @@ class SearchPage:
         ):
             event(self._asking(handler), inputs, answer, **each)
         crop = self._asking(self.changes.crop)
-        bridge.crop(crop, inputs, answer, concurrency_id=MODEL, **each)
+        cropped = bridge.crop(crop, inputs, answer, concurrency_id=MODEL, **each)
         # These may leave the upload behind, which then is taken off the page.
         leaving = [*answer, self.upload]
         bridge.remove(self._asking(self.changes.remove, leaving=True), inputs, leaving, **each)
@@ -168,9 +169,10 @@ class SearchPage:
         everything = [*view, *self.options.shown, self.upload]
         visited = bridge.visit(self.on_visit, inputs, everything, **each)
         repeated = bridge.again(self.on_again, self.conversation, everything, **each)
-        for setting in (loaded, visited, repeated):
-            setting.then(None, js=SETTLED)
-            setting.failure(None, js=SETTLED)  # after which Gradio leaves out what comes then
+        followed = [(setting, SETTLED) for setting in (loaded, visited, repeated)]
+        for ended, script in (*followed, (cropped, CROPPED)):
+            ended.then(None, js=script)
+            ended.failure(None, js=script)  # after which Gradio leaves out what comes then
         bridge.why(
             self.on_why,
             inputs,
