@@ -14,7 +14,7 @@ from pathlib import Path
 
 from retrieval.ages import count_ages
 from retrieval.disk_names import free_name
-from retrieval.files import inside, remove_tree, replace_file
+from retrieval.files import inside, remove_tree, replace_file, sha256_of_file
 from retrieval.schema import REMOVED
 
 AGES = "removed.json"  # beside the folder
@@ -42,7 +42,8 @@ def bring_back(
 ) -> tuple[list[str], list[str]]:
     """Move photos back to `root`, of several that lay at a path the one that was taken out last.
 
-    Where another photo has come to the place of one it gets a name of its own beside it.
+    Where another photo has come to the place of one it gets a name of its own beside it. One that
+    has been added again meanwhile is there, and what was kept of it goes.
 
     Args:
         excluded: the paths that the collection passes over, where nobody would see a photo.
@@ -57,6 +58,10 @@ def bring_back(
         try:
             if source is not None and _is_below(root, path):
                 place = root / path
+                if is_same(source, place):
+                    with suppress(OSError):  # it is held; it goes after its day, then
+                        source.unlink()
+                    continue
 
                 def is_taken(at: Path, place: Path = place) -> bool:
                     name = at.relative_to(root).as_posix()
@@ -121,6 +126,16 @@ def taken_out(folder: Path) -> dict[str, Path]:
         for name in names
         if os.path.isfile(Path(parent) / name)
     }
+
+
+def is_same(kept: Path, other: Path) -> bool:
+    """Whether a photo that was taken out has the bytes of another one; not when none can tell."""
+    try:
+        if os.path.islink(other) or kept.stat().st_size != other.stat().st_size:
+            return False
+        return sha256_of_file(kept) == sha256_of_file(other)
+    except OSError:  # brought back, or deleted after its day, just now; or it cannot be read
+        return False
 
 
 def _holds(folder: Path, path: str) -> bool:

@@ -24,7 +24,7 @@ from retrieval.files import composed, part_in, remove_tree, replace_file, sha256
 from retrieval.folders import SUFFIXES, find_images, lies_passed_over
 from retrieval.incoming import Tables
 from retrieval.records import PASSING
-from retrieval.removed import taken_out
+from retrieval.removed import is_same, taken_out
 from retrieval.settings import OWNER_BYTES
 from retrieval.staging import Upload, require_room
 from retrieval.zips import MAX_NAMED, ZipBounds, unpack
@@ -257,7 +257,7 @@ class _Intake:
                 return place if awaited or name in self.excluded else None
             return free_name(place, self._is_taken, self.numbers)
         kept = self.excluded.get(name)
-        if kept is None or _is_same(kept, source):
+        if kept is None or is_same(kept, source):
             return place
         return free_name(place, self._is_taken, self.numbers)
 
@@ -377,16 +377,6 @@ def _is_known(
     ]
     same = sum(before == now for before, now in sizes)
     return bool(same) and 2 * same >= len(sizes)
-
-
-def _is_same(kept: Path, source: Path) -> bool:
-    """Whether a photo that was taken out has the bytes of another one; not when none can tell."""
-    try:
-        if kept.stat().st_size != source.stat().st_size:
-            return False
-        return sha256_of_file(kept) == sha256_of_file(source)
-    except OSError:  # brought back, or deleted after its day, just now; or it cannot be read
-        return False
 
 
 def _excluded(collection: Collection) -> dict[str, Path | None]:

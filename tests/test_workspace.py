@@ -439,6 +439,23 @@ def test_photos_of_one_name_that_are_taken_out_do_not_replace_each_other(
     assert (photos / "warm/red (2).png").read_bytes() == first
 
 
+def test_a_photo_that_was_added_again_meanwhile_is_not_brought_back_beside_itself(
+    workspace: Workspace, kept: str
+) -> None:
+    photos, path = originals(workspace, kept), "warm/red.png"
+    collection = workspace.shelf.searcher(kept).collection
+    data = (photos / path).read_bytes()
+    take_out(workspace, kept, path)
+    (photos / path).write_bytes(data)
+    collection.excluded.readmit([path])  # as adding it does
+    build(workspace, kept, photos)
+    workspace.let_in(kept, [path])
+    build(workspace, kept, photos)
+    assert collection.listing.count() == (6, 0)
+    assert [file.name for file in photos.rglob("red*")] == ["red.png"]
+    assert not [*(collection.folder / REMOVED).rglob("*.png")]
+
+
 def test_a_photo_is_not_brought_back_to_where_another_one_was_taken_out(
     workspace: Workspace, kept: str
 ) -> None:
