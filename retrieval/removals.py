@@ -3,15 +3,42 @@
 Where the photos lie meanwhile, and for how long, is the affair of `retrieval.removed`.
 """
 
+import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
+from retrieval.changes import find_changes
 from retrieval.collection import Collection
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.removed import bring_back, forget_old, still_here, take_away
 from retrieval.schema import REMOVED
 from retrieval.thumbnails import folder_of_photos
+
+# Of one photo, and of several.
+GONE = (
+    "1 of the photos is not here any more, since what is taken out is kept for a day. Add it "
+    "again.",
+    "{n} of the photos are not here any more, since what is taken out is kept for a day. Add them "
+    "again.",
+)
+GONE_FROM_FOLDER = (
+    "1 of the photos is in the folder no more. Put it there again, and press “Look for changes”.",
+    "{n} of the photos are in the folder no more. Put them there again, and press “Look for "
+    "changes”.",
+)
+HELD = (
+    "1 of the photos cannot be moved back. Close other programs that use it, and try again.",
+    "{n} of the photos cannot be moved back. Close other programs that use them, and try again.",
+)
+
+
+class NotAllBackError(LookalikeError):
+    """Some pictures were let in again, and the photos of others are gone."""
+
+    def __init__(self, sentence: str, back: list[str]) -> None:
+        super().__init__(sentence)
+        self.back = back  # the paths of those that were, as `let_in` was told them
 
 
 class Removals:
@@ -45,31 +72,34 @@ class Removals:
                 which they were taken out.
 
         Raises:
-            LookalikeError: when some of the photos cannot be brought back; the others are let in.
+            NotAllBackError: when some of the photos are gone; the others are let in.
+            LookalikeError: when all are, or some cannot be moved just now; the others are let in.
         """
-        paths = list(paths) if as_now else collection.excluded.now(paths)
+        paths = list(paths)
+        now = paths if as_now else collection.excluded.now(paths)
         gone: list[str] = []
         held: list[str] = []
+        if collection.in_place and not as_now:
+            now, gone = _find(collection, paths, now)
         with self._moving:
             if collection.keeps_originals and collection.root is not None:
                 excluded = collection.excluded.paths()
-                gone, held = bring_back(collection.folder, collection.root, paths, excluded)
-            collection.excluded.readmit(set(paths) - set(held))
+                gone, held = bring_back(collection.folder, collection.root, now, excluded)
+            collection.excluded.readmit(set(now) - set(held))
         if not gone and not held:
             return
-        if len(gone) + len(held) < len(paths):
+        left = {*gone, *held}
+        back = [path for path, place in zip(paths, now, strict=True) if place not in left]
+        if back:
             collection.mark_unfinished(True)  # so that the page offers to read the others
         sentences = []
         if gone:
-            sentences.append(
-                f"{len(gone):,} of the photos are not here any more, since what is taken out is "
-                "kept for a day. Add them again."
-            )
+            sentence = GONE_FROM_FOLDER if collection.in_place else GONE
+            sentences.append(_say(sentence, len(gone)))
         if held:
-            sentences.append(
-                f"{len(held):,} of the photos cannot be moved back. Close other programs that use "
-                "them, and try again."
-            )
+            sentences.append(_say(HELD, len(held)))
+        if back and not held:
+            raise NotAllBackError(" ".join(sentences), back)
         raise LookalikeError(" ".join(sentences))
 
     def forget_old(self, collection: Collection, older_than: float) -> None:
@@ -86,6 +116,35 @@ class Removals:
                 collection.excluded.readmit(
                     forget_old(folder, root, collection.excluded.paths(), older_than)
                 )
+
+
+def _find(
+    collection: Collection, paths: Sequence[str], now: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Look where in its folder lies what was taken out of a collection that is searched in place.
+
+    All of the folder is looked through only where something is not where it was.
+
+    Args:
+        paths, now: where it was taken out, and where it is passed over.
+
+    Returns:
+        Where each is now, and of which of these there is no file.
+    """
+    root = collection.root
+    if root is None or not root.is_dir():  # it comes as soon as its disk is there
+        return list(now), []
+    if not all(os.path.isfile(root / path) for path in now):
+        try:
+            find_changes(collection, root)  # which notes what has moved
+        except (LookalikeError, OSError):  # as is told by the look that reads them again
+            return list(now), []
+        now = collection.excluded.now(paths)
+    return list(now), [path for path in now if not os.path.isfile(root / path)]
+
+
+def _say(sentences: tuple[str, str], n: int) -> str:
+    return sentences[n > 1].format(n=f"{n:,}")
 
 
 def undoable(collection: Collection, paths: Iterable[str]) -> list[str]:

@@ -298,7 +298,8 @@ class Workspace:
                 that `take_out` returned.
 
         Raises:
-            LookalikeError: when some of the photos cannot be brought back (the others are let in),
+            NotAllBackError: when some of the photos are gone; the others are let in.
+            LookalikeError: when all are, or some cannot be moved just now (the others are let in),
                 or the collection is not served any more.
         """
         self._removals.let_in(self._collection(key), paths, as_now)

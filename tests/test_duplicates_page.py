@@ -284,6 +284,42 @@ def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
     library.visitors.stop()
 
 
+def test_of_what_was_taken_out_and_is_gone_nothing_is_said_to_be_put_back(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    photos = save_photos(tmp_path / "snaps")
+    key = served(workspace, photos)
+    collection = workspace.shelf.searcher(key).collection
+    library = make_library(workspace, None, False)
+    page = DuplicatesPage(workspace, library.access, library.adding)
+    groups, turned = find_copies(collection), Turned()
+    turned.kept = Kept(groups)
+
+    def deal(act: str, group: Group) -> str:
+        event = gr.EventData(None, {"act": act, "first": group[0].picture.id, "start": 0})
+        said: str = page.on_deal(key, turned, request_from(), event)[0]
+        return said
+
+    large = groups[0]
+    twice = next(group for group in groups if "twice a.png" in names(group))
+    deal("spare", large)
+    deal("spare", twice)
+    (photos / "=small.png").unlink()
+    (photos / "twice a.png").unlink()
+    with pytest.warns(UserWarning, match="^1 of the photos is in the folder no more"):
+        back = deal("unspare", large)
+    assert "1 picture put back into" in back
+    assert ("worse.jpg</b>" in back, "=small.png</b>" in back) == (True, False)
+    with pytest.warns(UserWarning, match="^1 of the photos is in the folder no more"):
+        back = deal("unspare", twice)
+    assert back.count("put back into") == 1
+    assert "twice a.png</b>" not in back
+    assert collection.listing.count()[0] == 7
+    deal("spare", large)  # what is left of it is dealt with again
+    assert collection.listing.count()[0] == 6
+    library.visitors.stop()
+
+
 def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(
     workspace: Workspace, wheel: Path
 ) -> None:

@@ -1024,6 +1024,28 @@ def test_what_was_taken_out_and_moved_is_offered_and_let_in_once_where_it_is_now
     assert collection.excluded.paths() == set()
 
 
+def test_undo_says_how_many_are_back_and_which_are_in_the_folder_no_more(
+    owned: tuple[LibraryPage, str, gr.Request], wheel: Path
+) -> None:
+    page, key, request = owned
+    page.adding.build(key, "")
+    ended(page, key)
+    collection = page.workspace.shelf.searcher(key).collection
+    first, second, *_ = collection.listing.pictures()
+    paths = tuple(page.workspace.take_out(key, [first.id, second.id]))
+    (wheel / first.path).unlink()
+    desk = Desk()
+    desk.answer(lambda _: Opened(key=key, removed=paths))
+    with pytest.warns(UserWarning, match="^1 of the photos is in the folder no more"):
+        shown = act(page, desk, request, "unremove", key)
+    assert words.came_back(1, collection.name) in shown
+    assert second.path in collection.listing.files()
+    desk.answer(lambda _: Opened(key=key, removed=paths[:1]))
+    with pytest.warns(UserWarning, match="^1 of the photos is in the folder no more"):
+        shown = act(page, desk, request, "unremove", key)
+    assert words.came_back(1, collection.name) not in shown
+
+
 @pytest.mark.parametrize("in_place", [True, False], ids=["in place", "copies"])
 def test_what_was_taken_out_and_is_gone_is_not_promised_to_come_in_again(
     owned: tuple[LibraryPage, str, gr.Request], wheel: Path, in_place: bool

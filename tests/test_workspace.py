@@ -22,6 +22,7 @@ from retrieval.embedding import Aspects, Embedder
 from retrieval.errors import LookalikeError
 from retrieval.indexing import Bounds, Step, index_folder
 from retrieval.library import find_collection
+from retrieval.removals import NotAllBackError
 from retrieval.removed import bring_back, still_here, take_away
 from retrieval.schema import DATABASE, ORIGINALS, REMOVED
 from retrieval.trash import TRASH, discarded, empty_trash
@@ -481,7 +482,7 @@ def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
     take_out(workspace, kept, "warm/red.png")
     shutil.rmtree(collection.folder / REMOVED)
     take_out(workspace, kept, "warm/orange.png")
-    with pytest.raises(LookalikeError, match=r"^1 of the photos are not here any more"):
+    with pytest.raises(LookalikeError, match=r"^1 of the photos is not here any more"):
         workspace.let_in(kept, ["warm/red.png", "warm/orange.png"])
     assert (originals(workspace, kept) / "warm/orange.png").exists()
     assert collection.excluded.paths() == set()
@@ -493,6 +494,46 @@ def test_photos_that_cannot_be_brought_back_are_told_and_the_others_come(
             workspace.let_in(kept, ["cold/blue.png"])
     assert collection.excluded.paths() == {"cold/blue.png"}
     workspace.let_in(kept, ["cold/blue.png"])
+
+
+def test_what_was_taken_out_of_a_folder_and_is_in_it_no_more_is_told_and_the_others_come(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    build(workspace, key, wheel)
+    collection = workspace.shelf.searcher(key).collection
+    paths = ["warm/red.png", "warm/orange.png", "cold/blue.png"]
+    for path in paths:
+        take_out(workspace, key, path)
+    (wheel / paths[0]).unlink()
+    (wheel / paths[1]).rename(wheel / "cold/carrot.png")  # which nobody has looked for yet
+    with pytest.raises(NotAllBackError, match=r"^1 of the photos is in the folder no more") as told:
+        workspace.let_in(key, paths)
+    assert told.value.back == paths[1:]
+    build(workspace, key, wheel)
+    assert {"cold/carrot.png", "cold/blue.png"} <= set(collection.listing.files())
+    assert collection.excluded.paths() == set()
+    with pytest.raises(LookalikeError, match=r"^1 of the photos is in the folder no more"):
+        workspace.let_in(key, paths[:1])
+
+
+def test_undo_while_the_disk_of_a_folder_is_away_counts_as_soon_as_it_is_there(
+    workspace: Workspace, wheel: Path
+) -> None:
+    key = workspace.create("wheel", wheel)
+    build(workspace, key, wheel)
+    collection = workspace.shelf.searcher(key).collection
+    take_out(workspace, key, "warm/red.png")
+    away = wheel.rename(wheel.with_name("away"))
+    for is_mounted in (False, True):  # an empty folder is where the disk appears
+        if is_mounted:
+            wheel.mkdir()
+        workspace.let_in(key, ["warm/red.png"])
+        assert collection.excluded.paths() == set()
+    wheel.rmdir()
+    away.rename(wheel)
+    build(workspace, key, wheel)
+    assert collection.listing.count() == (6, 0)
 
 
 @pytest.mark.parametrize("where", ["../../../wedding.png", "{home}/wedding.png", "../wedding.png"])
@@ -508,7 +549,7 @@ def test_no_record_of_a_collection_moves_a_file_out_of_its_folder(
         database.execute("UPDATE pictures SET path = ? WHERE path = 'warm/red.png'", [path])
     take_out(workspace, kept, path)
     assert {file for file in tmp_path.rglob("*.png") if REMOVED not in file.parts} == before
-    with pytest.raises(LookalikeError, match=r"^1 of the photos are not here"):
+    with pytest.raises(LookalikeError, match=r"^1 of the photos is not here"):
         workspace.let_in(kept, [path])
     assert {file for file in tmp_path.rglob("*.png") if REMOVED not in file.parts} == before
 
@@ -519,7 +560,7 @@ def test_nothing_is_moved_into_a_collection_from_out_of_what_was_taken_out(
     take_out(workspace, kept, "warm/red.png")
     folder = workspace.shelf.searcher(kept).collection.folder
     by_hue(300).save(folder / "wedding.png")
-    with pytest.raises(LookalikeError, match=r"^1 of the photos are not here"):
+    with pytest.raises(LookalikeError, match=r"^1 of the photos is not here"):
         workspace.let_in(kept, ["../../wedding.png"])
     assert (folder / "wedding.png").exists()
 

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +19,7 @@ from retrieval.indexing import Bounds
 from retrieval.pages import library_markup, opened_markup, words
 from retrieval.pages.counting import counted
 from retrieval.records import PASSING
+from retrieval.removals import NotAllBackError
 from retrieval.schema import ORIGINALS
 from retrieval.taking import Taken, below_first, without
 from retrieval.thumbnails import folder_of_photos
@@ -29,6 +30,15 @@ from retrieval.workspace import Workspace
 
 BACK_SECONDS = 2.0  # that pictures which come back are waited for
 BACK_PAUSE = 10  # times as long as was waited for a visitor's, nobody waits for another's
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What came of putting back pictures that were taken out."""
+
+    paths: tuple[str, ...]  # of those that come back
+    is_there: bool  # whether they have been read again
+    why_not: str = ""  # what is said of the others; "" where there are none
 
 
 class Adding:
@@ -216,15 +226,19 @@ class Adding:
 
         self.workspace.build(key, folder, Bounds(), look)
 
-    def bring_back(self, key: str, paths: Sequence[str], visitor: str) -> bool:
-        """Put back pictures that were taken out; return whether they are there again.
+    def bring_back(self, key: str, paths: Sequence[str], visitor: str) -> Returned:
+        """Put back pictures that were taken out; return which, and whether they are there again.
 
         Mostly they are, since they are known; else the card says how far it is.
 
         Raises:
-            LookalikeError: when some of the photos cannot be brought back.
+            LookalikeError: when none of the photos can be brought back, or some are held.
         """
-        self.workspace.let_in(key, paths)
+        why_not = ""
+        try:
+            self.workspace.let_in(key, paths)
+        except NotAllBackError as error:
+            paths, why_not = error.back, str(error)
         self.build(key, visitor, returning=len(paths))
         begun, private = time.monotonic(), self.shelf.is_private(key)
         waited, most = 0.0, BACK_SECONDS
@@ -237,7 +251,8 @@ class Adding:
             waited = time.monotonic() - begun
         if private and most:
             self._next_wait = begun + waited * (1 + BACK_PAUSE)
-        return bool(state and state.finished and not state.cancelled and not state.problem)
+        is_there = bool(state and state.finished and not state.cancelled and not state.problem)
+        return Returned(tuple(paths), is_there, why_not)
 
     def take_out(self, key: str, ids: Iterable[int]) -> list[str]:
         """Take pictures out, as `Workspace.take_out` does; what came last is said no more."""

@@ -190,10 +190,13 @@ class DuplicatesPage:
         self, key: str, collection: Collection, kept: Kept, first: int, visitor: str
     ) -> Dealt:
         back = kept.dealt[first].back
-        is_back = self._adding.bring_back(key, back, visitor)
+        returned = self._adding.bring_back(key, back, visitor)
+        if returned.why_not:
+            warn(LookalikeError(returned.why_not))
+        _leave_out(kept, first, set(back).difference(returned.paths))
         _renumber(kept, collection, first)
-        said = words.COPIES_PUT_BACK if is_back else words.COPIES_COMING_BACK
-        said = said.format(pictures=words.pictures(len(back)), name=collection.name)
+        said = words.COPIES_PUT_BACK if returned.is_there else words.COPIES_COMING_BACK
+        said = said.format(pictures=words.pictures(len(returned.paths)), name=collection.name)
         return Dealt("unspare", said)
 
     def _show(
@@ -305,6 +308,21 @@ def show_groups(
         + "".join(laid_out)
         + _turning(start, len(groups))
     )
+
+
+def _leave_out(kept: Kept, first: int, gone: Container[str]) -> None:
+    """Take pictures that do not come back out of a group, by their paths."""
+
+    def left(group: Group) -> Group:
+        if group[0].picture.id != first:
+            return group
+        return tuple(
+            replace(copy, same_as=None) if copy.same_as and copy.same_as.path in gone else copy
+            for copy in group
+            if copy.picture.path not in gone
+        )
+
+    kept.groups = tuple(left(group) for group in kept.groups)
 
 
 def _renumber(kept: Kept, collection: Collection, first: int) -> None:

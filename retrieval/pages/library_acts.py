@@ -152,10 +152,13 @@ class LibraryActs:
             return opened
         if not opened.removed:
             raise LookalikeError(words.REMOVED_FORGOTTEN)
-        if not self._adding.bring_back(key, opened.removed, visitor):
+        returned = self._adding.bring_back(key, opened.removed, visitor)
+        if returned.why_not:
+            warn(LookalikeError(returned.why_not))
+        if not returned.is_there:
             return Opened()
         name = self._shelf.searcher(key, visitor).collection.name
-        notice = library_markup.notice(words.came_back(len(opened.removed), name))
+        notice = library_markup.notice(words.came_back(len(returned.paths), name))
         return replace(opened, notice="", passing=notice, removed=())
 
     def _delete(self, opened: Opened, key: str, _: Any, visitor: str) -> Opened:
