@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from retrieval import settings
 from retrieval.pages import words
-from tests.browser import place_of, running_app, stop_fading, turn_to, wait_for_rest, watch
+from tests.__main__ import find_browser
+from tests.browser import FLAGS, place_of, running_app, stop_fading, turn_to, wait_for_rest, watch
 from tests.made import encode, pattern, save_patterns
 
 EACH = 8
@@ -216,6 +217,37 @@ def test_the_button_of_a_box_is_seen_whole_and_not_on_a_low_picture(
     assert place["y"] >= layer["y"] + layer["height"]
     button.click()
     expect(page.locator(".lk-chip")).not_to_contain_text("a part of it")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_where_letters_are_twice_as_large_no_words_about_the_query_are_cut_off(
+    browser: Browser, address: str, width: int
+) -> None:
+    large = [*FLAGS, "--blink-settings=defaultFontSize=32"]
+    other = browser.browser_type.launch(executable_path=find_browser(), args=large)
+    is_phone = width < 500
+    context = other.new_context(
+        viewport={"width": width, "height": 800}, has_touch=is_phone, is_mobile=is_phone
+    )
+    page = context.new_page()
+    page.goto(address)
+    upload(page, pattern("dots", 99))
+    kinds(page)
+    page.locator("#lk-crop").press("Enter")
+    expect(page.locator(".lk-chip")).to_contain_text("a part of it")
+    stop_fading(page)
+    for words_of in (".lk-chip span", "#results .lk-head h2"):
+        for one in page.locator(words_of).all():
+            assert one.evaluate(
+                "({scrollWidth, clientWidth, scrollHeight, clientHeight}) => "
+                "scrollWidth <= clientWidth && scrollHeight <= clientHeight + 1"
+            ), words_of
+    for button in page.locator(".lk-box-ways button:visible").all():
+        inside, frame = place_of(button), place_of(page.locator("#query .image-container"))
+        assert inside["x"] >= frame["x"]
+        assert inside["x"] + inside["width"] <= frame["x"] + frame["width"]
+        assert inside["y"] >= frame["y"]
+    other.close()
 
 
 TURN = "#lk-turn"
