@@ -1120,8 +1120,8 @@ def test_a_folder_that_was_away_is_not_said_to_be_missing_once_it_has_been_looke
 
 
 def test_a_folder_of_a_user_who_is_not_there_is_no_folder(visitor: Visitor) -> None:
-    (sentence,) = sentences(visitor.ask("on_folder", [None, "~nobody-here/Pictures"]))
-    assert sentence.startswith("There is no folder ~nobody-here/Pictures.")
+    said = visitor.outcome("on_folder", [None, "~nobody-here/Pictures"])["output"]["data"]
+    assert "There is no folder ~nobody-here/Pictures." in str(said[-1])
 
 
 def test_a_search_of_a_collection_that_has_ended_does_not_go_on_in_the_others(

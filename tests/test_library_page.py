@@ -766,6 +766,22 @@ def test_what_is_no_picture_is_refused_with_its_cure_until_something_else_is_tak
     expect(made).to_have_count(0)
 
 
+def test_a_folder_that_is_not_there_is_told_at_its_field(page: Page, tmp_path: Path) -> None:
+    field, refused = page.get_by_label(words.FOLDER_LABEL), page.locator("#folder-refusal")
+    field.fill(str(tmp_path / "nowhere"))
+    field.press("Enter")
+    expect(refused).to_contain_text("There is no folder")
+    expect(field).to_have_attribute("aria-describedby", "folder-refusal")
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    field.fill(str(save_hues(tmp_path / "Somewhere", {"red.png": 0})))
+    expect(refused).to_be_hidden()
+    field.press("Enter")
+    made = card(page, "Somewhere")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    expect(refused).to_be_hidden()
+    press(made, "Delete")
+
+
 def test_a_window_that_is_turned_to_shows_what_another_one_has_made(
     page: Page, tmp_path: Path
 ) -> None:

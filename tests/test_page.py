@@ -1971,9 +1971,24 @@ def test_a_drop_of_which_a_browser_hands_over_nothing_is_told(page: Page) -> Non
 
 def test_a_web_address_that_is_dropped_is_asked_for(page: Page) -> None:
     drop_link(page, "# a comment\r\nhttp://127.0.0.1/cat.jpg")
-    expect(page.get_by_test_id("toast-body")).to_contain_text("no public website at that address")
+    expect(page.locator("#address-refusal")).to_contain_text("no public website at that address")
     drop_link(page, "mailto:ada@example.org")
     expect(page.get_by_test_id("toast-body").last).to_contain_text("hands over no file")
+
+
+def test_what_is_wrong_with_a_web_address_is_told_at_its_field(page: Page) -> None:
+    field, refused = page.get_by_label(words.WEB_ADDRESS), page.locator("#address-refusal")
+    expect(refused).to_be_hidden()
+    field.fill("http://127.0.0.1/cat.jpg")
+    field.press("Enter")
+    expect(refused).to_contain_text("no public website at that address")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_attribute("aria-describedby", "address-refusal")
+    expect(page.locator("#lk-aloud")).to_contain_text("no public website at that address")
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    field.press("End")
+    field.type("x")
+    expect(refused).to_be_hidden()
 
 
 def test_a_reader_hears_nothing_of_gradios_own_and_a_message_has_one_button(page: Page) -> None:

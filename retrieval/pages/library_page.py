@@ -86,6 +86,7 @@ class LibraryPage:
                         info=words.FOLDER_INFO,
                         placeholder=words.FOLDER_HINT,
                     )
+                    no_folder = make_refusal_place("folder")
                     go = gr.Button(words.FOLDER_BUTTON, size="sm")
                 with gr.Column(visible=False, elem_classes="lk-quiet") as gate:
                     password = gr.Textbox(
@@ -135,7 +136,7 @@ class LibraryPage:
             **quiet,
         )
         for event in (go.click, folder.submit):
-            event(self.on_folder, [desk, folder], [*view, folder], **quiet)
+            event(self.on_folder, [desk, folder], [*view, folder, no_folder], **quiet)
         for event in (unlock.click, password.submit):
             entered = event(
                 self.on_password,
@@ -238,8 +239,9 @@ class LibraryPage:
         return self._view(desk, request)
 
     def on_folder(self, desk: Desk, folder: str, request: gr.Request) -> tuple[Any, ...]:
-        """Search a folder of this computer in place."""
+        """Search a folder of this computer in place, or say at its field why not."""
         emptied: Any = gr.skip()
+        refused = ""
         self._go_on(request)
         try:
             if not self.access.is_owner(request) or self.access.is_public:
@@ -258,8 +260,8 @@ class LibraryPage:
             desk.answer(lambda _: Opened())
             emptied = ""
         except LookalikeError as error:
-            warn(error)
-        return *self._view(desk, request), emptied
+            refused = refusal(error)
+        return *self._view(desk, request), emptied, refused
 
     def on_password(self, desk: Desk, why: str, request: gr.Request) -> tuple[Any, ...]:
         """Show what came of a password: the owner's page, or why it was refused."""

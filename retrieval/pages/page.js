@@ -189,6 +189,7 @@
     field.value = link;
     field.dispatchEvent(new Event("input", { bubbles: true }));
     setTimeout(() => document.querySelector("#address button")?.click());
+    toTop(); // where it is told what is wrong with it
   };
   const linkIn = (transfer) =>
     transfer.getData("text/uri-list").split(/\r?\n/).find((line) => line && !line.startsWith("#"));

@@ -25,7 +25,7 @@ from retrieval.pages.bridge import (
     tell_refusal,
 )
 from retrieval.pages.conversation import Conversation, Step, unchanged
-from retrieval.pages.elements import make_place, refusal, warn
+from retrieval.pages.elements import make_place, make_refusal_place, refusal, warn
 from retrieval.pages.handover import UNSHOWABLE, Handover
 from retrieval.pages.parts import PartMaker
 from retrieval.pages.query_changes import Change, Handler, QueryChanges, placed_at
@@ -83,6 +83,7 @@ class SearchPage:
                     submit_btn=True,
                     visible=False,
                 )
+                self.unfetched = make_refusal_place("address")
                 self.examples = make_place("examples")
                 self.options = SearchOptions()
             with gr.Column(elem_id="answer", min_width=320):
@@ -132,7 +133,7 @@ class SearchPage:
         self.address.submit(
             self.on_address,
             {self.address, *inputs},
-            [*answer, self.upload],
+            [*answer, self.upload, self.unfetched],
             concurrency_id="fetch",
             **{**latest, "show_progress": "minimal"},
             show_progress_on=self.address,
@@ -299,18 +300,24 @@ class SearchPage:
         return (*answer, self.parts.preview(part) if part and unshowable else gr.skip())
 
     def on_address(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
-        """Search for the picture at a web address."""
+        """Search for the picture at a web address.
+
+        It returns an answer, what the upload is to show, and what is wrong with the address.
+        """
         try:
             if not (settings.FETCH_FOR_VISITORS or self.access.is_owner(request)):
                 raise LookalikeError(words.NO_FETCHING)
             data = fetch_picture(
                 str(values[self.address]), settings.MAX_UPLOAD_BYTES, settings.FETCH_SECONDS
             )
-            answer, part = self._ask_for(data, values, request, previewed=False)
         except LookalikeError as error:
+            return *(gr.skip(),) * 4, refusal(error)
+        try:
+            answer, part = self._ask_for(data, values, request, previewed=False)
+        except LookalikeError as error:  # it may be about the options
             warn(error)
-            return (gr.skip(),) * 4
-        return (*answer, self.parts.preview(part) if part else gr.skip())
+            return *(gr.skip(),) * 4, ""
+        return (*answer, self.parts.preview(part) if part else gr.skip(), "")
 
     def on_save(self, values: Values, request: gr.Request) -> Any:
         """Write the results on the page to a file, which the page then downloads."""
