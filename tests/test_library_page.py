@@ -782,6 +782,28 @@ def test_a_folder_that_is_not_there_is_told_at_its_field(page: Page, tmp_path: P
     press(made, "Delete")
 
 
+def test_a_name_that_is_refused_is_told_at_its_field_and_stays_there(
+    page: Page, tmp_path: Path
+) -> None:
+    add_folder(page, save_hues(tmp_path / "Bay", {"red.png": 0}))
+    made = card(page, "Bay")
+    expect(made.locator(".lk-good")).to_be_visible(timeout=SLOW)
+    press(made, "Rename")
+    field, refused = made.get_by_label(words.NAME_LABEL), page.locator("#name-refusal")
+    for _ in range(2):
+        field.fill("Garden")
+        expect(refused).to_be_hidden()
+        field.press("Enter")
+        expect(refused).to_contain_text("Another collection is called Garden")
+        expect(field).to_have_value("Garden")
+        expect(field).to_have_attribute("aria-describedby", "name-refusal")
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    field.fill("Gulf")
+    field.press("Enter")
+    expect(card(page, "Gulf")).to_be_visible()
+    press(card(page, "Gulf"), "Delete")
+
+
 def test_a_window_that_is_turned_to_shows_what_another_one_has_made(
     page: Page, tmp_path: Path
 ) -> None:

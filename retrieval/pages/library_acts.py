@@ -9,7 +9,7 @@ from retrieval.errors import LookalikeError
 from retrieval.pages import library_markup, opened_markup, words
 from retrieval.pages.adding import Adding
 from retrieval.pages.desk import Opened
-from retrieval.pages.elements import number_of, told_by_a_page, warn
+from retrieval.pages.elements import number_of, refusal, told_by_a_page, warn
 from retrieval.visitors import Visitors
 from retrieval.workspace import Workspace
 
@@ -124,7 +124,11 @@ class LibraryActs:
         return replace(opened, key=key, view="pictures", start=max(0, number_of(event.start)))
 
     def _name(self, opened: Opened, key: str, event: Any, _: str) -> Opened:
-        self._workspace.rename(key, str(event.value))
+        try:
+            self._workspace.rename(key, str(event.value))
+        except LookalikeError as error:
+            self._shelf.require(key)
+            return opened.turned_to(Opened(key, "rename", inside=refusal(error)))
         return Opened()
 
     def _remove(self, opened: Opened, key: str, event: Any, visitor: str) -> Opened:

@@ -79,7 +79,7 @@ class LibraryView:
         """Lay out what lies open in a card; "" for nothing."""
         collection, key = card.collection, card.key
         if card.view == "rename":
-            return opened_markup.rename_form(key, collection.name)
+            return opened_markup.rename_form(key, collection.name, opened.inside)
         if card.view == "delete":
             return opened_markup.delete_for_good(key)
         if card.view == "problems":

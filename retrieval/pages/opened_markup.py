@@ -16,15 +16,16 @@ PER_PAGE = 60
 MOST_MARKED = 1_000  # taken out at once: a request holds no more than twice as many values
 
 
-def rename_form(key: str, name: str) -> str:
-    """Lay out the field for another name."""
+def rename_form(key: str, name: str, refused: str = "") -> str:
+    """Lay out the field for another name, and below it what is wrong with one, as HTML."""
     return _open_part(
         "rename",
         f'<form class="lk-row" data-act="name" data-key="{escape(key)}">'
         f'<label class="lk-field"><span>{escape(words.NAME_LABEL)}</span>'
         f'<input name="value" maxlength="80" value="{escape(name)}" data-focus></label>'
         f'<button class="lk-button lk-main">{escape(words.DO_SAVE)}</button>'
-        f"{act_button('close', words.DO_CLOSE)}</form>",
+        f"{act_button('close', words.DO_CLOSE)}</form>"
+        f'<div id="name-refusal">{refused}</div>',
     )
 
 
