@@ -387,12 +387,15 @@ def test_a_picture_lies_again_as_it_is_searched_with_where_another_way_is_refuse
     slider = page.locator("#matching input[type=range]").first  # the others are down already
     slider.press("Home")
     expect(page.get_by_text(words.NOTHING_COUNTS)).to_be_visible()
+    let_go = hold_requests(page)
     if what == "turn":
         page.locator(TURN).click()
         lies(page, 2, upright=False)
     else:
         page.locator("#lk-crop").press("Enter")
         expect(page.locator("#lk-crop i")).to_be_visible()
+    page.wait_for_timeout(400)  # it has been told by then
+    let_go()
     lies(page, 1, upright=True)
     expect(page.locator("#lk-crop i")).to_be_hidden()
     assert page.url == turned
