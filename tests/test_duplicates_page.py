@@ -414,6 +414,14 @@ def test_the_page_lists_the_groups_and_hands_out_the_table(page: Page, tmp_path:
     )
     page.get_by_role("link", name="Save the list (CSV)").click()
     expect(page.get_by_test_id("toast-body")).to_contain_text("Too often.")
+    page.evaluate(
+        "document.querySelector('.lk-group small').innerHTML = "
+        "'<i>the very same file as Screenshot_20210100-120115_WhatsApp_Messenger.jpg</i>'"
+    )
+    assert page.evaluate(
+        "[...document.querySelectorAll('.lk-group li')].every("
+        "(one) => one.scrollWidth <= one.clientWidth)"
+    )
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     # On a phone what was found comes before the hints, and is seen without scrolling.
