@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -56,7 +57,7 @@ class Visitors:
         self._uploads = uploads
         self._folder = folder
         self._lock = threading.Lock()
-        self._ends: dict[str, float] = {}  # time.time() when a collection is deleted
+        self._ends: dict[str, float] = {}  # passing() when a collection is deleted
         self._addresses: dict[str, str] = {}  # where a collection was made from
         self._stopping = threading.Event()
 
@@ -86,8 +87,7 @@ class Visitors:
             folder = self._folder / f"v-{secrets.token_hex(16)}"
             collection = Collection.create(folder, name, None, self._workspace.embedder)
             key = self._shelf.serve(collection, visitor)
-            # Not time.monotonic(), which stands still while a laptop sleeps.
-            self._ends[key] = time.time() + self.bounds.hours * 3600
+            self._ends[key] = passing() + self.bounds.hours * 3600
             self._addresses[key] = address
         return key
 
@@ -162,11 +162,11 @@ class Visitors:
 
     def hours_left(self, key: str) -> float:
         """Return after how many hours a collection is deleted."""
-        return max(0.0, self._ends.get(key, 0.0) - time.time()) / 3600
+        return max(0.0, self._ends.get(key, 0.0) - passing()) / 3600
 
     def sweep(self) -> None:
         """Delete what has had its time."""
-        now = time.time()
+        now = passing()
         for key, end in list(self._ends.items()):
             if now >= end:
                 # One that somebody has just deleted, or whose files are held, must not keep the
@@ -217,6 +217,16 @@ class Visitors:
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):
             self.sweep()
+
+
+def passing() -> float:
+    """Return a number of seconds that grows while a laptop sleeps, too, however its clock is put.
+
+    `time.monotonic` stands still then on Linux and on a Mac, which have other clocks for it.
+    """
+    if sys.platform == "win32":
+        return time.monotonic()
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _version(path: Path) -> Version:

@@ -1,6 +1,7 @@
 """Visitors' own collections are bounded, private, and deleted on time."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -143,16 +144,43 @@ def test_the_sweep_deletes_what_has_had_its_time(workspace: Workspace, tmp_path:
     assert late not in workspace.shelf.keys("you")
 
 
+@pytest.mark.parametrize(
+    "clocks",
+    [{"CLOCK_BOOTTIME": 7, "CLOCK_MONOTONIC": 1}, {"CLOCK_MONOTONIC": 7}],
+    ids=["Linux", "a Mac"],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="its one clock goes on")
 def test_hours_in_which_the_computer_sleeps_count(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clocks: dict[str, int]
 ) -> None:
+    now = 50.0
+    # The others stand still meanwhile.
+    fake = SimpleNamespace(
+        clock_gettime=lambda which: now if which == 7 else 50.0,
+        monotonic=lambda: 50.0,
+        **clocks,
+    )
+    monkeypatch.setattr("retrieval.visitors.time", fake)
     visitors = make(workspace, tmp_path)
     key = visitors.create("me", "a")
-    later = time.time() + 3601  # while time.monotonic() stood still
-    monkeypatch.setattr("retrieval.visitors.time", SimpleNamespace(time=lambda: later))
+    assert visitors.hours_left(key) == 1
+    now += 3601
     assert visitors.hours_left(key) == 0
     visitors.sweep()
     assert visitors.keys("me") == []
+
+
+@pytest.mark.parametrize("hours", [-24 * 365, -5, 3, 24 * 365])
+def test_a_clock_that_is_put_right_neither_deletes_nor_keeps_anything(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    visitors = make(workspace, tmp_path)
+    key = visitors.create("me", "a")
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 3600 * hours)
+    assert 0.99 < visitors.hours_left(key) <= 1
+    visitors.sweep()
+    assert visitors.keys("me") == [key]
 
 
 def test_photos_that_came_late_are_not_deleted_unread(workspace: Workspace, tmp_path: Path) -> None:
