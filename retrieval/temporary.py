@@ -14,6 +14,7 @@ from retrieval.settings import TEMPORARY_FILES
 
 LOCK = "running.lock"  # of the first
 NEXT_LOCK = "waiting.lock"  # of who takes its place
+AHEAD = 60.0  # seconds; a disk in the network may have another clock, which is that much off
 
 
 class Stay:
@@ -84,11 +85,16 @@ def delete_old(folder: Path, seconds: float) -> int:
     """Delete the files below a folder that are older than that, and the folders that this leaves
     empty; return how many files went.
 
-    A file that cannot be deleted, since it is being sent on Windows, waits for the next time.
+    A file that cannot be deleted, since it is being sent on Windows, waits for the next time. One
+    that is dated later than now, since the clock has been put back, is dated now.
     """
-    before, deleted = time.time() - seconds, 0
+    now = time.time()
+    before, deleted = now - seconds, 0
     for path, _, modified in list(_files(folder)):
-        if modified < before:
+        if modified > now + AHEAD:
+            with suppress(OSError):
+                os.utime(path, (now, now))
+        elif modified < before:
             with suppress(OSError):
                 os.unlink(path)
                 deleted += 1

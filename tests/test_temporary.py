@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,23 @@ def test_the_folder_of_a_deleted_file_goes_the_next_time(tmp_path: Path) -> None
     os.utime(tmp_path / "a", (0, 0))
     delete_old(tmp_path, 3600)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_dated_ahead_since_the_clock_was_put_back_grows_old_from_now_on(
+    tmp_path: Path,
+) -> None:
+    ahead = put(tmp_path / "a" / "ahead.jpg", 100, age=-6 * 3600)
+    near = put(tmp_path / "near.jpg", 100, age=-10)
+    assert delete_old(tmp_path, 3600) == 0
+    assert abs(ahead.stat().st_mtime - time.time()) < 60
+    assert near.stat().st_mtime > time.time()
+    later = time.time() + 3700
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("retrieval.temporary.time", SimpleNamespace(time=lambda: later))
+        assert make_room([tmp_path], 100, 60)
+        assert not ahead.exists()
+        assert delete_old(tmp_path, 3600) == 1
+    assert not near.exists()
 
 
 def test_no_folder_is_no_problem(tmp_path: Path) -> None:
