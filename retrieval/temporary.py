@@ -1,10 +1,12 @@
 """Folders of temporary files: bounded, emptied of what nobody has come for, and shared."""
 
+import fnmatch
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,73 +14,103 @@ from filelock import FileLock, Timeout
 from retrieval.files import remove_tree
 from retrieval.settings import TEMPORARY_FILES
 
-LOCK = "running.lock"  # of the first
-NEXT_LOCK = "waiting.lock"  # of who takes its place
+LOCK = "running.lock"  # held while somebody looks who is there
+OWN = "running-{name}.lock"  # of each, for as long as it is there
+NAME_BYTES = 4
 AHEAD = 60.0  # seconds; a disk in the network may have another clock, which is that much off
 
 
 class Stay:
-    """A program's stay in a folder that several may use at once; one of them is the first.
+    """A program's stay in a folder that several may use at once.
 
-    When the first one goes another takes its place, so that whoever comes while any of them is
-    there is not the first.
+    Each holds a lock file of its own, which the system frees however a program ends. So the others
+    know of it, and only who finds that nobody else's is held may clear what lies there.
     """
 
-    def __init__(self, home: Path, every: float = 1.0) -> None:
-        """Begin it.
+    def __init__(self, home: Path, parts: Path, wait: float = 10.0) -> None:
+        """Prepare it.
 
         Args:
-            every: seconds between two looks at whether the first one has gone.
+            parts: a folder, in which each has a part of its own; that of one who has gone goes.
+            wait: seconds for which to wait while another one looks who is there, and clears.
         """
-        self._first = FileLock(home / LOCK, timeout=0, thread_local=False)
-        # Held by one of those who wait, for as long as it does: so the first one knows of them.
-        self._next = FileLock(home / NEXT_LOCK, timeout=0, thread_local=False)
-        self._ending = threading.Event()
-        self._heir = threading.Thread(
-            target=self._inherit, args=[every], name="wait to be the first", daemon=True
-        )
-        self.is_first = self._take_place(home)
-        if not self.is_first:
-            _try(self._next)
-            self._heir.start()
+        name = secrets.token_hex(NAME_BYTES)
+        self.part = parts / name
+        self.is_first = False
+        self._home, self._parts, self._wait = home, parts, wait
+        self._path = home / OWN.format(name=name)
+        self._own = FileLock(self._path, timeout=0, thread_local=False)
+
+    @contextmanager
+    def beginning(self) -> Iterator[bool]:
+        """Begin it, and yield whether it is the first; nobody else begins meanwhile."""
+        with suppress(OSError):
+            self._home.mkdir(parents=True, exist_ok=True)
+        with self._looking() as looking:
+            with suppress(Timeout, OSError, NotImplementedError):
+                self._own.acquire()
+            self.is_first = looking and self._clear_the_gone()
+            yield self.is_first
+
+    def clear_parts(self) -> None:
+        """Delete the parts of those who have gone without an end, as one that was killed."""
+        with self._looking() as looking:
+            if looking:
+                self._clear_the_gone()
 
     def empty(self, folders: Sequence[Path]) -> None:
         """Delete what lies in some folders, unless somebody else is there; before the end."""
-        if _try(self._first) and _try(self._next):
-            for folder in folders:
-                remove_tree(folder)
+        with self._looking() as looking:
+            if looking and self._clear_the_gone():
+                for folder in folders:
+                    remove_tree(folder)
 
     def end(self) -> None:
         """End it."""
-        self._ending.set()
-        if self._heir.is_alive():
-            self._heir.join()
-        self._next.release()
-        self._first.release()
+        remove_tree(self.part)
+        self._own.release()
+        with suppress(OSError):  # Windows keeps it while another one looks at it
+            self._path.unlink(missing_ok=True)
 
-    def _take_place(self, home: Path) -> bool:
+    @contextmanager
+    def _looking(self) -> Iterator[bool]:
+        """Let nobody else begin or look meanwhile; yield whether nobody has been for too long."""
+        lock = FileLock(self._home / LOCK, timeout=self._wait)
+        looking = True
         try:
-            home.mkdir(parents=True, exist_ok=True)
-            self._first.acquire()
+            lock.acquire()
+        except Timeout:
+            looking = False
+        except (OSError, NotImplementedError):
+            pass  # a disk that is full, or has no locks
+        try:
+            yield looking
+        finally:
+            lock.release()
+
+    def _clear_the_gone(self) -> bool:
+        """Delete the parts of those who have gone; return whether nobody else is there."""
+        pattern = OWN.format(name="[0-9a-f]" * (2 * NAME_BYTES))
+        try:
+            names = fnmatch.filter(os.listdir(self._home), pattern)
+        except OSError:
+            return not self._own.is_locked
+        others = [self._home / name for name in names if name != self._path.name]
+        return all([self._clear(path) for path in others])
+
+    def _clear(self, lock: Path) -> bool:
+        """Delete the part of one who has gone; return whether it has."""
+        try:
+            with FileLock(lock, timeout=0):
+                remove_tree(self._parts / lock.stem.partition("-")[2])
         except Timeout:
             return False
         except (OSError, NotImplementedError):
-            return True  # a disk without locks, on which nobody can know of the others
+            # On a disk without locks nobody can know of the others, and everybody is the first.
+            return not self._own.is_locked
+        with suppress(OSError):  # after it: Windows deletes nothing that is open
+            lock.unlink()
         return True
-
-    def _inherit(self, every: float) -> None:
-        while not self._ending.wait(every):
-            if _try(self._next) and _try(self._first):
-                self._next.release()  # for one who waits now
-                return
-
-
-def _try(lock: FileLock) -> bool:
-    """Whether a lock could be had, or was held already."""
-    if not lock.is_locked:
-        with suppress(Timeout, OSError, NotImplementedError):
-            lock.acquire()
-    return lock.is_locked
 
 
 def delete_old(folder: Path, seconds: float) -> int:

@@ -196,6 +196,31 @@ def test_a_second_program_leaves_what_the_first_one_is_using(
         first.wait(timeout=60)
 
 
+def test_what_visitors_of_a_killed_app_had_goes_while_another_one_lives_and_theirs_stays(
+    tmp_path: Path, tiny_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOKALIKE_PUBLIC", "1")
+    photos = save_hues(tmp_path / "photos", {"a.png": 0})
+    arguments = ("--pictures", str(photos), "--model", str(tiny_files))
+    processes, folders, kept = [], [], tmp_path / "visitors"
+    try:
+        for _ in range(2):
+            port = free_port()
+            processes.append(start(tmp_path, port, *arguments))
+            visitor = Visitor(f"http://127.0.0.1:{port}/")
+            visitor.add_pictures({"a.png": PICTURE})
+            visitor.close()
+            folders.append(next(new for new in kept.rglob("v-*") if new not in folders))
+        processes[0].kill()
+        processes[0].wait()
+        processes.append(start(tmp_path, free_port(), *arguments))
+        assert [folder.exists() for folder in folders] == [False, True]
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(timeout=60)
+
+
 # A busy machine.
 
 BUSY = """

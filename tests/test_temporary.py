@@ -1,7 +1,12 @@
 """Temporary files: bounded, and deleted in time."""
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,37 +140,109 @@ def test_sweeping_goes_on_in_the_background(tmp_path: Path) -> None:
     assert old.exists()
 
 
+def begin(home: Path, wait: float = 10.0) -> Stay:
+    stay = Stay(home, home / "parts", wait)
+    with stay.beginning():
+        return stay
+
+
+@contextmanager
+def another(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program that stays there until it is killed, with something in its part."""
+    program = f"""
+from tests.test_temporary import Path, begin, put
+stay = begin(Path({str(home)!r}))
+put(stay.part / "private.jpg", 1, age=0)
+print(stay.part.name, flush=True)
+input()
+"""
+    root = Path(__file__).resolve().parents[1]
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def part_of(process: "subprocess.Popen[str]", home: Path) -> Path:
+    assert process.stdout is not None
+    return home / "parts" / process.stdout.readline().strip()
+
+
 def test_nobody_is_the_first_while_another_is_there(tmp_path: Path) -> None:
-    first = Stay(tmp_path / "home")
-    second = Stay(tmp_path / "home", every=0.01)
+    home = tmp_path / "home"
+    first, second = begin(home), begin(home)
     assert (first.is_first, second.is_first) == (True, False)
     first.end()
-    # The second takes its place, which a third that comes at once could get before it.
-    second._heir.join(20)
-    third = Stay(tmp_path / "home", every=0.01)
+    third = begin(home)
     assert not third.is_first
     second.end()
     third.end()
-    assert Stay(tmp_path / "home").is_first
+    assert begin(home).is_first
+
+
+def test_who_comes_when_others_were_killed_is_not_the_first_while_one_lives(
+    tmp_path: Path,
+) -> None:
+    with another(tmp_path) as one, another(tmp_path) as two, another(tmp_path) as living:
+        parts = [part_of(process, tmp_path) for process in (one, two, living)]
+        for process in (one, two):
+            process.kill()
+            process.wait()
+        fourth = begin(tmp_path)
+        assert not fourth.is_first
+        assert [(part / "private.jpg").exists() for part in parts] == [False, False, True]
+        living.kill()
+        living.wait()
+        assert (parts[2] / "private.jpg").exists()
+        fourth.clear_parts()
+        assert list((tmp_path / "parts").iterdir()) == []
+    fourth.end()
+    assert begin(tmp_path).is_first
+
+
+def test_nobody_begins_while_the_first_one_clears(tmp_path: Path) -> None:
+    first = Stay(tmp_path, tmp_path / "parts")
+    with ThreadPoolExecutor(1) as pool:
+        with first.beginning() as is_first:
+            assert is_first
+            assert not begin(tmp_path, wait=0).is_first  # nobody waits for a hung one for ever
+            second = pool.submit(begin, tmp_path)
+            time.sleep(0.2)
+            assert not second.done()
+        assert not second.result(20).is_first
 
 
 def test_the_last_one_leaves_nothing_and_empties_nothing_of_others(tmp_path: Path) -> None:
     home, received = tmp_path / "home", tmp_path / "home" / "received"
     (received / "a").mkdir(parents=True)
     (received / "a" / "private.jpg").touch()
-    first = Stay(home)
-    second = Stay(home, every=60)  # held up, or stopped
+    first, second = begin(home), begin(home)
+    put(second.part / "theirs.jpg", 1, age=0)
     first.empty([received])
     first.end()
     assert (received / "a" / "private.jpg").exists()
+    assert (second.part / "theirs.jpg").exists()
     second.empty([received, home / "none"])
     assert not received.exists()
     second.end()
-    assert Stay(home).is_first
+    assert list(home.glob("running-*")) + list((home / "parts").iterdir()) == []
+    assert begin(home).is_first
+
+
+def test_what_may_be_of_another_is_not_emptied(tmp_path: Path) -> None:
+    received = put(tmp_path / "received" / "a.jpg", 1, age=0)
+    stay = begin(tmp_path)
+    (tmp_path / "running-0123abcd.lock").mkdir()  # which cannot be opened, as any at times
+    stay.empty([received.parent])
+    assert received.exists()
+    stay.end()
 
 
 def test_on_a_disk_without_locks_everybody_is_the_first(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file, in which nothing can be locked")
-    stay = Stay(tmp_path / "home")
+    stay = begin(tmp_path / "home")
     assert stay.is_first
     stay.end()

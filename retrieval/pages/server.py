@@ -182,8 +182,14 @@ def _text(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
-def make_library(workspace: Workspace, password: str | None, public: bool) -> LibraryPage:
-    """Return the page of collections, with what visitors may keep of their own."""
+def make_library(
+    workspace: Workspace, password: str | None, public: bool, private: Path | None = None
+) -> LibraryPage:
+    """Return the page of collections, with what visitors may keep of their own.
+
+    Args:
+        private: where that is kept; None for the folder that all apps share.
+    """
     uploads = Uploads(settings.UPLOADS)
     bounds = VisitorBounds(
         settings.VISITOR_HOURS,
@@ -191,7 +197,7 @@ def make_library(workspace: Workspace, password: str | None, public: bool) -> Li
         settings.VISITOR_COLLECTIONS,
         settings.VISITORS_COLLECTIONS,
     )
-    visitors = Visitors(workspace, uploads, settings.VISITORS, bounds)
+    visitors = Visitors(workspace, uploads, private or settings.VISITORS, bounds)
     return LibraryPage(workspace, uploads, visitors, Access(password, public))
 
 
@@ -211,19 +217,23 @@ def sits_someone_here() -> bool:
     return not on_linux or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def keep_forgetting(workspace: Workspace) -> None:
-    """Delete for good what can be brought back no more, from time to time.
+def keep_forgetting(workspace: Workspace, stay: Stay) -> None:
+    """Delete for good what can be brought back no more, from time to time, and what visitors had in
+    apps that were killed.
 
-    What lay in the bin for long went when the library was opened.
+    The bins are the first app's. What lay there for long went when the library was opened.
     """
 
     def forget() -> None:
         while True:
             time.sleep(FORGET_SECONDS)
-            with suppress(LookalikeError, OSError):  # the next time, then
-                workspace.forget_old()
+            stay.clear_parts()
+            if stay.is_first:
+                with suppress(LookalikeError, OSError):  # the next time, then
+                    workspace.forget_old()
 
-    workspace.forget_taken_out()
+    if stay.is_first:
+        workspace.forget_taken_out()
     threading.Thread(target=forget, name="forget what was deleted", daemon=True).start()
 
 
@@ -352,13 +362,12 @@ def serve(
             the disk takes nothing.
     """
     workspace = open_workspace(pictures, model, milvus)
-    stay = Stay(settings.HOME)
-    cut_short = False
-    if stay.is_first:
-        keep_forgetting(workspace)
-        cut_short = clear_what_a_run_left(tell)
+    stay = Stay(settings.HOME, settings.VISITORS)
+    with stay.beginning() as is_first:
+        cut_short = is_first and clear_what_a_run_left(tell)
+    keep_forgetting(workspace, stay)
     # Through a tunnel or a proxy of the host everybody seems to sit at this computer.
-    library = make_library(workspace, password, public=share or settings.PUBLIC)
+    library = make_library(workspace, password, share or settings.PUBLIC, stay.part)
     library.was_cut_short = cut_short
     library.visitors.start()
     if settings.ON_ZERO_GPU:
