@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import certifi
+import idna
 
 from retrieval.errors import LookalikeError
 
@@ -162,7 +163,8 @@ def _complete(address: str) -> str:
     if not text:
         raise LookalikeError("The address is empty. Paste the address of a picture.")
     # urlsplit drops line breaks and tabs in silence, so that what is judged is not what was typed.
-    if len(text) > MAX_ADDRESS or re.search(r"[\x00-\x1f\x7f\\]", text):
+    # Half a sign (a surrogate) is no text, and has no bytes.
+    if len(text) > MAX_ADDRESS or re.search(r"[\x00-\x1f\x7f\\\ud800-\udfff]", text):
         raise LookalikeError(UNREACHABLE)
     # "data:..." has a scheme, "example.org:443/cat.jpg" has a port.
     if not re.match(r"[a-z][a-z0-9+.-]*:(?!\d+(?:[/?#]|$))", text, re.IGNORECASE):
@@ -233,6 +235,9 @@ def _take_apart(url: str, ports: Container[int]) -> tuple[str, str, int, str]:
 def _plain_host(host: str) -> str:
     """Return a host name in ASCII, or an IP address in its one usual form.
 
+    Signs become what browsers make of them (UTS #46). Python's own codec follows the standard of
+    2003, by which straße.de is strasse.de: another one's website.
+
     Other forms of IPv4 (2130706433, 0x7f.1, 0177.0.0.1), which the system's resolver would take,
     are refused: nobody who means well writes them.
     """
@@ -245,10 +250,11 @@ def _plain_host(host: str) -> str:
             raise LookalikeError(UNREACHABLE)
         return str(address)
     try:
-        name = host.encode("idna").decode("ascii").lower().removesuffix(".")
+        readable = idna.uts46_remap(host, std3_rules=False).removesuffix(".")
     except UnicodeError as error:
         raise LookalikeError(UNREACHABLE) from error
-    if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
+    name = ".".join(map(_plain_label, readable.split(".")))
+    if not re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", name):
         raise LookalikeError(UNREACHABLE)
     # What ends in a number is an IPv4 address (https://url.spec.whatwg.org/#ends-in-a-number-checker).
     if re.fullmatch(r"\d+|0x[0-9a-f]*", name.rpartition(".")[2]):
@@ -257,6 +263,11 @@ def _plain_host(host: str) -> str:
         except ValueError as error:
             raise LookalikeError(UNREACHABLE) from error
     return name
+
+
+def _plain_label(label: str) -> str:
+    """Return a part of a host name in ASCII; emoji too, which `idna` would refuse."""
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}"
 
 
 def _resolve(host: str, port: int, deadline: _Deadline) -> list[IPAddress]:
@@ -392,10 +403,13 @@ def _require_picture(response: http.client.HTTPResponse, max_bytes: int) -> None
 
 def _read(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
     body = bytearray()
-    while piece := response.read(PIECE):
-        body += piece
-        if len(body) > max_bytes:
-            raise LookalikeError(_too_large(max_bytes))
+    try:
+        while piece := response.read(PIECE):
+            body += piece
+            if len(body) > max_bytes:
+                raise LookalikeError(_too_large(max_bytes))
+    except ValueError as error:  # a chunk of a negative length, which http.client tries to read
+        raise LookalikeError(BROKEN) from error
     if response.length:  # the rest of what was announced
         raise http.client.IncompleteRead(b"", response.length)
     if not body:

@@ -286,6 +286,27 @@ def test_a_path_is_asked_for_as_a_browser_would(typed: str, asked: str, website:
     assert website.asked[0][0] == asked
 
 
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ("straße.de", "xn--strae-oqa.de"),
+        ("FAẞ.de", "xn--fa-hia.de"),
+        ("βόλος.com", "xn--nxasmm1c.com"),
+        ("bu\u0308cher.example", "xn--bcher-kva.example"),
+        ("日本語。jp", "xn--wgv71a119e.jp"),
+        ("💩.la", "xn--ls8h.la"),
+        ("my_pictures.Example.org.", "my_pictures.example.org"),
+    ],
+)
+def test_a_name_with_any_signs_is_looked_up_as_browsers_do(
+    typed: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = point(monkeypatch, ["10.0.0.1"])
+    with pytest.raises(LookalikeError):
+        fetch_picture(f"https://{typed}/a.jpg", MEGABYTE, 20)
+    assert names == [asked]
+
+
 def test_redirects_are_followed_three_times_and_not_four(website: Website) -> None:
     for i in range(1, 5):
         website.answers[f"/{i}"] = answer(b"", 301, Location=f"/{i - 1}" if i > 1 else "/cat.png")
@@ -338,6 +359,9 @@ def test_a_redirect_is_judged_like_the_first_address(
         ("http://example.org/cat.png\r\nX-Injected: 1", "no public website"),
         ("http://" + "a" * 64 + ".org/", "no public website"),
         ("http://example..org/", "no public website"),
+        ("http://" + "\u00fc" * 60 + ".org/", "no public website"),
+        ("http://example.org/\ud800.png", "no public website"),
+        ("http://exam\ud800ple.org/", "no public website"),
         ("http://example.org/" + "a" * 5000, "no public website"),
     ],
 )
@@ -366,13 +390,14 @@ def test_what_is_no_web_address_is_refused_unasked(
         (answer(Content_Length=str(len(PNG) + 1)), "cut short"),
         (answer(Content_Length=str(10 * MEGABYTE)), "more than 1 MB"),
         (answer(b"zz\r\n", Transfer_Encoding="chunked"), "cut short"),
+        (answer(b"-5\r\nabc", Transfer_Encoding="chunked"), "cut short"),
         (lambda visit: visit.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n"), "broken"),
         (lambda visit: visit.wfile.write(b""), "broken"),
     ],
     ids=[
         *("web page", "document", "no type", "svg", "missing", "forbidden", "error", "to nowhere"),
-        *("empty", "gzip", "cut short", "announced too large", "bad chunks", "other protocol"),
-        "silence",
+        *("empty", "gzip", "cut short", "announced too large", "bad chunks"),
+        *("a chunk of a negative length", "other protocol", "silence"),
     ],
 )
 def test_an_answer_that_is_no_picture_gets_a_sentence(
