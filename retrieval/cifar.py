@@ -5,7 +5,6 @@ numbers and nothing else.
 """
 
 import hashlib
-import io
 import tarfile
 import time
 import urllib.error
@@ -263,7 +262,7 @@ def read_batch(data: bytes) -> Pictures:
         ValueError: when it is not a batch of CIFAR-10.
     """
     # Python 2 wrote it, whose texts are bytes.
-    kept: Any = ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
+    kept: Any = ArrayUnpickler(data, "bytes").load()
     rows = np.asarray(kept[b"data"])
     if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 3072:
         raise ValueError(f"an array of {rows.dtype}, {rows.shape}")

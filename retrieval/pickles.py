@@ -4,7 +4,9 @@ A pickle is a program. The unpicklers of this project look every name up in a ta
 and what is not in it is refused; these are the stand-ins for plain arrays of numbers.
 """
 
+import io
 import pickle
+import pickletools
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,10 +85,23 @@ ARRAYS: Mapping[tuple[str, str], type] = {
 }
 
 
+NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")  # what gives a number to what is to come again
+
+
 class ArrayUnpickler(pickle.Unpickler):
     """Knows what arrays of numbers are pickled with, and nothing else."""
 
     STAND_INS = ARRAYS
+
+    def __init__(self, data: bytes, encoding: str = "ASCII") -> None:
+        """Prepare to read a pickle.
+
+        Raises:
+            pickle.UnpicklingError: when it would take far more memory than it has bytes.
+            ValueError: when it is cut short or none.
+        """
+        _check_size(data)
+        super().__init__(io.BytesIO(data), encoding=encoding)
 
     def find_class(self, module: str, name: str) -> type:
         """Return the stand-in for a name that a pickle asks for, or refuse it."""
@@ -94,3 +109,15 @@ class ArrayUnpickler(pickle.Unpickler):
         if stand_in is None:
             raise pickle.UnpicklingError(f"{module}.{name} is not allowed in this file")
         return stand_in
+
+
+def _check_size(data: bytes) -> None:
+    """Go through a pickle without making anything of it.
+
+    What is to come again has a number, and Python makes a list as long as the largest: 64 GB for a
+    pickle of nine bytes. Honest ones count up from 0. A length that is not there, for which it
+    would make room as well, ends it here.
+    """
+    for operation, argument, _ in pickletools.genops(data):
+        if operation.name in NUMBERING and not 0 <= int(argument or 0) <= len(data):
+            raise pickle.UnpicklingError(f"number {argument} of {len(data)} bytes")

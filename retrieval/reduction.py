@@ -1,7 +1,6 @@
 """Principal components: fitted with scikit-learn, kept in a pickle that cannot run code."""
 
 import hashlib
-import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,8 +13,10 @@ import numpy.typing as npt
 from retrieval.errors import LookalikeError
 from retrieval.files import replace_when_done
 from retrieval.model import ModelCard
+from retrieval.paths import as_text
 from retrieval.pickles import ARRAYS, ArrayUnpickler, StoredArray
 from retrieval.settings import PYTHON
+from retrieval.terminal import printable
 
 Matrix = npt.NDArray[np.float32]
 FORMAT_VERSION = 1
@@ -162,7 +163,7 @@ def load_pca(path: Path, card: ModelCard, dimension: int | None = None) -> Reduc
     if not path.is_file():
         raise LookalikeError(f"There is no PCA for this model at {path}. {cure}")
     try:
-        kept = _PcaUnpickler(io.BytesIO(path.read_bytes())).load()
+        kept = _PcaUnpickler(path.read_bytes()).load()
         for_model = kept["model_fingerprint"]
         reduction = _from_parts(kept)
         probe, projected = _numbers(kept["probe"]), _numbers(kept["projected"])
@@ -174,13 +175,13 @@ def load_pca(path: Path, card: ModelCard, dimension: int | None = None) -> Reduc
         raise LookalikeError(f"{path.name} is damaged or not a PCA of ours. {cure}") from error
     if for_model != card.fingerprint or reduction.mean.shape != (dimension or card.dimension,):
         raise LookalikeError(
-            f"{path.name} was fitted for another model ({kept.get('model')}), not for {card.name}, "
-            f"{card.layer}. {cure}"
+            f"{path.name} was fitted for another model ({_name_in(kept, 'model')}), not for "
+            f"{card.name}, {card.layer}. {cure}"
         )
     if not agrees:
         raise LookalikeError(
-            f"{path.name} was made by scikit-learn {kept.get('scikit_learn')} and no longer gives "
-            f"the results that it gave there. {cure}"
+            f"{path.name} was made by scikit-learn {_name_in(kept, 'scikit_learn')} and no longer "
+            f"gives the results that it gave there. {cure}"
         )
     return reduction
 
@@ -201,6 +202,12 @@ def _from_parts(kept: dict[str, Any]) -> Reduction:
         fitted_on=int(kept["fitted_on"]),
         variance=variance,
     )
+
+
+def _name_in(kept: dict[str, Any], key: str) -> str:
+    """Return a name in the pickle as a sentence can hold it."""
+    name = kept.get(key)
+    return printable(as_text(name[:200])) if isinstance(name, str) else "unknown"
 
 
 def _numbers(stored: object) -> npt.NDArray[Any]:

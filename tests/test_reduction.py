@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -258,6 +260,46 @@ def test_a_pickle_cut_short_is_refused(tmp_path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(LookalikeError, match="damaged"):
         load_pca(path, CARD)
+
+
+@pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pca_beside_very_many_other_things_is_read(tmp_path: Path, protocol: int) -> None:
+    path = fitted(tmp_path)
+    expected = load_pca(path, CARD)
+    kept = pickle.loads(path.read_bytes())
+    path.write_bytes(pickle.dumps({"more": [str(n) for n in range(10_000)], **kept}, protocol))
+    assert load_pca(path, CARD).fingerprint == expected.fingerprint
+
+
+HUGE = 2**24
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x04Nr" + struct.pack("<I", HUGE) + b".",
+        b"Np%d\n." % HUGE,
+        b"\x80\x05\x96" + struct.pack("<Q", HUGE) + b".",
+    ],
+    ids=["a number", "a number in letters", "bytes that are not there"],
+)
+def test_a_pickle_takes_no_more_memory_than_it_has_bytes(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "pca.pkl"
+    path.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(LookalikeError, match=r"damaged or not a PCA.*fit-pca FOLDER"):
+        load_pca(path, CARD)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_names_in_a_pca_are_told_without_signs_that_do_something(tmp_path: Path) -> None:
+    for name, told in (("\x1b]0;t\x07 \ud800", "\ufffd]0;t\ufffd \\ud800"), ([1], "unknown")):
+        path = altered(fitted(tmp_path), lambda kept, name=name: kept.update(model=name))
+        with pytest.raises(LookalikeError) as error:
+            load_pca(path, OTHER_WEIGHTS)
+        assert f"another model ({told}), not for" in str(error.value)
 
 
 class Call:
