@@ -1,6 +1,5 @@
 """Checking a collection: is everything in it that should be, and whole; and mending what can be."""
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -8,16 +7,14 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from retrieval.collection import Collection, model_facts
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError
+from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import inside, modified_of, sha256_of_file
+from retrieval.images import check_thumbnail
 from retrieval.lost import give_up, readable, zeroed
 from retrieval.lost_facts import card_fingerprint, width_of
 from retrieval.mending import mend_database, mend_thumbnails, note_all_anew
@@ -28,6 +25,7 @@ from retrieval.schema import COLUMNS, DATABASE, THUMBNAILS
 from retrieval.settings import PYTHON
 from retrieval.store import Store, held_alone
 from retrieval.thumbnails import draw_thumbnails, folder_of_photos
+from retrieval.vectors import are_directions
 from retrieval.whole_files import broken_files
 
 LOST = "its vector is lost"
@@ -49,9 +47,6 @@ CONTRADICTORY = (
     "What it says of its model contradicts itself, so it is taken for none's. Index its pictures "
     "again under another name, or delete it and open its file again."
 )
-# How far from 1 the length of a whole vector may be, in single and in half precision. That of one
-# with the zeros of a sector that a disk has lost is farther.
-SINGLE, HALF = 1e-3, 5e-3
 DANGLING = "content NOT IN (SELECT id FROM contents)"
 # What pictures are compared by beside the subject, in words.
 OTHERS: dict[Aspect, str] = {
@@ -358,14 +353,8 @@ def _spoiled(store: Store, aspect: Aspect) -> set[str]:
         return {
             sha256
             for sha256, blob in vectors
-            if len(blob) != whole or not _is_direction(np.frombuffer(blob, kind), HALF)
+            if len(blob) != whole or not are_directions(np.frombuffer(blob, kind)[None], aspect)[0]
         }
-
-
-def _is_direction(vector: npt.NDArray[np.floating[Any]], slack: float) -> bool:
-    """Whether a vector is of length 1, or 0: a picture of one flat colour may have no direction."""
-    length = float(np.linalg.norm(vector.astype(np.float64)))  # torn, the numbers may be vast
-    return length == 0 or abs(length - 1) < slack
 
 
 def _without_content(store: Store) -> list[str]:
@@ -417,13 +406,12 @@ def _wrong_with(embedding: bytes, dimension: int) -> str:
     vector = np.frombuffer(embedding, COLUMNS["subject"][1])
     if not np.isfinite(vector).all():
         return "its vector contains a value that is not a number"
-    return "" if _is_direction(vector, SINGLE) else "its vector is not of length 1"
+    return "" if are_directions(vector[None], "subject")[0] else "its vector is not of length 1"
 
 
 def _is_jpeg(data: bytes) -> bool:
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        check_thumbnail(data, whole=True)
+    except PictureError:
         return False
     return True

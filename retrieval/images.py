@@ -56,6 +56,7 @@ ROOM_BYTES = PIXEL_BYTES * MAX_UPLOAD_PIXELS
 WHITE_IS_ZERO = 0  # a TIFF's
 
 THUMBNAIL_SIDE = 320  # pixels; sharp in a tile of 160 on a screen of double density
+LONGEST_THUMBNAIL = 3 * THUMBNAIL_SIDE  # that of a panorama
 
 # What EXIF's orientation asks for (EXIF 2.32, tag 0x0112).
 TURNS = {
@@ -312,8 +313,30 @@ def thumbnail_to_keep(image: Image.Image) -> bytes:
     panorama of 15:1 would have 21 rows there. Still no more pixels than a square one has.
     """
     short, long = sorted(image.size)
-    most = 3 * THUMBNAIL_SIDE
-    return thumbnail(image, max(THUMBNAIL_SIDE, min(most, THUMBNAIL_SIDE * long // (3 * short))))
+    side = min(LONGEST_THUMBNAIL, THUMBNAIL_SIDE * long // (3 * short))
+    return thumbnail(image, max(THUMBNAIL_SIDE, side))
+
+
+def check_thumbnail(jpeg: bytes, whole: bool = False) -> None:
+    """See that a small picture that is kept may be served to browsers as it is.
+
+    A megabyte can be built up in 87,000 steps, of which no browser comes to the end.
+
+    Args:
+        whole: decode it, too, and not only look at what stands before its pixels.
+
+    Raises:
+        PictureError: when it is damaged, or of a kind that `thumbnail_to_keep` does not make.
+    """
+    try:
+        check_header(io.BytesIO(jpeg), MAX_PIXELS)
+        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+            if max(image.size) > LONGEST_THUMBNAIL:
+                raise PictureError("The small picture is larger than any that is kept.")
+            if whole:
+                image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PictureError("The small picture is damaged.") from error
 
 
 def without_words(jpeg: bytes) -> bytes:

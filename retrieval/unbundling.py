@@ -10,12 +10,13 @@ import secrets
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from filelock import FileLock, Timeout
-from PIL import Image
 
 from retrieval import colour, sketch
 from retrieval.bundle import FORMAT_VERSION, MAGIC, Photos, member
@@ -24,17 +25,24 @@ from retrieval.caption_tables import keep_captions
 from retrieval.captions import MAX_TEXT
 from retrieval.collection import Collection
 from retrieval.embedding import Embedder
-from retrieval.errors import LookalikeError, explain_os_error
+from retrieval.errors import LookalikeError, PictureError, explain_os_error
 from retrieval.files import remove_tree, sha256_of_file
+from retrieval.images import check_thumbnail
 from retrieval.library import OPENING, folder_of, folders_in, need_library, settle
+from retrieval.lost import give_up
 from retrieval.paths import as_text, require_text
 from retrieval.records import Aspect, Content, Entry
+from retrieval.reduction import Matrix
 from retrieval.schema import COLUMNS, ORIGINALS
+from retrieval.settings import MAX_PIXELS
+from retrieval.terminal import printable
+from retrieval.vectors import are_directions
 from retrieval.zips import BROKEN, PLAIN, UNUSUAL, check_table, is_of_the_file
 
 MAX_PICTURES = 1_000_000
 MAX_TEXT_BYTES = 1_000 * 2**20
 MAX_THUMBNAIL_BYTES = 2**20
+TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # signs that turn the writing around
 BATCH = 256
 LOCK = ".lock"
 
@@ -50,8 +58,8 @@ def unpack_bundle(path: Path, library: Path, embedder: Embedder, name: str | Non
     with _opened(path) as bundle:
         manifest = _manifest(bundle, path)
         _require(manifest, embedder)
-        names = (name, manifest.get("name"), as_text(path.stem), "pictures")
-        title = next(filter(None, (" ".join(str(one or "").split()) for one in names)))[:80]
+        names = (name, manifest.get("name"), path.stem, "pictures")
+        title = next(filter(None, (_said(one or "") for one in names)))[:80]
         try:
             with _making(library, title) as making:
                 _read_into(bundle, manifest, making, title, embedder)
@@ -132,6 +140,7 @@ def _read_into(
     with Collection.create(folder, title, root, embedder) as collection:
         contents = list(_json_lines(bundle, "contents.jsonl", n))
         vectors = {aspect: _vectors(bundle, aspect, n, embedder) for aspect in COLUMNS}
+        torn = {aspect: _blank_torn(rows, aspect) for aspect, rows in vectors.items()}
         hashes = [_sha256(line["sha256"]) for line in contents]
         if len(set(hashes)) != n:
             raise ValueError
@@ -143,9 +152,9 @@ def _read_into(
                 batch.append(
                     Content(
                         hashes[row],
-                        _size(line["width"]),
-                        _size(line["height"]),
-                        str(line["taken"])[:19] if line.get("taken") else None,
+                        _side(line["width"]),
+                        _side(line["height"]),
+                        _taken(line.get("taken")),
                         vectors["subject"][row],
                         _thumbnail(bundle, hashes[row]),
                         vectors["colour"][row],
@@ -167,6 +176,7 @@ def _read_into(
             collection.mark_unfinished(writer.to_read > 0)
         for start in range(0, len(entries), 4 * BATCH):
             collection.write(entries[start : start + 4 * BATCH])
+        give_up(collection.store, (hashes[row] for row in torn["subject"]))
         if photos != Photos():
             told = {"photos_packed": str(photos.packed), "photos_missing": str(photos.missing)}
             collection.store.note(told)
@@ -186,9 +196,14 @@ def _require(manifest: dict[str, Any], embedder: Embedder) -> None:
     else:
         what = "the same model, but another PCA"
     raise LookalikeError(
-        f"This collection was made with {what} ({str(manifest.get('embedder'))[:200]}), and here "
+        f"This collection was made with {what} ({_said(manifest.get('embedder'))[:200]}), and here "
         f"it is {embedder.describe()}. Start the app with that model, or index the pictures again."
     )
+
+
+def _said(text: object) -> str:
+    """Return a line of what a stranger's file says, as a page and a terminal can show it."""
+    return printable(as_text(TURNING.sub("", " ".join(str(text).split()))))
 
 
 def _entry(line: dict[str, Any], number: int, known: set[str]) -> Entry:
@@ -226,7 +241,8 @@ def _led_inside(path: str, number: int) -> str:
     return "/".join((f"elsewhere {number}", *parts))
 
 
-def _vectors(bundle: zipfile.ZipFile, aspect: Aspect, n: int, embedder: Embedder) -> Any:
+def _vectors(bundle: zipfile.ZipFile, aspect: Aspect, n: int, embedder: Embedder) -> Matrix:
+    """Return the vectors `(n, k)` of an aspect, `(n, 0)` where they are of another length here."""
     kind = np.dtype(COLUMNS[aspect][1])
     data = _read(bundle, member(aspect), n * kind.itemsize * 20_000)
     width = len(data) // (n * kind.itemsize) if n else 0
@@ -242,6 +258,19 @@ def _vectors(bundle: zipfile.ZipFile, aspect: Aspect, n: int, embedder: Embedder
     return vectors.astype(np.float32)
 
 
+def _blank_torn(vectors: Matrix, aspect: Aspect) -> npt.NDArray[np.int64]:
+    """Put zeros in the place of vectors of which a part was lost before they were packed.
+
+    Returns which those are. A longer one would come before all others in every search, and no
+    damage makes such: ValueError.
+    """
+    torn = np.flatnonzero(~are_directions(vectors, aspect))
+    if (np.linalg.norm(vectors[torn], axis=1) > 1).any():
+        raise ValueError
+    vectors[torn] = 0
+    return torn
+
+
 def _width(aspect: Aspect, embedder: Embedder) -> int:
     """Return how many numbers an aspect has here."""
     texture = embedder.texture.dimension if embedder.texture else 0
@@ -253,10 +282,8 @@ def _thumbnail(bundle: zipfile.ZipFile, sha256: str) -> bytes:
     """Return a thumbnail, having looked at its head: it is served to browsers as it is."""
     data = _read(bundle, f"thumbnails/{sha256}.jpg", MAX_THUMBNAIL_BYTES)
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            if max(image.size) > 2_048:
-                raise ValueError
-    except (OSError, Image.DecompressionBombError) as error:
+        check_thumbnail(data)
+    except PictureError as error:
         raise ValueError from error
     return data
 
@@ -329,6 +356,21 @@ def _size(number: Any) -> int:
     if not isinstance(number, int) or not 0 <= number < 2**62:
         raise ValueError
     return number
+
+
+def _side(number: Any) -> int:
+    """Return how many pixels a side of a picture has."""
+    if not 1 <= _size(number) <= MAX_PIXELS:
+        raise ValueError
+    return int(number)
+
+
+def _taken(text: Any) -> str | None:
+    """Return when a picture was taken, as `images` writes it; None where that is no time."""
+    try:
+        return str(datetime.strptime(str(text)[:19], "%Y-%m-%d %H:%M:%S"))
+    except ValueError:
+        return None
 
 
 def _time(number: Any) -> int:

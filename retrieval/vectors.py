@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from retrieval.schema import COLUMNS
 from retrieval.store import REWRITTEN, Store
 
 ROWS_AT_ONCE = 1_000
+# How far from 1 the length of a whole vector may be, in single and in half precision. That of one
+# with the zeros of a sector that a disk has lost is farther.
+SLACK = {"<f4": 1e-3, "<f2": 5e-3}
 IDS_AT_ONCE = 500  # in one statement; SQLite before 3.32 takes 999
 
 Numbers = npt.NDArray[np.int64]
@@ -28,6 +32,18 @@ def unpack(blob: bytes, aspect: Aspect) -> Matrix:
     """Return a vector `(k,)` as it was packed, unit."""
     vector: Matrix = to_unit(np.frombuffer(blob, COLUMNS[aspect][1])[None])[0]
     return vector
+
+
+def are_directions(vectors: npt.NDArray[np.floating[Any]], aspect: Aspect) -> npt.NDArray[np.bool_]:
+    """Say of each of `(n, k)` whether it is of length 1, or 0, and all of it a number.
+
+    A picture of one flat colour may have no direction.
+    """
+    # Torn, the numbers may be vast.
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    slack = SLACK[COLUMNS[aspect][1]]
+    found: npt.NDArray[np.bool_] = (lengths == 0) | (np.abs(lengths - 1) < slack)
+    return found
 
 
 def read_all(

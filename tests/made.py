@@ -108,6 +108,17 @@ def vast_jpeg() -> bytes:
     return data[:at] + struct.pack(">HH", 65_500, 65_500) + data[at + 4 :]
 
 
+def with_scans(data: bytes, more: int) -> bytes:
+    """Return a JPEG whose last scan stands there so many more times."""
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * more + data[-2:]
+
+
+def slow_jpeg() -> bytes:
+    """Return a small JPEG that is built up in a thousand steps."""
+    return with_scans(encode(by_hue(0), "JPEG", progressive=True), 1_000)
+
+
 def save_hues(folder: Path, hues: dict[str, float]) -> Path:
     """Write a PNG for each relative path and hue, and return the folder."""
     for name, degrees in hues.items():

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from retrieval import bundle, bundle_photos, settings, staging, unbundling
 from retrieval.__main__ import main
@@ -30,10 +31,11 @@ from retrieval.indexing import index_folder
 from retrieval.library import folders_in
 from retrieval.lost import give_up
 from retrieval.records import Entry
+from retrieval.schema import COLUMNS
 from retrieval.staging import SPARE_BYTES
 from retrieval.trash import empty_trash
 from retrieval.unbundling import open_once, photos_of, unpack_bundle
-from tests.made import by_hue, encode, mean_colour, read_manifest, vast_jpeg
+from tests.made import by_hue, encode, mean_colour, noise, read_manifest, slow_jpeg, vast_jpeg
 
 
 @pytest.fixture
@@ -277,6 +279,51 @@ def test_a_lost_vector_is_computed_there_where_its_photo_came_along(
         build(opened, embedder)
         assert opened.embeddings().vectors == pytest.approx(vectors)
         assert not opened.to_read_again()
+
+
+@pytest.mark.parametrize("photos", [False, True])
+def test_a_vector_of_which_a_disk_has_lost_a_part_is_lost_and_nothing_else_of_the_file(
+    indexed: Collection, embedder: Embedder, tmp_path: Path, photos: bool
+) -> None:
+    yellow = next(p for p in indexed.listing.pictures() if p.path == "warm/yellow.png")
+    vectors = indexed.embeddings().vectors
+    rest = np.array([0.7, 0, 0], "<f4").tobytes()
+    with indexed.store.change() as database:
+        database.execute(
+            "UPDATE contents SET embedding = ? WHERE sha256 = ?", (rest, yellow.sha256)
+        )
+    pack(indexed, tmp_path / "torn.lookalike", photos)
+    folder = unpack_bundle(tmp_path / "torn.lookalike", tmp_path / "library", embedder)
+    with Collection(folder) as opened:
+        assert opened.to_read_again() == {yellow.sha256}
+        lengths = np.linalg.norm(opened.embeddings().vectors, axis=1)
+        assert sorted(lengths) == pytest.approx([0, 1, 1, 1, 1, 1])
+        assert opened.unfinished == photos
+        if photos:
+            build(opened, embedder)
+            assert opened.embeddings().vectors == pytest.approx(vectors)
+    said = [finding.sentence for finding in check_collection(folder)]
+    assert said == ([] if photos else ["warm/yellow.png: its vector is lost."])
+
+
+@pytest.mark.parametrize("photos", [False, True])
+def test_a_picture_of_one_flat_colour_comes_along_without_a_direction(
+    indexed: Collection, wheel: Path, embedder: Embedder, tmp_path: Path, photos: bool
+) -> None:
+    Image.new("RGB", (40, 30)).save(wheel / "black.png")
+    noise((40, 30)).save(wheel / "clouds.png")
+    build(indexed, embedder)
+    assert not indexed.embeddings("sketch").vectors.any(axis=1).all()
+    pack(indexed, tmp_path / "flat.lookalike", photos)
+    folder = unpack_bundle(tmp_path / "flat.lookalike", tmp_path / "library", embedder)
+    with Collection(folder) as opened:
+        assert opened.listing.count() == (8, 0)
+        assert not opened.unfinished
+        assert not opened.to_read_again()
+        for aspect in COLUMNS:
+            theirs, ours = opened.embeddings(aspect).vectors, indexed.embeddings(aspect).vectors
+            assert theirs == pytest.approx(ours, abs=1e-3)
+    assert check_collection(folder) == []
 
 
 @pytest.fixture
@@ -687,13 +734,8 @@ def test_another_model_is_refused_with_the_reason(packed: Path, tmp_path: Path) 
 def test_manifests_that_do_not_fit_say_why(
     packed: Path, embedder: Embedder, tmp_path: Path, change: dict[str, object], reason: str
 ) -> None:
-    def edit(name: str, data: bytes) -> bytes:
-        if name != "manifest.json":
-            return data
-        return json.dumps({**json.loads(data), **change}).encode()
-
     with pytest.raises(LookalikeError, match=reason):
-        unpack_bundle(rewritten(packed, edit), tmp_path / "library", embedder)
+        unpack_bundle(with_manifest(packed, change), tmp_path / "library", embedder)
 
 
 @pytest.mark.parametrize("name", ["contents.jsonl", "pictures.jsonl", "subject.f4", "thumbnails/"])
@@ -716,13 +758,14 @@ def test_a_damaged_part_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize(("name", "kind"), [("subject.f4", "<f4"), ("colour.f2", "<f2")])
+@pytest.mark.parametrize("largest", [50, 1])
 def test_a_strangers_vectors_that_would_outdo_all_others_are_refused(
-    packed: Path, embedder: Embedder, tmp_path: Path, name: str, kind: str
+    packed: Path, embedder: Embedder, tmp_path: Path, name: str, kind: str, largest: float
 ) -> None:
     def lengthen(member: str, data: bytes) -> bytes:
         if member != name:
             return data
-        return (np.frombuffer(data, kind) * 50).astype(kind).tobytes()
+        return np.full_like(np.frombuffer(data, kind), largest).tobytes()
 
     with pytest.raises(LookalikeError, match=r"is damaged"):
         unpack_bundle(rewritten(packed, lengthen), tmp_path / "library", embedder)
@@ -744,13 +787,82 @@ def test_hostile_paths_and_thumbnails_are_harmless(
         assert photos_of(opened) == Photos(6, 0)
         assert len({picture.path for picture in opened.listing.pictures()}) == 6
 
-    for thumbnail in (b"<script>", vast_jpeg()):
+    large = encode(by_hue(0, (1_000, 750)), "JPEG")
+    for thumbnail in (b"<script>", vast_jpeg(), slow_jpeg(), large):
 
         def swap(name: str, data: bytes, thumbnail: bytes = thumbnail) -> bytes:
             return thumbnail if name.startswith("thumbnails/") else data
 
         with pytest.raises(LookalikeError, match=r"is damaged"):
             unpack_bundle(rewritten(bundle, swap), tmp_path / "library", embedder)
+
+
+def with_manifest(bundle: Path, change: dict[str, object]) -> Path:
+    """Return a copy of a bundle that says something else of itself."""
+
+    def edit(name: str, data: bytes) -> bytes:
+        if name != "manifest.json":
+            return data
+        return json.dumps({**json.loads(data), **change}).encode()
+
+    return rewritten(bundle, edit)
+
+
+def with_lines(bundle: Path, **change: object) -> Path:
+    """Return a copy of a bundle whose contents say something else of themselves."""
+
+    def edit(name: str, data: bytes) -> bytes:
+        if name != "contents.jsonl":
+            return data
+        lines = [json.dumps({**json.loads(line), **change}) for line in data.splitlines()]
+        return "\n".join(lines).encode()
+
+    return rewritten(bundle, edit)
+
+
+@pytest.mark.parametrize("side", ["width", "height"])
+@pytest.mark.parametrize("size", [0, -1, 2**61, "40", None])
+def test_a_picture_of_no_size_or_a_boundless_one_is_refused(
+    packed: Path, embedder: Embedder, tmp_path: Path, side: str, size: object
+) -> None:
+    with pytest.raises(LookalikeError, match=r"is damaged"):
+        unpack_bundle(with_lines(packed, **{side: size}), tmp_path / "library", embedder)
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ("2024-07-31 18:02:11", "2024-07-31 18:02:11"),
+        (None, None),
+        ("", None),
+        (12345, None),
+        ("2024-02-30 10:00:00", None),
+        ("9999-99-99 99:99:99", None),
+        ("<b>yesterday", None),
+        ("\x1b[31m", None),
+    ],
+)
+def test_a_picture_was_taken_at_a_time_or_nobody_knows_when(
+    packed: Path, embedder: Embedder, tmp_path: Path, said: object, taken: str | None
+) -> None:
+    folder = unpack_bundle(with_lines(packed, taken=said), tmp_path / "library", embedder)
+    with Collection(folder) as opened:
+        assert {picture.taken for picture in opened.listing.pictures()} == {taken}
+
+
+def test_what_a_bundle_says_of_itself_is_shown_without_signs_that_do_something(
+    packed: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    hostile = "\x1b]0;t\x07 half \ud800\0 and \u202eback"
+
+    library, shown = tmp_path / "library", "\ufffd]0;t\ufffd half \\ud800\ufffd and back"
+    renamed = with_manifest(packed, {"name": hostile})
+    with Collection(unpack_bundle(renamed, library, embedder)) as opened:
+        assert opened.name == shown
+    other = with_manifest(packed, {"embedder": hostile, "fingerprint": "x"})
+    with pytest.raises(LookalikeError) as error:
+        unpack_bundle(other, library, embedder)
+    assert f"made with the same model, but another PCA ({shown})" in str(error.value)
 
 
 @pytest.mark.parametrize("start", ["../../../", "{tmp}/", "warm/../../../../"])

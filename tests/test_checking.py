@@ -24,7 +24,7 @@ from retrieval.library import collection_for, folders_in
 from retrieval.records import Content, Entry
 from retrieval.schema import ADDED, DATABASE, FORMAT_VERSION, ORIGINALS, REMOVED, THUMBNAILS
 from retrieval.whole_files import broken_files
-from tests.made import MeanColour, extracted, mean_colour, vast_jpeg
+from tests.made import MeanColour, extracted, mean_colour, slow_jpeg, vast_jpeg
 
 
 @contextmanager
@@ -58,6 +58,7 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
         (DATABASE, "DELETE FROM contents WHERE id = 1", "what was computed of it is lost"),
         (THUMBNAILS, "UPDATE thumbnails SET jpeg = x'ffd8ff'", "thumbnail is damaged"),
         (THUMBNAILS, "UPDATE thumbnails SET jpeg = {vast}", "thumbnail is damaged"),
+        (THUMBNAILS, "UPDATE thumbnails SET jpeg = {slow}", "thumbnail is damaged"),
         (THUMBNAILS, "DELETE FROM thumbnails", "thumbnail is missing"),
         (DATABASE, "DELETE FROM pictures WHERE id = 2", "only takes room"),
         (DATABASE, "UPDATE pictures SET details = '[' WHERE id = 1", "captions cannot be read"),
@@ -73,6 +74,7 @@ def test_a_whole_collection_has_no_findings(folder: Path) -> None:
         "no content",
         "jpeg",
         "vast jpeg",
+        "jpeg in a thousand steps",
         "gone",
         "unused",
         "captions",
@@ -87,7 +89,8 @@ def test_harm_is_found_mended_and_read_again(
         "half": np.full(sketch.DIMENSION, np.nan, "<f2"),
         "torn": np.eye(1, sketch.DIMENSION, dtype="<f2") * 0.9,
     }
-    made = {name: vector.tobytes() for name, vector in vectors.items()} | {"vast": vast_jpeg()}
+    made = {name: vector.tobytes() for name, vector in vectors.items()}
+    made |= {"vast": vast_jpeg(), "slow": slow_jpeg()}
     blobs = {name: f"x'{data.hex()}'" for name, data in made.items()}
     with harming(folder / file) as database:
         database.execute(harm.format(**blobs))

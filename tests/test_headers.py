@@ -26,7 +26,7 @@ from retrieval.headers import (
 )
 from retrieval.images import open_picture
 from retrieval.settings import PROJECT
-from tests.made import by_hue, encode, noise
+from tests.made import by_hue, encode, noise, with_scans
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -166,12 +166,6 @@ def jpeg(*segments: bytes) -> bytes:
 
 def segment(marker: int, data: bytes = b"") -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
-
-
-def with_scans(data: bytes, more: int) -> bytes:
-    """Return a JPEG whose last scan stands there so many more times."""
-    last = data[data.rindex(b"\xff\xda") : -2]
-    return data[:-2] + last * more + data[-2:]
 
 
 def colour_by_colour() -> bytes:
