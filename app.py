@@ -29,10 +29,8 @@ def port(text: str) -> int:
     return number
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Start the app; return when it has ended, with 0, or with 1 after a sentence."""
-    print_every_letter()
-    bear_lost_output()
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--pictures", type=Path, metavar="FOLDER", help="search this folder, in place"
@@ -63,7 +61,14 @@ def main(argv: list[str] | None = None) -> int:
         metavar="URI",
         help="keep the vectors of new collections in this Milvus (or set LOOKALIKE_MILVUS_URI)",
     )
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Start the app; return when it has ended, with 0, or with 1 after a sentence."""
+    print_every_letter()
+    bear_lost_output()
+    arguments = make_parser().parse_args(argv)
 
     # Only here, so that --help answers at once. None of it becomes garbage, and Python would look
     # through all of it again and again: while it is imported, and later while somebody searches.
@@ -95,6 +100,7 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     try:
+        make_parser().parse_args()  # --help, and what is misspelled, wait for no packages
         run_in_environment("requirements.txt")
         sys.exit(main())
     except KeyboardInterrupt:  # in the first moment

@@ -216,22 +216,43 @@ def request_from(client: str = "127.0.0.1") -> gr.Request:
     return gr.Request(Request({**scope, "headers": [(b"host", b"localhost")]}))
 
 
-def test_a_group_is_dealt_with_again_after_undo_and_beside_another_window(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    key = served(workspace, save_photos(tmp_path / "snaps"))
-    collection = workspace.shelf.searcher(key).collection
+Snaps = tuple[str, Collection]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with groups of copies."""
+    return save_photos(tmp_path / "snaps")
+
+
+@pytest.fixture
+def snaps(workspace: Workspace, photos: Path) -> Snaps:
+    """The collection of it, with its key."""
+    key = served(workspace, photos)
+    return key, workspace.shelf.searcher(key).collection
+
+
+@pytest.fixture
+def dealing(workspace: Workspace) -> Iterator[DuplicatesPage]:
+    """The page on which they are dealt with."""
     library = make_library(workspace, None, False)
-    page = DuplicatesPage(workspace, library.access, library.adding)
+    yield DuplicatesPage(workspace, library.access, library.adding)
+    library.visitors.stop()
+
+
+def test_a_group_is_dealt_with_again_after_undo_and_beside_another_window(
+    workspace: Workspace, snaps: Snaps, dealing: DuplicatesPage
+) -> None:
+    key, collection = snaps
     groups, windows = find_copies(collection), (Turned(), Turned())
     assert workspace.copies.ask(collection).done.wait(20)
     for turned in windows:
-        page.copies.on_open(key, key, key, turned, request_from())
+        dealing.copies.on_open(key, key, key, turned, request_from())
 
     def deal(turned: Turned, act: str, group: Group) -> str:
         first = group[0].picture.id
         event = gr.EventData(None, {"act": act, "first": first, "start": 0})
-        said: str = page.on_deal(key, turned, request_from(), event)[0]
+        said: str = dealing.on_deal(key, turned, request_from(), event)[0]
         return said
 
     assert "4 pictures in 2 groups" in deal(windows[0], "spare", groups[0])
@@ -253,23 +274,18 @@ def test_a_group_is_dealt_with_again_after_undo_and_beside_another_window(
     assert [picture.path for picture in collection.listing.pictures(shown)] == names(groups[0])
     assert "4 pictures in 2 groups" in deal(windows[0], "spare", groups[0])
     assert collection.listing.count()[0] == 6
-    library.visitors.stop()
 
 
 def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
-    workspace: Workspace, tmp_path: Path
+    workspace: Workspace, snaps: Snaps, dealing: DuplicatesPage
 ) -> None:
-    photos = save_photos(tmp_path / "snaps")
-    key = served(workspace, photos)
-    collection = workspace.shelf.searcher(key).collection
-    library = make_library(workspace, None, False)
-    page = DuplicatesPage(workspace, library.access, library.adding)
+    key, collection = snaps
     groups, turned = find_copies(collection), Turned()
     turned.kept = Kept(groups)
     event = gr.EventData(None, {"act": "spare", "first": groups[0][0].picture.id, "start": 0})
 
     def deal(client: str, event: gr.EventData = event) -> None:
-        page.on_deal(key, turned, request_from(client), event)
+        dealing.on_deal(key, turned, request_from(client), event)
 
     with pytest.warns(UserWarning, match="Only the owner"):  # the page's toast
         deal("192.0.2.1")
@@ -281,23 +297,18 @@ def test_of_a_group_that_has_changed_or_is_somebody_elses_nothing_is_taken_out(
     with pytest.warns(UserWarning, match="have changed meanwhile"):
         deal("127.0.0.1")
     assert collection.listing.count()[0] == 8
-    library.visitors.stop()
 
 
 def test_of_what_was_taken_out_and_is_gone_nothing_is_said_to_be_put_back(
-    workspace: Workspace, tmp_path: Path
+    snaps: Snaps, dealing: DuplicatesPage, photos: Path
 ) -> None:
-    photos = save_photos(tmp_path / "snaps")
-    key = served(workspace, photos)
-    collection = workspace.shelf.searcher(key).collection
-    library = make_library(workspace, None, False)
-    page = DuplicatesPage(workspace, library.access, library.adding)
+    key, collection = snaps
     groups, turned = find_copies(collection), Turned()
     turned.kept = Kept(groups)
 
     def deal(act: str, group: Group) -> str:
         event = gr.EventData(None, {"act": act, "first": group[0].picture.id, "start": 0})
-        said: str = page.on_deal(key, turned, request_from(), event)[0]
+        said: str = dealing.on_deal(key, turned, request_from(), event)[0]
         return said
 
     large = groups[0]
@@ -317,7 +328,6 @@ def test_of_what_was_taken_out_and_is_gone_nothing_is_said_to_be_put_back(
     assert collection.listing.count()[0] == 7
     deal("spare", large)  # what is left of it is dealt with again
     assert collection.listing.count()[0] == 6
-    library.visitors.stop()
 
 
 def test_a_list_that_takes_long_is_not_waited_for_and_comes_when_it_is_ready(

@@ -564,13 +564,18 @@ def test_files_with_odd_names_are_indexed(
     assert find_changes(collection, photos).to_read == ()
 
 
-def test_a_name_that_is_no_text_is_reported_and_stops_nothing(
-    collection: Collection, embedder: Embedder, photos: Path
-) -> None:
+def save_nameless(photos: Path) -> None:
+    """Save a picture whose name is no text."""
     if sys.platform != "linux":
         pytest.skip("Only Linux allows file names that are no text.")
     with open(os.fsencode(photos) + b"/\xff\xfe.png", "wb") as file:
         by_hue(3).save(file, "PNG")
+
+
+def test_a_name_that_is_no_text_is_reported_and_stops_nothing(
+    collection: Collection, embedder: Embedder, photos: Path
+) -> None:
+    save_nameless(photos)
     index(collection, embedder)
     problem = "The file's name is not valid text. Rename it."
     assert collection.listing.problems() == [("\\udcff\\udcfe.png", problem)]
@@ -581,10 +586,7 @@ def test_a_name_that_is_no_text_is_reported_and_stops_nothing(
 def test_a_name_that_is_no_text_is_reported_by_workers_as_well_and_not_tried_again(
     collection: Collection, embedder: Embedder, photos: Path
 ) -> None:
-    if sys.platform != "linux":
-        pytest.skip("Only Linux allows file names that are no text.")
-    with open(os.fsencode(photos) + b"/\xff\xfe.png", "wb") as file:
-        by_hue(3).save(file, "PNG")
+    save_nameless(photos)
     plan = plan_folder(find_changes(collection, photos), photos)
     work = here(Source(str(photos), is_url=False), embedder, Bounds())
     assert list(carry_out(collection, plan, work))[-1] == Step(31, 31, 30, 1)

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -239,6 +240,18 @@ def first_of(project: Path) -> tuple[Path, Path, str, Path]:
     file, environment = project / "requirements.txt", project / ".venv"
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     return python, environment / "requirements.txt.done", setup._digest(file), file
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--help"], 0), (["--prot", "7860"], 2)])
+def test_help_and_what_is_misspelled_wait_for_no_packages(
+    words: list[str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(setup, "run_in_environment", begun.append)
+    monkeypatch.setattr(sys, "argv", ["app.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(REPOSITORY / "app.py"), run_name="__main__")
+    assert (ended.value.code, begun) == (status, [])
 
 
 def test_what_is_printed_into_a_file_that_knows_few_letters_is_no_error() -> None:
