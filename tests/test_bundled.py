@@ -1,6 +1,7 @@
 """The model and the PCAs that ship with the repository: they fit one another and find well."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,23 +74,29 @@ def test_the_features_are_what_the_layers_make_of_the_pooled_map(bundled: Embedd
     assert near > 0.999
 
 
-@pytest.mark.timeout(900)
 def test_ten_nearest_of_a_corel_picture_are_mostly_of_its_kind(
     data_folder: Path, tmp_path: Path
 ) -> None:
     corel = data_folder / "corel1k"
     if not corel.is_dir():
         pytest.skip(f"There is no Corel-1k at {corel}.")
-    written = tmp_path / "corel.json"
-    assert main(["evaluate", str(corel), "--json", str(written)]) == 0
+    few = tmp_path / "few"  # all of them take two minutes
+    for kind in corel.iterdir():
+        shutil.copytree(kind, few / kind.name, ignore=lambda _, names: _but_each_fourth(names))
+    written = tmp_path / "few.json"
+    assert main(["evaluate", str(few), "--json", str(written)]) == 0
     whole = json.loads(written.read_text(encoding="utf-8"))["results"][-1]
-    assert whole["queries"] == 1000
-    # Leave one out, as the app ranks: 96.7, 95.9, 99.3 and 91.2 in README, from which a machine may
-    # differ a little.
-    assert whole["P@1"] >= 96
-    assert whole["P@10"] >= 95.5
-    assert whole["hit@10"] >= 98.8
-    assert whole["mAP"] >= 90.5
+    assert whole["queries"] == 250
+    # Leave one out, as the app ranks: 95.2, 94.6, 99.6 and 91.5 in 8 bits, by ONNX Runtime and by
+    # OpenVINO, and 95.6, 94.5, 99.6 and 91.4 in floats.
+    assert whole["P@1"] >= 94.5
+    assert whole["P@10"] >= 94.2
+    assert whole["hit@10"] >= 99.2
+    assert whole["mAP"] >= 91
+
+
+def _but_each_fourth(names: list[str]) -> set[str]:
+    return set(names).difference(sorted(names)[::4])
 
 
 def test_the_places_of_a_picture_add_up_to_its_similarity(bundled: Embedder) -> None:
