@@ -88,6 +88,30 @@ class UnreadTable:
         return self.name == self.folder
 
 
+class Rows(dict[str, Caption]):
+    """What the rows of a table say of pictures, by their keys; the last one of a picture counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._several: set[str] = set()  # keys that rows with different labels have
+
+    def add(self, key: str, caption: Caption) -> None:
+        """Take a row."""
+        if key in self and self[key].label != caption.label:
+            self._several.add(key)
+        self[key] = caption
+
+    def tell(self, on_flaw: OnFlaw) -> None:
+        """Say how many pictures have several labels, if any do, and which of them counts."""
+        if n := len(self._several):
+            have = "1 picture has" if n == 1 else f"{n:,} pictures have"
+            on_flaw(
+                f"{have} several rows with different labels, of which the last is taken. Leave the "
+                "one that is to count.",
+                "narrowed",
+            )
+
+
 def read_captions(
     root: Path,
     on_unread: Callable[[UnreadTable], None] = lambda table: None,
@@ -110,8 +134,7 @@ def read_captions(
     whole = _beginning(root)
     for path in find_tables(root, note):
         folder = PurePosixPath(path.parent.relative_to(root).as_posix())
-        found: dict[str, Caption] = {}
-        several: set[str] = set()
+        found = Rows()
         flaws: dict[str, Flaw] = {}
         named = 0
         try:
@@ -119,13 +142,9 @@ def read_captions(
                 named += 1
                 key = _key_of(filename, folder, whole)
                 if wanted is None or key in wanted:
-                    caption = _caption(columns, row)
-                    if is_of_several(found, key, caption):
-                        several.add(key)
-                    found[key] = caption
+                    found.add(key, _caption(columns, row))
             captions.update(found)
-            if several:
-                flaws[with_several(len(several))] = "narrowed"
+            found.tell(flaws.__setitem__)
             if named and not found and "broken" not in flaws.values():
                 flaws[NONE_HERE] = "mute"
         except OSError:
@@ -136,20 +155,6 @@ def read_captions(
                 cure = f"{why} {OR_GO}" if flaw == "mute" else why
                 on_unread(UnreadTable(name, within, cure, flaw))
     return captions
-
-
-def is_of_several(found: Mapping[str, Caption], key: str, caption: Caption) -> bool:
-    """Whether a row before this one gave a picture another label."""
-    return key in found and found[key].label != caption.label
-
-
-def with_several(n: int) -> str:
-    """Say that so many pictures have several labels in a table, and which of them counts."""
-    have = "1 picture has" if n == 1 else f"{n:,} pictures have"
-    return (
-        f"{have} several rows with different labels, of which the last is taken. Leave the one "
-        "that is to count."
-    )
 
 
 def parse_captions(
@@ -184,20 +189,15 @@ def count_rows(table: Path, root: Path, known: Container[str]) -> tuple[int, int
         OSError: when it cannot be read.
     """
     folder, whole = PurePosixPath(name_of(table.parent, root)), _beginning(root)
-    found: dict[str, Caption] = {}
-    several, without = set(), 0
+    found, without = Rows(), 0
     flaws: dict[str, Flaw] = {}
     for filename, columns, row in read_rows(table, flaws.__setitem__):
         key = _key_of(filename, folder, whole)
-        if key not in known:
+        if key in known:
+            found.add(key, _caption(columns, row))
+        else:
             without += 1
-            continue
-        caption = _caption(columns, row)
-        if is_of_several(found, key, caption):
-            several.add(key)
-        found[key] = caption
-    if several:
-        flaws[with_several(len(several))] = "narrowed"
+    found.tell(flaws.__setitem__)
     return len(found), without, [why for why in flaws if _counts(why, flaws[why], found, without)]
 
 

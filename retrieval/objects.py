@@ -12,10 +12,9 @@ from retrieval.captions import (
     TOO_LARGE,
     Caption,
     Flaw,
+    Rows,
     UnreadTable,
-    is_of_several,
     parse_captions,
-    with_several,
 )
 from retrieval.errors import LookalikeError, PictureError
 from retrieval.files import composed
@@ -106,15 +105,10 @@ class Bucket:
             except PictureError:
                 tell(HELD, "broken")
                 continue
-            found: dict[str, Caption] = {}
-            several = set()
+            found = Rows()
             for filename, caption in parse_captions(table, tell):
-                key = composed(str(folder / filename))
-                if is_of_several(found, key, caption):
-                    several.add(key)
-                found[key] = caption
-            if several:
-                tell(with_several(len(several)), "narrowed")
+                found.add(composed(str(folder / filename)), caption)
+            found.tell(tell)
             captions.update(found)
         return captions
 

@@ -960,6 +960,13 @@ def act(page: LibraryPage, desk: Desk, request: gr.Request, act: str, key: str) 
     return unescape(str(on(desk, event, request)[0]))
 
 
+def read_in(page: LibraryPage, key: str) -> Collection:
+    """Read in what lies in a collection's folder; return the collection."""
+    page.adding.build(key, "")
+    ended(page, key)
+    return page.workspace.shelf.searcher(key).collection
+
+
 def ended(page: LibraryPage, key: str) -> Building:
     """Wait until a collection is not being built any more; return how that stands."""
     for _ in range(2000):
@@ -1008,9 +1015,7 @@ def test_what_was_taken_out_and_moved_is_offered_and_let_in_once_where_it_is_now
     owned: tuple[LibraryPage, str, gr.Request], wheel: Path
 ) -> None:
     page, key, request = owned
-    page.adding.build(key, "")
-    ended(page, key)
-    collection = page.workspace.shelf.searcher(key).collection
+    collection = read_in(page, key)
     first = next(one for one in collection.listing.pictures() if one.path == "warm/red.png")
     page.workspace.take_out(key, [first.id])
     (wheel / "warm/red.png").rename(wheel / "cold/scarlet.png")
@@ -1028,9 +1033,7 @@ def test_undo_says_how_many_are_back_and_which_are_in_the_folder_no_more(
     owned: tuple[LibraryPage, str, gr.Request], wheel: Path
 ) -> None:
     page, key, request = owned
-    page.adding.build(key, "")
-    ended(page, key)
-    collection = page.workspace.shelf.searcher(key).collection
+    collection = read_in(page, key)
     first, second, *_ = collection.listing.pictures()
     paths = tuple(page.workspace.take_out(key, [first.id, second.id]))
     (wheel / first.path).unlink()
@@ -1081,9 +1084,7 @@ def test_what_is_let_in_again_is_read_by_the_next_app_where_this_one_is_killed(
     owned: tuple[LibraryPage, str, gr.Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, key, request = owned
-    page.adding.build(key, "")
-    ended(page, key)
-    collection = page.workspace.shelf.searcher(key).collection
+    collection = read_in(page, key)
     (first, *_) = collection.listing.pictures()
     page.workspace.take_out(key, [first.id])
     act(page, desk := Desk(), request, "readmit", key)

@@ -421,17 +421,21 @@ def test_what_an_earlier_version_took_out_stays_for_a_day_more(
     assert (originals(workspace, kept) / "warm/red.png").exists()
 
 
+def add_again(workspace: Workspace, kept: str, path: str) -> None:
+    """Take in a photo that lies at a path where one was taken out, as adding it does."""
+    workspace.shelf.searcher(kept).collection.excluded.readmit([path])
+    build(workspace, kept, originals(workspace, kept))
+
+
 def test_photos_of_one_name_that_are_taken_out_do_not_replace_each_other(
     workspace: Workspace, kept: str
 ) -> None:
     photos, path = originals(workspace, kept), "warm/red.png"
-    collection = workspace.shelf.searcher(kept).collection
     first = (photos / path).read_bytes()
     take_out(workspace, kept, path)
     by_hue(300).save(photos / path)
     second = (photos / path).read_bytes()
-    collection.excluded.readmit([path])  # as adding it does
-    build(workspace, kept, photos)
+    add_again(workspace, kept, path)
     take_out(workspace, kept, path)
     workspace.let_in(kept, [path])
     assert (photos / path).read_bytes() == second
@@ -448,8 +452,7 @@ def test_a_photo_that_was_added_again_meanwhile_is_not_brought_back_beside_itsel
     data = (photos / path).read_bytes()
     take_out(workspace, kept, path)
     (photos / path).write_bytes(data)
-    collection.excluded.readmit([path])  # as adding it does
-    build(workspace, kept, photos)
+    add_again(workspace, kept, path)
     workspace.let_in(kept, [path])
     build(workspace, kept, photos)
     assert collection.listing.count() == (6, 0)
@@ -467,8 +470,7 @@ def test_a_photo_is_not_brought_back_to_where_another_one_was_taken_out(
     take_out(workspace, kept, path)
     by_hue(300).save(photos / path)
     collection = workspace.shelf.searcher(kept).collection
-    collection.excluded.readmit([path])  # as adding it does
-    build(workspace, kept, photos)
+    add_again(workspace, kept, path)
     workspace.let_in(kept, [path])
     build(workspace, kept, photos)
     assert collection.listing.count() == (7, 0)

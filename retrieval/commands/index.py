@@ -11,7 +11,13 @@ from tqdm import tqdm
 from retrieval import settings
 from retrieval.changes import Changes, find_changes
 from retrieval.collection import Collection
-from retrieval.commands.reading import bring_up_to_date, embedder_of, pca_of, tell_of_unread_tables
+from retrieval.commands.reading import (
+    bring_up_to_date,
+    embedder_of,
+    pca_of,
+    tell_of_problems,
+    tell_of_unread_tables,
+)
 from retrieval.embedding import Embedder
 from retrieval.errors import BusyError, LookalikeError
 from retrieval.extraction import Plan, Source, carry_out, here, plan_bucket, plan_folder
@@ -22,7 +28,7 @@ from retrieval.library import collection_for, collection_of
 from retrieval.objects import Bucket, is_url
 from retrieval.schema import DATABASE
 from retrieval.store import held_alone
-from retrieval.terminal import GOES_ON, printable
+from retrieval.terminal import GOES_ON
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -133,6 +139,5 @@ def _extract(
             bar.update(step.done - bar.n)
     collection.mark_finished()
     tell_of_unread_tables(plan.unread_tables)
-    for path, problem in collection.listing.problems():
-        print(printable(f"{path}: {problem}"), file=sys.stderr)
+    tell_of_problems(collection.listing.problems())
     return plan

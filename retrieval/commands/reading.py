@@ -115,8 +115,7 @@ def features_of_files(
         lambda files: tqdm(files, unit="picture", desc=name, file=sys.stderr),
         extract=extract,
     )
-    for path, problem in unread:
-        print(printable(f"{path}: {problem}"), file=sys.stderr)
+    tell_of_problems(unread)
     return features, read
 
 
@@ -132,9 +131,14 @@ def bring_up_to_date(collection: Collection, root: Path, embedder: Embedder) -> 
         named = root if folder == "." else folder
         _say_closed(named)
     tell_of_unread_tables(changes.unread_tables)
-    for path, problem in collection.listing.problems():
-        print(printable(f"{path}: {problem}"), file=sys.stderr)
+    tell_of_problems(collection.listing.problems())
     return changes
+
+
+def tell_of_problems(problems: Iterable[tuple[Path | str, str]]) -> None:
+    """Say which files could not be read, and why."""
+    for path, problem in problems:
+        print(printable(f"{path}: {problem}"), file=sys.stderr)
 
 
 def tell_of_unread_tables(tables: Iterable[UnreadTable]) -> None:

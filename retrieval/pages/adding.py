@@ -38,7 +38,7 @@ class Returned:
 
     paths: tuple[str, ...]  # of those that come back
     is_there: bool  # whether they have been read again
-    why_not: str = ""  # what is said of the others; "" where there are none
+    why_not: NotAllBackError | None = None  # what keeps the others; None where there are none
 
 
 class Adding:
@@ -234,11 +234,11 @@ class Adding:
         Raises:
             LookalikeError: when none of the photos can be brought back, or some are held.
         """
-        why_not = ""
+        why_not = None
         try:
             self.workspace.let_in(key, paths)
         except NotAllBackError as error:
-            paths, why_not = error.back, str(error)
+            paths, why_not = error.back, error
         self.build(key, visitor, returning=len(paths))
         begun, private = time.monotonic(), self.shelf.is_private(key)
         waited, most = 0.0, BACK_SECONDS

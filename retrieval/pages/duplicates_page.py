@@ -192,7 +192,7 @@ class DuplicatesPage:
         back = kept.dealt[first].back
         returned = self._adding.bring_back(key, back, visitor)
         if returned.why_not:
-            warn(LookalikeError(returned.why_not))
+            warn(returned.why_not)
         _leave_out(kept, first, set(back).difference(returned.paths))
         _renumber(kept, collection, first)
         said = words.COPIES_PUT_BACK if returned.is_there else words.COPIES_COMING_BACK

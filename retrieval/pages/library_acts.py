@@ -158,7 +158,7 @@ class LibraryActs:
             raise LookalikeError(words.REMOVED_FORGOTTEN)
         returned = self._adding.bring_back(key, opened.removed, visitor)
         if returned.why_not:
-            warn(LookalikeError(returned.why_not))
+            warn(returned.why_not)
         if not returned.is_there:
             return Opened()
         name = self._shelf.searcher(key, visitor).collection.name

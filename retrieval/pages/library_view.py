@@ -60,13 +60,14 @@ class LibraryView:
         return whole, any(card.at_work for card in shown)
 
     def _card(self, key: str, opened: Opened, visitor: str, owner: bool) -> cards_markup.Card:
+        collection = self._shelf.searcher(key, visitor).collection
         editable = self._shelf.may_edit(key, visitor, owner)
         return cards_markup.Card(
             key,
-            self._shelf.searcher(key, visitor).collection,
+            collection,
             self._workspace.building(key),
             editable,
-            hideable=owner and key == self._shelf.hideable,
+            hideable=owner and collection.read_only and key == self._shelf.hideable,
             hours_left=self._visitors.hours_left(key) if self._shelf.is_private(key) else None,
             taking=self._adding.is_taking(key),
             view=opened.view if opened.key == key and editable else "",
